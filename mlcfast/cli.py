@@ -1,0 +1,59 @@
+"""What every entry point shares: a one-line error, `--debug` for the traceback, and the exit statuses 0, 1, 2 and 130."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from mlcfast.errors import RunError, UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser with an example in its help, `--debug`, and usage errors on one line."""
+
+    def __init__(self, module: str, description: str, example: str):
+        super().__init__(
+            prog=f"python -m mlcfast.{module}",
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message on one line and exit with status 2."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None = None) -> int:
+    """Parse `argv`, call `work` with the result and turn what it raises into one line on stderr.
+
+    Returns the exit status: what `work` returned (None is 0), 2 for a UsageError, 1 for any other exception,
+    130 after Ctrl-C.
+    """
+    args = parser.parse_args(argv)
+    try:
+        return work(args) or 0
+    except BrokenPipeError:
+        # The reader went away (`… | head`); keep the interpreter from complaining again when it flushes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        if args.debug:
+            raise
+        return _report("interrupted", 130)
+    except (UsageError, RunError) as error:
+        if args.debug:
+            raise
+        return _report(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
+    except Exception as error:
+        if args.debug:
+            raise
+        return _report(f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1)
+
+
+def _report(message: str, status: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return status

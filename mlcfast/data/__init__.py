@@ -1,0 +1,1 @@
+"""MS-COCO, CSV and feature tables as (image, labels, index) samples."""

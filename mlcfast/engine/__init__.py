@@ -1,0 +1,1 @@
+"""Single process, DDP and DeepSpeed ZeRO-2 behind one surface."""

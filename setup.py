@@ -1,0 +1,31 @@
+"""Builds and installs mlcfast."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="mlcfast",
+    version="0.1.0",
+    description="Multi-label image classification trainer: Query2Label and single positive labels, made fast and made to fit",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["mlcfast", "mlcfast.*"]),
+    install_requires=[
+        "torch>=2.11",
+        "torchvision>=0.26",
+        "timm>=1.0.20",
+        "triton>=3.6; platform_system == 'Linux'",
+        "deepspeed>=0.19.3",
+        "pycocotools>=2.0.8",
+        "numpy>=2.0",
+        "pyyaml>=6.0",
+        "pydantic>=2.10",
+        "safetensors>=0.5",
+        "tqdm>=4.66",
+        "tensorboard>=2.18",
+        "matplotlib>=3.9",
+    ],
+    extras_require={
+        "demo": ["scikit-learn>=1.5"],
+        "test": ["pytest>=8", "pytest-benchmark>=5", "scikit-learn>=1.5", "ruff>=0.8"],
+    },
+)
