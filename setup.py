@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 setup(
     name="mlcfast",
     version="0.1.0",
-    description="Multi-label image classification trainer: Query2Label and single positive labels, made fast and made to fit",
+    description="Multi-label image classification: Query2Label and single positive labels, made fast and made to fit",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["mlcfast", "mlcfast.*"]),

@@ -1,4 +1,4 @@
-"""What every entry point shares: a one-line error, `--debug` for the traceback, and the exit statuses 0, 1, 2 and 130."""
+"""What every entry point shares: one-line errors, `--debug` for the traceback, exit statuses 0, 1, 2 and 130."""
 
 import argparse
 import os

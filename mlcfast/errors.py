@@ -1,4 +1,4 @@
-"""The two kinds of failure a command reports in one line; anything else is a defect and keeps its type in the message."""
+"""The two failures a command reports in one line; anything else is a defect and keeps its type in the message."""
 
 
 class UsageError(Exception):

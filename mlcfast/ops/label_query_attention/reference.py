@@ -26,7 +26,7 @@ def label_query_attention(
     dropout: probability on the attention weights, applied whenever it is above 0.
     Returns (B, K, D) and, with need_weights, the head-averaged weights (B, K, N) before dropout.
     """
-    B, N, D = memory.shape
+    B, _, D = memory.shape
     width = D // num_heads
     wq, wk, wv = in_proj_weight.chunk(3)
     bq, bk, bv = in_proj_bias.chunk(3)
