@@ -120,7 +120,7 @@ class Zero2Engine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
-        weights = {name: tensor.detach().cpu().float().clone() for name, tensor in self._whole_tensors().items()}
+        weights = {name: _fp32(tensor) for name, tensor in self._whole_tensors().items()}
         weights |= self._gather(self.masters)
         average: dict[str, Tensor] = {}
         if self.average:
@@ -201,6 +201,11 @@ class Zero2Engine(Engine):
             flat = whole[name].detach().float().flatten()
             for mine, piece in _pieces(parameter, shards[groups[name]], flat):
                 piece.copy_(mine)
+
+
+def _fp32(tensor: Tensor) -> Tensor:
+    held = tensor.detach().cpu().clone()
+    return held.float() if held.is_floating_point() else held
 
 
 def _pieces(parameter: nn.Parameter, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
