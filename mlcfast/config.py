@@ -144,6 +144,10 @@ class Config(Section):
         """Where everything this run writes goes."""
         return Path(self.output) / self.name
 
+    def without_initial_weights(self) -> "Config":
+        """The same run with a model that is filled from a checkpoint: nothing is downloaded or frozen first."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"weights": "none"})})
+
     def to_yaml(self) -> str:
         """The resolved configuration, every default filled in; `load_config` reads it back equal."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

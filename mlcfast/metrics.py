@@ -145,3 +145,28 @@ def _label_names(names: Sequence[str] | None, K: int) -> list[str]:
     if len(names) != K or len(set(names)) != K:
         raise ValueError(f"{len(set(names))} distinct names for {K} labels")
     return names
+
+
+def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
+    """The threshold of each label with the best F1 when `score ≥ threshold` predicts it, (K,) float64.
+
+    scores, targets: as in `average_precision`. The threshold lies halfway between the last accepted score and the
+    next lower one (0 below the lowest); a label without positives gets 1.
+    """
+    scores_KM, positives_KM = _label_major(scores, targets)
+    return np.array([_best_threshold(*label) for label in zip(scores_KM, positives_KM, strict=True)], dtype=np.float64)
+
+
+def _best_threshold(scores_M: np.ndarray, positives_M: np.ndarray) -> float:
+    if not positives_M.any():
+        return 1.0
+    order = np.argsort(-scores_M, kind="stable")
+    ordered = scores_M[order].astype(np.float64)
+    true_positives = np.cumsum(positives_M[order])
+    accepted = np.arange(1, ordered.size + 1)
+    f1 = 2 * true_positives / (accepted + positives_M.sum())
+    # Tied scores are accepted together: only the last of each run is a possible cut.
+    possible = np.append(ordered[1:] != ordered[:-1], True)
+    cut = int(np.argmax(np.where(possible, f1, -1.0)))
+    below = ordered[cut + 1] if cut + 1 < ordered.size else 0.0
+    return float((ordered[cut] + below) / 2)
