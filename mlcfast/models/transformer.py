@@ -17,6 +17,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0):
         super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(f"embed_dim {embed_dim} is not divisible by num_heads {num_heads}")
         parameters = nn.MultiheadAttention(embed_dim, num_heads)
         self.num_heads, self.dropout = num_heads, dropout
         self.in_proj_weight, self.in_proj_bias = parameters.in_proj_weight, parameters.in_proj_bias
@@ -25,10 +27,11 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
         """tokens (B, N, D), position (…, N, D) added to queries and keys but not to values -> (B, N, D)."""
         B, N, D = tokens.shape
+        heads = (self.num_heads, D // self.num_heads)
         wqk, wv = self.in_proj_weight.split((2 * D, D))
         bqk, bv = self.in_proj_bias.split((2 * D, D))
-        q, k = F.linear(tokens + position, wqk, bqk).view(B, N, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        v = F.linear(tokens, wv, bv).view(B, N, self.num_heads, -1).transpose(1, 2)
+        q, k = F.linear(tokens + position, wqk, bqk).view(B, N, 2, *heads).permute(2, 0, 3, 1, 4)
+        v = F.linear(tokens, wv, bv).view(B, N, *heads).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
         return self.out_proj(mixed.transpose(1, 2).reshape(B, N, D))
 
