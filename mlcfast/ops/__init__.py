@@ -1,6 +1,17 @@
 """Numerics without state: each op is a reference, its kernels and one registered operator. Imports torch only."""
 
 from mlcfast.ops.asymmetric_loss import asymmetric_loss
+from mlcfast.ops.epr_loss import epr_loss
 from mlcfast.ops.label_query_attention import label_query_attention
+from mlcfast.ops.pairwise_ranking import pairwise_ranking
+from mlcfast.ops.role_loss import role_loss
+from mlcfast.ops.weighted_bce import weighted_bce
 
-__all__ = ["asymmetric_loss", "label_query_attention"]
+__all__ = [
+    "asymmetric_loss",
+    "epr_loss",
+    "label_query_attention",
+    "pairwise_ranking",
+    "role_loss",
+    "weighted_bce",
+]
