@@ -72,8 +72,8 @@ class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
     train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
-    all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw, ema), and the
-    metrics, probabilities and labels behind the choice.
+    all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
+    and the metrics, probabilities and labels behind the choice.
     """
 
     def __init__(
