@@ -13,9 +13,9 @@ from mlcfast.data.demo import ensure_demo
 
 def build_parser() -> cli.Parser:
     """The command line of `python -m mlcfast.demo_data`."""
-    parser = cli.Parser("demo_data", __doc__, "python -m mlcfast.demo_data datasets/demo --images 3000 --seed 0")
+    parser = cli.Parser("demo_data", __doc__, "python -m mlcfast.demo_data datasets/demo --images 6000 --seed 0")
     parser.add_argument("directory", type=Path, metavar="DIR", help="where to put it; made if absent")
-    parser.add_argument("--images", type=int, default=3000, help="scenes in all; train, val and test get 4 : 1 : 1")
+    parser.add_argument("--images", type=int, default=6000, help="scenes in all; train, val and test get 4 : 1 : 1")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other scenes")
     return parser
 

@@ -42,7 +42,7 @@ def ensure_demo(
 
 
 def make_demo(
-    directory: str | Path, images: int = 3000, seed: int = 0, side: int = 96, progress: Progress | None = None
+    directory: str | Path, images: int = 6000, seed: int = 0, side: int = 96, progress: Progress | None = None
 ) -> None:
     """Write `images` scenes of `side` × `side` pixels under `directory`: train, val and test as 4 : 1 : 1.
 
@@ -75,7 +75,7 @@ def _writing_to(directory: Path) -> Iterator[Path]:
         raise UsageError(f"{directory}: cannot write the demo set: {error.strerror}") from error
 
 
-def _specification(images: int = 3000, seed: int = 0, side: int = 96) -> dict[str, int]:
+def _specification(images: int = 6000, seed: int = 0, side: int = 96) -> dict[str, int]:
     if images < sum(SPLITS.values()):
         raise UsageError(f"images must be at least {sum(SPLITS.values())}, not {images}")
     if seed < 0:
