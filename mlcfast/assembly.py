@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from mlcfast.config import Config, DataConfig, LossConfig
 from mlcfast.data import (
@@ -16,13 +17,13 @@ from mlcfast.data import (
     ResizedCache,
     TrainSampler,
     TrainTransform,
-    ensure_demo,
     find_bad_images,
     make_loader,
     read_coco,
     read_csv,
+    resized_cache_bytes,
 )
-from mlcfast.engine import Process, on_main
+from mlcfast.engine import Process, all_reduce_sum, on_main
 from mlcfast.errors import UsageError
 from mlcfast.losses import build_loss
 from mlcfast.models import build_model
@@ -56,6 +57,8 @@ def open_split(settings: DataConfig, split: str) -> LabelledImages:
         records = read_csv(settings.root, split)
     else:
         if settings.format == "demo":
+            from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
+
             ensure_demo(settings.root)
         records = read_coco(settings.root, split, keep_unlabelled=settings.keep_unlabelled)
     return _without_bad_images(records, settings) if settings.bad_images == "skip" else records
@@ -96,10 +99,19 @@ def evaluation_loader(config: Config, records: LabelledImages, process: Process)
 
 
 def _resized_cache(config: Config, records: LabelledImages, process: Process) -> ResizedCache | None:
+    """The cache, filled by the main process while the others wait; its size on disk is logged first."""
+    size, workers = config.data.image_size, config.data.workers
     if not config.data.resized_cache:
         return None
-    on_main(process, lambda: ResizedCache.build(records, config.data.image_size, config.data.workers) and None)
-    return ResizedCache.build(records, config.data.image_size, config.data.workers)
+    gibibytes = resized_cache_bytes(len(records), size) / 2**30
+    LOGGER.info("resized images of %d samples at %d pixels: %.2f GiB on disk", len(records), size, gibibytes)
+
+    def fill() -> None:
+        with tqdm(total=len(records), desc="resizing", leave=False, disable=None) as bar:
+            ResizedCache.build(records, size, workers, progress=lambda done, total: bar.update(done - bar.n))
+
+    on_main(process, fill)
+    return ResizedCache.build(records, size, workers)
 
 
 def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
@@ -129,6 +141,8 @@ def make_loss(settings: LossConfig) -> nn.Module:
 
 
 def make_objective(config: Config, num_labels: int) -> Objective:
-    """Model and loss as the engine trains them."""
+    """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks."""
     loss = make_loss(config.loss)
+    if hasattr(loss, "all_reduce"):
+        loss.all_reduce = all_reduce_sum
     return Objective(make_model(config, num_labels), loss)

@@ -145,8 +145,10 @@ class Config(Section):
         return Path(self.output) / self.name
 
     def without_initial_weights(self) -> "Config":
-        """The same run with a model that is filled from a checkpoint: nothing is downloaded or frozen first."""
-        return self.model_copy(update={"model": self.model.model_copy(update={"weights": "none"})})
+        """The same model, to be filled from a checkpoint: nothing is downloaded, and what was frozen stays so."""
+        model = self.model
+        frozen = "published" if model.freeze == "auto" and model.weights != "none" else model.freeze
+        return self.model_copy(update={"model": model.model_copy(update={"weights": "none", "freeze": frozen})})
 
     def to_yaml(self) -> str:
         """The resolved configuration, every default filled in; `load_config` reads it back equal."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlcfast import cli
 from mlcfast.assembly import evaluation_loader, make_model, open_split
-from mlcfast.config import Config, load_config
+from mlcfast.config import load_config
 from mlcfast.engine import Predictor, discover, start, stop
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.loading import fill, find_weights, read_weights

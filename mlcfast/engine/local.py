@@ -137,7 +137,7 @@ class LocalEngine(Engine):
         for key in MOMENTS:
             moments[key] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
             moments[key].copy_(state.moments[f"{key}/{name}"])
-        return moments | {"step": state.moments[f"step/{name}"].to(parameter.device)}
+        return moments | {"step": state.moments[f"step/{name}"].clone().to(parameter.device)}
 
 
 def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

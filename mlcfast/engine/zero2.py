@@ -120,13 +120,13 @@ class Zero2Engine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
-        weights = {name: tensor.detach().float().cpu() for name, tensor in self._whole_tensors().items()}
+        weights = {name: _fp32(tensor) for name, tensor in self._whole_tensors().items()}
         weights |= self._gather(self.masters)
         average: dict[str, Tensor] = {}
         if self.average:
             average = weights | self._gather(self.average.tensors[: len(self.masters)])
             buffers = self.average.tensors[len(self.masters) :]
-            average |= {name: tensor.cpu() for name, tensor in zip(self.buffers, buffers, strict=True)}
+            average |= {name: tensor.cpu().clone() for name, tensor in zip(self.buffers, buffers, strict=True)}
         return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler())
 
     def load_state(self, state: EngineState) -> None:
@@ -158,7 +158,7 @@ class Zero2Engine(Engine):
             whole = self._gather([state[key] for state in states])
             moments |= {f"{key}/{name}": tensor for name, tensor in whole.items()}
         steps = self._group_of()
-        return moments | {f"step/{name}": states[group]["step"].detach().cpu() for name, group in steps.items()}
+        return moments | {f"step/{name}": states[group]["step"].detach().cpu().clone() for name, group in steps.items()}
 
     def _load_moments(self, moments: dict[str, Tensor]) -> None:
         steps = {
@@ -201,6 +201,11 @@ class Zero2Engine(Engine):
             flat = whole[name].detach().float().flatten()
             for mine, piece in _pieces(parameter, shards[groups[name]], flat):
                 piece.copy_(mine)
+
+
+def _fp32(tensor: Tensor) -> Tensor:
+    held = tensor.detach().cpu().clone()
+    return held.float() if held.is_floating_point() else held
 
 
 def _pieces(parameter: nn.Parameter, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

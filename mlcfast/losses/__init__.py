@@ -1,1 +1,19 @@
 """The losses a training loop imports: nn.Modules over the ops; needs torch alone."""
+
+from mlcfast.losses.asymmetric import AsymmetricLoss
+from mlcfast.losses.build import LOSSES, build_loss
+from mlcfast.losses.estimator import LabelEstimator, TableRows
+from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
+from mlcfast.losses.label_bce import LabelBCE, PairwiseRankingLoss
+
+__all__ = [
+    "LOSSES",
+    "AsymmetricLoss",
+    "EPRLoss",
+    "LabelBCE",
+    "LabelEstimator",
+    "PairwiseRankingLoss",
+    "ROLELoss",
+    "TableRows",
+    "build_loss",
+]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from mlcfast.ops.reduce import reduce, upcast
+
 
 def asymmetric_loss(
     logits: Tensor,
@@ -14,28 +16,26 @@ def asymmetric_loss(
     detach_focal_weight: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """L = −[y (1−p)^γ+ log max(p, eps) + (1−y) (1−q)^γ− log max(q, eps)], p = σ(logit), q = min(1 − p + clip, 1).
+    """L = −[y log max(p, eps) + (1−y) log max(q, eps)] · (1−t)^γ, p = σ(logit), q = min(1 − p + clip, 1).
 
-    logits: (B, K) floating; targets: (B, K) in [0, 1], any dtype. Computed in fp32 (fp64 for fp64 logits).
+    t = y p + (1−y) q and γ = y γ+ + (1−y) γ−: for y in {0, 1} the paper's loss, between them its usual soft-label form.
+    logits: floating, (B, K) or any shape; targets: the same shape, in [-1, 1], any real dtype; below 0 counts as 0.
     detach_focal_weight: the focal weight is a constant in the backward pass, as in the published training.
-    Returns (B, K) for reduction none, else a scalar; mean is over B·K and 0 for an empty batch.
+    Computed in fp32 (fp64 for fp64 logits). Returns (B, K) for reduction none, else a scalar; mean is over B·K.
     """
-    x = logits if logits.dtype == torch.float64 else logits.float()
-    y = targets.to(x.dtype)
-    p = torch.sigmoid(x)
-    q = (torch.sigmoid(-x) + clip).clamp(max=1)
+    x = upcast(logits)
+    y = targets.to(x.dtype).clamp(min=0)
+    p, not_p = torch.sigmoid(x), torch.sigmoid(-x)
+    q = (not_p + clip).clamp(max=1)
     likelihood = y * torch.log(p.clamp(min=eps)) + (1 - y) * torch.log(q.clamp(min=eps))
     if gamma_neg > 0 or gamma_pos > 0:
-        likelihood = likelihood * _focal_weight(p, q, y, gamma_neg, gamma_pos, detach_focal_weight)
-    loss = -likelihood
-    if reduction == "none":
-        return loss
-    return loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)
+        distance = y * not_p + (1 - y) * (p - clip).clamp(min=0)
+        if detach_focal_weight:
+            distance = distance.detach()
+        likelihood = likelihood * _focal_weight(distance, gamma_pos * y + gamma_neg * (1 - y))
+    return reduce(-likelihood, reduction)
 
 
-def _focal_weight(p: Tensor, q: Tensor, y: Tensor, gamma_neg: float, gamma_pos: float, detach: bool) -> Tensor:
-    if detach:
-        p, q = p.detach(), q.detach()
-    p_target = p * y + q * (1 - y)
-    gamma = gamma_pos * y + gamma_neg * (1 - y)
-    return torch.pow(1 - p_target, gamma)
+def _focal_weight(distance: Tensor, gamma: Tensor) -> Tensor:
+    """distance^gamma with a derivative of 0 at distance 0 also for gamma < 1, where pow alone gives inf · 0."""
+    return torch.pow(distance.clamp(min=torch.finfo(distance.dtype).tiny), gamma)

@@ -1,0 +1,73 @@
+"""The asymmetric focal loss of Query2Label, under the names its users' scripts pass."""
+
+from torch import Tensor
+
+from mlcfast.losses.base import LabelLoss
+from mlcfast.ops.asymmetric_loss import asymmetric_loss
+from mlcfast.ops.checks import check_reduction
+
+
+class AsymmetricLoss(LabelLoss):
+    """Asymmetric loss (arXiv 2009.14119); the formula is in mlcfast.ops.asymmetric_loss.reference.
+
+    gamma_neg, gamma_pos ≥ 0; clip in [0, 1); eps > 0, the floor of a probability inside the logarithm.
+    disable_torch_grad_focal_loss: the focal weight is a constant in the backward pass; no global grad mode is touched.
+    reduction: none | mean | sum, mean over B·K; scale multiplies the result. Query2Label's published training is
+    gamma_neg=2, gamma_pos=0, clip=0, eps=1e-5, disable_torch_grad_focal_loss=True, scale=1000.
+    """
+
+    def __init__(
+        self,
+        gamma_neg: float = 4,
+        gamma_pos: float = 1,
+        clip: float | None = 0.05,
+        eps: float = 1e-8,
+        disable_torch_grad_focal_loss: bool = False,
+        reduction: str = "mean",
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        check_reduction(reduction)
+        self.gamma_neg = float(gamma_neg)
+        self.gamma_pos = float(gamma_pos)
+        self.clip = float(clip or 0.0)
+        self.eps = float(eps)
+        self.disable_torch_grad_focal_loss = bool(disable_torch_grad_focal_loss)
+        self.reduction = reduction
+        self.scale = float(scale)
+        _check_options(self)
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K) or any equal shape; a label of −1 counts as 0. Returns an fp32 scalar, or (B, K)."""
+        self._check_values_once(labels)
+        loss = asymmetric_loss(
+            logits,
+            labels,
+            self.gamma_neg,
+            self.gamma_pos,
+            self.clip,
+            self.eps,
+            self.disable_torch_grad_focal_loss,
+            self.reduction,
+        )
+        return loss if self.scale == 1.0 else loss * self.scale
+
+    def extra_repr(self) -> str:
+        """The options, as a user passed them."""
+        return (
+            f"gamma_neg={self.gamma_neg:g}, gamma_pos={self.gamma_pos:g}, clip={self.clip:g}, eps={self.eps:g}, "
+            f"disable_torch_grad_focal_loss={self.disable_torch_grad_focal_loss}, reduction={self.reduction!r}, "
+            f"scale={self.scale:g}"
+        )
+
+
+def _check_options(loss: AsymmetricLoss) -> None:
+    for name in ("gamma_neg", "gamma_pos"):
+        if not 0 <= getattr(loss, name) < float("inf"):
+            raise ValueError(f"{name} must be at least 0, not {getattr(loss, name)}")
+    if not 0 <= loss.clip < 1:
+        raise ValueError(f"clip must be in [0, 1), not {loss.clip}")
+    if not 0 < loss.eps < 1:
+        raise ValueError(f"eps must be in (0, 1), not {loss.eps}")

@@ -1,0 +1,28 @@
+"""The calling convention all losses share."""
+
+import torch
+from torch import Tensor, nn
+
+from mlcfast.ops.checks import check_label_values
+
+
+class LabelLoss(nn.Module):
+    """loss(logits, labels, estimate_logits=None, true_labels=None) → scalar; every loss ignores what it does not need.
+
+    logits: (B, K) floating. labels: (B, K), {0, 1} or {+1 observed positive, 0 unknown, −1 observed negative}, any
+    real dtype, soft values where the loss has a meaning for them. Label values outside [−1, 1] are a ValueError: on
+    the CPU in every call; on a GPU, where reading them waits for the device, in each module's first call outside
+    graph capture.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values_checked = False
+
+    def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
+        if self._values_checked or labels.device.type == "cpu" or torch.compiler.is_compiling():
+            return
+        if labels.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return
+        check_label_values(labels, name)
+        self._values_checked = True

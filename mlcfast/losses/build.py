@@ -1,0 +1,33 @@
+"""Losses by the names a configuration uses."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+
+from mlcfast.losses.asymmetric import AsymmetricLoss
+from mlcfast.losses.base import LabelLoss
+from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
+from mlcfast.losses.label_bce import KINDS, LabelBCE, PairwiseRankingLoss
+
+LOSSES: dict[str, Callable[..., LabelLoss]] = {
+    "asymmetric": AsymmetricLoss,
+    **{kind: partial(LabelBCE, kind) for kind in KINDS},
+    "epr": EPRLoss,
+    "role": ROLELoss,
+    "pr": PairwiseRankingLoss,
+}
+
+
+def build_loss(name: str, **options: object) -> LabelLoss:
+    """The loss called `name`: asymmetric, bce, bce_ls, an, an_ls, wan, epr, role, iu, iun or pr, with its options.
+
+    Every loss is called as loss(logits, labels, estimate_logits=None, true_labels=None) → scalar, mean over B·K.
+    Raises ValueError for an unknown name or option, naming what there is.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"loss name must be one of {', '.join(LOSSES)}, not {name!r}")
+    known = set(inspect.signature(LOSSES[name]).parameters) - {"kind"}
+    for option in options:
+        if option not in known:
+            raise ValueError(f"loss {name} has no option {option!r}; it has {', '.join(sorted(known))}")
+    return LOSSES[name](**options)

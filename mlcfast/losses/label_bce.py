@@ -1,0 +1,66 @@
+"""Cross-entropies that differ in what they make of an unobserved label (arXiv 2106.09708, Section 3)."""
+
+from torch import Tensor
+
+from mlcfast.losses.base import LabelLoss
+from mlcfast.ops.checks import check_reduction
+from mlcfast.ops.pairwise_ranking import pairwise_ranking
+from mlcfast.ops.weighted_bce import weighted_bce
+
+KINDS = ("bce", "bce_ls", "an", "an_ls", "wan", "iu", "iun")
+
+
+class LabelBCE(LabelLoss):
+    """neglog(f) for positives and neglog(1 − f) for negatives, neglog(x) = −log(x + 1e-5), mean over B·K.
+
+    kind: bce (full labels) and an (assume negative): all that is not positive is negative; bce_ls, an_ls: the same with
+    label smoothing; wan: negatives weigh 1/(K − 1); iu: unknown entries are ignored; iun: as iu, but the true negatives
+    are known (`true_labels`, ≤ 0 is negative).
+    label_smoothing: the share of the opposite term in the _ls kinds, 0.1 as published. reduction: none | mean | sum.
+    """
+
+    def __init__(self, kind: str = "bce", label_smoothing: float = 0.1, reduction: str = "mean") -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing must be in [0, 1], not {label_smoothing}")
+        check_reduction(reduction)
+        self.kind = kind
+        self.label_smoothing = float(label_smoothing) if kind.endswith("_ls") else 0.0
+        self.reduction = reduction
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K); true_labels: (B, K), for iun only. Returns an fp32 scalar, or (B, K) for none."""
+        if self.kind == "iun" and true_labels is None:
+            raise ValueError("true_labels must be given: the iun loss knows the true negatives")
+        self._check_values_once(labels)
+        smoothing = self.label_smoothing
+        positive, negative = (1 - smoothing, smoothing), (smoothing, 1 - smoothing)
+        if self.kind == "wan":
+            negative = (0.0, 1.0 / max(logits.shape[-1] - 1, 1))
+        unknown = (0.0, 0.0) if self.kind in ("iu", "iun") else negative
+        known = true_labels if self.kind == "iun" else None
+        return weighted_bce(logits, labels, positive, unknown, negative, known, reduction=self.reduction)
+
+    def extra_repr(self) -> str:
+        """The options, as a user passed them."""
+        return f"kind={self.kind!r}, label_smoothing={self.label_smoothing:g}, reduction={self.reduction!r}"
+
+
+class PairwiseRankingLoss(LabelLoss):
+    """Every positive against every other label of its image, hinge 1 − f_i + f_j, mean over B·K."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        check_reduction(reduction)
+        self.reduction = reduction
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K), a label above 0 is positive. Returns an fp32 scalar, or (B, K) for reduction none."""
+        self._check_values_once(labels)
+        return pairwise_ranking(logits, labels, self.reduction)

@@ -1,0 +1,49 @@
+"""Argument checks shared by the losses: a failure is a ValueError that names the argument and what would be right."""
+
+import torch
+from torch import Tensor
+
+REDUCTIONS = ("none", "mean", "sum")
+_LOGITS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def check_pair(logits: Tensor, labels: Tensor, name: str = "targets") -> None:
+    """`logits` floating, `labels` real, of the same shape and on the same device."""
+    if logits.dtype not in _LOGITS:
+        raise ValueError(f"logits must be float32, float64, bfloat16 or float16, not {logits.dtype}")
+    if logits.dim() == 0:
+        raise ValueError("logits must have at least one dimension, (B, K)")
+    check_like(logits, labels, name)
+    if labels.requires_grad:
+        raise ValueError(f"{name} must not require a gradient: pass {name}.detach()")
+
+
+def check_like(logits: Tensor, other: Tensor, name: str) -> None:
+    """`other` has the shape and the device of `logits` and a real dtype."""
+    if other.shape != logits.shape:
+        raise ValueError(f"{name} must have the shape of logits {tuple(logits.shape)}, not {tuple(other.shape)}")
+    if other.device != logits.device:
+        raise ValueError(f"{name} must be on {logits.device} like logits, not on {other.device}")
+    if other.dtype.is_complex:
+        raise ValueError(f"{name} must be bool, integer or floating, not {other.dtype}")
+
+
+def check_matrix(logits: Tensor) -> None:
+    """`logits` is (B, K): the loss couples the labels of an image or the images of a batch."""
+    if logits.dim() != 2:
+        raise ValueError(f"logits must be (B, K), not {tuple(logits.shape)}")
+
+
+def check_label_values(labels: Tensor, name: str = "targets") -> None:
+    """Every label is in [-1, 1]. Reads the values: on a GPU this waits for the device."""
+    if labels.dtype == torch.bool or labels.numel() == 0:
+        return
+    low, high = labels.aminmax()
+    if not (low >= -1 and high <= 1):
+        raise ValueError(f"{name} must lie in [-1, 1], found {float(low):g} to {float(high):g}")
+
+
+def check_reduction(reduction: str) -> None:
+    """`reduction` is one of none, mean, sum."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {reduction!r}")

@@ -1,0 +1,15 @@
+"""How every loss of the family reduces its (B, K) terms."""
+
+from torch import Tensor
+
+
+def reduce(loss: Tensor, reduction: str) -> Tensor:
+    """none: as it is; sum: a scalar; mean: the sum over the number of entries, 0 for an empty batch."""
+    if reduction == "none":
+        return loss
+    return loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)
+
+
+def upcast(x: Tensor) -> Tensor:
+    """The arithmetic's precision: fp64 stays, anything else is fp32."""
+    return x if x.element_size() == 8 else x.float()
