@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mlcfast import demo_data
-from mlcfast.data import ensure_demo, make_demo, read_coco
+from mlcfast.data import contact_sheet, ensure_demo, load_rgb, make_demo, read_coco
 from mlcfast.data.demo_files import split_scans
 from mlcfast.errors import UsageError
 
@@ -165,3 +165,13 @@ def test_scenes_use_the_range_of_brightness(demo):
     means = [np.asarray(Image.open(path)).mean() for path in read_coco(demo, "train").paths]
     assert min(means) < 80
     assert max(means) > 170
+
+
+def test_contact_sheet_shows_the_validation_scenes(demo, tmp_path):
+    paths = read_coco(demo, "val").paths
+    sheet = np.asarray(contact_sheet(paths[:11], columns=4, side=96))
+    assert sheet.shape == (3 * 96 + 2 * 4, 4 * 96 + 3 * 4, 3)
+    assert (sheet[100:196, 200:296] == np.asarray(load_rgb(paths[6]))).all()
+    assert (sheet[200:, 300:] == 255).all()
+    assert demo_data.main([str(demo), "--images", "120", "--seed", "3", "--sheet", str(tmp_path / "sheet.jpg")]) == 0
+    assert Image.open(tmp_path / "sheet.jpg").size == (8 * 96 + 7 * 4, 3 * 96 + 2 * 4)
