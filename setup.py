@@ -32,6 +32,8 @@ setup(
         "tensorboard>=2.18",
         "matplotlib>=3.9",
     ],
+    # Installed over DeepSpeed's own script: the same launcher, which then takes `-m` beside `--module`.
+    entry_points={"console_scripts": ["deepspeed = mlcfast.engine.launcher:main"]},
     extras_require={
         "demo": ["scikit-learn>=1.5"],
         "test": ["pytest>=8", "pytest-benchmark>=5", "scikit-learn>=1.5", "ruff>=0.8"],

@@ -1,1 +1,30 @@
-"""Single process, DDP and DeepSpeed ZeRO-2 behind one surface."""
+"""Single process, DDP and DeepSpeed ZeRO-2 behind one surface; the only room that knows torch.distributed."""
+
+from mlcfast.engine.base import Engine, EngineState, StepOutcome
+from mlcfast.engine.build import accumulation_steps, build_engine, build_schedule, resolve_engine, resume_schedule
+from mlcfast.engine.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from mlcfast.engine.inference import Predictor
+from mlcfast.engine.process import Process, all_gather_objects, all_reduce_sum, barrier, discover, on_main, start, stop
+
+__all__ = [
+    "Engine",
+    "EngineState",
+    "Predictor",
+    "Process",
+    "StepOutcome",
+    "accumulation_steps",
+    "all_gather_objects",
+    "all_reduce_sum",
+    "barrier",
+    "build_engine",
+    "build_schedule",
+    "discover",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "on_main",
+    "resolve_engine",
+    "resume_schedule",
+    "save_checkpoint",
+    "start",
+    "stop",
+]

@@ -1,5 +1,9 @@
 """Query2Label, the linear head, their backbones and the published checkpoints."""
 
 from mlcfast.models.attention import LabelQueryAttention
+from mlcfast.models.build import build_model
+from mlcfast.models.checkpointing import enable_activation_checkpointing
+from mlcfast.models.linear import LinearClassifier
+from mlcfast.models.query2label import Query2Label
 
-__all__ = ["LabelQueryAttention"]
+__all__ = ["LabelQueryAttention", "LinearClassifier", "Query2Label", "build_model", "enable_activation_checkpointing"]

@@ -2,6 +2,7 @@
 
 from mlcfast.ops.asymmetric_loss import asymmetric_loss
 from mlcfast.ops.epr_loss import epr_loss
+from mlcfast.ops.groupwise_linear import groupwise_linear
 from mlcfast.ops.label_query_attention import label_query_attention
 from mlcfast.ops.pairwise_ranking import pairwise_ranking
 from mlcfast.ops.role_loss import role_loss
@@ -10,6 +11,7 @@ from mlcfast.ops.weighted_bce import weighted_bce
 __all__ = [
     "asymmetric_loss",
     "epr_loss",
+    "groupwise_linear",
     "label_query_attention",
     "pairwise_ranking",
     "role_loss",

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# ./launch.sh              set up, then train and evaluate the demo; the last line of stdout is `mAP <number>`
+# ./launch.sh CONFIG …     set up, then train CONFIG with the launcher it needs
+# ./launch.sh test         set up, then run the tests
+# ./launch.sh setup        set up only
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "error: $*"; exit 1; }
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail "no Python 3.11 or newer found; install one (Debian: apt install python3 python3-venv) or set PYTHON=/path/to/python"
+}
+
+# What the environment was made from; when it changes, the next call installs again.
+fingerprint() {
+    { cat setup.py pyproject.toml; find csrc -type f -print0 | sort -z | xargs -0 -r cat; } | cksum
+}
+
+install() {
+    local log=.venv/install.log
+    say "installing into .venv (a few GB, some minutes; details in $log)"
+    {
+        .venv/bin/python -m pip install --upgrade pip "setuptools>=77" wheel packaging ninja numpy "torch>=2.11" &&
+            .venv/bin/python -m pip install --no-build-isolation -e ".[demo,test]"
+    } >"$log" 2>&1 || { tail -n 15 "$log" >&2; fail "the installation failed; the whole log is $log"; }
+}
+
+setup() {
+    local now
+    now=$(fingerprint)
+    if [ -f .venv/ready ] && [ "$(cat .venv/ready)" = "$now" ] && .venv/bin/python -c '' 2>/dev/null; then
+        return
+    fi
+    if ! .venv/bin/python -c '' 2>/dev/null; then
+        local python
+        python=$(find_python)
+        rm -rf .venv
+        "$python" -m venv .venv || fail "cannot make .venv with $python (Debian: apt install python3-venv)"
+    fi
+    install
+    printf '%s\n' "$now" >.venv/ready
+}
+
+demo() {
+    .venv/bin/python -m mlcfast.launch configs/demo.yaml >&2
+    say "the same backbone with a linear head on its pooled features, for comparison:"
+    .venv/bin/python -m mlcfast.launch configs/demo.yaml name=demo_linear model.head=linear >&2
+    say "held-out test images, linear head:"
+    .venv/bin/python -m mlcfast.evaluate configs/demo.yaml --checkpoint runs/demo_linear/best >&2
+    say "held-out test images, Query2Label:"
+    .venv/bin/python -m mlcfast.evaluate configs/demo.yaml --checkpoint runs/demo/best
+}
+
+setup
+export PATH="$PWD/.venv/bin:$PATH" # DeepSpeed's launcher and its workers look for python here
+case "${1:-demo}" in
+    setup) say "ready: source .venv/bin/activate" ;;
+    test) shift && exec .venv/bin/python -m pytest "$@" ;;
+    demo) demo ;;
+    *) exec .venv/bin/python -m mlcfast.launch "$@" ;;
+esac

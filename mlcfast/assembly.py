@@ -1,0 +1,148 @@
+"""From a configuration to the parts of a run: samples, loaders, model and objective."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from mlcfast.config import Config, DataConfig, LossConfig
+from mlcfast.data import (
+    EvalSampler,
+    EvalTransform,
+    ImageDataset,
+    LabelledImages,
+    ResizedCache,
+    TrainSampler,
+    TrainTransform,
+    find_bad_images,
+    make_loader,
+    read_coco,
+    read_csv,
+    resized_cache_bytes,
+)
+from mlcfast.engine import Process, all_reduce_sum, on_main
+from mlcfast.errors import UsageError
+from mlcfast.losses import build_loss
+from mlcfast.models import build_model
+from mlcfast.objective import Objective
+
+LOGGER = logging.getLogger("mlcfast")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The training and validation images of a run; both with the same labels in the same order."""
+
+    train: LabelledImages
+    validation: LabelledImages
+
+
+def open_samples(config: Config, process: Process) -> Samples:
+    """Read both splits; the main process first, so that caches and the demo set are made once."""
+    on_main(process, lambda: _open_both(config.data))
+    samples = _open_both(config.data)
+    if samples.train.names != samples.validation.names:
+        raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
+    return samples
+
+
+def open_split(settings: DataConfig, split: str) -> LabelledImages:
+    """Read one split of the configured data set, without its bad images if those are to be skipped."""
+    if settings.format == "features":
+        raise UsageError("data.format features is not trained from image files")
+    if settings.format == "csv":
+        records = read_csv(settings.root, split)
+    else:
+        if settings.format == "demo":
+            from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
+
+            ensure_demo(settings.root)
+        records = read_coco(settings.root, split, keep_unlabelled=settings.keep_unlabelled)
+    return _without_bad_images(records, settings) if settings.bad_images == "skip" else records
+
+
+def _open_both(settings: DataConfig) -> Samples:
+    return Samples(open_split(settings, settings.train), open_split(settings, settings.val))
+
+
+def _without_bad_images(records: LabelledImages, settings: DataConfig) -> LabelledImages:
+    bad = find_bad_images(records, settings.workers)
+    for path, reason in bad:
+        LOGGER.info("skipped %s: %s", path, reason)
+    if bad:
+        LOGGER.info("skipped %d of %d images that cannot be read", len(bad), len(records.paths))
+    skipped = {path for path, _ in bad}
+    return records.subset([i for i, path in enumerate(records.paths) if path not in skipped])
+
+
+def train_loader(config: Config, records: LabelledImages, process: Process) -> DataLoader:
+    """This rank's micro-batches of augmented images, in the order that (seed, epoch) alone decides."""
+    settings, engine = config.data, config.engine
+    transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)
+    sampler = TrainSampler(
+        len(records.paths), engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed
+    )
+    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records, process))
+    return make_loader(dataset, sampler, settings.workers)
+
+
+def evaluation_loader(config: Config, records: LabelledImages, process: Process) -> DataLoader:
+    """This rank's share of the images, each image on exactly one rank."""
+    settings = config.data
+    transform = EvalTransform(settings.image_size, settings.mean, settings.std)
+    sampler = EvalSampler(len(records.paths), config.engine.micro_batch, process.rank, process.world_size)
+    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records, process))
+    return make_loader(dataset, sampler, settings.workers)
+
+
+def _resized_cache(config: Config, records: LabelledImages, process: Process) -> ResizedCache | None:
+    """The cache, filled by the main process while the others wait; its size on disk is logged first."""
+    size, workers = config.data.image_size, config.data.workers
+    if not config.data.resized_cache:
+        return None
+    gibibytes = resized_cache_bytes(len(records), size) / 2**30
+    LOGGER.info("resized images of %d samples at %d pixels: %.2f GiB on disk", len(records), size, gibibytes)
+
+    def fill() -> None:
+        with tqdm(total=len(records), desc="resizing", leave=False, disable=None) as bar:
+            ResizedCache.build(records, size, workers, progress=lambda done, total: bar.update(done - bar.n))
+
+    on_main(process, fill)
+    return ResizedCache.build(records, size, workers)
+
+
+def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
+    """The keyword arguments of `build_model` for this configuration."""
+    settings = config.model
+    return {
+        "head": settings.head,
+        "backbone": settings.backbone,
+        "num_labels": num_labels,
+        "image_size": config.data.image_size,
+        "backbone_options": settings.backbone_options,
+        **settings.head_options,
+    }
+
+
+def make_model(config: Config, num_labels: int) -> nn.Module:
+    """The configured model with its initial weights."""
+    return build_model(**model_arguments(config, num_labels), weights=config.model.weights, freeze=config.model.freeze)
+
+
+def make_loss(settings: LossConfig) -> nn.Module:
+    """The configured loss; UsageError names the option it does not take."""
+    try:
+        return build_loss(settings.name, **settings.options)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"loss: {error}") from error
+
+
+def make_objective(config: Config, num_labels: int) -> Objective:
+    """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks."""
+    loss = make_loss(config.loss)
+    if hasattr(loss, "all_reduce"):
+        loss.all_reduce = all_reduce_sum
+    return Objective(make_model(config, num_labels), loss)

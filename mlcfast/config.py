@@ -1,0 +1,232 @@
+"""Typed configuration: YAML in, dotted overrides on top, one-line errors that suggest the nearest key."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlcfast.errors import UsageError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataConfig(Section):
+    """Where the samples are and how they become tensors."""
+
+    format: Literal["coco", "csv", "features", "demo"]
+    root: str = Field(min_length=1)
+    train: str = "train"
+    val: str = "val"
+    test: str | None = None
+    image_size: int = Field(448, ge=8)
+    labels: Literal["full", "single_positive"] = "full"
+    augment: Literal["published", "flip", "none"] = "published"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    workers: int = Field(4, ge=0)
+    keep_unlabelled: bool = False
+    resized_cache: bool = False
+    bad_images: Literal["error", "skip"] = "error"
+
+
+class ModelConfig(Section):
+    """The head, its backbone and where their weights come from."""
+
+    head: Literal["query2label", "linear"] = "query2label"
+    backbone: str = Field(min_length=1)
+    backbone_options: dict[str, Any] = {}
+    weights: str = "pretrained"
+    freeze: Literal["auto", "published", "none", "backbone"] = "auto"
+    embed_dim: int | None = Field(None, ge=4)
+    num_heads: int = Field(4, ge=1)
+    feedforward: int = Field(8192, ge=1)
+    encoder_layers: int = Field(1, ge=0)
+    decoder_layers: int = Field(2, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    decoder_self_attention: bool = False
+
+    @property
+    def head_options(self) -> dict[str, Any]:
+        """What `build_model` takes for this head beyond the backbone; the linear head takes nothing."""
+        names = ("embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout")
+        names += ("decoder_self_attention",)
+        return {name: getattr(self, name) for name in names} if self.head == "query2label" else {}
+
+
+class LossConfig(Section):
+    """A loss by name; every other key is an option of that loss (see `mlcfast.losses.build_loss`)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "asymmetric"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The loss's own options."""
+        return dict(self.model_extra or {})
+
+
+class OptimConfig(Section):
+    """The optimizer and its learning-rate schedule; warmup is a fraction of all steps."""
+
+    name: Literal["adamw", "adam"] = "adamw"
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    warmup: float = Field(0.2, ge=0, le=1)
+    grad_clip: float | None = Field(None, gt=0)
+
+
+class EngineConfig(Section):
+    """How a step is executed; batches are counted in images, micro_batch per device and pass."""
+
+    name: Literal["auto", "single", "ddp", "zero2"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    micro_batch: int = Field(8, ge=1)
+    global_batch: int = Field(64, ge=1)
+    activation_checkpointing: Literal["none", "blocks", "auto"] = "none"
+    offload_optimizer: bool = False
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> "EngineConfig":
+        if self.global_batch % self.micro_batch:
+            raise ValueError(f"global_batch {self.global_batch} is not divisible by micro_batch {self.micro_batch}")
+        if self.offload_optimizer and self.name in ("single", "ddp"):
+            raise ValueError(f"offload_optimizer needs name: zero2, not {self.name}")
+        return self
+
+
+class TrainConfig(Section):
+    """Length of the run and what is kept of it; ema_decay 0 and early_stop 0 switch those off.
+
+    early_stop: epochs without a new best after which training ends; checkpoint_every: steps, 0 for once an epoch.
+    """
+
+    epochs: int = Field(80, ge=1)
+    ema_decay: float = Field(0.9997, ge=0, lt=1)
+    early_stop: int = Field(8, ge=0)
+    log_every: int = Field(50, ge=1)
+    checkpoint_every: int = Field(0, ge=0)
+    keep_checkpoints: int = Field(2, ge=1)
+
+
+class Config(Section):
+    """One training run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    seed: int = Field(0, ge=0)
+    output: str = "runs"
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    engine: EngineConfig = EngineConfig()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Config":
+        if self.data.format == "features" and self.model.head != "linear":
+            raise ValueError("data.format features has no feature map for query2label: set model.head to linear")
+        return self
+
+    @property
+    def run_directory(self) -> Path:
+        """Where everything this run writes goes."""
+        return Path(self.output) / self.name
+
+    def without_initial_weights(self) -> "Config":
+        """The same model, to be filled from a checkpoint: nothing is downloaded, and what was frozen stays so."""
+        model = self.model
+        frozen = "published" if model.freeze == "auto" and model.weights != "none" else model.freeze
+        return self.model_copy(update={"model": model.model_copy(update={"weights": "none", "freeze": frozen})})
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, every default filled in; `load_config` reads it back equal."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, apply `section.key=value` overrides and validate.
+
+    Raises UsageError, one line, for a missing or malformed file, an unknown key (with the nearest one), a wrong
+    type or an impossible combination.
+    """
+    return parse_config(_read_yaml(Path(path)), overrides, source=str(path))
+
+
+def parse_config(values: dict[str, Any], overrides: Sequence[str] = (), source: str = "configuration") -> Config:
+    """Validate a nested dict of settings, as `load_config` does for a file."""
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"{source}: {_one_line(error)}") from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the configuration: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: expected `key: value` lines at the top level")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UsageError(f"override {override!r} is not of the form section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"override {override!r}: the value is not valid YAML") from error
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UsageError(f"override {override!r}: {parent} is not a section")
+        values = child
+    values[leaf] = value
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where}{_suggestion(first['loc'])}"
+    if first["type"] == "missing":
+        return f"missing key {where}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict | BaseModel) else f", not {first['input']!r}"
+    return f"{where}: {message}{given}" if where else message
+
+
+def _suggestion(location: Iterable[Any]) -> str:
+    *parents, leaf = (str(part) for part in location)
+    known = list(_keys(Config))
+    prefix = ".".join([*parents, ""]) if parents else ""
+    siblings = [key for key in known if key.startswith(prefix) and key.count(".") == len(parents)]
+    near = difflib.get_close_matches(f"{prefix}{leaf}", siblings, n=1, cutoff=0.6)
+    near = near or [key for key in known if key.rpartition(".")[2] == leaf]
+    return f": did you mean {near[0]}?" if near else f"; known here: {', '.join(siblings)}"
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _keys(field.annotation, f"{prefix}{name}.")

@@ -1,0 +1,52 @@
+"""Images and labels by index, every random choice a function of (seed, epoch, index) alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mlcfast.data.images import load_rgb
+from mlcfast.data.records import LabelledImages
+from mlcfast.data.resized import ResizedCache
+
+
+class ImageDataset(Dataset):
+    """A map-style data set over an image list.
+
+    transform: RGB image to tensor, drawing from torch's global generator, which is seeded per sample and restored;
+    resized_cache: the images already resized to what the transform wants, in the order of `records`.
+    """
+
+    def __init__(
+        self,
+        records: LabelledImages,
+        transform: Callable[[Image.Image], Tensor],
+        seed: int = 0,
+        resized_cache: ResizedCache | None = None,
+    ):
+        self.records, self.transform, self.seed, self.resized_cache = records, transform, seed, resized_cache
+        self.labels = torch.from_numpy(np.ascontiguousarray(records.labels))
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.records)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor, int]:
+        """Image (3, S, S) float32, labels (K,) int8 and index, for an index or (epoch, index); the epoch is else 0.
+
+        Raises RunError naming the file if it cannot be decoded.
+        """
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        cache = self.resized_cache
+        image = load_rgb(self.records.paths[index]) if cache is None else Image.fromarray(cache[index])
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(sample_seed(self.seed, epoch, index))
+            return self.transform(image), self.labels[index], index
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """A 64-bit seed that any change of the three integers changes."""
+    return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1, np.uint64)[0])

@@ -1,0 +1,61 @@
+"""Image files to 8-bit RGB, whatever their mode, or one line that says why not."""
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from mlcfast.errors import RunError
+
+SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+
+
+def load_rgb(path: str) -> Image.Image:
+    """Decode an image file to 8-bit RGB, turned upright by its EXIF orientation.
+
+    Transparency is composited on white, 16-bit grey scaled by 255/65535 (not clipped), CMYK and palettes converted.
+    Raises RunError "PATH: reason" for a file that is missing, empty, truncated, not an image or of 32-bit pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
+    except Exception as error:  # the decoders of damaged files raise nearly anything
+        raise RunError(f"{path}: {_reason(path, error)}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in SIXTEEN_BIT or image.mode == "I":
+        return _scale_16_bit(image).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("32-bit pixels have no defined range; convert the image to 8 or 16 bits")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scale_16_bit(image: Image.Image) -> Image.Image:
+    wide = image.convert("I")
+    _, largest = wide.getextrema()
+    if largest > 65535:
+        raise ValueError("32-bit pixels have no defined range; convert the image to 8 or 16 bits")
+    scaled = (np.asarray(wide).astype(np.uint32) * 255 + 32767) // 65535
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
+def _reason(path: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such image"
+    if isinstance(error, PermissionError | IsADirectoryError):
+        return f"cannot read the image: {error.strerror}"
+    with open(path, "rb") as file:
+        if not file.read(1):
+            return "empty image file (0 bytes)"
+    if "truncated" in str(error).lower():
+        return f"truncated image ({error})"
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "not an image, or of a format that Pillow does not read"
+    return f"damaged or unsupported image ({' '.join(str(error).split())})"

@@ -1,0 +1,75 @@
+"""Batches from worker processes, whose failures reach the user as one line."""
+
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from mlcfast.errors import RunError, UsageError
+
+
+def make_loader(dataset: Dataset, batch_sampler: Iterable[Sequence[Any]], workers: int = 0) -> DataLoader:
+    """Batches (images (m, 3, S, S) float32, labels (m, K) int8, index (m,) int64) in the sampler's order.
+
+    Workers persist over epochs; host memory is pinned where CUDA is. RunError and UsageError of a sample are raised
+    here as they were in the worker, without its traceback. The caller's random state is not touched.
+    """
+    return _Loader(
+        _Guarded(dataset),
+        batch_sampler=batch_sampler,
+        num_workers=workers,
+        collate_fn=_collate,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_ignore_interrupt,
+        generator=torch.Generator(),
+    )
+
+
+class _Loader(DataLoader):
+    def __iter__(self) -> Iterator[Any]:
+        batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader worker (pid"):
+                    raise
+                raise RunError(
+                    "a data worker died, most often for lack of memory or of shared memory (/dev/shm): "
+                    f"lower data.workers ({str(error).splitlines()[0]})"
+                ) from error
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+
+class _Guarded(Dataset):
+    """Hands a sample's own error over as a value: raised in a worker it would arrive as the text of a traceback."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.dataset[key]
+
+    def __getitems__(self, keys: Sequence[Any]) -> list[Any] | Exception:
+        try:
+            return [self.dataset[key] for key in keys]
+        except (RunError, UsageError) as error:
+            return type(error)(str(error))
+
+
+def _collate(samples: list[Any] | Exception) -> Any:
+    return samples if isinstance(samples, Exception) else default_collate(samples)
+
+
+def _ignore_interrupt(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers

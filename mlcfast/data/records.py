@@ -1,0 +1,85 @@
+"""The image list every reader returns: paths, label matrix, label names."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlcfast.errors import RunError, UsageError
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """M images with K labels each.
+
+    paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative; names: the K label
+    names in column order; image_ids: M identifiers, the annotation file's own as text.
+    """
+
+    paths: list[str]
+    labels: np.ndarray
+    names: list[str]
+    image_ids: list[str]
+
+    def __len__(self) -> int:
+        """M, the number of images."""
+        return len(self.paths)
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "LabelledImages":
+        """The images at these positions, in this order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        paths, ids = ([values[i] for i in chosen] for values in (self.paths, self.image_ids))
+        return LabelledImages(paths, self.labels[chosen], self.names, ids)
+
+    def sorted_by_id_text(self) -> "LabelledImages":
+        """The images in the order of their ids as text ("10" before "9"), which the single-positive protocol needs."""
+        return self.subset(sorted(range(len(self)), key=self.image_ids.__getitem__))
+
+
+def require_files(directory: Path, names: Iterable[str], listed_in: Path) -> list[str]:
+    """Join each name to `directory` after checking that all exist, with one directory scan per folder.
+
+    Raises UsageError with the first missing file and how many are missing.
+    """
+    names = list(names)
+    present: dict[str, set[str]] = {}
+    missing = []
+    for name in names:
+        folder, base = os.path.split(name)
+        if folder not in present:
+            present[folder] = _file_names(directory / folder)
+        if base not in present[folder]:
+            missing.append(name)
+    if missing:
+        count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing"
+        raise UsageError(f"{directory / missing[0]}: no such image; {count}")
+    return [os.path.join(directory, name) for name in names]
+
+
+def require_directory(path: Path, what: str) -> None:
+    """Raise UsageError unless `path` is a directory; `what` says which one it should be."""
+    if not path.is_dir():
+        raise UsageError(f"{path}: {'not a directory' if path.exists() else 'no such directory'} ({what})")
+
+
+def _file_names(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def fingerprint(paths: Sequence[str]) -> str:
+    """A digest of the paths in order and of each file's size and time of change; RunError names one that is gone."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise RunError(f"{path}: {error.strerror}") from error
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()

@@ -1,0 +1,76 @@
+"""Which images a rank sees, when: the order is a pure function of (seed, epoch, position)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mlcfast.errors import UsageError
+
+
+class TrainSampler:
+    """This rank's micro-batches of one epoch, as lists of (epoch, index).
+
+    Global batch b covers the positions [b·G, (b+1)·G) of the epoch's permutation; its accumulation step a takes on
+    rank r of W the positions b·G + (a·W + r)·m + [0, m). So every W sees the same global batches. A last, incomplete
+    global batch is dropped. `set_position` chooses the epoch and where in it to begin.
+
+    Raises UsageError when G is not divisible by m·W or exceeds the number of images.
+    """
+
+    def __init__(
+        self, num_samples: int, global_batch: int, micro_batch: int, rank: int = 0, world_size: int = 1, seed: int = 0
+    ):
+        if global_batch % (micro_batch * world_size):
+            raise UsageError(
+                f"engine.global_batch {global_batch} is not divisible by "
+                f"engine.micro_batch {micro_batch} × {world_size} processes"
+            )
+        if global_batch > num_samples:
+            raise UsageError(f"engine.global_batch {global_batch} exceeds the {num_samples} training images")
+        self.num_samples, self.global_batch, self.micro_batch = num_samples, global_batch, micro_batch
+        self.rank, self.world_size, self.seed = rank, world_size, seed
+        self.epoch = self.consumed = 0
+
+    def set_position(self, epoch: int, consumed: int = 0) -> None:
+        """The next iteration covers `epoch` from its sample number `consumed`, counted over all ranks.
+
+        Raises UsageError unless `consumed` is a whole number of global batches.
+        """
+        if consumed % self.global_batch:
+            raise UsageError(
+                f"the run stopped after {consumed} samples of its epoch, which is not a multiple of "
+                f"engine.global_batch {self.global_batch}: resume with the run's own"
+            )
+        self.epoch, self.consumed = epoch, consumed
+
+    def permutation(self, epoch: int) -> np.ndarray:
+        """The order (num_samples,) int64 of the epoch's images; RandomState's streams are frozen by numpy."""
+        generator = np.random.MT19937(np.random.SeedSequence((self.seed, epoch)))
+        return np.random.RandomState(generator).permutation(self.num_samples)
+
+    def __len__(self) -> int:
+        """This rank's micro-batches in a whole epoch."""
+        return self.num_samples // self.global_batch * self.global_batch // (self.micro_batch * self.world_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """Micro-batches from the position set, to the end of the epoch."""
+        order, epoch, stride = self.permutation(self.epoch), self.epoch, self.micro_batch * self.world_size
+        end = len(self) * stride
+        for start in range(self.consumed + self.rank * self.micro_batch, end, stride):
+            yield [(epoch, int(index)) for index in order[start : start + self.micro_batch]]
+
+
+class EvalSampler:
+    """Rank r of W takes the indices r, r + W, … once each, in micro-batches; a rank may have one fewer."""
+
+    def __init__(self, num_samples: int, micro_batch: int, rank: int = 0, world_size: int = 1):
+        self.indices, self.micro_batch = range(rank, num_samples, world_size), micro_batch
+
+    def __len__(self) -> int:
+        """The number of micro-batches."""
+        return -(-len(self.indices) // self.micro_batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Lists of indices."""
+        for start in range(0, len(self.indices), self.micro_batch):
+            yield list(self.indices[start : start + self.micro_batch])

@@ -1,0 +1,86 @@
+"""The published recipes' transforms: 8-bit RGB image in, normalised (3, S, S) float32 tensor out."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD
+from mlcfast.errors import UsageError
+
+
+class Cutout(nn.Module):
+    """One rectangle of `fraction` of each side in one random colour; its centre is anywhere, its rest cut off."""
+
+    def __init__(self, fraction: float = 0.5):
+        super().__init__()
+        self.fraction = fraction
+
+    def forward(self, image: Image.Image) -> Image.Image:
+        """Return a copy of the image with the hole."""
+        half = [int(side * self.fraction) // 2 for side in image.size]
+        centre = [int(torch.randint(side, ())) for side in image.size]
+        colour = tuple(torch.randint(256, (3,)).tolist())
+        left, top = (max(c - h, 0) for c, h in zip(centre, half, strict=True))
+        right, bottom = (min(c + h, side) for c, h, side in zip(centre, half, image.size, strict=True))
+        image = image.copy()
+        image.paste(colour, (left, top, right, bottom))
+        return image
+
+
+# The recipes' random parts, between the resize and the normalisation. `published` is Query2Label's (arXiv 2107.10834),
+# `flip` that of learning from single positive labels (arXiv 2106.09708).
+AUGMENTATIONS: dict[str, Callable[[], Sequence[nn.Module]]] = {
+    "published": lambda: (Cutout(0.5), v2.RandAugment(num_ops=2, magnitude=9)),
+    "flip": lambda: (v2.RandomHorizontalFlip(0.5),),
+    "none": lambda: (),
+}
+
+
+def resize(image: Image.Image, image_size: int) -> Image.Image:
+    """Both sides to `image_size`, bilinear with antialiasing, the aspect ratio not kept: every recipe's first step."""
+    return F.resize(image, [image_size, image_size], interpolation=v2.InterpolationMode.BILINEAR, antialias=True)
+
+
+class EvalTransform:
+    """Resize and normalise: (x / 255 − mean) / std, per channel."""
+
+    def __init__(self, image_size: int, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
+        self.image_size = image_size
+        self.scale = 1 / (255 * torch.tensor(std).view(3, 1, 1))
+        self.shift = -torch.tensor(mean).view(3, 1, 1) / torch.tensor(std).view(3, 1, 1)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """An RGB image of any size to (3, S, S) float32."""
+        return self.normalise(resize(image, self.image_size))
+
+    def normalise(self, image: Image.Image) -> Tensor:
+        """An RGB image to a float32 tensor of its size."""
+        pixels = F.pil_to_tensor(image).to(torch.float32, memory_format=torch.contiguous_format)
+        return pixels.mul_(self.scale).add_(self.shift)
+
+
+class TrainTransform(EvalTransform):
+    """Resize, augment by name (see AUGMENTATIONS) and normalise; randomness comes from torch's global generator.
+
+    Raises UsageError for an unknown name.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        augment: str = "published",
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ):
+        super().__init__(image_size, mean, std)
+        if augment not in AUGMENTATIONS:
+            raise UsageError(f"data.augment: {augment!r} is none of {', '.join(AUGMENTATIONS)}")
+        self.augment = nn.Sequential(*AUGMENTATIONS[augment]())
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """An RGB image of any size to (3, S, S) float32."""
+        return self.normalise(self.augment(resize(image, self.image_size)))

@@ -1,0 +1,43 @@
+"""Exponential moving average of the weights, kept in fp32 beside the tensors it follows."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+class WeightAverage:
+    """average ← average + (1 − decay) · (source − average), once for each applied step.
+
+    sources: the fp32 masters (whole tensors, or this rank's shards of them) and floating buffers, updated in place
+    by their owner; the averages live on the same devices, in the same order.
+    """
+
+    def __init__(self, sources: Sequence[Tensor], decay: float):
+        self.sources = [source.detach() for source in sources]
+        self.tensors = [source.float().clone() for source in self.sources]
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, skipped: Tensor) -> None:
+        """Follow the sources one step; `skipped` (0-d, 1 where the step was not applied) leaves the average."""
+        weight = (1 - self.decay) * (1 - skipped)
+        for average, source in zip(self.tensors, self.sources, strict=True):
+            average.lerp_(source.float(), weight.to(average.device))
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Within the block the sources hold the averages and the averages hold the sources."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for average, source in zip(self.tensors, self.sources, strict=True):
+            held = source.clone()
+            source.copy_(average)
+            average.copy_(held)

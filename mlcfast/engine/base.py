@@ -1,0 +1,109 @@
+"""The surface every engine shows the trainer: micro steps, the optimizer step, evaluation, and state by name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mlcfast.engine.average import WeightAverage
+from mlcfast.engine.process import Process
+from mlcfast.errors import UsageError
+from mlcfast.objective import Objective
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class StepOutcome(NamedTuple):
+    """0-d tensors, so that reading them, not the step, waits for the device: skipped is 1 for a non-finite gradient."""
+
+    grad_norm: Tensor
+    skipped: Tensor
+
+
+@dataclass
+class EngineState:
+    """Everything an engine needs to go on, by parameter name, in fp32 on the CPU; the same for every engine.
+
+    weights: parameters and buffers; average: the same names, empty without EMA; moments: `exp_avg/<name>`,
+    `exp_avg_sq/<name>` and `step/<name>`; scaler: fp16's loss scale and its growth counter, else empty.
+    """
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    moments: dict[str, Tensor] = field(default_factory=dict)
+    scaler: dict[str, float] = field(default_factory=dict)
+
+
+class Engine(ABC):
+    """Runs an Objective on this process's device, alone or together with its peers."""
+
+    process: Process
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
+
+    @abstractmethod
+    def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
+        """Forward and backward of one micro-batch; `last` in its global batch. Returns the detached loss."""
+
+    @abstractmethod
+    def step(self) -> StepOutcome:
+        """Clip, check and apply the accumulated gradient, update the average and clear the gradient."""
+
+    @abstractmethod
+    def predict(self, images: Tensor) -> Tensor:
+        """Probabilities (B, K) in fp32, in evaluation mode and without gradient."""
+
+    @abstractmethod
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Within the block the model computes with its averaged weights."""
+
+    @abstractmethod
+    def export_state(self, moments: bool = True) -> EngineState:
+        """The engine's state by name, without Adam's moments if told so; a collective, complete on every rank."""
+
+    @abstractmethod
+    def load_state(self, state: EngineState) -> None:
+        """Take over a state exported by any engine at any number of processes."""
+
+    def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The tensors on this engine's device; copies from pinned memory do not wait."""
+        return tuple(tensor.to(self.process.device, non_blocking=True) for tensor in tensors)
+
+    @torch.no_grad()
+    def average_buffers(self) -> None:
+        """Give every rank the mean of the floating buffers (BatchNorm's running statistics see only local data)."""
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return
+        for _, buffer in floating_buffers(self.objective):
+            total = buffer.float()
+            dist.all_reduce(total)
+            buffer.copy_(total / dist.get_world_size())
+
+
+def floating_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The buffers that training may change and a state dict holds, by name."""
+    saved = module.state_dict(keep_vars=True)
+    return ((name, buffer) for name, buffer in module.named_buffers() if name in saved and buffer.is_floating_point())
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters the optimizer owns, by name."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def load_tensors(targets: dict[str, Tensor], values: dict[str, Tensor], what: str) -> None:
+    """Copy `values` into `targets` in place; UsageError lists the names and shapes that do not match."""
+    wrong = sorted(targets.keys() ^ values.keys())
+    wrong += [name for name in targets.keys() & values.keys() if targets[name].shape != values[name].shape]
+    if wrong:
+        shown = ", ".join(wrong[:8]) + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
+        raise UsageError(f"the checkpoint's {what} do not fit this model: {shown}")
+    with torch.no_grad():
+        for name, target in targets.items():
+            target.copy_(values[name])

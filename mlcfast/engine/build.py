@@ -1,0 +1,107 @@
+"""From a configuration and an objective to the engine that runs it."""
+
+import logging
+
+import torch
+
+from mlcfast.config import Config, OptimConfig
+from mlcfast.engine.base import Engine, trainable
+from mlcfast.engine.local import LocalEngine
+from mlcfast.engine.process import Process
+from mlcfast.errors import UsageError
+from mlcfast.objective import Objective
+
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+ESTIMATOR_LR_FACTOR = 10.0  # learning rate of ROLE's label estimates against the classifier's (arXiv 2106.09708, §4)
+
+
+def resolve_engine(config: Config, process: Process) -> str:
+    """The engine's name: `auto` is single for one process, zero2 under DeepSpeed's launcher, else ddp.
+
+    UsageError where the configured engine and the number of processes do not go together.
+    """
+    name = config.engine.name
+    if name == "auto":
+        by_launcher = {"single": "single", "deepspeed": "zero2"}
+        name = by_launcher.get(process.launcher, "ddp" if process.world_size > 1 else "single")
+    if name == "single" and process.world_size > 1:
+        raise UsageError(f"engine.name single cannot use {process.world_size} processes: set it to ddp or zero2")
+    if name in ("ddp", "zero2") and process.launcher == "single":
+        starter = "torchrun --nproc_per_node" if name == "ddp" else "deepspeed --num_gpus"
+        raise UsageError(f"engine.name {name} needs a launcher: {starter} N -m mlcfast.train CONFIG")
+    if config.engine.offload_optimizer and name != "zero2":
+        raise UsageError(f"engine.offload_optimizer needs engine.name zero2, here it is {name}")
+    return name
+
+
+def accumulation_steps(config: Config, process: Process) -> int:
+    """Micro-batches per device and optimizer step; UsageError unless global_batch = micro_batch x devices x whole."""
+    together = config.engine.micro_batch * process.world_size
+    if config.engine.global_batch % together:
+        raise UsageError(
+            f"engine.global_batch {config.engine.global_batch} is not divisible by engine.micro_batch "
+            f"{config.engine.micro_batch} x {process.world_size} processes"
+        )
+    return config.engine.global_batch // together
+
+
+def build_engine(config: Config, process: Process, objective: Objective) -> Engine:
+    """Move the objective to this process's device and give it optimizer, precision, average and peers."""
+    name = resolve_engine(config, process)
+    accumulation = accumulation_steps(config, process)
+    objective.to(process.device)
+    objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
+    if config.engine.compile:
+        objective.model.compile()
+    optimizer = build_optimizer(config.optim, objective)
+    common = {
+        "precision": config.engine.precision,
+        "accumulation": accumulation,
+        "grad_clip": config.optim.grad_clip,
+        "ema_decay": config.train.ema_decay,
+    }
+    logging.getLogger("mlcfast").info(
+        "engine %s on %d x %s, %s, micro-batch %d x %d accumulated",
+        name,
+        process.world_size,
+        process.device.type,
+        config.engine.precision,
+        config.engine.micro_batch,
+        accumulation,
+    )
+    if name != "zero2":
+        return LocalEngine(process, objective, optimizer, distributed=name == "ddp", **common)
+    from mlcfast.engine.zero2 import Zero2Engine
+
+    micro_batch, offload = config.engine.micro_batch, config.engine.offload_optimizer
+    return Zero2Engine(process, objective, optimizer, micro_batch=micro_batch, offload=offload, **common)
+
+
+def build_optimizer(settings: OptimConfig, objective: Objective) -> torch.optim.Optimizer:
+    """torch's fused Adam or AdamW over the model's parameters and, at ten times the rate, the label estimates."""
+    groups = [{"params": list(trainable(objective.model).values()), "lr": settings.lr}]
+    if objective.estimator is not None:
+        groups.append({"params": list(objective.estimator.parameters()), "lr": settings.lr * ESTIMATOR_LR_FACTOR})
+    return OPTIMIZERS[settings.name](groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+
+
+def build_schedule(
+    settings: OptimConfig, optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The learning rate over `steps` optimizer steps: torch's one-cycle (which also cycles beta1), or constant."""
+    if settings.schedule == "constant":
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    total = max(steps, 3)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    # OneCycleLR divides by the warm-up's length in steps minus one.
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=rates, total_steps=total, pct_start=max(settings.warmup, 2 / total)
+    )
+
+
+def resume_schedule(schedule: torch.optim.lr_scheduler.LRScheduler, steps_done: int) -> None:
+    """Set learning rates and betas to what they are after `steps_done` steps; both are functions of that alone."""
+    if isinstance(schedule, torch.optim.lr_scheduler.OneCycleLR) and steps_done:
+        schedule.last_epoch = steps_done - 1
+        schedule._step_count = steps_done + 1
+        schedule.step()

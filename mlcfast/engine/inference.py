@@ -1,0 +1,24 @@
+"""A model and the precision it computes in: all that evaluation and prediction need of an engine."""
+
+import torch
+from torch import Tensor, nn
+
+from mlcfast.engine.process import Process
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Predictor:
+    """Probabilities from a model with fp32 weights, under autocast for bf16 and fp16."""
+
+    def __init__(self, process: Process, model: nn.Module, precision: str):
+        self.process, self.model = process, model
+        self.autocast = torch.autocast(process.device.type, DTYPES[precision], enabled=precision != "fp32")
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """images (B, …) on any device -> probabilities (B, K), fp32; the model is left in evaluation mode."""
+        self.model.eval()
+        with self.autocast:
+            logits = self.model(images.to(self.process.device, non_blocking=True))
+        return torch.sigmoid(logits.float())

@@ -1,0 +1,144 @@
+"""The engine for models whose whole state fits each device: one process, or several through DDP."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from mlcfast.engine.average import WeightAverage
+from mlcfast.engine.base import (
+    MOMENTS,
+    Engine,
+    EngineState,
+    StepOutcome,
+    floating_buffers,
+    load_tensors,
+    trainable,
+)
+from mlcfast.engine.inference import DTYPES, Predictor
+from mlcfast.engine.process import Process
+from mlcfast.objective import Objective
+
+
+class LocalEngine(Engine):
+    """fp32 parameters, autocast for bf16 and fp16, torch's fused optimizers; DDP with `distributed`."""
+
+    def __init__(
+        self,
+        process: Process,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        *,
+        precision: str,
+        accumulation: int,
+        grad_clip: float | None,
+        ema_decay: float,
+        distributed: bool,
+    ):
+        self.process, self.objective, self.optimizer = process, objective, optimizer
+        self.accumulation, self.grad_clip = accumulation, grad_clip
+        self.parameters = trainable(objective)
+        self.buffers = dict(floating_buffers(objective))
+        self.wrapped = self._wrap() if distributed else objective
+        device_type = process.device.type
+        self.autocast = torch.autocast(device_type, DTYPES[precision], enabled=precision != "fp32")
+        self.predictor = Predictor(process, objective.model, precision)
+        self.scaler = torch.amp.GradScaler(device_type, enabled=precision == "fp16")
+        if ema_decay:
+            self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay)
+
+    def _wrap(self) -> DistributedDataParallel:
+        devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
+        # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
+        return DistributedDataParallel(
+            self.objective, device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False
+        )
+
+    def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
+        """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
+        self.objective.train()
+        with self._exchange(last):
+            with self.autocast:
+                loss = self.wrapped(images, labels, index)
+            self.scaler.scale(loss / self.accumulation).backward()
+        return loss.detach()
+
+    def _exchange(self, last: bool) -> AbstractContextManager[None]:
+        waits = isinstance(self.wrapped, DistributedDataParallel) and not last
+        return self.wrapped.no_sync() if waits else nullcontext()
+
+    def step(self) -> StepOutcome:
+        """See Engine; a step with a non-finite gradient is dropped on the device, without asking the host."""
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
+        norm = get_total_norm(gradients)
+        skipped = (~torch.isfinite(norm)).float()
+        if self.grad_clip:
+            clip_grads_with_norm_(self.parameters.values(), self.grad_clip, norm)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            # torch's fused optimizers read this attribute (GradScaler's own channel) and leave the weights at 1.
+            self.optimizer.found_inf = skipped
+            self.optimizer.step()
+        if self.average:
+            self.average.update(skipped)
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepOutcome(norm.detach(), skipped)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """See Engine."""
+        return self.predictor.predict(images)
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """See Engine; in place, one tensor at a time, so no second model is held."""
+        if self.average is None:
+            raise RuntimeError("no average is kept: ema_decay is 0")
+        with self.average.swapped_in():
+            yield
+
+    def export_state(self, moments: bool = True) -> EngineState:
+        """See Engine."""
+        weights = _cpu(self.objective.state_dict())
+        average = {}
+        if self.average:
+            followed = (*self.parameters, *self.buffers)
+            average = weights | _cpu(dict(zip(followed, self.average.tensors, strict=True)))
+        return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict())
+
+    def _export_moments(self) -> dict[str, Tensor]:
+        return {
+            f"{key}/{name}": self.optimizer.state[parameter][key].detach().cpu().clone()
+            for name, parameter in self.parameters.items()
+            for key in (*MOMENTS, "step")
+            if parameter in self.optimizer.state
+        }
+
+    def load_state(self, state: EngineState) -> None:
+        """See Engine."""
+        load_tensors(self.objective.state_dict(), state.weights, "weights")
+        if self.average:
+            followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
+            held = state.average or state.weights
+            load_tensors(followed, {name: held[name] for name in followed if name in held}, "average")
+        for name, parameter in self.parameters.items():
+            if f"step/{name}" in state.moments:
+                self.optimizer.state[parameter] = self._moments_of(name, parameter, state)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(self.scaler.state_dict() | state.scaler)
+
+    def _moments_of(self, name: str, parameter: Tensor, state: EngineState) -> dict[str, Tensor]:
+        moments = {}
+        for key in MOMENTS:
+            moments[key] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+            moments[key].copy_(state.moments[f"{key}/{name}"])
+        return moments | {"step": state.moments[f"step/{name}"].clone().to(parameter.device)}
+
+
+def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}

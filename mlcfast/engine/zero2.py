@@ -1,0 +1,216 @@
+"""The DeepSpeed ZeRO-2 engine: gradients, fp32 masters and moments partitioned over the ranks."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mlcfast.engine.average import WeightAverage
+from mlcfast.engine.base import (
+    MOMENTS,
+    Engine,
+    EngineState,
+    StepOutcome,
+    floating_buffers,
+    load_tensors,
+    trainable,
+)
+from mlcfast.engine.inference import DTYPES
+from mlcfast.engine.process import Process
+from mlcfast.objective import Objective
+
+
+def deepspeed_config(
+    precision: str, micro_batch: int, accumulation: int, world_size: int, grad_clip: float | None, offload: bool
+) -> dict[str, Any]:
+    """DeepSpeed's configuration for these settings, complete: nothing of it is written by hand elsewhere."""
+    zero: dict[str, Any] = {"stage": 2, "overlap_comm": False, "contiguous_gradients": True}
+    if offload:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    return {
+        "train_micro_batch_size_per_gpu": micro_batch,
+        "gradient_accumulation_steps": accumulation,
+        "train_batch_size": micro_batch * accumulation * world_size,
+        "gradient_clipping": grad_clip or 0.0,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "bf16": {"enabled": precision == "bf16"},
+        "fp16": {"enabled": precision == "fp16"},
+        "steps_per_print": 10**9,
+    }
+
+
+class Zero2Engine(Engine):
+    """Parameters in the training precision on every rank; fp32 masters, moments and average as one shard a rank.
+
+    A shard is flat: this rank's part of one parameter group. Each parameter's `_hp_mapping` (DeepSpeed's) says which
+    piece of it lies where in the shard; the accessors below read and write any such list of shards by name.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        *,
+        precision: str,
+        micro_batch: int,
+        accumulation: int,
+        grad_clip: float | None,
+        ema_decay: float,
+        offload: bool,
+    ):
+        import deepspeed
+
+        logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+        self.process, self.objective = process, objective
+        self.parameters = trainable(objective)
+        self.dtype = DTYPES[precision]
+        config = deepspeed_config(precision, micro_batch, accumulation, process.world_size, grad_clip, offload)
+        self.deepspeed, self.zero, _, _ = deepspeed.initialize(
+            model=objective, optimizer=optimizer, config=config, dist_init_required=False
+        )
+        self.optimizer = optimizer
+        self.masters: list[Tensor] = self.zero.single_partition_of_fp32_groups
+        self.buffers = dict(floating_buffers(objective))
+        if ema_decay:
+            self.average = WeightAverage([*self.masters, *self.buffers.values()], ema_decay)
+
+    def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
+        """See Engine; DeepSpeed counts the micro-batches itself and divides by their number."""
+        self.objective.train()
+        loss = self.deepspeed(images.to(self.dtype), labels, index)
+        self.deepspeed.backward(loss)
+        if not last:
+            self.deepspeed.step()
+        return loss.detach()
+
+    def step(self) -> StepOutcome:
+        """See Engine."""
+        self.deepspeed.step()
+        skipped = torch.tensor(float(bool(self.zero.overflow)), device=self.process.device)
+        if self.average:
+            self.average.update(skipped)
+        norm = self.deepspeed.get_global_grad_norm()
+        return StepOutcome(torch.as_tensor(norm if norm is not None else float("nan")), skipped)
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """See Engine."""
+        self.objective.eval()
+        images = images.to(self.process.device, self.dtype, non_blocking=True)
+        return torch.sigmoid(self.objective.model(images).float())
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """See Engine; masters and average trade places shard by shard, then the parameters are gathered anew."""
+        if self.average is None:
+            raise RuntimeError("no average is kept: ema_decay is 0")
+        try:
+            with self.average.swapped_in():
+                self.zero.update_lp_params()
+                yield
+        finally:
+            self.zero.update_lp_params()
+
+    def export_state(self, moments: bool = True) -> EngineState:
+        """See Engine."""
+        weights = {name: _fp32(tensor) for name, tensor in self._whole_tensors().items()}
+        weights |= self._gather(self.masters)
+        average: dict[str, Tensor] = {}
+        if self.average:
+            average = weights | self._gather(self.average.tensors[: len(self.masters)])
+            buffers = self.average.tensors[len(self.masters) :]
+            average |= {name: tensor.cpu().clone() for name, tensor in zip(self.buffers, buffers, strict=True)}
+        return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler())
+
+    def load_state(self, state: EngineState) -> None:
+        """See Engine."""
+        targets = dict(self.objective.state_dict())
+        load_tensors(targets, state.weights, "weights")
+        self._scatter(self.masters, state.weights)
+        self.zero.update_lp_params()
+        if self.average:
+            held = state.average or state.weights
+            self._scatter(self.average.tensors[: len(self.masters)], held)
+            for name, tensor in zip(self.buffers, self.average.tensors[len(self.masters) :], strict=True):
+                tensor.copy_(held[name])
+        if state.moments:
+            self._load_moments(state.moments)
+        if state.scaler and hasattr(self.zero.loss_scaler, "cur_scale"):
+            self.zero.loss_scaler.cur_scale = state.scaler["scale"]
+
+    def _whole_tensors(self) -> dict[str, Tensor]:
+        """What is not partitioned: buffers and frozen parameters."""
+        return {name: t for name, t in self.objective.state_dict().items() if name not in self.parameters}
+
+    def _export_moments(self) -> dict[str, Tensor]:
+        states = [self.optimizer.state.get(master, {}) for master in self.masters]
+        if not all("step" in state for state in states):
+            return {}
+        moments = {}
+        for key in MOMENTS:
+            whole = self._gather([state[key] for state in states])
+            moments |= {f"{key}/{name}": tensor for name, tensor in whole.items()}
+        steps = self._group_of()
+        return moments | {f"step/{name}": states[group]["step"].detach().cpu().clone() for name, group in steps.items()}
+
+    def _load_moments(self, moments: dict[str, Tensor]) -> None:
+        steps = {
+            self._group_of()[name]: moments[f"step/{name}"] for name in self.parameters if f"step/{name}" in moments
+        }
+        for group, master in enumerate(self.masters):
+            self.optimizer.state[master] = {key: torch.zeros_like(master) for key in MOMENTS}
+            device = master.device if self._step_on_device(group) else "cpu"
+            self.optimizer.state[master]["step"] = steps[group].clone().to(device)
+        for key in MOMENTS:
+            shards = [self.optimizer.state[master][key] for master in self.masters]
+            self._scatter(shards, {name: moments[f"{key}/{name}"] for name in self.parameters})
+
+    def _step_on_device(self, group: int) -> bool:
+        settings = self.optimizer.param_groups[group]
+        return bool(settings.get("fused") or settings.get("capturable"))
+
+    def _export_scaler(self) -> dict[str, float]:
+        return {"scale": float(self.zero.loss_scaler.cur_scale)} if self.dtype == torch.float16 else {}
+
+    def _group_of(self) -> dict[str, int]:
+        groups = {id(p): number for number, group in enumerate(self.zero.bit16_groups) for p in group}
+        return {name: groups[id(parameter)] for name, parameter in self.parameters.items()}
+
+    def _gather(self, shards: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Whole tensors by name from every rank's shards; each rank adds its pieces to zeros. A collective."""
+        groups, whole = self._group_of(), {}
+        for name, parameter in self.parameters.items():
+            flat = torch.zeros(parameter.numel(), device=self.process.device)
+            for mine, piece in _pieces(parameter, shards[groups[name]], flat):
+                mine.copy_(piece)
+            dist.all_reduce(flat)
+            whole[name] = flat.view(parameter.shape).cpu()
+        return whole
+
+    def _scatter(self, shards: Sequence[Tensor], whole: dict[str, Tensor]) -> None:
+        """Write this rank's pieces of whole tensors into its shards."""
+        groups = self._group_of()
+        for name, parameter in self.parameters.items():
+            flat = whole[name].detach().float().flatten()
+            for mine, piece in _pieces(parameter, shards[groups[name]], flat):
+                piece.copy_(mine)
+
+
+def _fp32(tensor: Tensor) -> Tensor:
+    held = tensor.detach().cpu().clone()
+    return held.float() if held.is_floating_point() else held
+
+
+def _pieces(parameter: nn.Parameter, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """(view of the flattened parameter, view of the shard) where this rank holds a piece of the parameter."""
+    mapping = parameter._hp_mapping
+    if mapping is not None:
+        here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
+        yield flat.narrow(0, here.start, here.numel), shard.detach().narrow(0, there.start, there.numel)

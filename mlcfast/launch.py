@@ -1,0 +1,53 @@
+"""Start training with the launcher its configuration needs, on every GPU of this machine."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from mlcfast import cli
+from mlcfast.config import Config, load_config
+
+
+def build_parser() -> cli.Parser:
+    """The command line of `python -m mlcfast.launch`."""
+    parser = cli.Parser("launch", __doc__, "python -m mlcfast.launch configs/cvt_w24.yaml engine.micro_batch=16")
+    parser.add_argument("config", help="YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
+    parser.add_argument("--resume", nargs="?", const="", metavar="DIR", help="go on from DIR or the last checkpoint")
+    return parser
+
+
+def command(config: Config, gpus: int) -> list[str]:
+    """The words before `mlcfast.train`: DeepSpeed's launcher for zero2, torchrun for several GPUs, else Python.
+
+    `auto` uses several GPUs where the global batch divides among them.
+    """
+    name, together = config.engine.name, config.engine.micro_batch * max(gpus, 1)
+    scripts = os.path.dirname(sys.executable)
+    if name == "zero2":
+        return [os.path.join(scripts, "deepspeed"), "--num_gpus", str(max(gpus, 1)), "--module"]
+    if name == "ddp" or (name == "auto" and gpus > 1 and config.engine.global_batch % together == 0):
+        return [os.path.join(scripts, "torchrun"), "--nproc_per_node", str(max(gpus, 1)), "-m"]
+    return [sys.executable, "-m"]
+
+
+def work(args: argparse.Namespace) -> None:
+    """Become the launcher; this process ends as it does."""
+    words = command(load_config(args.config, args.overrides), torch.cuda.device_count())
+    words += ["mlcfast.train", args.config, *args.overrides]
+    if args.resume is not None:
+        words += ["--resume", *([args.resume] if args.resume else [])]
+    words += ["--debug"] if args.debug else []
+    os.execv(words[0], words)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status if no launcher could be started."""
+    return cli.run(build_parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

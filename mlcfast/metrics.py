@@ -1,0 +1,172 @@
+"""Average precision and precision/recall/F1 of multi-label scores, vectorised; numpy only.
+
+Shapes: M images, K labels. Scores and targets may be numpy arrays or torch tensors on any device.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+TOP = 3
+
+
+def average_precision(scores: Any, targets: Any, interpolated: bool = False) -> np.ndarray:
+    """The average precision of each label, (K,) float64 in [0, 1].
+
+    scores: (M, K) of any real dtype, compared only with each other within a label, so logits serve as well as
+    probabilities. targets: (M, K), 1 positive, 0 or -1 negative.
+
+    Plain: AP = Σ_n (R_n − R_{n−1}) P_n over the distinct scores as thresholds, as scikit-learn computes it. That is the
+    mean over positives of (positives scored ≥ s) / (images scored ≥ s), s their score: only positives are looked up.
+    interpolated: P_n is replaced by max_{m≥n} P_m, the monotone envelope of PASCAL VOC that the published Query2Label
+    evaluation takes. Tied scores are one threshold in both; the published code breaks ties by the order of the images.
+    A label without positives has AP 0 (scikit-learn's value; the published interpolated code gives NaN).
+
+    Raises ValueError for shapes that are not one (M, K), NaN scores, and targets outside {-1, 0, 1}.
+    """
+    scores_KM, positives_KM = _label_major(scores, targets)
+    ordered_KM = np.sort(scores_KM, axis=1)
+    return np.array(
+        [_label_ap(*label, interpolated) for label in zip(ordered_KM, scores_KM, positives_KM, strict=True)],
+        dtype=np.float64,
+    )
+
+
+def multilabel_report(
+    scores: Any, targets: Any, names: Sequence[str] | None = None, threshold: float = 0.5
+) -> dict[str, Any]:
+    """Everything an evaluation reports, in percent.
+
+    scores: (M, K) probabilities in [0, 1]; targets as in `average_precision`; names: K distinct label names, the
+    labels' numbers if None. Keys: images, labels, mAP, mAP_voc, CP, CR, CF1, OP, OR, OF1, top3 (the same six) and
+    per_label (name -> plain AP). A label is predicted where its score ≥ threshold; for top3 it must also be among the
+    image's three highest (ties: the label listed first), as in the literature's tables since ML-GCN.
+
+    mAP and mAP_voc average over all labels, those without positives counting 0. CP and CR are the means over labels of
+    precision and recall and CF1 their harmonic mean; OP, OR, OF1 pool all labels. A ratio whose denominator is 0 (a
+    label never predicted, or without positives) is 0 and stays in the mean.
+
+    Raises ValueError as `average_precision` does, for scores outside [0, 1] and for names that do not fit.
+    """
+    scores_KM, positives_KM = _label_major(scores, targets)
+    K, M = scores_KM.shape
+    names = _label_names(names, K)
+    if scores_KM.size and (scores_KM.min() < 0 or scores_KM.max() > 1):
+        raise ValueError("scores must be probabilities in [0, 1]: apply a sigmoid to logits first")
+    ordered_KM = np.sort(scores_KM, axis=1)
+    labels = list(zip(ordered_KM, scores_KM, positives_KM, strict=True))
+    plain = np.array([_label_ap(*label, False) for label in labels])
+    interpolated = np.array([_label_ap(*label, True) for label in labels])
+    predicted_KM = scores_KM >= threshold
+    return {
+        "images": M,
+        "labels": K,
+        "mAP": 100 * float(plain.mean()),
+        "mAP_voc": 100 * float(interpolated.mean()),
+        **_precision_recall(predicted_KM, positives_KM),
+        "top3": _precision_recall(predicted_KM & _among_top(scores_KM, TOP), positives_KM),
+        "per_label": {name: 100 * float(ap) for name, ap in zip(names, plain, strict=True)},
+    }
+
+
+def _label_ap(ordered_M: np.ndarray, scores_M: np.ndarray, positives_M: np.ndarray, interpolated: bool) -> float:
+    """AP of one label; ordered_M holds its scores in ascending order."""
+    hits = np.sort(scores_M[positives_M])
+    if hits.size == 0:
+        return 0.0
+    true_positives = hits.size - np.searchsorted(hits, hits, side="left")
+    retrieved = ordered_M.size - np.searchsorted(ordered_M, hits, side="left")
+    precision = true_positives / retrieved
+    if interpolated:
+        precision = np.maximum.accumulate(precision)
+    return float(precision.mean())
+
+
+def _precision_recall(predicted_KM: np.ndarray, positives_KM: np.ndarray) -> dict[str, float]:
+    correct = np.count_nonzero(predicted_KM & positives_KM, axis=1)
+    predicted = np.count_nonzero(predicted_KM, axis=1)
+    positives = np.count_nonzero(positives_KM, axis=1)
+    values = {}
+    for prefix, precision, recall in (
+        ("C", _ratio(correct, predicted).mean(), _ratio(correct, positives).mean()),
+        ("O", _ratio(correct.sum(), predicted.sum()), _ratio(correct.sum(), positives.sum())),
+    ):
+        f1 = _ratio(2 * precision * recall, precision + recall)
+        values |= {f"{prefix}P": precision, f"{prefix}R": recall, f"{prefix}F1": f1}
+    return {name: 100 * float(value) for name, value in values.items()}
+
+
+def _ratio(numerator: Any, denominator: Any) -> np.ndarray:
+    """numerator / denominator, 0 where the denominator is 0."""
+    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
+
+
+def _among_top(scores_KM: np.ndarray, top: int) -> np.ndarray:
+    """(K, M) bool: exactly min(top, K) labels of every image, those listed first where scores tie."""
+    K = scores_KM.shape[0]
+    if top >= K:
+        return np.ones_like(scores_KM, dtype=bool)
+    last_M = np.partition(scores_KM, K - top, axis=0)[K - top]
+    above_KM, tied_KM = scores_KM > last_M, scores_KM == last_M
+    room_M = top - np.count_nonzero(above_KM, axis=0)
+    return above_KM | (tied_KM & (np.cumsum(tied_KM, axis=0) <= room_M))
+
+
+def _label_major(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Checked scores (K, M) and positives (K, M) bool, each label contiguous in memory."""
+    scores, targets = _to_numpy(scores), _to_numpy(targets)
+    if scores.ndim != 2 or scores.shape != targets.shape:
+        raise ValueError(f"scores {scores.shape} and targets {targets.shape} must have one shape (images, labels)")
+    if scores.dtype.kind not in "fiub":
+        raise ValueError(f"scores of type {scores.dtype} are not real numbers")
+    if np.isnan(scores).any():
+        image, label = (int(index[0]) for index in np.nonzero(np.isnan(scores)))
+        raise ValueError(f"the score of image {image}, label {label} is NaN")
+    positives = targets == 1
+    if not (positives | (targets == 0) | (targets == -1)).all():
+        raise ValueError("targets must be 1 (positive), 0 or -1 (negative)")
+    return np.ascontiguousarray(scores.T), np.ascontiguousarray(positives.T)
+
+
+def _to_numpy(values: Any) -> np.ndarray:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        # numpy has no bfloat16; fp32 holds every one of its values.
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    return np.asarray(values)
+
+
+def _label_names(names: Sequence[str] | None, K: int) -> list[str]:
+    if K == 0:
+        raise ValueError("there are no labels to report on")
+    names = [str(label) for label in range(K)] if names is None else list(names)
+    if len(names) != K or len(set(names)) != K:
+        raise ValueError(f"{len(set(names))} distinct names for {K} labels")
+    return names
+
+
+def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
+    """The threshold of each label with the best F1 when `score ≥ threshold` predicts it, (K,) float64.
+
+    scores, targets: as in `average_precision`. The threshold lies halfway between the last accepted score and the
+    next lower one (0 below the lowest); a label without positives gets 1.
+    """
+    scores_KM, positives_KM = _label_major(scores, targets)
+    return np.array([_best_threshold(*label) for label in zip(scores_KM, positives_KM, strict=True)], dtype=np.float64)
+
+
+def _best_threshold(scores_M: np.ndarray, positives_M: np.ndarray) -> float:
+    if not positives_M.any():
+        return 1.0
+    order = np.argsort(-scores_M, kind="stable")
+    ordered = scores_M[order].astype(np.float64)
+    true_positives = np.cumsum(positives_M[order])
+    accepted = np.arange(1, ordered.size + 1)
+    f1 = 2 * true_positives / (accepted + positives_M.sum())
+    # Tied scores are accepted together: only the last of each run is a possible cut.
+    possible = np.append(ordered[1:] != ordered[:-1], True)
+    cut = int(np.argmax(np.where(possible, f1, -1.0)))
+    below = ordered[cut + 1] if cut + 1 < ordered.size else 0.0
+    return float((ordered[cut] + below) / 2)

@@ -1,0 +1,106 @@
+"""Backbones by timm name, each reduced to one feature map of a fixed image size.
+
+Shapes: B batch, S image side, C channels, H × W grid.
+"""
+
+import math
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mlcfast.errors import UsageError
+
+
+class Backbone(nn.Module):
+    """A timm model as images (B, 3, S, S) -> features (B, C, H, W), after its final norm and without prefix tokens.
+
+    body: the model, with `forward_features`; image_size: S. `channels` and `grid` (H, W) are found by a pass on the
+    meta device, which computes nothing. Raises UsageError when the body gives no feature map at this size.
+    """
+
+    def __init__(self, body: nn.Module, image_size: int):
+        super().__init__()
+        self.body, self.image_size = body, image_size
+        self.prefix_tokens = getattr(body, "num_prefix_tokens", 0)
+        self.channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
+        self.channels, *grid = self._feature_shape()
+        self.grid = tuple(grid)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) -> features (B, C, H, W); ValueError for any other image size."""
+        if images.shape[1:] != (3, self.image_size, self.image_size):
+            size = "×".join(str(side) for side in images.shape[1:])
+            raise ValueError(f"images of {size}; this model was built for 3×{self.image_size}×{self.image_size}")
+        return self._to_map(self.body.forward_features(images))
+
+    def _to_map(self, features: Tensor) -> Tensor:
+        if features.dim() == 4:
+            return features.permute(0, 3, 1, 2) if self.channels_last else features
+        cells = features[:, self.prefix_tokens :]
+        side = math.isqrt(cells.shape[1])
+        return cells.transpose(1, 2).unflatten(2, (side, side))
+
+    def _feature_shape(self) -> torch.Size:
+        """(C, H, W)."""
+        state = {name: tensor.to("meta") for name, tensor in (*self.named_parameters(), *self.named_buffers())}
+        images = torch.empty(1, 3, self.image_size, self.image_size, device="meta")
+        training = self.body.training
+        self.body.eval()
+        try:
+            with torch.no_grad():
+                features = functional_call(self, state, (images,))
+        except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            name = type(self.body).__name__
+            raise UsageError(f"{name} gives no feature map at image_size {self.image_size}: {reason[0]}") from error
+        finally:
+            self.body.train(training)
+        return features.shape[1:]
+
+
+def timm_body(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    """The timm model `name` without its classifier.
+
+    options: for timm's constructor, and `out_index`: the feature level to stop at (timm's feature_info, -1 the last)
+    instead of the model's end. Models with a fixed input size are built for image_size. Raises UsageError for an
+    unknown name, options that do not fit, and weights that cannot be had.
+    """
+    options = dict(options)
+    out_index = options.pop("out_index", None)
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('.')[0]}*")[:3]
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise UsageError(f"model.backbone: {name!r} is no timm model of timm {timm.__version__}{hint}")
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
+        options.setdefault("img_size", image_size)
+    body = _create(name, pretrained, options)
+    return body if out_index is None else _cut(body, name, out_index)
+
+
+def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except TypeError as error:
+        raise UsageError(f"model.backbone_options do not fit {name}: {error}") from error
+    except Exception as error:
+        if not pretrained:
+            raise UsageError(f"model.backbone: {name} cannot be built with {options}: {error}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            f"model.weights: the pretrained weights of {name} cannot be had ({type(error).__name__}: {reason}); "
+            "connect to the network once, or set model.weights to a local .pth or .safetensors file, or to none"
+        ) from error
+
+
+def _cut(body: nn.Module, name: str, out_index: int) -> nn.Module:
+    if not hasattr(body, "prune_intermediate_layers"):
+        raise UsageError(f"model.backbone_options.out_index: {name} has no intermediate feature maps to stop at")
+    try:
+        body.prune_intermediate_layers([out_index])
+    except AssertionError as error:
+        raise UsageError(f"model.backbone_options.out_index of {name}: {error}") from error
+    return body

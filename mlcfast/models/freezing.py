@@ -1,0 +1,67 @@
+"""Which backbone parameters train: frozen BatchNorm and untrained early layers, as published or as asked."""
+
+import torch
+from torch import Tensor, nn
+
+RESNET_TRAINED = ("layer2", "layer3", "layer4")
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """BatchNorm2d with fixed statistics and affine: one fused multiply-add that stores no activation.
+
+    The state dict is BatchNorm2d's without num_batches_tracked, which is ignored when loaded; everything is a buffer.
+    act: applied to the result, for timm's normalisations that include their activation.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, act: nn.Module | None = None):
+        super().__init__()
+        self.eps, self.act = eps, act or nn.Identity()
+        for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            self.register_buffer(name, torch.full((num_features,), value))
+
+    @classmethod
+    def from_batch_norm(cls, norm: nn.BatchNorm2d) -> "FrozenBatchNorm2d":
+        """The frozen copy of a BatchNorm2d (or of timm's with an activation), on its device."""
+        frozen = cls(norm.num_features, norm.eps, getattr(norm, "act", None)).to(norm.weight)
+        frozen.load_state_dict(norm.state_dict())
+        return frozen
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift, each (C,): y = scale·x + shift."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape and dtype."""
+        scale, shift = (value.to(x.dtype)[:, None, None] for value in self.affine())
+        return self.act(torch.addcmul(shift, x, scale))
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        state_dict.pop(prefix + "num_batches_tracked", None)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def freeze_backbone(body: nn.Module, freeze: str) -> None:
+    """Freeze the parameters of a timm model or CvT.
+
+    freeze: none; published: ResNets keep their BatchNorm fixed and stem and layer1 untrained, TResNets stem and layer1
+    untrained, all others train whole; backbone: nothing trains and every BatchNorm keeps its statistics.
+    """
+    family = type(body).__name__
+    if freeze == "backbone":
+        body.requires_grad_(False)
+        fix_batch_norm(body)
+    elif freeze == "published" and family in ("ResNet", "TResNet"):
+        for name, parameter in body.named_parameters():
+            parameter.requires_grad_(any(layer in name for layer in RESNET_TRAINED))
+        if family == "ResNet":
+            fix_batch_norm(body)
+
+
+def fix_batch_norm(module: nn.Module) -> None:
+    """Replace every BatchNorm2d below `module` by its frozen copy."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, FrozenBatchNorm2d.from_batch_norm(child))
+        else:
+            fix_batch_norm(child)

@@ -1,0 +1,34 @@
+"""A linear classifier on globally pooled features, as in single-positive training (arXiv 2106.09708)."""
+
+import torch
+from torch import Tensor, nn
+
+from mlcfast.models.backbones import Backbone
+from mlcfast.models.checkpointing import backbone_units
+
+
+class LinearClassifier(nn.Module):
+    """Backbone, global average pool and one linear layer `fc` (torch's default start)."""
+
+    def __init__(self, backbone: Backbone, num_labels: int):
+        super().__init__()
+        self.num_labels, self.grid, self.image_size = num_labels, backbone.grid, backbone.image_size
+        self.backbone = backbone
+        self.fc = nn.Linear(backbone.channels, num_labels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) -> logits (B, K) fp32; ValueError for another image size than the model was built for."""
+        return self.classify(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) -> pooled features (B, C) fp32, what `fc` reads."""
+        return self.backbone(images).float().mean(dim=(2, 3))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Pooled features (B, C) -> logits (B, K), in fp32 whatever the autocast."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.fc(features.to(self.fc.weight.dtype))
+
+    def checkpoint_units(self) -> list[nn.Module]:
+        """The modules to recompute in the backward pass: the backbone's blocks."""
+        return backbone_units(self.backbone.body)

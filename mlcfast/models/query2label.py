@@ -1,0 +1,83 @@
+"""Query2Label: label embeddings query a backbone's feature map (arXiv 2107.10834).
+
+Shapes: B batch, S image side, C backbone channels, H × W grid, N = H·W cells, D width, K labels.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mlcfast.models.backbones import Backbone
+from mlcfast.models.checkpointing import backbone_units
+from mlcfast.models.position import sine_position
+from mlcfast.models.transformer import Transformer
+
+
+class GroupWiseLinear(nn.Module):
+    """One weight vector and one bias per label, computed in fp32 whatever the autocast."""
+
+    def __init__(self, num_labels: int, embed_dim: int):
+        super().__init__()
+        bound = 1 / math.sqrt(embed_dim)
+        self.W = nn.Parameter(torch.empty(1, num_labels, embed_dim).uniform_(-bound, bound))
+        self.b = nn.Parameter(torch.empty(1, num_labels).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, K, D) -> (B, K) fp32 (fp64 for fp64 parameters)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.einsum("bkd,kd->bk", x.to(self.W.dtype), self.W[0]) + self.b
+
+
+class Query2Label(nn.Module):
+    """Images to one logit a label.
+
+    backbone: gives the feature map and fixes the image size; embed_dim: width D, the backbone's channels if None (then
+    without an input projection, as published). decoder_self_attention: as in the paper's Eq. 12; published models
+    have none. The position code is a buffer outside the state dict: it follows from the grid.
+
+    Starts as published: transformer matrices Xavier-uniform, label embeddings N(0, 1), head uniform in ±D^-1/2.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        num_labels: int,
+        embed_dim: int | None = None,
+        num_heads: int = 4,
+        feedforward: int = 8192,
+        encoder_layers: int = 1,
+        decoder_layers: int = 2,
+        dropout: float = 0.1,
+        decoder_self_attention: bool = False,
+    ):
+        super().__init__()
+        embed_dim = embed_dim or backbone.channels
+        self.num_labels, self.embed_dim = num_labels, embed_dim
+        self.grid, self.image_size = backbone.grid, backbone.image_size
+        self.register_buffer("position", sine_position(*self.grid, embed_dim), persistent=False)
+        self.backbone = backbone
+        projected = embed_dim != backbone.channels
+        self.input_proj = nn.Conv2d(backbone.channels, embed_dim, 1) if projected else nn.Identity()
+        self.transformer = Transformer(
+            embed_dim, num_heads, feedforward, encoder_layers, decoder_layers, dropout, decoder_self_attention
+        )
+        self.query_embed = nn.Embedding(num_labels, embed_dim)
+        self.fc = GroupWiseLinear(num_labels, embed_dim)
+
+    def forward(self, images: Tensor, need_weights: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """images (B, 3, S, S) -> logits (B, K) fp32; with need_weights also the last decoder layer's (B, K, N).
+
+        N runs over `grid` row by row; every row of weights sums to 1. Raises ValueError for another image size than
+        the model was built for, because the position code belongs to the grid.
+        """
+        cells = self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
+        position = self.position.to(cells.dtype)
+        states, weights = self.transformer(cells, self.query_embed.weight, position, need_weights)
+        logits = self.fc(states)
+        return (logits, weights) if need_weights else logits
+
+    def checkpoint_units(self) -> list[nn.Module]:
+        """The modules to recompute in the backward pass: backbone blocks, encoder and decoder layers."""
+        layers = [*self.transformer.encoder.layers, *self.transformer.decoder.layers]
+        return backbone_units(self.backbone.body) + layers

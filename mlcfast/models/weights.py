@@ -1,0 +1,111 @@
+"""Reading state dicts from files: nothing in a file is executed, every tensor is accounted for."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mlcfast.errors import UsageError
+from mlcfast.models.names import translate
+
+WRAPPERS = ("state_dict", "model")
+# Training scripts keep numpy numbers (a best score) beside the weights; these globals build those and nothing else.
+NUMPY_SCALARS = [
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.float32)),
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+]
+CLASSIFIERS = ("fc.", "head.", "head_dist.", "classifier.", "head.fc.")
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or a torch pickle (read with weights_only), without a `module.` prefix.
+
+    A pickle may hold the state dict itself or hold it under `state_dict` or `model`. Raises UsageError when the file is
+    absent, damaged, no checkpoint, or a pickle with anything but plain data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"weights {path}: there is no such file")
+    contents = _read(path)
+    while isinstance(contents, Mapping):
+        inner = next((contents[key] for key in WRAPPERS if isinstance(contents.get(key), Mapping)), None)
+        if inner is None:
+            break
+        contents = inner
+    if not isinstance(contents, Mapping) or not contents or not _all_tensors(contents):
+        raise UsageError(f"weights {path}: not a checkpoint (no state dict of named tensors in it)")
+    return {name.removeprefix("module."): tensor for name, tensor in contents.items()}
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        detail = "it is damaged, or a pickle that holds code or objects, which are never run"
+        raise UsageError(f"weights {path}: not readable as tensors only: {detail}") from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"weights {path}: damaged or not a checkpoint: {reason}") from error
+
+
+def _all_tensors(contents: Mapping) -> bool:
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in contents.items())
+
+
+def load_checked(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Copy `state` into the module; UsageError lists names that are missing, unexpected or of another shape.
+
+    A BatchNorm's num_batches_tracked may be absent or left over: the frozen and the in-place ones have none.
+    """
+    problems = state_mismatch(module.state_dict(), state)
+    if problems:
+        raise UsageError(f"{source} does not fit the model: {problems}")
+    module.load_state_dict(state, strict=False)
+
+
+def state_mismatch(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    """What differs between the names and shapes of two state dicts, in one line; empty when nothing does."""
+    counters = {name.replace("running_mean", "num_batches_tracked") for name in expected}
+    shared = expected.keys() & given.keys()
+    shapes = [
+        f"{name} {tuple(given[name].shape)} for {tuple(expected[name].shape)}"
+        for name in sorted(shared)
+        if given[name].shape != expected[name].shape
+    ]
+    groups = {
+        "missing": sorted(expected.keys() - shared - counters),
+        "unexpected": sorted(given.keys() - shared - counters),
+        "of another shape": shapes,
+    }
+    return "; ".join(f"{len(names)} {kind}: {_shortened(names)}" for kind, names in groups.items() if names)
+
+
+def _shortened(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a file into a built model: a whole model's state dict, or a backbone's without its classifier.
+
+    Backbones may be in their original layout (see `translate`).
+    """
+    state = read_state_dict(path)
+    if any(name.startswith("backbone.") for name in state):
+        load_checked(model, state, f"weights {path}")
+        return
+    body = model.backbone.body
+    own = body.state_dict()
+    state = {name: tensor for name, tensor in state.items() if name in own or not name.startswith(CLASSIFIERS)}
+    load_checked(body, translate(body, state), f"weights {path}")

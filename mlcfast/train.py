@@ -1,0 +1,118 @@
+"""Train a model from a configuration file."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlcfast import cli
+from mlcfast.assembly import evaluation_loader, make_objective, model_arguments, open_samples, train_loader
+from mlcfast.config import Config, load_config
+from mlcfast.engine import (
+    Process,
+    accumulation_steps,
+    build_engine,
+    discover,
+    latest_checkpoint,
+    load_checkpoint,
+    on_main,
+    resolve_engine,
+    start,
+    stop,
+)
+from mlcfast.metrics import best_f1_thresholds
+from mlcfast.models.card import ModelCard, save_model
+from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
+from mlcfast.trainer import Progress, Trainer
+
+NEWEST = Path()
+
+
+def build_parser() -> cli.Parser:
+    """The command line of `python -m mlcfast.train`."""
+    parser = cli.Parser("train", __doc__, "python -m mlcfast.train configs/demo.yaml optim.lr=3e-4 --resume")
+    parser.add_argument("config", help="YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
+    parser.add_argument(
+        "--resume", nargs="?", type=Path, const=NEWEST, metavar="DIR", help="go on from DIR or the last checkpoint"
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
+    return parser
+
+
+def work(args: argparse.Namespace) -> None:
+    """Train as the arguments say and print the best validation mAP as the last line of stdout."""
+    config = load_config(args.config, args.overrides)
+    process = discover()
+    log_to_console() if process.is_main else None
+    resolve_engine(config, process)
+    accumulation_steps(config, process)
+    check_output_writable(config)
+    start(process)
+    try:
+        progress = run(config, process, args.resume)
+    finally:
+        stop()
+    if process.is_main:
+        print(f"mAP {progress.best:.2f}")
+
+
+def run(config: Config, process: Process, resume: Path | None = None) -> Progress:
+    """Assemble the run, train it and return where it ended."""
+    if resume is not None:
+        checkpoint = latest_checkpoint(config.run_directory / "checkpoints") if resume == NEWEST else resume
+        state, held = load_checkpoint(checkpoint)
+    samples = open_samples(config, process)
+    torch.manual_seed(config.seed)
+    names = samples.train.names
+    engine = build_engine(config, process, make_objective(config, len(names)))
+    loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
+    directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
+
+    keep_best = functools.partial(_keep_best, config, names, directory / "best")
+    journal = Journal(directory, process.is_main, held["step"] if resume is not None else 0)
+    trainer = Trainer(config, engine, *loaders, names, journal, keep_best)
+    try:
+        if resume is not None:
+            trainer.resume(state, held)
+        return trainer.fit()
+    finally:
+        journal.close()
+
+
+def _keep_best(
+    config: Config,
+    names: list[str],
+    directory: Path,
+    weights: dict[str, Tensor],
+    which: str,
+    report: dict[str, Any],
+    scores: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    data = config.data
+    card = ModelCard(
+        labels=names,
+        model=model_arguments(config, len(names)),
+        preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
+        thresholds=[round(float(value), 6) for value in best_f1_thresholds(scores, labels)],
+        weights=which,
+        metrics=report,
+        config=config.model_dump(mode="json"),
+    )
+    save_model(directory, weights, card)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return cli.run(build_parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""The training loop: knows an engine, samples and metrics, no device and no launcher."""
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from mlcfast.config import Config
+from mlcfast.engine import (
+    Engine,
+    EngineState,
+    accumulation_steps,
+    all_gather_objects,
+    all_reduce_sum,
+    build_schedule,
+    resume_schedule,
+    save_checkpoint,
+)
+from mlcfast.errors import RunError
+from mlcfast.metrics import multilabel_report
+from mlcfast.report.journal import Journal
+
+LOGGER = logging.getLogger("mlcfast")
+SKIPS_IN_A_ROW = 25  # fp16 halves its loss scale this often at most before it is usable; more means divergence
+
+
+class Predicts(Protocol):
+    """An engine or a Predictor."""
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Probabilities (B, K)."""
+
+
+@dataclass
+class Progress:
+    """The trainer's counters; with the engine's state and the configuration, all a resumed run needs."""
+
+    step: int = 0
+    epoch: int = 0
+    samples: int = 0  # consumed of this epoch, over all ranks
+    best: float = -math.inf
+    best_epoch: int = -1
+    skipped: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def gather_predictions(
+    predictor: Predicts, loader: DataLoader, description: str, quiet: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels (M, K) of every sample once, in the data set's order, on every rank."""
+    scores, labels, indices = [], [], []
+    for images, targets, index in tqdm(loader, desc=description, leave=False, disable=True if quiet else None):
+        scores.append(predictor.predict(images).cpu().numpy())
+        labels.append(targets.numpy())
+        indices.append(index.numpy())
+    parts = all_gather_objects([np.concatenate(part) if part else None for part in (scores, labels, indices)])
+    whole = [np.concatenate([part[i] for part in parts if part[i] is not None]) for i in range(3)]
+    order = np.argsort(whole[2], kind="stable")
+    return whole[0][order], whole[1][order]
+
+
+class Trainer:
+    """Trains until the last epoch or the early stop and keeps the best weights.
+
+    train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
+    all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
+    and the metrics, probabilities and labels behind the choice.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        train: DataLoader,
+        validation: DataLoader,
+        names: list[str],
+        journal: Journal,
+        keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
+    ):
+        self.config, self.engine, self.train, self.validation = config, engine, train, validation
+        self.names, self.journal, self.keep_best = names, journal, keep_best
+        self.accumulation = accumulation_steps(config, engine.process)
+        self.steps_per_epoch = len(train) // self.accumulation
+        self.total_steps = self.steps_per_epoch * config.train.epochs
+        self.schedule = build_schedule(config.optim, engine.optimizer, self.total_steps)
+        self.progress = Progress()
+        self.losses: list[Tensor] = []
+        self.skips: list[Tensor] = []
+        self.skipped_in_a_row = 0
+        self.window_started = time.perf_counter()
+        self.saved_step = 0
+
+    def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
+        """Go on exactly where a checkpoint was written; UsageError if it holds another model."""
+        self.engine.load_state(state)
+        self.progress = Progress(**progress)
+        self.saved_step = self.progress.step
+        resume_schedule(self.schedule, self.progress.step)
+
+    def fit(self) -> Progress:
+        """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent."""
+        try:
+            while self.progress.epoch < self.config.train.epochs and not self._stops_early():
+                self._epoch()
+        except KeyboardInterrupt:
+            where = f"at step {self.progress.step}; --resume goes on from step {self.saved_step}"
+            LOGGER.info(
+                "interrupted %s", where if self.saved_step else f"{where[: where.index(';')]}, nothing saved yet"
+            )
+            raise
+        return self.progress
+
+    def _stops_early(self) -> bool:
+        patience = self.config.train.early_stop
+        waited = self.progress.epoch - 1 - self.progress.best_epoch
+        stops = bool(patience) and self.progress.best_epoch >= 0 and waited > patience
+        if stops:
+            LOGGER.info("early stop: no better mAP in %d epochs", waited)
+        return stops
+
+    def _epoch(self) -> None:
+        progress = self.progress
+        self.train.batch_sampler.set_position(progress.epoch, progress.samples)
+        bar = tqdm(
+            total=self.steps_per_epoch,
+            initial=progress.samples // self.config.engine.global_batch,
+            desc=f"epoch {progress.epoch + 1}/{self.config.train.epochs}",
+            leave=False,
+            disable=None if self.engine.process.is_main else True,
+        )
+        self.window_started = time.perf_counter()
+        with bar:
+            for micro_batches in _grouped(self.train, self.accumulation):
+                self._step(micro_batches)
+                bar.update()
+        self._evaluate()
+        progress.epoch, progress.samples = progress.epoch + 1, 0
+        self._save()
+
+    def _step(self, micro_batches: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+        progress, settings, engine = self.progress, self.config.train, self.engine
+        for number, batch in enumerate(micro_batches):
+            torch.manual_seed(_step_seed(self.config.seed, progress.step, number, engine.process.rank))
+            images, labels, index = engine.to_device(*batch)
+            last = number == len(micro_batches) - 1
+            self.losses.append(engine.micro_step(images, labels, index, last))
+        outcome = engine.step()
+        self.skips.append(outcome.skipped)
+        progress.step += 1
+        progress.samples += self.config.engine.global_batch
+        if progress.step < self.total_steps:
+            self.schedule.step()
+        saves = bool(settings.checkpoint_every) and progress.step % settings.checkpoint_every == 0
+        if saves or progress.step % settings.log_every == 0 or progress.step % self.steps_per_epoch == 0:
+            self._log(outcome.grad_norm)
+        if saves and progress.step % self.steps_per_epoch:
+            self._save()
+
+    def _log(self, grad_norm: Tensor) -> None:
+        """Read the window's losses (the one wait for the device) and check that training still moves."""
+        world, steps = self.engine.process.world_size, len(self.skips)
+        loss = (all_reduce_sum(torch.stack(self.losses).float().mean()) / world).item()
+        for skipped in torch.stack(self.skips).tolist():
+            self.progress.skipped += int(skipped)
+            self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        seconds = time.perf_counter() - self.window_started
+        values = {
+            "epoch": self.progress.epoch,
+            "loss": loss,
+            "lr": self.engine.optimizer.param_groups[0]["lr"],
+            "grad_norm": grad_norm.item(),
+            "skipped": self.progress.skipped,
+            "images_per_second": round(steps * self.config.engine.global_batch / seconds, 2),
+            **_memory(),
+        }
+        self.journal.record("train", self.progress.step, **values)
+        LOGGER.info(
+            "step %d/%d loss %.5g lr %.3g %.1f images/s",
+            self.progress.step,
+            self.total_steps,
+            loss,
+            values["lr"],
+            values["images_per_second"],
+        )
+        if self.skipped_in_a_row >= SKIPS_IN_A_ROW:
+            raise RunError(
+                f"the gradient was not finite in {self.skipped_in_a_row} steps in a row, step {self.progress.step} "
+                f"(loss {loss:.4g}): lower optim.lr, set optim.grad_clip or use engine.precision fp32"
+            )
+        self.losses.clear()
+        self.skips.clear()
+        self.window_started = time.perf_counter()
+
+    def _evaluate(self) -> None:
+        self.engine.average_buffers()
+        reports = {"raw": self._measure("raw")}
+        if self.engine.average:
+            with self.engine.averaged_weights():
+                reports["ema"] = self._measure("ema")
+        row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
+        for which, (report, _, _) in reports.items():
+            row |= {f"{which}_{name}": round(report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
+        self.progress.rows.append(row)
+        self.journal.summarise(self.progress.rows)
+        which = max(reports, key=lambda key: reports[key][0]["mAP"])
+        report, scores, labels = reports[which]
+        LOGGER.info("epoch %d: mAP %.2f (%s)", self.progress.epoch + 1, report["mAP"], which)
+        if report["mAP"] > self.progress.best:
+            self.progress.best, self.progress.best_epoch = report["mAP"], self.progress.epoch
+            state = self.engine.export_state(moments=False)
+            held = state.average if which == "ema" else state.weights
+            if self.engine.process.is_main:
+                self.keep_best(_of_model(held), which, report, scores, labels)
+
+    def _measure(self, which: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+        quiet = not self.engine.process.is_main
+        scores, labels = gather_predictions(self.engine, self.validation, f"evaluating {which} weights", quiet)
+        if not np.isfinite(scores).all():
+            scores = np.nan_to_num(scores, nan=0.0)
+            LOGGER.info("the %s weights give values that are not finite; they count as 0", which)
+        report = multilabel_report(scores, labels, self.names)
+        shown = {key: value for key, value in report.items() if key not in ("top3", "per_label")}
+        self.journal.record("evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **shown)
+        return report, scores, labels
+
+    def _save(self) -> None:
+        self.engine.average_buffers()
+        state = self.engine.export_state()
+        if self.engine.process.is_main:
+            root, keep = self.config.run_directory / "checkpoints", self.config.train.keep_checkpoints
+            save_checkpoint(root, self.progress.step, state, asdict(self.progress), keep)
+            self.journal.record("checkpoint", self.progress.step)
+        self.saved_step = self.progress.step
+
+
+def _grouped(loader: DataLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+    batches = iter(loader)
+    while group := list(itertools.islice(batches, size)):
+        yield group
+
+
+def _step_seed(*position: int) -> int:
+    return int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0])
+
+
+def _of_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+
+
+def _memory() -> dict[str, int]:
+    if not torch.cuda.is_available():
+        return {}
+    return {"peak_bytes": torch.cuda.max_memory_allocated()}

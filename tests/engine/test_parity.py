@@ -1,0 +1,103 @@
+"""DDP and ZeRO-2 on two processes against one process on the same global batches."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlcfast.engine import Process, build_engine
+from tests.engine import runner
+
+ROOT = Path(__file__).parents[2]
+# fp32 sums of 8 samples in another order differ by a few ulp (6e-8 relative); Adam divides by sqrt(v), which turns an
+# ulp of a gradient near zero into up to lr · 1e-3 of a weight over the 4 steps taken here.
+FP32 = {"rtol": 1e-4, "atol": 2e-5}
+# bf16 keeps 8 bits: logits of order 1 and so probabilities are good to about 2^-8, and the losses with them. Adam may
+# step the other way where bf16 turns the sign of a near-zero gradient, so weights are compared by their mean distance,
+# against the 4 · lr that the steps can move them.
+BF16 = {"rtol": 0, "atol": 2**-7}
+MOVED = 4 * 1e-2
+
+
+def run_two(tmp_path: Path, *overrides: str) -> list[dict]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = []
+    for rank in range(2):
+        environment = os.environ | {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT),
+        }  # fmt: skip
+        command = [sys.executable, "-m", "tests.engine.runner", str(tmp_path / "out"), *overrides]
+        processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors[0][-3000:]
+    return [torch.load(tmp_path / f"out.{rank}", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict:
+    """The single process's losses, weights, average and predictions after the same steps."""
+    engine = build_engine(runner.config_of([]), Process(), runner.objective())
+    losses = runner.train(engine, 8)
+    with engine.averaged_weights():
+        averaged = engine.predict(runner.batch(99)[0])
+    state, raw = engine.export_state(), engine.predict(runner.batch(99)[0])
+    return {"losses": losses, "state": vars(state), "averaged": averaged, "raw": raw}
+
+
+def compare(results: list[dict], alone: dict, tolerance: dict) -> None:
+    for name in ("weights", "average", "moments"):
+        for rank in range(2):
+            torch.testing.assert_close(results[rank]["state"][name], alone["state"][name], **tolerance)
+    mean_losses = torch.tensor([result["losses"] for result in results]).mean(0)
+    torch.testing.assert_close(mean_losses, torch.tensor(alone["losses"]), **tolerance)
+    for key in ("averaged", "raw"):
+        torch.testing.assert_close(results[0][key], alone[key], **tolerance)
+    assert (results[0]["averaged"] - results[0]["raw"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("micro_batch", [4, 2])
+def test_ddp_equals_one_process(tmp_path, alone, micro_batch):
+    results = run_two(tmp_path, "engine.name=ddp", f"engine.micro_batch={micro_batch}")
+    compare(results, alone, FP32)
+    torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+
+
+def test_zero2_equals_one_process(tmp_path, alone):
+    results = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=2")
+    compare(results, alone, FP32)
+    torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+
+
+def test_zero2_in_bf16_follows_one_process(tmp_path, alone):
+    results = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=4", "engine.precision=bf16")
+    for key in ("averaged", "raw"):
+        torch.testing.assert_close(results[0][key], alone[key], **BF16)
+    mean_losses = torch.tensor([result["losses"] for result in results]).mean(0)
+    torch.testing.assert_close(mean_losses, torch.tensor(alone["losses"]), **BF16)
+    for kind in ("weights", "average"):
+        for name, tensor in alone["state"][kind].items():
+            assert (results[0]["state"][kind][name] - tensor).abs().mean() < MOVED / 32, (kind, name)
+    torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+
+
+def test_checkpoint_moves_between_engines(tmp_path, alone):
+    """A state exported under ZeRO-2 on two processes goes on in a single one."""
+    held = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=4")[0]["state"]
+    engine = build_engine(runner.config_of([]), Process(), runner.objective())
+    engine.load_state(runner_state(held))
+    exported = vars(engine.export_state())
+    for name in ("weights", "average", "moments"):
+        torch.testing.assert_close(exported[name], held[name], rtol=0, atol=0)
+
+
+def runner_state(held: dict):
+    from mlcfast.engine import EngineState
+
+    return EngineState(**held)

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from mlcfast.errors import UsageError
+from mlcfast.models import build_model
+
+# name, image size, options, channels, grid: NCHW maps, NHWC maps, tokens with and without prefix tokens, fixed sizes
+BACKBONES = [
+    ("test_resnet", 96, {}, 96, (3, 3)),
+    ("resnet10t", 96, {"out_index": 3}, 256, (6, 6)),
+    ("test_convnext", 96, {}, 64, (3, 3)),
+    ("test_efficientnet", 96, {}, 256, (3, 3)),
+    ("test_vit", 96, {}, 64, (6, 6)),
+    ("vit_tiny_patch16_224", 96, {"depth": 2}, 192, (6, 6)),
+    ("vit_small_patch16_dinov3", 96, {"depth": 2}, 384, (6, 6)),
+    ("eva02_tiny_patch14_224", 70, {"depth": 2}, 192, (5, 5)),
+    ("swin_tiny_patch4_window7_224", 128, {"depths": (1, 1, 1, 1)}, 768, (4, 4)),
+    ("swin_tiny_patch4_window7_224", 128, {"depths": (1, 1, 1, 1), "out_index": 2}, 384, (8, 8)),
+]
+
+
+@pytest.mark.parametrize(("name", "side", "options", "channels", "grid"), BACKBONES)
+def test_feature_map(name, side, options, channels, grid):
+    model = build_model("linear", name, 2, side, backbone_options=options).eval()
+    features = model.backbone(torch.randn(2, 3, side, side))
+    assert (model.backbone.channels, model.grid) == (channels, grid)
+    assert features.shape == (2, channels, *grid)
+
+
+def test_tokens_become_cells_row_by_row():
+    model = build_model("linear", "vit_tiny_patch16_224", 2, 96, backbone_options={"depth": 1}).eval()
+    tokens = model.backbone.body.forward_features(images := torch.randn(1, 3, 96, 96))
+    assert tokens.shape == (1, 37, 192)
+    torch.testing.assert_close(model.backbone(images)[0, :, 2, 5], tokens[0, 1 + 2 * 6 + 5])
+
+
+def test_building_under_the_meta_device_allocates_nothing():
+    with torch.device("meta"):
+        model = build_model("query2label", "resnet101", 80, 448, freeze="published")
+    assert all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+
+
+def test_a_model_without_a_feature_map_is_an_error():
+    with pytest.raises(UsageError, match="no feature map at image_size 40"):
+        build_model(
+            "linear", "vit_tiny_patch16_224", 2, 40, backbone_options={"dynamic_img_size": True, "img_size": 96}
+        )
+
+
+def test_pretrained_without_a_source_says_what_to_do(monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("timm.create_model", unreachable)
+    with pytest.raises(
+        UsageError, match=r"pretrained weights of resnet50 .*no route to host.*set model.weights to a local"
+    ):
+        build_model("linear", "resnet50", 2, 64, weights="pretrained")

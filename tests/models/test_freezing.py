@@ -1,0 +1,86 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mlcfast.models import build_model
+from mlcfast.models.freezing import FrozenBatchNorm2d, freeze_backbone
+
+SIDE = 64
+
+
+def resnet(freeze, name="resnet10t"):
+    torch.manual_seed(0)
+    return build_model("linear", name, 3, SIDE, freeze=freeze)
+
+
+def trained_norm(channels=6):
+    norm = nn.BatchNorm2d(channels)
+    for tensor in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+        tensor.uniform_(0.5, 2)
+    return norm.eval()
+
+
+def test_frozen_norm_equals_batch_norm_in_eval_mode_and_saves_no_activation():
+    norm = trained_norm()
+    frozen = FrozenBatchNorm2d.from_batch_norm(norm).train()
+    x = torch.randn(2, 6, 5, 5, requires_grad=True)
+    torch.testing.assert_close(frozen(x), norm(x))
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
+        frozen(x).sum().backward()
+    assert sum(saved) <= 6
+    torch.testing.assert_close(x.grad, (norm.weight / (norm.running_var + 1e-5).sqrt())[:, None, None].expand_as(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_frozen_norm_keeps_the_type_of_its_input(dtype):
+    assert FrozenBatchNorm2d(4)(torch.randn(1, 4, 2, 2, dtype=dtype)).dtype == dtype
+
+
+def test_published_freezing_of_a_resnet():
+    model = resnet("published")
+    body = model.backbone.body
+    trained = {name for name, parameter in body.named_parameters() if parameter.requires_grad}
+    assert trained and all(name.startswith(("layer2", "layer3", "layer4")) for name in trained)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in body.modules())
+    assert not any("bn" in name for name in trained)
+
+
+def test_frozen_statistics_and_affine_survive_a_training_step():
+    model = resnet("published").train()
+    frozen = {name: tensor.clone() for name, tensor in model.backbone.body.named_buffers()}
+    assert len(frozen) >= 40
+    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=0.1)
+    layer4, conv1 = (copy.deepcopy(module.weight) for module in (model.backbone.body.layer4[0].conv1, model.fc))
+    model(torch.randn(4, 3, SIDE, SIDE)).square().sum().backward()
+    optimizer.step()
+    assert all(torch.equal(tensor, frozen[name]) for name, tensor in model.backbone.body.named_buffers())
+    assert not torch.equal(layer4, model.backbone.body.layer4[0].conv1.weight)
+    assert not torch.equal(conv1, model.fc.weight)
+
+
+def test_published_freezing_of_a_tresnet_leaves_batch_norm_training():
+    body = build_model("linear", "tresnet_m", 3, SIDE).backbone.body
+    freeze_backbone(body, "published")
+    frozen = {name for name, parameter in body.named_parameters() if not parameter.requires_grad}
+    assert frozen and all(name.startswith(("body.conv1", "body.layer1")) for name in frozen)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in body.modules())
+
+
+def test_auto_freezes_only_with_weights(tmp_path):
+    assert all(parameter.requires_grad for parameter in resnet("auto").parameters())
+    path = tmp_path / "backbone.pth"
+    torch.save(resnet("none").backbone.body.state_dict(), path)
+    model = build_model("linear", "resnet10t", 3, SIDE, weights=str(path))
+    assert not model.backbone.body.layer1[0].conv1.weight.requires_grad
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "test_efficientnet", "test_vit"])
+def test_a_frozen_backbone_gives_the_same_features_in_training(name):
+    plain, frozen = resnet("none", name), resnet("backbone", name)
+    frozen.load_state_dict(plain.state_dict(), strict=False)
+    assert [n for n, parameter in frozen.named_parameters() if parameter.requires_grad] == ["fc.weight", "fc.bias"]
+    images = torch.randn(2, 3, SIDE, SIDE)
+    torch.testing.assert_close(frozen.train()(images), plain.eval()(images), rtol=1e-4, atol=1e-5)

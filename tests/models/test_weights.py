@@ -1,0 +1,98 @@
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mlcfast.errors import UsageError
+from mlcfast.models import build_model
+from mlcfast.models.weights import read_state_dict
+
+SIDE = 64
+
+
+def linear(**options):
+    return build_model("linear", "test_resnet", 3, SIDE, freeze="none", **options)
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {"model": s, "epoch": 3}])
+def test_backbone_file_with_and_without_wrapper_and_classifier(tmp_path, wrap):
+    source = linear().backbone.body
+    state = {f"module.{name}": tensor for name, tensor in source.state_dict().items()}
+    state |= {"module.fc.weight": torch.zeros(1000, 96), "module.fc.bias": torch.zeros(1000)}
+    torch.save(wrap(state), tmp_path / "weights.pth")
+    loaded = linear(weights=str(tmp_path / "weights.pth")).backbone.body.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in source.state_dict().items())
+
+
+def test_whole_model_as_safetensors(tmp_path):
+    source = linear()
+    save_file(source.state_dict(), tmp_path / "model.safetensors")
+    loaded = linear(weights=str(tmp_path / "model.safetensors"))
+    assert torch.equal(loaded.fc.weight, source.fc.weight)
+
+
+def test_frozen_and_plain_batch_norm_exchange_weights(tmp_path):
+    path = str(tmp_path / "weights.pth")
+    torch.save(linear().backbone.body.state_dict(), path)
+    frozen = build_model("linear", "test_resnet", 3, SIDE, weights=path, freeze="published")
+    torch.save(frozen.backbone.body.state_dict(), path)
+    linear(weights=path)
+
+
+def test_mismatch_lists_names(tmp_path):
+    state = linear().backbone.body.state_dict()
+    del state["conv1.weight" if "conv1.weight" in state else next(iter(state))]
+    state["extra.weight"] = torch.zeros(2)
+    state["layer1.0.conv1.weight"] = torch.zeros(2, 2)
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(UsageError) as raised:
+        linear(weights=str(tmp_path / "weights.pth"))
+    message = str(raised.value)
+    assert (
+        "1 missing" in message and "1 unexpected: extra.weight" in message and "layer1.0.conv1.weight (2, 2)" in message
+    )
+    assert "\n" not in message
+
+
+class Command:
+    """A pickle of it would create a file when loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_code_in_a_pickle_is_never_run(tmp_path):
+    for path, save in ((tmp_path / "torch.pth", torch.save), (tmp_path / "plain.pkl", dump)):
+        save({"state_dict": {"x": Command(tmp_path / "ran")}}, path)
+        with pytest.raises(UsageError, match=r"never run|not a checkpoint"):
+            read_state_dict(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def dump(value, path):
+    path.write_bytes(pickle.dumps(value))
+
+
+@pytest.mark.parametrize("contents", [{"a": 1}, [1, 2], torch.zeros(2), {}, {"state_dict": {"x": "y"}}])
+def test_not_a_checkpoint(tmp_path, contents):
+    torch.save(contents, tmp_path / "weights.pth")
+    with pytest.raises(UsageError, match="not a checkpoint"):
+        read_state_dict(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pkl", ".safetensors"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_damaged_files(tmp_path, suffix, damage):
+    path = tmp_path / f"weights{suffix}"
+    state = {"weight": torch.randn(100, 100)}
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    contents = path.read_bytes()
+    path.write_bytes({"truncated": contents[: len(contents) // 2], "empty": b"", "text": b"not a checkpoint\n"}[damage])
+    with pytest.raises(UsageError, match=f"weights {path}") as raised:
+        read_state_dict(path)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,67 @@
+"""Configuration: defaults, overrides, and one-line errors that suggest the fix."""
+
+import pytest
+import yaml
+
+from mlcfast.config import load_config, parse_config
+from mlcfast.errors import UsageError
+
+MINIMAL = {"name": "x", "data": {"format": "demo", "root": "d"}, "model": {"backbone": "resnet50"}}
+
+
+def minimal() -> dict:
+    return yaml.safe_load(yaml.safe_dump(MINIMAL))
+
+
+def test_resolved_file_reads_back_equal(tmp_path):
+    config = parse_config(minimal(), ["optim.lr=1e-3", "loss.gamma_neg=2", "train.ema_decay=0"])
+    (tmp_path / "c.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "c.yaml") == config
+    assert (config.optim.lr, config.loss.options, config.train.ema_decay) == (1e-3, {"gamma_neg": 2}, 0)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("optim.lrr=3", "unknown key optim.lrr: did you mean optim.lr?"),
+        ("lr=3", "unknown key lr: did you mean optim.lr?"),
+        ("optm.lr=1", "unknown key optm: did you mean optim?"),
+        ("data.image_siz=3", "unknown key data.image_siz: did you mean data.image_size?"),
+        ("engine.micro_batch=7", "engine: global_batch 64 is not divisible by micro_batch 7"),
+        ("train.epochs=zero", "train.epochs: Input should be a valid integer"),
+        ("train.epochs=0", "train.epochs: Input should be greater than or equal to 1, not 0"),
+        ("engine.precision=fp8", "engine.precision: Input should be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        ("name=a/b", "name: String should match pattern"),
+        ("data=3", "data: Input should be a valid dictionary"),
+        ("engine", "override 'engine' is not of the form section.key=value"),
+        ("name.x=1", "override 'name.x=1': name is not a section"),
+        ("data.format=features", "data.format features has no feature map for query2label"),
+    ],
+)
+def test_bad_override_is_one_line_with_the_remedy(override, says):
+    with pytest.raises(UsageError) as error:
+        parse_config(minimal(), [override])
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_offload_without_zero2_is_refused():
+    with pytest.raises(UsageError, match="offload_optimizer needs name: zero2, not ddp"):
+        parse_config(minimal(), ["engine.name=ddp", "engine.offload_optimizer=true"])
+
+
+def test_missing_key_is_named():
+    with pytest.raises(UsageError, match=r"missing key data\.root"):
+        parse_config({**minimal(), "data": {"format": "coco"}})
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "just text", ""])
+def test_file_that_is_no_mapping_is_one_line(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"c\.yaml: "):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"none\.yaml: cannot read the configuration: No such file"):
+        load_config(tmp_path / "none.yaml")
