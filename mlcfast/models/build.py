@@ -6,6 +6,7 @@ from torch import nn
 
 from mlcfast.errors import UsageError
 from mlcfast.models.backbones import Backbone, timm_body
+from mlcfast.models.cvt import CVT, CvT
 from mlcfast.models.freezing import freeze_backbone
 from mlcfast.models.linear import LinearClassifier
 from mlcfast.models.query2label import Query2Label
@@ -27,8 +28,8 @@ def build_model(
 ) -> nn.Module:
     """A model in train mode: images (B, 3, image_size, image_size) -> logits (B, num_labels) fp32.
 
-    head: query2label (options: those of `Query2Label`) or linear (none). backbone: a timm name that gives a feature
-    map; backbone_options: for timm, and `out_index` to stop at an earlier feature level. weights: pretrained (the
+    head: query2label (options: those of `Query2Label`) or linear (none). backbone: cvt_13, cvt_21, cvt_w24 or a timm
+    name that gives a feature map; backbone_options: for `CvT`, or for timm and `timm_body`. weights: pretrained (the
     backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole model. freeze: see
     `freeze_backbone`; auto is published when there are weights, none when there are not.
 
@@ -38,7 +39,7 @@ def build_model(
         raise UsageError(f"model.head: {head!r} is not one of {', '.join(HEADS)}")
     if freeze not in FREEZE:
         raise UsageError(f"model.freeze: {freeze!r} is not one of {', '.join(FREEZE)}")
-    body = timm_body(backbone, image_size, weights == "pretrained", backbone_options or {})
+    body = _body(backbone, image_size, weights == "pretrained", backbone_options or {})
     try:
         model = HEADS[head](Backbone(body, image_size), num_labels, **options)
     except (TypeError, ValueError) as error:
@@ -49,3 +50,14 @@ def build_model(
         freeze = "none" if weights == "none" else "published"
     freeze_backbone(body, freeze)
     return model.train()
+
+
+def _body(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    if name not in CVT:
+        return timm_body(name, image_size, pretrained, options)
+    if pretrained:
+        raise UsageError(f"model.weights: {name} has no downloadable weights; give a local file's path, or none")
+    try:
+        return CvT(CVT[name], **options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"model.backbone_options do not fit {name}: {error}") from error

@@ -5,14 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mlcfast.errors import UsageError
+from mlcfast.models.names import translate
 
 WRAPPERS = ("state_dict", "model")
+# Training scripts keep numpy numbers (a best score) beside the weights; these globals build those and nothing else.
+NUMPY_SCALARS = [
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.float32)),
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+]
 CLASSIFIERS = ("fc.", "head.", "head_dist.", "classifier.", "head.fc.")
 
 
@@ -40,7 +50,8 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         detail = "it is damaged, or a pickle that holds code or objects, which are never run"
         raise UsageError(f"weights {path}: not readable as tensors only: {detail}") from error
@@ -56,7 +67,7 @@ def _all_tensors(contents: Mapping) -> bool:
 def load_checked(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Copy `state` into the module; UsageError lists names that are missing, unexpected or of another shape.
 
-    num_batches_tracked may be absent or left over: frozen BatchNorm has none.
+    A BatchNorm's num_batches_tracked may be absent or left over: the frozen and the in-place ones have none.
     """
     problems = state_mismatch(module.state_dict(), state)
     if problems:
@@ -66,7 +77,7 @@ def load_checked(module: nn.Module, state: dict[str, Tensor], source: str) -> No
 
 def state_mismatch(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:
     """What differs between the names and shapes of two state dicts, in one line; empty when nothing does."""
-    counters = {name for name in expected.keys() | given.keys() if name.endswith("num_batches_tracked")}
+    counters = {name.replace("running_mean", "num_batches_tracked") for name in expected}
     shared = expected.keys() & given.keys()
     shapes = [
         f"{name} {tuple(given[name].shape)} for {tuple(expected[name].shape)}"
@@ -86,13 +97,15 @@ def _shortened(names: list[str], most: int = 8) -> str:
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a file into a built model: a whole model's state dict, or a backbone's (its classifier is left out)."""
+    """Load a file into a built model: a whole model's state dict, or a backbone's without its classifier.
+
+    Backbones may be in their original layout (see `translate`).
+    """
     state = read_state_dict(path)
-    source = f"weights {path}"
     if any(name.startswith("backbone.") for name in state):
-        load_checked(model, state, source)
-    else:
-        body = model.backbone.body
-        own = body.state_dict()
-        state = {name: tensor for name, tensor in state.items() if name in own or not name.startswith(CLASSIFIERS)}
-        load_checked(body, state, source)
+        load_checked(model, state, f"weights {path}")
+        return
+    body = model.backbone.body
+    own = body.state_dict()
+    state = {name: tensor for name, tensor in state.items() if name in own or not name.startswith(CLASSIFIERS)}
+    load_checked(body, translate(body, state), f"weights {path}")

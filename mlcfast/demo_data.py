@@ -1,0 +1,36 @@
+"""Make the demo set: scenes of handwritten digits in MS-COCO's layout."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mlcfast import cli
+from mlcfast.data.demo import ensure_demo
+
+
+def build_parser() -> cli.Parser:
+    """The command line of `python -m mlcfast.demo_data`."""
+    parser = cli.Parser("demo_data", __doc__, "python -m mlcfast.demo_data datasets/demo --images 3000 --seed 0")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="where to put it; made if absent")
+    parser.add_argument("--images", type=int, default=3000, help="scenes in all; train, val and test get 4 : 1 : 1")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other scenes")
+    return parser
+
+
+def work(args: argparse.Namespace) -> None:
+    """Make the set unless it is there and say where it is."""
+    with tqdm(total=args.images, desc="scenes", leave=False, disable=None) as bar:
+        made = ensure_demo(args.directory, args.images, args.seed, progress=lambda done, _: bar.update(done - bar.n))
+    print(f"{args.directory}: {args.images} scenes of digits, {'made' if made else 'already there'}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return cli.run(build_parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
