@@ -26,9 +26,17 @@ class Totals:
         self.out_proj_weight = Accumulator(like.new_empty(D, D, dtype=dtype))
         self.in_proj_bias = like.new_zeros(3 * D, dtype=wide(like))
         self.out_proj_bias = like.new_zeros(D, dtype=wide(like))
-        self.queries = torch.zeros_like(like, dtype=dtype)
-        self.memory = torch.empty_like(inputs.memory)
+        self.queries = None if count == 1 else torch.zeros_like(like, dtype=dtype)
+        self.memory = None if count == 1 else torch.empty_like(inputs.memory)
         self.position = torch.zeros_like(inputs.position, dtype=dtype) if position_too else None
+
+    def add_images(self, images: slice, grad_queries: Tensor, grad_memory: Tensor) -> None:
+        """Gradients of the projected queries and of memory from a slice; the only slice is taken as it is."""
+        if self.memory is None:
+            self.queries, self.memory = grad_queries, grad_memory
+        else:
+            of(self.queries, images).add_(grad_queries)
+            self.memory[images] = grad_memory
 
     def finish(self, inputs: Inputs) -> Grads:
         """Add the query projection; the gradients of `inputs` but the seed, in its order and dtypes."""
@@ -83,8 +91,7 @@ def _add_slice(
     if position_too:
         of(totals.position, images).add_(grad_keys.sum_to_size(position.shape))
         grad_memory += grad_keys
-    totals.memory[images] = grad_memory
-    of(totals.queries, images).add_(grad_queries)
+    totals.add_images(images, grad_queries, grad_memory)
 
 
 def _through_out_proj(totals: Totals, grad_out: Tensor, context: Tensor, inputs: Inputs) -> Tensor:

@@ -8,8 +8,9 @@ Keys    A[k,h] = W_k[h]ᵀ q[k,h] / √W;  S[b,n,k,h] = A[k,h]·(x[b,n] + p[n]);
 Values  P[b,k,h] = Σ_n U[b,n,k,h] x[b,n];  context[b,k,h] = W_v[h] P[b,k,h].
         dP = W_v[h]ᵀ dcontext;  dU[n,k,h] = dP[k,h]·x[n];  dx[n] += Σ_kh U[n,k,h] dP[k,h];  dW_v[h] = Σ_bk dcontext Pᵀ.
 
-With queries shared by the batch A has no batch dimension, A·p is a constant of the layer, and the scores of all images
-are one matrix product, (B·N, D)·(D, K·H).
+With queries shared by the batch A has no batch dimension, the scores of all images are one matrix product,
+(B·N, D)·(D, K·H), and A·p is a constant of the layer. It is computed apart when the images are many enough that adding
+p to each of them costs more.
 """
 
 import math
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.label_query_attention.accumulate import Accumulator
+
+MANY_IMAGES = 12
 
 
 def key_side(queries: Tensor, memory: Tensor, position: Tensor | None, wk: Tensor, num_heads: int) -> Tensor:
@@ -32,12 +35,13 @@ def scores(queries: Tensor, folded: Tensor, memory: Tensor, position: Tensor | N
     """S (B, N, K, H)."""
     B, N, D = memory.shape
     K, H = folded.shape[-3:-1]
+    memory, constant = _keys(memory, position, folded)
     if folded.ndim == 4:
-        return torch.bmm(_keys(memory, position), folded.view(B, K * H, D).mT).view(B, N, K, H)
+        return torch.bmm(memory, folded.view(B, K * H, D).mT).view(B, N, K, H)
     rows = folded.view(K * H, D)
-    out = (memory.reshape(B * N, D) @ rows.mT).view(B, N, K * H)
-    if position is not None:
-        out += position @ rows.mT
+    out = (memory.view(B * N, D) @ rows.mT).view(B, N, K * H)
+    if constant is not None:
+        out += constant @ rows.mT
     return out.view(B, N, K, H)
 
 
@@ -55,13 +59,14 @@ def scores_backward(
     B, N, D = memory.shape
     K, H = grad.shape[2:]
     grad = grad.reshape(B, N, K * H)
+    memory, constant = _keys(memory, position, folded)
     if folded.ndim == 4:
-        grad_folded = torch.bmm(grad.mT, _keys(memory, position))
+        grad_folded = torch.bmm(grad.mT, memory)
         grad_keys.baddbmm_(grad, folded.view(B, K * H, D))
     else:
         grad_folded = _summed_over_images(grad, memory)
-        if position is not None:
-            grad_folded += _summed_over_images(grad.sum(0, keepdim=True) if len(position) == 1 else grad, position)
+        if constant is not None:
+            grad_folded += grad.sum(0).mT @ constant
         grad_keys.view(B * N, D).addmm_(grad.reshape(B * N, K * H), folded.view(K * H, D))
     grad_folded = grad_folded.view(-1, H, D).mul_(1 / math.sqrt(D // H))
     _add_per_head_outer(grad_wk, queries.reshape(-1, H, D // H), grad_folded)
@@ -93,8 +98,13 @@ def context_backward(
     return grad_kept, grad_memory
 
 
-def _keys(memory: Tensor, position: Tensor | None) -> Tensor:
-    return memory if position is None else memory + position
+def _keys(memory: Tensor, position: Tensor | None, folded: Tensor) -> tuple[Tensor, Tensor | None]:
+    """x + p and None, or, for shared queries, one code and many images, x and p (N, D) apart."""
+    if position is None:
+        return memory, None
+    if folded.ndim == 3 and len(position) == 1 and len(memory) >= MANY_IMAGES:
+        return memory, position[0]
+    return memory + position, None
 
 
 def _summed_over_images(grad: Tensor, features: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ def forward(inputs: Inputs, options: Options, need_weights: bool, save: bool) ->
     pieces = slices(inputs, options)
     for images in pieces:
         part, _ = attend(inputs, options, images, Saved())
-        torch.add(part.context @ inputs.out_proj_weight.mT, inputs.out_proj_bias, out=out[images])
+        rows = part.context.flatten(0, 1)
+        torch.addmm(inputs.out_proj_bias, rows, inputs.out_proj_weight.mT, out=out[images].flatten(0, 1))
         if mean_weights is not None:
             mean_weights[images] = part.weights.mean(3, dtype=wide(part.weights)).mT
         saved = _stored(saved, part, images, whole=len(pieces) == 1)
