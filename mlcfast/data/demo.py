@@ -13,7 +13,7 @@ from mlcfast.data.disk import cache_directory, locked, published
 from mlcfast.data.records import require_files
 from mlcfast.errors import UsageError
 
-VERSION = 1
+VERSION = 2
 MARKER = "demo.json"
 DRAFT = ".partial"
 FOLDERS = (*SPLITS, "annotations")
