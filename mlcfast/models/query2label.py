@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mlcfast.models.backbones import Backbone
 from mlcfast.models.checkpointing import backbone_units
 from mlcfast.models.position import sine_position
+from mlcfast.models.precision import full_precision
 from mlcfast.models.transformer import Transformer
 
 
@@ -25,7 +26,7 @@ class GroupWiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, K, D) -> (B, K) fp32 (fp64 for fp64 parameters)."""
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             return torch.einsum("bkd,kd->bk", x.to(self.W.dtype), self.W[0]) + self.b
 
 
