@@ -33,7 +33,7 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: 
     Returns the exit status: what `work` returned (None is 0), 2 for a UsageError, 1 for any other exception,
     130 after Ctrl-C.
     """
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)  # settings may also follow an option
     try:
         return work(args) or 0
     except BrokenPipeError:

@@ -1,6 +1,7 @@
 """Train a model from a configuration file."""
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from mlcfast.engine import (
     build_engine,
     discover,
     latest_checkpoint,
+    load_checkpoint,
     on_main,
     resolve_engine,
     start,
@@ -63,13 +65,9 @@ def work(args: argparse.Namespace) -> None:
 
 def run(config: Config, process: Process, resume: Path | None = None) -> Progress:
     """Assemble the run, train it and return where it ended."""
-    checkpoint = (
-        None
-        if resume is None
-        else resume
-        if resume != NEWEST
-        else latest_checkpoint(config.run_directory / "checkpoints")
-    )
+    if resume is not None:
+        checkpoint = latest_checkpoint(config.run_directory / "checkpoints") if resume == NEWEST else resume
+        state, held = load_checkpoint(checkpoint)
     samples = open_samples(config, process)
     torch.manual_seed(config.seed)
     names = samples.train.names
@@ -77,36 +75,38 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
     directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
 
-    def keep_best(
-        weights: dict[str, Tensor], which: str, report: dict[str, Any], scores: np.ndarray, labels: np.ndarray
-    ) -> None:
-        if process.is_main:
-            save_model(
-                directory / "best", weights, _card(config, names, which, report, best_f1_thresholds(scores, labels))
-            )
-
-    journal = Journal(directory, process.is_main)
+    keep_best = functools.partial(_keep_best, config, names, directory / "best")
+    journal = Journal(directory, process.is_main, held["step"] if resume is not None else 0)
     trainer = Trainer(config, engine, *loaders, names, journal, keep_best)
-    if checkpoint is not None:
-        trainer.resume(checkpoint)
     try:
+        if resume is not None:
+            trainer.resume(state, held)
         return trainer.fit()
     finally:
         journal.close()
 
 
-def _card(config: Config, names: list[str], which: str, report: dict[str, Any], thresholds: np.ndarray) -> ModelCard:
+def _keep_best(
+    config: Config,
+    names: list[str],
+    directory: Path,
+    weights: dict[str, Tensor],
+    which: str,
+    report: dict[str, Any],
+    scores: np.ndarray,
+    labels: np.ndarray,
+) -> None:
     data = config.data
-    preprocessing = {"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)}
-    return ModelCard(
+    card = ModelCard(
         labels=names,
         model=model_arguments(config, len(names)),
-        preprocessing=preprocessing,
-        thresholds=[round(float(value), 6) for value in thresholds],
+        preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
+        thresholds=[round(float(value), 6) for value in best_f1_thresholds(scores, labels)],
         weights=which,
         metrics=report,
         config=config.model_dump(mode="json"),
     )
+    save_model(directory, weights, card)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,11 +17,11 @@ from tqdm import tqdm
 from mlcfast.config import Config
 from mlcfast.engine import (
     Engine,
+    EngineState,
     accumulation_steps,
     all_gather_objects,
     all_reduce_sum,
     build_schedule,
-    load_checkpoint,
     resume_schedule,
     save_checkpoint,
 )
@@ -72,8 +72,8 @@ class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
     train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
-    all ranks; keep_best: called on every rank with the model's weights by name, which they are (raw or ema), and the
-    metrics, probabilities and labels behind the choice.
+    all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
+    and the metrics, probabilities and labels behind the choice.
     """
 
     def __init__(
@@ -99,13 +99,9 @@ class Trainer:
         self.window_started = time.perf_counter()
         self.saved_step = 0
 
-    def resume(self, checkpoint: Any) -> None:
-        """Go on from a checkpoint directory, exactly where it was written."""
-        state, progress = load_checkpoint(checkpoint)
-        try:
-            self.engine.load_state(state)
-        except ValueError as error:
-            raise RunError(f"{checkpoint}: {error}") from error
+    def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
+        """Go on exactly where a checkpoint was written; UsageError if it holds another model."""
+        self.engine.load_state(state)
         self.progress = Progress(**progress)
         self.saved_step = self.progress.step
         resume_schedule(self.schedule, self.progress.step)
@@ -222,7 +218,8 @@ class Trainer:
             self.progress.best, self.progress.best_epoch = report["mAP"], self.progress.epoch
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
-            self.keep_best(_of_model(held), which, report, scores, labels)
+            if self.engine.process.is_main:
+                self.keep_best(_of_model(held), which, report, scores, labels)
 
     def _measure(self, which: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         quiet = not self.engine.process.is_main

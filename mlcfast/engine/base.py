@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mlcfast.engine.average import WeightAverage
 from mlcfast.engine.process import Process
+from mlcfast.errors import UsageError
 from mlcfast.objective import Objective
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -97,12 +98,12 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def load_tensors(targets: dict[str, Tensor], values: dict[str, Tensor], what: str) -> None:
-    """Copy `values` into `targets` in place; ValueError lists the names and shapes that do not match."""
+    """Copy `values` into `targets` in place; UsageError lists the names and shapes that do not match."""
     wrong = sorted(targets.keys() ^ values.keys())
     wrong += [name for name in targets.keys() & values.keys() if targets[name].shape != values[name].shape]
     if wrong:
         shown = ", ".join(wrong[:8]) + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
-        raise ValueError(f"the checkpoint's {what} do not fit this model: {shown}")
+        raise UsageError(f"the checkpoint's {what} do not fit this model: {shown}")
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(values[name])

@@ -24,7 +24,7 @@ def label_query_attention(
     queries: (K, D) shared by the batch or (B, K, D); memory: (B, N, D); position: (1 or B, N, D) or None.
     Weights and biases: as in nn.MultiheadAttention, in_proj (3D, D) and (3D,), out_proj (D, D) and (D,).
     dropout: probability on the attention weights, applied whenever it is above 0.
-    Returns (B, K, D) and, with need_weights, the head-averaged weights (B, K, N) before dropout.
+    Returns (B, K, D) and, with need_weights, the head-averaged weights (B, K, N) before dropout, without gradient.
     """
     B, _, D = memory.shape
     width = D // num_heads
@@ -39,4 +39,4 @@ def label_query_attention(
     kept = F.dropout(weights, dropout) if dropout > 0 else weights
     pooled = (kept @ v).transpose(1, 2).reshape(B, -1, D)
     out = F.linear(pooled, out_proj_weight, out_proj_bias)
-    return out, weights.mean(dim=1) if need_weights else None
+    return out, weights.detach().mean(dim=1) if need_weights else None

@@ -1,0 +1,163 @@
+"""The operator `mlcfast::label_query_attention`: schema, fake kernel, backward pass, and the function users call.
+
+Its outputs after the first two are what the backward pass wants; one that is not kept has no elements.
+"""
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.backend import requested
+from mlcfast.ops.label_query_attention import dropout as masks
+from mlcfast.ops.label_query_attention import native
+from mlcfast.ops.label_query_attention.backward import backward
+from mlcfast.ops.label_query_attention.native import Inputs, Options, Saved
+from mlcfast.ops.label_query_attention.plan import PLANS, choose
+from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
+from mlcfast.ops.label_query_attention.validate import check
+
+Tensors7 = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def label_query_attention(
+    queries: Tensor,
+    memory: Tensor,
+    position: Tensor | None,
+    in_proj_weight: Tensor,
+    in_proj_bias: Tensor,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor,
+    num_heads: int,
+    dropout: float = 0.0,
+    need_weights: bool = False,
+    plan: str | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Attend from labels to feature cells (arXiv 2107.10834, §3.2); `position` is added to the keys only.
+
+    queries: (K, D) shared by the batch or (B, K, D); memory: (B, N, D); position: (1 or B, N, D) or None.
+    Weights and biases: as in nn.MultiheadAttention, in_proj (3D, D) and (3D,), out_proj (D, D) and (D,); all of one
+    floating dtype, or cast to autocast's.
+    dropout: probability on the attention weights, applied whenever it is above 0; torch.manual_seed governs it.
+    plan: folded | mixed | projected overrides the rule in plan.py; the results agree to rounding.
+    Returns (B, K, D) and, with need_weights, the head-averaged weights (B, K, N) before dropout, without gradient.
+    ValueError names the argument whose shape, dtype or value does not fit.
+    """
+    tensors = (queries, memory, position, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
+    autocast = torch.is_autocast_enabled(memory.device.type)
+    check(*tensors, num_heads, dropout, plan, autocast)
+    dtype = torch.get_autocast_dtype(memory.device.type) if autocast else memory.dtype
+    if requested() == "reference" or torch.onnx.is_in_onnx_export():
+        return reference(*(None if t is None else t.to(dtype) for t in tensors), num_heads, dropout, need_weights)
+    (_, N, D), K = memory.shape, queries.shape[-2]
+    form, keep = choose(queries.ndim == 2, K, N, D, num_heads, memory.device.type)
+    seed = masks.draw_seed(memory.device) if dropout > 0 else None
+    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    options = (dtype, num_heads, dropout, *PLANS[plan or form], keep)
+    out, weights, *_ = _forward(*tensors, seed, *options, need_weights, save)
+    return out, weights if need_weights else None
+
+
+@torch.library.custom_op("mlcfast::label_query_attention", mutates_args=())
+def _forward(
+    queries: Tensor,
+    memory: Tensor,
+    position: Tensor | None,
+    in_proj_weight: Tensor,
+    in_proj_bias: Tensor,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor,
+    seed: Tensor | None,
+    dtype: torch.dtype,
+    num_heads: int,
+    dropout: float,
+    fold_keys: bool,
+    fold_values: bool,
+    keep: bool,
+    need_weights: bool,
+    save: bool,
+) -> Tensors7:
+    parameters = (in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
+    inputs = _inputs(dtype, queries, memory, position, *parameters, seed)
+    options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep)
+    with torch.autocast(memory.device.type, enabled=False):
+        out, weights, saved = native.forward(inputs, options, need_weights, save)
+    return out, *(_present(x, out) for x in (weights, *saved))
+
+
+@_forward.register_fake
+def _(
+    queries, memory, position, w, b, out_w, out_b, seed, dtype, num_heads, dropout, fold_k, fold_v, keep, weights, save
+):
+    (B, N, D), K = memory.shape, queries.shape[-2]
+    options = Options(dtype, num_heads, dropout, fold_k, fold_v, keep)
+    inputs = Inputs(queries, memory, position, w, b, out_w, out_b, seed)
+    saved = native.empty_saved(inputs, options) if save else Saved()
+    out = memory.new_empty(B, K, D, dtype=dtype)
+    return out, *(_present(x, out) for x in (out.new_empty(B, K, N) if weights else None, *saved))
+
+
+@torch.library.custom_op("mlcfast::label_query_attention_backward", mutates_args=())
+def _backward(
+    grad_out: Tensor,
+    saved: list[Tensor],
+    queries: Tensor,
+    memory: Tensor,
+    position: Tensor | None,
+    in_proj_weight: Tensor,
+    in_proj_bias: Tensor,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor,
+    seed: Tensor | None,
+    dtype: torch.dtype,
+    num_heads: int,
+    dropout: float,
+    fold_keys: bool,
+    fold_values: bool,
+    keep: bool,
+    position_too: bool,
+) -> Tensors7:
+    parameters = (in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
+    inputs = _inputs(dtype, queries, memory, position, *parameters, seed)
+    options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep)
+    kept = Saved(*(x if x.numel() else None for x in saved))
+    originals = (queries, memory, position, *parameters)
+    with torch.autocast(memory.device.type, enabled=False):
+        grads = backward(grad_out.to(dtype).contiguous(), inputs, options, kept, position_too)
+        return tuple(memory.new_empty(0) if g is None else g.to(t.dtype) for g, t in zip(grads, originals, strict=True))
+
+
+@_backward.register_fake
+def _(grad_out, saved, queries, memory, position, w, b, out_w, out_b, *options):
+    position = position if options[-1] else memory.new_empty(0)
+    return tuple(x.new_empty(x.shape) for x in (queries, memory, position, w, b, out_w, out_b))
+
+
+def _setup_context(ctx, inputs, output):
+    tensors, options = inputs[:8], inputs[8:14]
+    _, weights, *saved = output
+    ctx.mark_non_differentiable(weights, *saved)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, *saved)
+    ctx.options = options
+
+
+def _backward_formula(ctx, grad_out, *_):
+    if grad_out is None:
+        return (None,) * 16
+    tensors, saved = ctx.saved_tensors[:8], list(ctx.saved_tensors[8:])
+    grads = _backward(grad_out, saved, *tensors, *ctx.options, ctx.needs_input_grad[2])
+    wanted = (g if needs else None for g, needs in zip(grads, ctx.needs_input_grad, strict=False))
+    return *wanted, *(None,) * 9
+
+
+_forward.register_autograd(_backward_formula, setup_context=_setup_context)
+
+
+def _inputs(dtype: torch.dtype, queries: Tensor, memory: Tensor, *others: Tensor | None) -> Inputs:
+    *others, seed = others
+    cast = (None if t is None else t.to(dtype).contiguous() for t in others)
+    return Inputs(queries.to(dtype).contiguous(), memory.contiguous(), *cast, seed)
+
+
+def _present(x: Tensor | None, like: Tensor) -> Tensor:
+    """Operators return tensors: none is one without elements."""
+    return like.new_empty(0) if x is None else x

@@ -1,0 +1,80 @@
+"""Keys and values computed per cell, as nn.MultiheadAttention does, except that shared queries stay out of the batch.
+
+Same functions and letters as folded.py: k = (x + p) W_kᵀ, S = q·k / √W, context = U v, v = x W_vᵀ; biases as there.
+The better form when the labels are many: folding costs K·D² an image where keys and values cost N·D².
+"""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlcfast.ops.label_query_attention.accumulate import Accumulator
+
+
+def key_side(queries: Tensor, memory: Tensor, position: Tensor | None, wk: Tensor, num_heads: int) -> Tensor:
+    """k (B, N, D)."""
+    return F.linear(memory if position is None else memory + position, wk)
+
+
+def scores(queries: Tensor, keys: Tensor, memory: Tensor, position: Tensor | None, num_heads: int) -> Tensor:
+    """S (B, N, K, H), a view of (B, H, K, N)."""
+    return (_scaled(queries, num_heads) @ _heads(keys, num_heads).mT).permute(0, 3, 2, 1)
+
+
+def scores_backward(
+    grad: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    memory: Tensor,
+    position: Tensor | None,
+    wk: Tensor,
+    grad_keys: Tensor,
+    grad_wk: Accumulator,
+) -> Tensor:
+    """dS (B, N, K, H) -> dq; adds the gradient of x + p to `grad_keys` (B, N, D)."""
+    grad, num_heads = grad.permute(0, 3, 2, 1), grad.shape[3]
+    keys = _heads(keys, num_heads)
+    grad_queries = (grad @ keys).mul_(1 / math.sqrt(keys.shape[-1])).transpose(1, 2).flatten(2)
+    if queries.ndim == 2:
+        grad_queries = grad_queries.sum(0)
+    grad_projected = _flat(grad.mT @ _scaled(queries, num_heads))
+    features = memory if position is None else memory + position
+    grad_keys.flatten(0, 1).addmm_(grad_projected, wk)
+    grad_wk.add(grad_projected.mT.unsqueeze(0), features.flatten(0, 1).unsqueeze(0))
+    return grad_queries
+
+
+def value_side(kept: Tensor, memory: Tensor, wv: Tensor) -> Tensor:
+    """v (B, N, D)."""
+    return F.linear(memory, wv)
+
+
+def context(kept: Tensor, values: Tensor, wv: Tensor) -> Tensor:
+    """(B, K, H, W), without the value bias."""
+    return (kept.permute(0, 3, 2, 1) @ _heads(values, kept.shape[3])).transpose(1, 2)
+
+
+def context_backward(
+    grad: Tensor, kept: Tensor, values: Tensor, memory: Tensor, wv: Tensor, grad_wv: Accumulator
+) -> tuple[Tensor, Tensor]:
+    """dcontext (B, K, H, W) -> (dU (B, N, K, H), dx (B, N, D))."""
+    grad = grad.transpose(1, 2)
+    grad_kept = (grad @ _heads(values, kept.shape[3]).mT).permute(0, 3, 2, 1)
+    grad_values = _flat(kept.permute(0, 3, 1, 2) @ grad)
+    grad_wv.add(grad_values.mT.unsqueeze(0), memory.flatten(0, 1).unsqueeze(0))
+    return grad_kept, (grad_values @ wv).view(memory.shape)
+
+
+def _heads(x: Tensor, num_heads: int) -> Tensor:
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def _flat(x_BHNW: Tensor) -> Tensor:
+    return x_BHNW.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def _scaled(queries: Tensor, num_heads: int) -> Tensor:
+    """q / √W as (1 or B, H, K, W)."""
+    heads = _heads(queries if queries.ndim == 3 else queries.unsqueeze(0), num_heads)
+    return heads * (1 / math.sqrt(heads.shape[-1]))

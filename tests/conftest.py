@@ -1,0 +1,67 @@
+"""Small image sets and configurations that tests share."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+COLOURS = ("red", "green", "blue")
+
+
+def write_colour_set(root: Path, **counts: int) -> None:
+    """CSV splits of small noisy JPEGs; a label says that a colour channel is bright."""
+    random = np.random.RandomState(0)
+    for split, count in counts.items():
+        rows = [["image", *COLOURS]]
+        for number in range(count):
+            labels = random.randint(0, 2, len(COLOURS))
+            pixels = (random.rand(32, 32, 3) * 80 + labels * 120).astype(np.uint8)
+            Image.fromarray(pixels).save(root / f"{split}{number}.jpg")
+            rows.append([f"{split}{number}.jpg", *labels])
+        with (root / f"{split}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+
+@pytest.fixture(scope="session")
+def colour_set(tmp_path_factory) -> Path:
+    """40 training and 13 validation images, three labels."""
+    root = tmp_path_factory.mktemp("colours")
+    write_colour_set(root, train=40, val=13)
+    return root
+
+
+@pytest.fixture
+def config_file(tmp_path, colour_set) -> Path:
+    """A configuration that trains a tiny Query2Label on the colour set in seconds, writing under tmp_path."""
+    values = {
+        "name": "tiny",
+        "output": str(tmp_path / "runs"),
+        "data": {
+            "format": "csv", "root": str(colour_set), "train": "train.csv", "val": "val.csv",
+            "image_size": 32, "workers": 0, "augment": "flip",
+        },
+        "model": {
+            "backbone": "test_resnet", "weights": "none", "embed_dim": 16, "feedforward": 32, "num_heads": 2,
+        },
+        "optim": {"lr": 1e-3},
+        "engine": {"precision": "fp32", "micro_batch": 4, "global_batch": 8},
+        "train": {"epochs": 2, "ema_decay": 0.9, "log_every": 1},
+    }  # fmt: skip
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def run_command(*words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
+    """Run `python -m …` as a user would, from the project's root."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip

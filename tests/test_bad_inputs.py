@@ -1,0 +1,187 @@
+"""What users get wrong: one line that names the thing, the right exit status, nothing half-written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlcfast import evaluate, train
+
+CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+
+
+def write_coco(root: Path, annotations: list[tuple[int, int]], categories=CATEGORIES, images: int = 8) -> None:
+    """Both splits in MS-COCO's layout; annotations are (image id, category id)."""
+    for split in ("train", "val"):
+        (root / split).mkdir(parents=True)
+        (root / "annotations").mkdir(exist_ok=True)
+        for number in range(images):
+            Image.fromarray(np.full((32, 32, 3), number * 20, np.uint8)).save(root / split / f"{number}.jpg")
+        document = {
+            "images": [{"id": n, "file_name": f"{n}.jpg", "height": 32, "width": 32} for n in range(images)],
+            "annotations": [
+                {"id": i, "image_id": image, "category_id": category, "bbox": [0, 0, 4, 4], "area": 16, "iscrowd": 0}
+                for i, (image, category) in enumerate(annotations)
+            ],
+            "categories": categories,
+        }
+        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
+
+
+@pytest.fixture
+def coco(tmp_path, config_file):
+    """A good MS-COCO data set and the words that train on it."""
+    root = tmp_path / "coco"
+    write_coco(root, [(n, 3 + 4 * (n % 2)) for n in range(8)])
+    words = [str(config_file), "data.format=coco", f"data.root={root}", "data.train=train", "data.val=val"]
+    return root, [*words, "engine.global_batch=4"]
+
+
+def fails(capsys, words: list[str], status: int, *says: str, command=train) -> None:
+    """The command ends with `status` and one line on stderr that holds every one of `says`, beside the log."""
+    capsys.readouterr()
+    try:
+        code = command.main(words)
+    except SystemExit as stopped:
+        code = stopped.code
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if "error" in line]
+    assert (code, len(lines)) == (status, 1), captured.err
+    assert lines[0] == captured.err.splitlines()[-1]
+    for text in says:
+        assert text in lines[0]
+    assert captured.out == ""
+
+
+def test_good_data_set_trains(coco, capsys, tmp_path):
+    assert train.main([*coco[1], "train.epochs=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("mAP ")
+
+
+def test_missing_root(coco, capsys, tmp_path):
+    fails(capsys, [*coco[1], "data.root=/no/such/place"], 2, "/no/such/place")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_annotation_file_that_is_not_json(coco, capsys, tmp_path):
+    (coco[0] / "annotations" / "instances_train.json").write_text("{not json")
+    fails(capsys, coco[1], 2, "instances_train.json", "JSON")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_annotation_file(coco, capsys):
+    (coco[0] / "annotations" / "instances_val.json").unlink()
+    fails(capsys, coco[1], 2, "instances_val.json")
+
+
+def test_unknown_category(tmp_path, config_file, capsys):
+    write_coco(tmp_path / "c", [(0, 3), (1, 99)])
+    words = [str(config_file), "data.format=coco", f"data.root={tmp_path / 'c'}", "data.train=train", "data.val=val"]
+    fails(capsys, words, 2, "99", "instances_train.json")
+
+
+def test_listed_image_that_is_absent(coco, capsys, tmp_path):
+    (coco[0] / "train" / "5.jpg").unlink()
+    fails(capsys, coco[1], 2, "5.jpg")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_unreadable_image_names_its_path(coco, capsys, damage):
+    path = coco[0] / "train" / "2.jpg"
+    data = path.read_bytes()
+    path.write_bytes({"truncated": data[: len(data) // 2], "empty": b"", "text": b"hello"}[damage])
+    fails(capsys, coco[1], 1, "train/2.jpg")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_image_is_skipped_on_demand(coco, capsys, workers):
+    (coco[0] / "train" / "2.jpg").write_bytes(b"")
+    words = [*coco[1], "data.bad_images=skip", "train.epochs=1", f"data.workers={workers}"]
+    assert train.main(words) == 0
+    log = capsys.readouterr().err
+    assert "skipped 1 of 8 images" in log
+    assert "train/2.jpg" in log
+
+
+def test_unreadable_image_in_a_worker_is_one_line(coco, capsys):
+    (coco[0] / "train" / "2.jpg").write_bytes(b"")
+    fails(capsys, [*coco[1], "data.workers=2"], 1, "train/2.jpg")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "P", "I;16", "RGBA", "L"])
+def test_other_pixel_formats_train(coco, capsys, mode):
+    pixels = np.random.RandomState(0).randint(0, 255, (32, 32, 3), np.uint8)
+    image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(pixels)
+    image = image if mode == "I;16" else image.convert(mode)
+    # The file keeps its listed name; what is in it decides how it is read.
+    image.save(coco[0] / "train" / "2.jpg", format="JPEG" if mode in ("CMYK", "L") else "PNG")
+    assert train.main([*coco[1], "train.epochs=1"]) == 0
+
+
+def test_no_labels(tmp_path, config_file, capsys):
+    write_coco(tmp_path / "c", [], categories=[])
+    words = [str(config_file), "data.format=coco", f"data.root={tmp_path / 'c'}", "data.train=train", "data.val=val"]
+    fails(capsys, words, 2, "instances_train.json")
+
+
+def test_no_image_with_a_label(tmp_path, config_file, capsys):
+    write_coco(tmp_path / "c", [])
+    words = [str(config_file), "data.format=coco", f"data.root={tmp_path / 'c'}", "data.train=train", "data.val=val"]
+    fails(capsys, words, 2, "instances_train.json")
+
+
+def test_misspelt_key(config_file, capsys, tmp_path):
+    fails(capsys, [str(config_file), "optim.lrate=1"], 2, "optim.lrate")
+    fails(capsys, [str(config_file), "loss.gama_neg=1"], 2, "gama_neg")
+    fails(capsys, [str(config_file), "loss.name=asymetric"], 2, "asymetric")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_batch_that_does_not_divide(config_file, capsys):
+    fails(capsys, [str(config_file), "engine.global_batch=6"], 2, "global_batch 6", "micro_batch 4")
+
+
+def test_batch_larger_than_the_data_set(config_file, capsys, tmp_path):
+    fails(capsys, [str(config_file), "engine.global_batch=64"], 2, "64", "40")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_output_that_cannot_be_written(config_file, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    fails(capsys, [str(config_file), f"output={tmp_path / 'file'}"], 2, str(tmp_path / "file"))
+
+
+def test_unknown_backbone(config_file, capsys, tmp_path):
+    fails(capsys, [str(config_file), "model.backbone=resnet5O"], 2, "resnet5O")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_nothing_to_resume(config_file, capsys):
+    fails(capsys, [str(config_file), "--resume"], 2, "no checkpoint to resume from")
+
+
+def test_unknown_option_and_missing_config(capsys):
+    fails(capsys, ["--bogus"], 2, "error: ")
+    fails(capsys, ["none.yaml"], 2, "none.yaml")
+
+
+def test_checkpoint_of_another_model(config_file, capsys, tmp_path):
+    assert train.main([str(config_file), "train.epochs=1"]) == 0
+    best = str(tmp_path / "runs" / "tiny" / "best")
+    words = [str(config_file), "--checkpoint", best]
+    fails(capsys, [*words, "model.embed_dim=32"], 2, "does not fit this model", command=evaluate)
+    fails(capsys, [str(config_file), "--checkpoint", str(tmp_path)], 2, "no such checkpoint", command=evaluate)
+    (tmp_path / "x.safetensors").write_bytes(b"junk")
+    words = [str(config_file), "--checkpoint", str(tmp_path / "x.safetensors")]
+    fails(capsys, words, 2, "x.safetensors", command=evaluate)
+
+
+def test_help_shows_an_example(capsys):
+    for command in (train, evaluate):
+        with pytest.raises(SystemExit) as stopped:
+            command.main(["--help"])
+        assert stopped.value.code == 0
+        assert "example:\n  python -m mlcfast." in capsys.readouterr().out

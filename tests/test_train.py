@@ -1,0 +1,141 @@
+"""The train and evaluate commands: what they leave, exact resumption, early stop, interruption."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from mlcfast import evaluate, train, trainer
+from mlcfast.config import load_config
+from mlcfast.engine import Process
+from mlcfast.errors import RunError
+from mlcfast.losses.asymmetric import AsymmetricLoss
+
+
+def run(config_file: Path, *overrides: str, resume: Path | None = None) -> float:
+    return train.run(load_config(config_file, overrides), Process(), resume).best
+
+
+def events(directory: Path, kind: str) -> list[dict]:
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line["event"] == kind]
+
+
+def without_time(lines: list[dict]) -> list[dict]:
+    return [{k: v for k, v in line.items() if k not in ("time", "images_per_second")} for line in lines]
+
+
+def test_run_directory_holds_what_is_promised(config_file, tmp_path):
+    best = run(config_file)
+    directory = tmp_path / "runs" / "tiny"
+    names = {entry.name for entry in directory.iterdir()}
+    assert names == {"config.yaml", "log.txt", "metrics.jsonl", "summary.csv", "tensorboard", "checkpoints", "best"}
+    assert load_config(directory / "config.yaml") == load_config(config_file)
+    card = json.loads((directory / "best" / "model.json").read_text())
+    assert card["labels"] == ["red", "green", "blue"]
+    assert card["weights"] in ("raw", "ema")
+    assert card["metrics"]["mAP"] == best
+    assert len(card["thresholds"]) == 3
+    rows = (directory / "summary.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert rows[0].startswith("epoch,step,raw_mAP,")
+    assert [line["step"] for line in events(directory, "train")] == list(range(1, 11))
+    assert [p.name for p in sorted((directory / "checkpoints").iterdir())] == ["00000005", "00000010", "latest"]
+
+
+def test_evaluate_gives_the_metrics_of_the_card(config_file, tmp_path, capsys):
+    run(config_file)
+    best = tmp_path / "runs" / "tiny" / "best"
+    assert evaluate.main([str(config_file), "--checkpoint", str(best), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    card = json.loads((best / "model.json").read_text())["metrics"]
+    assert report["images"] == 13
+    assert report["mAP"] == pytest.approx(card["mAP"], abs=1e-9)
+    assert report["per_label"] == pytest.approx(card["per_label"], abs=1e-9)
+    assert evaluate.main([str(config_file), "--checkpoint", str(best)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"mAP {card['mAP']:.2f}"
+
+
+@pytest.mark.parametrize("stopped_at", [3, 5, 7])
+def test_resumed_run_equals_the_uninterrupted_one(config_file, tmp_path, stopped_at):
+    """Steps 3 and 7 are in the middle of an epoch of 5, with two micro-batches a step, augmentation and dropout."""
+    settings = ["train.checkpoint_every=1", "train.keep_checkpoints=20"]
+    run(config_file, *settings)
+    whole = tmp_path / "runs" / "tiny"
+    cut = tmp_path / "cut" / "tiny"
+    shutil.copytree(whole, cut)
+    for entry in (cut / "checkpoints").iterdir():
+        if entry.is_dir() and int(entry.name) > stopped_at:
+            shutil.rmtree(entry)
+    (cut / "checkpoints" / "latest").write_text(f"{stopped_at:08d}")
+    run(config_file, *settings, f"output={tmp_path / 'cut'}", resume=train.NEWEST)
+    for kind in ("train", "evaluation"):
+        assert without_time(events(cut, kind)) == without_time(events(whole, kind))
+    for name in ("weights", "average", "moments"):
+        a, b = (
+            safetensors.torch.load_file(d / "checkpoints" / "00000010" / f"{name}.safetensors") for d in (whole, cut)
+        )
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert (cut / "summary.csv").read_text() == (whole / "summary.csv").read_text()
+
+
+def test_damaged_checkpoint_is_named(config_file, tmp_path):
+    run(config_file)
+    weights = tmp_path / "runs" / "tiny" / "checkpoints" / "00000010" / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(RunError, match=r"00000010/weights\.safetensors: damaged"):
+        run(config_file, resume=train.NEWEST)
+
+
+def test_second_run_keeps_the_first(config_file, tmp_path):
+    run(config_file, "train.epochs=1")
+    first = (tmp_path / "runs" / "tiny" / "metrics.jsonl").read_text()
+    run(config_file, "train.epochs=1")
+    assert (tmp_path / "runs" / "tiny.1" / "metrics.jsonl").read_text() == first
+
+
+def test_early_stop_counts_epochs_without_a_new_best(config_file, tmp_path, monkeypatch):
+    values = iter([50.0, 60.0, 59.0, 58.0, 57.0, 99.0, 99.0, 99.0])
+    original = trainer.multilabel_report
+    monkeypatch.setattr(trainer, "multilabel_report", lambda *a: original(*a) | {"mAP": next(values)})
+    best = run(config_file, "train.epochs=8", "train.early_stop=2", "train.ema_decay=0")
+    assert best == 60.0
+    assert len(events(tmp_path / "runs" / "tiny", "evaluation")) == 5
+
+
+def test_non_finite_gradient_leaves_the_weights_and_ends_the_run(config_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "SKIPS_IN_A_ROW", 4)
+    monkeypatch.setattr("mlcfast.losses.asymmetric.AsymmetricLoss.forward", lambda self, x, y: x.sum() * float("nan"))
+    with pytest.raises(RunError, match="the gradient was not finite in 4 steps in a row, step 4"):
+        run(config_file)
+    train_lines = events(tmp_path / "runs" / "tiny", "train")
+    assert [line["skipped"] for line in train_lines] == [1, 2, 3, 4]
+    assert train_lines[0]["loss"] is None
+
+
+def test_one_bad_step_is_skipped_and_counted(config_file, tmp_path, monkeypatch):
+    original, calls = AsymmetricLoss.forward, iter(range(1000))
+
+    def poisoned(self, logits, labels):
+        return original(self, logits, labels) * (float("inf") if next(calls) == 4 else 1.0)
+
+    monkeypatch.setattr(AsymmetricLoss, "forward", poisoned)
+    best = run(config_file)
+    assert np.isfinite(best)
+    assert [line["skipped"] for line in events(tmp_path / "runs" / "tiny", "train")] == [0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_trains(config_file, precision):
+    assert run(config_file, f"engine.precision={precision}", "train.epochs=6", "optim.lr=3e-3") > 90
+
+
+def test_linear_head_takes_the_same_path(config_file, tmp_path):
+    assert run(config_file, "model.head=linear", "train.epochs=6", "optim.lr=3e-3") > 90
