@@ -13,6 +13,7 @@ from mlcfast.models.checkpointing import backbone_units
 from mlcfast.models.position import sine_position
 from mlcfast.models.precision import full_precision
 from mlcfast.models.transformer import Transformer
+from mlcfast.ops import groupwise_linear
 
 
 class GroupWiseLinear(nn.Module):
@@ -27,7 +28,7 @@ class GroupWiseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, K, D) -> (B, K) fp32 (fp64 for fp64 parameters)."""
         with full_precision(x):
-            return torch.einsum("bkd,kd->bk", x.to(self.W.dtype), self.W[0]) + self.b
+            return groupwise_linear(x.to(self.W.dtype), self.W, self.b)
 
 
 class Query2Label(nn.Module):
