@@ -56,7 +56,7 @@ demo() {
     say "the same backbone with a linear head on its pooled features, for comparison:"
     .venv/bin/python -m mlcfast.launch configs/demo.yaml name=demo_linear model.head=linear >&2
     say "held-out test images, linear head:"
-    .venv/bin/python -m mlcfast.evaluate configs/demo.yaml --checkpoint runs/demo_linear/best >&2
+    .venv/bin/python -m mlcfast.evaluate configs/demo.yaml model.head=linear --checkpoint runs/demo_linear/best >&2
     say "held-out test images, Query2Label:"
     .venv/bin/python -m mlcfast.evaluate configs/demo.yaml --checkpoint runs/demo/best
 }

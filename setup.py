@@ -1,6 +1,12 @@
-"""Builds and installs mlcfast."""
+"""Builds and installs mlcfast; csrc/build_native.py compiles the optional native kernels."""
+
+import sys
+from pathlib import Path
 
 from setuptools import find_packages, setup
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "csrc"))
+from build_native import BuildNative, native_extensions
 
 setup(
     name="mlcfast",
@@ -8,6 +14,8 @@ setup(
     description="Multi-label image classification: Query2Label and single positive labels, made fast and made to fit",
     license="Apache-2.0",
     python_requires=">=3.11",
+    ext_modules=native_extensions(),
+    cmdclass={"build_ext": BuildNative},
     packages=find_packages(include=["mlcfast", "mlcfast.*"]),
     install_requires=[
         "torch>=2.11",

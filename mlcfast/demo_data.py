@@ -8,15 +8,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mlcfast import cli
-from mlcfast.data.demo import ensure_demo
+from mlcfast.data import contact_sheet, ensure_demo, read_coco
 
 
 def build_parser() -> cli.Parser:
     """The command line of `python -m mlcfast.demo_data`."""
-    parser = cli.Parser("demo_data", __doc__, "python -m mlcfast.demo_data datasets/demo --images 3000 --seed 0")
+    parser = cli.Parser("demo_data", __doc__, "python -m mlcfast.demo_data datasets/demo --images 6000 --seed 0")
     parser.add_argument("directory", type=Path, metavar="DIR", help="where to put it; made if absent")
-    parser.add_argument("--images", type=int, default=3000, help="scenes in all; train, val and test get 4 : 1 : 1")
+    parser.add_argument("--images", type=int, default=6000, help="scenes in all; train, val and test get 4 : 1 : 1")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other scenes")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also save 32 validation scenes as one picture")
     return parser
 
 
@@ -25,6 +26,8 @@ def work(args: argparse.Namespace) -> None:
     with tqdm(total=args.images, desc="scenes", leave=False, disable=None) as bar:
         made = ensure_demo(args.directory, args.images, args.seed, progress=lambda done, _: bar.update(done - bar.n))
     print(f"{args.directory}: {args.images} scenes of digits, {'made' if made else 'already there'}")
+    if args.sheet:
+        contact_sheet(read_coco(args.directory, "val").paths[:32]).save(args.sheet)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,14 +5,11 @@ import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from mlcfast import cli
-from mlcfast.assembly import evaluation_loader, make_objective, model_arguments, open_samples, train_loader
+from mlcfast.assembly import evaluation_loader, make_objective, open_samples, train_loader
 from mlcfast.config import Config, load_config
 from mlcfast.engine import (
     Process,
@@ -26,8 +23,7 @@ from mlcfast.engine import (
     start,
     stop,
 )
-from mlcfast.metrics import best_f1_thresholds
-from mlcfast.models.card import ModelCard, save_model
+from mlcfast.outcome import draw_outcome, keep_best
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
 
@@ -75,38 +71,17 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
     directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
 
-    keep_best = functools.partial(_keep_best, config, names, directory / "best")
+    keep = functools.partial(keep_best, config, names, directory / "best")
     journal = Journal(directory, process.is_main, held["step"] if resume is not None else 0)
-    trainer = Trainer(config, engine, *loaders, names, journal, keep_best)
+    trainer = Trainer(config, engine, *loaders, names, journal, keep)
     try:
         if resume is not None:
             trainer.resume(state, held)
-        return trainer.fit()
+        progress = trainer.fit()
     finally:
         journal.close()
-
-
-def _keep_best(
-    config: Config,
-    names: list[str],
-    directory: Path,
-    weights: dict[str, Tensor],
-    which: str,
-    report: dict[str, Any],
-    scores: np.ndarray,
-    labels: np.ndarray,
-) -> None:
-    data = config.data
-    card = ModelCard(
-        labels=names,
-        model=model_arguments(config, len(names)),
-        preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
-        thresholds=[round(float(value), 6) for value in best_f1_thresholds(scores, labels)],
-        weights=which,
-        metrics=report,
-        config=config.model_dump(mode="json"),
-    )
-    save_model(directory, weights, card)
+    on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
+    return progress
 
 
 def main(argv: Sequence[str] | None = None) -> int:

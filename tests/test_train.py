@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from mlcfast import evaluate, train, trainer
 from mlcfast.config import load_config
@@ -33,8 +34,20 @@ def test_run_directory_holds_what_is_promised(config_file, tmp_path):
     best = run(config_file)
     directory = tmp_path / "runs" / "tiny"
     names = {entry.name for entry in directory.iterdir()}
-    assert names == {"config.yaml", "log.txt", "metrics.jsonl", "summary.csv", "tensorboard", "checkpoints", "best"}
+    assert names == {
+        "config.yaml",
+        "log.txt",
+        "metrics.jsonl",
+        "summary.csv",
+        "tensorboard",
+        "checkpoints",
+        "best",
+        "result.png",
+    }
     assert load_config(directory / "config.yaml") == load_config(config_file)
+    picture = np.asarray(Image.open(directory / "result.png").convert("RGB"))
+    assert picture.shape == (550, 1430, 3)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
     card = json.loads((directory / "best" / "model.json").read_text())
     assert card["labels"] == ["red", "green", "blue"]
     assert card["weights"] in ("raw", "ema")

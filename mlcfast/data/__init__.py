@@ -8,6 +8,7 @@ _HOME = {
     "read_coco": "coco",
     "read_csv": "table",
     "load_rgb": "images",
+    "contact_sheet": "sheet",
     "find_bad_images": "bad_images",
     "EvalTransform": "transforms",
     "TrainTransform": "transforms",

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlcfast.data.demo_files import SPLITS, Progress, file_names, write_splits
+from mlcfast.data.demo_files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
 from mlcfast.data.disk import cache_directory, locked, published
 from mlcfast.data.records import require_files
 from mlcfast.errors import UsageError
@@ -42,7 +42,7 @@ def ensure_demo(
 
 
 def make_demo(
-    directory: str | Path, images: int = 3000, seed: int = 0, side: int = 96, progress: Progress | None = None
+    directory: str | Path, images: int = 6000, seed: int = 0, side: int = 96, progress: Progress | None = None
 ) -> None:
     """Write `images` scenes of `side` × `side` pixels under `directory`: train, val and test as 4 : 1 : 1.
 
@@ -66,7 +66,7 @@ def _writing_to(directory: Path) -> Iterator[Path]:
         if foreign:
             raise UsageError(f"{directory}: holds {foreign[0]}/ of another data set: choose an empty directory")
         if importlib.util.find_spec("sklearn") is None:
-            raise UsageError("the demo set needs scikit-learn: pip install scikit-learn")
+            raise UsageError(NEEDS_SCANS)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with locked(cache_directory(directory) / "demo.lock"):
@@ -75,7 +75,7 @@ def _writing_to(directory: Path) -> Iterator[Path]:
         raise UsageError(f"{directory}: cannot write the demo set: {error.strerror}") from error
 
 
-def _specification(images: int = 3000, seed: int = 0, side: int = 96) -> dict[str, int]:
+def _specification(images: int = 6000, seed: int = 0, side: int = 96) -> dict[str, int]:
     if images < sum(SPLITS.values()):
         raise UsageError(f"images must be at least {sum(SPLITS.values())}, not {images}")
     if seed < 0:

@@ -29,6 +29,7 @@ CATEGORIES = {
     90: "nine",
 }
 JPEG_QUALITY = 90
+NEEDS_SCANS = "the demo set needs scikit-learn: pip install scikit-learn"
 CHUNK = 50  # scenes a worker draws in one go
 Progress = Callable[[int, int], None]
 _WORKER_SCANS: dict[str, list[np.ndarray]] = {}  # set once in each drawing process
@@ -95,7 +96,7 @@ def split_scans(seed: int) -> dict[str, list[np.ndarray]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise UsageError("the demo set needs scikit-learn: pip install scikit-learn") from error
+        raise UsageError(NEEDS_SCANS) from error
     digits = load_digits()
     shares = np.cumsum(list(SCAN_SHARES.values()))
     scans: dict[str, list[np.ndarray]] = {split: [] for split in SCAN_SHARES}

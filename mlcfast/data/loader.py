@@ -1,7 +1,9 @@
 """Batches from worker processes, whose failures reach the user as one line."""
 
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ def make_loader(dataset: Dataset, batch_sampler: Iterable[Sequence[Any]], worker
         collate_fn=_collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_ignore_interrupt,
+        worker_init_fn=_leave_interrupts_to_main,
         generator=torch.Generator(),
     )
 
@@ -71,5 +73,12 @@ def _collate(samples: list[Any] | Exception) -> Any:
     return samples if isinstance(samples, Exception) else default_collate(samples)
 
 
-def _ignore_interrupt(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
+def _leave_interrupts_to_main(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _report_unless_main_left
+
+
+def _report_unless_main_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The thread that hands tensors over ends in one of these when the main process stops amid taking one."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)

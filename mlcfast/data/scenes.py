@@ -17,13 +17,13 @@ class SceneStyle:
 
     classes: tuple[int, int] = (1, 4)
     repeat: float = 0.25  # chance that a class appears twice
-    height: tuple[float, float] = (0.22, 0.42)
-    rotation: tuple[float, float] = (-20.0, 20.0)
-    slant: tuple[float, float] = (-0.25, 0.25)
-    contrast: tuple[float, float] = (0.4, 1.0)
+    height: tuple[float, float] = (0.28, 0.46)
+    rotation: tuple[float, float] = (-12.0, 12.0)
+    slant: tuple[float, float] = (-0.15, 0.15)
+    contrast: tuple[float, float] = (0.55, 1.0)
     overlap: float = 0.12
-    fragments: tuple[int, int] = (1, 4)
-    lines: tuple[int, int] = (1, 4)
+    fragments: tuple[int, int] = (0, 2)
+    lines: tuple[int, int] = (0, 3)
     blobs: tuple[int, int] = (1, 3)
     noise: float = 7.0  # standard deviation in grey levels
 

@@ -50,7 +50,8 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
     name = resolve_engine(config, process)
     accumulation = accumulation_steps(config, process)
     objective.to(process.device)
-    objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
+    if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
+        objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
     if config.engine.compile:
         objective.model.compile()
     optimizer = build_optimizer(config.optim, objective)

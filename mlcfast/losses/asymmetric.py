@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
-from mlcfast.ops.asymmetric_loss import asymmetric_loss
+from mlcfast.ops.asymmetric_loss.op import asymmetric_loss, check_options
 from mlcfast.ops.checks import check_reduction
 
 
@@ -35,14 +35,14 @@ class AsymmetricLoss(LabelLoss):
         self.disable_torch_grad_focal_loss = bool(disable_torch_grad_focal_loss)
         self.reduction = reduction
         self.scale = float(scale)
-        _check_options(self)
+        check_options(self.gamma_neg, self.gamma_pos, self.clip, self.eps)
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
     ) -> Tensor:
         """logits, labels: (B, K) or any equal shape; a label of −1 counts as 0. Returns an fp32 scalar, or (B, K)."""
         self._check_values_once(labels)
-        loss = asymmetric_loss(
+        return asymmetric_loss(
             logits,
             labels,
             self.gamma_neg,
@@ -51,8 +51,8 @@ class AsymmetricLoss(LabelLoss):
             self.eps,
             self.disable_torch_grad_focal_loss,
             self.reduction,
+            self.scale,
         )
-        return loss if self.scale == 1.0 else loss * self.scale
 
     def extra_repr(self) -> str:
         """The options, as a user passed them."""
@@ -61,13 +61,3 @@ class AsymmetricLoss(LabelLoss):
             f"disable_torch_grad_focal_loss={self.disable_torch_grad_focal_loss}, reduction={self.reduction!r}, "
             f"scale={self.scale:g}"
         )
-
-
-def _check_options(loss: AsymmetricLoss) -> None:
-    for name in ("gamma_neg", "gamma_pos"):
-        if not 0 <= getattr(loss, name) < float("inf"):
-            raise ValueError(f"{name} must be at least 0, not {getattr(loss, name)}")
-    if not 0 <= loss.clip < 1:
-        raise ValueError(f"clip must be in [0, 1), not {loss.clip}")
-    if not 0 < loss.eps < 1:
-        raise ValueError(f"eps must be in (0, 1), not {loss.eps}")

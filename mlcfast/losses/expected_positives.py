@@ -8,8 +8,8 @@ from torch import Tensor
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.estimator import TableRows
 from mlcfast.ops.epr_loss import epr_loss
+from mlcfast.ops.expected_positives.statistic import batch_statistic
 from mlcfast.ops.role_loss import role_loss
-from mlcfast.ops.statistic import batch_statistic
 
 AllReduce = Callable[[Tensor], Tensor]
 
@@ -25,7 +25,7 @@ class _ExpectedPositivesLoss(LabelLoss):
       then `all_reduce` is not called. Without it each micro-batch (over all ranks) is its own batch.
     Either way the plain average of the parts' losses and gradients (DDP's average, 1/steps) is that of the global
     batch, also for uneven parts; a part's value is its own terms plus the global regulariser. See
-    mlcfast.ops.statistic.
+    mlcfast.ops.expected_positives.statistic.
     """
 
     def __init__(

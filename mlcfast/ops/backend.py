@@ -2,6 +2,8 @@
 
 import logging
 import os
+from functools import cache
+from importlib.util import find_spec
 
 BACKENDS = ("auto", "triton", "native", "reference")
 _logged: set[str] = set()
@@ -20,3 +22,34 @@ def log_once(message: str) -> None:
     if message not in _logged:
         _logged.add(message)
         logging.getLogger("mlcfast").warning(message)
+
+
+def choose(device_type: str) -> str:
+    """native, triton or reference for a loss on cpu or cuda tensors: what is asked for, else the best there is.
+
+    auto: native where it is built for the device, else triton on CUDA, else reference. A named backend that cannot run
+    here gives way to the reference and says so once.
+    """
+    name = requested()
+    if name == "reference":
+        return name
+    if name != "triton" and _native(device_type):
+        return "native"
+    if name != "native" and _triton(device_type):
+        return "triton"
+    if name != "auto":
+        log_once(f"MLCFAST_BACKEND={name} is not available for {device_type} tensors: the plain torch path is used")
+    return "reference"
+
+
+@cache
+def _native(device_type: str) -> bool:
+    from mlcfast.ops.native import has_native
+
+    return has_native(device_type)
+
+
+@cache
+def _triton(device_type: str) -> bool:
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    return (interpreted or device_type == "cuda") and find_spec("triton") is not None

@@ -1,5 +1,5 @@
 """Expected positive regularisation over a batch of single positive labels."""
 
-from mlcfast.ops.epr_loss.reference import epr_loss
+from mlcfast.ops.epr_loss.op import epr_loss
 
 __all__ = ["epr_loss"]

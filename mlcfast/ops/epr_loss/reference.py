@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from mlcfast.ops.expected_positives.statistic import batch_statistic, expected_positives_penalty
 from mlcfast.ops.reduce import upcast
-from mlcfast.ops.statistic import batch_statistic, expected_positives_penalty
 
 
 def epr_loss(
@@ -19,7 +19,7 @@ def epr_loss(
 
     logits: (B, K) floating; observed: (B, K), 1 for an observed positive, anything ≤ 0 is left to the regulariser, and
     a soft positive weighs its term. expected_positives: κ, per image. weight: λ.
-    statistic: of the global batch, (4,), when this is one part of it (mlcfast.ops.statistic); None: this is the batch.
+    statistic: of the global batch, (4,), when this is one part of it, see mlcfast.ops.expected_positives.statistic.
     Computed in fp32 (fp64 for fp64 logits). Returns a scalar, 0 for an empty batch.
     """
     B, K = logits.shape

@@ -1,5 +1,5 @@
 """Joint loss of a classifier and an online label estimator."""
 
-from mlcfast.ops.role_loss.reference import role_loss
+from mlcfast.ops.role_loss.op import role_loss
 
 __all__ = ["role_loss"]

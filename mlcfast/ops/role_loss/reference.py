@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mlcfast.ops.expected_positives.statistic import batch_statistic, expected_positives_penalty
 from mlcfast.ops.reduce import upcast
-from mlcfast.ops.statistic import batch_statistic, expected_positives_penalty
 
 
 def role_loss(
@@ -23,7 +23,7 @@ def role_loss(
     pos(x) = z neglog(x), bce(x, t) = t neglog(x) + (1−t) neglog(1−x), neglog(x) = −log(x + eps), R as in epr_loss.
     logits: (B, K) floating; observed: (B, K), z = 1 for an observed positive, ≤ 0 carries no label term.
     estimate_logits: (B, K) rows; or, with index (B,) int64, the whole (N, K) table, whose gradient is then sparse.
-    statistic: of the global batch, (4,), when this is one part of it (mlcfast.ops.statistic); None: this is the batch.
+    statistic: of the global batch, (4,), when this is one part of it, see mlcfast.ops.expected_positives.statistic.
     Computed in fp32 (fp64 for fp64 logits). Returns a scalar, 0 for an empty batch.
     """
     B, K = logits.shape

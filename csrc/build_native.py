@@ -1,0 +1,144 @@
+"""Compiles csrc for setup.py. Optional by design: what is missing is said in one line and the package works without.
+
+Environment: MLCFAST_NATIVE=0 skips all compiled code; MLCFAST_CUDA=0 skips the CUDA kernels; MAX_JOBS bounds the number
+of compilers at once; CXX names the C++ compiler. The CPU kernels are compiled for x86-64, AVX2 and AVX-512 and chosen
+when the library loads, so that a wheel runs on other machines than the one that built it.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from setuptools import Extension
+from setuptools.command.build_ext import build_ext
+
+HERE = Path(__file__).resolve().parent
+OPERATORS = (
+    "asymmetric_loss",
+    "weighted_bce",
+    "pairwise_ranking",
+    "rescale_gradient",
+    "expected_positives",
+    "register",
+    "autograd",
+)
+INSTRUCTION_SETS = {
+    "baseline": [],
+    "avx2": ["-march=x86-64-v3"],
+    "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+
+
+@dataclass
+class Unit:
+    """One compiler call: a source, the object it makes and its own flags."""
+
+    source: Path
+    object: str
+    flags: list[str] = field(default_factory=list)
+
+
+def native_extensions() -> list[Extension]:
+    """What setup() builds: one optional library named after torch's version, or nothing, with the reason on stderr."""
+    if os.environ.get("MLCFAST_NATIVE", "1") == "0":
+        return _skipped("MLCFAST_NATIVE=0")
+    try:
+        import torch
+    except ImportError:
+        return _skipped("torch is not importable here; install torch first and use --no-build-isolation to have them")
+    if sys.platform != "linux":
+        return _skipped(f"they are built on Linux only, not on {sys.platform}")
+    major, minor = torch.__version__.split(".")[:2]
+    return [Extension(f"mlcfast._native_torch{major}_{minor}", sources=[], optional=True)]
+
+
+def _skipped(reason: str) -> list[Extension]:
+    print(f"mlcfast: compiled kernels skipped: {reason}", file=sys.stderr)
+    return []
+
+
+class BuildNative(build_ext):
+    """Builds the extension with the system's compiler; a failure leaves a package without it."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """The library holds no Python module, so its name carries no Python ABI."""
+        return str(Path(*fullname.split("."))) + ".so"
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile every unit, then link; a compiler error is one line on stderr, not a failed install."""
+        library = Path(self.get_ext_fullpath(ext.name))
+        try:
+            build_cpu(Path(self.build_temp), library)
+        except (OSError, subprocess.CalledProcessError) as error:
+            detail = (getattr(error, "stderr", None) or str(error)).strip()
+            _skipped(f"the C++ build failed: {detail}")
+
+
+def build_cpu(temporary: Path, library: Path) -> None:
+    """Compile the CPU library to `library`. Raises CalledProcessError with the compiler's message in stderr."""
+    temporary.mkdir(parents=True, exist_ok=True)
+    library.parent.mkdir(parents=True, exist_ok=True)
+    jobs = int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))
+    with ThreadPoolExecutor(jobs) as pool:
+        objects = list(pool.map(lambda unit: _compile(unit, temporary), sorted(_units(), key=_slowest_first)))
+    torch_lib = _torch_root() / "lib"
+    # OpenMP's symbols stay open: they bind to the runtime torch already loaded, so that torch.set_num_threads holds.
+    _run([_compiler(), "-shared", *objects, f"-L{torch_lib}", "-ltorch_cpu", "-lc10", "-o", str(library)])
+
+
+def _units() -> list[Unit]:
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    define = ["-DMLCFAST_X86"] if x86 else []
+    plain = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+    kernels = [
+        Unit(HERE / "cpu" / "kernels.cpp", f"kernels_{isa}", [*plain, f"-DMLCFAST_ISA={isa}", *flags])
+        for isa, flags in INSTRUCTION_SETS.items()
+        if x86 or isa == "baseline"
+    ]
+    with_torch = ["-O2", "-fopenmp", *_torch_flags()]
+    operators = [Unit(HERE / f"{name}.cpp", name, with_torch) for name in OPERATORS]
+    return [*kernels, Unit(HERE / "cpu" / "dispatch.cpp", "dispatch", ["-O2", *define]), *operators]
+
+
+def _slowest_first(unit: Unit) -> int:
+    return 0 if unit.object == "autograd" else 1 if unit.object == "register" else 2
+
+
+def _compile(unit: Unit, temporary: Path) -> str:
+    target = temporary / f"{unit.object}.o"
+    command = [_compiler(), "-std=c++20", "-fPIC", "-fvisibility=hidden", *unit.flags, "-c", str(unit.source)]
+    stamp = target.with_suffix(".command")
+    headers = [*HERE.glob("*.h"), *(HERE / "cpu").glob("*.h")]
+    newest = max(path.stat().st_mtime for path in (unit.source, *headers))
+    fresh = target.exists() and target.stat().st_mtime > newest and stamp.exists() and stamp.read_text() == str(command)
+    if not fresh:
+        _run([*command, "-o", str(target)])
+        stamp.write_text(str(command))
+    return str(target)
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "g++")
+
+
+def _torch_root() -> Path:
+    import torch
+
+    return Path(torch.__file__).resolve().parent
+
+
+def _torch_flags() -> list[str]:
+    import torch
+
+    include = _torch_root() / "include"
+    abi = int(torch._C._GLIBCXX_USE_CXX11_ABI)
+    folders = [include, include / "torch" / "csrc" / "api" / "include"]
+    return [f"-D_GLIBCXX_USE_CXX11_ABI={abi}", *(f"-isystem{folder}" for folder in folders)]

@@ -1,0 +1,85 @@
+// What the CPU operators share: tensors as views, argument checks, and loops over fixed chunks.
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "cpu/kernels.h"
+
+namespace mlcfast {
+
+enum Reduction : int64_t { none = 0, mean = 1, sum = 2 };
+
+inline Type type_of(const at::Tensor& tensor, const char* name) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat: return Type::f32;
+    case at::kDouble: return Type::f64;
+    case at::kHalf: return Type::f16;
+    case at::kBFloat16: return Type::bf16;
+    case at::kBool:
+    case at::kByte: return Type::u8;
+    case at::kChar: return Type::i8;
+    case at::kShort: return Type::i16;
+    case at::kInt: return Type::i32;
+    case at::kLong: return Type::i64;
+    default: TORCH_CHECK_VALUE(false, name, " has the unsupported dtype ", tensor.scalar_type());
+  }
+}
+
+inline View view_of(const at::Tensor& tensor, const char* name) {
+  return {tensor.const_data_ptr(), type_of(tensor, name)};
+}
+
+inline MutableView mutable_view_of(const at::Tensor& tensor) {
+  return {tensor.defined() && tensor.numel() > 0 ? tensor.mutable_data_ptr() : nullptr, type_of(tensor, "output")};
+}
+
+inline bool is_wide(const at::Tensor& tensor) { return tensor.scalar_type() == at::kDouble; }
+
+inline at::ScalarType arithmetic_type(const at::Tensor& logits) { return is_wide(logits) ? at::kDouble : at::kFloat; }
+
+inline void check_same_shape(const at::Tensor& logits, const at::Tensor& other, const char* name) {
+  TORCH_CHECK_VALUE(other.sizes() == logits.sizes(), name, " must have the shape of logits ", logits.sizes(), ", not ",
+                    other.sizes());
+}
+
+inline void check_label_values(bool bad, const char* name) {
+  TORCH_CHECK_VALUE(!bad, name, " must lie in [-1, 1]");
+}
+
+// scale for sum and none, scale / entries for mean; an empty batch has mean 0.
+inline double reduced_scale(int64_t reduction, double scale, int64_t entries) {
+  return reduction == Reduction::mean ? scale / static_cast<double>(std::max<int64_t>(entries, 1)) : scale;
+}
+
+// One result for each chunk of [0, total), computed by any number of threads: chunks do not depend on how many there are,
+// so neither do the bits of a sum over them.
+template <class Result, class Body>
+std::vector<Result> over_chunks(int64_t total, int64_t chunk, Body body) {
+  const int64_t chunks = (total + chunk - 1) / chunk;
+  std::vector<Result> results(static_cast<size_t>(chunks));
+  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i)
+      results[static_cast<size_t>(i)] = body(i * chunk, std::min(total, (i + 1) * chunk));
+  });
+  return results;
+}
+
+constexpr int64_t kChunk = 8192;  // entries; a smaller problem is not worth waking a second thread
+
+inline int64_t rows_in_chunk(int64_t K) { return std::max<int64_t>(kChunk / std::max<int64_t>(K, 1), 1); }
+
+inline Sum total_of(const std::vector<Sum>& parts) {
+  Sum total;
+  for (const Sum& part : parts) {
+    total.loss += part.loss;
+    total.bad_label |= part.bad_label;
+  }
+  return total;
+}
+
+}  // namespace mlcfast

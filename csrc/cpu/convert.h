@@ -1,0 +1,122 @@
+// Blocks of any element type in and out of the arithmetic's type. Own conversions of the 16-bit formats: inline functions
+// of a shared header must not be compiled for an instruction set that another translation unit may lack.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels.h"
+#include "vector_math.h"
+
+namespace mlcfast {
+namespace MLCFAST_ISA {
+
+MLCFAST_INLINE float from_bf16(uint16_t h) { return float_of(static_cast<int32_t>(static_cast<uint32_t>(h) << 16)); }
+
+MLCFAST_INLINE uint16_t to_bf16(float x) {  // round to nearest, ties to even
+  const uint32_t i = static_cast<uint32_t>(bits_of(x));
+  const uint32_t rounded = (i + 0x7fffu + ((i >> 16) & 1u)) >> 16;
+  return static_cast<uint16_t>(x != x ? 0x7fc0u : rounded);
+}
+
+MLCFAST_INLINE float from_f16(uint16_t h) {
+  const uint32_t magnitude = static_cast<uint32_t>(h & 0x7fffu) << 13;
+  const float finite = float_of(static_cast<int32_t>(magnitude)) * 5.192296858534828e33f;  // 2^112
+  const uint32_t special = magnitude | 0x7f800000u;
+  const uint32_t i = magnitude >= 0x0f800000u ? special : static_cast<uint32_t>(bits_of(finite));
+  return float_of(static_cast<int32_t>(i | (static_cast<uint32_t>(h & 0x8000u) << 16)));
+}
+
+MLCFAST_INLINE uint16_t to_f16(float x) {  // round to nearest, ties to even; subnormals; overflow to infinity
+  const uint32_t i = static_cast<uint32_t>(bits_of(x));
+  const uint32_t sign = (i >> 16) & 0x8000u;
+  const uint32_t magnitude = i & 0x7fffffffu;
+  const float absolute = float_of(static_cast<int32_t>(magnitude));
+  const uint32_t subnormal = static_cast<uint32_t>(bits_of(absolute + 0.5f)) - 0x3f000000u;  // 0.5's ulp is 2^-24
+  const uint32_t normal = (magnitude + 0xc8000fffu + ((magnitude >> 13) & 1u)) >> 13;
+  uint32_t h = magnitude < 0x38800000u ? subnormal : normal;
+  h = magnitude >= 0x477ff000u ? 0x7c00u : h;
+  h = magnitude > 0x7f800000u ? 0x7e00u : h;
+  return static_cast<uint16_t>(h | sign);
+}
+
+template <class T, class S>
+MLCFAST_INLINE const T* widen(const void* data, int64_t offset, int n, T* __restrict block) {
+  const S* __restrict source = static_cast<const S*>(data) + offset;
+  for (int i = 0; i < n; ++i) block[i] = static_cast<T>(source[i]);
+  return block;
+}
+
+template <class T, float (*Convert)(uint16_t)>
+MLCFAST_INLINE const T* widen16(const void* data, int64_t offset, int n, T* __restrict block) {
+  const uint16_t* __restrict source = static_cast<const uint16_t*>(data) + offset;
+  for (int i = 0; i < n; ++i) block[i] = static_cast<T>(Convert(source[i]));
+  return block;
+}
+
+inline const float* itself(const void* data, int64_t offset, float*) { return static_cast<const float*>(data) + offset; }
+inline const double* itself(const void* data, int64_t offset, double*) {
+  return static_cast<const double*>(data) + offset;
+}
+
+// n entries from `offset` in type T: the memory itself where it already has that type, else `block`, filled.
+template <class T>
+const T* load(const View& view, int64_t offset, int n, T* block) {
+  constexpr Type own = sizeof(T) == 4 ? Type::f32 : Type::f64;
+  if (view.type == own) return itself(view.data, offset, block);
+  switch (view.type) {
+    case Type::f32: return widen<T, float>(view.data, offset, n, block);
+    case Type::f64: return widen<T, double>(view.data, offset, n, block);
+    case Type::f16: return widen16<T, from_f16>(view.data, offset, n, block);
+    case Type::bf16: return widen16<T, from_bf16>(view.data, offset, n, block);
+    case Type::u8: return widen<T, uint8_t>(view.data, offset, n, block);
+    case Type::i8: return widen<T, int8_t>(view.data, offset, n, block);
+    case Type::i16: return widen<T, int16_t>(view.data, offset, n, block);
+    case Type::i32: return widen<T, int32_t>(view.data, offset, n, block);
+    case Type::i64: return widen<T, int64_t>(view.data, offset, n, block);
+  }
+  return block;
+}
+
+// block · scale into n entries from `offset`, rounded to the view's type; nothing when the view is empty.
+template <class T>
+void store(const MutableView& view, int64_t offset, int n, const T* __restrict block, T scale) {
+  if (view.data == nullptr) return;
+  switch (view.type) {
+    case Type::f64: {
+      double* __restrict out = static_cast<double*>(view.data) + offset;
+      for (int i = 0; i < n; ++i) out[i] = static_cast<double>(block[i] * scale);
+      return;
+    }
+    case Type::f16: {
+      uint16_t* __restrict out = static_cast<uint16_t*>(view.data) + offset;
+      for (int i = 0; i < n; ++i) out[i] = to_f16(static_cast<float>(block[i] * scale));
+      return;
+    }
+    case Type::bf16: {
+      uint16_t* __restrict out = static_cast<uint16_t*>(view.data) + offset;
+      for (int i = 0; i < n; ++i) out[i] = to_bf16(static_cast<float>(block[i] * scale));
+      return;
+    }
+    default: {
+      float* __restrict out = static_cast<float*>(view.data) + offset;
+      for (int i = 0; i < n; ++i) out[i] = static_cast<float>(block[i] * scale);
+      return;
+    }
+  }
+}
+
+// The sum of a block: 16 interleaved partial sums, then pairwise.
+template <class T>
+double block_sum(const T* __restrict block, int n) {
+  T lane[16] = {};
+  int i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int j = 0; j < 16; ++j) lane[j] += block[i + j];
+  for (int j = 0; i + j < n; ++j) lane[j] += block[i + j];
+  for (int width = 8; width > 0; width /= 2)
+    for (int j = 0; j < width; ++j) lane[j] += lane[j + width];
+  return static_cast<double>(lane[0]);
+}
+
+}  // namespace MLCFAST_ISA
+}  // namespace mlcfast

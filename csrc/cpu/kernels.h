@@ -1,0 +1,71 @@
+// The CPU kernels behind a table of functions: compiled once for each instruction set, chosen when the library loads.
+// Plain C++: no torch type crosses this header.
+#pragma once
+
+#include <cstdint>
+
+namespace mlcfast {
+
+enum class Type : int { f32, f64, f16, bf16, u8, i8, i16, i32, i64 };  // u8 is also bool
+
+struct View {
+  const void* data = nullptr;
+  Type type = Type::f32;
+};
+
+struct MutableView {
+  void* data = nullptr;
+  Type type = Type::f32;
+};
+
+// One elementwise loss over entries [begin, end): inputs, optional outputs, and what multiplies them.
+struct Entries {
+  View logits, labels, true_labels;
+  MutableView loss, gradient;
+  double loss_scale = 1, gradient_scale = 1;
+  bool wide = false;  // fp64 arithmetic
+};
+
+struct AsymmetricOptions {
+  double gamma_neg, gamma_pos, clip, eps;
+  bool detach;
+};
+
+struct WeightedBceOptions {
+  double positive_a, positive_b, unknown_a, unknown_b, negative_a, negative_b, eps;
+};
+
+// EPR (no estimate) and ROLE over rows [begin, end) of (B, K); the estimate's row b is row index[b] where index is given.
+struct Coupled {
+  View logits, observed, estimate;
+  const int64_t* index = nullptr;
+  MutableView logits_gradient, estimate_gradient;
+  int64_t K = 0, table_rows = 0;
+  double eps = 0;
+  double scale = 0, coupling = 0, estimate_coupling = 0;  // backward only
+  bool wide = false;
+};
+
+struct Sum {
+  double loss = 0;
+  bool bad_label = false;
+};
+
+struct CoupledSum {
+  double loss = 0, probability = 0, estimate = 0;
+  bool bad_label = false, bad_index = false;
+};
+
+struct Kernels {
+  Sum (*asymmetric)(const Entries&, const AsymmetricOptions&, int64_t begin, int64_t end);
+  Sum (*weighted_bce)(const Entries&, const WeightedBceOptions&, int64_t begin, int64_t end);
+  Sum (*pairwise_ranking)(const Entries&, int64_t K, int64_t begin_row, int64_t end_row);
+  CoupledSum (*coupled_forward)(const Coupled&, int64_t begin_row, int64_t end_row);
+  void (*coupled_backward)(const Coupled&, int64_t begin_row, int64_t end_row);
+  void (*scale)(MutableView, double factor, int64_t begin, int64_t end);
+  const char* name;
+};
+
+const Kernels& kernels();  // the best table this processor can run
+
+}  // namespace mlcfast

@@ -1,0 +1,42 @@
+// The host side of an elementwise loss: inputs made contiguous, outputs allocated, chunks run, labels judged, loss reduced.
+#pragma once
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+
+#include "common.h"
+#include "ops.h"
+
+namespace mlcfast {
+
+// Run is called as run(entries, begin, end) -> Sum for ranges of [0, total), chunk at a time.
+template <class Run>
+Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, const at::Tensor& true_labels_in,
+                     const char* labels_name, int64_t reduction, double scale, bool with_gradient, int64_t total,
+                     int64_t chunk, Run run) {
+  const at::Tensor logits = logits_in.contiguous(), labels = labels_in.contiguous();
+  const at::Tensor true_labels = true_labels_in.defined() ? true_labels_in.contiguous() : at::Tensor();
+  const auto options = logits.options().dtype(arithmetic_type(logits));
+  const double reduced = reduced_scale(reduction, scale, logits.numel());
+  const bool half = logits.scalar_type() == at::kHalf;
+  at::Tensor gradient = at::empty(with_gradient ? logits.sizes() : at::IntArrayRef{0}, logits.options());
+  at::Tensor loss = reduction == Reduction::none ? at::empty(logits.sizes(), options) : at::Tensor();
+
+  Entries entries;
+  entries.logits = view_of(logits, "logits");
+  entries.labels = view_of(labels, labels_name);
+  if (true_labels.defined()) entries.true_labels = view_of(true_labels, "true_labels");
+  if (loss.defined()) entries.loss = mutable_view_of(loss);
+  if (with_gradient) entries.gradient = mutable_view_of(gradient);
+  entries.loss_scale = scale;
+  entries.gradient_scale = half ? kHalfUnit : reduced;
+  entries.wide = is_wide(logits);
+
+  const Sum sum = total_of(
+      over_chunks<Sum>(total, chunk, [&](int64_t begin, int64_t end) { return run(entries, begin, end); }));
+  check_label_values(sum.bad_label, labels_name);
+  if (!loss.defined()) loss = at::full({}, sum.loss * reduced, options);
+  return {loss, gradient};
+}
+
+}  // namespace mlcfast

@@ -1,0 +1,167 @@
+// The mathematics of one entry of each loss and of its derivative, shared by the CPU and the CUDA kernels.
+//
+// Notation: x logit, p = σ(x), not_p = σ(−x), y or z the label. Every function is branch-free in x, so that a compiler can
+// vectorise the loop around it; a NaN logit comes out as a NaN loss and a NaN gradient. The including file provides
+// exp_nonpositive(x ≤ 0), log_positive(x > 0) and power(x in (0, 1], y ≥ 0) for its type, and MLCFAST_ISA, the namespace of its
+// instruction set, which keeps one instruction set's inline functions from standing in for another's.
+#pragma once
+
+#ifdef __CUDACC__
+#define MLCFAST_FN __device__ __forceinline__
+#else
+#define MLCFAST_FN inline __attribute__((always_inline))
+#endif
+
+namespace mlcfast {
+namespace MLCFAST_ISA {
+
+template <class T>
+struct Term {
+  T loss, gradient;
+};
+
+template <class T>
+struct Sigmoid {
+  T p, not_p;
+};
+
+template <class T>
+MLCFAST_FN Sigmoid<T> sigmoid(T x) {
+  const T e = exp_nonpositive(x < 0 ? x : -x);
+  const T large = 1 / (1 + e);
+  const T small = e * large;
+  return {x < 0 ? small : large, x < 0 ? large : small};
+}
+
+// ---- asymmetric loss: L = −log(a) w, a = max(p, eps) or max(min(not_p + clip, 1), eps), w = d^γ, d = not_p or
+// max(p − clip, 0). dL/dx = −(a'/a w + log(a) w'), the second part left out when the focal weight is detached.
+
+template <class T>
+struct Asymmetric {
+  T gamma_neg, gamma_pos, clip, eps;
+  T attached;       // 0 when the focal weight is detached, else 1
+  T neg_digits[3];  // the binary digits of max(gamma − 1, 0), lowest first; read for integer exponents up to 8
+  T pos_digits[3];
+};
+
+inline bool small_integer(double gamma) { return gamma <= 8 && gamma == static_cast<int>(gamma); }
+
+template <class T>
+inline Asymmetric<T> make_asymmetric(double gamma_neg, double gamma_pos, double clip, double eps, bool detach) {
+  Asymmetric<T> f{T(gamma_neg), T(gamma_pos), T(clip), T(eps), T(detach ? 0 : 1), {}, {}};
+  for (int digit = 0; digit < 3; ++digit) {
+    f.neg_digits[digit] = T(gamma_neg > 0 ? (static_cast<int>(gamma_neg) - 1) >> digit & 1 : 0);
+    f.pos_digits[digit] = T(gamma_pos > 0 ? (static_cast<int>(gamma_pos) - 1) >> digit & 1 : 0);
+  }
+  return f;
+}
+
+template <class T>
+MLCFAST_FN Term<T> asymmetric_from_weight(T log_slope, T log_a, T weight, T weight_slope) {
+  return {-log_a * weight, -(log_slope * weight + log_a * weight_slope)};
+}
+
+// d^(gamma − 1), gamma the integer exponent of the label's side, by its binary digits; 1 for gamma = 0.
+template <class T>
+MLCFAST_FN T power_below(T d, bool positive, const Asymmetric<T>& f) {
+  const T ones = positive ? f.pos_digits[0] : f.neg_digits[0];
+  const T twos = positive ? f.pos_digits[1] : f.neg_digits[1];
+  const T fours = positive ? f.pos_digits[2] : f.neg_digits[2];
+  const T d2 = d * d;
+  return (ones > 0 ? d : T(1)) * (twos > 0 ? d2 : T(1)) * (fours > 0 ? d2 * d2 : T(1));
+}
+
+// Labels in {0, 1} and integer exponents up to 8.
+template <class T>
+MLCFAST_FN Term<T> asymmetric_hard(T x, T y, const Asymmetric<T>& f) {
+  const auto [p, not_p] = sigmoid(x);
+  const bool positive = y > 0;
+  const T shifted = not_p + f.clip;
+  const T q = shifted > 1 ? T(1) : shifted;
+  const T target = positive ? p : q;
+  const T a = target < f.eps ? f.eps : target;
+  const T log_a = log_positive(a);
+  const T moves = positive ? p * not_p : (shifted > 1 ? T(0) : -p * not_p);
+  const T log_slope = target < f.eps ? T(0) : moves / a;
+  const T below = p - f.clip;
+  const T d = positive ? not_p : (below < 0 ? T(0) : below);
+  const T d_slope = positive ? -p * not_p : (below < 0 ? T(0) : p * not_p);
+  const T gamma = positive ? f.gamma_pos : f.gamma_neg;
+  const T w_below = power_below(d, positive, f);
+  const T weight = gamma > 0 ? w_below * d : T(1);
+  const T weight_slope = f.attached * (gamma * w_below * d_slope);
+  return asymmetric_from_weight(log_slope, log_a, weight, weight_slope);
+}
+
+// Any label in [0, 1] and any exponents ≥ 0.
+template <class T>
+MLCFAST_FN Term<T> asymmetric_soft(T x, T label, const Asymmetric<T>& f) {
+  const T y = label < 0 ? T(0) : label;
+  const auto [p, not_p] = sigmoid(x);
+  const T slope = p * not_p;
+  const T shifted = not_p + f.clip;
+  const T q = shifted > 1 ? T(1) : shifted;
+  const T a_pos = p < f.eps ? f.eps : p, a_neg = q < f.eps ? f.eps : q;
+  const T log_a = y * log_positive(a_pos) + (1 - y) * log_positive(a_neg);
+  const T log_slope =
+      y * (p < f.eps ? T(0) : slope / a_pos) - (1 - y) * (q < f.eps || shifted > 1 ? T(0) : slope / a_neg);
+  const T below = p - f.clip;
+  const T d = y * not_p + (1 - y) * (below < 0 ? T(0) : below);
+  const T d_slope = (1 - y) * (below < 0 ? T(0) : slope) - y * slope;
+  const T gamma = y * f.gamma_pos + (1 - y) * f.gamma_neg;
+  const bool open = d > 0;  // at distance 0 the weight is 0^gamma and its slope is taken as 0
+  const T safe = open ? d : T(1);
+  const T powered = power(safe, gamma);
+  const T weight = open ? powered : (gamma > 0 ? T(0) : T(1)) + d;
+  const T weight_slope = open ? f.attached * (gamma * (powered / safe) * d_slope) : T(0);
+  return asymmetric_from_weight(log_slope, log_a, weight, weight_slope);
+}
+
+// ---- weighted cross-entropy: L = −(a log(p + eps) + b log(not_p + eps)), (a, b) by the kind of label, linear between.
+
+template <class T>
+struct WeightedBce {
+  T positive_a, positive_b, unknown_a, unknown_b, negative_a, negative_b, eps;
+};
+
+template <class T>
+MLCFAST_FN Term<T> weighted_bce_soft(T x, T z, const WeightedBce<T>& f) {
+  const auto [p, not_p] = sigmoid(x);
+  const T up = z > 0 ? z : T(0), down = z < 0 ? -z : T(0);
+  const T a = f.unknown_a + up * (f.positive_a - f.unknown_a) + down * (f.negative_a - f.unknown_a);
+  const T b = f.unknown_b + up * (f.positive_b - f.unknown_b) + down * (f.negative_b - f.unknown_b);
+  const T arg_a = p + f.eps, arg_b = not_p + f.eps;
+  return {-(a * log_positive(arg_a) + b * log_positive(arg_b)), p * not_p * (b / arg_b - a / arg_a)};
+}
+
+// Labels in {−1, 0, 1} and weights of which one of (a, b) is 0 for each kind: one logarithm.
+template <class T>
+MLCFAST_FN Term<T> weighted_bce_hard(T x, T z, const WeightedBce<T>& f) {
+  const auto [p, not_p] = sigmoid(x);
+  const T a = z > 0 ? f.positive_a : (z < 0 ? f.negative_a : f.unknown_a);
+  const T b = z > 0 ? f.positive_b : (z < 0 ? f.negative_b : f.unknown_b);
+  const T arg = (a > 0 ? p : not_p) + f.eps;
+  const T weight = a > 0 ? a : b;
+  return {-weight * log_positive(arg), (a > 0 ? -weight : weight) * (p * not_p) / arg};
+}
+
+// ---- EPR and ROLE. One side of ROLE: L = −((z + t) log(p + eps) + (1 − t) log(not_p + eps)) with t held constant; EPR's
+// entry is −z log(p + eps). Both add coupling · p not_p to the gradient, the derivative of the batch's regulariser.
+
+template <class T>
+MLCFAST_FN T role_side_loss(Sigmoid<T> s, T z, T t, T eps) {
+  return -((z + t) * log_positive(s.p + eps) + (1 - t) * log_positive(s.not_p + eps));
+}
+
+template <class T>
+MLCFAST_FN T role_side_gradient(Sigmoid<T> s, T z, T t, T eps, T scale, T coupling) {
+  return s.p * s.not_p * (scale * ((1 - t) / (s.not_p + eps) - (z + t) / (s.p + eps)) + coupling);
+}
+
+template <class T>
+MLCFAST_FN T epr_gradient(Sigmoid<T> s, T z, T eps, T scale, T coupling) {
+  return s.p * s.not_p * (coupling - scale * z / (s.p + eps));
+}
+
+}  // namespace MLCFAST_ISA
+}  // namespace mlcfast

@@ -1,0 +1,44 @@
+// The CPU operators; their schemas are declared in Python, next to each op.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <tuple>
+
+namespace mlcfast {
+
+using Pair = std::tuple<at::Tensor, at::Tensor>;
+
+// Forward operators return the loss and, with_gradient, the gradient of the reduced loss (else an empty tensor). fp16 logits
+// store kHalfUnit times the gradient of the unreduced loss instead, clear of fp16's subnormals; rescale_gradient_ reduces it.
+constexpr double kHalfUnit = 16;
+
+Pair asymmetric_loss_forward(const at::Tensor& logits, const at::Tensor& targets, double gamma_neg, double gamma_pos,
+                             double clip, double eps, bool detach_focal_weight, int64_t reduction, double scale,
+                             bool with_gradient);
+
+Pair weighted_bce_forward(const at::Tensor& logits, const at::Tensor& labels,
+                          const std::optional<at::Tensor>& true_labels, double positive_a, double positive_b,
+                          double unknown_a, double unknown_b, double negative_a, double negative_b, double eps,
+                          int64_t reduction, bool with_gradient);
+
+Pair pairwise_ranking_forward(const at::Tensor& logits, const at::Tensor& labels, int64_t reduction,
+                              bool with_gradient);
+
+// gradient *= loss_gradient · factor, / entries if mean; returns at once when that is 1.
+void rescale_gradient_(const at::Tensor& gradient, const at::Tensor& loss_gradient, double factor, bool mean);
+
+// EPR without an estimate, ROLE with one; (loss, statistic of the global batch), see mlcfast/ops/statistic.py.
+Pair expected_positives_forward(const at::Tensor& logits, const at::Tensor& observed,
+                                const std::optional<at::Tensor>& estimate_logits,
+                                const std::optional<at::Tensor>& index, const std::optional<at::Tensor>& statistic,
+                                double expected_positives, double weight, double eps);
+
+// (gradient of the logits, gradient of the estimate's rows or an empty tensor).
+Pair expected_positives_backward(const at::Tensor& loss_gradient, const at::Tensor& logits, const at::Tensor& observed,
+                                 const std::optional<at::Tensor>& estimate_logits,
+                                 const std::optional<at::Tensor>& index, const at::Tensor& statistic,
+                                 double expected_positives, double weight, double eps);
+
+}  // namespace mlcfast

@@ -1,0 +1,13 @@
+// The CPU implementations of the operators whose schemas mlcfast/ops declares.
+#include <torch/library.h>
+
+#include "ops.h"
+
+TORCH_LIBRARY_IMPL(mlcfast, CPU, m) {
+  m.impl("asymmetric_loss_forward", &mlcfast::asymmetric_loss_forward);
+  m.impl("weighted_bce_forward", &mlcfast::weighted_bce_forward);
+  m.impl("pairwise_ranking_forward", &mlcfast::pairwise_ranking_forward);
+  m.impl("rescale_gradient_", &mlcfast::rescale_gradient_);
+  m.impl("expected_positives_forward", &mlcfast::expected_positives_forward);
+  m.impl("expected_positives_backward", &mlcfast::expected_positives_backward);
+}

@@ -1,0 +1,85 @@
+"""The asymmetric loss as a user calls it: checks, the registered operator, and the choice of its implementation."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as reference
+from mlcfast.ops.backend import choose
+from mlcfast.ops.checks import check_label_values, check_pair, check_reduction
+from mlcfast.ops.fused import HALF_UNIT, REDUCTION_CODES, StoredGradient
+from mlcfast.ops.native import LIBRARY, define_forward, fake_gradient, fake_loss
+
+_ARGUMENTS = (
+    "Tensor logits, Tensor targets, float gamma_neg, float gamma_pos, float clip, float eps, "
+    "bool detach_focal_weight, int reduction, float scale"
+)
+LIBRARY.define(f"asymmetric_loss({_ARGUMENTS}) -> Tensor")
+
+
+@torch.library.register_fake("mlcfast::asymmetric_loss", lib=LIBRARY)
+def _fake(logits: Tensor, targets: Tensor, *options: object) -> Tensor:
+    return fake_loss(logits, options[5])
+
+
+def _fake_forward(logits: Tensor, targets: Tensor, *options: object) -> tuple[Tensor, Tensor]:
+    return fake_loss(logits, options[5]), fake_gradient(logits, options[7])
+
+
+def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+    from mlcfast.ops.asymmetric_loss.triton import forward
+
+    return forward(*arguments)
+
+
+define_forward("asymmetric_loss_forward", f"{_ARGUMENTS}, bool with_gradient", _fake_forward, _triton_forward)
+
+
+def asymmetric_loss(
+    logits: Tensor,
+    targets: Tensor,
+    gamma_neg: float = 4.0,
+    gamma_pos: float = 1.0,
+    clip: float = 0.05,
+    eps: float = 1e-8,
+    detach_focal_weight: bool = False,
+    reduction: str = "mean",
+    scale: float = 1.0,
+) -> Tensor:
+    """The asymmetric focal loss of arXiv 2009.14119; the formula is in reference.py.
+
+    logits: (B, K) or any shape, fp32, bf16, fp16 or fp64; targets: the same shape, in [-1, 1], any real dtype, −1
+    counts as 0; soft targets are allowed. gamma_neg, gamma_pos ≥ 0; clip in [0, 1); eps in [1e-37, 1).
+    detach_focal_weight: the focal weight is a constant in the backward pass. scale multiplies the reduced loss.
+    Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
+    Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
+    """
+    check_pair(logits, targets)
+    check_reduction(reduction)
+    check_options(gamma_neg, gamma_pos, clip, eps)
+    backend = choose(logits.device.type)
+    if backend == "reference":
+        if logits.device.type == "cpu":
+            check_label_values(targets)
+        loss = reference(logits, targets, gamma_neg, gamma_pos, clip, eps, detach_focal_weight, reduction)
+        return loss if scale == 1.0 else loss * scale
+    if logits.dtype == torch.float16 and max(gamma_neg, gamma_pos) * HALF_UNIT > 1024:
+        logits = logits.float()
+    code = REDUCTION_CODES[reduction]
+    options = (gamma_neg, gamma_pos, clip, eps, detach_focal_weight, code, scale)
+    if backend == "native":
+        return torch.ops.mlcfast.asymmetric_loss.default(logits, targets, *options)
+    return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, *options)
+
+
+@cache
+def check_options(gamma_neg: float, gamma_pos: float, clip: float, eps: float) -> None:
+    """ValueError for an exponent, clip or eps outside its range."""
+    for name, gamma in (("gamma_neg", gamma_neg), ("gamma_pos", gamma_pos)):
+        if not 0 <= gamma < float("inf"):
+            raise ValueError(f"{name} must be at least 0 and finite, not {gamma}")
+    if not 0 <= clip < 1:
+        raise ValueError(f"clip must be in [0, 1), not {clip}")
+    if not 1e-37 <= eps < 1:
+        raise ValueError(f"eps must be in [1e-37, 1), not {eps}")

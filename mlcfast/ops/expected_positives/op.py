@@ -1,0 +1,95 @@
+"""The registered operators behind epr_loss (no estimate) and role_loss, and the choice of their implementation."""
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.checks import check_label_values, check_like, check_matrix, check_pair
+from mlcfast.ops.fused import RecomputedGradient
+from mlcfast.ops.native import LIBRARY, define_forward, fake_loss
+
+_INPUTS = "Tensor logits, Tensor observed, Tensor? estimate_logits, Tensor? index"
+_OPTIONS = "float expected_positives, float weight, float eps"
+_ARGUMENTS = f"{_INPUTS}, Tensor? statistic, {_OPTIONS}"
+LIBRARY.define(f"expected_positives({_ARGUMENTS}) -> Tensor")
+
+
+@torch.library.register_fake("mlcfast::expected_positives", lib=LIBRARY)
+def _fake(logits: Tensor, *arguments: object) -> Tensor:
+    return fake_loss(logits, 1)
+
+
+def _fake_forward(logits: Tensor, *arguments: object) -> tuple[Tensor, Tensor]:
+    loss = fake_loss(logits, 1)
+    return loss, loss.new_empty(4)
+
+
+def _fake_backward(
+    incoming: Tensor, logits: Tensor, observed: Tensor, estimate_logits: Tensor | None, *arguments: object
+) -> tuple[Tensor, Tensor]:
+    rows = logits.new_empty(0) if estimate_logits is None else estimate_logits.new_empty(logits.shape)
+    return logits.new_empty(logits.shape), rows
+
+
+def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+    from mlcfast.ops.expected_positives.triton import forward
+
+    return forward(*arguments)
+
+
+def _triton_backward(*arguments: object) -> tuple[Tensor, Tensor]:
+    from mlcfast.ops.expected_positives.triton import backward
+
+    return backward(*arguments)
+
+
+define_forward("expected_positives_forward", _ARGUMENTS, _fake_forward, _triton_forward)
+define_forward(
+    "expected_positives_backward",
+    f"Tensor incoming, {_INPUTS}, Tensor statistic, {_OPTIONS}",
+    _fake_backward,
+    _triton_backward,
+)
+
+
+def check_inputs(logits: Tensor, observed: Tensor, statistic: Tensor | None, backend: str) -> None:
+    """ValueError for wrong shapes, dtypes and devices; label values where the reference runs on the CPU."""
+    check_pair(logits, observed, "observed")
+    check_matrix(logits)
+    if statistic is not None and statistic.shape != (4,):
+        raise ValueError(f"statistic must be (4,) from batch_statistic, not {tuple(statistic.shape)}")
+    if backend == "reference" and logits.device.type == "cpu":
+        check_label_values(observed, "observed")
+
+
+def check_estimate(logits: Tensor, estimate_logits: Tensor, index: Tensor | None) -> None:
+    """ValueError unless the estimate is (B, K) rows, or an (N, K) table with a (B,) int64 index."""
+    if not estimate_logits.dtype.is_floating_point:
+        raise ValueError(f"estimate_logits must be floating, not {estimate_logits.dtype}")
+    if index is None:
+        check_like(logits, estimate_logits, "estimate_logits")
+        return
+    B, K = logits.shape
+    if estimate_logits.dim() != 2 or estimate_logits.shape[1] != K:
+        raise ValueError(f"estimate_logits with index must be (N, {K}), not {tuple(estimate_logits.shape)}")
+    if index.shape != (B,) or index.dtype != torch.int64:
+        raise ValueError(f"index must be ({B},) int64, not {tuple(index.shape)} {index.dtype}")
+    if not (logits.device == estimate_logits.device == index.device):
+        raise ValueError(f"estimate_logits and index must be on {logits.device} like logits")
+
+
+def run(
+    backend: str,
+    logits: Tensor,
+    observed: Tensor,
+    estimate_logits: Tensor | None,
+    index: Tensor | None,
+    statistic: Tensor | None,
+    expected_positives: float,
+    weight: float,
+    eps: float,
+) -> Tensor:
+    """The loss by the native or the Triton kernels."""
+    arguments = (logits, observed, estimate_logits, index, statistic, expected_positives, weight, eps)
+    if backend == "native":
+        return torch.ops.mlcfast.expected_positives.default(*arguments)
+    return RecomputedGradient.apply(*arguments)

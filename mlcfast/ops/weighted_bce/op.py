@@ -1,0 +1,81 @@
+"""The weighted cross-entropy as a user calls it: checks, the registered operator, the choice of its implementation."""
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.backend import choose
+from mlcfast.ops.checks import check_label_values, check_like, check_pair, check_reduction
+from mlcfast.ops.fused import HALF_UNIT, REDUCTION_CODES, StoredGradient
+from mlcfast.ops.native import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.weighted_bce.reference import Weights
+from mlcfast.ops.weighted_bce.reference import weighted_bce as reference
+
+_ARGUMENTS = (
+    "Tensor logits, Tensor labels, Tensor? true_labels, float positive_a, float positive_b, float unknown_a, "
+    "float unknown_b, float negative_a, float negative_b, float eps, int reduction"
+)
+LIBRARY.define(f"weighted_bce({_ARGUMENTS}) -> Tensor")
+
+
+@torch.library.register_fake("mlcfast::weighted_bce", lib=LIBRARY)
+def _fake(logits: Tensor, labels: Tensor, true_labels: Tensor | None, *options: object) -> Tensor:
+    return fake_loss(logits, options[7])
+
+
+def _fake_forward(
+    logits: Tensor, labels: Tensor, true_labels: Tensor | None, *options: object
+) -> tuple[Tensor, Tensor]:
+    return fake_loss(logits, options[7]), fake_gradient(logits, options[8])
+
+
+def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+    from mlcfast.ops.weighted_bce.triton import forward
+
+    return forward(*arguments)
+
+
+define_forward("weighted_bce_forward", f"{_ARGUMENTS}, bool with_gradient", _fake_forward, _triton_forward)
+
+
+def weighted_bce(
+    logits: Tensor,
+    labels: Tensor,
+    positive: Weights = (1.0, 0.0),
+    unknown: Weights = (0.0, 1.0),
+    negative: Weights = (0.0, 1.0),
+    true_labels: Tensor | None = None,
+    eps: float = 1e-5,
+    reduction: str = "mean",
+) -> Tensor:
+    """Cross-entropy with one pair of weights per kind of label (arXiv 2106.09708); the formula is in reference.py.
+
+    logits: (B, K) or any shape, fp32, bf16, fp16 or fp64; labels: the same shape, in [-1, 1], any real dtype.
+    positive, unknown, negative: (a, b), the weights of neglog(f) and neglog(1 − f) at labels 1, 0 and −1, finite.
+    true_labels: the same shape; where given, what is not positive counts as −1 if its true label is ≤ 0, else as 0.
+    Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
+    Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
+    """
+    check_pair(logits, labels, "labels")
+    check_reduction(reduction)
+    check_eps(eps)
+    if true_labels is not None:
+        check_like(logits, true_labels, "true_labels")
+    backend = choose(logits.device.type)
+    if backend == "reference":
+        if logits.device.type == "cpu":
+            check_label_values(labels, "labels")
+        return reference(logits, labels, positive, unknown, negative, true_labels, eps, reduction)
+    weights = (*positive, *unknown, *negative)
+    if logits.dtype == torch.float16 and max(map(abs, weights)) * HALF_UNIT > 1024:
+        logits = logits.float()
+    code = REDUCTION_CODES[reduction]
+    options = (*weights, eps, code)
+    if backend == "native":
+        return torch.ops.mlcfast.weighted_bce.default(logits, labels, true_labels, *options)
+    return StoredGradient.apply("weighted_bce_forward", code, 1.0, logits, labels, true_labels, *options)
+
+
+def check_eps(eps: float) -> None:
+    """ValueError for an eps that fp32 cannot hold as a normal number."""
+    if not 1e-37 <= eps < 1:
+        raise ValueError(f"eps must be in [1e-37, 1), not {eps}")

@@ -1,0 +1,55 @@
+"""What a run leaves for use: its best model with everything needed to apply it, and a picture."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mlcfast.assembly import model_arguments
+from mlcfast.config import Config
+from mlcfast.data import LabelledImages
+from mlcfast.metrics import best_f1_thresholds
+from mlcfast.models.card import ModelCard, load_card, save_model
+from mlcfast.report.result import draw_result
+from mlcfast.trainer import Progress
+
+
+def keep_best(
+    config: Config,
+    names: list[str],
+    directory: Path,
+    weights: dict[str, Tensor],
+    which: str,
+    report: dict[str, Any],
+    scores: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Write best/: weights by name, the card, and the validation scores and labels (M, K) they were chosen by."""
+    data = config.data
+    card = ModelCard(
+        labels=names,
+        model=model_arguments(config, len(names)),
+        preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
+        thresholds=[round(float(value), 6) for value in best_f1_thresholds(scores, labels)],
+        weights=which,
+        metrics=report,
+        config=config.model_dump(mode="json"),
+    )
+    save_model(directory, weights, card)
+    np.savez_compressed(directory / "validation.npz", scores=scores, labels=labels)
+
+
+def draw_outcome(directory: Path, progress: Progress, records: LabelledImages) -> None:
+    """Write result.png from the best model's validation scores."""
+    held = np.load(directory / "best" / "validation.npz")
+    thresholds = load_card(directory / "best").thresholds
+    draw_result(
+        directory / "result.png",
+        progress.rows,
+        records.paths,
+        records.names,
+        held["scores"],
+        held["labels"],
+        thresholds,
+    )

@@ -1,0 +1,107 @@
+"""Batches from workers: the same as without, errors on one line, Ctrl-C without noise."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from mlcfast.data import EvalSampler, EvalTransform, ImageDataset, TrainSampler, TrainTransform, make_loader
+from mlcfast.errors import RunError
+
+
+def _epochs(images, workers: int) -> list[list[tuple]]:
+    sampler = TrainSampler(len(images), 8, 4, seed=2)
+    loader = make_loader(ImageDataset(images, TrainTransform(16), 2), sampler, workers)
+    epochs = []
+    for epoch in (0, 1):
+        sampler.set_position(epoch)
+        epochs.append(list(loader))
+    return epochs
+
+
+def test_batches_do_not_depend_on_workers(images):
+    alone, workers = _epochs(images, 0), _epochs(images, 2)
+    for epoch, other in zip(alone, workers, strict=True):
+        assert len(epoch) == len(other) == 6
+        for batch, same in zip(epoch, other, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(batch, same, strict=True))
+    assert not torch.equal(alone[0][0][2], alone[1][0][2])
+
+
+def test_a_batch_is_images_labels_and_indices(images):
+    dataset = ImageDataset(images, EvalTransform(16))
+    batches = list(make_loader(dataset, EvalSampler(len(images), 10)))
+    assert [tuple(batch[0].shape) for batch in batches] == [(10, 3, 16, 16), (10, 3, 16, 16), (4, 3, 16, 16)]
+    assert [t.dtype for t in batches[0]] == [torch.float32, torch.int8, torch.int64]
+    assert torch.cat([batch[2] for batch in batches]).tolist() == list(range(24))
+    assert torch.cat([batch[1] for batch in batches]).tolist() == images.labels.tolist()
+
+
+def test_loading_does_not_disturb_the_callers_random_state(images):
+    loader = make_loader(ImageDataset(images, TrainTransform(16)), EvalSampler(len(images), 8))
+    torch.manual_seed(4)
+    expected = torch.rand(2)
+    torch.manual_seed(4)
+    list(loader)
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_bad_image_is_one_line_that_names_it(images, workers):
+    with open(images.paths[9], "r+b") as file:
+        file.truncate(os.path.getsize(images.paths[9]) // 2)
+    loader = make_loader(ImageDataset(images, EvalTransform(16)), EvalSampler(len(images), 4), workers)
+    with pytest.raises(RunError) as caught:
+        list(loader)
+    assert str(caught.value).startswith(f"{images.paths[9]}: truncated image")
+    assert "\n" not in str(caught.value)
+
+
+class _Defect(torch.utils.data.Dataset):
+    def __getitem__(self, index):
+        raise ValueError("a defect")
+
+
+class _Dies(torch.utils.data.Dataset):
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_defect_keeps_its_type_and_a_dead_worker_is_explained(monkeypatch):
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)  # seconds, to be quick
+    with pytest.raises(ValueError, match="a defect"):
+        list(make_loader(_Defect(), EvalSampler(4, 2), 1))
+    with pytest.raises(RunError, match=r"a data worker died.*lower data\.workers"):
+        list(make_loader(_Dies(), EvalSampler(4, 2), 1))
+
+
+def test_interrupt_prints_nothing_of_the_workers():
+    program = """
+        import itertools, sys, torch
+        from mlcfast import cli
+        from mlcfast.data.loader import make_loader
+
+        class Slow(torch.utils.data.Dataset):
+            def __getitem__(self, index):
+                torch.ones(1).item()
+                return index
+
+        def work(args):
+            for number, _ in enumerate(make_loader(Slow(), ([i] for i in itertools.count()), 2)):
+                if number == 3:
+                    print("ready", flush=True)
+
+        sys.exit(cli.run(cli.Parser("loop", "", ""), work, []))
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "interrupted\n")

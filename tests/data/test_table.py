@@ -1,0 +1,82 @@
+"""CSV data sets: both forms, partial labels, and what users get wrong."""
+
+import numpy as np
+import pytest
+
+from mlcfast.data import read_csv
+from mlcfast.errors import UsageError
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes set.csv beside a.jpg, b.jpg and deep/c.jpg."""
+    (tmp_path / "deep").mkdir()
+    for name in ("a.jpg", "b.jpg", "deep/c.jpg"):
+        (tmp_path / name).touch()
+
+    def write_csv(text: str):
+        (tmp_path / "set.csv").write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return write_csv
+
+
+def test_a_column_per_label_with_partial_labels(write):
+    root = write("cat,image,dog\n1,a.jpg,0\n-1,b.jpg,1\n0,deep/c.jpg,-1\n")
+    records = read_csv(root, "set.csv")
+    assert records.names == ["cat", "dog"]
+    assert records.labels.dtype == np.int8
+    assert records.labels.tolist() == [[1, 0], [-1, 1], [0, -1]]
+    assert records.paths == [str(root / name) for name in ("a.jpg", "b.jpg", "deep/c.jpg")]
+    assert records.image_ids == ["a.jpg", "b.jpg", "deep/c.jpg"]
+
+
+def test_a_list_of_labels(write):
+    root = write("\ufefffile_name,labels\r\na.jpg,dog; cat\r\nb.jpg,\r\ndeep/c.jpg,élan\r\n")
+    records = read_csv(root, "set.csv")
+    assert records.names == ["cat", "dog", "élan"]
+    assert records.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_another_split_keeps_the_training_order(write):
+    root = write("image,labels\na.jpg,dog\n")
+    assert read_csv(root, "set.csv", ["dog", "bird", "cat"]).labels.tolist() == [[1, 0, 0]]
+    root = write("image,x,y\na.jpg,1,0\n")
+    assert read_csv(root, "set.csv", ["y", "x"]).labels.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "says"),
+    [
+        ("image,cat\na.jpg,2\n", None, "row 1, column 'cat': '2' is none of 1, 0, -1"),
+        ("image,cat,dog\na.jpg,1,0\nb.jpg,0,\n", None, "row 2, column 'dog': '' is none of 1, 0, -1"),
+        ("image,cat\na.jpg,1,0\n", None, "row 1 has 3 cells, the header 2"),
+        ("image,cat,cat\na.jpg,1,0\n", None, "the header repeats 'cat'"),
+        ("image\na.jpg\n", None, "the header has no label column"),
+        ("image,cat\n", None, "no images below the header"),
+        ("", None, "not a CSV file with a header"),
+        ("image,cat\na.jpg,0\n", None, "no image has a label"),
+        ("image,labels\na.jpg,\n", None, "no image has a label"),
+        ("image,labels\na.jpg,bird\n", ["cat"], "row 1 has the label 'bird', which the training file has not"),
+        ("image,bird\na.jpg,1\n", ["cat"], "the label columns differ in 'bird' from training"),
+        ("image,cat\na.jpg,1\nz.jpg,1\n", None, "z.jpg: no such image; 1 of 2 images listed in"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(write, text, names, says):
+    root = write(text)
+    with pytest.raises(UsageError) as caught:
+        read_csv(root, "set.csv", names)
+    assert says in str(caught.value)
+    assert str(root) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_root(write):
+    root = write("image,cat\na.jpg,1\n")
+    with pytest.raises(UsageError, match=r"other\.csv: cannot read the CSV file"):
+        read_csv(root, "other.csv")
+    with pytest.raises(UsageError, match=r"no such directory \(data\.root\)"):
+        read_csv(root / "absent", "set.csv")
+    (root / "set.csv").write_bytes(b"image,cat\na.jpg,\xff\n")
+    with pytest.raises(UsageError, match="not a CSV file with a header in UTF-8"):
+        read_csv(root, "set.csv")

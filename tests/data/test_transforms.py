@@ -1,0 +1,89 @@
+"""The recipes' transforms against their definitions, and augmentation as a function of (seed, epoch, index)."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD
+from mlcfast.data import EvalTransform, ImageDataset, TrainTransform, load_rgb
+from mlcfast.data.transforms import Cutout
+from mlcfast.errors import UsageError
+
+
+def test_evaluation_resizes_bilinearly_and_normalises(images):
+    image = load_rgb(images.paths[0])
+    resized = np.asarray(image.resize((20, 20), Image.Resampling.BILINEAR)).astype(np.float64) / 255
+    expected = (resized - IMAGENET_MEAN) / IMAGENET_STD
+    tensor = EvalTransform(20)(image)
+    assert tensor.shape == (3, 20, 20)
+    assert tensor.dtype == torch.float32
+    assert type(tensor) is torch.Tensor
+    # |value| < 3 here; the fused multiply-add in float32 rounds three times at 2⁻²⁴ of numbers below 5.
+    assert np.abs(tensor.permute(1, 2, 0).numpy() - expected).max() < 1e-6
+
+
+def test_mean_and_std_of_the_models_trained_without(images):
+    tensor = EvalTransform(16, (0, 0, 0), (1, 1, 1))(load_rgb(images.paths[0]))
+    assert 0 <= tensor.min() <= tensor.max() <= 1
+
+
+def test_no_augmentation_equals_evaluation(images):
+    image = load_rgb(images.paths[1])
+    assert torch.equal(TrainTransform(16, "none")(image), EvalTransform(16)(image))
+
+
+def test_flip_mirrors_about_half_of_the_samples(images):
+    image = load_rgb(images.paths[1])
+    straight = EvalTransform(16)(image)
+    dataset = ImageDataset(images, TrainTransform(16, "flip"), seed=5)
+    flipped = 0
+    for epoch in range(200):
+        tensor = dataset[epoch, 1][0]
+        assert torch.equal(tensor, straight) or torch.equal(tensor, straight.flip(2))
+        flipped += torch.equal(tensor, straight.flip(2))
+    assert 70 < flipped < 130  # 100 expected, standard deviation 7
+
+
+def test_cutout_paints_one_rectangle_of_half_the_side_clipped_at_the_border():
+    torch.manual_seed(0)
+    white = Image.new("RGB", (40, 40), (255, 255, 255))
+    sizes = set()
+    for _ in range(300):
+        hole = (np.asarray(Cutout(0.5)(white)) != 255).any(axis=2)
+        rows, columns = hole.any(axis=1), hole.any(axis=0)
+        assert hole.sum() == rows.sum() * columns.sum()  # one full rectangle
+        sizes |= {int(rows.sum()), int(columns.sum())}
+    assert max(sizes) == 20
+    assert min(sizes) == 10  # centred on the border: half is cut off
+    assert (np.asarray(white) == 255).all()
+
+
+def test_published_augmentation_varies_by_epoch_seed_and_index(images):
+    dataset = ImageDataset(images, TrainTransform(24), seed=3)
+    tensors = [dataset[epoch, 2][0] for epoch in range(8)]
+    assert all(not torch.equal(a, b) for i, a in enumerate(tensors) for b in tensors[:i])
+    assert torch.equal(tensors[4], dataset[4, 2][0])
+    assert not torch.equal(dataset[4, 2][0], ImageDataset(images, TrainTransform(24), seed=4)[4, 2][0])
+    assert torch.equal(dataset[0, 2][0], dataset[2][0])
+
+
+def test_samples_do_not_disturb_the_callers_random_state(images):
+    dataset = ImageDataset(images, TrainTransform(24), seed=3)
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    first = dataset[1, 0][0]
+    assert torch.equal(torch.rand(3), expected)
+    torch.manual_seed(12)
+    assert torch.equal(dataset[1, 0][0], first)
+
+
+def test_a_sample_is_image_labels_and_index(images):
+    _, labels, index = ImageDataset(images, EvalTransform(8))[(5, 7)]
+    assert (labels.dtype, labels.tolist(), index) == (torch.int8, images.labels[7].tolist(), 7)
+
+
+def test_unknown_augmentation_names_the_known():
+    with pytest.raises(UsageError, match=r"data\.augment: 'flop' is none of published, flip, none"):
+        TrainTransform(8, "flop")

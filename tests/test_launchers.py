@@ -1,0 +1,99 @@
+"""The commands people type: DeepSpeed's launcher verbatim, torchrun, and the choice `launch` makes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlcfast.config import load_config
+from mlcfast.engine import Process, discover
+from mlcfast.engine.build import resolve_engine
+from mlcfast.engine.launcher import translate
+from mlcfast.errors import UsageError
+from mlcfast.launch import command
+from tests.conftest import ROOT
+
+SCRIPTS = Path(sys.executable).parent
+
+
+def launched(*words: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["deepspeed", "--num_gpus", "2", "-m", "mlcfast.train"],
+        ["torchrun", "--nproc_per_node", "2", "-m", "mlcfast.train"],
+    ],
+    ids=["deepspeed", "torchrun"],
+)
+def test_two_processes_train(config_file, tmp_path, words):
+    """The engine is left at auto: zero2 under DeepSpeed's launcher, ddp under torchrun; both see every image once."""
+    done = launched(*words, str(config_file), "train.epochs=1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert any(line.startswith("mAP ") for line in done.stdout.splitlines())
+    expected = "zero2" if words[0] == "deepspeed" else "ddp"
+    assert f"engine {expected} on 2 x cpu" in (tmp_path / "runs" / "tiny" / "log.txt").read_text() + done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "runs" / "tiny" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["images"] for line in lines if line["event"] == "evaluation"} == {13}
+    assert len([line for line in lines if line["event"] == "train"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("--num_gpus 2 -m mlcfast.train c.yaml -m x", "--num_gpus 2 --module mlcfast.train c.yaml -m x"),
+        ("--num_gpus=2 --no_ssh -m mlcfast.train c.yaml", "--num_gpus=2 --no_ssh --module mlcfast.train c.yaml"),
+        ("--module mlcfast.train c.yaml", "--module mlcfast.train c.yaml"),
+        ("--num_gpus 2 train.py -m x", "--num_gpus 2 train.py -m x"),
+        ("-H hosts -m mlcfast.train c.yaml", "-H hosts --module mlcfast.train c.yaml"),
+    ],
+)
+def test_module_spelling_is_translated(given, expected):
+    assert translate(given.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpus", "ends"),
+    [
+        ("auto", 0, ["-m"]),
+        ("auto", 1, ["-m"]),
+        ("auto", 2, ["--nproc_per_node", "2", "-m"]),
+        ("auto", 3, ["-m"]),  # 8 images do not divide among 3 GPUs of 4
+        ("ddp", 2, ["--nproc_per_node", "2", "-m"]),
+        ("zero2", 2, ["--num_gpus", "2", "--module"]),
+    ],
+)
+def test_launcher_follows_the_engine(config_file, engine, gpus, ends):
+    words = command(load_config(config_file, [f"engine.name={engine}"]), gpus)
+    assert words[1:] == ends
+
+
+def test_environment_of_each_launcher_is_understood():
+    torchrun = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
+    assert discover(torchrun) == Process(3, 1, 4, "torchrun")
+    assert discover(torchrun | {"CROSS_SIZE": "2"}) == Process(3, 1, 4, "deepspeed")
+    slurm = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NTASKS": "8"}
+    assert discover(slurm) == Process(5, 1, 8, "slurm")
+    assert discover({}) == Process(0, 0, 1, "single")
+
+
+def test_engine_and_processes_that_do_not_fit(config_file):
+    two = Process(0, 0, 2, "torchrun")
+    with pytest.raises(UsageError, match=r"engine\.name single cannot use 2 processes"):
+        resolve_engine(load_config(config_file, ["engine.name=single"]), two)
+    with pytest.raises(UsageError, match=r"engine\.name zero2 needs a launcher: deepspeed --num_gpus N"):
+        resolve_engine(load_config(config_file, ["engine.name=zero2"]), Process())
+
+
+def test_local_rank_before_the_configuration_is_accepted(config_file):
+    done = launched(sys.executable, "-m", "mlcfast.train", "--local_rank=0", str(config_file), "train.epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("mAP ")
