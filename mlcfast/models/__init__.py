@@ -4,6 +4,15 @@ from mlcfast.models.attention import LabelQueryAttention
 from mlcfast.models.build import build_model
 from mlcfast.models.checkpointing import enable_activation_checkpointing
 from mlcfast.models.linear import LinearClassifier
+from mlcfast.models.published import PUBLISHED, load_published
 from mlcfast.models.query2label import Query2Label
 
-__all__ = ["LabelQueryAttention", "LinearClassifier", "Query2Label", "build_model", "enable_activation_checkpointing"]
+__all__ = [
+    "PUBLISHED",
+    "LabelQueryAttention",
+    "LinearClassifier",
+    "Query2Label",
+    "build_model",
+    "enable_activation_checkpointing",
+    "load_published",
+]

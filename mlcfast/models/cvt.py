@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
+from mlcfast.models.precision import full_precision
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -57,7 +59,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, C) -> the same shape and dtype."""
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             return super().forward(x.to(self.weight.dtype)).to(x.dtype)
 
 

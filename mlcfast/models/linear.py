@@ -1,10 +1,10 @@
 """A linear classifier on globally pooled features, as in single-positive training (arXiv 2106.09708)."""
 
-import torch
 from torch import Tensor, nn
 
 from mlcfast.models.backbones import Backbone
 from mlcfast.models.checkpointing import backbone_units
+from mlcfast.models.precision import full_precision
 
 
 class LinearClassifier(nn.Module):
@@ -26,7 +26,7 @@ class LinearClassifier(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Pooled features (B, C) -> logits (B, K), in fp32 whatever the autocast."""
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features):
             return self.fc(features.to(self.fc.weight.dtype))
 
     def checkpoint_units(self) -> list[nn.Module]:

@@ -32,8 +32,11 @@ CVT_TRANSFORMERS = (
     (r"^layernorm\.", "norm."),
 )
 TRESNET = (
-    (r"\.(conv\d)\.(?:0\.)?0\.", r".\1.conv."),
-    (r"\.(conv\d)\.(?:0\.)?1\.", r".\1.bn."),
+    # Where a block's stride is 2, an outer sequence holds convolution and norm as its element 0.
+    (r"\.(conv\d)\.0\.0\.", r".\1.conv."),
+    (r"\.(conv\d)\.0\.1\.", r".\1.bn."),
+    (r"\.(conv\d)\.0\.", r".\1.conv."),
+    (r"\.(conv\d)\.1\.", r".\1.bn."),
     (r"\.downsample\.(\d)\.0\.", r".downsample.\1.conv."),
     (r"\.downsample\.(\d)\.1\.", r".downsample.\1.bn."),
 )

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from mlcfast.models.backbones import Backbone
 from mlcfast.models.checkpointing import backbone_units
 from mlcfast.models.position import sine_position
+from mlcfast.models.precision import full_precision
 from mlcfast.models.transformer import Transformer
+from mlcfast.ops import groupwise_linear
 
 
 class GroupWiseLinear(nn.Module):
@@ -25,8 +27,8 @@ class GroupWiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, K, D) -> (B, K) fp32 (fp64 for fp64 parameters)."""
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.einsum("bkd,kd->bk", x.to(self.W.dtype), self.W[0]) + self.b
+        with full_precision(x):
+            return groupwise_linear(x.to(self.W.dtype), self.W, self.b)
 
 
 class Query2Label(nn.Module):

@@ -77,7 +77,8 @@ def load_checked(module: nn.Module, state: dict[str, Tensor], source: str) -> No
 
 def state_mismatch(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:
     """What differs between the names and shapes of two state dicts, in one line; empty when nothing does."""
-    counters = {name.replace("running_mean", "num_batches_tracked") for name in expected}
+    stem = "running_mean"
+    counters = {name.removesuffix(stem) + "num_batches_tracked" for name in expected if name.endswith(stem)}
     shared = expected.keys() & given.keys()
     shapes = [
         f"{name} {tuple(given[name].shape)} for {tuple(expected[name].shape)}"

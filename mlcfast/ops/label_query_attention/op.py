@@ -150,8 +150,8 @@ def _setup_context(ctx, inputs, output):
 def _backward_formula(ctx, grad_out, *_):
     if grad_out is None:
         return (None,) * 17
-    tensors, saved = ctx.saved_tensors[:8], list(ctx.saved_tensors[8:])
-    grads = _backward(grad_out, saved, *tensors, *ctx.options, ctx.needs_input_grad[2])
+    kept = ctx.saved_tensors  # read once: activation checkpointing hands each saved tensor out a single time
+    grads = _backward(grad_out, list(kept[8:]), *kept[:8], *ctx.options, ctx.needs_input_grad[2])
     wanted = (g if needs else None for g, needs in zip(grads, ctx.needs_input_grad, strict=False))
     return *wanted, *(None,) * 10
 
