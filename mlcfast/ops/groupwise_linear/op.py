@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mlcfast.ops.autocast import suspended
 from mlcfast.ops.backend import requested
 from mlcfast.ops.groupwise_linear import native
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as reference
@@ -26,10 +27,10 @@ def groupwise_linear(
     """
     K, D = _check(x, weight, bias, norm_weight, norm_bias)
     weight, bias = weight.reshape(K, D), bias.reshape(K)
-    with torch.autocast(x.device.type, enabled=False):
+    with suspended(x):
         if requested() == "reference" or torch.onnx.is_in_onnx_export() or x.numel() == 0:
             return reference(x, weight, bias, norm_weight, norm_bias, eps)
-        wide = torch.promote_types(x.dtype, torch.float32)
+        wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
         weight, bias = _grouped(weight.to(wide), x.shape[1]), _grouped(bias.to(wide), x.shape[1])
         if norm_weight is None:
             logits = torch.bmm(x.to(wide).transpose(0, 1), weight.mT).transpose(0, 1) + bias
@@ -82,7 +83,7 @@ def _check(
 def _forward(
     x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast(x.device.type, enabled=False):
+    with suspended(x):
         return tuple(native.forward(x, weight, bias, gamma, beta, eps))
 
 
@@ -96,7 +97,7 @@ def _(x, weight, bias, gamma, beta, eps):
 def _backward(
     grad: Tensor, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    with torch.autocast(x.device.type, enabled=False):
+    with suspended(x):
         return native.backward(grad, x, weight, gamma, beta, mean, rstd)
 
 

@@ -19,7 +19,7 @@ def groupwise_linear(
     """
     G, D = x.shape[1:]
     K = len(weight)
-    wide = torch.promote_types(x.dtype, torch.float32)
+    wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
     y = x.to(wide)
     if norm_weight is not None:
         y = F.layer_norm(y, (D,), norm_weight.to(wide), norm_bias.to(wide), eps)

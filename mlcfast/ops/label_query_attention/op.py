@@ -8,6 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from mlcfast.ops.autocast import active_dtype, suspended
 from mlcfast.ops.backend import requested
 from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention import native
@@ -45,9 +46,9 @@ def label_query_attention(
     ValueError names the argument whose shape, dtype or value does not fit.
     """
     tensors = (queries, memory, position, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
-    autocast = torch.is_autocast_enabled(memory.device.type)
-    check(*tensors, num_heads, dropout, plan, autocast)
-    dtype = torch.get_autocast_dtype(memory.device.type) if autocast else memory.dtype
+    autocast = active_dtype(memory)
+    check(*tensors, num_heads, dropout, plan, autocast is not None)
+    dtype = autocast or memory.dtype
     if requested() == "reference" or torch.onnx.is_in_onnx_export():
         return reference(*(None if t is None else t.to(dtype) for t in tensors), num_heads, dropout, need_weights)
     (_, N, D), K = memory.shape, queries.shape[-2]
@@ -82,7 +83,7 @@ def _forward(
     parameters = (in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
     inputs = _inputs(dtype, queries, memory, position, *parameters, seed)
     options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep, triton)
-    with torch.autocast(memory.device.type, enabled=False):
+    with suspended(memory):
         out, weights, saved = _implementation(options).forward(inputs, options, need_weights, save)
     return out, *(_present(x, out) for x in (weights, *saved))
 
@@ -123,7 +124,7 @@ def _backward(
     options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep, triton)
     kept = Saved(*(x if x.numel() else None for x in saved))
     originals = (queries, memory, position, *parameters)
-    with torch.autocast(memory.device.type, enabled=False):
+    with suspended(memory):
         incoming = grad_out.to(dtype).contiguous()
         if triton and not position_too:
             grads = _implementation(options).backward(incoming, inputs, options, kept)
