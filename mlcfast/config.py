@@ -88,7 +88,11 @@ class OptimConfig(Section):
 
 
 class EngineConfig(Section):
-    """How a step is executed; batches are counted in images, micro_batch per device and pass."""
+    """How a step is executed; batches are counted in images, micro_batch per device and pass.
+
+    activation_checkpointing: blocks keeps only each block's input and computes the rest again in the backward pass;
+    auto does so under zero2.
+    """
 
     name: Literal["auto", "single", "ddp", "zero2"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"

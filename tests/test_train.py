@@ -151,6 +151,17 @@ def test_mixed_precision_trains(config_file, precision):
     assert run(config_file, f"engine.precision={precision}", "train.epochs=6", "optim.lr=3e-3") > 90
 
 
+def test_activation_checkpointing_changes_nothing_but_memory(config_file, tmp_path):
+    """The recomputed forward pass draws the same dropout and leaves BatchNorm's statistics alone."""
+    weights = []
+    for setting in ("none", "blocks"):
+        run(config_file, f"engine.activation_checkpointing={setting}", "train.epochs=1")
+        weights.append(
+            safetensors.torch.load_file(tmp_path / "runs" / "tiny" / "checkpoints/00000005/weights.safetensors")
+        )
+    torch.testing.assert_close(weights[1], weights[0], rtol=0, atol=0)
+
+
 def test_linear_head_takes_the_same_path(config_file, tmp_path):
     assert run(config_file, "model.head=linear", "train.epochs=6", "optim.lr=3e-3") > 90
 
