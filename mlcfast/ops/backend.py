@@ -29,11 +29,11 @@ def log_once(message: str) -> None:
         logging.getLogger("mlcfast").warning(message)
 
 
-def choose(device_type: str) -> str:
+def choose(device_type: str, dtype: torch.dtype = torch.float32) -> str:
     """native, triton or reference for a loss on cpu or cuda tensors: what is asked for, else the best there is.
 
-    auto: native where it is built for the device, else triton on CUDA, else reference. What is passed over, and why, is
-    logged once.
+    auto: native where it is built for the device, else triton on CUDA (fp64 excepted), else reference. What is passed
+    over, and why, is logged once.
     """
     name = requested()
     if name == "reference":
@@ -41,7 +41,7 @@ def choose(device_type: str) -> str:
     missing = MISSING.get(device_type, f"no compiled kernels for {device_type}")
     if name != "triton" and not missing:
         return "native"
-    if name != "native" and _HAS_TRITON and (device_type == "cuda" or _INTERPRETED):
+    if name != "native" and _HAS_TRITON and dtype != torch.float64 and (device_type == "cuda" or _INTERPRETED):
         return "triton"
     if not torch.compiler.is_compiling():
         log_once(f"the losses take the plain torch path for {device_type} tensors (MLCFAST_BACKEND={name}): {missing}")

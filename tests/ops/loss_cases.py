@@ -145,8 +145,8 @@ class Errors:
 def errors(loss: Loss, case: Case, reduction: str) -> list[Errors]:
     """How far plain torch and the fused loss are from fp64: loss, gradient of the logits, gradient of the rows.
 
-    fp64's own 1 − sigmoid resolves a gradient to 2^-53 of an unsaturated entry's, which bounds the unit from below where
-    every entry is saturated; in fp16 so does the format's quantum.
+    fp64's own 1 − sigmoid resolves a gradient to 2^-53 of an unsaturated entry's, which bounds the unit from below
+    where every entry is saturated; in fp16 so does the format's quantum.
     """
     dtype = case.logits.dtype
     exact = run(loss.reference, case, reduction, torch.float64)
@@ -154,7 +154,9 @@ def errors(loss: Loss, case: Case, reduction: str) -> list[Errors]:
     entries = max(case.logits.numel(), 1)
     unsaturated = 1.0 / entries if reduction == "mean" else 1.0
     found = []
-    for name, rounded_to, e, p, f in zip(OUTPUTS, (torch.float32, dtype, torch.float32), exact, plain, fused, strict=True):
+    for name, rounded_to, e, p, f in zip(
+        OUTPUTS, (torch.float32, dtype, torch.float32), exact, plain, fused, strict=True
+    ):
         if e.numel():
             unit = max(ROUNDING[rounded_to] * float(e.abs().max()), 8 * ROUNDING[torch.float64] * unsaturated)
             if rounded_to == torch.float16:

@@ -1,4 +1,4 @@
-"""What the losses owe torch: autograd, operator checks, compile, export, autocast, and errors that name the argument."""
+"""What the losses owe torch: autograd, opcheck, compile, export, autocast, and errors that name the argument."""
 
 import warnings
 
@@ -86,7 +86,9 @@ def test_export_keeps_the_loss():
 
     case = make_case()
     program = torch.export.export(Module(), (case.logits, case.labels))
-    torch.testing.assert_close(program.module()(case.logits, case.labels), ops.asymmetric_loss(case.logits, case.labels))
+    torch.testing.assert_close(
+        program.module()(case.logits, case.labels), ops.asymmetric_loss(case.logits, case.labels)
+    )
 
 
 @pytest.mark.parametrize("name", LOSSES)
