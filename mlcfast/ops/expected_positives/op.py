@@ -77,6 +77,12 @@ def check_estimate(logits: Tensor, estimate_logits: Tensor, index: Tensor | None
         raise ValueError(f"estimate_logits and index must be on {logits.device} like logits")
 
 
+def check_index_values(index: Tensor, rows: int) -> None:
+    """ValueError for an index outside the table. Reads the values; a traced graph cannot."""
+    if index.numel() and not torch.compiler.is_compiling() and not (index.min() >= 0 and index.max() < rows):
+        raise ValueError(f"index must lie in [0, {rows}), found {int(index.min())} to {int(index.max())}")
+
+
 def run(
     backend: str,
     logits: Tensor,

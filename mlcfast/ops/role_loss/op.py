@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mlcfast.ops.backend import choose
-from mlcfast.ops.expected_positives.op import check_estimate, check_inputs, run
+from mlcfast.ops.expected_positives.op import check_estimate, check_index_values, check_inputs, run
 from mlcfast.ops.role_loss.reference import role_loss as reference
 from mlcfast.ops.weighted_bce.op import check_eps
 
@@ -32,5 +32,7 @@ def role_loss(
     check_estimate(logits, estimate_logits, index)
     check_eps(eps)
     if backend == "reference":
+        if index is not None and index.device.type == "cpu":
+            check_index_values(index, estimate_logits.shape[0])
         return reference(logits, observed, estimate_logits, expected_positives, index, weight, eps, statistic)
     return run(backend, logits, observed, estimate_logits, index, statistic, expected_positives, weight, eps)
