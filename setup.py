@@ -36,6 +36,6 @@ setup(
     entry_points={"console_scripts": ["deepspeed = mlcfast.engine.launcher:main"]},
     extras_require={
         "demo": ["scikit-learn>=1.5"],
-        "test": ["pytest>=8", "pytest-benchmark>=5", "scikit-learn>=1.5", "ruff>=0.8"],
+        "test": ["pytest>=8", "pytest-benchmark>=5", "scikit-learn>=1.5", "ruff>=0.8", "transformers>=4.50"],
     },
 )

@@ -109,7 +109,7 @@ MLCFAST_FN Term<T> asymmetric_soft(T x, T label, const Asymmetric<T>& f) {
   const T d = y * not_p + (1 - y) * (below < 0 ? T(0) : below);
   const T d_slope = (1 - y) * (below < 0 ? T(0) : slope) - y * slope;
   const T gamma = y * f.gamma_pos + (1 - y) * f.gamma_neg;
-  const bool open = d > 0;  // at distance 0 the weight is 0^gamma and its slope is taken as 0
+  const bool open = d > T(1e-37);  // at distance 0 the weight is 0^gamma, its slope taken as 0; a quotient must not overflow
   const T safe = open ? d : T(1);
   const T powered = power(safe, gamma);
   const T weight = open ? powered : (gamma > 0 ? T(0) : T(1)) + d;

@@ -1,9 +1,11 @@
 """From a configuration to the parts of a run: samples, loaders, model and objective."""
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -19,13 +21,15 @@ from mlcfast.data import (
     TrainTransform,
     find_bad_images,
     make_loader,
+    observe_single_positive,
     read_coco,
     read_csv,
     resized_cache_bytes,
+    split_train_val,
 )
 from mlcfast.engine import Process, all_reduce_sum, on_main
 from mlcfast.errors import UsageError
-from mlcfast.losses import build_loss
+from mlcfast.losses import LabelEstimator, build_loss
 from mlcfast.models import build_model
 from mlcfast.objective import Objective
 
@@ -49,12 +53,15 @@ def open_samples(config: Config, process: Process) -> Samples:
     return samples
 
 
-def open_split(settings: DataConfig, split: str) -> LabelledImages:
-    """Read one split of the configured data set, without its bad images if those are to be skipped."""
+def open_split(settings: DataConfig, split: str, names: list[str] | None = None) -> LabelledImages:
+    """Read one split of the configured data set, without its bad images if those are to be skipped.
+
+    names: the labels and their order, for a CSV file that need not mention them all.
+    """
     if settings.format == "features":
         raise UsageError("data.format features is not trained from image files")
     if settings.format == "csv":
-        records = read_csv(settings.root, split)
+        records = read_csv(settings.root, split, names)
     else:
         if settings.format == "demo":
             from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
@@ -65,7 +72,22 @@ def open_split(settings: DataConfig, split: str) -> LabelledImages:
 
 
 def _open_both(settings: DataConfig) -> Samples:
-    return Samples(open_split(settings, settings.train), open_split(settings, settings.val))
+    if settings.labels == "single_positive":
+        return _single_positive(open_split(settings, settings.train), settings.train)
+    train = open_split(settings, settings.train)
+    return Samples(train, open_split(settings, settings.val, train.names))
+
+
+def _single_positive(records: LabelledImages, split: str) -> Samples:
+    """The published protocol: the last fifth of a permutation of the training list validates, fully labelled."""
+    records = records.sorted_by_id_text()
+    try:
+        observed = observe_single_positive(records.labels)
+        train, validation = split_train_val(len(records))
+    except ValueError as error:
+        raise UsageError(f"data: {split} for labels single_positive: {error}") from error
+    partial = dataclasses.replace(records, labels=observed)
+    return Samples(partial.subset(train), records.subset(validation))
 
 
 def _without_bad_images(records: LabelledImages, settings: DataConfig) -> LabelledImages:
@@ -140,9 +162,17 @@ def make_loss(settings: LossConfig) -> nn.Module:
         raise UsageError(f"loss: {error}") from error
 
 
-def make_objective(config: Config, num_labels: int) -> Objective:
-    """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks."""
+def make_objective(config: Config, records: LabelledImages) -> Objective:
+    """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks.
+
+    records: the training images; ROLE's estimator holds a row for each.
+    """
     loss = make_loss(config.loss)
     if hasattr(loss, "all_reduce"):
         loss.all_reduce = all_reduce_sum
-    return Objective(make_model(config, num_labels), loss)
+    estimator = None
+    if config.loss.name == "role":
+        observed = torch.from_numpy(records.labels)
+        generator = torch.Generator().manual_seed(config.seed)
+        estimator = LabelEstimator(*records.labels.shape, observed, generator)
+    return Objective(make_model(config, len(records.names)), loss, estimator)

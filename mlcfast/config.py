@@ -54,12 +54,13 @@ class ModelConfig(Section):
     decoder_layers: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     decoder_self_attention: bool = False
+    query_groups: int | None = Field(None, ge=1)
 
     @property
     def head_options(self) -> dict[str, Any]:
         """What `build_model` takes for this head beyond the backbone; the linear head takes nothing."""
         names = ("embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout")
-        names += ("decoder_self_attention",)
+        names += ("decoder_self_attention", "query_groups")
         return {name: getattr(self, name) for name in names} if self.head == "query2label" else {}
 
 
@@ -87,7 +88,11 @@ class OptimConfig(Section):
 
 
 class EngineConfig(Section):
-    """How a step is executed; batches are counted in images, micro_batch per device and pass."""
+    """How a step is executed; batches are counted in images, micro_batch per device and pass.
+
+    activation_checkpointing: blocks keeps only each block's input and computes the rest again in the backward pass;
+    auto does so under zero2.
+    """
 
     name: Literal["auto", "single", "ddp", "zero2"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"

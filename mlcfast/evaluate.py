@@ -12,6 +12,7 @@ from mlcfast.assembly import evaluation_loader, make_model, open_split
 from mlcfast.config import load_config
 from mlcfast.engine import Predictor, discover, start, stop
 from mlcfast.metrics import multilabel_report
+from mlcfast.models.card import load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
 from mlcfast.report.journal import log_to_console
 from mlcfast.trainer import gather_predictions
@@ -38,7 +39,9 @@ def work(args: argparse.Namespace) -> None:
     if process.is_main:
         log_to_console()
     weights = find_weights(args.checkpoint)
-    records = open_split(config.data, args.split or config.data.test or config.data.val)
+    split = args.split or config.data.test or config.data.val
+    names = load_card(weights).labels if (weights.parent / "model.json").exists() else None
+    records = open_split(config.data, split, names)
     model = make_model(config.without_initial_weights(), len(records.names))
     fill(model, read_weights(weights), weights)
     start(process)

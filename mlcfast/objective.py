@@ -11,8 +11,12 @@ class Objective(nn.Module):
         self.model, self.loss, self.estimator = model, loss, estimator
 
     def forward(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        """The loss of one micro-batch; `index` selects the estimator's rows."""
+        """The loss of one micro-batch; `index` selects the estimator's rows.
+
+        Their gradient is dense: the published optimizer is Adam over the whole table, which also moves rows that the
+        batch does not touch, and DDP and ZeRO-2 exchange dense gradients only.
+        """
         logits = self.model(images)
         if self.estimator is None:
             return self.loss(logits, labels)
-        return self.loss(logits, labels, estimate_logits=self.estimator(index))
+        return self.loss(logits, labels, estimate_logits=self.estimator.table[index])

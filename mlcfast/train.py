@@ -67,7 +67,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     samples = open_samples(config, process)
     torch.manual_seed(config.seed)
     names = samples.train.names
-    engine = build_engine(config, process, make_objective(config, len(names)))
+    engine = build_engine(config, process, make_objective(config, samples.train))
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
     directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
 

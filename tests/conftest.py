@@ -15,13 +15,14 @@ ROOT = Path(__file__).parents[1]
 COLOURS = ("red", "green", "blue")
 
 
-def write_colour_set(root: Path, **counts: int) -> None:
-    """CSV splits of small noisy JPEGs; a label says that a colour channel is bright."""
+def write_colour_set(root: Path, at_least: int = 0, **counts: int) -> None:
+    """CSV splits of small noisy JPEGs; a label says that a colour channel is bright; `at_least` 1 leaves none empty."""
     random = np.random.RandomState(0)
     for split, count in counts.items():
         rows = [["image", *COLOURS]]
         for number in range(count):
             labels = random.randint(0, 2, len(COLOURS))
+            labels[:at_least] |= not labels.any()
             pixels = (random.rand(32, 32, 3) * 80 + labels * 120).astype(np.uint8)
             Image.fromarray(pixels).save(root / f"{split}{number}.jpg")
             rows.append([f"{split}{number}.jpg", *labels])

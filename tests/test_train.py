@@ -15,6 +15,7 @@ from mlcfast.config import load_config
 from mlcfast.engine import Process
 from mlcfast.errors import RunError
 from mlcfast.losses.asymmetric import AsymmetricLoss
+from tests.conftest import write_colour_set
 
 
 def run(config_file: Path, *overrides: str, resume: Path | None = None) -> float:
@@ -150,5 +151,28 @@ def test_mixed_precision_trains(config_file, precision):
     assert run(config_file, f"engine.precision={precision}", "train.epochs=6", "optim.lr=3e-3") > 90
 
 
+def test_activation_checkpointing_changes_nothing_but_memory(config_file, tmp_path):
+    """The recomputed forward pass draws the same dropout and leaves BatchNorm's statistics alone."""
+    weights = []
+    for setting in ("none", "blocks"):
+        run(config_file, f"engine.activation_checkpointing={setting}", "train.epochs=1")
+        weights.append(
+            safetensors.torch.load_file(tmp_path / "runs" / "tiny" / "checkpoints/00000005/weights.safetensors")
+        )
+    torch.testing.assert_close(weights[1], weights[0], rtol=0, atol=0)
+
+
 def test_linear_head_takes_the_same_path(config_file, tmp_path):
     assert run(config_file, "model.head=linear", "train.epochs=6", "optim.lr=3e-3") > 90
+
+
+@pytest.mark.parametrize("loss", ["role", "epr", "an_ls"])
+def test_single_positive_labels_train(config_file, tmp_path, loss):
+    """One observed label an image; a fifth of the training list validates; the estimator is part of the checkpoint."""
+    write_colour_set(tmp_path, at_least=1, train=40)
+    words = [f"data.root={tmp_path}", "data.labels=single_positive", f"loss={{name: {loss}}}", "train.epochs=2"]
+    assert 0 < run(config_file, *words) <= 100
+    directory = tmp_path / "runs" / "tiny"
+    assert {line["images"] for line in events(directory, "evaluation")} == {8}
+    tensors = safetensors.torch.load_file(next((directory / "checkpoints").glob("0*")) / "weights.safetensors")
+    assert ("estimator.table" in tensors) == (loss == "role")

@@ -105,17 +105,17 @@ void store(const MutableView& view, int64_t offset, int n, const T* __restrict b
   }
 }
 
-// The sum of a block: 16 interleaved partial sums, then pairwise.
+// The sum of a block in fp64: 16 interleaved partial sums, then pairwise.
 template <class T>
 double block_sum(const T* __restrict block, int n) {
-  T lane[16] = {};
+  double lane[16] = {};
   int i = 0;
   for (; i + 16 <= n; i += 16)
-    for (int j = 0; j < 16; ++j) lane[j] += block[i + j];
-  for (int j = 0; i + j < n; ++j) lane[j] += block[i + j];
+    for (int j = 0; j < 16; ++j) lane[j] += static_cast<double>(block[i + j]);
+  for (int j = 0; i + j < n; ++j) lane[j] += static_cast<double>(block[i + j]);
   for (int width = 8; width > 0; width /= 2)
     for (int j = 0; j < width; ++j) lane[j] += lane[j + width];
-  return static_cast<double>(lane[0]);
+  return lane[0];
 }
 
 }  // namespace MLCFAST_ISA

@@ -7,10 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mlcfast.data.demo_files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
 from mlcfast.data.disk import cache_directory, locked, published
 from mlcfast.data.records import require_files
+from mlcfast.data.scenes import SceneStyle
 from mlcfast.errors import UsageError
 
 VERSION = 1
@@ -75,14 +77,15 @@ def _writing_to(directory: Path) -> Iterator[Path]:
         raise UsageError(f"{directory}: cannot write the demo set: {error.strerror}") from error
 
 
-def _specification(images: int = 6000, seed: int = 0, side: int = 96) -> dict[str, int]:
+def _specification(images: int = 6000, seed: int = 0, side: int = 96) -> dict[str, Any]:
     if images < sum(SPLITS.values()):
         raise UsageError(f"images must be at least {sum(SPLITS.values())}, not {images}")
     if seed < 0:
         raise UsageError(f"seed must be at least 0, not {seed}")
     if side < 32:
         raise UsageError(f"side must be at least 32 pixels, not {side}")
-    return {"version": VERSION, "images": images, "seed": seed, "side": side}
+    style = repr(SceneStyle())  # other scenes, another set
+    return {"version": VERSION, "style": style, "images": images, "seed": seed, "side": side}
 
 
 def _present(directory: Path) -> dict[str, int]:
@@ -94,7 +97,7 @@ def _present(directory: Path) -> dict[str, int]:
         return {}
 
 
-def _is_complete(directory: Path, wanted: dict[str, int]) -> bool:
+def _is_complete(directory: Path, wanted: dict[str, Any]) -> bool:
     try:
         if json.loads((directory / MARKER).read_text()) != wanted:
             return False
@@ -107,7 +110,7 @@ def _is_complete(directory: Path, wanted: dict[str, int]) -> bool:
     return True
 
 
-def _make(directory: Path, wanted: dict[str, int], progress: Progress | None) -> None:
+def _make(directory: Path, wanted: dict[str, Any], progress: Progress | None) -> None:
     draft = directory / DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     try:

@@ -9,6 +9,7 @@ from mlcfast.engine.base import Engine, trainable
 from mlcfast.engine.local import LocalEngine
 from mlcfast.engine.process import Process
 from mlcfast.errors import UsageError
+from mlcfast.models.checkpointing import enable_activation_checkpointing
 from mlcfast.objective import Objective
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
@@ -52,6 +53,9 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
     objective.to(process.device)
     if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
         objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
+    checkpointing = config.engine.activation_checkpointing
+    if checkpointing == "blocks" or (checkpointing == "auto" and name == "zero2"):
+        enable_activation_checkpointing(objective.model)
     if config.engine.compile:
         objective.model.compile()
     optimizer = build_optimizer(config.optim, objective)

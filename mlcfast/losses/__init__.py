@@ -5,6 +5,7 @@ from mlcfast.losses.build import LOSSES, build_loss
 from mlcfast.losses.estimator import LabelEstimator, TableRows
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
 from mlcfast.losses.label_bce import LabelBCE, PairwiseRankingLoss
+from mlcfast.losses.table_adam import TableAdam
 
 __all__ = [
     "LOSSES",
@@ -14,6 +15,7 @@ __all__ = [
     "LabelEstimator",
     "PairwiseRankingLoss",
     "ROLELoss",
+    "TableAdam",
     "TableRows",
     "build_loss",
 ]

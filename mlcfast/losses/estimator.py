@@ -1,6 +1,7 @@
 """The label estimator of ROLE: a table of logits, one row for each training image (arXiv 2106.09708, Section 4)."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -30,7 +31,12 @@ class LabelEstimator(nn.Module):
     Start: unobserved entries uniform in ±logit(0.6), observed positives logit(0.995), observed negatives logit(0.005).
     observed: (N, K), +1 positive, 0 unknown, −1 negative, any real dtype, or None for nothing observed.
     generator: source of the uniform draw, so that every rank starts from the same table.
+    sparse: the table's gradient holds the touched rows only, for TableAdam; False gives a dense one for any optimizer.
     """
+
+    before_read: Callable[[Tensor], None] | None = (
+        None  # TableAdam sets it: brings the rows about to be read up to date
+    )
 
     def __init__(
         self,
@@ -38,20 +44,26 @@ class LabelEstimator(nn.Module):
         num_labels: int,
         observed: Tensor | None = None,
         generator: torch.Generator | None = None,
+        sparse: bool = True,
     ) -> None:
         super().__init__()
         if num_images < 1 or num_labels < 1:
             raise ValueError(f"num_images and num_labels must be at least 1, not {num_images} and {num_labels}")
         if observed is not None and tuple(observed.shape) != (num_images, num_labels):
             raise ValueError(f"observed must be ({num_images}, {num_labels}), not {tuple(observed.shape)}")
+        self.sparse = sparse
         self.table = nn.Parameter(_initial_table(num_images, num_labels, observed, generator))
 
     def forward(self, index: Tensor) -> Tensor:
-        """index: (B,) int64 of training images. Returns their logits (B, K); the table's gradient is sparse."""
-        return F.embedding(index, self.table, sparse=True)
+        """index: (B,) int64 of training images. Returns their logits (B, K)."""
+        if self.before_read is not None:
+            self.before_read(index)
+        return F.embedding(index, self.table, sparse=self.sparse)
 
     def rows(self, index: Tensor) -> TableRows:
-        """The same rows by reference, for ROLELoss: they are gathered inside the loss."""
+        """The same rows by reference, for ROLELoss, which gathers them itself; the table's gradient is sparse."""
+        if self.before_read is not None:
+            self.before_read(index)
         return TableRows(self.table, index)
 
     def extra_repr(self) -> str:

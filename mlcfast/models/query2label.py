@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from mlcfast.models.backbones import Backbone
 from mlcfast.models.checkpointing import backbone_units
 from mlcfast.models.position import sine_position
-from mlcfast.models.precision import full_precision
 from mlcfast.models.transformer import Transformer
 from mlcfast.ops import groupwise_linear
+from mlcfast.ops.groupwise_linear import group_size
 
 
 class GroupWiseLinear(nn.Module):
-    """One weight vector and one bias per label, computed in fp32 whatever the autocast."""
+    """The decoder's last normalisation, then a weight vector and a bias per label; fp32 whatever the autocast."""
 
     def __init__(self, num_labels: int, embed_dim: int):
         super().__init__()
@@ -25,10 +25,9 @@ class GroupWiseLinear(nn.Module):
         self.W = nn.Parameter(torch.empty(1, num_labels, embed_dim).uniform_(-bound, bound))
         self.b = nn.Parameter(torch.empty(1, num_labels).uniform_(-bound, bound))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, K, D) -> (B, K) fp32 (fp64 for fp64 parameters)."""
-        with full_precision(x):
-            return groupwise_linear(x.to(self.W.dtype), self.W, self.b)
+    def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """x (B, G, D) not yet normalised, G = K or groups of labels -> (B, K) fp32 (fp64 for fp64 parameters)."""
+        return groupwise_linear(x, self.W, self.b, norm.weight, norm.bias, norm.eps)
 
 
 class Query2Label(nn.Module):
@@ -36,7 +35,9 @@ class Query2Label(nn.Module):
 
     backbone: gives the feature map and fixes the image size; embed_dim: width D, the backbone's channels if None (then
     without an input projection, as published). decoder_self_attention: as in the paper's Eq. 12; published models
-    have none. The position code is a buffer outside the state dict: it follows from the grid.
+    have none. query_groups: as many queries as labels if None; fewer serve ⌈K / groups⌉ labels each, which makes label
+    sets in the thousands affordable (docs/attention.md); ValueError where a query would be left without a label.
+    The position code is a buffer outside the state dict: it follows from the grid.
 
     Starts as published: transformer matrices Xavier-uniform, label embeddings N(0, 1), head uniform in ±D^-1/2.
     """
@@ -52,8 +53,11 @@ class Query2Label(nn.Module):
         decoder_layers: int = 2,
         dropout: float = 0.1,
         decoder_self_attention: bool = False,
+        query_groups: int | None = None,
     ):
         super().__init__()
+        queries = num_labels if query_groups is None else query_groups
+        self.labels_per_query = group_size(num_labels, queries)
         embed_dim = embed_dim or backbone.channels
         self.num_labels, self.embed_dim = num_labels, embed_dim
         self.grid, self.image_size = backbone.grid, backbone.image_size
@@ -64,20 +68,22 @@ class Query2Label(nn.Module):
         self.transformer = Transformer(
             embed_dim, num_heads, feedforward, encoder_layers, decoder_layers, dropout, decoder_self_attention
         )
-        self.query_embed = nn.Embedding(num_labels, embed_dim)
+        self.query_embed = nn.Embedding(queries, embed_dim)
         self.fc = GroupWiseLinear(num_labels, embed_dim)
 
     def forward(self, images: Tensor, need_weights: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """images (B, 3, S, S) -> logits (B, K) fp32; with need_weights also the last decoder layer's (B, K, N).
 
-        N runs over `grid` row by row; every row of weights sums to 1. Raises ValueError for another image size than
-        the model was built for, because the position code belongs to the grid.
+        N runs over `grid` row by row; every row of weights sums to 1, and labels of a group share theirs. Raises
+        ValueError for another image size than the model was built for, because the position code belongs to the grid.
         """
         cells = self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
         position = self.position.to(cells.dtype)
         states, weights = self.transformer(cells, self.query_embed.weight, position, need_weights)
-        logits = self.fc(states)
-        return (logits, weights) if need_weights else logits
+        logits = self.fc(states, self.transformer.decoder.norm)
+        if not need_weights:
+            return logits
+        return logits, weights.repeat_interleave(self.labels_per_query, dim=1)[:, : self.num_labels]
 
     def checkpoint_units(self) -> list[nn.Module]:
         """The modules to recompute in the backward pass: backbone blocks, encoder and decoder layers."""

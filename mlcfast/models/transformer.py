@@ -116,7 +116,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A stack of decoder layers and a final normalisation."""
+    """A stack of decoder layers and the final normalisation's parameters, which the head applies as it reads."""
 
     def __init__(self, layers: int, embed_dim: int, *layer_options: float):
         super().__init__()
@@ -126,12 +126,15 @@ class Decoder(nn.Module):
     def forward(
         self, labels: Tensor, memory: Tensor, position: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """labels (K, D), memory (B, N, D), position (1, N, D) -> (B, K, D) and the last layer's weights (B, K, N)."""
+        """labels (K, D), memory (B, N, D), position (1, N, D) -> (B, K, D) and the last layer's weights (B, K, N).
+
+        The result is not normalised yet.
+        """
         target, weights = None, None
         for layer in self.layers:
             last = layer is self.layers[-1]
             target, weights = layer(target, labels, memory, position, need_weights and last)
-        return self.norm(target), weights
+        return target, weights
 
 
 class Transformer(nn.Module):
@@ -158,6 +161,9 @@ class Transformer(nn.Module):
     def forward(
         self, cells: Tensor, labels: Tensor, position: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """cells (B, N, D), labels (K, D), position (1, N, D) -> (B, K, D) and, with need_weights, (B, K, N)."""
+        """cells (B, N, D), labels (K, D), position (1, N, D) -> (B, K, D) and, with need_weights, (B, K, N).
+
+        The result awaits `decoder.norm`.
+        """
         memory = self.encoder(cells, position)
         return self.decoder(labels, memory, position, need_weights)

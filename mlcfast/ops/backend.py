@@ -2,11 +2,16 @@
 
 import logging
 import os
-from functools import cache
 from importlib.util import find_spec
+
+import torch
+
+from mlcfast.ops.native import MISSING
 
 BACKENDS = ("auto", "triton", "native", "reference")
 _logged: set[str] = set()
+_HAS_TRITON = find_spec("triton") is not None
+_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def requested() -> str:
@@ -24,32 +29,20 @@ def log_once(message: str) -> None:
         logging.getLogger("mlcfast").warning(message)
 
 
-def choose(device_type: str) -> str:
+def choose(device_type: str, dtype: torch.dtype = torch.float32) -> str:
     """native, triton or reference for a loss on cpu or cuda tensors: what is asked for, else the best there is.
 
-    auto: native where it is built for the device, else triton on CUDA, else reference. A named backend that cannot run
-    here gives way to the reference and says so once.
+    auto: native where it is built for the device, else triton on CUDA (fp64 excepted), else reference. What is passed
+    over, and why, is logged once.
     """
     name = requested()
     if name == "reference":
         return name
-    if name != "triton" and _native(device_type):
+    missing = MISSING.get(device_type, f"no compiled kernels for {device_type}")
+    if name != "triton" and not missing:
         return "native"
-    if name != "native" and _triton(device_type):
+    if name != "native" and _HAS_TRITON and dtype != torch.float64 and (device_type == "cuda" or _INTERPRETED):
         return "triton"
-    if name != "auto":
-        log_once(f"MLCFAST_BACKEND={name} is not available for {device_type} tensors: the plain torch path is used")
+    if not torch.compiler.is_compiling():
+        log_once(f"the losses take the plain torch path for {device_type} tensors (MLCFAST_BACKEND={name}): {missing}")
     return "reference"
-
-
-@cache
-def _native(device_type: str) -> bool:
-    from mlcfast.ops.native import has_native
-
-    return has_native(device_type)
-
-
-@cache
-def _triton(device_type: str) -> bool:
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    return (interpreted or device_type == "cuda") and find_spec("triton") is not None

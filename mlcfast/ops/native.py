@@ -1,43 +1,33 @@
-"""The compiled library and the namespace its operators live in: schemas in Python, implementations in csrc."""
+"""The compiled libraries and the namespace of their operators: schemas in Python, implementations in csrc.
+
+MISSING names each device type and why its compiled kernels cannot run, "" where they can.
+"""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mlcfast.ops.backend import log_once
-
 LIBRARY = torch.library.Library("mlcfast", "FRAGMENT")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def _library(suffix: str) -> Path:
+def _load(kind: str) -> str:
+    """Load one compiled library if it is there; the reason in words if it is not."""
     major, minor = torch.__version__.split(".")[:2]
-    return _ROOT / f"_native{suffix}_torch{major}_{minor}.so"
-
-
-@cache
-def has_native(device_type: str) -> bool:
-    """Whether compiled kernels for cpu or cuda are loaded; the first call loads them, or logs why not."""
-    if device_type == "cuda":
-        return has_native("cpu") and _load(_library("_cuda"))
-    return device_type == "cpu" and _load(_library(""))
-
-
-def _load(path: Path) -> bool:
+    path = _ROOT / f"_native{kind}_torch{major}_{minor}.so"
     if not path.exists():
-        log_once(
-            f"{path.name} is not built: the losses run without it (reinstall with --no-build-isolation to build it)"
-        )
-        return False
+        return f"{path.name} is not built (reinstall with --no-build-isolation to build it)"
     try:
         torch.ops.load_library(str(path))
     except OSError as error:
-        log_once(f"{path.name} does not load, the losses run without it: {error}")
-        return False
-    return True
+        return f"{path.name} does not load: {error}"
+    return ""
+
+
+MISSING = {"cpu": _load("")}
+MISSING["cuda"] = MISSING["cpu"] or _load("_cuda")
 
 
 def fake_loss(logits: Tensor, reduction: int) -> Tensor:

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from mlcfast import demo_data
-from mlcfast.data import contact_sheet, ensure_demo, load_rgb, make_demo, read_coco
+from mlcfast.data import contact_sheet, demo, ensure_demo, load_rgb, make_demo, read_coco
 from mlcfast.data.demo_files import split_scans
+from mlcfast.data.scenes import SceneStyle
 from mlcfast.errors import UsageError
 
 
@@ -21,17 +22,17 @@ def _digest(directory: Path) -> dict[str, str]:
     return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Path:
+@pytest.fixture(scope="module", name="scenes")
+def make_scenes(tmp_path_factory) -> Path:
     """120 scenes."""
     directory = tmp_path_factory.mktemp("demo") / "set"
     make_demo(directory, images=120, seed=3)
     return directory
 
 
-def test_reads_through_the_coco_path(demo):
+def test_reads_through_the_coco_path(scenes):
     for split, count in (("train", 80), ("val", 20), ("test", 20)):
-        records = read_coco(demo, split)
+        records = read_coco(scenes, split)
         assert len(records) == count
         assert records.names == ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
         assert (records.labels.sum(axis=1) >= 1).all()
@@ -39,14 +40,14 @@ def test_reads_through_the_coco_path(demo):
         assert {Image.open(path).size for path in records.paths} == {(96, 96)}
 
 
-def test_every_class_occurs_often_enough_to_be_learnt(demo):
-    share = read_coco(demo, "train").labels.mean(axis=0)
+def test_every_class_occurs_often_enough_to_be_learnt(scenes):
+    share = read_coco(scenes, "train").labels.mean(axis=0)
     assert share.min() > 0.1
     assert share.max() < 0.5
 
 
-def test_boxes_lie_within_the_image_and_hold_the_ink(demo):
-    content = json.loads((demo / "annotations" / "instances_train.json").read_text())
+def test_boxes_lie_within_the_image_and_hold_the_ink(scenes):
+    content = json.loads((scenes / "annotations" / "instances_train.json").read_text())
     ids = [category["id"] for category in content["categories"]]
     assert len(set(ids)) == 10
     assert max(ids) > 10  # gapped, as MS-COCO's are
@@ -59,16 +60,16 @@ def test_boxes_lie_within_the_image_and_hold_the_ink(demo):
         assert annotation["iscrowd"] == 0
 
 
-def test_same_arguments_same_bytes(demo, tmp_path):
+def test_same_arguments_same_bytes(scenes, tmp_path):
     make_demo(tmp_path / "again", images=120, seed=3)
-    assert _digest(tmp_path / "again") == _digest(demo)
+    assert _digest(tmp_path / "again") == _digest(scenes)
     make_demo(tmp_path / "other", images=6, seed=4)
-    assert _digest(tmp_path / "other")["train/train_000000.jpg"] != _digest(demo)["train/train_000000.jpg"]
+    assert _digest(tmp_path / "other")["train/train_000000.jpg"] != _digest(scenes)["train/train_000000.jpg"]
 
 
-def test_more_images_only_add_to_each_split(demo, tmp_path):
+def test_more_images_only_add_to_each_split(scenes, tmp_path):
     make_demo(tmp_path / "small", images=12, seed=3)
-    whole = _digest(demo)
+    whole = _digest(scenes)
     jpegs = {name: digest for name, digest in _digest(tmp_path / "small").items() if name.endswith(".jpg")}
     assert len(jpegs) == 12
     assert all(whole[name] == digest for name, digest in jpegs.items())
@@ -99,6 +100,14 @@ def test_made_only_when_absent_incomplete_or_different(tmp_path):
     assert _digest(directory).keys() == first.keys()
     assert _digest(directory) != first
     assert not (directory / ".partial").exists()
+
+
+def test_other_scenes_are_another_set(tmp_path, monkeypatch):
+    ensure_demo(tmp_path / "set", images=12, seed=2)
+    monkeypatch.setattr(demo, "SceneStyle", lambda: SceneStyle(noise=0.0))
+    assert ensure_demo(tmp_path / "set")
+    assert len(read_coco(tmp_path / "set", "train")) == 8  # the number of images and the seed stay
+    assert not ensure_demo(tmp_path / "set", images=12, seed=2)
 
 
 def test_an_interrupted_replacement_is_made_anew(tmp_path):
@@ -161,17 +170,17 @@ def test_command(tmp_path, capsys):
     assert error == f"error: {tmp_path / 'file' / 'set'}: cannot write the demo set: Not a directory\n"
 
 
-def test_scenes_use_the_range_of_brightness(demo):
-    means = [np.asarray(Image.open(path)).mean() for path in read_coco(demo, "train").paths]
+def test_scenes_use_the_range_of_brightness(scenes):
+    means = [np.asarray(Image.open(path)).mean() for path in read_coco(scenes, "train").paths]
     assert min(means) < 80
     assert max(means) > 170
 
 
-def test_contact_sheet_shows_the_validation_scenes(demo, tmp_path):
-    paths = read_coco(demo, "val").paths
+def test_contact_sheet_shows_the_validation_scenes(scenes, tmp_path):
+    paths = read_coco(scenes, "val").paths
     sheet = np.asarray(contact_sheet(paths[:11], columns=4, side=96))
     assert sheet.shape == (3 * 96 + 2 * 4, 4 * 96 + 3 * 4, 3)
     assert (sheet[100:196, 200:296] == np.asarray(load_rgb(paths[6]))).all()
     assert (sheet[200:, 300:] == 255).all()
-    assert demo_data.main([str(demo), "--images", "120", "--seed", "3", "--sheet", str(tmp_path / "sheet.jpg")]) == 0
+    assert demo_data.main([str(scenes), "--images", "120", "--seed", "3", "--sheet", str(tmp_path / "sheet.jpg")]) == 0
     assert Image.open(tmp_path / "sheet.jpg").size == (8 * 96 + 7 * 4, 3 * 96 + 2 * 4)

@@ -142,3 +142,42 @@ def test_bad_options_are_named(arguments, message):
 def test_model_is_query2label_in_train_mode():
     model = small()
     assert isinstance(model, Query2Label) and model.training
+
+
+def test_grouped_queries_serve_every_label():
+    model = small(20, query_groups=7).eval()
+    logits, weights = model(images(), need_weights=True)
+    assert logits.shape == (2, 20) and weights.shape == (2, 20, 4)
+    assert model.query_embed.weight.shape == (7, 32) and model.fc.W.shape == (1, 20, 32)
+    assert torch.equal(weights[:, 0], weights[:, 2]) and not torch.equal(weights[:, 2], weights[:, 3])
+    states, _ = model.transformer(
+        model.input_proj(model.backbone(images())).flatten(2).transpose(1, 2), model.query_embed.weight, model.position
+    )
+    expected = model.transformer.decoder.norm(states)[:, 6] @ model.fc.W[0, 19] + model.fc.b[0, 19]
+    torch.testing.assert_close(logits[:, 19], expected)
+    model.train()(images()).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_as_many_groups_as_labels_is_the_published_model():
+    plain, grouped = small(7), small(7, query_groups=7)
+    assert plain.state_dict().keys() == grouped.state_dict().keys()
+    torch.testing.assert_close(grouped.eval()(images()), plain.eval()(images()))
+
+
+def test_idle_groups_are_refused():
+    with pytest.raises(UsageError, match="5 query groups leave some without a label of 7; 4 would fit"):
+        small(7, query_groups=5)
+
+
+def test_the_whole_model_equals_its_reference_ops(monkeypatch):
+    results = []
+    for backend in ("auto", "reference"):
+        monkeypatch.setenv("MLCFAST_BACKEND", backend)
+        model = small(20, dropout=0.0).double()
+        out = model(images().double())
+        out.square().sum().backward()
+        results.append([out, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)])
+    assert len(results[0]) > 40
+    for got, want in zip(*results, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-9)

@@ -7,7 +7,7 @@ import torch
 
 from mlcfast.ops import label_query_attention
 from mlcfast.ops.label_query_attention import native
-from mlcfast.ops.label_query_attention.plan import PLANS, Plan, choose
+from mlcfast.ops.label_query_attention.plan import PLANS, Plan, cheapest, choose
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 from tests.ops.attention_cases import NAMES, gradients, learn, make
 
@@ -150,7 +150,7 @@ def test_operator_contract(fold):
     operator = torch.ops.mlcfast.label_query_attention.default
     for keep, dropout in ((True, 0.0), (False, 0.3)):
         seed = torch.tensor(5) if dropout else None
-        arguments = (*tensors, seed, torch.float64, 2, dropout, *fold, keep, True, True)
+        arguments = (*tensors, seed, torch.float64, 2, dropout, *fold, keep, False, True, True)
         checks = ("test_schema", "test_autograd_registration", "test_faketensor")
         torch.library.opcheck(operator, arguments, test_utils=checks)
 
@@ -158,7 +158,7 @@ def test_operator_contract(fold):
 def test_operator_contract_under_compilation():
     tensors = learn(make(2, 3, 5, 8, shared=False))
     operator = torch.ops.mlcfast.label_query_attention.default
-    arguments = (*tensors, torch.tensor(5), torch.float64, 2, 0.3, True, True, False, True, True)
+    arguments = (*tensors, torch.tensor(5), torch.float64, 2, 0.3, True, True, False, False, True, True)
     torch.library.opcheck(operator, arguments, test_utils="test_aot_dispatch_dynamic")
 
 
@@ -245,11 +245,23 @@ def test_wrong_values_are_named():
 
 
 def test_the_rule_folds_few_labels_and_projects_many():
-    assert choose(True, 80, 196, 2048, 4, "cpu") == Plan("folded", True)
-    assert choose(False, 80, 144, 1536, 4, "cuda") == Plan("folded", False)
-    assert choose(True, 400, 196, 2048, 4, "cuda").form == "mixed"
-    assert choose(True, 9605, 196, 2048, 4, "cuda").form == "projected"
-    assert choose(False, 1000, 576, 1024, 4, "cuda").form == "projected"
+    assert choose(True, 80, 196, 2048, 4, "cpu", torch.float32) == Plan("folded", keep=True)
+    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16) == Plan("folded", keep=False)
+    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16, "mixed") == Plan("mixed", keep=False)
+    assert cheapest(True, 400, 196, 2048, 4) == "mixed"
+    assert cheapest(True, 9605, 196, 2048, 4) == "projected"
+    assert cheapest(False, 1000, 576, 1024, 4) == "projected"
+
+
+def test_asking_for_triton_where_it_cannot_run_says_so_once(monkeypatch, caplog):
+    monkeypatch.setenv("MLCFAST_BACKEND", "triton")
+    tensors = make(2, 3, 5, 8)
+    out, _ = label_query_attention(*tensors, 2)
+    label_query_attention(*tensors, 2)
+    torch.testing.assert_close(out, reference(*tensors, 2)[0])
+    assert [record.message for record in caplog.records] == [
+        "label_query_attention: no Triton kernels for float64; torch's matrix products run instead"
+    ]
 
 
 def test_backend_reference_is_the_reference(monkeypatch):

@@ -1,20 +1,27 @@
 """The group-wise linear head in plain torch: the definition."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
-def groupwise_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """logits[b, k] = Σ_d x[b, k, d]·weight[k, d] + bias[k] (arXiv 2107.10834, Eq. 11).
+def groupwise_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    norm_weight: Tensor | None = None,
+    norm_bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """logits[b, k] = Σ_d y[b, g(k), d]·weight[k, d] + bias[k] in fp32 (fp64 for fp64), y = x or LayerNorm(x).
 
-    x: (B, K, D); weight: (1, K, D) or (K, D); bias: (1, K) or (K,); the leading 1 is the published checkpoints' layout.
-    Returns (B, K). ValueError names the argument whose shape does not fit.
+    x: (B, G, D) with label k reading row g(k) = k // ⌈K / G⌉; weight: (K, D); bias: (K,); norm_*: (D,) or None.
     """
-    if x.ndim != 3:
-        raise ValueError(f"x must be (B, K, D), got {tuple(x.shape)}")
-    _, K, D = x.shape
-    if tuple(weight.shape) not in {(K, D), (1, K, D)}:
-        raise ValueError(f"weight must be ({K}, {D}) or (1, {K}, {D}) to match x, got {tuple(weight.shape)}")
-    if tuple(bias.shape) not in {(K,), (1, K)}:
-        raise ValueError(f"bias must be ({K},) or (1, {K}) to match x, got {tuple(bias.shape)}")
-    return torch.einsum("bkd,kd->bk", x, weight.reshape(K, D)) + bias.reshape(K)
+    G, D = x.shape[1:]
+    K = len(weight)
+    wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
+    y = x.to(wide)
+    if norm_weight is not None:
+        y = F.layer_norm(y, (D,), norm_weight.to(wide), norm_bias.to(wide), eps)
+    per_label = y if K == G else y.repeat_interleave(-(-K // G), dim=1)[:, :K]
+    return torch.einsum("bkd,kd->bk", per_label, weight.to(wide)) + bias.to(wide)

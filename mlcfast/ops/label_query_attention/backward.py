@@ -78,8 +78,8 @@ def _add_slice(
     _, wk, wv = inputs.in_proj_weight.chunk(3)
     memory, position = inputs.memory[images].to(options.dtype), of(inputs.position, images)
     part, kept = attend(inputs, options, images, _sliced(saved, inputs, options, images))
-    grad_context = _through_out_proj(totals, grad_out, part.context, inputs).unflatten(2, (options.num_heads, -1))
-    _add_value_bias(totals, grad_context, kept, options)
+    grad_context = through_out_proj(totals, grad_out, part.context, inputs).unflatten(2, (options.num_heads, -1))
+    add_value_bias(totals, grad_context, kept.sum(1) if options.dropout > 0 else None)
     grad_kept, grad_memory = values.context_backward(grad_context, kept, part.value_side, memory, wv, totals.wv)
     if options.dropout > 0:
         grad_kept += (grad_context * value_bias(inputs, options)).sum(3).unsqueeze(1)
@@ -94,16 +94,18 @@ def _add_slice(
     totals.add_images(images, grad_queries, grad_memory)
 
 
-def _through_out_proj(totals: Totals, grad_out: Tensor, context: Tensor, inputs: Inputs) -> Tensor:
+def through_out_proj(totals: Totals, grad_out: Tensor, context: Tensor, inputs: Inputs) -> Tensor:
+    """dout (B, K, D) -> dcontext (B, K, D); adds the output projection's gradients."""
     rows = grad_out.flatten(0, 1)
     totals.out_proj_weight.add(rows.mT.unsqueeze(0), context.flatten(0, 1).unsqueeze(0))
     totals.out_proj_bias += rows.sum(0, dtype=totals.out_proj_bias.dtype)
     return grad_out @ inputs.out_proj_weight
 
 
-def _add_value_bias(totals: Totals, grad_context: Tensor, kept: Tensor, options: Options) -> None:
-    if options.dropout > 0:
-        grad_context = grad_context * kept.sum(1).unsqueeze(-1)
+def add_value_bias(totals: Totals, grad_context: Tensor, row_sums: Tensor | None) -> None:
+    """Adds the gradient of b_v; row_sums (B, K, H) of the dropped weights, None where they are all one."""
+    if row_sums is not None:
+        grad_context = grad_context * row_sums.unsqueeze(-1)
     D = totals.out_proj_bias.shape[0]
     totals.in_proj_bias[2 * D :] += grad_context.flatten(2).sum((0, 1), dtype=totals.in_proj_bias.dtype)
 

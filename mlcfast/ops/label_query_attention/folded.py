@@ -68,7 +68,13 @@ def scores_backward(
         if constant is not None:
             grad_folded += grad.sum(0).mT @ constant
         grad_keys.view(B * N, D).addmm_(grad.reshape(B * N, K * H), folded.view(K * H, D))
-    grad_folded = grad_folded.view(-1, H, D).mul_(1 / math.sqrt(D // H))
+    return queries_backward(grad_folded.view(-1, H, D), queries, wk, grad_wk)
+
+
+def queries_backward(grad_folded: Tensor, queries: Tensor, wk: Tensor, grad_wk: Accumulator) -> Tensor:
+    """dA (K or B·K, H, D), consumed -> dq."""
+    _, H, D = grad_folded.shape
+    grad_folded.mul_(1 / math.sqrt(D // H))
     _add_per_head_outer(grad_wk, queries.reshape(-1, H, D // H), grad_folded)
     return _per_head(grad_folded, wk.view(H, -1, D).mT).view(queries.shape)
 
@@ -90,12 +96,21 @@ def context_backward(
 ) -> tuple[Tensor, Tensor]:
     """dcontext (B, K, H, W) -> (dU (B, N, K, H), dx (B, N, D))."""
     B, N, K, H = kept.shape
-    grad = grad.reshape(B * K, H, -1)
-    grad_pooled = _per_head(grad, wv.view(H, grad.shape[2], -1)).view(B, K * H, -1)
+    add_value_weight(grad_wv, grad, pooled)
+    grad_pooled = pooled_gradient(grad, wv).view(B, K * H, -1)
     grad_kept = torch.bmm(memory, grad_pooled.mT).view(B, N, K, H)
-    grad_memory = torch.bmm(kept.reshape(B, N, K * H), grad_pooled)
-    _add_per_head_outer(grad_wv, grad, pooled.view(B * K, H, -1))
-    return grad_kept, grad_memory
+    return grad_kept, torch.bmm(kept.reshape(B, N, K * H), grad_pooled)
+
+
+def pooled_gradient(grad: Tensor, wv: Tensor) -> Tensor:
+    """dcontext (B, K, H, W) -> dP (B, K, H, D)."""
+    B, K, H, _ = grad.shape
+    return _per_head(grad.flatten(0, 1), wv.view(H, grad.shape[3], -1)).view(B, K, H, -1)
+
+
+def add_value_weight(grad_wv: Accumulator, grad: Tensor, pooled: Tensor) -> None:
+    """Adds dW_v from dcontext (B, K, H, W) and P (B, K, H, D)."""
+    _add_per_head_outer(grad_wv, grad.flatten(0, 1), pooled.flatten(0, 1))
 
 
 def _keys(memory: Tensor, position: Tensor | None, folded: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -34,7 +34,9 @@ class Inputs(NamedTuple):
 
 
 class Options(NamedTuple):
-    """Dtype of the arithmetic, heads H, dropout on the weights, which sides are folded, keep every intermediate."""
+    """Dtype of the arithmetic, heads H, dropout on the weights, which sides are folded, keep every intermediate, and
+    whether the Triton kernels run (folded sides only, nothing but context and sums kept).
+    """
 
     dtype: torch.dtype
     num_heads: int
@@ -42,6 +44,7 @@ class Options(NamedTuple):
     fold_keys: bool
     fold_values: bool
     keep: bool
+    triton: bool
 
     def sides(self) -> tuple[ModuleType, ModuleType]:
         """The modules that compute keys and values."""
@@ -49,13 +52,15 @@ class Options(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """Intermediates of some images; None where they are to be computed."""
+    """Intermediates of some images; None where they are to be computed. The sums (B, K, H) are the kernels' own."""
 
     queries: Tensor | None = None
     key_side: Tensor | None = None
     weights: Tensor | None = None
     value_side: Tensor | None = None
     context: Tensor | None = None
+    log_sums: Tensor | None = None
+    row_sums: Tensor | None = None
 
 
 def forward(inputs: Inputs, options: Options, need_weights: bool, save: bool) -> tuple[Tensor, Tensor | None, Saved]:
@@ -89,7 +94,7 @@ def attend(inputs: Inputs, options: Options, images: slice, saved: Saved) -> tup
     keys, values = options.sides()
     wq, wk, wv = inputs.in_proj_weight.chunk(3)
     memory, position = inputs.memory[images].to(options.dtype), of(inputs.position, images)
-    queries, key_side, weights, value_side, context = saved
+    queries, key_side, weights, value_side, context, *_ = saved
     if queries is None:
         queries = F.linear(of(inputs.queries, images), wq, inputs.in_proj_bias[: len(wq)])
     if key_side is None:
@@ -111,9 +116,12 @@ def empty_saved(inputs: Inputs, options: Options) -> Saved:
     (B, N, D), K, H = inputs.memory.shape, inputs.queries.shape[-2], options.num_heads
     batch = inputs.queries.shape[:-2]
 
-    def new(*shape: int) -> Tensor:
-        return inputs.memory.new_empty(shape, dtype=options.dtype)
+    def new(*shape: int, dtype: torch.dtype = options.dtype) -> Tensor:
+        return inputs.memory.new_empty(shape, dtype=dtype)
 
+    if options.triton:
+        sums = (new(B, K, H, dtype=torch.float32) for _ in range(2))
+        return Saved(None, None, None, None, new(B, K, D), *sums)
     key_side = (*batch, K, H, D) if options.fold_keys else (B, N, D)
     value_side = (B, K, H, D) if options.fold_values else (B, N, D)
     return Saved(

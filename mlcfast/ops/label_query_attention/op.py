@@ -3,9 +3,12 @@
 Its outputs after the first two are what the backward pass wants; one that is not kept has no elements.
 """
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
+from mlcfast.ops.autocast import active_dtype, suspended
 from mlcfast.ops.backend import requested
 from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention import native
@@ -15,7 +18,8 @@ from mlcfast.ops.label_query_attention.plan import PLANS, choose
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 from mlcfast.ops.label_query_attention.validate import check
 
-Tensors7 = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def label_query_attention(
@@ -42,16 +46,16 @@ def label_query_attention(
     ValueError names the argument whose shape, dtype or value does not fit.
     """
     tensors = (queries, memory, position, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
-    autocast = torch.is_autocast_enabled(memory.device.type)
-    check(*tensors, num_heads, dropout, plan, autocast)
-    dtype = torch.get_autocast_dtype(memory.device.type) if autocast else memory.dtype
+    autocast = active_dtype(memory)
+    check(*tensors, num_heads, dropout, plan, autocast is not None)
+    dtype = autocast or memory.dtype
     if requested() == "reference" or torch.onnx.is_in_onnx_export():
         return reference(*(None if t is None else t.to(dtype) for t in tensors), num_heads, dropout, need_weights)
     (_, N, D), K = memory.shape, queries.shape[-2]
-    form, keep = choose(queries.ndim == 2, K, N, D, num_heads, memory.device.type)
+    chosen = choose(queries.ndim == 2, K, N, D, num_heads, memory.device.type, dtype, plan)
     seed = masks.draw_seed(memory.device) if dropout > 0 else None
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    options = (dtype, num_heads, dropout, *PLANS[plan or form], keep)
+    options = (dtype, num_heads, dropout, *PLANS[chosen.form], chosen.keep, chosen.triton)
     out, weights, *_ = _forward(*tensors, seed, *options, need_weights, save)
     return out, weights if need_weights else None
 
@@ -72,25 +76,24 @@ def _forward(
     fold_keys: bool,
     fold_values: bool,
     keep: bool,
+    triton: bool,
     need_weights: bool,
     save: bool,
-) -> Tensors7:
+) -> Outputs:
     parameters = (in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
     inputs = _inputs(dtype, queries, memory, position, *parameters, seed)
-    options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep)
-    with torch.autocast(memory.device.type, enabled=False):
-        out, weights, saved = native.forward(inputs, options, need_weights, save)
+    options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep, triton)
+    with suspended(memory):
+        out, weights, saved = _implementation(options).forward(inputs, options, need_weights, save)
     return out, *(_present(x, out) for x in (weights, *saved))
 
 
 @_forward.register_fake
-def _(
-    queries, memory, position, w, b, out_w, out_b, seed, dtype, num_heads, dropout, fold_k, fold_v, keep, weights, save
-):
+def _(queries, memory, position, w, b, out_w, out_b, seed, dtype, *options_and_flags):
     (B, N, D), K = memory.shape, queries.shape[-2]
-    options = Options(dtype, num_heads, dropout, fold_k, fold_v, keep)
+    *options, weights, save = options_and_flags
     inputs = Inputs(queries, memory, position, w, b, out_w, out_b, seed)
-    saved = native.empty_saved(inputs, options) if save else Saved()
+    saved = native.empty_saved(inputs, Options(dtype, *options)) if save else Saved()
     out = memory.new_empty(B, K, D, dtype=dtype)
     return out, *(_present(x, out) for x in (out.new_empty(B, K, N) if weights else None, *saved))
 
@@ -113,15 +116,20 @@ def _backward(
     fold_keys: bool,
     fold_values: bool,
     keep: bool,
+    triton: bool,
     position_too: bool,
-) -> Tensors7:
+) -> Gradients:
     parameters = (in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
     inputs = _inputs(dtype, queries, memory, position, *parameters, seed)
-    options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep)
+    options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep, triton)
     kept = Saved(*(x if x.numel() else None for x in saved))
     originals = (queries, memory, position, *parameters)
-    with torch.autocast(memory.device.type, enabled=False):
-        grads = backward(grad_out.to(dtype).contiguous(), inputs, options, kept, position_too)
+    with suspended(memory):
+        incoming = grad_out.to(dtype).contiguous()
+        if triton and not position_too:
+            grads = _implementation(options).backward(incoming, inputs, options, kept)
+        else:
+            grads = backward(incoming, inputs, options, kept, position_too)
         return tuple(memory.new_empty(0) if g is None else g.to(t.dtype) for g, t in zip(grads, originals, strict=True))
 
 
@@ -132,7 +140,7 @@ def _(grad_out, saved, queries, memory, position, w, b, out_w, out_b, *options):
 
 
 def _setup_context(ctx, inputs, output):
-    tensors, options = inputs[:8], inputs[8:14]
+    tensors, options = inputs[:8], inputs[8:15]
     _, weights, *saved = output
     ctx.mark_non_differentiable(weights, *saved)
     ctx.set_materialize_grads(False)
@@ -142,11 +150,11 @@ def _setup_context(ctx, inputs, output):
 
 def _backward_formula(ctx, grad_out, *_):
     if grad_out is None:
-        return (None,) * 16
+        return (None,) * 17
     kept = ctx.saved_tensors  # read once: activation checkpointing hands each saved tensor out a single time
     grads = _backward(grad_out, list(kept[8:]), *kept[:8], *ctx.options, ctx.needs_input_grad[2])
     wanted = (g if needs else None for g, needs in zip(grads, ctx.needs_input_grad, strict=False))
-    return *wanted, *(None,) * 9
+    return *wanted, *(None,) * 10
 
 
 _forward.register_autograd(_backward_formula, setup_context=_setup_context)
@@ -156,6 +164,15 @@ def _inputs(dtype: torch.dtype, queries: Tensor, memory: Tensor, *others: Tensor
     *others, seed = others
     cast = (None if t is None else t.to(dtype).contiguous() for t in others)
     return Inputs(queries.to(dtype).contiguous(), memory.contiguous(), *cast, seed)
+
+
+def _implementation(options: Options) -> ModuleType:
+    """native, or fused, which is imported only where it runs because it needs Triton."""
+    if not options.triton:
+        return native
+    from mlcfast.ops.label_query_attention import fused
+
+    return fused
 
 
 def _present(x: Tensor | None, like: Tensor) -> Tensor:

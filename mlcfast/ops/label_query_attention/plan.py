@@ -1,29 +1,66 @@
 """Which form of the attention runs for a shape, and who implements it; docs/notes.md has the measurements behind it."""
 
+import os
+from functools import cache
+from importlib.util import find_spec
 from typing import NamedTuple
+
+import torch
+
+from mlcfast.ops.backend import log_once, requested
 
 PLANS = {"folded": (True, True), "mixed": (True, False), "projected": (False, False)}
 
 
 class Plan(NamedTuple):
-    """form: folded | mixed | projected (PLANS: fold the keys, fold the values); keep: every intermediate is kept."""
+    """form: a key of PLANS (fold the keys, fold the values); keep: every intermediate is kept; triton: in kernels."""
 
     form: str
     keep: bool
+    triton: bool = False
 
 
-def choose(shared: bool, K: int, N: int, D: int, H: int, device_type: str) -> Plan:
-    """The form with the fewest multiplications, forward and backward, an image; intermediates are kept on the CPU.
+def choose(
+    shared: bool, K: int, N: int, D: int, H: int, device_type: str, dtype: torch.dtype, form: str | None = None
+) -> Plan:
+    """The plan for a shape; `form` overrides the form, MLCFAST_BACKEND=triton | native who runs it.
 
-    Multiply-adds, forward, in units that leave out what all forms share; the backward pass doubles every term.
-      keys     folded K·H·N·D (+ K·D² for queries per image)    projected N·D² + K·N·D
-      values   folded K·H·N·D + K·D²                            projected N·D² + K·N·D
-    On the CPU memory is plentiful and arithmetic dear; on a GPU the small redone products cost less than their room.
+    On the CPU memory is plentiful and arithmetic dear, so every intermediate is kept; on a GPU the small redone
+    products cost less than their room. The kernels know the folded form only and have not been timed on a GPU, so they
+    run when asked for.
     """
-    projected = N * D * D + K * N * D
-    folded_values = K * H * N * D + K * D * D
-    folded_keys = K * H * N * D + (0 if shared else K * D * D)
-    keep = device_type == "cpu"
+    plan = Plan(form or cheapest(shared, K, N, D, H), keep=device_type == "cpu")
+    if requested() != "triton":
+        return plan
+    reason = _why_not_triton(device_type, dtype, form)
+    if reason is None:
+        return Plan("folded", keep=False, triton=True)
+    log_once(f"label_query_attention: no Triton kernels for {reason}; torch's matrix products run instead")
+    return plan
+
+
+def cheapest(shared: bool, K: int, N: int, D: int, H: int) -> str:
+    """The form with the fewest multiplications an image; the backward pass doubles every term of the forward pass.
+
+    keys     folded K·H·N·D (+ K·D² for queries per image)    projected N·D² + K·N·D
+    values   folded K·H·N·D + K·D²                            projected N·D² + K·N·D
+    """
+    projected, folded_values = N * D * D + K * N * D, K * H * N * D + K * D * D
     if folded_values < projected:
-        return Plan("folded", keep)
-    return Plan("mixed" if folded_keys < projected else "projected", keep)
+        return "folded"
+    folded_keys = K * H * N * D + (0 if shared else K * D * D)
+    return "mixed" if folded_keys < projected else "projected"
+
+
+def _why_not_triton(device_type: str, dtype: torch.dtype, form: str | None) -> str | None:
+    if form not in (None, "folded"):
+        return f"the {form} form"
+    if dtype == torch.float64:
+        return "float64"
+    return None if _has_triton(device_type) else f"{device_type} tensors here"
+
+
+@cache
+def _has_triton(device_type: str) -> bool:
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    return (interpreted or device_type == "cuda") and find_spec("triton") is not None

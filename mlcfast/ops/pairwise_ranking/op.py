@@ -42,7 +42,7 @@ def pairwise_ranking(logits: Tensor, labels: Tensor, reduction: str = "mean") ->
     check_pair(logits, labels, "labels")
     check_matrix(logits)
     check_reduction(reduction)
-    backend = choose(logits.device.type)
+    backend = choose(logits.device.type, logits.dtype)
     if backend == "reference" or reduction == "none":
         if logits.device.type == "cpu":
             check_label_values(labels, "labels")

@@ -1,0 +1,122 @@
+"""Adam for the label estimator's table: the result of dense Adam at the cost of the rows a step touches."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mlcfast.losses.estimator import LabelEstimator
+
+_ROWS_AT_ONCE = 512
+
+
+class TableAdam(torch.optim.Optimizer):
+    """Dense Adam on an N×K table of which each step touches B rows, in O(B·K) a step.
+
+    Dense Adam also moves the rows a step does not touch: their gradient is 0, but their momentum lives on. Such a row
+    is left alone here and caught up when it is next read: its j-th silent step after step s was
+
+        θ −= lr_{s+j} · β1^j m / (1 − β1^{s+j}) / (√(β2^j v / (1 − β2^{s+j})) + eps),
+
+    so the sum of them is applied at once, with each step's own learning rate. β1^j falls below fp32's resolution after
+    a while (198 steps at β1 = 0.9), where the sum is cut. The result is dense Adam's up to rounding.
+
+    estimator: its `forward` and `rows` catch up the rows they are asked for from now on. lr, betas, eps: as in Adam; lr
+    may change between steps, betas may not. Gradients are sparse (or dense, then every row is touched).
+    Call `catch_up()` before reading the table any other way: in full, for a figure or a checkpoint.
+    """
+
+    def __init__(
+        self,
+        estimator: LabelEstimator,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
+            raise ValueError(f"betas must be in [0, 1), not {betas}")
+        super().__init__([estimator.table], {"lr": lr, "betas": betas, "eps": eps})
+        estimator.before_read = self.catch_up
+        self._horizon = math.ceil(30 * math.log(2) / -math.log(betas[0])) if betas[0] > 0 else 1
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """One Adam step on the rows with a gradient; no host synchronisation. Repeated indices add up."""
+        loss = closure() if closure is not None else None
+        table = self.param_groups[0]["params"][0]
+        if table.grad is None:
+            return loss
+        index, gradient = _rows_of(table.grad)
+        self.catch_up(index)
+        group, state = self.param_groups[0], self._state()
+        beta1, beta2 = group["betas"]
+        state["step"] += 1
+        _append_rate(state, float(group["lr"]))
+        first = state["exp_avg"][index].lerp_(gradient, 1 - beta1)
+        second = state["exp_avg_sq"][index].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        step = state["step"]
+        denominator = second.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
+        rows = table[index].addcdiv_(first, denominator, value=-float(group["lr"]) / (1 - beta1**step))
+        self._write(index, rows, first, second)
+        return loss
+
+    @torch.no_grad()
+    def catch_up(self, index: Tensor | None = None) -> None:
+        """Apply the silent steps of the rows in `index` (B,), or of all rows: afterwards they are dense Adam's."""
+        if self._state()["step"] == 0:
+            return
+        table = self.param_groups[0]["params"][0]
+        if index is None:
+            index = torch.arange(table.shape[0], device=table.device)
+        for some in index.split(_ROWS_AT_ONCE):
+            self._catch_up_some(table, some)
+
+    def _catch_up_some(self, table: Tensor, index: Tensor) -> None:
+        group, state = self.param_groups[0], self._state()
+        beta1, beta2 = group["betas"]
+        last = state["last_step"][index].long()[:, None]
+        gap = state["step"] - last
+        j = torch.arange(1, min(self._horizon, state["step"]) + 1, device=table.device)
+        silent = (last + j).double()
+        rate = state["rates"][(last + j).clamp(max=state["step"]) - 1].double()
+        rate = torch.where(j <= gap, rate * beta1**j / (1 - beta1**silent), 0.0)
+        decay = torch.sqrt(beta2**j / (1 - beta2**silent))
+        first, second = state["exp_avg"][index], state["exp_avg_sq"][index]
+        root = second.sqrt()[:, :, None]
+        moved = torch.einsum("bkj,bj->bk", 1 / (root * decay.float()[:, None] + group["eps"]), rate.float())
+        rows = table[index] - first * moved
+        self._write(index, rows, first * (beta1 ** gap.double()).float(), second * (beta2 ** gap.double()).float())
+
+    def _write(self, index: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> None:
+        """Equal indices carry equal rows, so the order of the writes does not matter."""
+        table, state = self.param_groups[0]["params"][0], self._state()
+        table[index] = rows
+        state["exp_avg"][index] = first
+        state["exp_avg_sq"][index] = second
+        state["last_step"].index_fill_(0, index, state["step"])
+
+    def _state(self) -> dict:
+        table = self.param_groups[0]["params"][0]
+        state = self.state[table]
+        if not state:
+            state["step"] = 0
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
+            state["last_step"] = torch.zeros(table.shape[0], dtype=torch.int64, device=table.device)
+            state["rates"] = torch.zeros(1024, device=table.device)
+        return state
+
+
+def _append_rate(state: dict, lr: float) -> None:
+    if state["step"] > state["rates"].numel():
+        state["rates"] = torch.cat([state["rates"], torch.zeros_like(state["rates"])])
+    state["rates"][state["step"] - 1] = lr
+
+
+def _rows_of(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Row indices and their gradients; rows that repeat all carry the sum of their gradients."""
+    if not gradient.is_sparse:
+        return torch.arange(gradient.shape[0], device=gradient.device), gradient
+    index, values = gradient._indices()[0], gradient._values().float()
+    same = (index[:, None] == index[None, :]).to(values.dtype)
+    return index, same @ values

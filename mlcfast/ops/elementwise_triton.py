@@ -1,0 +1,38 @@
+"""Host side of the elementwise Triton kernels: outputs allocated, one launch, the loss reduced."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.fused import HALF_UNIT, REDUCTION_CODES
+from mlcfast.ops.native import fake_gradient, fake_loss
+from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, launch_size, total_of
+
+
+def run_elementwise(
+    kernel: Callable,
+    logits: Tensor,
+    labels: Tensor,
+    others: tuple[object, ...],
+    reduction: int,
+    scale: float,
+    with_gradient: bool,
+    **constants: object,
+) -> tuple[Tensor, Tensor]:
+    """Launch kernel(logits, labels, loss, gradient, *others, loss_scale, gradient_scale, entries, chunk, …)."""
+    logits, labels = logits.contiguous(), as_loaded(labels)
+    entries = logits.numel()
+    gradient = fake_gradient(logits, with_gradient)
+    whole = reduction == REDUCTION_CODES["none"]
+    if entries == 0:
+        return fake_loss(logits, reduction).zero_(), gradient
+    reduced = scale / entries if reduction == REDUCTION_CODES["mean"] else scale
+    programs, chunk = launch_size(entries)
+    loss = torch.empty(logits.shape if whole else programs, dtype=torch.float32, device=logits.device)
+    unit = HALF_UNIT if logits.dtype == torch.float16 else reduced
+    kernel[(programs,)](
+        logits, labels, loss, gradient, *others, reduced, unit, entries, chunk,
+        PER_ENTRY=whole, WITH_GRADIENT=with_gradient, BLOCK=BLOCK, num_warps=NUM_WARPS, **constants,
+    )  # fmt: skip
+    return (loss if whole else total_of(loss)), gradient

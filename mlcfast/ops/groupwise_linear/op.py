@@ -1,0 +1,124 @@
+"""The group-wise linear head: the function users call, and the operator that joins the final LayerNorm to it."""
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.autocast import suspended
+from mlcfast.ops.backend import requested
+from mlcfast.ops.groupwise_linear import native
+from mlcfast.ops.groupwise_linear.reference import groupwise_linear as reference
+
+
+def groupwise_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    norm_weight: Tensor | None = None,
+    norm_bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """logits[b, k] = Σ_d y[b, g(k), d]·weight[k, d] + bias[k] (arXiv 2107.10834, Eq. 11), y = x or LayerNorm(x).
+
+    x: (B, G, D); weight: (1, K, D) or (K, D); bias: (1, K) or (K,); the leading 1 is the published checkpoints' layout.
+    G = K: a query a label. G < K: label k reads query g(k) = k // ⌈K / G⌉ (the group decoding of arXiv 2111.12933).
+    norm_weight, norm_bias: (D,), both or neither: x is normalised over D first (eps), without writing the result.
+    Returns (B, K), computed and returned in fp32 (fp64 for fp64) whatever the autocast.
+    ValueError names the argument whose shape does not fit.
+    """
+    K, D = _check(x, weight, bias, norm_weight, norm_bias)
+    weight, bias = weight.reshape(K, D), bias.reshape(K)
+    with suspended(x):
+        if requested() == "reference" or torch.onnx.is_in_onnx_export() or x.numel() == 0:
+            return reference(x, weight, bias, norm_weight, norm_bias, eps)
+        wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
+        weight, bias = _grouped(weight.to(wide), x.shape[1]), _grouped(bias.to(wide), x.shape[1])
+        if norm_weight is None:
+            logits = torch.bmm(x.to(wide).transpose(0, 1), weight.mT).transpose(0, 1) + bias
+        else:
+            logits, _, _ = _forward(x, weight, bias, norm_weight.to(wide), norm_bias.to(wide), eps)
+    return logits.flatten(1)[:, :K]
+
+
+def group_size(num_labels: int, groups: int) -> int:
+    """Labels a query, ⌈K / G⌉; ValueError where some query would be left without a label."""
+    size = -(-num_labels // groups) if groups > 0 else 0
+    used = -(-num_labels // size) if size else 0
+    if groups < 1 or used != groups:
+        fits = "1" if groups < 1 else str(min(used, num_labels))
+        raise ValueError(f"{groups} query groups leave some without a label of {num_labels}; {fits} would fit")
+    return size
+
+
+def _grouped(rows: Tensor, groups: int) -> Tensor:
+    """(K, …) -> (G, m, …), padded with zeros where the last group is not full."""
+    size = group_size(len(rows), groups)
+    missing = groups * size - len(rows)
+    padded = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+    return padded.unflatten(0, (groups, size))
+
+
+def _check(
+    x: Tensor, weight: Tensor, bias: Tensor, norm_weight: Tensor | None, norm_bias: Tensor | None
+) -> tuple[int, int]:
+    """K and D."""
+    if x.ndim != 3:
+        raise ValueError(f"x must be (B, G, D), got {tuple(x.shape)}")
+    _, G, D = x.shape
+    if weight.ndim not in (2, 3) or weight.shape[-1] != D or weight.shape[:-2] not in {(), (1,)}:
+        raise ValueError(f"weight must be (K, {D}) or (1, K, {D}) to match x, got {tuple(weight.shape)}")
+    K = weight.shape[-2]
+    if K != G:
+        group_size(K, G)
+    if tuple(bias.shape) not in {(K,), (1, K)}:
+        raise ValueError(f"bias must be ({K},) or (1, {K}) to match weight, got {tuple(bias.shape)}")
+    if (norm_weight is None) != (norm_bias is None):
+        raise ValueError("norm_weight and norm_bias go together: give both or neither")
+    for name, tensor in (("norm_weight", norm_weight), ("norm_bias", norm_bias)):
+        if tensor is not None and tensor.shape != (D,):
+            raise ValueError(f"{name} must be ({D},) to match x, got {tuple(tensor.shape)}")
+    return K, D
+
+
+@torch.library.custom_op("mlcfast::normed_groupwise_linear", mutates_args=())
+def _forward(
+    x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    with suspended(x):
+        return tuple(native.forward(x, weight, bias, gamma, beta, eps))
+
+
+@_forward.register_fake
+def _(x, weight, bias, gamma, beta, eps):
+    B, G, _ = x.shape
+    return weight.new_empty(B, G, weight.shape[1]), weight.new_empty(B, G), weight.new_empty(B, G)
+
+
+@torch.library.custom_op("mlcfast::normed_groupwise_linear_backward", mutates_args=())
+def _backward(
+    grad: Tensor, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    with suspended(x):
+        return native.backward(grad, x, weight, gamma, beta, mean, rstd)
+
+
+@_backward.register_fake
+def _(grad, x, weight, gamma, beta, mean, rstd):
+    bias = weight.new_empty(weight.shape[:2])
+    return tuple(torch.empty_like(t) for t in (x, weight, bias, gamma, beta))
+
+
+def _setup_context(ctx, inputs, output):
+    x, weight, _, gamma, beta, _ = inputs
+    _, mean, rstd = output
+    ctx.mark_non_differentiable(mean, rstd)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(x, weight, gamma, beta, mean, rstd)
+
+
+def _backward_formula(ctx, grad, *_):
+    if grad is None:
+        return (None,) * 6
+    return *_backward(grad, *ctx.saved_tensors), None
+
+
+_forward.register_autograd(_backward_formula, setup_context=_setup_context)

@@ -1,0 +1,91 @@
+"""EPR and ROLE over two processes, uneven parts and accumulation steps give the single-process loss and gradients."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from mlcfast.losses import EPRLoss, LabelEstimator, ROLELoss
+
+B, K, N = 11, 6, 20
+PARTS = (slice(0, 7), slice(7, 11))
+
+
+def problem() -> tuple[Tensor, Tensor, Tensor]:
+    random = torch.Generator().manual_seed(5)
+    labels = (torch.rand(B, K, generator=random) < 0.3).float()
+    return torch.randn(B, K, generator=random) * 2, labels, torch.randperm(N, generator=random)[:B]
+
+
+def estimator() -> LabelEstimator:
+    return LabelEstimator(N, K, None, torch.Generator().manual_seed(6))
+
+
+def whole(loss: EPRLoss | ROLELoss) -> tuple[Tensor, Tensor, Tensor]:
+    logits, labels, index = problem()
+    logits.requires_grad_()
+    table = estimator()
+    value = loss(logits, labels, table.rows(index))
+    value.backward()
+    gradient = table.table.grad
+    return value.detach(), logits.grad, torch.zeros(N, K) if gradient is None else gradient.to_dense()
+
+
+def _rank(rank: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1")
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    torch.set_num_threads(1)
+
+    def all_reduce(tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    logits, labels, index = problem()
+    results = {}
+    for name, loss in (("epr", EPRLoss(1.7, all_reduce=all_reduce)), ("role", ROLELoss(1.7, all_reduce=all_reduce))):
+        x, table = logits[PARTS[rank]].clone().requires_grad_(), estimator()
+        value = loss(x, labels[PARTS[rank]], table.rows(index[PARTS[rank]]))
+        value.backward()
+        gradient = table.table.grad
+        results[name] = (value.detach(), x.grad, torch.zeros(N, K) if gradient is None else gradient.to_dense())
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory) -> list[dict]:
+    folder = Path(tmp_path_factory.mktemp("ranks"))
+    mp.start_processes(_rank, (str(folder),), nprocs=2, start_method="spawn")
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize(("name", "loss"), [("epr", EPRLoss(1.7)), ("role", ROLELoss(1.7))])
+def test_two_processes_average_to_the_single_process(two_ranks, name, loss):
+    value, gradient, table = whole(loss)
+    values, gradients, tables = zip(*(rank[name] for rank in two_ranks), strict=True)
+    torch.testing.assert_close(sum(values) / 2, value, rtol=1e-6, atol=0)
+    torch.testing.assert_close(torch.cat(gradients) / 2, gradient, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(sum(tables) / 2, table, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("backend", ("auto", "reference"))
+@pytest.mark.parametrize("loss", (EPRLoss(1.7), ROLELoss(1.7)))
+def test_accumulation_steps_average_to_the_whole_batch(monkeypatch, loss, backend):
+    monkeypatch.setenv("MLCFAST_BACKEND", backend)
+    value, gradient, table_gradient = whole(loss)
+    logits, labels, index = problem()
+    table = estimator()
+    statistic = sum(loss.batch_statistic(logits[part], table.rows(index[part])) for part in PARTS)
+    logits.requires_grad_()
+    losses = [loss(logits[part], labels[part], table.rows(index[part]), statistic=statistic) / 2 for part in PARTS]
+    sum(losses).backward()
+    torch.testing.assert_close(sum(losses).detach(), value, rtol=1e-6, atol=0)
+    torch.testing.assert_close(logits.grad, gradient, rtol=1e-5, atol=1e-8)
+    if isinstance(loss, ROLELoss):
+        torch.testing.assert_close(table.table.grad.to_dense(), table_gradient, rtol=1e-5, atol=1e-8)

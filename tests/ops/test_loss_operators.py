@@ -1,0 +1,217 @@
+"""What the losses owe torch: autograd, opcheck, compile, export, autocast, and errors that name the argument."""
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+from mlcfast import ops
+from mlcfast.ops.backend import choose
+from tests.ops.loss_cases import LOSSES, Case, run
+
+needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
+
+
+def make_case(B: int = 5, K: int = 7, dtype: torch.dtype = torch.float32) -> Case:
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(B, K, generator=random, dtype=torch.float64).to(dtype)
+    labels = torch.randint(-1, 2, (B, K), generator=random)
+    return Case(logits, labels, torch.randn(B, K, generator=random).to(dtype), (labels > 0).long())
+
+
+def call(name: str, x: Tensor, case: Case, rows: Tensor, reduction: str = "mean") -> Tensor:
+    return LOSSES[name].fused(x, case, rows, reduction)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradcheck(name):
+    case = make_case(3, 4, torch.float64)
+    x, rows = case.logits.requires_grad_(), case.rows.requires_grad_()
+    if name == "role":  # the published stop-gradients make it no gradient of a function: compare with the definition
+        assert all(
+            torch.allclose(a, b, rtol=1e-12)
+            for a, b in zip(*(run(f, case, "mean") for f in (LOSSES[name].fused, LOSSES[name].reference)), strict=True)
+        )
+        return
+    reductions = [r for r in LOSSES[name].reductions if "detach" not in name]
+    if name == "asymmetric published":
+        return
+    for reduction in reductions:
+        assert torch.autograd.gradcheck(lambda x, r=reduction: call(name, x, case, rows, r), (x,))
+
+
+@needs_native
+@pytest.mark.parametrize("reduction", (0, 1, 2))
+def test_opcheck_elementwise(reduction):
+    case = make_case()
+    x = case.logits.requires_grad_()
+    options = (4.0, 1.0, 0.05, 1e-8, False, reduction, 2.0)
+    torch.library.opcheck(torch.ops.mlcfast.asymmetric_loss.default, (x, case.labels, *options))
+    weights = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1e-5, reduction)
+    torch.library.opcheck(torch.ops.mlcfast.weighted_bce.default, (x, case.labels, case.truth, *weights))
+    if reduction:
+        torch.library.opcheck(torch.ops.mlcfast.pairwise_ranking.default, (x, case.labels, reduction))
+    forward = (x.detach(), case.labels, *options, True)
+    torch.library.opcheck(torch.ops.mlcfast.asymmetric_loss_forward.default, forward)
+
+
+@needs_native
+@pytest.mark.parametrize("estimate", (False, True))
+def test_opcheck_expected_positives(estimate):
+    case = make_case()
+    x, rows = case.logits.requires_grad_(), case.rows.requires_grad_()
+    inputs = (x, case.labels, rows if estimate else None, None, None, 2.9, 1.0, 1e-5)
+    torch.library.opcheck(torch.ops.mlcfast.expected_positives.default, inputs)
+
+
+@pytest.mark.parametrize("name", ("asymmetric", "an", "pr", "epr", "role"))
+def test_compile_fullgraph_gives_the_same(name):
+    case = make_case()
+    compiled = torch.compile(lambda x, rows: call(name, x, case, rows) * 3, fullgraph=True, backend="aot_eager")
+    results = []
+    for function in (compiled, lambda x, rows: call(name, x, case, rows) * 3):
+        x, rows = case.logits.clone().requires_grad_(), case.rows.clone().requires_grad_()
+        loss = function(x, rows)
+        loss.backward()
+        results.append((loss.detach(), x.grad, torch.zeros(()) if rows.grad is None else rows.grad))
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-9)
+
+
+def test_export_keeps_the_loss():
+    class Module(torch.nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return ops.asymmetric_loss(x, y)
+
+    case = make_case()
+    program = torch.export.export(Module(), (case.logits, case.labels))
+    torch.testing.assert_close(
+        program.module()(case.logits, case.labels), ops.asymmetric_loss(case.logits, case.labels)
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_autocast_computes_in_fp32(name):
+    case = make_case()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = call(name, case.logits, case, case.rows)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, call(name, case.logits, case, case.rows), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_graph_kept_for_a_second_backward(name):
+    case = make_case()
+    x = case.logits.requires_grad_()
+    loss = call(name, x, case, case.rows)
+    (first,) = torch.autograd.grad(loss, x, torch.tensor(3.0), retain_graph=True)
+    kept = first.clone()
+    (second,) = torch.autograd.grad(loss, x, torch.tensor(2.0))
+    torch.testing.assert_close(second, kept * (2 / 3), rtol=3e-7, atol=0)
+    assert torch.equal(first, kept)
+
+
+@needs_native
+@pytest.mark.parametrize("name", LOSSES)
+def test_second_derivative_is_refused(name):
+    case = make_case()
+    x = case.logits.requires_grad_()
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        torch.autograd.grad(call(name, x, case, case.rows), x, create_graph=True)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_inference_mode_and_no_grad(name):
+    case = make_case()
+    expected = call(name, case.logits, case, case.rows)
+    with torch.inference_mode():
+        assert torch.equal(call(name, case.logits, case, case.rows), expected)
+    with torch.no_grad():
+        loss = call(name, case.logits.requires_grad_(), case, case.rows)
+    assert torch.equal(loss, expected) and not loss.requires_grad
+
+
+def test_role_gathers_rows_and_writes_a_sparse_gradient():
+    case = make_case()
+    table = torch.randn(30, 7).requires_grad_()
+    index = torch.tensor([4, 29, 0, 4, 11])
+    rows = table.detach()[index].requires_grad_()
+    x, y = case.logits.clone().requires_grad_(), case.logits.clone().requires_grad_()
+    by_index = ops.role_loss(x, case.labels, table, 2.9, index)
+    by_rows = ops.role_loss(y, case.labels, rows, 2.9)
+    by_index.backward()
+    by_rows.backward()
+    torch.testing.assert_close(by_index, by_rows, rtol=1e-6, atol=0)
+    torch.testing.assert_close(x.grad, y.grad, rtol=1e-6, atol=1e-9)
+    assert table.grad.is_sparse and table.grad._nnz() == 5
+    dense = torch.zeros(30, 7).index_add_(0, index, rows.grad)
+    torch.testing.assert_close(table.grad.to_dense(), dense, rtol=1e-6, atol=1e-9)
+
+
+def wrong(**changed: object) -> dict[str, object]:
+    return {"logits": torch.zeros(2, 3), "targets": torch.zeros(2, 3)} | changed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (wrong(targets=torch.zeros(3, 2)), "targets"),
+        (wrong(targets=torch.zeros(2, 1)), "targets"),
+        (wrong(logits=torch.zeros(2, 3, dtype=torch.int64)), "logits"),
+        (wrong(targets=torch.zeros(2, 3, dtype=torch.complex64)), "targets"),
+        (wrong(targets=torch.zeros(2, 3, device="meta")), "targets"),
+        (wrong(targets=torch.full((2, 3), 2.0)), "targets"),
+        (wrong(targets=torch.full((2, 3), torch.nan)), "targets"),
+        (wrong(targets=torch.full((2, 3), -3, dtype=torch.int8)), "targets"),
+        (wrong(targets=torch.zeros(2, 3).requires_grad_()), "targets"),
+        (wrong(reduction="average"), "reduction"),
+        (wrong(gamma_neg=-1.0), "gamma_neg"),
+        (wrong(gamma_pos=float("nan")), "gamma_pos"),
+        (wrong(clip=1.0), "clip"),
+        (wrong(eps=0.0), "eps"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        ops.asymmetric_loss(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "index", "named"),
+    [
+        (torch.zeros(2, 4), None, "estimate_logits"),
+        (torch.zeros(9, 4), torch.zeros(2, dtype=torch.int64), "estimate_logits"),
+        (torch.zeros(9, 3), torch.zeros(3, dtype=torch.int64), "index"),
+        (torch.zeros(9, 3), torch.zeros(2, dtype=torch.int32), "index"),
+        (torch.zeros(9, 3), torch.tensor([0, 9]), "index"),
+        (torch.zeros(9, 3, dtype=torch.int64), torch.tensor([0, 1]), "estimate_logits"),
+    ],
+)
+def test_wrong_estimates_are_named(estimate, index, named):
+    with pytest.raises(ValueError, match=named):
+        ops.role_loss(torch.zeros(2, 3), torch.zeros(2, 3), estimate, 2.9, index)
+
+
+def test_backends_agree(monkeypatch):
+    case = make_case(64, 80)
+    for name in LOSSES:
+        monkeypatch.setenv("MLCFAST_BACKEND", "auto")
+        fused = run(LOSSES[name].fused, case, "mean")
+        monkeypatch.setenv("MLCFAST_BACKEND", "reference")
+        for ours, plain in zip(fused, run(LOSSES[name].fused, case, "mean"), strict=True):
+            torch.testing.assert_close(ours, plain, rtol=2e-6, atol=1e-9)
+
+
+def test_unknown_backend_is_named(monkeypatch):
+    monkeypatch.setenv("MLCFAST_BACKEND", "fast")
+    with pytest.raises(ValueError, match="MLCFAST_BACKEND"):
+        ops.asymmetric_loss(torch.zeros(1, 1), torch.zeros(1, 1))
+
+
+def test_no_warning_and_no_grad_mode_left_behind():
+    case = make_case()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ops.asymmetric_loss(case.logits.requires_grad_(), case.labels, detach_focal_weight=True).backward()
+    assert torch.is_grad_enabled()
