@@ -154,7 +154,9 @@ def errors(loss: Loss, case: Case, reduction: str) -> list[Errors]:
     entries = max(case.logits.numel(), 1)
     unsaturated = 1.0 / entries if reduction == "mean" else 1.0
     found = []
-    for name, rounded_to, e, p, f in zip(OUTPUTS, (torch.float32, dtype, torch.float32), exact, plain, fused, strict=True):
+    for name, rounded_to, e, p, f in zip(
+        OUTPUTS, (torch.float32, dtype, torch.float32), exact, plain, fused, strict=True
+    ):
         if e.numel():
             unit = max(ROUNDING[rounded_to] * float(e.abs().max()), 8 * ROUNDING[torch.float64] * unsaturated)
             if rounded_to == torch.float16:

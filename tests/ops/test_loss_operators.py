@@ -86,7 +86,9 @@ def test_export_keeps_the_loss():
 
     case = make_case()
     program = torch.export.export(Module(), (case.logits, case.labels))
-    torch.testing.assert_close(program.module()(case.logits, case.labels), ops.asymmetric_loss(case.logits, case.labels))
+    torch.testing.assert_close(
+        program.module()(case.logits, case.labels), ops.asymmetric_loss(case.logits, case.labels)
+    )
 
 
 @pytest.mark.parametrize("name", LOSSES)
