@@ -13,18 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from build_cuda import CudaUnavailableError, find_toolkit, nvcc_commands
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).resolve().parent
-OPERATORS = (
+OPERATORS = (  # the slowest to compile first
+    "autograd",
+    "register",
     "asymmetric_loss",
     "weighted_bce",
     "pairwise_ranking",
     "rescale_gradient",
     "expected_positives",
-    "register",
-    "autograd",
 )
 INSTRUCTION_SETS = {
     "baseline": [],
@@ -41,6 +42,11 @@ class Unit:
     object: str
     flags: list[str] = field(default_factory=list)
 
+    def compilation(self, temporary: Path) -> tuple[list[str], Path, Path]:
+        """(command without -o, source, object)."""
+        command = [_compiler(), "-std=c++20", "-fPIC", "-fvisibility=hidden", *self.flags, "-c", str(self.source)]
+        return command, self.source, temporary / f"{self.object}.o"
+
 
 def native_extensions() -> list[Extension]:
     """What setup() builds: one optional library named after torch's version, or nothing, with the reason on stderr."""
@@ -53,12 +59,22 @@ def native_extensions() -> list[Extension]:
     if sys.platform != "linux":
         return _skipped(f"they are built on Linux only, not on {sys.platform}")
     major, minor = torch.__version__.split(".")[:2]
-    return [Extension(f"mlcfast._native_torch{major}_{minor}", sources=[], optional=True)]
+    names = [f"mlcfast._native_torch{major}_{minor}"]
+    try:
+        find_toolkit()
+        names.append(f"mlcfast._native_cuda_torch{major}_{minor}")
+    except CudaUnavailableError as reason:
+        _say(f"CUDA kernels skipped: {reason}")
+    return [Extension(name, sources=[], optional=True) for name in names]
 
 
 def _skipped(reason: str) -> list[Extension]:
-    print(f"mlcfast: compiled kernels skipped: {reason}", file=sys.stderr)
+    _say(f"compiled kernels skipped: {reason}")
     return []
+
+
+def _say(message: str) -> None:
+    print(f"mlcfast: {message}", file=sys.stderr)
 
 
 class BuildNative(build_ext):
@@ -72,22 +88,37 @@ class BuildNative(build_ext):
         """Compile every unit, then link; a compiler error is one line on stderr, not a failed install."""
         library = Path(self.get_ext_fullpath(ext.name))
         try:
-            build_cpu(Path(self.build_temp), library)
+            build = build_cuda if "_cuda_" in ext.name else build_cpu
+            build(Path(self.build_temp), library)
         except (OSError, subprocess.CalledProcessError) as error:
             detail = (getattr(error, "stderr", None) or str(error)).strip()
-            _skipped(f"the C++ build failed: {detail}")
+            _say(f"{library.name} skipped, its build failed: {detail}")
 
 
 def build_cpu(temporary: Path, library: Path) -> None:
     """Compile the CPU library to `library`. Raises CalledProcessError with the compiler's message in stderr."""
-    temporary.mkdir(parents=True, exist_ok=True)
-    library.parent.mkdir(parents=True, exist_ok=True)
-    jobs = int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))
-    with ThreadPoolExecutor(jobs) as pool:
-        objects = list(pool.map(lambda unit: _compile(unit, temporary), sorted(_units(), key=_slowest_first)))
+    objects = _compile_all([unit.compilation(temporary) for unit in _units()], temporary, library)
     torch_lib = _torch_root() / "lib"
     # OpenMP's symbols stay open: they bind to the runtime torch already loaded, so that torch.set_num_threads holds.
     _run([_compiler(), "-shared", *objects, f"-L{torch_lib}", "-ltorch_cpu", "-lc10", "-o", str(library)])
+
+
+def build_cuda(temporary: Path, library: Path) -> None:
+    """Compile the CUDA library to `library`. Raises CalledProcessError with the compiler's message in stderr."""
+    toolkit = find_toolkit()
+    includes = [f"-isystem{path}" for path in toolkit.includes]
+    host = Unit(HERE / "cuda" / "ops.cpp", "cuda_ops", ["-O2", "-fopenmp", *_torch_flags(), *includes])
+    objects = _compile_all([*nvcc_commands(toolkit, temporary), host.compilation(temporary)], temporary, library)
+    libraries = [f"-L{_torch_root() / 'lib'}", "-ltorch_cpu", "-lc10", "-lc10_cuda", str(toolkit.runtime)]
+    _run([_compiler(), "-shared", *objects, *libraries, "-o", str(library)])
+
+
+def _compile_all(compilations: list[tuple[list[str], Path, Path]], temporary: Path, library: Path) -> list[str]:
+    """The objects, compiled as many at once as MAX_JOBS or the processors allow."""
+    temporary.mkdir(parents=True, exist_ok=True)
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
+        return list(pool.map(lambda compilation: _compile(*compilation), compilations))
 
 
 def _units() -> list[Unit]:
@@ -101,19 +132,14 @@ def _units() -> list[Unit]:
     ]
     with_torch = ["-O2", "-fopenmp", *_torch_flags()]
     operators = [Unit(HERE / f"{name}.cpp", name, with_torch) for name in OPERATORS]
-    return [*kernels, Unit(HERE / "cpu" / "dispatch.cpp", "dispatch", ["-O2", *define]), *operators]
+    return [*operators, *kernels, Unit(HERE / "cpu" / "dispatch.cpp", "dispatch", ["-O2", *define])]
 
 
-def _slowest_first(unit: Unit) -> int:
-    return 0 if unit.object == "autograd" else 1 if unit.object == "register" else 2
-
-
-def _compile(unit: Unit, temporary: Path) -> str:
-    target = temporary / f"{unit.object}.o"
-    command = [_compiler(), "-std=c++20", "-fPIC", "-fvisibility=hidden", *unit.flags, "-c", str(unit.source)]
+def _compile(command: list[str], source: Path, target: Path) -> str:
+    """Run one compiler unless its object is newer than the source, every header and the command."""
     stamp = target.with_suffix(".command")
-    headers = [*HERE.glob("*.h"), *(HERE / "cpu").glob("*.h")]
-    newest = max(path.stat().st_mtime for path in (unit.source, *headers))
+    headers = [path for path in HERE.rglob("*") if path.suffix in (".h", ".cuh")]
+    newest = max(path.stat().st_mtime for path in (source, *headers))
     fresh = target.exists() and target.stat().st_mtime > newest and stamp.exists() and stamp.read_text() == str(command)
     if not fresh:
         _run([*command, "-o", str(target)])

@@ -15,9 +15,19 @@ from mlcfast.ops.triton_launch import check_supported, sigmoid_pair
 
 
 @triton.jit
+def _power(d, EXPONENT: tl.constexpr):
+    """d^EXPONENT by multiplication: to the rounding of each factor, where exp(EXPONENT log d) is not."""
+    result = d * 0.0 + 1.0
+    for _ in tl.static_range(EXPONENT):
+        result *= d
+    return result
+
+
+@triton.jit
 def asymmetric_kernel(
     logits, labels, loss, gradient, gamma_neg, gamma_pos, clip, eps, loss_scale, gradient_scale, entries, chunk,
-    DETACH: tl.constexpr, PER_ENTRY: tl.constexpr, WITH_GRADIENT: tl.constexpr, BLOCK: tl.constexpr,
+    POWER_NEG: tl.constexpr, POWER_POS: tl.constexpr, DETACH: tl.constexpr,
+    PER_ENTRY: tl.constexpr, WITH_GRADIENT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One program a chunk: see the module for the mathematics."""
     program = tl.program_id(0).to(tl.int64)
@@ -42,6 +52,12 @@ def asymmetric_kernel(
         opened = d > 1e-37  # nearer to 0 the quotient below would overflow
         safe = tl.where(opened, d, 1.0)
         powered = tl.exp(gamma * tl.log(safe))
+        quotient = powered / safe
+        if POWER_NEG >= 0:
+            side = tl.where(y > 0, _power(d, POWER_POS), _power(d, POWER_NEG))
+            hard = (y == 0) | (y == 1)
+            quotient = tl.where(hard, side, quotient)
+            powered = tl.where(hard, tl.where(gamma > 0, side * d, 1.0), powered)
         weight = tl.where(opened, powered, tl.where(gamma > 0, 0.0, 1.0) + d)
         value = tl.where(bad, float("nan"), -log_a * weight)
         if PER_ENTRY:
@@ -54,7 +70,7 @@ def asymmetric_kernel(
             derivative = log_slope * weight
             if not DETACH:
                 d_slope = (1.0 - y) * tl.where(below < 0, 0.0, slope) - y * slope
-                derivative += log_a * tl.where(opened, gamma * (powered / safe) * d_slope, 0.0)
+                derivative += log_a * tl.where(opened, gamma * quotient * d_slope, 0.0)
             result = tl.where(bad, float("nan"), -derivative * gradient_scale)
             tl.store(gradient + at, result.to(gradient.dtype.element_ty), mask=inside)
     if not PER_ENTRY:
@@ -75,7 +91,8 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """The loss and, with_gradient, its gradient as csrc/ops.h stores it."""
     check_supported(logits)
+    integers = all(gamma <= 8 and gamma == int(gamma) for gamma in (gamma_neg, gamma_pos))
+    powers = [max(int(gamma) - 1, 0) if integers else -1 for gamma in (gamma_neg, gamma_pos)]
+    constants = {"POWER_NEG": powers[0], "POWER_POS": powers[1], "DETACH": detach_focal_weight}
     options = (gamma_neg, gamma_pos, clip, eps)
-    return run_elementwise(
-        asymmetric_kernel, logits, targets, options, reduction, scale, with_gradient, DETACH=detach_focal_weight
-    )
+    return run_elementwise(asymmetric_kernel, logits, targets, options, reduction, scale, with_gradient, **constants)

@@ -1,0 +1,55 @@
+"""Tables of bench/results/losses.jsonl in Markdown."""
+
+import json
+from pathlib import Path
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+KEYS = ("loss", "dtype", "device", "threads", "torch")
+
+
+def write_table(results: Path, page: Path) -> None:
+    """Replace what stands between the two marks of `page` with one table for each loss and dtype, and the peaks."""
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        if "p50_ms" in row:
+            groups.setdefault(tuple(row[key] for key in KEYS), []).append(row)
+    tables = [_times(dict(zip(KEYS, key, strict=True)), group) for key, group in groups.items()]
+    peaks = [row for row in rows if "peak_bytes" in row]
+    head, _, rest = page.read_text().partition(BEGIN)
+    tail = rest.partition(END)[2]
+    page.write_text(f"{head}{BEGIN}\n\n" + "\n".join([*tables, *([_peaks(peaks)] if peaks else [])]) + f"\n{END}{tail}")
+
+
+def _times(key: dict, rows: list[dict]) -> str:
+    latest = {(row["B"], row["K"], row["contender"]): row for row in rows}
+    names = list(dict.fromkeys(name for *_, name in latest))
+    commits = ", ".join(dict.fromkeys(row["commit"] for row in latest.values()))
+    lines = [
+        f"**{key['loss']}**, {key['dtype']}; {key['device']}, {key['threads']} threads, torch {key['torch']}, "
+        f"commit {commits}. Median ms of forward + backward (p20–p80), and how many times mlcfast's.",
+        "",
+        "| B×K | " + " | ".join(names) + " |",
+        "|---" * (1 + len(names)) + "|",
+    ]
+    for B, K in dict.fromkeys((B, K) for B, K, _ in latest):
+        ours = latest[B, K, "mlcfast"]["p50_ms"]
+        cells = [_cell(latest.get((B, K, name)), ours) for name in names]
+        lines.append(f"| {B}×{K} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict | None, ours: float) -> str:
+    if row is None:
+        return "–"
+    times = f"{row['p50_ms']:.3g} ({row['p20_ms']:.3g}–{row['p80_ms']:.3g})"
+    return times if row["contender"] == "mlcfast" else f"{times}, {row['p50_ms'] / ours:.1f}×"
+
+
+def _peaks(rows: list[dict]) -> str:
+    latest = {(row["B"], row["K"], row["contender"]): row for row in rows}
+    lines = ["**Peak memory** of one asymmetric step above its inputs, in gradient tensors of 4·B·K bytes.", ""]
+    lines += ["| B×K | contender | MiB | gradients |", "|---|---|---|---|"]
+    for (B, K, name), row in latest.items():
+        lines.append(f"| {B}×{K} | {name} | {row['peak_bytes'] / 2**20:.0f} | {row['gradients']:.2f} |")
+    return "\n".join(lines) + "\n"

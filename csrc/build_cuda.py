@@ -1,0 +1,92 @@
+"""Finds an nvcc that fits torch and compiles csrc/cuda; whoever lacks one gets the reason in one line.
+
+What counts is the compiler, not a GPU: kernels are compiled for the architectures in MLCFAST_CUDA_ARCHS (default
+"8.6;9.0", and PTX of the first for every later one). The nvcc must be of torch's CUDA major.minor version: the
+system's, or PyPI's nvidia-cuda-nvcc, nvidia-nvvm and nvidia-cuda-crt of that version.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+KERNELS = ("elementwise", "pairwise_ranking", "expected_positives")
+
+
+class CudaUnavailableError(Exception):
+    """Why the CUDA kernels are not built, in words."""
+
+
+@dataclass
+class Toolkit:
+    """An nvcc and where the headers and the runtime library of its version lie."""
+
+    nvcc: Path
+    includes: list[Path]
+    runtime: Path
+
+
+def find_toolkit() -> Toolkit:
+    """The first nvcc of torch's CUDA version. Raises CudaUnavailableError with what was found instead."""
+    import torch
+
+    if os.environ.get("MLCFAST_CUDA", "1") == "0":
+        raise CudaUnavailableError("MLCFAST_CUDA=0")
+    if torch.version.cuda is None:
+        raise CudaUnavailableError("this torch is built without CUDA")
+    wanted = ".".join(torch.version.cuda.split(".")[:2])
+    roots = list(dict.fromkeys(_roots(wanted.split(".")[0])))
+    found = []
+    for root in roots:
+        nvcc = root / "bin" / "nvcc"
+        version = _version(nvcc) if nvcc.exists() else None
+        if version == wanted:
+            return _complete(nvcc, roots)
+        found += [f"{version} at {nvcc}"] if version else []
+    seen = f"found {', '.join(found)}" if found else "found none"
+    packages = " ".join(f"nvidia-{name}=={wanted}.*" for name in ("cuda-nvcc", "nvvm", "cuda-crt"))
+    raise CudaUnavailableError(f"nvcc {wanted} is needed, {seen}; pip install {packages} and reinstall to have them")
+
+
+def _roots(major: str) -> list[Path]:
+    namespace = importlib.util.find_spec("nvidia")
+    places = [Path(place) / f"cu{major}" for place in (namespace.submodule_search_locations or [])] if namespace else []
+    home, on_path = os.environ.get("CUDA_HOME"), shutil.which("nvcc")
+    system = [Path(home)] if home else []
+    system += [Path(on_path).resolve().parents[1]] if on_path else []
+    return [*system, *places, Path("/usr/local/cuda")]
+
+
+def _version(nvcc: Path) -> str | None:
+    done = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, check=False)
+    match = re.search(r"release (\d+\.\d+)", done.stdout)
+    return match.group(1) if match else None
+
+
+def _complete(nvcc: Path, roots: list[Path]) -> Toolkit:
+    includes = [root / "include" for root in roots if (root / "include").is_dir()]
+    includes.sort(key=lambda path: path.parent != nvcc.parents[1])
+    runtimes = [found for root in roots for lib in ("lib", "lib64") for found in (root / lib).glob("libcudart.so.*")]
+    for header in ("cuda_runtime.h", "crt/host_config.h"):
+        if not any((path / header).exists() for path in includes):
+            raise CudaUnavailableError(f"{nvcc} is there but {header} is not")
+    if not runtimes:
+        raise CudaUnavailableError(f"{nvcc} is there but libcudart is not")
+    return Toolkit(nvcc, includes, runtimes[0])
+
+
+def nvcc_commands(toolkit: Toolkit, temporary: Path) -> list[tuple[list[str], Path, Path]]:
+    """(command without -o, source, object) of each kernel file."""
+    targets = os.environ.get("MLCFAST_CUDA_ARCHS", "8.6;9.0").replace(".", "").split(";")
+    codes = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in targets]
+    codes.append(f"-gencode=arch=compute_{targets[0]},code=compute_{targets[0]}")
+    includes = [f"-I{path}" for path in toolkit.includes]
+    common = [str(toolkit.nvcc), "-std=c++20", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", *codes, *includes, "-c"]
+    return [
+        ([*common, str(HERE / "cuda" / f"{name}.cu")], HERE / "cuda" / f"{name}.cu", temporary / f"cuda_{name}.o")
+        for name in KERNELS
+    ]

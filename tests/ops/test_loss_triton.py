@@ -1,0 +1,92 @@
+"""The Triton kernels without a GPU: the same accuracy tests in Triton's interpreter, and compiled ahead of time."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+ROOT = Path(__file__).parents[2]
+ARCHITECTURES = (80, 86, 90, 120)
+
+
+def test_interpreted_kernels_are_as_right_as_plain_torch():
+    """In a process of its own: Triton decides for interpretation when it is imported."""
+    environment = os.environ | {
+        "TRITON_INTERPRET": "1", "MLCFAST_BACKEND": "triton", "MLCFAST_TEST_CASES": "80", "MLCFAST_TEST_ENTRIES": "300",
+    }  # fmt: skip
+    chosen = "twice or nan or empty or accumulation or sparse or second_backward"
+    files = ["tests/ops/test_loss_accuracy.py", "tests/ops/test_loss_operators.py", "tests/losses/test_global_batch.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", chosen],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
+    """Every kernel with the argument types and constants of a training step in fp32 with byte labels."""
+    from mlcfast.ops.asymmetric_loss.triton import asymmetric_kernel
+    from mlcfast.ops.expected_positives.triton import finish_kernel, gradient_kernel, sums_kernel
+    from mlcfast.ops.pairwise_ranking.triton import pairwise_kernel
+    from mlcfast.ops.rescale_triton import rescale_kernel
+    from mlcfast.ops.triton_launch import BLOCK
+    from mlcfast.ops.weighted_bce.triton import weighted_bce_kernel
+
+    bytes_ = {"labels": "*u8", "observed": "*u8", "truth": "*u8", "index": "*i64"}
+    integers = {"K", "entries", "chunk", "programs", "table_rows", "images"}
+    pointers = {"logits", "loss", "gradient", "incoming", "estimate", "partial", "given", "statistic", "rows_gradient"}
+
+    def entry(kernel, **constants):
+        constants |= {"BLOCK": BLOCK}
+        types = {}
+        for name in kernel.arg_names:
+            kind = bytes_.get(name) or ("*fp32" if name in pointers else "i32" if name in integers else "fp32")
+            types[name] = "constexpr" if name in constants else kind
+        return kernel, types, constants
+
+    elementwise = {"PER_ENTRY": False, "WITH_GRADIENT": True}
+    return [
+        entry(asymmetric_kernel, POWER_NEG=3, POWER_POS=0, DETACH=False, **elementwise),
+        entry(weighted_bce_kernel, WITH_TRUTH=True, **elementwise),
+        entry(pairwise_kernel, WITH_GRADIENT=True),
+        entry(rescale_kernel),
+        entry(sums_kernel, ROLE=True, GATHER=True),
+        entry(finish_kernel, ROLE=True, GIVEN=True),
+        entry(gradient_kernel, ROLE=True, GATHER=True),
+    ]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kernels_compile_ahead_of_time_without_spills(architecture, record_property):
+    """Registers, spills and shared memory of each kernel, from ptxas; none may spill."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from mlcfast.ops.triton_launch import NUM_WARPS
+
+    for kernel, types, constants in signatures():
+        source = ASTSource(kernel, types, constants)
+        binary = compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": NUM_WARPS})
+        usage = resources(binary.asm["cubin"], architecture)
+        record_property(f"{kernel.__name__} sm_{architecture}", usage)
+        assert usage["spills"] == 0 and usage["shared"] <= 48 * 1024, (kernel.__name__, usage)
+
+
+def resources(cubin: bytes, architecture: int) -> dict[str, int]:
+    """Registers a thread, spilled bytes and shared memory of a compiled kernel, as cuobjdump reports them."""
+    import tempfile
+
+    from triton import knobs
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    words = dict(word.split(":")[:2] for line in text.splitlines() for word in line.split() if word.count(":") == 1)
+    spills = int(words["STACK"]) + int(words.get("LOCAL", 0))
+    return {"registers": int(words["REG"]), "spills": spills, "shared": int(words["SHARED"])}
