@@ -9,6 +9,7 @@ from torch import Tensor
 from mlcfast.losses.estimator import LabelEstimator
 
 _ROWS_AT_ONCE = 512
+_READS_KEPT = 64  # more micro-batches than that in a step are caught up twice, which changes nothing
 
 
 class TableAdam(torch.optim.Optimizer):
@@ -37,7 +38,8 @@ class TableAdam(torch.optim.Optimizer):
         if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
             raise ValueError(f"betas must be in [0, 1), not {betas}")
         super().__init__([estimator.table], {"lr": lr, "betas": betas, "eps": eps})
-        estimator.before_read = self.catch_up
+        estimator.before_read = self._before_read
+        self._read: list[Tensor] = []  # indices caught up since the last step, kept so that their addresses stay theirs
         self._horizon = math.ceil(30 * math.log(2) / -math.log(betas[0])) if betas[0] > 0 else 1
 
     @torch.no_grad()
@@ -48,7 +50,9 @@ class TableAdam(torch.optim.Optimizer):
         if table.grad is None:
             return loss
         index, gradient = _rows_of(table.grad)
-        self.catch_up(index)
+        if index.data_ptr() not in {read.data_ptr() for read in self._read}:
+            self.catch_up(index)  # rows that another rank read
+        self._read.clear()
         group, state = self.param_groups[0], self._state()
         beta1, beta2 = group["betas"]
         state["step"] += 1
@@ -71,6 +75,11 @@ class TableAdam(torch.optim.Optimizer):
             index = torch.arange(table.shape[0], device=table.device)
         for some in index.split(_ROWS_AT_ONCE):
             self._catch_up_some(table, some)
+
+    def _before_read(self, index: Tensor) -> None:
+        self.catch_up(index)
+        if torch.is_grad_enabled():
+            self._read = [*self._read[-_READS_KEPT:], index]
 
     def _catch_up_some(self, table: Tensor, index: Tensor) -> None:
         group, state = self.param_groups[0], self._state()
