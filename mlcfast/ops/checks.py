@@ -35,8 +35,8 @@ def check_matrix(logits: Tensor) -> None:
 
 
 def check_label_values(labels: Tensor, name: str = "targets") -> None:
-    """Every label is in [-1, 1]. Reads the values: on a GPU this waits for the device."""
-    if labels.dtype == torch.bool or labels.numel() == 0:
+    """Every label is in [-1, 1]. Reads the values: on a GPU this waits for the device; a traced graph cannot."""
+    if labels.dtype == torch.bool or labels.numel() == 0 or torch.compiler.is_compiling():
         return
     low, high = labels.aminmax()
     if not (low >= -1 and high <= 1):
