@@ -279,5 +279,5 @@ def test_autocast_leaves_double_precision_alone():
 
 def test_no_labels_at_all_is_refused():
     tensors = make(2, 0, 5, 8)
-    with pytest.raises(ValueError, match="queries must be .* with K of at least 1"):
+    with pytest.raises(ValueError, match=r"queries must be .* with K of at least 1"):
         label_query_attention(*tensors, 2)
