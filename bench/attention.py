@@ -38,7 +38,14 @@ def main() -> None:
         for row in _rows(args, chosen):
             results.write(json.dumps(row) + "\n")
             results.flush()
-            print(row["model"], row["queries"], row["mode"], row["contender"], row.get("p50_ms", row.get("refused")))
+            print(
+                row["model"],
+                row["queries"],
+                row["mode"],
+                row["contender"],
+                row.get("p50_ms", row.get("refused")),
+                flush=True,
+            )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -61,10 +61,9 @@ def _wait(device: str) -> None:
 
 def _cpu_model() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    fields = dict(line.split("\t: ", 1) for line in lines if "\t: " in line)
-    names = [fields[key] for key in ("model name\t", "model name") if key in fields]
-    family = "/".join(fields.get(key, "?").strip() for key in ("cpu family", "model"))
-    return f"{names[0] if names else platform.processor()} (family/model {family})"
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    family = "/".join(fields.get(key, "?") for key in ("cpu family", "model"))
+    return f"{fields.get('model name', platform.processor())} (family/model {family})"
 
 
 def _git(*arguments: str) -> str:

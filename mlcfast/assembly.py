@@ -36,46 +36,73 @@ from mlcfast.objective import Objective
 LOGGER = logging.getLogger("mlcfast")
 
 
+Skipped = list[tuple[str, str]]  # paths and reasons
+
+
 @dataclass(frozen=True)
 class Samples:
-    """The training and validation images of a run; both with the same labels in the same order."""
+    """The training and validation images of a run; both with the same labels in the same order.
+
+    skipped: path of and reason for each image left out because it cannot be read.
+    """
 
     train: LabelledImages
     validation: LabelledImages
+    skipped: Skipped = dataclasses.field(default_factory=list)
 
 
 def open_samples(config: Config, process: Process) -> Samples:
     """Read both splits; the main process first, so that caches and the demo set are made once."""
-    on_main(process, lambda: _open_both(config.data))
-    samples = _open_both(config.data)
+    opened: list[Samples] = []
+    on_main(process, lambda: opened.append(_open_both(config.data)))
+    samples = opened[0] if opened else _open_both(config.data)
     if samples.train.names != samples.validation.names:
         raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
     return samples
 
 
 def open_split(settings: DataConfig, split: str, names: list[str] | None = None) -> LabelledImages:
-    """Read one split of the configured data set, without its bad images if those are to be skipped.
+    """One split of the configured data set, without its bad images if those are to be skipped.
 
     names: the labels and their order, for a CSV file that need not mention them all.
     """
+    return _open(settings, split, names)[0]
+
+
+def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> tuple[LabelledImages, Skipped]:
+    records = _read(settings, split, names)
+    if settings.bad_images == "error":
+        return records, []
+    bad = find_bad_images(records, settings.workers)
+    for path, reason in bad:
+        LOGGER.info("skipped %s: %s", path, reason)
+    if bad:
+        LOGGER.info("skipped %d of %d images that cannot be read", len(bad), len(records))
+    paths = {path for path, _ in bad}
+    kept = [i for i, path in enumerate(records.paths) if path not in paths]
+    if not kept:
+        raise UsageError(f"data.root {settings.root}: none of the {len(records)} images of {split} can be read")
+    return records.subset(kept), bad
+
+
+def _read(settings: DataConfig, split: str, names: list[str] | None) -> LabelledImages:
     if settings.format == "features":
         raise UsageError("data.format features is not trained from image files")
     if settings.format == "csv":
-        records = read_csv(settings.root, split, names)
-    else:
-        if settings.format == "demo":
-            from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
+        return read_csv(settings.root, split, names)
+    if settings.format == "demo":
+        from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
 
-            ensure_demo(settings.root)
-        records = read_coco(settings.root, split, keep_unlabelled=settings.keep_unlabelled)
-    return _without_bad_images(records, settings) if settings.bad_images == "skip" else records
+        ensure_demo(settings.root)
+    return read_coco(settings.root, split, keep_unlabelled=settings.keep_unlabelled)
 
 
 def _open_both(settings: DataConfig) -> Samples:
+    train, skipped = _open(settings, settings.train)
     if settings.labels == "single_positive":
-        return _single_positive(open_split(settings, settings.train), settings.train)
-    train = open_split(settings, settings.train)
-    return Samples(train, open_split(settings, settings.val, train.names))
+        return dataclasses.replace(_single_positive(train, settings.train), skipped=skipped)
+    validation, also_skipped = _open(settings, settings.val, train.names)
+    return Samples(train, validation, skipped + also_skipped)
 
 
 def _single_positive(records: LabelledImages, split: str) -> Samples:
@@ -88,16 +115,6 @@ def _single_positive(records: LabelledImages, split: str) -> Samples:
         raise UsageError(f"data: {split} for labels single_positive: {error}") from error
     partial = dataclasses.replace(records, labels=observed)
     return Samples(partial.subset(train), records.subset(validation))
-
-
-def _without_bad_images(records: LabelledImages, settings: DataConfig) -> LabelledImages:
-    bad = find_bad_images(records, settings.workers)
-    for path, reason in bad:
-        LOGGER.info("skipped %s: %s", path, reason)
-    if bad:
-        LOGGER.info("skipped %d of %d images that cannot be read", len(bad), len(records.paths))
-    skipped = {path for path, _ in bad}
-    return records.subset([i for i, path in enumerate(records.paths) if path not in skipped])
 
 
 def train_loader(config: Config, records: LabelledImages, process: Process) -> DataLoader:

@@ -47,7 +47,10 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: 
     except (UsageError, RunError) as error:
         if args.debug:
             raise
-        return _report(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
+        everywhere = isinstance(error, UsageError)  # raised on every rank alike, said by the first
+        if everywhere and os.environ.get("RANK", "0") != "0":
+            return 2
+        return _report(f"error: {error}", 2 if everywhere else 1)
     except Exception as error:
         if args.debug:
             raise

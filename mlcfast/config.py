@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mlcfast.errors import UsageError
 
@@ -17,7 +26,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError(f"Input should be {getattr(wanted, '__name__', wanted)}")
+        return value
 
 
 class DataConfig(Section):
@@ -32,7 +49,7 @@ class DataConfig(Section):
     labels: Literal["full", "single_positive"] = "full"
     augment: Literal["published", "flip", "none"] = "published"
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = IMAGENET_STD
     workers: int = Field(4, ge=0)
     keep_unlabelled: bool = False
     resized_cache: bool = False
@@ -67,7 +84,7 @@ class ModelConfig(Section):
 class LossConfig(Section):
     """A loss by name; every other key is an option of that loss (see `mlcfast.losses.build_loss`)."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     name: str = "asymmetric"
 
     @property
@@ -83,7 +100,7 @@ class OptimConfig(Section):
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    warmup: float = Field(0.2, ge=0, le=1)
+    warmup: float = Field(0.2, ge=0, lt=1)
     grad_clip: float | None = Field(None, gt=0)
 
 
@@ -114,7 +131,8 @@ class EngineConfig(Section):
 class TrainConfig(Section):
     """Length of the run and what is kept of it; ema_decay 0 and early_stop 0 switch those off.
 
-    early_stop: epochs without a new best after which training ends; checkpoint_every: steps, 0 for once an epoch.
+    early_stop: training ends after more than this many epochs without a new best; checkpoint_every: steps, 0 for
+    once an epoch.
     """
 
     epochs: int = Field(80, ge=1)
@@ -128,7 +146,7 @@ class TrainConfig(Section):
 class Config(Section):
     """One training run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
     seed: int = Field(0, ge=0)
     output: str = "runs"
     data: DataConfig

@@ -11,6 +11,7 @@ from mlcfast import cli
 from mlcfast.assembly import evaluation_loader, make_model, open_split
 from mlcfast.config import load_config
 from mlcfast.engine import Predictor, discover, start, stop
+from mlcfast.errors import UsageError
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.card import load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
@@ -42,6 +43,8 @@ def work(args: argparse.Namespace) -> None:
     split = args.split or config.data.test or config.data.val
     names = load_card(weights).labels if (weights.parent / "model.json").exists() else None
     records = open_split(config.data, split, names)
+    if names not in (None, records.names):
+        raise UsageError(f"{weights}: made for the labels {_shown(names)}; {split} has {_shown(records.names)}")
     model = make_model(config.without_initial_weights(), len(records.names))
     fill(model, read_weights(weights), weights)
     start(process)
@@ -54,6 +57,10 @@ def work(args: argparse.Namespace) -> None:
     if process.is_main:
         report = multilabel_report(scores, labels, records.names)
         print(json.dumps(report) if args.json else table(report))
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" … ({len(names)} in all)" if len(names) > 5 else "")
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -17,8 +17,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     draft = path.with_name(path.name + ".partial")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_bytes(content)
     _publish(draft, path)
 
 

@@ -1,5 +1,6 @@
 """What a run leaves for use: its best model with everything needed to apply it, and a picture."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from mlcfast.assembly import model_arguments
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
+from mlcfast.files import write_bytes, write_text
 from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.report.result import draw_result
@@ -37,7 +39,15 @@ def keep_best(
         config=config.model_dump(mode="json"),
     )
     save_model(directory, weights, card)
-    np.savez_compressed(directory / "validation.npz", scores=scores, labels=labels)
+    table = io.BytesIO()
+    np.savez_compressed(table, scores=scores, labels=labels)
+    write_bytes(directory / "validation.npz", table.getvalue())
+
+
+def list_skipped(directory: Path, skipped: list[tuple[str, str]]) -> None:
+    """Write skipped.txt, a line for each image left out: path, tab, reason; nothing if there is none."""
+    if skipped:
+        write_text(directory / "skipped.txt", "".join(f"{path}\t{reason}\n" for path, reason in skipped))
 
 
 def draw_outcome(directory: Path, progress: Progress, records: LabelledImages) -> None:

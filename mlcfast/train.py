@@ -16,14 +16,14 @@ from mlcfast.engine import (
     accumulation_steps,
     build_engine,
     discover,
-    latest_checkpoint,
+    find_checkpoint,
     load_checkpoint,
     on_main,
     resolve_engine,
     start,
     stop,
 )
-from mlcfast.outcome import draw_outcome, keep_best
+from mlcfast.outcome import draw_outcome, keep_best, list_skipped
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
 
@@ -44,9 +44,12 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> None:
     """Train as the arguments say and print the best validation mAP as the last line of stdout."""
+    if args.resume and "=" in args.resume.name and not args.resume.exists():  # `--resume key=value`: no DIR was meant
+        args.overrides, args.resume = [*args.overrides, str(args.resume)], NEWEST
     config = load_config(args.config, args.overrides)
     process = discover()
-    log_to_console() if process.is_main else None
+    if process.is_main:
+        log_to_console()
     resolve_engine(config, process)
     accumulation_steps(config, process)
     check_output_writable(config)
@@ -62,22 +65,21 @@ def work(args: argparse.Namespace) -> None:
 def run(config: Config, process: Process, resume: Path | None = None) -> Progress:
     """Assemble the run, train it and return where it ended."""
     if resume is not None:
-        checkpoint = latest_checkpoint(config.run_directory / "checkpoints") if resume == NEWEST else resume
-        state, held = load_checkpoint(checkpoint)
+        state, held = load_checkpoint(find_checkpoint(config.run_directory if resume == NEWEST else resume))
     samples = open_samples(config, process)
     torch.manual_seed(config.seed)
     names = samples.train.names
     engine = build_engine(config, process, make_objective(config, samples.train))
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
+    keep = functools.partial(keep_best, config, names, config.run_directory / "best")
+    trainer = Trainer(config, engine, *loaders, names, keep)
+    if resume is not None:
+        trainer.resume(state, held)
     directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
-
-    keep = functools.partial(keep_best, config, names, directory / "best")
-    journal = Journal(directory, process.is_main, held["step"] if resume is not None else 0)
-    trainer = Trainer(config, engine, *loaders, names, journal, keep)
+    on_main(process, lambda: list_skipped(directory, samples.skipped))
+    journal = Journal(directory, process.is_main, trainer.progress.step)
     try:
-        if resume is not None:
-            trainer.resume(state, held)
-        progress = trainer.fit()
+        progress = trainer.fit(journal)
     finally:
         journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))

@@ -25,11 +25,12 @@ from mlcfast.engine import (
     resume_schedule,
     save_checkpoint,
 )
-from mlcfast.errors import RunError
+from mlcfast.errors import RunError, UsageError
 from mlcfast.metrics import multilabel_report
 from mlcfast.report.journal import Journal
 
 LOGGER = logging.getLogger("mlcfast")
+REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
 SKIPS_IN_A_ROW = 25  # fp16 halves its loss scale this often at most before it is usable; more means divergence
 
 
@@ -42,14 +43,21 @@ class Predicts(Protocol):
 
 @dataclass
 class Progress:
-    """The trainer's counters; with the engine's state and the configuration, all a resumed run needs."""
+    """The trainer's counters; with the engine's state and the configuration, all a resumed run needs.
 
+    seed, global_batch and images decide the order of samples: a run resumes only with the same ones.
+    """
+
+    seed: int
+    global_batch: int
+    images: int
     step: int = 0
     epoch: int = 0
     samples: int = 0  # consumed of this epoch, over all ranks
     best: float = -math.inf
     best_epoch: int = -1
     skipped: int = 0
+    skipped_in_a_row: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -83,31 +91,37 @@ class Trainer:
         train: DataLoader,
         validation: DataLoader,
         names: list[str],
-        journal: Journal,
         keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
     ):
         self.config, self.engine, self.train, self.validation = config, engine, train, validation
-        self.names, self.journal, self.keep_best = names, journal, keep_best
+        self.names, self.keep_best = names, keep_best
         self.accumulation = accumulation_steps(config, engine.process)
         self.steps_per_epoch = len(train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = build_schedule(config.optim, engine.optimizer, self.total_steps)
-        self.progress = Progress()
+        self.progress = Progress(config.seed, config.engine.global_batch, len(train.dataset))
         self.losses: list[Tensor] = []
         self.skips: list[Tensor] = []
-        self.skipped_in_a_row = 0
         self.window_started = time.perf_counter()
         self.saved_step = 0
 
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
-        """Go on exactly where a checkpoint was written; UsageError if it holds another model."""
+        """Go on exactly where a checkpoint was written; UsageError if it is of another model or another run."""
+        held = Progress(**progress)
+        for name in ("seed", "global_batch", "images"):
+            now, then = getattr(self.progress, name), getattr(held, name)
+            if now != then:
+                raise UsageError(f"cannot resume with {name} {now}: the checkpoint was written with {then}")
+        if held.step > self.total_steps:
+            raise UsageError(f"cannot resume at step {held.step}: train.epochs ends the run at step {self.total_steps}")
         self.engine.load_state(state)
-        self.progress = Progress(**progress)
+        self.progress = held
         self.saved_step = self.progress.step
         resume_schedule(self.schedule, self.progress.step)
 
-    def fit(self) -> Progress:
+    def fit(self, journal: Journal) -> Progress:
         """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent."""
+        self.journal = journal
         try:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
@@ -171,7 +185,7 @@ class Trainer:
         loss = (all_reduce_sum(torch.stack(self.losses).float().mean()) / world).item()
         for skipped in torch.stack(self.skips).tolist():
             self.progress.skipped += int(skipped)
-            self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+            self.progress.skipped_in_a_row = self.progress.skipped_in_a_row + 1 if skipped else 0
         seconds = time.perf_counter() - self.window_started
         values = {
             "epoch": self.progress.epoch,
@@ -191,10 +205,10 @@ class Trainer:
             values["lr"],
             values["images_per_second"],
         )
-        if self.skipped_in_a_row >= SKIPS_IN_A_ROW:
+        if self.progress.skipped_in_a_row >= min(SKIPS_IN_A_ROW, self.steps_per_epoch):
             raise RunError(
-                f"the gradient was not finite in {self.skipped_in_a_row} steps in a row, step {self.progress.step} "
-                f"(loss {loss:.4g}): lower optim.lr, set optim.grad_clip or use engine.precision fp32"
+                f"the gradient was not finite in {self.progress.skipped_in_a_row} steps in a row, "
+                f"step {self.progress.step} (loss {loss:.4g}): {REMEDY}"
             )
         self.losses.clear()
         self.skips.clear()
@@ -225,8 +239,9 @@ class Trainer:
         quiet = not self.engine.process.is_main
         scores, labels = gather_predictions(self.engine, self.validation, f"evaluating {which} weights", quiet)
         if not np.isfinite(scores).all():
-            scores = np.nan_to_num(scores, nan=0.0)
-            LOGGER.info("the %s weights give values that are not finite; they count as 0", which)
+            raise RunError(
+                f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
+            )
         report = multilabel_report(scores, labels, self.names)
         shown = {key: value for key, value in report.items() if key not in ("top3", "per_label")}
         self.journal.record("evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **shown)

@@ -172,7 +172,7 @@ def test_checkpoint_of_another_model(config_file, capsys, tmp_path):
     assert train.main([str(config_file), "train.epochs=1"]) == 0
     best = str(tmp_path / "runs" / "tiny" / "best")
     words = [str(config_file), "--checkpoint", best]
-    fails(capsys, [*words, "model.embed_dim=32"], 2, "does not fit this model", command=evaluate)
+    fails(capsys, [*words, "model.embed_dim=32"], 2, "does not fit", command=evaluate)
     fails(capsys, [str(config_file), "--checkpoint", str(tmp_path)], 2, "no such checkpoint", command=evaluate)
     (tmp_path / "x.safetensors").write_bytes(b"junk")
     words = [str(config_file), "--checkpoint", str(tmp_path / "x.safetensors")]

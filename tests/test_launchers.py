@@ -80,8 +80,9 @@ def test_environment_of_each_launcher_is_understood():
     torchrun = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
     assert discover(torchrun) == Process(3, 1, 4, "torchrun")
     assert discover(torchrun | {"CROSS_SIZE": "2"}) == Process(3, 1, 4, "deepspeed")
-    slurm = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NTASKS": "8"}
+    slurm = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "8"}
     assert discover(slurm) == Process(5, 1, 8, "slurm")
+    assert discover({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) == Process()
     assert discover({}) == Process(0, 0, 1, "single")
 
 

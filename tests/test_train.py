@@ -12,8 +12,8 @@ from PIL import Image
 
 from mlcfast import evaluate, train, trainer
 from mlcfast.config import load_config
-from mlcfast.engine import Process
-from mlcfast.errors import RunError
+from mlcfast.engine import Process, find_checkpoint, load_checkpoint, save_checkpoint
+from mlcfast.errors import RunError, UsageError
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from tests.conftest import write_colour_set
 
@@ -176,3 +176,51 @@ def test_single_positive_labels_train(config_file, tmp_path, loss):
     assert {line["images"] for line in events(directory, "evaluation")} == {8}
     tensors = safetensors.torch.load_file(next((directory / "checkpoints").glob("0*")) / "weights.safetensors")
     assert ("estimator.table" in tensors) == (loss == "role")
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.embed_dim=32", "do not fit this model"),
+        ("train.epochs=1", "cannot resume at step 10: train.epochs ends the run at step 5"),
+        ("engine.global_batch=20", "cannot resume with global_batch 20: the checkpoint was written with 8"),
+        ("seed=3", "cannot resume with seed 3"),
+    ],
+)
+def test_refused_resumption_touches_nothing(config_file, tmp_path, override, says):
+    run(config_file)
+    before = snapshot(tmp_path / "runs")
+    with pytest.raises(UsageError, match=says):
+        run(config_file, override, resume=train.NEWEST)
+    assert snapshot(tmp_path / "runs") == before
+
+
+def test_going_back_drops_the_abandoned_checkpoints(config_file, tmp_path):
+    run(config_file)
+    checkpoints = tmp_path / "runs" / "tiny" / "checkpoints"
+    state, progress = load_checkpoint(checkpoints / "00000005")
+    save_checkpoint(checkpoints, 6, state, progress, keep=1)
+    assert sorted(entry.name for entry in checkpoints.iterdir()) == ["00000006", "latest"]
+    assert find_checkpoint(tmp_path / "runs" / "tiny") == checkpoints / "00000006"
+
+
+def test_resume_takes_overrides_and_run_directories(config_file, tmp_path, capsys):
+    run(config_file, "train.epochs=1")
+    assert train.main([str(config_file), "--resume", "train.epochs=2"]) == 0
+    assert train.main([str(config_file), "train.epochs=3", "--resume", str(tmp_path / "runs" / "tiny")]) == 0
+    assert [line["step"] for line in events(tmp_path / "runs" / "tiny", "train")] == list(range(1, 16))
+
+
+def test_labels_of_another_data_set_are_refused(config_file, tmp_path, colour_set, capsys):
+    run(config_file, "train.epochs=1")
+    rows = [line.split(",") for line in (colour_set / "val.csv").read_text().splitlines()]
+    (colour_set / "swapped.csv").write_text("".join(f"{a},{c},{b},{d}\n" for a, b, c, d in rows))
+    card = tmp_path / "runs" / "tiny" / "best"
+    assert evaluate.main([str(config_file), "--checkpoint", str(card), "--split", "swapped.csv"]) == 0
+    (colour_set / "other.csv").write_text("image,red,green,violet\nval0.jpg,1,0,0\n")
+    assert evaluate.main([str(config_file), "--checkpoint", str(card), "--split", "other.csv"]) == 2
+    assert "blue" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from mlcfast.engine.base import Engine, EngineState, StepOutcome
 from mlcfast.engine.build import accumulation_steps, build_engine, build_schedule, resolve_engine, resume_schedule
-from mlcfast.engine.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from mlcfast.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mlcfast.engine.inference import Predictor
 from mlcfast.engine.process import Process, all_gather_objects, all_reduce_sum, barrier, discover, on_main, start, stop
 
@@ -19,7 +19,7 @@ __all__ = [
     "build_engine",
     "build_schedule",
     "discover",
-    "latest_checkpoint",
+    "find_checkpoint",
     "load_checkpoint",
     "on_main",
     "resolve_engine",

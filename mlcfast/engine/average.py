@@ -22,18 +22,23 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, skipped: Tensor) -> None:
         """Follow the sources one step; `skipped` (0-d, 1 where the step was not applied) leaves the average."""
-        weight = (1 - self.decay) * (1 - skipped)
         for average, source in zip(self.tensors, self.sources, strict=True):
-            average.lerp_(source.float(), weight.to(average.device))
+            # A step that was not applied may have left non-finite values in a buffer: they must not be read at all.
+            followed = torch.where(skipped.to(average.device) > 0, average, source.float())
+            average.lerp_(followed, 1 - self.decay)
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """Within the block the sources hold the averages and the averages hold the sources."""
+        exact = [None if a.dtype == s.dtype else a.clone() for a, s in zip(self.tensors, self.sources, strict=True)]
         self._swap()
         try:
             yield
         finally:
             self._swap()
+            for average, held in zip(self.tensors, exact, strict=True):
+                if held is not None:  # it went through a source of lower precision
+                    average.copy_(held)
 
     @torch.no_grad()
     def _swap(self) -> None:

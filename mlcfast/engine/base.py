@@ -77,13 +77,33 @@ class Engine(ABC):
 
     @torch.no_grad()
     def average_buffers(self) -> None:
-        """Give every rank the mean of the floating buffers (BatchNorm's running statistics see only local data)."""
+        """Give every rank the mean of the floating buffers and of their averages.
+
+        BatchNorm's running statistics see only local data.
+        """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
-        for _, buffer in floating_buffers(self.objective):
-            total = buffer.float()
+        buffers = [buffer for _, buffer in floating_buffers(self.objective)]
+        averages = self.average.tensors[len(self.average.tensors) - len(buffers) :] if self.average else []
+        for buffer in (*buffers, *averages):
+            total = buffer.float().clone()
             dist.all_reduce(total)
             buffer.copy_(total / dist.get_world_size())
+
+
+class RunningStatistics:
+    """BatchNorm's running statistics as they were after the last applied step, to undo those of a dropped one."""
+
+    def __init__(self, module: nn.Module):
+        self.buffers = [b for name, b in module.named_buffers() if name.endswith(("running_mean", "running_var"))]
+        self.kept = [buffer.clone() for buffer in self.buffers]
+
+    @torch.no_grad()
+    def settle(self, skipped: Tensor) -> None:
+        """Keep the new statistics, or go back to the old ones where `skipped` is 1; without asking the host."""
+        for buffer, kept in zip(self.buffers, self.kept, strict=True):
+            kept.copy_(torch.where(skipped > 0, kept, buffer))
+            buffer.copy_(kept)
 
 
 def floating_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -29,7 +29,7 @@ TENSOR_FILES = ("weights", "average", "moments")
 
 
 def save_checkpoint(root: Path, step: int, state: EngineState, progress: Mapping[str, Any], keep: int) -> Path:
-    """Write checkpoint `step` under `root`, point `latest` at it and drop all but the newest `keep`."""
+    """Write checkpoint `step` under `root`, point `latest` at it; drop later ones and all but the newest `keep`."""
     target, draft = root / f"{step:08d}", root / f".{step:08d}.partial"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -43,17 +43,21 @@ def save_checkpoint(root: Path, step: int, state: EngineState, progress: Mapping
     shutil.rmtree(target, ignore_errors=True)
     os.replace(draft, target)
     write_text(root / "latest", target.name)
-    for old in sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name.isdigit())[:-keep]:
-        shutil.rmtree(old)
+    steps = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name.isdigit())
+    for entry in steps:  # later ones are of a course this run has gone back from
+        if entry.name > target.name or entry in steps[: steps.index(target) + 1][:-keep]:
+            shutil.rmtree(entry)
     return target
 
 
-def latest_checkpoint(root: Path) -> Path:
-    """The last complete checkpoint under `root`; UsageError if there is none."""
-    pointer = root / "latest"
-    if not pointer.is_file():
-        raise UsageError(f"{root}: no checkpoint to resume from")
-    return root / pointer.read_text(encoding="utf-8").strip()
+def find_checkpoint(place: Path) -> Path:
+    """The checkpoint meant by its own directory, or the last complete one of a run; UsageError if there is none."""
+    if (place / "manifest.json").is_file():
+        return place
+    for root in (place / "checkpoints", place):
+        if (root / "latest").is_file():
+            return root / (root / "latest").read_text(encoding="utf-8").strip()
+    raise UsageError(f"{place}: no checkpoint to resume from")
 
 
 def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The engine for models whose whole state fits each device: one process, or several through DDP."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -13,6 +14,7 @@ from mlcfast.engine.base import (
     MOMENTS,
     Engine,
     EngineState,
+    RunningStatistics,
     StepOutcome,
     floating_buffers,
     load_tensors,
@@ -42,6 +44,7 @@ class LocalEngine(Engine):
         self.accumulation, self.grad_clip = accumulation, grad_clip
         self.parameters = trainable(objective)
         self.buffers = dict(floating_buffers(objective))
+        self.statistics = RunningStatistics(objective)
         self.wrapped = self._wrap() if distributed else objective
         device_type = process.device.type
         self.autocast = torch.autocast(device_type, DTYPES[precision], enabled=precision != "fp32")
@@ -53,9 +56,9 @@ class LocalEngine(Engine):
     def _wrap(self) -> DistributedDataParallel:
         devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
-        return DistributedDataParallel(
-            self.objective, device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False
-        )
+        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
+        unsent = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        return DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True, **unsent)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
@@ -85,6 +88,7 @@ class LocalEngine(Engine):
             # torch's fused optimizers read this attribute (GradScaler's own channel) and leave the weights at 1.
             self.optimizer.found_inf = skipped
             self.optimizer.step()
+        self.statistics.settle(skipped)
         if self.average:
             self.average.update(skipped)
         self.optimizer.zero_grad(set_to_none=True)
@@ -122,6 +126,7 @@ class LocalEngine(Engine):
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
         load_tensors(self.objective.state_dict(), state.weights, "weights")
+        self.statistics = RunningStatistics(self.objective)
         if self.average:
             followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
             held = state.average or state.weights

@@ -11,6 +11,9 @@ import torch.distributed as dist
 
 from mlcfast.errors import UsageError
 
+# The main process may fill a cache of resized images while the others wait for it.
+PATIENCE = datetime.timedelta(hours=3)
+
 
 @dataclass(frozen=True)
 class Process:
@@ -37,8 +40,8 @@ def discover(environment: Mapping[str, str] = os.environ) -> Process:
     if "RANK" in environment and "WORLD_SIZE" in environment:
         launcher = "deepspeed" if "CROSS_SIZE" in environment else "torchrun"
         names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-    elif int(environment.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in environment:
-        launcher, names = "slurm", ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS")
+    elif int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # srun's; a batch script's own step has one task
+        launcher, names = "slurm", ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS")
     else:
         return Process()
     rank, local_rank, world_size = (int(environment.get(name, 0)) for name in names)
@@ -56,9 +59,7 @@ def start(process: Process) -> None:
     if process.launcher == "slurm":
         _adopt_slurm(process)
     backend = "cpu:gloo,cuda:nccl" if process.device.type == "cuda" else "gloo"
-    dist.init_process_group(
-        backend, rank=process.rank, world_size=process.world_size, timeout=datetime.timedelta(minutes=30)
-    )
+    dist.init_process_group(backend, rank=process.rank, world_size=process.world_size, timeout=PATIENCE)
 
 
 def _adopt_slurm(process: Process) -> None:

@@ -14,6 +14,7 @@ from mlcfast.engine.base import (
     MOMENTS,
     Engine,
     EngineState,
+    RunningStatistics,
     StepOutcome,
     floating_buffers,
     load_tensors,
@@ -71,11 +72,14 @@ class Zero2Engine(Engine):
         self.process, self.objective = process, objective
         self.parameters = trainable(objective)
         self.dtype = DTYPES[precision]
+        # What is not trained is rounded to the training precision too; exported it should be what it was.
+        self.unrounded = {name: _fp32(t) for name, t in objective.state_dict().items() if name not in self.parameters}
         config = deepspeed_config(precision, micro_batch, accumulation, process.world_size, grad_clip, offload)
         self.deepspeed, self.zero, _, _ = deepspeed.initialize(
             model=objective, optimizer=optimizer, config=config, dist_init_required=False
         )
         self.optimizer = optimizer
+        self.statistics = RunningStatistics(objective)
         self.masters: list[Tensor] = self.zero.single_partition_of_fp32_groups
         self.buffers = dict(floating_buffers(objective))
         if ema_decay:
@@ -94,6 +98,7 @@ class Zero2Engine(Engine):
         """See Engine."""
         self.deepspeed.step()
         skipped = torch.tensor(float(bool(self.zero.overflow)), device=self.process.device)
+        self.statistics.settle(skipped)
         if self.average:
             self.average.update(skipped)
         norm = self.deepspeed.get_global_grad_norm()
@@ -120,7 +125,7 @@ class Zero2Engine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
-        weights = {name: _fp32(tensor) for name, tensor in self._whole_tensors().items()}
+        weights = {name: self._unrounded(name, tensor) for name, tensor in self._whole_tensors().items()}
         weights |= self._gather(self.masters)
         average: dict[str, Tensor] = {}
         if self.average:
@@ -133,6 +138,8 @@ class Zero2Engine(Engine):
         """See Engine."""
         targets = dict(self.objective.state_dict())
         load_tensors(targets, state.weights, "weights")
+        self.statistics = RunningStatistics(self.objective)
+        self.unrounded = {name: state.weights[name].clone() for name in self.unrounded}
         self._scatter(self.masters, state.weights)
         self.zero.update_lp_params()
         if self.average:
@@ -142,8 +149,12 @@ class Zero2Engine(Engine):
                 tensor.copy_(held[name])
         if state.moments:
             self._load_moments(state.moments)
-        if state.scaler and hasattr(self.zero.loss_scaler, "cur_scale"):
+        if state.scaler and self.dtype == torch.float16:
             self.zero.loss_scaler.cur_scale = state.scaler["scale"]
+
+    def _unrounded(self, name: str, tensor: Tensor) -> Tensor:
+        original = self.unrounded[name]
+        return original if torch.equal(original.to(tensor.dtype), tensor.cpu()) else _fp32(tensor)
 
     def _whole_tensors(self) -> dict[str, Tensor]:
         """What is not partitioned: buffers and frozen parameters."""

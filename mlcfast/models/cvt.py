@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
-from mlcfast.models.precision import full_precision
+from mlcfast.ops import layer_norm, quick_gelu
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class QuickGELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape and floating type, elementwise."""
-        return x * torch.sigmoid(1.702 * x)
+        return quick_gelu(x)
 
 
 ACTIVATIONS = {"quick_gelu": QuickGELU, "gelu": nn.GELU}
@@ -59,8 +59,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, C) -> the same shape and dtype."""
-        with full_precision(x):
-            return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+        return layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class ConvEmbed(nn.Module):

@@ -1,4 +1,8 @@
-"""Which backbone parameters train: frozen BatchNorm and untrained early layers, as published or as asked."""
+"""Which backbone parameters train: frozen BatchNorm and untrained early layers, as published or as asked.
+
+A frozen BatchNorm y = s·x + t after a convolution is the convolution with weight s·w and bias t: no pass over the
+activation is left of it, in training neither.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +14,13 @@ class FrozenBatchNorm2d(nn.Module):
     """BatchNorm2d with fixed statistics and affine: one fused multiply-add that stores no activation.
 
     The state dict is BatchNorm2d's without num_batches_tracked, which is ignored when loaded; everything is a buffer.
-    act: applied to the result, for timm's normalisations that include their activation.
+    act: applied to the result, for timm's normalisations that include their activation. folded: a convolution before it
+    does the affine part (see `FoldedConv2d`), and only the activation is left here.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, act: nn.Module | None = None):
         super().__init__()
-        self.eps, self.act = eps, act or nn.Identity()
+        self.eps, self.act, self.folded = eps, act or nn.Identity(), False
         for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
             self.register_buffer(name, torch.full((num_features,), value))
 
@@ -33,12 +38,43 @@ class FrozenBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape and dtype."""
+        if self.folded:
+            return self.act(x)
         scale, shift = (value.to(x.dtype)[:, None, None] for value in self.affine())
         return self.act(torch.addcmul(shift, x, scale))
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         state_dict.pop(prefix + "num_batches_tracked", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class FoldedConv2d(nn.Conv2d):
+    """A convolution that applies the frozen normalisation following it: weight s·w, bias t.
+
+    Made from a Conv2d by `fold_frozen_norms`; parameters and state dict stay those of the two modules.
+    """
+
+    following: tuple[FrozenBatchNorm2d]  # in a tuple, so that it is not registered a second time
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H', W'), normalised."""
+        scale, shift = self.following[0].affine()
+        return self._conv_forward(x, self.weight * scale[:, None, None, None], shift)
+
+
+def fold_frozen_norms(module: nn.Module) -> None:
+    """Fold every frozen norm below `module` into the convolution, or sequence ending in one, registered before it.
+
+    Right only where registration order is execution order, as in timm's ResNet.
+    """
+    previous = None
+    for child in module.children():
+        if isinstance(child, FrozenBatchNorm2d) and type(previous) is nn.Conv2d and previous.bias is None:
+            previous.__class__ = FoldedConv2d
+            previous.following = (child,)
+            child.folded = True
+        fold_frozen_norms(child)
+        previous = child[-1] if isinstance(child, nn.Sequential) and len(child) else child
 
 
 def freeze_backbone(body: nn.Module, freeze: str) -> None:
@@ -56,6 +92,8 @@ def freeze_backbone(body: nn.Module, freeze: str) -> None:
             parameter.requires_grad_(any(layer in name for layer in RESNET_TRAINED))
         if family == "ResNet":
             fix_batch_norm(body)
+    if family == "ResNet":
+        fold_frozen_norms(body)
 
 
 def fix_batch_norm(module: nn.Module) -> None:

@@ -4,7 +4,9 @@ from mlcfast.ops.asymmetric_loss import asymmetric_loss
 from mlcfast.ops.epr_loss import epr_loss
 from mlcfast.ops.groupwise_linear import groupwise_linear
 from mlcfast.ops.label_query_attention import label_query_attention
+from mlcfast.ops.layer_norm import layer_norm
 from mlcfast.ops.pairwise_ranking import pairwise_ranking
+from mlcfast.ops.quick_gelu import quick_gelu
 from mlcfast.ops.role_loss import role_loss
 from mlcfast.ops.weighted_bce import weighted_bce
 
@@ -13,7 +15,9 @@ __all__ = [
     "epr_loss",
     "groupwise_linear",
     "label_query_attention",
+    "layer_norm",
     "pairwise_ranking",
+    "quick_gelu",
     "role_loss",
     "weighted_bce",
 ]

@@ -12,7 +12,7 @@ def suspended(x: Tensor) -> contextlib.AbstractContextManager:
 
 
 def active_dtype(x: Tensor) -> torch.dtype | None:
-    """What autocast casts to on the tensor's device, None where it is off."""
-    if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+    """What autocast casts the tensor to on its device; None where it is off and for fp64, which it leaves alone."""
+    if x.is_meta or x.dtype == torch.float64 or not torch.is_autocast_enabled(x.device.type):
         return None
     return torch.get_autocast_dtype(x.device.type)

@@ -31,8 +31,20 @@ def objective() -> Objective:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 31), nn.LayerNorm(31), nn.GELU(), nn.Linear(31, 5))
     model[1].bias.requires_grad_(False)
-    model.register_buffer("scale", torch.ones(3))
+    model = nn.Sequential(Watcher(), model)
     return Objective(model, nn.BCEWithLogitsLoss())
+
+
+class Watcher(nn.Module):
+    """Passes its input on; a BatchNorm that nothing depends on sees it, so each rank gets statistics of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3, affine=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.norm(images)
+        return images
 
 
 def batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -62,6 +74,7 @@ def main() -> None:
     start(process)
     engine = build_engine(config, process, objective())
     losses = train(engine, config.engine.micro_batch)
+    engine.average_buffers()
     state = engine.export_state()
     with engine.averaged_weights():
         averaged = engine.predict(batch(99)[0])

@@ -51,10 +51,22 @@ def alone() -> dict:
     return {"losses": losses, "state": vars(state), "averaged": averaged, "raw": raw}
 
 
-def compare(results: list[dict], alone: dict, tolerance: dict) -> None:
+def trained(tensors: dict) -> dict:
+    """Without BatchNorm's statistics, which see micro-batches and so depend on their number."""
+    return {name: tensor for name, tensor in tensors.items() if ".norm." not in name}
+
+
+def assert_ranks_agree(results: list[dict]) -> None:
+    """Also in BatchNorm's statistics and their average, which come from different images on each rank."""
+    assert results[0]["state"]["average"].keys() == results[0]["state"]["weights"].keys()
     for name in ("weights", "average", "moments"):
-        for rank in range(2):
-            torch.testing.assert_close(results[rank]["state"][name], alone["state"][name], **tolerance)
+        torch.testing.assert_close(results[0]["state"][name], results[1]["state"][name], rtol=0, atol=0)
+
+
+def compare(results: list[dict], alone: dict, tolerance: dict) -> None:
+    assert_ranks_agree(results)
+    for name in ("weights", "average", "moments"):
+        torch.testing.assert_close(trained(results[0]["state"][name]), trained(alone["state"][name]), **tolerance)
     mean_losses = torch.tensor([result["losses"] for result in results]).mean(0)
     torch.testing.assert_close(mean_losses, torch.tensor(alone["losses"]), **tolerance)
     for key in ("averaged", "raw"):
@@ -77,14 +89,37 @@ def test_zero2_equals_one_process(tmp_path, alone):
 
 def test_zero2_in_bf16_follows_one_process(tmp_path, alone):
     results = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=4", "engine.precision=bf16")
+    assert_ranks_agree(results)
     for key in ("averaged", "raw"):
         torch.testing.assert_close(results[0][key], alone[key], **BF16)
     mean_losses = torch.tensor([result["losses"] for result in results]).mean(0)
     torch.testing.assert_close(mean_losses, torch.tensor(alone["losses"]), **BF16)
     for kind in ("weights", "average"):
-        for name, tensor in alone["state"][kind].items():
+        for name, tensor in trained(alone["state"][kind]).items():
             assert (results[0]["state"][kind][name] - tensor).abs().mean() < MOVED / 32, (kind, name)
     torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+
+
+def test_running_mean_of_two_ranks_is_that_of_one_process(tmp_path, alone):
+    """Each rank sees half of each batch once, so the mean of their running means is the whole batch's."""
+    results = run_two(tmp_path, "engine.name=ddp", "engine.micro_batch=4")
+    for kind in ("weights", "average"):
+        name = "model.0.norm.running_mean"
+        torch.testing.assert_close(results[0]["state"][kind][name], alone["state"][kind][name], rtol=1e-5, atol=1e-6)
+
+
+def test_dropped_step_leaves_statistics_and_average_alone():
+    engine = build_engine(runner.config_of([]), Process(), runner.objective())
+    runner.train(engine, 8)
+    before = vars(engine.export_state())
+    images, labels, index = runner.batch(0)
+    engine.micro_step(images * float("nan"), labels, index, last=True)
+    assert engine.step().skipped == 1
+    after = vars(engine.export_state())
+    counted = {"model.0.norm.num_batches_tracked"}
+    for kind in ("weights", "average"):
+        changed = {name for name in before[kind] if not torch.equal(before[kind][name], after[kind][name])}
+        assert changed <= counted
 
 
 def test_checkpoint_moves_between_engines(tmp_path, alone):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mlcfast.models import build_model
-from mlcfast.models.freezing import FrozenBatchNorm2d, freeze_backbone
+from mlcfast.models.freezing import FoldedConv2d, FrozenBatchNorm2d, fix_batch_norm, fold_frozen_norms, freeze_backbone
 
 SIDE = 64
 
@@ -84,3 +84,56 @@ def test_a_frozen_backbone_gives_the_same_features_in_training(name):
     assert [n for n, parameter in frozen.named_parameters() if parameter.requires_grad] == ["fc.weight", "fc.bias"]
     images = torch.randn(2, 3, SIDE, SIDE)
     torch.testing.assert_close(frozen.train()(images), plain.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "resnet26", "resnet26d"])
+def test_folded_norms_give_the_same_features_and_gradients(name):
+    torch.manual_seed(0)
+    body = build_model("linear", name, 3, SIDE).backbone.body.double()
+    for key, buffer in body.named_buffers():
+        if "running" in key:
+            buffer.uniform_(0.5, 2)
+    fix_batch_norm(body)
+    folded = copy.deepcopy(body)
+    fold_frozen_norms(folded)
+    norms = [module for module in folded.modules() if isinstance(module, FrozenBatchNorm2d)]
+    assert norms and all(norm.folded for norm in norms)
+    assert list(folded.state_dict()) == list(body.state_dict())
+    images = torch.randn(2, 3, SIDE, SIDE).double()
+    outputs = [net.forward_features(images) for net in (body, folded)]
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-9, atol=1e-9)
+    for output in outputs:
+        output.square().mean().backward()
+    for expected, actual in zip(body.parameters(), folded.parameters(), strict=True):
+        torch.testing.assert_close(actual.grad, expected.grad, rtol=1e-8, atol=1e-10)
+
+
+def test_a_copy_folds_its_own_norms():
+    model = resnet("published").eval()
+    twin, images = copy.deepcopy(model), torch.randn(1, 3, SIDE, SIDE)
+    expected = model(images)
+    for module in model.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            module.bias.add_(1)
+    assert torch.equal(twin(images), expected) and not torch.equal(model(images), expected)
+
+
+def test_folded_training_stores_half_an_image():
+    def stored(body, images):
+        sizes = {}
+
+        def pack(tensor):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = body.forward_features(torch.randn(images, 3, 64, 64))
+        del output
+        return sum(sizes.values())
+
+    def per_image(body):
+        return stored(body, 5) - stored(body, 4)
+
+    plain, published = (resnet(freeze, "resnet26").backbone.body for freeze in ("none", "published"))
+    assert any(isinstance(module, FoldedConv2d) for module in published.modules())
+    assert per_image(published) < 0.55 * per_image(plain)

@@ -9,6 +9,7 @@ import torch
 
 from mlcfast.errors import UsageError
 from mlcfast.models import PUBLISHED, build_model, load_published
+from mlcfast.models.loading import fill, read_weights
 from mlcfast.models.published import fill_published
 
 MILLIONS = {
@@ -183,6 +184,7 @@ def test_another_position_code_is_refused():
         fill_published(model, state | {"backbone.1.pe": state["backbone.1.pe"] + 0.01}, "file")
 
 
+@pytest.mark.filterwarnings("ignore:.*non-meta parameter.*")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_names_of_the_full_models_are_a_bijection(name, monkeypatch):
     """On the meta device: every name of the original layout is consumed once and every parameter filled."""
@@ -247,6 +249,17 @@ def test_wrong_files_are_one_line_errors(tmp_path, tiny_published, damage):
         load_published("tiny", path)
     assert "\n" not in str(raised.value) and str(path) in str(raised.value)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_evaluation_fills_either_layout(tmp_path, tiny_published, published):
+    path = tmp_path / "checkpoint.pkl"
+    torch.save({"state_dict": original_layout(tiny_published) if published else tiny_published.state_dict()}, path)
+    model = build_model("query2label", "resnet26", 5, 64, feedforward=16).eval()  # BatchNorm not frozen
+    fill(model, read_weights(path), path)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), tiny_published(images), rtol=1e-4, atol=1e-5)
 
 
 def test_unknown_name_lists_the_known_ones(tmp_path):

@@ -61,6 +61,7 @@ def test_operator_contract():
         gamma,
         beta,
         1e-5,
+        False,
     )
     torch.library.opcheck(torch.ops.mlcfast.normed_groupwise_linear.default, arguments)
 

@@ -268,3 +268,16 @@ def test_backend_reference_is_the_reference(monkeypatch):
     monkeypatch.setenv("MLCFAST_BACKEND", "reference")
     tensors = make(2, 3, 5, 8)
     assert torch.equal(label_query_attention(*tensors, 2)[0], reference(*tensors, 2)[0])
+
+
+def test_autocast_leaves_double_precision_alone():
+    tensors = make(2, 3, 5, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        out, _ = label_query_attention(*tensors, 2)
+    torch.testing.assert_close(out, reference(*tensors, 2)[0])
+
+
+def test_no_labels_at_all_is_refused():
+    tensors = make(2, 0, 5, 8)
+    with pytest.raises(ValueError, match=r"queries must be .* with K of at least 1"):
+        label_query_attention(*tensors, 2)

@@ -6,6 +6,7 @@ The interpreter has to be on before Triton loads, so the first test runs the oth
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +25,8 @@ CASES = [(2, 3, 7, 24, 2), (1, 1, 1, 16, 1), (2, 17, 40, 36, 2)]  # B, K, N, D, 
 def test_the_kernels_in_the_interpreter():
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1", "MLCFAST_BACKEND": "triton"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    files = [__file__, str(Path(__file__).with_name("test_groupwise_linear_triton.py"))]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
     assert "passed" in done.stdout

@@ -1,5 +1,7 @@
 """The group-wise linear head: the function users call, and the operator that joins the final LayerNorm to it."""
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from mlcfast.ops.autocast import suspended
 from mlcfast.ops.backend import requested
 from mlcfast.ops.groupwise_linear import native
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as reference
+from mlcfast.ops.kernels import has_triton, passed_over
 
 
 def groupwise_linear(
@@ -35,7 +38,8 @@ def groupwise_linear(
         if norm_weight is None:
             logits = torch.bmm(x.to(wide).transpose(0, 1), weight.mT).transpose(0, 1) + bias
         else:
-            logits, _, _ = _forward(x, weight, bias, norm_weight.to(wide), norm_bias.to(wide), eps)
+            kernels = _kernels(x, weight)
+            logits, _, _ = _forward(x, weight, bias, norm_weight.to(wide), norm_bias.to(wide), eps, kernels)
     return logits.flatten(1)[:, :K]
 
 
@@ -81,34 +85,34 @@ def _check(
 
 @torch.library.custom_op("mlcfast::normed_groupwise_linear", mutates_args=())
 def _forward(
-    x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, eps: float
+    x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, eps: float, kernels: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     with suspended(x):
-        return tuple(native.forward(x, weight, bias, gamma, beta, eps))
+        return tuple(_implementation(kernels).forward(x, weight, bias, gamma, beta, eps))
 
 
 @_forward.register_fake
-def _(x, weight, bias, gamma, beta, eps):
+def _(x, weight, bias, gamma, beta, eps, kernels):
     B, G, _ = x.shape
     return weight.new_empty(B, G, weight.shape[1]), weight.new_empty(B, G), weight.new_empty(B, G)
 
 
 @torch.library.custom_op("mlcfast::normed_groupwise_linear_backward", mutates_args=())
 def _backward(
-    grad: Tensor, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor
+    grad: Tensor, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor, kernels: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     with suspended(x):
-        return native.backward(grad, x, weight, gamma, beta, mean, rstd)
+        return _implementation(kernels).backward(grad, x, weight, gamma, beta, mean, rstd)
 
 
 @_backward.register_fake
-def _(grad, x, weight, gamma, beta, mean, rstd):
+def _(grad, x, weight, gamma, beta, mean, rstd, kernels):
     bias = weight.new_empty(weight.shape[:2])
     return tuple(torch.empty_like(t) for t in (x, weight, bias, gamma, beta))
 
 
 def _setup_context(ctx, inputs, output):
-    x, weight, _, gamma, beta, _ = inputs
+    x, weight, _, gamma, beta, _, ctx.kernels = inputs
     _, mean, rstd = output
     ctx.mark_non_differentiable(mean, rstd)
     ctx.set_materialize_grads(False)
@@ -117,8 +121,29 @@ def _setup_context(ctx, inputs, output):
 
 def _backward_formula(ctx, grad, *_):
     if grad is None:
-        return (None,) * 6
-    return *_backward(grad, *ctx.saved_tensors), None
+        return (None,) * 7
+    return *_backward(grad, *ctx.saved_tensors, ctx.kernels), None, None
 
 
 _forward.register_autograd(_backward_formula, setup_context=_setup_context)
+
+
+def _kernels(x: Tensor, weight: Tensor) -> bool:
+    """Whether the Triton kernels run: they have not been timed on a GPU, so only when asked for."""
+    if requested() != "triton":
+        return False
+    if weight.shape[1] == 1 and weight.dtype == torch.float32 and has_triton(x.device.type):
+        return True
+    passed_over(
+        "groupwise_linear: no Triton kernels for this device, dtype or grouping; torch's operations run instead"
+    )
+    return False
+
+
+def _implementation(kernels: bool) -> ModuleType:
+    """native, or triton, which is imported only where it runs."""
+    if not kernels:
+        return native
+    from mlcfast.ops.groupwise_linear import triton
+
+    return triton

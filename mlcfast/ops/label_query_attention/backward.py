@@ -111,9 +111,9 @@ def add_value_bias(totals: Totals, grad_context: Tensor, row_sums: Tensor | None
 
 
 def _softmax_backward(grad: Tensor, weights: Tensor) -> Tensor:
-    grad, wide_weights = grad.to(wide(grad)), weights.to(wide(weights))
-    grad = (grad - (grad * wide_weights).sum(1, keepdim=True)) * wide_weights
-    return grad.to(weights.dtype)
+    wide_weights = weights.to(wide(weights))
+    products = grad * wide_weights
+    return products.addcmul_(wide_weights, products.sum(1, keepdim=True), value=-1).to(weights.dtype)
 
 
 def _sliced(saved: Saved, inputs: Inputs, options: Options, images: slice) -> Saved:

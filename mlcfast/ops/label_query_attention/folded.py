@@ -26,8 +26,7 @@ MANY_IMAGES = 12
 def key_side(queries: Tensor, memory: Tensor, position: Tensor | None, wk: Tensor, num_heads: int) -> Tensor:
     """A: (K, H, D) for shared queries (K, D), (B, K, H, D) for queries per image (B, K, D)."""
     D = queries.shape[-1]
-    heads = queries.reshape(-1, num_heads, D // num_heads)
-    folded = _per_head(heads, wk.view(num_heads, -1, D)).mul_(1 / math.sqrt(D // num_heads))
+    folded = _per_head(_scaled_heads(queries, num_heads), wk.view(num_heads, -1, D))
     return folded.view(*queries.shape[:-1], num_heads, D)
 
 
@@ -72,11 +71,10 @@ def scores_backward(
 
 
 def queries_backward(grad_folded: Tensor, queries: Tensor, wk: Tensor, grad_wk: Accumulator) -> Tensor:
-    """dA (K or B·K, H, D), consumed -> dq."""
+    """dA (K or B·K, H, D) -> dq."""
     _, H, D = grad_folded.shape
-    grad_folded.mul_(1 / math.sqrt(D // H))
-    _add_per_head_outer(grad_wk, queries.reshape(-1, H, D // H), grad_folded)
-    return _per_head(grad_folded, wk.view(H, -1, D).mT).view(queries.shape)
+    _add_per_head_outer(grad_wk, _scaled_heads(queries, H), grad_folded)
+    return _per_head(grad_folded, wk.view(H, -1, D).mT).mul_(1 / math.sqrt(D // H)).view(queries.shape)
 
 
 def value_side(kept: Tensor, memory: Tensor, wv: Tensor) -> Tensor:
@@ -120,6 +118,12 @@ def _keys(memory: Tensor, position: Tensor | None, folded: Tensor) -> tuple[Tens
     if folded.ndim == 3 and len(position) == 1 and len(memory) >= MANY_IMAGES:
         return memory, position[0]
     return memory + position, None
+
+
+def _scaled_heads(queries: Tensor, num_heads: int) -> Tensor:
+    """q / √W as (K or B·K, H, W)."""
+    heads = queries.reshape(-1, num_heads, queries.shape[-1] // num_heads)
+    return heads * (1 / math.sqrt(heads.shape[2]))
 
 
 def _summed_over_images(grad: Tensor, features: Tensor) -> Tensor:

@@ -149,10 +149,10 @@ def wide(x: Tensor) -> torch.dtype:
 
 
 def _softmax(scores: Tensor) -> Tensor:
-    """Over the cells, dim 1, whatever the layout; may consume its argument."""
-    values = scores.to(wide(scores))
-    values = values.sub_(values.amax(1, keepdim=True)).exp_()
-    return values.div_(values.sum(1, keepdim=True)).to(scores.dtype)
+    """Over the cells, dim 1, in the layout of the scores: contiguous, or a view of (B, H, K, N)."""
+    if scores.is_contiguous():
+        return torch.softmax(scores, 1, dtype=wide(scores)).to(scores.dtype)
+    return torch.softmax(scores.permute(0, 3, 2, 1), 3, dtype=wide(scores)).to(scores.dtype).permute(0, 3, 2, 1)
 
 
 def _stored(saved: Saved, part: Saved, images: slice, whole: bool) -> Saved:

@@ -1,13 +1,11 @@
 """Which form of the attention runs for a shape, and who implements it; docs/notes.md has the measurements behind it."""
 
-import os
-from functools import cache
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
 
-from mlcfast.ops.backend import log_once, requested
+from mlcfast.ops.backend import requested
+from mlcfast.ops.kernels import has_triton, passed_over
 
 PLANS = {"folded": (True, True), "mixed": (True, False), "projected": (False, False)}
 
@@ -35,7 +33,7 @@ def choose(
     reason = _why_not_triton(device_type, dtype, form)
     if reason is None:
         return Plan("folded", keep=False, triton=True)
-    log_once(f"label_query_attention: no Triton kernels for {reason}; torch's matrix products run instead")
+    passed_over(f"label_query_attention: no Triton kernels for {reason}; torch's matrix products run instead")
     return plan
 
 
@@ -57,10 +55,4 @@ def _why_not_triton(device_type: str, dtype: torch.dtype, form: str | None) -> s
         return f"the {form} form"
     if dtype == torch.float64:
         return "float64"
-    return None if _has_triton(device_type) else f"{device_type} tensors here"
-
-
-@cache
-def _has_triton(device_type: str) -> bool:
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    return (interpreted or device_type == "cuda") and find_spec("triton") is not None
+    return None if has_triton(device_type) else f"{device_type} tensors here"

@@ -25,7 +25,12 @@ def check(
     if memory.ndim != 3 or memory.shape[1] == 0:
         raise ValueError(f"memory must be (B, N, D) with N of at least 1, got {tuple(memory.shape)}")
     B, N, D = memory.shape
-    _expect("queries", queries, f"(K, {D}) or ({B}, K, {D})", queries.shape[-1:] == (D,) and _batch_fits(queries, B))
+    _expect(
+        "queries",
+        queries,
+        f"(K, {D}) or ({B}, K, {D}) with K of at least 1",
+        queries.shape[-1:] == (D,) and _batch_fits(queries, B),
+    )
     if position is not None:
         _expect("position", position, f"(1 or {B}, {N}, {D})", position.shape in {(1, N, D), (B, N, D)})
     _expect("in_proj_weight", in_proj_weight, f"({3 * D}, {D})", in_proj_weight.shape == (3 * D, D))
@@ -46,7 +51,8 @@ _OTHERS = ("queries", "position", "in_proj_weight", "in_proj_bias", "out_proj_we
 
 
 def _batch_fits(queries: Tensor, B: int) -> bool:
-    return queries.ndim == 2 or (queries.ndim == 3 and queries.shape[0] == B)
+    shared = queries.ndim == 2
+    return (shared or (queries.ndim == 3 and queries.shape[0] == B)) and queries.shape[-2] > 0
 
 
 def _expect(name: str, tensor: Tensor, wanted: str, fits: bool) -> None:

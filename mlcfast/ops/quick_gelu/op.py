@@ -1,0 +1,31 @@
+"""QuickGELU that keeps only its input for the backward pass; autograd would keep x and σ(1.702 x).
+
+Forward: y = x·s, s = σ(a·x), a = 1.702. Backward: dx = dy · s·(1 + a·x·(1 − s)), with s computed again.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.quick_gelu import reference
+
+SLOPE = 1.702
+
+
+class _QuickGELU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return reference.quick_gelu(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        s = torch.sigmoid(SLOPE * x)
+        return grad * (s * (1 + SLOPE * x * (1 - s)))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x · σ(1.702 x), elementwise: any shape, any floating type; differentiable twice, saves only x."""
+    return _QuickGELU.apply(x)
