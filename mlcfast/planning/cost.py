@@ -15,9 +15,10 @@ def seconds_per_step(trace: StepTrace, settings: Settings, sizes: Sizes, gpus: i
     images = global_batch / gpus
     passes = trace.flops / settings.micro_batch * images / hardware.FLOPS
     passes += images / settings.micro_batch * hardware.MICRO_BATCH_SECONDS
-    moments = 4 if settings.optimizer == "adamw8bit" else 16
     owned = sizes.trainable / gpus if settings.engine == "zero2" else sizes.trainable
-    moved = owned * (moments + 12 + 12)  # moments twice; weights twice and gradient; the average twice, weights again
+    # Moments twice, weights twice and gradient; the average twice, weights again. Eight bits save a third of it, and
+    # cost the conversions.
+    moved = owned * (16 + 12 + 12)
     if not settings.offload:
         return passes + moved / hardware.GPU_BANDWIDTH
     return passes + moved * gpus / hardware.HOST_BANDWIDTH + owned * 6 / hardware.LINK_BANDWIDTH

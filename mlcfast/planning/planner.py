@@ -11,8 +11,10 @@ from mlcfast.planning.state import Settings, State, state_bytes
 from mlcfast.planning.trace import StepTrace, Tracer
 
 PROBES = (8, 16)  # micro-batches that the linear model is drawn through
-LARGEST = 4096
+LARGEST = 1024
+STRIDE = 8  # a guess goes at most that many times beyond what has been traced
 TRACES = 6  # at most, to verify the linear model's answer
+ALIKE = 1.05  # settings whose times differ by less are as fast: the plainer ones come first
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,15 @@ class Planner:
 
     def best(self) -> Estimate | None:
         """The fastest settings that fit, verified by a trace; None if there are none."""
-        ranked = []
-        for option in self._combinations(configured=False):
-            micro_batch = self._largest_divisor(option)
-            if micro_batch:
-                option = replace(option, micro_batch=micro_batch)
-                ranked.append((self.seconds(option), len(ranked), option))
-        for _, _, option in sorted(ranked):
+        options = [replace(o, micro_batch=self._largest_divisor(o)) for o in self._combinations(configured=False)]
+        remaining = {option: self.seconds(option) for option in options if option.micro_batch}
+        while remaining:
+            limit = ALIKE * min(remaining.values())
+            option = next(option for option, seconds in remaining.items() if seconds <= limit)
             estimate = self.estimate(option)
             if estimate.peak <= self.gpu_memory:
                 return estimate
+            del remaining[option]
         return None
 
     def estimate(self, settings: Settings) -> Estimate:
@@ -102,24 +103,25 @@ class Planner:
     def largest_micro_batch(self, settings: Settings) -> int:
         """The largest micro-batch that fits, found by linear interpolation and verified by a trace; 0 if none does."""
         fits, too_large = 0, LARGEST + 1
-        known = {size: self._peak(settings, size) for size in PROBES}
+        excess = {size: self._excess(settings, size) for size in PROBES}
         for _ in range(TRACES):
-            fits = max([fits, *(size for size, peak in known.items() if peak <= self.gpu_memory)])
-            too_large = min([too_large, *(size for size, peak in known.items() if peak > self.gpu_memory)])
-            guess = min(max(_solve(known, self.gpu_memory), fits), too_large - 1)
-            if guess in known or guess == 0:
+            fits = max([fits, *(size for size, over in excess.items() if over <= 0)])
+            too_large = min([too_large, *(size for size, over in excess.items() if over > 0)])
+            guess = min(max(_root(excess), fits), too_large - 1, STRIDE * max(excess))
+            if guess in excess or guess == 0:
                 break
-            known[guess] = self._peak(settings, guess)
+            excess[guess] = self._excess(settings, guess)
         return fits
 
-    def _peak(self, settings: Settings, micro_batch: int) -> int:
-        return self.estimate(replace(settings, micro_batch=micro_batch)).peak
+    def _excess(self, settings: Settings, micro_batch: int) -> int:
+        """Bytes by which the passes, which grow with the micro-batch, exceed their room; the optimizer's step aside."""
+        settings = replace(settings, micro_batch=micro_batch)
+        return self._estimate(settings, self._trace(settings), passes_only=True).peak - self.gpu_memory
 
     def _largest_divisor(self, settings: Settings) -> int:
         """The largest micro-batch that divides a GPU's share of the global batch and fits by the linear model."""
         share, rest = divmod(self.config.engine.global_batch, self.gpus)
-        known = {size: self._peak(settings, size) for size in PROBES}
-        limit = _solve(known, self.gpu_memory)
+        limit = _root({size: self._excess(settings, size) for size in PROBES})
         return max(
             (size for size in range(1, share + 1) if share % size == 0 and size <= limit and not rest), default=0
         )
@@ -154,11 +156,11 @@ class Planner:
         precision = self.config.engine.precision
         return state_bytes(self.sizes, settings, self.gpus, precision, ema, self._accumulates(settings))
 
-    def _estimate(self, settings: Settings, trace: StepTrace) -> Estimate:
+    def _estimate(self, settings: Settings, trace: StepTrace, passes_only: bool = False) -> Estimate:
         state = self._state(settings)
         gpu = dict(state.gpu)
         activations, temporary = trace.activations, trace.temporary
-        if state.step > trace.peak:  # the optimizer's step needs more than the passes do
+        if state.step > trace.peak and not passes_only:  # the optimizer's step needs more than the passes do
             activations, temporary = 0, state.step
         else:
             gpu["gradients"] += trace.gradients
@@ -168,10 +170,8 @@ class Planner:
         return Estimate(settings, gpu, state.host)
 
 
-def _solve(known: dict[int, int], limit: int) -> int:
-    """The largest micro-batch whose peak is `limit` on the line through the two known points nearest to it."""
-    nearest = sorted(sorted(known, key=lambda size: abs(known[size] - limit))[:2])
-    slope = (known[nearest[1]] - known[nearest[0]]) / (nearest[1] - nearest[0])
-    if slope <= 0:
-        return LARGEST
-    return max(0, min(LARGEST, math.floor(nearest[1] + (limit - known[nearest[1]]) / slope)))
+def _root(excess: dict[int, int]) -> int:
+    """The largest micro-batch without excess on the line through the two known points nearest to that."""
+    low, high = sorted(sorted(excess, key=lambda size: abs(excess[size]))[:2])
+    slope = (excess[high] - excess[low]) / (high - low)
+    return max(0, min(LARGEST, math.floor(high - excess[high] / slope))) if slope > 0 else LARGEST
