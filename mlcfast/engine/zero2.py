@@ -22,6 +22,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.inference import DTYPES
 from mlcfast.engine.process import Process
+from mlcfast.models.precision import prepare_half_weights
 from mlcfast.objective import Objective
 
 # Elements of the buffer that gradients are reduced in: larger than any parameter here (16.8 million in a feed-forward
@@ -84,6 +85,7 @@ class Zero2Engine(Engine):
         self.process, self.objective = process, objective
         self.parameters = trainable(objective)
         self.dtype = DTYPES[precision]
+        prepare_half_weights(objective, self.dtype)  # DeepSpeed casts parameters only
         # What is not trained is rounded to the training precision too; exported it should be what it was.
         self.unrounded = {name: _fp32(t) for name, t in objective.state_dict().items() if name not in self.parameters}
         config = deepspeed_config(precision, micro_batch, accumulation, process.world_size, grad_clip, offload)

@@ -12,6 +12,7 @@ from mlcfast.assembly import make_model
 from mlcfast.config import Config
 from mlcfast.losses import LabelEstimator
 from mlcfast.models import enable_activation_checkpointing
+from mlcfast.models.precision import prepare_half_weights
 from mlcfast.objective import Objective
 from mlcfast.planning.kernels import cuda_kernels
 from mlcfast.planning.tracker import LiveMemory
@@ -85,6 +86,8 @@ class Tracer:
         if checkpointing == "blocks":
             enable_activation_checkpointing(objective.model)
         precision = DTYPES[self.config.engine.precision]
+        if half_weights:
+            prepare_half_weights(objective, precision)
         with FakeTensorMode(), cuda_kernels():
             _materialise(objective, precision if half_weights else None)
             memory = LiveMemory()
@@ -134,12 +137,12 @@ class _AnyLoss(nn.Module):
 
 
 def _materialise(module: nn.Module, half: torch.dtype | None) -> None:
-    """Replace meta tensors by fake ones, floating ones of type `half` if given."""
+    """Replace meta tensors by fake ones, parameters by some of type `half` if given."""
     made: dict[Tensor, Tensor] = {}
 
     def fake(tensor: Tensor) -> Tensor:
         if tensor not in made:
-            dtype = half if half and tensor.is_floating_point() else tensor.dtype
+            dtype = half if half and isinstance(tensor, nn.Parameter) else tensor.dtype
             new = torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype)
             made[tensor] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
         return made[tensor]
