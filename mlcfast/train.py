@@ -23,9 +23,12 @@ from mlcfast.engine import (
     start,
     stop,
 )
-from mlcfast.outcome import draw_outcome, keep_best, list_skipped
+from mlcfast.handover import hand_over
+from mlcfast.held_out import measure
+from mlcfast.outcome import draw_outcome, keep_best, list_skipped, record_outcome
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
+from mlcfast.watch import LabelWatch
 
 NEWEST = Path()
 
@@ -69,17 +72,24 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     samples = open_samples(config, process)
     torch.manual_seed(config.seed)
     names = samples.train.names
-    engine = build_engine(config, process, make_objective(config, samples.train))
+    objective = make_objective(config, samples.train)
+    if config.train.initialise_from and resume is None:
+        hand_over(objective, samples.train, Path(config.train.initialise_from))
+    engine = build_engine(config, process, objective)
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
-    keep = functools.partial(keep_best, config, names, config.run_directory / "best")
-    trainer = Trainer(config, engine, *loaders, names, keep)
+    directory = config.run_directory
+    keep = functools.partial(keep_best, config, names, directory / "best")
+    watch = None if samples.hidden is None else LabelWatch(objective, samples.train, samples.hidden, directory)
+    trainer = Trainer(config, engine, *loaders, names, keep, watch)
     if resume is not None:
         trainer.resume(state, held)
-    directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
+    on_main(process, lambda: prepare_run_directory(config, resume is not None))
     on_main(process, lambda: list_skipped(directory, samples.skipped))
     journal = Journal(directory, process.is_main, trainer.progress.step)
     try:
         progress = trainer.fit(journal)
+        test = measure(config, process, directory / "best", config.data.test) if config.data.test else None
+        on_main(process, lambda: record_outcome(directory, progress, test, journal))
     finally:
         journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))

@@ -76,12 +76,22 @@ def gather_predictions(
     return whole[0][order], whole[1][order]
 
 
+class Watches(Protocol):
+    """What follows the labels that training is not shown."""
+
+    def end_epoch(self, epoch: int, is_main: bool) -> dict[str, float]:
+        """Columns for the epoch's row of summary.csv; a collective."""
+
+    def keep(self, weights: dict[str, Tensor]) -> None:
+        """Store what belongs to the best weights; on the main process only."""
+
+
 class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
     train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
     all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
-    and the metrics, probabilities and labels behind the choice.
+    and the metrics, probabilities and labels behind the choice; watch: see LabelWatch.
     """
 
     def __init__(
@@ -92,9 +102,10 @@ class Trainer:
         validation: DataLoader,
         names: list[str],
         keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
+        watch: Watches | None = None,
     ):
         self.config, self.engine, self.train, self.validation = config, engine, train, validation
-        self.names, self.keep_best = names, keep_best
+        self.names, self.keep_best, self.watch = names, keep_best, watch
         self.accumulation = accumulation_steps(config, engine.process)
         self.steps_per_epoch = len(train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
@@ -216,6 +227,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         self.engine.average_buffers()
+        self.engine.settle()
         reports = {"raw": self._measure("raw")}
         if self.engine.average:
             with self.engine.averaged_weights():
@@ -223,6 +235,8 @@ class Trainer:
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         for which, (report, _, _) in reports.items():
             row |= {f"{which}_{name}": round(report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
+        if self.watch:
+            row |= self.watch.end_epoch(self.progress.epoch, self.engine.process.is_main)
         self.progress.rows.append(row)
         self.journal.summarise(self.progress.rows)
         which = max(reports, key=lambda key: reports[key][0]["mAP"])
@@ -234,6 +248,8 @@ class Trainer:
             held = state.average if which == "ema" else state.weights
             if self.engine.process.is_main:
                 self.keep_best(_of_model(held), which, report, scores, labels)
+                if self.watch:
+                    self.watch.keep(state.weights)
 
     def _measure(self, which: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         quiet = not self.engine.process.is_main

@@ -22,3 +22,10 @@ class Predictor:
         with self.autocast:
             logits = self.model(images.to(self.process.device, non_blocking=True))
         return torch.sigmoid(logits.float())
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) on any device -> a linear model's pooled features (B, D), fp32."""
+        self.model.eval()
+        with self.autocast:
+            return self.model.features(images.to(self.process.device, non_blocking=True))
