@@ -5,6 +5,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mlcfast.losses import LabelEstimator, TableAdam
+from mlcfast.losses.table_adam import sum_repeated
 
 NAME = "estimator.table"  # in the objective
 
@@ -29,8 +30,7 @@ class TableStep:
         if dist.is_initialized():
             index, values = _of_all_ranks(index), _of_all_ranks(values) / dist.get_world_size()
             self.table.grad = torch.sparse_coo_tensor(index[None], values, self.table.shape)
-        same = (index[:, None] == index[None, :]).to(values.dtype)
-        return (values * (same @ values)).sum().clamp(min=0).sqrt()  # rows that repeat add up
+        return (values * sum_repeated(index, values)).sum().clamp(min=0).sqrt()
 
     def step(self, skipped: Tensor, factor: Tensor | None) -> None:
         """Apply the gradient times `factor`, or nothing where `skipped` is 1, and clear it."""

@@ -117,7 +117,8 @@ class TableAdam(torch.optim.Optimizer):
         decay = torch.sqrt(beta2**j / (1 - beta2**silent))
         first, second = state["exp_avg"][index], state["exp_avg_sq"][index]
         root = second.sqrt()[:, :, None]
-        moved = torch.einsum("bkj,bj->bk", 1 / (root * decay.float()[:, None] + group["eps"]), rate.float())
+        per_step = (root * decay.float()[:, None]).add_(group["eps"]).reciprocal_()  # (B, K, J)
+        moved = (per_step @ rate.float()[:, :, None]).squeeze(2)
         table[index] = table[index] - first * moved
         state["exp_avg"][index] = first * (beta1 ** gap.double()).float()
         state["exp_avg_sq"][index] = second * (beta2 ** gap.double()).float()
@@ -163,5 +164,10 @@ def _rows_of(gradient: Tensor) -> tuple[Tensor, Tensor]:
     if not gradient.is_sparse:
         return torch.arange(gradient.shape[0], device=gradient.device), gradient
     index, values = gradient._indices()[0], gradient._values().float()
-    same = (index[:, None] == index[None, :]).to(values.dtype)
-    return index, same @ values
+    return index, sum_repeated(index, values)
+
+
+def sum_repeated(index: Tensor, values: Tensor) -> Tensor:
+    """values: (B, K) rows of `index` (B,), int64; the same with each row the sum of all that have its index."""
+    first = (index[:, None] == index[None, :]).to(torch.int8).argmax(dim=1)
+    return torch.zeros_like(values).index_add_(0, first, values)[first]
