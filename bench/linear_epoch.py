@@ -5,7 +5,8 @@ them); by the protocol 65,665 images train, batch 16. Each contender runs in a p
 peak resident memory:
 
 mlcfast           `mlcfast.train` from the feature files, two epochs, evaluation and checkpoints included
-straightforward   a Dataset of samples and torch's DataLoader, ROLE's formula line by line, a dense table, torch's Adam
+straightforward   a Dataset of samples and torch's DataLoader, ROLE's formula line by line, a dense table, torch's Adam;
+                  with all threads and with one
 
 --steps N: of the straightforward one, the steps measured (its epoch is their mean times 4,104).
 """
@@ -132,10 +133,11 @@ def measure_straightforward(root: Path, steps: int) -> dict[str, float]:
     return {"epoch_s": round(float(np.mean(seconds[5:])) * steps_an_epoch, 2), **quantiles_ms(seconds[5:])}
 
 
-CONTENDERS: dict[str, Callable[[Path, int], dict[str, float]]] = {
-    "mlcfast": measure_ours,
-    "straightforward": measure_straightforward,
-}
+CONTENDERS: dict[str, tuple[Callable[[Path, int], dict[str, float]], int]] = {
+    "mlcfast": (measure_ours, 0),
+    "straightforward": (measure_straightforward, 0),
+    "straightforward, one thread": (measure_straightforward, 1),
+}  # and the threads to compute with, 0 for torch's choice
 
 
 def main() -> None:
@@ -145,9 +147,11 @@ def main() -> None:
     parser.add_argument("--only", nargs=2, metavar=("CONTENDER", "ROOT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
-        row = CONTENDERS[args.only[0]](Path(args.only[1]), args.steps)
+        contender, threads = CONTENDERS[args.only[0]]
+        torch.set_num_threads(threads or torch.get_num_threads())
+        row = contender(Path(args.only[1]), args.steps)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps(row | {"peak_rss_bytes": peak}))
+        print(json.dumps(row | {"peak_rss_bytes": peak, **provenance("cpu")}))
         return
     with tempfile.TemporaryDirectory() as folder, RESULTS.open("a") as results:
         make_features(Path(folder))
@@ -156,7 +160,7 @@ def main() -> None:
             command = [sys.executable, "-m", "bench.linear_epoch", "--steps", str(args.steps), "--only", name, folder]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row = {"contender": name, "images": IMAGES, "D": D, "K": K, "B": BATCH, "feature_bytes": size}
-            row |= json.loads(done.stdout.splitlines()[-1]) | provenance("cpu")
+            row |= json.loads(done.stdout.splitlines()[-1])
             results.write(json.dumps(row) + "\n")
             print(json.dumps(row))
 

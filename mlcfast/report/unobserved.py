@@ -8,6 +8,8 @@ import numpy as np
 
 from mlcfast.report.result import BLUE, ORANGE
 
+POSITIVES = ("expected", "estimated", "true")
+
 
 def draw_unobserved(file: Path, runs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Write a PNG with a column of panels for each run, by title.
@@ -26,6 +28,9 @@ def draw_unobserved(file: Path, runs: Mapping[str, Mapping[str, np.ndarray]]) ->
         image = _histograms(top, shares[title], run["epochs"], largest)
         top.set_title(title)
         _positives(bottom, run)
+    axes[1, 0].set_ylim(
+        0, 1.08 * max(float(np.nanmax(run[key], initial=0)) for run in runs.values() for key in POSITIVES)
+    )
     axes[0, 0].set_ylabel("predicted probability of\nunobserved positives")
     axes[1, 0].set_ylabel("positives an image")
     figure.colorbar(image, ax=list(axes[0]), label="share of unobserved positives")
@@ -55,6 +60,5 @@ def _positives(axis: Any, run: Mapping[str, np.ndarray]) -> None:
     axis.axhline(float(run["true"]), color="black", linestyle=":", label="true")
     axis.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
