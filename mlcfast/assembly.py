@@ -216,17 +216,20 @@ def make_loss(settings: LossConfig) -> nn.Module:
         raise UsageError(f"loss: {error}") from error
 
 
-def make_objective(config: Config, records: LabelledImages) -> Objective:
+def make_objective(config: Config, records: LabelledImages, hidden: np.ndarray | None = None) -> Objective:
     """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks.
 
-    records: the training images; ROLE's estimator holds a row for each.
+    records: the training images; ROLE's estimator holds a row for each. hidden: see Samples.
     """
     loss = make_loss(config.loss)
     if hasattr(loss, "all_reduce"):
         loss.all_reduce = all_reduce_sum
+    true_labels = None
+    if config.loss.name == "iun":
+        true_labels = torch.from_numpy(records.labels if hidden is None else records.labels | hidden)
     estimator = None
     if config.loss.name == "role":
         observed = torch.from_numpy(records.labels)
         generator = torch.Generator().manual_seed(config.seed)
         estimator = LabelEstimator(*records.labels.shape, observed, generator, sparse=False)
-    return Objective(make_model(config, len(records.names)), loss, estimator)
+    return Objective(make_model(config, len(records.names)), loss, estimator, true_labels)

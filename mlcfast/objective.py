@@ -8,14 +8,22 @@ from torch import Tensor, nn
 class Objective(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
-    watch: called with the detached logits (B, K) and the index of every batch that trains.
+    watch: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all
+    training images, for a loss that knows more than it is shown.
     """
 
     watch: Callable[[Tensor, Tensor], None] | None = None
 
-    def __init__(self, model: nn.Module, loss: nn.Module, estimator: nn.Module | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        estimator: nn.Module | None = None,
+        true_labels: Tensor | None = None,
+    ):
         super().__init__()
         self.model, self.loss, self.estimator = model, loss, estimator
+        self.register_buffer("true_labels", true_labels, persistent=False)
 
     def forward(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The loss of one micro-batch; `index` selects the estimator's rows.
@@ -27,6 +35,8 @@ class Objective(nn.Module):
         logits = self.model(images)
         if self.watch is not None and self.training:
             self.watch(logits.detach(), index)
+        if self.true_labels is not None:
+            return self.loss(logits, labels, true_labels=self.true_labels[index])
         if self.estimator is None:
             return self.loss(logits, labels)
         estimates = self.estimator.rows(index) if self.estimator.sparse else self.estimator.table[index]

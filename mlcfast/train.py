@@ -75,7 +75,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     samples = open_samples(config, process)
     torch.manual_seed(config.seed)
     names = samples.train.names
-    objective = make_objective(config, samples.train)
+    objective = make_objective(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
         hand_over(objective, samples.train, Path(config.train.initialise_from))
     engine = build_engine(config, process, objective)

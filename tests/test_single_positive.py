@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
-from mlcfast import features, train
+from mlcfast import evaluate, features, train
 from mlcfast.config import load_config
 from mlcfast.data import observe_single_positive, split_train_val
 from mlcfast.engine import Process
@@ -116,6 +116,19 @@ def test_full_labels_take_the_same_split(feature_config, tmp_path):
     directory = tmp_path / "runs" / "linear"
     assert {line["images"] for line in events(directory, "evaluation")} == {20}
     assert not (directory / "unobserved.npz").exists()
+
+
+@pytest.mark.parametrize("loss", ["an_ls", "wan", "epr", "iu", "iun", "pr"])
+def test_every_loss_trains(feature_config, loss):
+    assert run(feature_config, f"loss={{name: {loss}}}").best > 40
+
+
+def test_evaluate_measures_the_test_split(feature_config, tmp_path, capsys):
+    run(feature_config)
+    best = tmp_path / "runs" / "linear" / "best"
+    capsys.readouterr()
+    assert evaluate.main([str(feature_config), "--checkpoint", str(best), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((best / "outcome.json").read_text())["test"]
 
 
 def test_linear_then_fine_tune(config_file, tmp_path):

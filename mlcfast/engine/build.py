@@ -52,6 +52,12 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
     """Move the objective to this process's device and give it optimizer, precision, average and peers."""
     name = resolve_engine(config, process)
     accumulation = accumulation_steps(config, process)
+    if accumulation > 1 and hasattr(objective.loss, "batch_statistic"):
+        LOGGER.warning(
+            "the loss counts the expected positives of each micro-batch by itself: raise engine.micro_batch to %d for "
+            "those of the global batch",
+            config.engine.global_batch // process.world_size,
+        )
     objective.to(process.device)
     if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
         objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
