@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mlcfast.config import Config
+from mlcfast.data import FeatureLoader
 from mlcfast.engine import (
     Engine,
     EngineState,
@@ -62,7 +63,7 @@ class Progress:
 
 
 def gather_predictions(
-    predictor: Predicts, loader: DataLoader, description: str, quiet: bool
+    predictor: Predicts, loader: DataLoader | FeatureLoader, description: str, quiet: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and labels (M, K) of every sample once, in the data set's order, on every rank."""
     scores, labels, indices = [], [], []
@@ -98,8 +99,8 @@ class Trainer:
         self,
         config: Config,
         engine: Engine,
-        train: DataLoader,
-        validation: DataLoader,
+        train: DataLoader | FeatureLoader,
+        validation: DataLoader | FeatureLoader,
         names: list[str],
         keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
         watch: Watches | None = None,
@@ -273,7 +274,7 @@ class Trainer:
         self.saved_step = self.progress.step
 
 
-def _grouped(loader: DataLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+def _grouped(loader: DataLoader | FeatureLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
     batches = iter(loader)
     while group := list(itertools.islice(batches, size)):
         yield group

@@ -29,7 +29,7 @@ class TableStep:
         index, values = gradient._indices()[0], gradient._values()
         if dist.is_initialized():
             index, values = _of_all_ranks(index), _of_all_ranks(values) / dist.get_world_size()
-            self.table.grad = torch.sparse_coo_tensor(index[None], values, self.table.shape)
+            self.table.grad = torch.sparse_coo_tensor(index[None], values, self.table.shape, check_invariants=False)
         return (values * sum_repeated(index, values)).sum().clamp(min=0).sqrt()
 
     def step(self, skipped: Tensor, factor: Tensor | None) -> None:
