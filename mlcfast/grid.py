@@ -62,9 +62,9 @@ def make_cells(
     """Every run; their directories are OUTPUT/NAME/<choices>. Where the global batch is smaller than the micro-batch,
     the micro-batch follows it. UsageError for an impossible configuration, and for two choices of one name."""
     axes = [[(key, value) for value in values] for key, values in grid.items()]
-    if variants:
-        axes.insert(0, [(VARIANT, name) for name in variants])
-    cells = [_cell(config, dict(point), variants) for point in itertools.product(*axes)]
+    sides = [{VARIANT: name} for name in variants] or [{}]
+    # The variants of one point follow each other: what an interrupted sweep leaves can be compared.
+    cells = [_cell(config, side | dict(point), variants) for point in itertools.product(*axes) for side in sides]
     names = [cell.config.name for cell in cells]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
