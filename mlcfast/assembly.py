@@ -94,7 +94,9 @@ def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> t
     return records.subset(kept), bad
 
 
-def _read(settings: DataConfig, split: str, names: list[str] | None) -> LabelledImages:
+def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
+    if split is None:
+        raise UsageError("data.test and data.val are null: name the split to read")
     if settings.format == "features":
         return read_features(settings.root, split, names)
     if settings.format == "csv":

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
+from mlcfast.assembly import evaluation_loader, make_model, open_split
 from mlcfast.config import load_config
-from mlcfast.engine import discover, start, stop
+from mlcfast.engine import Predictor, discover, start, stop
 from mlcfast.errors import UsageError
-from mlcfast.held_out import measure
+from mlcfast.metrics import multilabel_report
+from mlcfast.models.card import load_card
+from mlcfast.models.loading import fill, find_weights, read_weights
 from mlcfast.report.journal import log_to_console
+from mlcfast.trainer import gather_predictions
 
 
 def build_parser() -> cli.Parser:
@@ -35,16 +39,28 @@ def work(args: argparse.Namespace) -> None:
     process = discover()
     if process.is_main:
         log_to_console()
+    weights = find_weights(args.checkpoint)
     split = args.split or config.data.test or config.data.val
-    if split is None:
-        raise UsageError("data.test and data.val are null: say which split with --split")
+    names = load_card(weights).labels if (weights.parent / "model.json").exists() else None
+    records = open_split(config.data, split, names)
+    if names not in (None, records.names):
+        raise UsageError(f"{weights}: made for the labels {_shown(names)}; {split} has {_shown(records.names)}")
+    model = make_model(config.without_initial_weights(), len(records.names))
+    fill(model, read_weights(weights), weights)
     start(process)
     try:
-        report = measure(config, process, args.checkpoint, split)
+        predictor = Predictor(process, model.to(process.device), config.engine.precision)
+        loader = evaluation_loader(config, records, process)
+        scores, labels = gather_predictions(predictor, loader, "evaluating", not process.is_main)
     finally:
         stop()
     if process.is_main:
+        report = multilabel_report(scores, labels, records.names)
         print(json.dumps(report) if args.json else table(report))
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" … ({len(names)} in all)" if len(names) > 5 else "")
 
 
 def table(report: Mapping[str, Any]) -> str:
