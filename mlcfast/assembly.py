@@ -3,8 +3,10 @@
 import dataclasses
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -14,16 +16,21 @@ from mlcfast.config import Config, DataConfig, LossConfig
 from mlcfast.data import (
     EvalSampler,
     EvalTransform,
+    FeatureLoader,
     ImageDataset,
+    LabelledFeatures,
     LabelledImages,
     ResizedCache,
     TrainSampler,
     TrainTransform,
+    feature_width,
     find_bad_images,
+    label_file,
     make_loader,
     observe_single_positive,
     read_coco,
     read_csv,
+    read_features,
     resized_cache_bytes,
     split_train_val,
 )
@@ -34,7 +41,7 @@ from mlcfast.models import build_model
 from mlcfast.objective import Objective
 
 LOGGER = logging.getLogger("mlcfast")
-
+FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
 
 Skipped = list[tuple[str, str]]  # paths and reasons
 
@@ -43,11 +50,13 @@ Skipped = list[tuple[str, str]]  # paths and reasons
 class Samples:
     """The training and validation images of a run; both with the same labels in the same order.
 
-    skipped: path of and reason for each image left out because it cannot be read.
+    skipped: path of and reason for each image left out because it cannot be read. hidden: (M, K) bool, the positives of
+    the training images that training is not shown; None where it is shown all labels.
     """
 
     train: LabelledImages
     validation: LabelledImages
+    hidden: np.ndarray | None = None
     skipped: Skipped = dataclasses.field(default_factory=list)
 
 
@@ -71,7 +80,7 @@ def open_split(settings: DataConfig, split: str, names: list[str] | None = None)
 
 def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> tuple[LabelledImages, Skipped]:
     records = _read(settings, split, names)
-    if settings.bad_images == "error":
+    if settings.bad_images == "error" or isinstance(records, LabelledFeatures):
         return records, []
     bad = find_bad_images(records, settings.workers)
     for path, reason in bad:
@@ -85,9 +94,11 @@ def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> t
     return records.subset(kept), bad
 
 
-def _read(settings: DataConfig, split: str, names: list[str] | None) -> LabelledImages:
+def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
+    if split is None:
+        raise UsageError("data.test and data.val are null: name the split to read")
     if settings.format == "features":
-        raise UsageError("data.format features is not trained from image files")
+        return read_features(settings.root, split, names)
     if settings.format == "csv":
         return read_csv(settings.root, split, names)
     if settings.format == "demo":
@@ -99,40 +110,66 @@ def _read(settings: DataConfig, split: str, names: list[str] | None) -> Labelled
 
 def _open_both(settings: DataConfig) -> Samples:
     train, skipped = _open(settings, settings.train)
-    if settings.labels == "single_positive":
-        return dataclasses.replace(_single_positive(train, settings.train), skipped=skipped)
+    if settings.labels == "single_positive" or settings.val is None:
+        return dataclasses.replace(_with_validation_part(train, settings), skipped=skipped)
     validation, also_skipped = _open(settings, settings.val, train.names)
-    return Samples(train, validation, skipped + also_skipped)
+    return Samples(train, validation, skipped=skipped + also_skipped)
 
 
-def _single_positive(records: LabelledImages, split: str) -> Samples:
+def _with_validation_part(records: LabelledImages, settings: DataConfig) -> Samples:
     """The published protocol: the last fifth of a permutation of the training list validates, fully labelled."""
+    single = settings.labels == "single_positive"
+    if single:
+        _require_full_labels(records, settings)
     records = records.sorted_by_id_text()
+    observed = observe_single_positive(records.labels) if single else records.labels
     try:
-        observed = observe_single_positive(records.labels)
         train, validation = split_train_val(len(records))
     except ValueError as error:
-        raise UsageError(f"data: {split} for labels single_positive: {error}") from error
-    partial = dataclasses.replace(records, labels=observed)
-    return Samples(partial.subset(train), records.subset(validation))
+        raise UsageError(f"data: {settings.train}: {error}") from error
+    hidden = (records.labels != observed)[train] if single else None
+    shown = dataclasses.replace(records, labels=observed)
+    return Samples(shown.subset(train), records.subset(validation), hidden)
 
 
-def train_loader(config: Config, records: LabelledImages, process: Process) -> DataLoader:
-    """This rank's micro-batches of augmented images, in the order that (seed, epoch) alone decides."""
+def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
+    """UsageError with file and row unless every image has a positive and no label is a −1."""
+    file = Path(settings.root, settings.train)
+    file = label_file(Path(settings.root), settings.train) if settings.format == "features" else file
+    counted = "" if file.suffix == ".csv" else " (counted from 0)"
+    for wrong, says in (
+        (~(records.labels == 1).any(axis=1), "has no positive label: leave such images out"),
+        ((records.labels == -1).any(axis=1), "holds a -1: labels single_positive starts from full labels, 1 and 0"),
+    ):
+        rows = np.flatnonzero(wrong)
+        if len(rows):
+            row = rows[0] + (file.suffix == ".csv")
+            raise UsageError(f"{file}: row {row}{counted} {says} ({len(rows)} of {len(records)} rows)")
+
+
+def train_loader(config: Config, records: LabelledImages, process: Process) -> DataLoader | FeatureLoader:
+    """This rank's micro-batches of augmented images or of features, in the order that (seed, epoch) alone decides."""
     settings, engine = config.data, config.engine
-    transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)
     sampler = TrainSampler(
         len(records.paths), engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed
     )
+    if isinstance(records, LabelledFeatures):
+        return FeatureLoader(records, sampler, process.device)
+    transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)
     dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records, process))
     return make_loader(dataset, sampler, settings.workers)
 
 
-def evaluation_loader(config: Config, records: LabelledImages, process: Process) -> DataLoader:
-    """This rank's share of the images, each image on exactly one rank."""
-    settings = config.data
+def evaluation_loader(
+    config: Config, records: LabelledImages, process: Process, first: int = 0
+) -> DataLoader | FeatureLoader:
+    """This rank's share of the images from the one numbered `first` on, each image on exactly one rank."""
+    settings, together = config.data, config.engine.micro_batch
+    if isinstance(records, LabelledFeatures):
+        sampler = EvalSampler(len(records), max(together, FEATURES_AT_ONCE), process.rank, process.world_size, first)
+        return FeatureLoader(records, sampler, process.device)
     transform = EvalTransform(settings.image_size, settings.mean, settings.std)
-    sampler = EvalSampler(len(records.paths), config.engine.micro_batch, process.rank, process.world_size)
+    sampler = EvalSampler(len(records.paths), together, process.rank, process.world_size, first)
     dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records, process))
     return make_loader(dataset, sampler, settings.workers)
 
@@ -155,7 +192,8 @@ def _resized_cache(config: Config, records: LabelledImages, process: Process) ->
 
 def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
     """The keyword arguments of `build_model` for this configuration."""
-    settings = config.model
+    settings, data = config.model, config.data
+    width = {"in_features": feature_width(data.root, data.train)} if data.format == "features" else {}
     return {
         "head": settings.head,
         "backbone": settings.backbone,
@@ -163,6 +201,7 @@ def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
         "image_size": config.data.image_size,
         "backbone_options": settings.backbone_options,
         **settings.head_options,
+        **width,
     }
 
 
@@ -179,17 +218,20 @@ def make_loss(settings: LossConfig) -> nn.Module:
         raise UsageError(f"loss: {error}") from error
 
 
-def make_objective(config: Config, records: LabelledImages) -> Objective:
+def make_objective(config: Config, records: LabelledImages, hidden: np.ndarray | None = None) -> Objective:
     """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks.
 
-    records: the training images; ROLE's estimator holds a row for each.
+    records: the training images; ROLE's estimator holds a row for each. hidden: see Samples.
     """
     loss = make_loss(config.loss)
     if hasattr(loss, "all_reduce"):
         loss.all_reduce = all_reduce_sum
+    true_labels = None
+    if config.loss.name == "iun":
+        true_labels = torch.from_numpy(records.labels if hidden is None else records.labels | hidden)
     estimator = None
     if config.loss.name == "role":
         observed = torch.from_numpy(records.labels)
         generator = torch.Generator().manual_seed(config.seed)
-        estimator = LabelEstimator(*records.labels.shape, observed, generator)
-    return Objective(make_model(config, len(records.names)), loss, estimator)
+        estimator = LabelEstimator(*records.labels.shape, observed, generator, sparse=False)
+    return Objective(make_model(config, len(records.names)), loss, estimator, true_labels)

@@ -38,12 +38,15 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Where the samples are and how they become tensors."""
+    """Where the samples are and how they become tensors.
+
+    val: null takes the published fifth of the training list for validation, as labels: single_positive always does.
+    """
 
     format: Literal["coco", "csv", "features", "demo"]
     root: str = Field(min_length=1)
     train: str = "train"
-    val: str = "val"
+    val: str | None = "val"
     test: str | None = None
     image_size: int = Field(448, ge=8)
     labels: Literal["full", "single_positive"] = "full"
@@ -132,7 +135,8 @@ class TrainConfig(Section):
     """Length of the run and what is kept of it; ema_decay 0 and early_stop 0 switch those off.
 
     early_stop: training ends after more than this many epochs without a new best; checkpoint_every: steps, 0 for
-    once an epoch.
+    once an epoch; initialise_from: a run's directory or its best/, whose classifier and label estimates training
+    starts from.
     """
 
     epochs: int = Field(80, ge=1)
@@ -141,6 +145,17 @@ class TrainConfig(Section):
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(0, ge=0)
     keep_checkpoints: int = Field(2, ge=1)
+    initialise_from: str | None = None
+
+
+class SweepConfig(Section):
+    """What `mlcfast.sweep` runs of this configuration: every variant at every point of the grid.
+
+    grid: values by dotted key; variants: by name, settings by dotted key that belong together.
+    """
+
+    grid: dict[str, list[Any]] = {}
+    variants: dict[str, dict[str, Any]] = {}
 
 
 class Config(Section):
@@ -155,11 +170,16 @@ class Config(Section):
     optim: OptimConfig = OptimConfig()
     engine: EngineConfig = EngineConfig()
     train: TrainConfig = TrainConfig()
+    sweep: SweepConfig = SweepConfig()
 
     @model_validator(mode="after")
     def _possible(self) -> "Config":
         if self.data.format == "features" and self.model.head != "linear":
             raise ValueError("data.format features has no feature map for query2label: set model.head to linear")
+        if (self.data.format == "features") != (self.model.backbone == "none"):
+            raise ValueError(
+                "data.format features and model.backbone none go together: there are no images to run it on"
+            )
         return self
 
     @property

@@ -1,22 +1,43 @@
 """What an engine wraps and differentiates: the model, its loss and, for ROLE, the label estimator."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 
 class Objective(nn.Module):
-    """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator."""
+    """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
-    def __init__(self, model: nn.Module, loss: nn.Module, estimator: nn.Module | None = None):
+    watch: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all
+    training images, for a loss that knows more than it is shown.
+    """
+
+    watch: Callable[[Tensor, Tensor], None] | None = None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        estimator: nn.Module | None = None,
+        true_labels: Tensor | None = None,
+    ):
         super().__init__()
         self.model, self.loss, self.estimator = model, loss, estimator
+        self.register_buffer("true_labels", true_labels, persistent=False)
 
     def forward(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The loss of one micro-batch; `index` selects the estimator's rows.
 
-        Their gradient is dense: the published optimizer is Adam over the whole table, which also moves rows that the
-        batch does not touch, and DDP and ZeRO-2 exchange dense gradients only.
+        Their gradient is as the estimator says: sparse for TableAdam, or dense for an optimizer over the whole table
+        and for engines that exchange dense gradients only. Both give the published optimizer's result, Adam over the
+        whole table, which also moves rows that the batch does not touch.
         """
         logits = self.model(images)
+        if self.watch is not None and self.training:
+            self.watch(logits.detach(), index)
+        if self.true_labels is not None:
+            return self.loss(logits, labels, true_labels=self.true_labels[index])
         if self.estimator is None:
             return self.loss(logits, labels)
-        return self.loss(logits, labels, estimate_logits=self.estimator.table[index])
+        estimates = self.estimator.rows(index) if self.estimator.sparse else self.estimator.table[index]
+        return self.loss(logits, labels, estimate_logits=estimates)

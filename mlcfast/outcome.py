@@ -1,6 +1,9 @@
 """What a run leaves for use: its best model with everything needed to apply it, and a picture."""
 
 import io
+import json
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,14 @@ from mlcfast.data import LabelledImages
 from mlcfast.files import write_bytes, write_text
 from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
+from mlcfast.report.journal import Journal
 from mlcfast.report.result import draw_result
+from mlcfast.report.unobserved import draw_unobserved
 from mlcfast.trainer import Progress
+from mlcfast.watch import FILE, read_watched
+
+LOGGER = logging.getLogger("mlcfast")
+OUTCOME = "outcome.json"
 
 
 def keep_best(
@@ -50,16 +59,35 @@ def list_skipped(directory: Path, skipped: list[tuple[str, str]]) -> None:
         write_text(directory / "skipped.txt", "".join(f"{path}\t{reason}\n" for path, reason in skipped))
 
 
+def record_outcome(directory: Path, progress: Progress, test: dict[str, Any] | None, journal: Journal) -> None:
+    """Write best/outcome.json, the mark of a finished run: its best epoch, counted from 1, and its mAPs in percent.
+
+    test: the best weights' report on data.test, every image counted; null without such a split.
+    """
+    epoch = progress.best_epoch + 1
+    outcome = {"epoch": epoch, "validation_mAP": progress.best, "test_mAP": test and test["mAP"], "test": test}
+    if test:
+        shown = {key: value for key, value in test.items() if key not in ("top3", "per_label")}
+        journal.record("test", progress.step, epoch=epoch, **shown)
+        LOGGER.info("test mAP %.2f, of the weights after epoch %d", test["mAP"], epoch)
+    write_text(directory / "best" / OUTCOME, json.dumps(outcome, indent=1))
+
+
 def draw_outcome(directory: Path, progress: Progress, records: LabelledImages) -> None:
-    """Write result.png from the best model's validation scores."""
+    """Write result.png from the best model's validation scores, and unobserved.png where that was watched.
+
+    Images are shown where their files are at hand, which those of stored features need not be.
+    """
     held = np.load(directory / "best" / "validation.npz")
     thresholds = load_card(directory / "best").thresholds
     draw_result(
         directory / "result.png",
         progress.rows,
-        records.paths,
+        records.paths if all(map(os.path.isfile, records.paths)) else [],
         records.names,
         held["scores"],
         held["labels"],
         thresholds,
     )
+    if (directory / FILE).exists():
+        draw_unobserved(directory / "unobserved.png", {directory.name: read_watched(directory / FILE)})

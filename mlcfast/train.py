@@ -1,9 +1,10 @@
 """Train a model from a configuration file."""
 
 import argparse
+import contextlib
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from mlcfast import cli
 from mlcfast.assembly import evaluation_loader, make_objective, open_samples, train_loader
 from mlcfast.config import Config, load_config
+from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.engine import (
     Process,
     accumulation_steps,
@@ -23,11 +25,15 @@ from mlcfast.engine import (
     start,
     stop,
 )
-from mlcfast.outcome import draw_outcome, keep_best, list_skipped
+from mlcfast.handover import hand_over
+from mlcfast.held_out import measure
+from mlcfast.outcome import draw_outcome, keep_best, list_skipped, record_outcome
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
+from mlcfast.watch import LabelWatch
 
 NEWEST = Path()
+SMALL_STEP = 2**18  # features in a micro-batch
 
 
 def build_parser() -> cli.Parser:
@@ -69,21 +75,45 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     samples = open_samples(config, process)
     torch.manual_seed(config.seed)
     names = samples.train.names
-    engine = build_engine(config, process, make_objective(config, samples.train))
+    objective = make_objective(config, samples.train, samples.hidden)
+    if config.train.initialise_from and resume is None:
+        hand_over(objective, samples.train, Path(config.train.initialise_from))
+    engine = build_engine(config, process, objective)
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
-    keep = functools.partial(keep_best, config, names, config.run_directory / "best")
-    trainer = Trainer(config, engine, *loaders, names, keep)
+    directory = config.run_directory
+    keep = functools.partial(keep_best, config, names, directory / "best")
+    watch = None if samples.hidden is None else LabelWatch(objective, samples.train, samples.hidden, directory)
+    trainer = Trainer(config, engine, *loaders, names, keep, watch)
     if resume is not None:
         trainer.resume(state, held)
-    directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
+    on_main(process, lambda: prepare_run_directory(config, resume is not None))
     on_main(process, lambda: list_skipped(directory, samples.skipped))
     journal = Journal(directory, process.is_main, trainer.progress.step)
     try:
-        progress = trainer.fit(journal)
+        with threads_for(config, samples.train, process):
+            progress = trainer.fit(journal)
+        test = measure(config, process, directory / "best", config.data.test) if config.data.test else None
+        on_main(process, lambda: record_outcome(directory, progress, test, journal))
     finally:
         journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
     return progress
+
+
+@contextlib.contextmanager
+def threads_for(config: Config, records: LabelledImages, process: Process) -> Iterator[None]:
+    """One thread for small linear steps on the CPU.
+
+    A second one saves such a step less than waiting for it costs where the machine has other work (docs/notes.md).
+    """
+    before = torch.get_num_threads()
+    features = isinstance(records, LabelledFeatures) and process.device.type == "cpu"
+    if features and config.engine.micro_batch * records.features.shape[1] < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

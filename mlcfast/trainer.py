@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mlcfast.config import Config
+from mlcfast.data import FeatureLoader
 from mlcfast.engine import (
     Engine,
     EngineState,
@@ -62,7 +63,7 @@ class Progress:
 
 
 def gather_predictions(
-    predictor: Predicts, loader: DataLoader, description: str, quiet: bool
+    predictor: Predicts, loader: DataLoader | FeatureLoader, description: str, quiet: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and labels (M, K) of every sample once, in the data set's order, on every rank."""
     scores, labels, indices = [], [], []
@@ -76,25 +77,36 @@ def gather_predictions(
     return whole[0][order], whole[1][order]
 
 
+class Watches(Protocol):
+    """What follows the labels that training is not shown."""
+
+    def end_epoch(self, epoch: int, is_main: bool) -> dict[str, float]:
+        """Columns for the epoch's row of summary.csv; a collective."""
+
+    def keep(self, weights: dict[str, Tensor]) -> None:
+        """Store what belongs to the best weights; on the main process only."""
+
+
 class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
     train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
     all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
-    and the metrics, probabilities and labels behind the choice.
+    and the metrics, probabilities and labels behind the choice; watch: see LabelWatch.
     """
 
     def __init__(
         self,
         config: Config,
         engine: Engine,
-        train: DataLoader,
-        validation: DataLoader,
+        train: DataLoader | FeatureLoader,
+        validation: DataLoader | FeatureLoader,
         names: list[str],
         keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
+        watch: Watches | None = None,
     ):
         self.config, self.engine, self.train, self.validation = config, engine, train, validation
-        self.names, self.keep_best = names, keep_best
+        self.names, self.keep_best, self.watch = names, keep_best, watch
         self.accumulation = accumulation_steps(config, engine.process)
         self.steps_per_epoch = len(train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
@@ -216,6 +228,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         self.engine.average_buffers()
+        self.engine.settle()
         reports = {"raw": self._measure("raw")}
         if self.engine.average:
             with self.engine.averaged_weights():
@@ -223,6 +236,8 @@ class Trainer:
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         for which, (report, _, _) in reports.items():
             row |= {f"{which}_{name}": round(report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
+        if self.watch:
+            row |= self.watch.end_epoch(self.progress.epoch, self.engine.process.is_main)
         self.progress.rows.append(row)
         self.journal.summarise(self.progress.rows)
         which = max(reports, key=lambda key: reports[key][0]["mAP"])
@@ -234,6 +249,8 @@ class Trainer:
             held = state.average if which == "ema" else state.weights
             if self.engine.process.is_main:
                 self.keep_best(_of_model(held), which, report, scores, labels)
+                if self.watch:
+                    self.watch.keep(state.weights)
 
     def _measure(self, which: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         quiet = not self.engine.process.is_main
@@ -257,7 +274,7 @@ class Trainer:
         self.saved_step = self.progress.step
 
 
-def _grouped(loader: DataLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+def _grouped(loader: DataLoader | FeatureLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
     batches = iter(loader)
     while group := list(itertools.islice(batches, size)):
         yield group

@@ -15,7 +15,7 @@ ALLOWED = {
     "losses": {"ops"},
     "models": {"ops", "errors", "files"},
     "data": {"config", "errors"},
-    "engine": {"config", "errors", "files", "models", "objective"},
+    "engine": {"config", "errors", "files", "losses", "models", "objective"},
     "report": {"config", "errors", "files"},
 }
 

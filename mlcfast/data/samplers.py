@@ -52,23 +52,35 @@ class TrainSampler:
         """This rank's micro-batches in a whole epoch."""
         return self.num_samples // self.global_batch * self.global_batch // (self.micro_batch * self.world_size)
 
+    def batches(self) -> list[np.ndarray]:
+        """The indices (m,) int64 of each micro-batch from the position set, to the end of the epoch."""
+        order, stride = self.permutation(self.epoch), self.micro_batch * self.world_size
+        starts = range(self.consumed + self.rank * self.micro_batch, len(self) * stride, stride)
+        return [order[start : start + self.micro_batch] for start in starts]
+
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         """Micro-batches from the position set, to the end of the epoch."""
-        order, epoch, stride = self.permutation(self.epoch), self.epoch, self.micro_batch * self.world_size
-        end = len(self) * stride
-        for start in range(self.consumed + self.rank * self.micro_batch, end, stride):
-            yield [(epoch, int(index)) for index in order[start : start + self.micro_batch]]
+        epoch = self.epoch
+        for indices in self.batches():
+            yield [(epoch, int(index)) for index in indices]
 
 
 class EvalSampler:
-    """Rank r of W takes the indices r, r + W, … once each, in micro-batches; a rank may have one fewer."""
+    """Rank r of W takes the indices r, r + W, … once each, in micro-batches; a rank may have one fewer.
 
-    def __init__(self, num_samples: int, micro_batch: int, rank: int = 0, world_size: int = 1):
-        self.indices, self.micro_batch = range(rank, num_samples, world_size), micro_batch
+    first: the index to begin with instead of 0.
+    """
+
+    def __init__(self, num_samples: int, micro_batch: int, rank: int = 0, world_size: int = 1, first: int = 0):
+        self.indices, self.micro_batch = range(first + rank, num_samples, world_size), micro_batch
 
     def __len__(self) -> int:
         """The number of micro-batches."""
         return -(-len(self.indices) // self.micro_batch)
+
+    def batches(self) -> list[np.ndarray]:
+        """The indices (m,) int64 of each micro-batch."""
+        return [np.array(indices, dtype=np.int64) for indices in self]
 
     def __iter__(self) -> Iterator[list[int]]:
         """Lists of indices."""

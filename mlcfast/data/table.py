@@ -28,15 +28,25 @@ def read_csv(root: str | Path, file: str, names: Sequence[str] | None = None) ->
     """
     root, path = Path(root), Path(root) / file
     require_directory(root, "data.root")
+    labels, names, ids = read_label_table(path, names, image_column=0)
+    return LabelledImages(require_files(root, ids, path), labels, names, ids)
+
+
+def read_label_table(
+    path: Path, names: Sequence[str] | None = None, image_column: int | None = None
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """The labels (M, K) int8 of a CSV file as in `read_csv`, their names and the image column's cells.
+
+    image_column: where no column has one of its names; None is no image column, then there are no cells.
+    """
     header, rows = _read(path)
-    image = next((header.index(name) for name in PATH_COLUMNS if name in header), 0)
+    image = next((header.index(name) for name in PATH_COLUMNS if name in header), image_column)
     listed = [i for i, name in enumerate(header) if name in LIST_COLUMNS and i != image]
-    if listed and len(header) == 2:
+    if listed and len(header) == 1 + (image is not None):
         labels, names = _from_lists(path, [row[listed[0]] for row in rows], names)
     else:
         labels, names = _from_columns(path, header, rows, image, names)
-    ids = [row[image].strip() for row in rows]
-    return LabelledImages(require_files(root, ids, path), labels, names, ids)
+    return labels, names, [] if image is None else [row[image] for row in rows]
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -49,8 +59,6 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         raise UsageError(f"{path}: not a CSV file with a header in UTF-8: {error}") from error
     if not rows:
         raise UsageError(f"{path}: no images below the header")
-    if len(header) < 2:
-        raise UsageError(f"{path}: the header has no label column")
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise UsageError(f"{path}: the header repeats {repeated[0]!r}")
@@ -76,9 +84,11 @@ def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tu
 
 
 def _from_columns(
-    path: Path, header: list[str], rows: list[list[str]], image: int, names: Sequence[str] | None
+    path: Path, header: list[str], rows: list[list[str]], image: int | None, names: Sequence[str] | None
 ) -> tuple[np.ndarray, list[str]]:
     own = [name for i, name in enumerate(header) if i != image]
+    if not own:
+        raise UsageError(f"{path}: the header has no label column")
     wanted = own if names is None else list(names)
     if set(own) != set(wanted):
         raise UsageError(f"{path}: the label columns differ in {sorted(set(own) ^ set(wanted))[0]!r} from training")

@@ -71,6 +71,9 @@ class Engine(ABC):
     def load_state(self, state: EngineState) -> None:
         """Take over a state exported by any engine at any number of processes."""
 
+    def settle(self) -> None:  # noqa: B027 - most engines have nothing to do
+        """Bring what is updated lazily, the label estimates, up to date before they are read."""
+
     def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The tensors on this engine's device; copies from pinned memory do not wait."""
         return tuple(tensor.to(self.process.device, non_blocking=True) for tensor in tensors)

@@ -8,10 +8,12 @@ from mlcfast.config import Config, OptimConfig
 from mlcfast.engine.base import Engine, trainable
 from mlcfast.engine.local import LocalEngine
 from mlcfast.engine.process import Process
+from mlcfast.engine.table import TableStep
 from mlcfast.errors import UsageError
 from mlcfast.models.checkpointing import enable_activation_checkpointing
 from mlcfast.objective import Objective
 
+LOGGER = logging.getLogger("mlcfast")
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 ESTIMATOR_LR_FACTOR = 10.0  # learning rate of ROLE's label estimates against the classifier's (arXiv 2106.09708, §4)
 
@@ -50,6 +52,12 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
     """Move the objective to this process's device and give it optimizer, precision, average and peers."""
     name = resolve_engine(config, process)
     accumulation = accumulation_steps(config, process)
+    if accumulation > 1 and hasattr(objective.loss, "batch_statistic"):
+        LOGGER.warning(
+            "the loss counts the expected positives of each micro-batch by itself: raise engine.micro_batch to %d for "
+            "those of the global batch",
+            config.engine.global_batch // process.world_size,
+        )
     objective.to(process.device)
     if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
         objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
@@ -58,6 +66,7 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
         enable_activation_checkpointing(objective.model)
     if config.engine.compile:
         objective.model.compile()
+    table = _table_step(config, name, objective)
     optimizer = build_optimizer(config.optim, objective)
     common = {
         "precision": config.engine.precision,
@@ -65,7 +74,7 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
         "grad_clip": config.optim.grad_clip,
         "ema_decay": config.train.ema_decay,
     }
-    logging.getLogger("mlcfast").info(
+    LOGGER.info(
         "engine %s on %d x %s, %s, micro-batch %d x %d accumulated",
         name,
         process.world_size,
@@ -75,17 +84,36 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
         accumulation,
     )
     if name != "zero2":
-        return LocalEngine(process, objective, optimizer, distributed=name == "ddp", **common)
+        return LocalEngine(process, objective, optimizer, distributed=name == "ddp", table=table, **common)
     from mlcfast.engine.zero2 import Zero2Engine
 
     micro_batch, offload = config.engine.micro_batch, config.engine.offload_optimizer
     return Zero2Engine(process, objective, optimizer, micro_batch=micro_batch, offload=offload, **common)
 
 
+def _table_step(config: Config, engine: str, objective: Objective) -> TableStep | None:
+    """TableAdam for the label estimates where it gives what dense Adam would; else None, and the table stays dense."""
+    if objective.estimator is None:
+        return None
+    optim = config.optim
+    reasons = {
+        "engine zero2": engine == "zero2",
+        "engine.precision fp16": config.engine.precision == "fp16",
+        f"optim.schedule {optim.schedule}": optim.schedule != "constant",
+        f"optim.weight_decay {optim.weight_decay:g}": optim.weight_decay > 0,
+    }
+    against = [reason for reason, holds in reasons.items() if holds]
+    objective.estimator.sparse = not against
+    if not against:
+        return TableStep(objective.estimator, optim.lr * ESTIMATOR_LR_FACTOR)
+    LOGGER.info("label estimates: dense Adam over the whole table every step, for %s", " and ".join(against))
+    return None
+
+
 def build_optimizer(settings: OptimConfig, objective: Objective) -> torch.optim.Optimizer:
-    """torch's fused Adam or AdamW over the model's parameters and, at ten times the rate, the label estimates."""
+    """torch's fused Adam or AdamW over the model's parameters and, at ten times the rate, dense label estimates."""
     groups = [{"params": list(trainable(objective.model).values()), "lr": settings.lr}]
-    if objective.estimator is not None:
+    if objective.estimator is not None and not objective.estimator.sparse:
         groups.append({"params": list(objective.estimator.parameters()), "lr": settings.lr * ESTIMATOR_LR_FACTOR})
     return OPTIMIZERS[settings.name](groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 

@@ -16,6 +16,13 @@ class Predictor:
         self.autocast = torch.autocast(process.device.type, DTYPES[precision], enabled=precision != "fp32")
 
     @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) on any device -> a linear model's pooled features (B, D), fp32."""
+        self.model.eval()
+        with self.autocast:
+            return self.model.features(images.to(self.process.device, non_blocking=True))
+
+    @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """images (B, …) on any device -> probabilities (B, K), fp32; the model is left in evaluation mode."""
         self.model.eval()

@@ -22,11 +22,15 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.inference import DTYPES, Predictor
 from mlcfast.engine.process import Process
+from mlcfast.engine.table import NAME, TableStep
 from mlcfast.objective import Objective
 
 
 class LocalEngine(Engine):
-    """fp32 parameters, autocast for bf16 and fp16, torch's fused optimizers; DDP with `distributed`."""
+    """fp32 parameters, autocast for bf16 and fp16, torch's fused optimizers; DDP with `distributed`.
+
+    table: what steps the label estimates where their gradient is sparse; the average leaves them out.
+    """
 
     def __init__(
         self,
@@ -39,10 +43,13 @@ class LocalEngine(Engine):
         grad_clip: float | None,
         ema_decay: float,
         distributed: bool,
+        table: TableStep | None = None,
     ):
-        self.process, self.objective, self.optimizer = process, objective, optimizer
+        self.process, self.objective, self.optimizer, self.table = process, objective, optimizer, table
         self.accumulation, self.grad_clip = accumulation, grad_clip
         self.parameters = trainable(objective)
+        if table:
+            del self.parameters[NAME]
         self.buffers = dict(floating_buffers(objective))
         self.statistics = RunningStatistics(objective)
         self.wrapped = self._wrap() if distributed else objective
@@ -57,6 +64,8 @@ class LocalEngine(Engine):
         devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
+        if self.table:
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.objective, [NAME])
         unsent = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
         return DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True, **unsent)
 
@@ -77,6 +86,8 @@ class LocalEngine(Engine):
         """See Engine; a step with a non-finite gradient is dropped on the device, without asking the host."""
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
+        if self.table:
+            gradients.append(self.table.exchange())
         norm = get_total_norm(gradients)
         skipped = (~torch.isfinite(norm)).float()
         if self.grad_clip:
@@ -88,11 +99,19 @@ class LocalEngine(Engine):
             # torch's fused optimizers read this attribute (GradScaler's own channel) and leave the weights at 1.
             self.optimizer.found_inf = skipped
             self.optimizer.step()
+        if self.table:
+            factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1) if self.grad_clip else None
+            self.table.step(skipped, factor)
         self.statistics.settle(skipped)
         if self.average:
             self.average.update(skipped)
         self.optimizer.zero_grad(set_to_none=True)
         return StepOutcome(norm.detach(), skipped)
+
+    def settle(self) -> None:
+        """See Engine."""
+        if self.table:
+            self.table.settle()
 
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
@@ -108,6 +127,7 @@ class LocalEngine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
+        self.settle()
         weights = _cpu(self.objective.state_dict())
         average = {}
         if self.average:
@@ -116,12 +136,13 @@ class LocalEngine(Engine):
         return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict())
 
     def _export_moments(self) -> dict[str, Tensor]:
-        return {
+        moments = {
             f"{key}/{name}": self.optimizer.state[parameter][key].detach().cpu().clone()
             for name, parameter in self.parameters.items()
             for key in (*MOMENTS, "step")
             if parameter in self.optimizer.state
         }
+        return moments | (self.table.export_moments() if self.table else {})
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
@@ -134,6 +155,8 @@ class LocalEngine(Engine):
         for name, parameter in self.parameters.items():
             if f"step/{name}" in state.moments:
                 self.optimizer.state[parameter] = self._moments_of(name, parameter, state)
+        if self.table:
+            self.table.load_moments(state.moments)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(self.scaler.state_dict() | state.scaler)
 

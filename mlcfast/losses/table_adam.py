@@ -26,7 +26,10 @@ class TableAdam(torch.optim.Optimizer):
     estimator: its `forward` and `rows` catch up the rows they are asked for from now on. lr, betas, eps: as in Adam; lr
     may change between steps, betas may not. Gradients are sparse (or dense, then every row is touched).
     Call `catch_up()` before reading the table any other way: in full, for a figure or a checkpoint.
+    found_inf: as in torch's fused optimizers a 0-d tensor; where it is 1 the next step leaves everything as it was.
     """
+
+    found_inf: Tensor | None = None
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class TableAdam(torch.optim.Optimizer):
         super().__init__([estimator.table], {"lr": lr, "betas": betas, "eps": eps})
         estimator.before_read = self._before_read
         self._read: list[Tensor] = []  # indices caught up since the last step, kept so that their addresses stay theirs
+        self._settled = 0  # calls after which every row was caught up
         self._horizon = math.ceil(30 * math.log(2) / -math.log(betas[0])) if betas[0] > 0 else 1
 
     @torch.no_grad()
@@ -55,26 +59,46 @@ class TableAdam(torch.optim.Optimizer):
         self._read.clear()
         group, state = self.param_groups[0], self._state()
         beta1, beta2 = group["betas"]
-        state["step"] += 1
-        _append_rate(state, float(group["lr"]))
-        first = state["exp_avg"][index].lerp_(gradient, 1 - beta1)
-        second = state["exp_avg_sq"][index].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        step = state["step"]
-        denominator = second.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-        rows = table[index].addcdiv_(first, denominator, value=-float(group["lr"]) / (1 - beta1**step))
-        self._write(index, rows, first, second)
+        lr = float(group["lr"])
+        _set_rate(state, lr)
+        number = state["step"] + 1
+        correction1, correction2 = 1 - beta1 ** number.double(), 1 - beta2 ** number.double()
+        held = table[index], state["exp_avg"][index], state["exp_avg_sq"][index]
+        first = held[1].lerp(gradient, 1 - beta1)
+        second = (held[2] * beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        denominator = (second.sqrt() / correction2.sqrt()).add_(group["eps"])
+        rows = held[0] - first / denominator * (lr / correction1)
+        self._write(index, number, rows, first, second, held)
         return loss
 
     @torch.no_grad()
     def catch_up(self, index: Tensor | None = None) -> None:
         """Apply the silent steps of the rows in `index` (B,), or of all rows: afterwards they are dense Adam's."""
-        if self._state()["step"] == 0:
+        calls, table = self._state()["calls"], self.param_groups[0]["params"][0]
+        if self._settled == calls:
             return
-        table = self.param_groups[0]["params"][0]
         if index is None:
+            self._settled = calls
             index = torch.arange(table.shape[0], device=table.device)
         for some in index.split(_ROWS_AT_ONCE):
             self._catch_up_some(table, some)
+
+    def moments(self) -> dict[str, Tensor]:
+        """step (0-d fp32), exp_avg and exp_avg_sq (N, K): after `catch_up()` dense Adam's; empty at first."""
+        state = self._state()
+        if not state["calls"]:
+            return {}
+        return {"step": state["step"].float(), "exp_avg": state["exp_avg"], "exp_avg_sq": state["exp_avg_sq"]}
+
+    @torch.no_grad()
+    def load_moments(self, step: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor) -> None:
+        """Go on from dense Adam's moments, the table being that of the same step."""
+        state = self._state()
+        for name, value in (("step", step), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
+            state[name].copy_(value)
+        state["last_step"].fill_(int(step))
+        state["calls"] = self._settled = int(step)
+        state["rates"] = state["rates"].new_zeros(max(1024, 2 * state["calls"]))
 
     def _before_read(self, index: Tensor) -> None:
         self.catch_up(index)
@@ -84,42 +108,55 @@ class TableAdam(torch.optim.Optimizer):
     def _catch_up_some(self, table: Tensor, index: Tensor) -> None:
         group, state = self.param_groups[0], self._state()
         beta1, beta2 = group["betas"]
-        last = state["last_step"][index].long()[:, None]
-        gap = state["step"] - last
-        j = torch.arange(1, min(self._horizon, state["step"]) + 1, device=table.device)
+        last, step = state["last_step"][index].long()[:, None], state["step"]
+        gap = step - last
+        j = torch.arange(1, min(self._horizon, state["calls"]) + 1, device=table.device)
         silent = (last + j).double()
-        rate = state["rates"][(last + j).clamp(max=state["step"]) - 1].double()
+        rate = state["rates"][torch.minimum(last + j, step).sub_(1).clamp_(min=0)].double()
         rate = torch.where(j <= gap, rate * beta1**j / (1 - beta1**silent), 0.0)
         decay = torch.sqrt(beta2**j / (1 - beta2**silent))
         first, second = state["exp_avg"][index], state["exp_avg_sq"][index]
         root = second.sqrt()[:, :, None]
-        moved = torch.einsum("bkj,bj->bk", 1 / (root * decay.float()[:, None] + group["eps"]), rate.float())
-        rows = table[index] - first * moved
-        self._write(index, rows, first * (beta1 ** gap.double()).float(), second * (beta2 ** gap.double()).float())
+        per_step = (root * decay.float()[:, None]).add_(group["eps"]).reciprocal_()  # (B, K, J)
+        moved = (per_step @ rate.float()[:, :, None]).squeeze(2)
+        table[index] = table[index] - first * moved
+        state["exp_avg"][index] = first * (beta1 ** gap.double()).float()
+        state["exp_avg_sq"][index] = second * (beta2 ** gap.double()).float()
+        state["last_step"].index_fill_(0, index, step)
 
-    def _write(self, index: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> None:
+    def _write(
+        self, index: Tensor, number: Tensor, rows: Tensor, first: Tensor, second: Tensor, held: tuple[Tensor, ...]
+    ) -> None:
         """Equal indices carry equal rows, so the order of the writes does not matter."""
         table, state = self.param_groups[0]["params"][0], self._state()
-        table[index] = rows
-        state["exp_avg"][index] = first
-        state["exp_avg_sq"][index] = second
-        state["last_step"].index_fill_(0, index, state["step"])
+        if self.found_inf is not None:
+            dropped = self.found_inf > 0
+            rows, first, second = (
+                torch.where(dropped, old, new) for old, new in zip(held, (rows, first, second), strict=True)
+            )
+            number = torch.where(dropped, state["step"], number)
+        table[index], state["exp_avg"][index], state["exp_avg_sq"][index] = rows, first, second
+        state["step"].copy_(number)
+        state["last_step"].index_fill_(0, index, number)
 
     def _state(self) -> dict:
         table = self.param_groups[0]["params"][0]
         state = self.state[table]
         if not state:
-            state["step"] = 0
+            state["calls"] = 0  # of step(), dropped ones included: known to the host
+            state["step"] = torch.zeros((), dtype=torch.int64, device=table.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
             state["last_step"] = torch.zeros(table.shape[0], dtype=torch.int64, device=table.device)
             state["rates"] = torch.zeros(1024, device=table.device)
         return state
 
 
-def _append_rate(state: dict, lr: float) -> None:
-    if state["step"] > state["rates"].numel():
+def _set_rate(state: dict, lr: float) -> None:
+    """Note the learning rate of the step that begins; one that is dropped is overwritten by the next."""
+    state["calls"] += 1
+    if state["calls"] > state["rates"].numel():
         state["rates"] = torch.cat([state["rates"], torch.zeros_like(state["rates"])])
-    state["rates"][state["step"] - 1] = lr
+    state["rates"].index_fill_(0, state["step"][None], lr)
 
 
 def _rows_of(gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,5 +164,10 @@ def _rows_of(gradient: Tensor) -> tuple[Tensor, Tensor]:
     if not gradient.is_sparse:
         return torch.arange(gradient.shape[0], device=gradient.device), gradient
     index, values = gradient._indices()[0], gradient._values().float()
-    same = (index[:, None] == index[None, :]).to(values.dtype)
-    return index, same @ values
+    return index, sum_repeated(index, values)
+
+
+def sum_repeated(index: Tensor, values: Tensor) -> Tensor:
+    """values: (B, K) rows of `index` (B,), int64; the same with each row the sum of all that have its index."""
+    first = (index[:, None] == index[None, :]).to(torch.int8).argmax(dim=1)
+    return torch.zeros_like(values).index_add_(0, first, values)[first]

@@ -8,9 +8,9 @@ from mlcfast.errors import UsageError
 from mlcfast.models.backbones import Backbone, timm_body
 from mlcfast.models.cvt import CVT, CvT
 from mlcfast.models.freezing import freeze_backbone
-from mlcfast.models.linear import LinearClassifier
+from mlcfast.models.linear import FeatureClassifier, LinearClassifier
 from mlcfast.models.query2label import Query2Label
-from mlcfast.models.weights import load_weights
+from mlcfast.models.weights import load_checked, load_weights, read_state_dict
 
 HEADS = {"query2label": Query2Label, "linear": LinearClassifier}
 FREEZE = ("auto", "none", "published", "backbone")
@@ -24,6 +24,7 @@ def build_model(
     weights: str = "none",
     freeze: str = "auto",
     backbone_options: dict[str, Any] | None = None,
+    in_features: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """A model in train mode: images (B, 3, image_size, image_size) -> logits (B, num_labels) fp32.
@@ -31,7 +32,8 @@ def build_model(
     head: query2label (options: those of `Query2Label`) or linear (none). backbone: cvt_13, cvt_21, cvt_w24 or a timm
     name that gives a feature map; backbone_options: for `CvT`, or for timm and `timm_body`. weights: pretrained (the
     backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole model. freeze: see
-    `freeze_backbone`; auto is published when there are weights, none when there are not.
+    `freeze_backbone`; auto is published when there are weights, none when there are not. backbone none: a linear head
+    on stored features (B, in_features).
 
     Raises UsageError for anything that does not fit, naming the key.
     """
@@ -39,6 +41,8 @@ def build_model(
         raise UsageError(f"model.head: {head!r} is not one of {', '.join(HEADS)}")
     if freeze not in FREEZE:
         raise UsageError(f"model.freeze: {freeze!r} is not one of {', '.join(FREEZE)}")
+    if backbone == "none":
+        return _on_features(head, in_features, num_labels, weights)
     body = _body(backbone, image_size, weights == "pretrained", backbone_options or {})
     try:
         model = HEADS[head](Backbone(body, image_size), num_labels, **options)
@@ -49,6 +53,17 @@ def build_model(
     if freeze == "auto":
         freeze = "none" if weights == "none" else "published"
     freeze_backbone(body, freeze)
+    return model.train()
+
+
+def _on_features(head: str, in_features: int | None, num_labels: int, weights: str) -> nn.Module:
+    if head != "linear" or in_features is None:
+        raise UsageError("model.backbone none needs model.head linear and stored features (data.format features)")
+    if weights == "pretrained":
+        raise UsageError("model.weights: backbone none has no pretrained weights: set it to none")
+    model = FeatureClassifier(in_features, num_labels)
+    if weights != "none":
+        load_checked(model, read_state_dict(weights), f"weights {weights}")
     return model.train()
 
 

@@ -32,3 +32,21 @@ class LinearClassifier(nn.Module):
     def checkpoint_units(self) -> list[nn.Module]:
         """The modules to recompute in the backward pass: the backbone's blocks."""
         return backbone_units(self.backbone.body)
+
+
+class FeatureClassifier(nn.Module):
+    """The linear layer `fc` alone, on features that are stored: named as in `LinearClassifier`, to be handed over."""
+
+    def __init__(self, in_features: int, num_labels: int):
+        super().__init__()
+        self.num_labels = num_labels
+        self.fc = nn.Linear(in_features, num_labels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features (B, D) -> logits (B, K), in fp32 whatever the autocast."""
+        with full_precision(features):
+            return self.fc(features.to(self.fc.weight.dtype))
+
+    def checkpoint_units(self) -> list[nn.Module]:
+        """Nothing is worth recomputing."""
+        return []

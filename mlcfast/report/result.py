@@ -21,13 +21,18 @@ def draw_result(
     labels: np.ndarray,
     thresholds: Sequence[float],
 ) -> None:
-    """Write a PNG. rows: of summary.csv; paths: M image files; scores, labels: (M, K); thresholds: (K,).
+    """Write a PNG. rows: of summary.csv; paths: M image files, or none; scores, labels: (M, K); thresholds: (K,).
 
     The images shown are spread evenly over the data set, not chosen. Under each: labels found (✓), missed (−) and
     wrongly given (+).
     """
     from matplotlib.figure import Figure
 
+    if not paths:
+        figure = Figure(figsize=(5, 5), layout="constrained")
+        _curves(figure.subplots(), rows)
+        figure.savefig(file, dpi=110)
+        return
     figure = Figure(figsize=(13, 5), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.1))
     _curves(left.subplots(), rows)

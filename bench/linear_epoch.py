@@ -1,0 +1,171 @@
+"""An epoch of linear ROLE training at MS-COCO's size: `python -m bench.linear_epoch` appends to bench/results/.
+
+82,081 images with 80 labels, 2.9 positives each on average, 2048 features in float16 (synthetic; labels linear in
+them); by the protocol 65,665 images train, batch 16. Each contender runs in a process of its own, which reports its
+peak resident memory:
+
+mlcfast           `mlcfast.train` from the feature files, two epochs, evaluation and checkpoints included
+straightforward   a Dataset of samples and torch's DataLoader, ROLE's formula line by line, a dense table, torch's Adam;
+                  with all threads and with one
+
+--steps N: of the straightforward one, the steps measured (its epoch is their mean times 4,104).
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from bench.timing import provenance, quantiles_ms
+from mlcfast import train
+from mlcfast.config import parse_config
+from mlcfast.data import observe_single_positive, read_features, split_train_val
+from mlcfast.engine import Process
+from mlcfast.report.journal import LOGGER
+
+RESULTS = Path(__file__).resolve().parent / "results" / "linear_epoch.jsonl"
+IMAGES, D, K, POSITIVES, BATCH, EPOCHS = 82_081, 2048, 80, 2.9, 16, 2
+
+
+def make_features(root: Path) -> None:
+    """Features of ReLU's kind and labels whose numbers per label fall off as a power, as MS-COCO's do."""
+    random = np.random.default_rng(0)
+    directions = random.standard_normal((D, K), np.float32)
+    offsets = 0.6 * np.log(np.arange(1, K + 1))
+    features = np.lib.format.open_memmap(root / "train_features.npy", "w+", np.float16, (IMAGES, D))
+    scores = np.empty((IMAGES, K), np.float32)
+    for start in range(0, IMAGES, 4096):
+        rows = np.maximum(random.standard_normal((min(4096, IMAGES - start), D), np.float32), 0)
+        features[start : start + len(rows)] = rows
+        scores[start : start + len(rows)] = (rows - rows.mean()) @ directions / np.sqrt(D / 3) - offsets
+    features.flush()
+    labels = (scores > np.quantile(scores, 1 - POSITIVES / K)).astype(np.int8)
+    labels[np.arange(IMAGES), scores.argmax(axis=1)] = 1
+    np.save(root / "train_labels.npy", labels)
+
+
+def measure_ours(root: Path, steps: int) -> dict[str, float]:
+    """Two epochs of the trainer; the second is the epoch, its steps and its end (evaluation, checkpoint) apart."""
+    values = {
+        "name": "bench", "output": str(root / "runs"),
+        "data": {"format": "features", "root": str(root), "val": None, "labels": "single_positive"},
+        "model": {"head": "linear", "backbone": "none", "weights": "none"},
+        "loss": {"name": "role", "expected_positives": POSITIVES},
+        "optim": {"name": "adam", "lr": 1e-3, "weight_decay": 0, "schedule": "constant"},
+        "engine": {"precision": "fp32", "micro_batch": BATCH, "global_batch": BATCH},
+        "train": {"epochs": EPOCHS, "ema_decay": 0, "early_stop": 0, "log_every": 100},
+    }  # fmt: skip
+    LOGGER.setLevel("WARNING")
+    train.run(parse_config(values), Process())
+    lines = [json.loads(line) for line in (root / "runs" / "bench" / "metrics.jsonl").read_text().splitlines()]
+    ends = [line["time"] for line in lines if line["event"] == "checkpoint"]
+    rates = [line["images_per_second"] for line in lines if line["event"] == "train" and line["epoch"] == EPOCHS - 1]
+    last_step = max(line["time"] for line in lines if line["event"] == "train")
+    return {
+        "epoch_s": round(ends[-1] - ends[-2], 2),
+        "evaluation_and_checkpoint_s": round(ends[-1] - last_step, 2),
+        **quantiles_ms([BATCH / rate for rate in rates]),
+    }
+
+
+class Samples(Dataset):
+    """A sample at a time, as a first implementation has it: features to fp32 on reading, labels as floats."""
+
+    def __init__(self, features: np.ndarray, rows: np.ndarray, observed: np.ndarray):
+        self.features, self.rows, self.observed = features, rows, observed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
+        features = torch.from_numpy(self.features[self.rows[index]].astype(np.float32))
+        return features, torch.from_numpy(self.observed[index].astype(np.float32)), index
+
+
+def textbook_role(logits: Tensor, observed: Tensor, estimate_logits: Tensor) -> Tensor:
+    """ROLE line by line (arXiv 2106.09708)."""
+
+    def neglog(x: Tensor) -> Tensor:
+        return -torch.log(x + 1e-5)
+
+    def bce(x: Tensor, target: Tensor) -> Tensor:
+        return target * neglog(x) + (1 - target) * neglog(1 - x)
+
+    def penalty(x: Tensor) -> Tensor:
+        return (x.sum(dim=1).mean() - POSITIVES) ** 2 / K**2
+
+    f, estimate = torch.sigmoid(logits), torch.sigmoid(estimate_logits)
+    terms = observed * neglog(f) + observed * neglog(estimate) + bce(f, estimate.detach()) + bce(estimate, f.detach())
+    return 0.5 * (terms.mean() + penalty(f) + penalty(estimate))
+
+
+def measure_straightforward(root: Path, steps: int) -> dict[str, float]:
+    """Steps of the plain loop, which reads its loss every step to show it."""
+    records = read_features(root, "train")
+    part, _ = split_train_val(len(records))
+    observed = observe_single_positive(records.labels)[part]
+    table = nn.Parameter(torch.where(torch.from_numpy(observed) > 0, 5.29, (torch.rand(len(part), K) * 2 - 1) * 0.405))
+    model = nn.Linear(D, K)
+    optimizer = torch.optim.Adam([{"params": model.parameters(), "lr": 1e-3}, {"params": [table], "lr": 1e-2}])
+    loader = DataLoader(Samples(records.features, part, observed), BATCH, shuffle=True, drop_last=True)
+    seconds, mark = [], time.perf_counter()
+    for features, labels, index in loader:
+        loss = textbook_role(model(features), labels, table[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        seconds.append(time.perf_counter() - mark)
+        mark = time.perf_counter()
+        if len(seconds) == steps:
+            break
+    steps_an_epoch = len(part) // BATCH
+    return {"epoch_s": round(float(np.mean(seconds[5:])) * steps_an_epoch, 2), **quantiles_ms(seconds[5:])}
+
+
+CONTENDERS: dict[str, tuple[Callable[[Path, int], dict[str, float]], int]] = {
+    "mlcfast": (measure_ours, 0),
+    "straightforward": (measure_straightforward, 0),
+    "straightforward, one thread": (measure_straightforward, 1),
+}  # and the threads to compute with, 0 for torch's choice
+
+
+def main() -> None:
+    """Make the features, run each contender by itself, print and append."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--only", nargs=2, metavar=("CONTENDER", "ROOT"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        contender, threads = CONTENDERS[args.only[0]]
+        torch.set_num_threads(threads or torch.get_num_threads())
+        row = contender(Path(args.only[1]), args.steps)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps(row | {"peak_rss_bytes": peak, **provenance("cpu")}))
+        return
+    with tempfile.TemporaryDirectory() as folder, RESULTS.open("a") as results:
+        make_features(Path(folder))
+        size = (Path(folder) / "train_features.npy").stat().st_size
+        for name in CONTENDERS:
+            command = [sys.executable, "-m", "bench.linear_epoch", "--steps", str(args.steps), "--only", name, folder]
+            alone = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # the bound is on two CPU cores
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=alone)
+            row = {"contender": name, "images": IMAGES, "D": D, "K": K, "B": BATCH, "feature_bytes": size}
+            row |= json.loads(done.stdout.splitlines()[-1])
+            results.write(json.dumps(row) + "\n")
+            print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Feature sets: pooled features (N, D) and labels (N, K) of each split as files, read through a memory map.
+
+`mlcfast.features` writes ROOT/SPLIT/features.npy, labels.npy and features.json (label names, image ids and paths).
+Files of other origin lie flat in ROOT: SPLIT_features*.npy with SPLIT_labels.npy, SPLIT_labels.csv or
+formatted_SPLIT_labels.npy (the names of arXiv 2106.09708's code), and optionally label_names.txt, a name a line.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlcfast.data.records import LabelledImages, require_directory
+from mlcfast.data.table import read_label_table
+from mlcfast.errors import UsageError
+
+ROWS_AT_ONCE = 4096
+NOTE = "features.json"
+DTYPES = (np.float16, np.float32)
+
+
+@dataclass(frozen=True)
+class LabelledFeatures(LabelledImages):
+    """M feature vectors with K labels each; paths are those of the images they were made of, "" where not known.
+
+    features: (N, D) float16 or float32, memory-mapped; rows: (M,) int64, the row of each of the M samples.
+    """
+
+    features: np.ndarray
+    rows: np.ndarray
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "LabelledFeatures":
+        """The samples at these positions, in this order; the features stay where they are."""
+        kept = super().subset(indices)
+        rows = self.rows[np.asarray(indices, dtype=np.int64)]
+        return LabelledFeatures(kept.paths, kept.labels, kept.names, kept.image_ids, self.features, rows)
+
+
+def read_features(root: str | Path, split: str, names: Sequence[str] | None = None) -> LabelledFeatures:
+    """Read one split of a feature set; see the module for the files.
+
+    names: the labels of the training split, which a CSV file may list in another order. Label values are 1, 0 (absent,
+    or unknown under partial labels) and −1. Where no image ids are stored, they are the rows' numbers.
+
+    Raises UsageError in one line, naming file and row, for files that are absent, not of these types, of differing
+    length, for features that are not finite and for other label values.
+    """
+    root = Path(root)
+    require_directory(root, "data.root")
+    file = _feature_file(root, split)
+    features = open_matrix(file)
+    _check_finite(features, file)
+    labels_at = label_file(root, split)
+    labels, own_names, ids = _read_labels(labels_at, names)
+    if len(labels) != len(features):
+        raise UsageError(f"{labels_at}: {len(labels)} rows of labels for {len(features)} rows of features in {file}")
+    note = _read_note(file.parent / NOTE) if file.parent != root else {}
+    found = note.get("names") or own_names or _names_beside(root) or [str(k) for k in range(labels.shape[1])]
+    if len(found) != labels.shape[1]:
+        raise UsageError(f"{labels_at}: {labels.shape[1]} columns of labels for {len(found)} label names")
+    ids = note.get("image_ids") or ids or [f"{row:08d}" for row in range(len(labels))]
+    paths = note.get("paths") or [""] * len(labels)
+    return LabelledFeatures(paths, labels, found, ids, features, np.arange(len(labels)))
+
+
+def feature_width(root: str | Path, split: str) -> int:
+    """D, from the header of the split's feature file."""
+    return open_matrix(_feature_file(Path(root), split)).shape[1]
+
+
+def open_matrix(file: Path) -> np.ndarray:
+    """Map a .npy file of shape (N, D) and dtype float16 or float32; UsageError for anything else."""
+    matrix = _load(file, mmap_mode="c")  # copy-on-write: torch wants memory that could be written
+    if matrix.ndim != 2 or not matrix.size or matrix.dtype not in DTYPES:
+        raise UsageError(f"{file}: features must be a float16 or float32 matrix, not {matrix.dtype} {matrix.shape}")
+    return matrix
+
+
+def finite_rows(features: np.ndarray) -> Iterator[np.ndarray]:
+    """For each of the pieces of `features` in turn, whether its rows are finite."""
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        yield np.isfinite(features[start : start + ROWS_AT_ONCE]).all(axis=1)
+
+
+def _feature_file(root: Path, split: str) -> Path:
+    own = root / split / "features.npy"
+    if own.is_file():
+        return own
+    found = sorted(root.glob(f"{split}_features*.npy"))
+    if not found:
+        raise UsageError(f"{root}: no features of {split}: neither {split}/features.npy nor {split}_features*.npy")
+    if len(found) > 1:
+        raise UsageError(f"{root}: several features of {split}: {', '.join(file.name for file in found)}; leave one")
+    return found[0]
+
+
+def label_file(root: Path, split: str) -> Path:
+    """The file that holds a split's labels; UsageError lists the names looked for."""
+    own = (f"{split}/labels.npy", f"{split}/labels.csv")
+    names = (*own, f"{split}_labels.npy", f"{split}_labels.csv", f"formatted_{split}_labels.npy")
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise UsageError(f"{root}: no labels of {split}: none of {', '.join(names)}")
+
+
+def _read_labels(file: Path, names: Sequence[str] | None) -> tuple[np.ndarray, list[str], list[str]]:
+    """Labels (N, K) int8, and names and ids where the file has them."""
+    if file.suffix == ".csv":
+        return read_label_table(file, names)
+    labels = _load(file)
+    if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "biuf":
+        raise UsageError(f"{file}: labels must be a matrix of numbers, not {labels.dtype} {labels.shape}")
+    strange = np.argwhere(~np.isin(labels, (-1, 0, 1)))
+    if len(strange):
+        row, column = strange[0]
+        value = labels[row, column]
+        raise UsageError(f"{file}: row {row} (counted from 0), column {column}: {value:g} is none of 1, 0, -1")
+    return labels.astype(np.int8), [], []
+
+
+def _check_finite(features: np.ndarray, file: Path) -> None:
+    for number, finite in enumerate(finite_rows(features)):
+        if not finite.all():
+            row = number * ROWS_AT_ONCE + int(np.argmin(finite))
+            raise UsageError(f"{file}: row {row} (counted from 0) holds a value that is not finite")
+
+
+def _names_beside(root: Path) -> list[str]:
+    file = root / "label_names.txt"
+    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+
+
+def _read_note(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise UsageError(f"{file}: not valid JSON: {error}") from error
+
+
+def _load(file: Path, **options: Any) -> np.ndarray:
+    try:
+        return np.load(file, allow_pickle=False, **options)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise UsageError(f"{file}: not a .npy file of numbers: {error}") from error

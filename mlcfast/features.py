@@ -1,0 +1,95 @@
+"""Store a backbone's pooled features of every split, for linear training (data.format features)."""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from mlcfast import cli
+from mlcfast.assembly import evaluation_loader, make_model, open_split
+from mlcfast.config import Config, load_config
+from mlcfast.data import FeatureWriter, LabelledImages, holds_features, locked
+from mlcfast.engine import Predictor, Process, start
+from mlcfast.errors import UsageError
+from mlcfast.report.journal import log_to_console
+
+
+def build_parser() -> cli.Parser:
+    """The command line of `python -m mlcfast.features`."""
+    parser = cli.Parser(
+        "features", __doc__, "python -m mlcfast.features configs/role_finetune.yaml --out datasets/coco_resnet50"
+    )
+    parser.add_argument("config", help="YAML file: its data, backbone, weights, image size and precision are used")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put them; made if absent")
+    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="default float16")
+    return parser
+
+
+def work(args: argparse.Namespace) -> None:
+    """Extract split by split; an interrupted extraction goes on where it stopped."""
+    config = load_config(args.config, args.overrides)
+    if config.data.format == "features":
+        raise UsageError("data.format features: these are features already")
+    log_to_console()
+    config = config.model_copy(update={"model": config.model.model_copy(update={"head": "linear"})})
+    process, names, model = Process(), None, None
+    start(process)
+    data = config.data
+    for split in dict.fromkeys(filter(None, (data.train, data.val, data.test))):
+        records = open_split(data, split, names)
+        if model is None:
+            names = records.names
+            torch.manual_seed(config.seed)
+            model = make_model(config, len(names)).eval()
+        shape = extract(config, process, model, records, args.out / split, args.dtype)
+        print(f"{args.out / split}: {shape[0]} × {shape[1]} {args.dtype}")
+
+
+def extract(
+    config: Config, process: Process, model: nn.Module, records: LabelledImages, directory: Path, dtype: str
+) -> tuple[int, int]:
+    """Write the pooled features of `records` into `directory`, unless they are there; returns (M, D)."""
+    shape = (len(records), model.fc.in_features)
+    key = _key(config, model, records, dtype)
+    directory.mkdir(parents=True, exist_ok=True)
+    with locked(directory / ".lock"):
+        if holds_features(directory, key):
+            return shape
+        predictor = Predictor(process, model.to(process.device), config.engine.precision)
+        with FeatureWriter(directory, key, shape, dtype) as writer:
+            loader = evaluation_loader(config, records, process, first=writer.done)
+            with tqdm(total=shape[0], initial=writer.done, desc=directory.name, leave=False, disable=None) as bar:
+                for images, _, index in loader:
+                    rows = predictor.features(images).cpu().numpy()
+                    writer.append(rows, [records.paths[i] for i in index.tolist()])
+                    bar.update(len(rows))
+            about = {"backbone": config.model.backbone, "image_size": config.data.image_size}
+            writer.publish(records, about)
+    return shape
+
+
+def _key(config: Config, model: nn.Module, records: LabelledImages, dtype: str) -> str:
+    """A digest of all that the features depend on: images, weights, transform, precision, batch."""
+    data = config.data
+    settings = (data.image_size, data.mean, data.std, config.engine.precision, config.engine.micro_batch, dtype)
+    digest = hashlib.sha256(repr(settings).encode())
+    digest.update("\0".join(records.paths).encode())
+    for name, tensor in model.backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return cli.run(build_parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
