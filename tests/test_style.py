@@ -16,7 +16,7 @@ ALLOWED = {
     "models": {"ops", "errors", "files"},
     "data": {"config", "errors"},
     "engine": {"config", "errors", "files", "models", "objective"},
-    "report": {"config", "errors", "files"},
+    "report": {"config", "data", "errors", "files", "metrics"},
 }
 
 
