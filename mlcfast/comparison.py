@@ -14,7 +14,7 @@ from mlcfast.data import LabelledImages
 from mlcfast.engine import Predictor, Process
 from mlcfast.errors import UsageError
 from mlcfast.metrics import multilabel_report
-from mlcfast.models.card import load_card
+from mlcfast.models.card import card_file, load_card
 from mlcfast.models.loading import fill, read_weights
 from mlcfast.models.trained import load_trained
 from mlcfast.trainer import gather_predictions
@@ -22,7 +22,7 @@ from mlcfast.trainer import gather_predictions
 
 def own_labels(weights: Path) -> list[str] | None:
     """The label names on the card beside a weight file; None where there is no card."""
-    return load_card(weights).labels if (weights.parent / "model.json").exists() else None
+    return load_card(weights).labels if card_file(weights).exists() else None
 
 
 def configured_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:

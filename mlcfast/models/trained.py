@@ -6,25 +6,25 @@ from torch import nn
 
 from mlcfast.errors import UsageError
 from mlcfast.models.build import build_model
-from mlcfast.models.card import ModelCard, load_card
+from mlcfast.models.card import ModelCard, card_file, load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
 
 
 def load_trained(path: str | Path) -> tuple[nn.Module, ModelCard]:
     """The model in evaluation mode and its card: images (B, 3, S, S), normalised as the card says -> logits (B, K).
 
-    path: a model.safetensors with its model.json beside it, or the directory of both, or that directory's run.
+    path: a .safetensors file with its card beside it, or the directory of model.safetensors and model.json, or a run.
     UsageError names what is missing, damaged or does not fit.
     """
     file = find_weights(Path(path))
     if file.suffix != ".safetensors":
         raise UsageError(f"{file}: expected model.safetensors with model.json beside it, or their directory")
     card = load_card(file)
-    _check(card, file.parent / "model.json")
+    _check(card, card_file(file))
     try:
         model = build_model(**card.model)
     except TypeError as error:
-        raise UsageError(f"{file.parent / 'model.json'}: not a model card: model: {error}") from error
+        raise UsageError(f"{card_file(file)}: not a model card: model: {error}") from error
     fill(model, read_weights(file), file)
     return model.eval(), card
 

@@ -1,0 +1,106 @@
+"""Exported models give the same logits elsewhere, and say by themselves what they need."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors
+import torch
+from PIL import Image
+
+from mlcfast import export, predict
+from mlcfast.models import build_model
+from mlcfast.models.card import ModelCard, load_card, save_model
+from mlcfast.models.onnx_file import TOLERANCE, largest_difference
+from mlcfast.models.trained import load_trained
+
+SMALL = {"embed_dim": 16, "feedforward": 32, "num_heads": 2}
+SWIN = {"window_size": 7, "depths": (1, 1, 1, 1), "embed_dim": 24, "num_heads": (1, 1, 1, 1)}
+MODELS = {
+    "resnet": {"backbone": "resnet18", "image_size": 64},
+    "resnet_linear": {"backbone": "resnet18", "image_size": 64, "head": "linear"},
+    "swin": {"backbone": "swin_tiny_patch4_window7_224", "image_size": 56, "backbone_options": SWIN},
+    "cvt": {"backbone": "cvt_13", "image_size": 48},
+    "groups": {"backbone": "test_resnet", "image_size": 32, "query_groups": 2, "decoder_self_attention": True},
+}  # fmt: skip
+
+
+def save_random(directory, thresholds=(0.5, 0.5, 0.5), **model):
+    """A model whose BatchNorm statistics and biases are not at their start, saved as a run does."""
+    torch.manual_seed(3)
+    arguments = {"head": "query2label", "num_labels": 3} | model
+    arguments |= SMALL if arguments["head"] == "query2label" else {}
+    built = build_model(**arguments)
+    built(torch.randn(4, 3, arguments["image_size"], arguments["image_size"]))  # moves the running statistics
+    preprocessing = {"image_size": arguments["image_size"], "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25]}
+    card = ModelCard(["red", "green", "blue"], arguments, preprocessing, list(thresholds), "ema", {"mAP": 50.0})
+    save_model(directory, built.state_dict(), card)
+    return directory
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_logits_equal_torchs(tmp_path, name, capsys):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    best = save_random(tmp_path / "best", **MODELS[name])
+    file = tmp_path / "model.onnx"
+    assert export.main([str(best), str(file), "--format", "onnx"]) == 0
+    assert str(file) in capsys.readouterr().err
+    model, card = load_trained(best)
+    assert largest_difference(file.read_bytes(), model) <= TOLERANCE
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    assert {key: json.loads(value) for key, value in facts.items()} == {
+        "labels": card.labels, "preprocessing": card.preprocessing, "thresholds": card.thresholds,
+        "weights": "ema", "metrics": {"mAP": 50.0},
+    }  # fmt: skip
+    side = MODELS[name]["image_size"]
+    (images,), (logits,) = session.get_inputs(), session.get_outputs()
+    assert (images.name, images.shape[1:], logits.name, logits.shape[1:]) == ("images", [3, side, side], "logits", [3])
+    for batch in (1, 5):
+        pixels = np.random.RandomState(batch).standard_normal((batch, 3, side, side)).astype(np.float32)
+        with torch.no_grad():
+            expected = model(torch.from_numpy(pixels)).numpy()
+        np.testing.assert_allclose(session.run(None, {"images": pixels})[0], expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("out", ["given", "given.safetensors"])
+def test_safetensors_carry_the_card(tmp_path, out, capsys):
+    best = save_random(tmp_path / "best", **MODELS["groups"])
+    assert export.main([str(best), str(tmp_path / out), "--format", "safetensors"]) == 0
+    file = tmp_path / out if out.endswith("s") else tmp_path / out / "model.safetensors"
+    assert load_card(file) == load_card(best)
+    with safetensors.safe_open(file, "pt") as opened:
+        assert json.loads(opened.metadata()["labels"]) == ["red", "green", "blue"]
+    assert all(torch.equal(a, b) for a, b in zip(*(load_trained(p)[0].parameters() for p in (file, best)), strict=True))
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "x.png")
+    rows = []
+    for path in (best, file):
+        capsys.readouterr()
+        assert predict.main([str(path), str(tmp_path / "x.png"), "--top-k", "3", "--json"]) == 0
+        rows.append(json.loads(capsys.readouterr().out))
+    assert rows[0] == rows[1]
+
+
+def test_missing_package_is_named_with_its_remedy(tmp_path, capsys, monkeypatch):
+    best = save_random(tmp_path / "best", **MODELS["groups"])
+    monkeypatch.setattr("mlcfast.models.onnx_file.NEEDED", ("onnx", "no_such_package"))
+    assert export.main([str(best), str(tmp_path / "x.onnx"), "--format", "onnx"]) == 2
+    says = "error: --format onnx needs no_such_package: pip install no_such_package\n"
+    assert capsys.readouterr().err == says
+
+
+def test_wrong_logits_leave_no_file(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("onnxscript")
+    best = save_random(tmp_path / "best", **MODELS["groups"])
+    monkeypatch.setattr("mlcfast.models.onnx_file.largest_difference", lambda *_: float("nan"))
+    monkeypatch.setattr("mlcfast.models.onnx_file._converted", lambda *_: b"")
+    assert export.main([str(best), str(tmp_path / "x.onnx"), "--format", "onnx"]) == 1
+    assert "differ by nan" in capsys.readouterr().err
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_directory_for_onnx_is_refused(tmp_path, capsys):
+    best = save_random(tmp_path / "best", **MODELS["groups"])
+    assert export.main([str(best), str(tmp_path), "--format", "onnx"]) == 2
+    assert "name the file" in capsys.readouterr().err
