@@ -23,7 +23,7 @@ from mlcfast.engine import (
     start,
     stop,
 )
-from mlcfast.outcome import draw_outcome, keep_best, list_skipped
+from mlcfast.outcome import draw_outcome, keep_best, list_skipped, report_run
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
 
@@ -71,7 +71,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     names = samples.train.names
     engine = build_engine(config, process, make_objective(config, samples.train))
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
-    keep = functools.partial(keep_best, config, names, config.run_directory / "best")
+    keep = functools.partial(keep_best, config, samples.validation, config.run_directory / "best")
     trainer = Trainer(config, engine, *loaders, names, keep)
     if resume is not None:
         trainer.resume(state, held)
@@ -83,6 +83,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     finally:
         journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
+    on_main(process, lambda: report_run(directory))
     return progress
 
 

@@ -28,7 +28,9 @@ def events(directory: Path, kind: str) -> list[dict]:
 
 
 def without_time(lines: list[dict]) -> list[dict]:
-    return [{k: v for k, v in line.items() if k not in ("time", "images_per_second")} for line in lines]
+    return [
+        {k: v for k, v in line.items() if k not in ("time", "images_per_second", "host_peak_bytes")} for line in lines
+    ]
 
 
 def test_run_directory_holds_what_is_promised(config_file, tmp_path):
@@ -44,6 +46,7 @@ def test_run_directory_holds_what_is_promised(config_file, tmp_path):
         "checkpoints",
         "best",
         "result.png",
+        "report.html",
     }
     assert load_config(directory / "config.yaml") == load_config(config_file)
     picture = np.asarray(Image.open(directory / "result.png").convert("RGB"))

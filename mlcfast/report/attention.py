@@ -44,8 +44,16 @@ def overlay(pixels: np.ndarray, density: np.ndarray) -> np.ndarray:
 
     level = density / max(float(density.max()), 1e-12)
     colour = colormaps[COLOURS](level)[..., :3] * 255
-    alpha = (STRENGTH * (0.35 + 0.65 * level))[..., None]
+    alpha = (STRENGTH * (0.3 + 0.7 * level**0.7))[..., None]
     return (pixels * (1 - alpha) + colour * alpha).astype(np.uint8)
+
+
+def gradient(stops: int = 6) -> str:
+    """The colours from no to most attention, as CSS lists them."""
+    from matplotlib import colormaps
+
+    colours = (255 * colormaps[COLOURS](np.linspace(0, 1, stops))[:, :3]).astype(int)
+    return ",".join("#" + "".join(f"{channel:02x}" for channel in colour) for colour in colours)
 
 
 def draw_attention(file: Path, image: Image.Image, maps: np.ndarray, titles: Sequence[str]) -> None:
@@ -73,7 +81,7 @@ def draw_attention(file: Path, image: Image.Image, maps: np.ndarray, titles: Seq
     axes[0].set_title("image", fontsize=10)
     for axis, panel, title in zip(axes[1:], ratio, titles, strict=False):
         axis.imshow(pixels)
-        axis.imshow(panel, cmap=COLOURS, norm=scale, alpha=STRENGTH * (0.35 + 0.65 * scale(panel)))
+        axis.imshow(panel, cmap=COLOURS, norm=scale, alpha=STRENGTH * (0.3 + 0.7 * scale(panel) ** 0.7))
         axis.set_title(title, fontsize=10)
     bar = figure.colorbar(ScalarMappable(scale, COLOURS), ax=axes, shrink=0.8)
     bar.set_label("attention / its mean over the image")

@@ -82,7 +82,7 @@ def surprise(record: RunRecord) -> np.ndarray:
 
 
 def wrongly_added(record: RunRecord) -> np.ndarray:
-    """(K, K): of the images with label i and without j, the share that was given j; NaN on the diagonal and for none."""
+    """(K, K): of the images with label i but not j, the share that was given j; NaN on the diagonal and for none."""
     positive, false_positive = record.positive.astype(np.float64), record.predicted & ~record.positive
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = (positive.T @ false_positive) / (positive.T @ (1 - positive))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 56, 18, 12, 42
 TICKS = 5
 MOST_POINTS = 400
 
@@ -69,7 +69,7 @@ def heat_map(title: str, rows_title: str, columns_title: str, names: Sequence[st
                 top + j * cell, top + i * cell, cell, float(values[i, j]), largest, f"{names[i]} → {names[j]}"
             )
     label = escape(f"{title}: {rows_title} by {columns_title}", quote=True)
-    width = f"min-width:{min(side, 760):.0f}px;max-width:{1.35 * side:.0f}px"
+    width = f"min-width:{min(side, 760):.0f}px;max-width:{1.3 * side:.0f}px"
     svg = f'<svg style="{width}" viewBox="0 0 {side:.0f} {side:.0f}" role="img" aria-label="{label}">{body}</svg>'
     scale = f'<p class="scale"><span>0 %</span><i class="heat"></i><span>{100 * largest:.0f} %</span></p>'
     return f'<figure><figcaption>{escape(title)}</figcaption><div class="wide">{svg}</div>{scale}</figure>'
@@ -79,7 +79,8 @@ def _cell(x: float, y: float, side: float, value: float, largest: float, hint: s
     share = value / largest
     ink = "on" if share > 0.55 else "off"
     number = f'<text x="{x + side / 2:.0f}" y="{y + side / 2 + 3.5:.1f}" class="in {ink}">{100 * value:.0f}</text>'
-    box = f'<rect x="{x:.0f}" y="{y:.0f}" width="{side - 1}" height="{side - 1}" class="heat" fill-opacity="{share:.2f}"/>'
+    place = f'x="{x:.0f}" y="{y:.0f}" width="{side - 1}" height="{side - 1}"'
+    box = f'<rect {place} class="heat" fill-opacity="{share:.2f}"/>'
     return f"<g><title>{escape(hint)}: {100 * value:.1f} %</title>{box}{number}</g>"
 
 
