@@ -1,6 +1,9 @@
 """Exported models give the same logits elsewhere, and say by themselves what they need."""
 
 import json
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from mlcfast.models import build_model
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.models.onnx_file import TOLERANCE, largest_difference
 from mlcfast.models.trained import load_trained
+from tests.conftest import ROOT
 
 SMALL = {"embed_dim": 16, "feedforward": 32, "num_heads": 2}
 SWIN = {"window_size": 7, "depths": (1, 1, 1, 1), "embed_dim": 24, "num_heads": (1, 1, 1, 1)}
@@ -104,3 +108,35 @@ def test_directory_for_onnx_is_refused(tmp_path, capsys):
     best = save_random(tmp_path / "best", **MODELS["groups"])
     assert export.main([str(best), str(tmp_path), "--format", "onnx"]) == 2
     assert "name the file" in capsys.readouterr().err
+
+
+def snippets() -> dict[str, str]:
+    """The Python programs of docs/predict.md that load what the export command wrote."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "predict.md").read_text(encoding="utf-8"), re.DOTALL)
+    words = {"onnx": "demo.onnx", "safetensors": "exported/"}
+    return {kind: next(block for block in blocks if word in block) for kind, word in words.items()}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
+def test_the_documented_programs_run_without_this_package(tmp_path, capsys, kind):
+    """In an isolated process that cannot import mlcfast, they print what the predict command reports."""
+    if kind == "onnx":
+        pytest.importorskip("onnxscript")
+    random = np.random.RandomState(0)
+    Image.fromarray(random.randint(0, 255, (50, 70, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    options = {"backbone": "test_resnet", "image_size": 32, "backbone_options": {"out_index": 2}}
+    options |= {"encoder_layers": 1, "decoder_layers": 2}
+    best = save_random(tmp_path / "best", (0.0, 1.0, 0.0), **options)
+    out = tmp_path / {"onnx": "demo.onnx", "safetensors": "exported"}[kind]
+    assert export.main([str(best), str(out), "--format", kind]) == 0
+    capsys.readouterr()
+    assert predict.main([str(best), str(tmp_path / "photo.jpg"), "--json"]) == 0
+    expected = {label["name"]: label["score"] for label in json.loads(capsys.readouterr().out)[0]["labels"]}
+    program = f"import sys; sys.modules['mlcfast'] = None\n{snippets()[kind]}"
+    words = [sys.executable, "-I", "-c", program]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    printed = dict(line.split() for line in done.stdout.splitlines())
+    assert printed.keys() == expected.keys() == {"red", "blue"}
+    for name, score in printed.items():
+        assert float(score) == pytest.approx(expected[name], abs=1e-4)

@@ -17,9 +17,11 @@ from PIL import Image
 
 from mlcfast import predict
 from mlcfast.data import EvalTransform, find_images, load_rgb
+from mlcfast.engine import Predictor, Process
 from mlcfast.models import build_model
 from mlcfast.models.card import ModelCard, save_model
 from mlcfast.models.trained import load_trained
+from mlcfast.prediction import predict_files
 from tests.conftest import ROOT, write_colour_set
 
 NAMES = ["red", "green", "blue"]
@@ -255,3 +257,33 @@ def test_linear_head_predicts_but_does_not_attend(photos, tmp_path, capsys):
     assert len(documents(capsys, tmp_path / "linear", photos)) == 5
     assert predict.main([str(tmp_path / "linear"), str(photos), "--attention", str(tmp_path / "maps")]) == 2
     assert "linear head" in capsys.readouterr().err
+
+
+def test_attention_writes_a_picture_an_image(best, photos, tmp_path, capsys):
+    """A panel for the image and one for each label found or chosen, beside a colour bar."""
+    maps = tmp_path / "new" / "maps"
+    words = [best, photos / "val0.jpg", photos / "val1.jpg", "--attention", maps]
+    every, chosen = (documents(capsys, *words, *more) for more in (["--top-k", "3"], ["--labels", "blue"]))
+    assert [row["attention"] for row in every] == [str(maps / "val0.png"), str(maps / "val1.png")]
+    assert [set(row) for row in chosen] == [{"image", "labels", "attention"}] * 2
+    narrow = Image.open(maps / "val0.png")
+    documents(capsys, *words, "--top-k", "3")
+    wide = Image.open(maps / "val0.png")
+    assert wide.size[0] > 1.5 * narrow.size[0] and wide.size[1] == narrow.size[1]
+    assert len(np.unique(np.asarray(wide.convert("RGB")).reshape(-1, 3), axis=0)) > 500
+
+
+def test_maps_are_the_models_weights(best, photos):
+    model, card = load_trained(best)
+    predictor = Predictor(Process(), model, "fp32")
+    sources = list(find_images([str(photos)]))
+    seen = list(predict_files(predictor, card, sources, batch_size=2, attention=True))
+    transform = EvalTransform(**PREPROCESSING)
+    images = torch.stack([transform(load_rgb(source.path)) for source in sources])
+    with torch.no_grad():
+        logits, weights = model(images, need_weights=True)
+    np.testing.assert_allclose(np.stack([s.scores for s in seen]), torch.sigmoid(logits), atol=1e-6)
+    found = np.stack([s.maps for s in seen])
+    assert found.shape == (5, 3, *model.grid)
+    np.testing.assert_allclose(found.reshape(5, 3, -1), weights, atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=(2, 3)), 1, atol=1e-5)
