@@ -2,8 +2,8 @@
 
 Three things take turns over the same images: the model alone on tensors prepared beforehand, the files' decoding and
 resizing alone, and `predict_files`, which overlaps the two. Where the model runs on the CPU, both need the same cores
-and no overlap can beat the sum of their work: the CPU time an image, which other processes on the machine do not change,
-tells what decoding adds.
+and no overlap can beat the sum of their work: the CPU time an image, which other processes hardly change, tells what
+decoding adds.
 """
 
 import argparse

@@ -11,11 +11,10 @@ from mlcfast.assembly import model_arguments
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.data.sources import Source
-from mlcfast.engine import Predictor, Process
+from mlcfast.engine import HostProcess, Predictor
 from mlcfast.files import write_bytes, write_text
 from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
-from mlcfast.models.query2label import Query2Label
 from mlcfast.models.trained import load_trained
 from mlcfast.prediction import predict_files
 from mlcfast.report.page import Attended, write_report
@@ -80,14 +79,16 @@ def report_run(directory: Path) -> Path:
 
 
 def _attended(directory: Path) -> list[Attended]:
-    """Attention maps of the labels of a few validation images, spread evenly over those that can still be read."""
+    """Attention maps of the labels of a few validation images, spread evenly over the set, that can still be read.
+
+    On the CPU: a training run's device may be full.
+    """
     record = read_run(directory)
-    model, card = load_trained(directory / "best")
-    if not isinstance(model, Query2Label) or not record.paths:
+    if record.card["model"]["head"] != "query2label" or not record.paths:
         return []
+    model, card = load_trained(directory / "best")
     chosen = np.unique(np.linspace(0, len(record.paths) - 1, ATTENDED_IMAGES).astype(int))
-    process = Process()
-    predictor = Predictor(process, model.to(process.device), "fp32")
+    predictor = Predictor(HostProcess(), model, "fp32")
     attended = []
     sources = [Source(record.paths[index]) for index in chosen]
     for index, seen in zip(chosen, predict_files(predictor, card, sources, attention=True), strict=True):
