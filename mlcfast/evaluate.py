@@ -57,7 +57,7 @@ def work(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(report))
     else:
-        print(*[comparison_table(report)] * len(others), table(report), sep="\n")
+        print(f"{comparison_table(report)}\n{table(report)}" if others else table(report))
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -57,9 +57,9 @@ def gradient(stops: int = 6) -> str:
 
 
 def draw_attention(file: Path, image: Image.Image, maps: np.ndarray, titles: Sequence[str]) -> None:
-    """Write a PNG: the image, then a panel for each of the maps (L, H, W), all on one scale.
+    """Write a PNG: the image, then a panel for each of the maps (L, H, W), each on its own scale up to its highest.
 
-    The scale is attention over its mean on the image: 1 where the label looks no more than anywhere else.
+    Under a title: how many times its mean over the image the highest is, 1 for a label that looks everywhere alike.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -68,23 +68,21 @@ def draw_attention(file: Path, image: Image.Image, maps: np.ndarray, titles: Seq
     image = image.copy()
     image.thumbnail((PANEL, PANEL))
     pixels = np.asarray(image)
-    ratio = upsample(maps, *pixels.shape[:2]) * pixels.shape[0] * pixels.shape[1]
+    densities = upsample(maps, *pixels.shape[:2])
     columns = min(COLUMNS, len(maps) + 1)
     rows = -(-(len(maps) + 1) // columns)
     tall = np.clip(pixels.shape[0] / pixels.shape[1], 0.4, 2.5)
-    figure = Figure(figsize=(2.4 * columns + 0.9, (2.4 * tall + 0.3) * rows + 0.2), layout="constrained")
+    figure = Figure(figsize=(2.4 * columns + 0.9, (2.4 * tall + 0.5) * rows + 0.2), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
         axis.axis("off")
-    scale = Normalize(0, float(ratio.max()))
     axes[0].imshow(pixels)
     axes[0].set_title("image", fontsize=10)
-    for axis, panel, title in zip(axes[1:], ratio, titles, strict=False):
-        axis.imshow(pixels)
-        axis.imshow(panel, cmap=COLOURS, norm=scale, alpha=STRENGTH * (0.3 + 0.7 * scale(panel) ** 0.7))
-        axis.set_title(title, fontsize=10)
-    bar = figure.colorbar(ScalarMappable(scale, COLOURS), ax=axes, shrink=0.8)
-    bar.set_label("attention / its mean over the image")
+    for axis, density, title in zip(axes[1:], densities, titles, strict=False):
+        axis.imshow(overlay(pixels, density))
+        axis.set_title(f"{title}\nhighest: {density.max() * density.size:.0f} × mean", fontsize=10)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 100), COLOURS), ax=axes, shrink=0.8)
+    bar.set_label("attention (% of its highest)")
     figure.savefig(file, dpi=110)
 
 
