@@ -12,21 +12,27 @@ import torch
 from PIL import Image
 
 from mlcfast import export, predict
-from mlcfast.models import build_model
+from mlcfast.models import build_model, cvt
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.models.onnx_file import TOLERANCE, largest_difference
 from mlcfast.models.trained import load_trained
 from tests.conftest import ROOT
 
 SMALL = {"embed_dim": 16, "feedforward": 32, "num_heads": 2}
-SWIN = {"window_size": 7, "depths": (1, 1, 1, 1), "embed_dim": 24, "num_heads": (1, 1, 1, 1)}
+ONE_LAYER = {"encoder_layers": 0, "decoder_layers": 1}
+SWIN = {"window_size": 7, "depths": (1, 1), "embed_dim": 24, "num_heads": (1, 1)}
 MODELS = {
-    "resnet": {"backbone": "resnet18", "image_size": 64},
-    "resnet_linear": {"backbone": "resnet18", "image_size": 64, "head": "linear"},
-    "swin": {"backbone": "swin_tiny_patch4_window7_224", "image_size": 56, "backbone_options": SWIN},
-    "cvt": {"backbone": "cvt_13", "image_size": 48},
-    "groups": {"backbone": "test_resnet", "image_size": 32, "query_groups": 2, "decoder_self_attention": True},
+    "resnet": {"backbone": "test_resnet", "image_size": 32, "query_groups": 2, "decoder_self_attention": True},
+    "resnet_linear": {"backbone": "test_resnet", "image_size": 32, "head": "linear"},
+    "swin": {"backbone": "swin_tiny_patch4_window7_224", "image_size": 56, "backbone_options": SWIN, **ONE_LAYER},
+    "cvt": {"backbone": "cvt_tiny", "image_size": 32, **ONE_LAYER},
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small_cvt(monkeypatch):
+    """A CvT of the published kind that is quick to trace."""
+    monkeypatch.setitem(cvt.CVT, "cvt_tiny", cvt._stages((16, 32, 32), (1, 1, 1), (1, 1, 2), 0.1))
 
 
 def save_random(directory, thresholds=(0.5, 0.5, 0.5), **model):
@@ -70,7 +76,7 @@ def test_onnx_logits_equal_torchs(tmp_path, name, capsys):
 
 @pytest.mark.parametrize("out", ["given", "given.safetensors"])
 def test_safetensors_carry_the_card(tmp_path, out, capsys):
-    best = save_random(tmp_path / "best", **MODELS["groups"])
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
     assert export.main([str(best), str(tmp_path / out), "--format", "safetensors"]) == 0
     file = tmp_path / out if out.endswith("s") else tmp_path / out / "model.safetensors"
     assert load_card(file) == load_card(best)
@@ -87,7 +93,7 @@ def test_safetensors_carry_the_card(tmp_path, out, capsys):
 
 
 def test_missing_package_is_named_with_its_remedy(tmp_path, capsys, monkeypatch):
-    best = save_random(tmp_path / "best", **MODELS["groups"])
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
     monkeypatch.setattr("mlcfast.models.onnx_file.NEEDED", ("onnx", "no_such_package"))
     assert export.main([str(best), str(tmp_path / "x.onnx"), "--format", "onnx"]) == 2
     says = "error: --format onnx needs no_such_package: pip install no_such_package\n"
@@ -96,7 +102,7 @@ def test_missing_package_is_named_with_its_remedy(tmp_path, capsys, monkeypatch)
 
 def test_wrong_logits_leave_no_file(tmp_path, capsys, monkeypatch):
     pytest.importorskip("onnxscript")
-    best = save_random(tmp_path / "best", **MODELS["groups"])
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
     monkeypatch.setattr("mlcfast.models.onnx_file.largest_difference", lambda *_: float("nan"))
     monkeypatch.setattr("mlcfast.models.onnx_file._converted", lambda *_: b"")
     assert export.main([str(best), str(tmp_path / "x.onnx"), "--format", "onnx"]) == 1
@@ -105,7 +111,7 @@ def test_wrong_logits_leave_no_file(tmp_path, capsys, monkeypatch):
 
 
 def test_directory_for_onnx_is_refused(tmp_path, capsys):
-    best = save_random(tmp_path / "best", **MODELS["groups"])
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
     assert export.main([str(best), str(tmp_path), "--format", "onnx"]) == 2
     assert "name the file" in capsys.readouterr().err
 
