@@ -69,7 +69,7 @@ def work(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows))
     failed = sum("error" in row for row in rows)
-    print(f"{len(rows) - failed} images done, {failed} failed", file=sys.stderr)
+    print(f"done {len(rows) - failed}, failed {failed}", file=sys.stderr)
     return 1 if failed else 0
 
 

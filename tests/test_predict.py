@@ -95,7 +95,7 @@ def test_table_has_a_line_an_image(best, photos, capsys):
     assert predict.main([str(best / "model.safetensors"), str(photos / "val1.jpg"), "--threshold", "0"]) == 0
     captured = capsys.readouterr()
     assert re.fullmatch(rf"{re.escape(str(photos))}/val1.jpg(  (red|green|blue) 0\.\d\d){{3}}\n", captured.out)
-    assert captured.err == "1 images done, 0 failed\n"
+    assert captured.err == "done 1, failed 0\n"
 
 
 def test_needs_the_two_files_only(best, photos, tmp_path):
@@ -174,7 +174,7 @@ def test_hostile_files_are_named_and_the_rest_is_done(best, tmp_path):
         assert says in row.get("error", "") and ("labels" in row) == (not says), row
     assert after - before < 100 * 1024  # KiB
     assert f"{tmp_path}/bomb.png: too large" in done.stderr
-    assert done.stderr.splitlines()[-1] == "3 images done, 11 failed"
+    assert done.stderr.splitlines()[-1] == "done 3, failed 11"
 
 
 def test_arguments_that_name_no_image(best, photos, tmp_path, capsys):

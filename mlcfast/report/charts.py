@@ -40,11 +40,12 @@ def _mean_ap(record: RunRecord) -> list[Series]:
 def precision_recall_chart(record: RunRecord) -> str:
     """All labels pooled, and a faint curve for each of a few labels."""
     limits = {"x_range": (0.0, 100.0), "y_range": (0.0, 100.0)}
-    single = []
-    for k in range(min(len(record.names), FEW)):
+    K, single = len(record.names), []
+    title = "single labels" if K <= FEW else f"single labels, the first {FEW}"
+    for k in range(min(K, FEW)):
         recall, precision = precision_recall(record.scores[:, k], record.positive[:, k])
-        single.append(Series(100 * recall, 100 * precision, "single labels", "faint", record.names[k]))
-    rows = slice(None, max(1, MOST_SCORES // len(record.names)))
+        single.append(Series(100 * recall, 100 * precision, title, "faint", record.names[k]))
+    rows = slice(None, max(1, MOST_SCORES // K))
     recall, precision = precision_recall(record.scores[rows].ravel(), record.positive[rows].ravel())
     pooled = Series(100 * recall, 100 * precision, "all labels pooled", "s1")
     return line_chart("Precision over recall", "recall (%)", "precision (%)", [*single, pooled], **limits)
@@ -61,7 +62,9 @@ def confusion(record: RunRecord) -> str:
         return '<p class="note">There is one label only.</p>'
     names = [record.names[k] for k in chosen]
     title = "Share (%) of the images with one label, and without the other, that were given the other"
-    return heat_map(title, "label that is there", "label wrongly added", names, shares[np.ix_(chosen, chosen)])
+    few = f'<p class="note">{MATRIX} of {len(record.names):,} labels, those most often mixed up.</p>'
+    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares[np.ix_(chosen, chosen)])
+    return f"{few}{matrix}" if len(chosen) < len(record.names) else matrix
 
 
 def duration(record: RunRecord) -> str:

@@ -94,7 +94,7 @@ def _per_label(record: RunRecord) -> str:
         for k in order[:MOST_LABELS]
     )
     head = "<tr><th>label</th><th>AP, 0 to 100 %</th><th>AP (%)</th><th>images with it</th></tr>"
-    return _note(len(order), "labels, the worst first") + f'<div class="wide"><table>{head}{rows}</table></div>'
+    return _note(len(order), "labels, the worst first") + f'<div class="long"><table>{head}{rows}</table></div>'
 
 
 def _precision_recall(record: RunRecord) -> str:
@@ -113,7 +113,7 @@ def _thresholds(record: RunRecord) -> str:
         f"<th>{name}</th>" for name in ("threshold", "precision (%)", "recall (%)", "F1 (%)", "F1 at 0.5 (%)")
     )
     note = '<p class="note">Thresholds have the best F1 on these images; predict uses them.</p>'
-    return f'{note}<div class="wide"><table>{head}</tr>{rows}</table></div>'
+    return f'{note}<div class="long"><table>{head}</tr>{rows}</table></div>'
 
 
 def _images(record: RunRecord) -> str:

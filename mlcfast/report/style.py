@@ -28,7 +28,9 @@ circle.s4 { fill: var(--s4); }
 circle.faint { fill: none; } rect.heat { fill: var(--heat); }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .85rem; margin: 0 0 .4rem; }
 .legend span { display: inline-flex; align-items: center; gap: .35rem; } svg.key { width: 24px; flex: none; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; width: 100%; }
+.wide { overflow-x: auto; } .long { max-height: 36rem; overflow: auto; }
+.long th { position: sticky; top: 0; background: var(--page); }
+table { border-collapse: collapse; font-size: .9rem; width: 100%; }
 th, td { text-align: right; padding: .22rem .5rem; border-bottom: 1px solid var(--grid);
   font-variant-numeric: tabular-nums; }
 th { font-weight: 600; color: var(--soft); }
