@@ -121,8 +121,8 @@ def test_what_is_no_run_is_named(run, tmp_path, capsys):
 
 def test_shares_of_wrongly_added_labels(run):
     record = read_run(run)
-    values = wrongly_added(record)
     positive, wrong = record.positive, record.predicted & ~record.positive
+    values = wrongly_added(record.predicted, positive)
     for i, j in np.ndindex(values.shape):
         among = positive[:, i] & ~positive[:, j]
         if i == j or not among.any():

@@ -5,7 +5,7 @@ import numpy as np
 from mlcfast.report.record import RunRecord, precision_recall, wrongly_added
 from mlcfast.report.svg import Series, heat_map, line_chart
 
-FEW, MATRIX = 20, 30  # labels with a curve each; labels in the matrix
+FEW, MATRIX, CANDIDATES = 20, 30, 300  # labels with a curve each; in the matrix; looked at for it
 MOST_SCORES = 2_000_000  # pooled for the precision-recall curve
 GIB = 2**30
 
@@ -53,17 +53,19 @@ def precision_recall_chart(record: RunRecord) -> str:
 
 def confusion(record: RunRecord) -> str:
     """The matrix of wrongly added labels; of many labels those that are most often mixed up."""
-    shares = wrongly_added(record)
-    chosen = np.arange(len(record.names))
+    predicted, positive = record.predicted, record.positive
+    chosen = np.sort(np.argsort(-(predicted & ~positive).sum(axis=0), kind="stable")[:CANDIDATES])
+    shares = wrongly_added(predicted[:, chosen], positive[:, chosen])
     if len(chosen) > MATRIX:
         filled = np.nan_to_num(shares)
-        chosen = np.sort(np.argsort(-(filled.sum(axis=0) + filled.sum(axis=1)), kind="stable")[:MATRIX])
+        mixed_up = np.sort(np.argsort(-(filled.sum(axis=0) + filled.sum(axis=1)), kind="stable")[:MATRIX])
+        chosen, shares = chosen[mixed_up], shares[np.ix_(mixed_up, mixed_up)]
     if len(chosen) < 2:
         return '<p class="note">There is one label only.</p>'
     names = [record.names[k] for k in chosen]
     title = "Share (%) of the images with one label, and without the other, that were given the other"
     few = f'<p class="note">{MATRIX} of {len(record.names):,} labels, those most often mixed up.</p>'
-    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares[np.ix_(chosen, chosen)])
+    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares)
     return f"{few}{matrix}" if len(chosen) < len(record.names) else matrix
 
 

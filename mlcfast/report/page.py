@@ -132,7 +132,7 @@ def _images(record: RunRecord) -> str:
 
 
 def _verdicts(record: RunRecord, index: int) -> str:
-    predicted, positive = record.predicted[index], record.positive[index]
+    predicted, positive = record.scores[index] >= record.thresholds, record.labels[index] == 1
     kinds = (("missed", "−", ~predicted & positive), ("added", "+", predicted & ~positive))
     kinds += (("found", "✓", predicted & positive),)
     lines = [

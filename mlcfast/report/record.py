@@ -81,9 +81,12 @@ def surprise(record: RunRecord) -> np.ndarray:
     return -np.where(record.positive, np.log(p), np.log(1 - p)).mean(axis=1)
 
 
-def wrongly_added(record: RunRecord) -> np.ndarray:
-    """(K, K): of the images with label i but not j, the share that was given j; NaN on the diagonal and for none."""
-    positive, false_positive = record.positive.astype(np.float64), record.predicted & ~record.positive
+def wrongly_added(predicted: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """(K, K): of the images with label i but not j, the share that was given j; NaN on the diagonal and for none.
+
+    predicted, positive: (M, K) bool.
+    """
+    false_positive, positive = (predicted & ~positive).astype(np.float32), positive.astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = (positive.T @ false_positive) / (positive.T @ (1 - positive))
     np.fill_diagonal(shares, np.nan)
