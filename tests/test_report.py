@@ -147,6 +147,7 @@ def test_rates_and_curve_agree_with_scikit_learn():
 
 def test_charts_cope_with_awkward_values():
     assert ticks(0, 100) == [0, 20, 40, 60, 80, 100]
+    assert ticks(1, 2, 1) == [1, 2]
     assert ticks(0, 0.0041) == [0, 0.001, 0.002, 0.003, 0.004]
     for y in ([1.0], [0.0, 0.0], [np.nan, 2.0], [-1.0, -1.0]):
         Page(line_chart("t", "x", "y", [Series(list(range(len(y))), y, "<name>")]))

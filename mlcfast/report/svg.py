@@ -37,7 +37,8 @@ def line_chart(
         return f'<figure><figcaption>{escape(title)}</figcaption><p class="note">not recorded</p></figure>'
     x_low, x_high = x_range or _range([line.x for line in series], from_zero=False)
     y_low, y_high = y_range or _range([line.y for line in series], from_zero=True)
-    body = _grid(x_low, x_high, y_low, y_high)
+    whole = all(float(x).is_integer() for line in series for x in line.x)
+    body = _grid(x_low, x_high, y_low, y_high, 1.0 if whole else 0.0)
     for line in series:
         x = LEFT + (np.asarray(line.x, float) - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
         y = HEIGHT - BOTTOM - (np.asarray(line.y, float) - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
@@ -52,7 +53,7 @@ def line_chart(
 
 def heat_map(title: str, rows_title: str, columns_title: str, names: Sequence[str], values: np.ndarray) -> str:
     """A square matrix (K, K) of shares in [0, 1]: darker is more, numbers in percent; NaN cells stay empty."""
-    K, cell, margin = len(names), 26, 8 + 6.2 * max(len(_short(name)) for name in names)
+    K, cell, margin = len(names), max(26, 160 // len(names)), 8 + 6.2 * max(len(_short(name)) for name in names)
     side, top = margin + 16 + K * cell, margin + 16
     largest = max(float(np.nanmax(values, initial=0.0)), 0.01)
     body = _text(8, top + K * cell / 2, rows_title, "middle", f' transform="rotate(-90 10 {top + K * cell / 2:.0f})"')
@@ -84,9 +85,9 @@ def _cell(x: float, y: float, side: float, value: float, largest: float, hint: s
     return f"<g><title>{escape(hint)}: {100 * value:.1f} %</title>{box}{number}</g>"
 
 
-def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
-    """About `count` round numbers (1, 2 or 5 times a power of ten apart) within [low, high]."""
-    rough = (high - low) / count
+def ticks(low: float, high: float, smallest: float = 0.0) -> list[float]:
+    """About TICKS round numbers within [low, high]: 1, 2 or 5 times a power of ten apart, at least `smallest`."""
+    rough = max((high - low) / TICKS, smallest)
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
@@ -110,9 +111,9 @@ def _thinned(line: Series) -> Series:
     return line._replace(x=x[kept], y=y[kept])
 
 
-def _grid(x_low: float, x_high: float, y_low: float, y_high: float) -> str:
+def _grid(x_low: float, x_high: float, y_low: float, y_high: float, x_step: float) -> str:
     parts = []
-    for tick in ticks(x_low, x_high):
+    for tick in ticks(x_low, x_high, x_step):
         x = LEFT + (tick - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
         parts.append(f'<path class="grid" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
         parts.append(_text(x, HEIGHT - BOTTOM + 14, _number(tick), "middle"))
