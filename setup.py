@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 sys.path.insert(0, str(Path(__file__).resolve().parent / "csrc"))
 from build_native import BuildNative, native_extensions
 
+EXPORT = ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"]
+
 setup(
     name="mlcfast",
     version="0.1.0",
@@ -36,6 +38,15 @@ setup(
     entry_points={"console_scripts": ["deepspeed = mlcfast.engine.launcher:main"]},
     extras_require={
         "demo": ["scikit-learn>=1.5"],
-        "test": ["pytest>=8", "pytest-benchmark>=5", "scikit-learn>=1.5", "ruff>=0.8", "transformers>=4.50"],
+        "export": EXPORT,
+        "test": [
+            "pytest>=8",
+            "pytest-benchmark>=5",
+            "scikit-learn>=1.5",
+            "ruff>=0.8",
+            "transformers>=4.50",
+            "playwright>=1.49",
+            *EXPORT,
+        ],
     },
 )

@@ -27,6 +27,28 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
+def at_least(smallest: int) -> Callable[[str], int]:
+    """An argparse type: a whole number from `smallest` on."""
+
+    def whole_number(text: str) -> int:
+        if not text.isdecimal() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {smallest}")
+        return int(text)
+
+    return whole_number
+
+
+def probability(text: str) -> float:
+    """An argparse type: a number in [0, 1]."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
 def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None = None) -> int:
     """Parse `argv`, call `work` with the result and turn what it raises into one line on stderr.
 

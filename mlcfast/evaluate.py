@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
-from mlcfast.assembly import evaluation_loader, make_model, open_split
+from mlcfast.assembly import open_split
+from mlcfast.comparison import compare, comparison_table, configured_model, measure, own_labels, stored_model
 from mlcfast.config import load_config
-from mlcfast.engine import Predictor, discover, start, stop
-from mlcfast.errors import UsageError
+from mlcfast.engine import discover, start, stop
 from mlcfast.metrics import multilabel_report
-from mlcfast.models.card import load_card
-from mlcfast.models.loading import fill, find_weights, read_weights
+from mlcfast.models.loading import find_weights
 from mlcfast.report.journal import log_to_console
-from mlcfast.trainer import gather_predictions
 
 
 def build_parser() -> cli.Parser:
@@ -27,6 +25,7 @@ def build_parser() -> cli.Parser:
     parser.add_argument("config", help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="PATH", help="weight file or its directory")
+    parser.add_argument("--against", type=Path, metavar="PATH", help="a second model to compare with, label by label")
     parser.add_argument("--split", help="which split to use instead of data.test, or data.val where there is none")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
@@ -39,28 +38,26 @@ def work(args: argparse.Namespace) -> None:
     process = discover()
     if process.is_main:
         log_to_console()
-    weights = find_weights(args.checkpoint)
+    checkpoints = [find_weights(path) for path in (args.checkpoint, args.against) if path]
     split = args.split or config.data.test or config.data.val
-    names = load_card(weights).labels if (weights.parent / "model.json").exists() else None
-    records = open_split(config.data, split, names)
-    if names not in (None, records.names):
-        raise UsageError(f"{weights}: made for the labels {_shown(names)}; {split} has {_shown(records.names)}")
-    model = make_model(config.without_initial_weights(), len(records.names))
-    fill(model, read_weights(weights), weights)
+    records = open_split(config.data, split, own_labels(checkpoints[0]))
+    models = [configured_model(config, checkpoints[0], records.names)]
+    models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
-        predictor = Predictor(process, model.to(process.device), config.engine.precision)
-        loader = evaluation_loader(config, records, process)
-        scores, labels = gather_predictions(predictor, loader, "evaluating", not process.is_main)
+        results = [measure(*model, records, process) for model in models]
     finally:
         stop()
-    if process.is_main:
-        report = multilabel_report(scores, labels, records.names)
-        print(json.dumps(report) if args.json else table(report))
-
-
-def _shown(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" … ({len(names)} in all)" if len(names) > 5 else "")
+    if not process.is_main:
+        return
+    (scores, labels), *others = results
+    report = multilabel_report(scores, labels, records.names)
+    if others:
+        report |= compare(scores, others[0][0], labels, records.names, [str(path) for path in checkpoints])
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print(f"{comparison_table(report)}\n{table(report)}" if others else table(report))
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a run leaves for use: its best model with everything needed to apply it, and a picture."""
+"""What a run leaves for use: its best model with everything needed to apply it, a picture and a report."""
 
 import io
 import json
@@ -13,10 +13,16 @@ from torch import Tensor
 from mlcfast.assembly import model_arguments
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
+from mlcfast.data.sources import Source
+from mlcfast.engine import HostProcess, Predictor
 from mlcfast.files import write_bytes, write_text
 from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
+from mlcfast.models.trained import load_trained
+from mlcfast.prediction import predict_files
 from mlcfast.report.journal import Journal
+from mlcfast.report.page import Attended, write_report
+from mlcfast.report.record import read_run
 from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
 from mlcfast.trainer import Progress
@@ -25,10 +31,12 @@ from mlcfast.watch import FILE, read_watched
 LOGGER = logging.getLogger("mlcfast")
 OUTCOME = "outcome.json"
 
+ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
+
 
 def keep_best(
     config: Config,
-    names: list[str],
+    records: LabelledImages,
     directory: Path,
     weights: dict[str, Tensor],
     which: str,
@@ -36,8 +44,8 @@ def keep_best(
     scores: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Write best/: weights by name, the card, and the validation scores and labels (M, K) they were chosen by."""
-    data = config.data
+    """Write best/: weights by name, the card, and the scores and labels (M, K) of the validation images `records`."""
+    data, names = config.data, records.names
     card = ModelCard(
         labels=names,
         model=model_arguments(config, len(names)),
@@ -49,7 +57,7 @@ def keep_best(
     )
     save_model(directory, weights, card)
     table = io.BytesIO()
-    np.savez_compressed(table, scores=scores, labels=labels)
+    np.savez_compressed(table, scores=scores, labels=labels, paths=np.array(records.paths))
     write_bytes(directory / "validation.npz", table.getvalue())
 
 
@@ -91,3 +99,29 @@ def draw_outcome(directory: Path, progress: Progress, records: LabelledImages) -
     )
     if (directory / FILE).exists():
         draw_unobserved(directory / "unobserved.png", {directory.name: read_watched(directory / FILE)})
+
+
+def report_run(directory: Path) -> Path:
+    """Write report.html of the run in `directory` from what is there, and return its path."""
+    return write_report(directory, _attended(directory))
+
+
+def _attended(directory: Path) -> list[Attended]:
+    """Attention maps of the labels of a few validation images, spread evenly over the set, that can still be read.
+
+    On the CPU: a training run's device may be full.
+    """
+    record = read_run(directory)
+    if record.card["model"]["head"] != "query2label" or not record.paths:
+        return []
+    model, card = load_trained(directory / "best")
+    chosen = np.unique(np.linspace(0, len(record.paths) - 1, ATTENDED_IMAGES).astype(int))
+    predictor = Predictor(HostProcess(), model, "fp32")
+    attended = []
+    sources = [Source(record.paths[index]) for index in chosen]
+    for index, seen in zip(chosen, predict_files(predictor, card, sources, attention=True), strict=True):
+        shown = np.flatnonzero(record.positive[index])[:ATTENDED_LABELS]
+        if not seen.error and len(shown):
+            titles = [f"{card.labels[k]} {seen.scores[k]:.2f}" for k in shown]
+            attended.append(Attended(seen.image, seen.maps[shown], titles))
+    return attended

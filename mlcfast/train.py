@@ -27,7 +27,7 @@ from mlcfast.engine import (
 )
 from mlcfast.handover import hand_over
 from mlcfast.held_out import measure
-from mlcfast.outcome import draw_outcome, keep_best, list_skipped, record_outcome
+from mlcfast.outcome import draw_outcome, keep_best, list_skipped, record_outcome, report_run
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
 from mlcfast.watch import LabelWatch
@@ -81,7 +81,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     engine = build_engine(config, process, objective)
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
     directory = config.run_directory
-    keep = functools.partial(keep_best, config, names, directory / "best")
+    keep = functools.partial(keep_best, config, samples.validation, directory / "best")
     watch = None if samples.hidden is None else LabelWatch(objective, samples.train, samples.hidden, directory)
     trainer = Trainer(config, engine, *loaders, names, keep, watch)
     if resume is not None:
@@ -97,6 +97,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     finally:
         journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
+    on_main(process, lambda: report_run(directory))
     return progress
 
 

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import math
+import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -289,6 +290,6 @@ def _of_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _memory() -> dict[str, int]:
-    if not torch.cuda.is_available():
-        return {}
-    return {"peak_bytes": torch.cuda.max_memory_allocated()}
+    """Bytes at this process's peak so far: resident in host memory and, where there is a GPU, allocated on it."""
+    host = {"host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return host | {"peak_bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_available() else host

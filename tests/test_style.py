@@ -16,7 +16,7 @@ ALLOWED = {
     "models": {"ops", "errors", "files"},
     "data": {"config", "errors"},
     "engine": {"config", "errors", "files", "losses", "models", "objective"},
-    "report": {"config", "errors", "files"},
+    "report": {"config", "data", "errors", "files", "metrics"},
 }
 
 
@@ -42,6 +42,8 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("room", ALLOWED)
 def test_rooms_import_one_way(room):
     for path in (ROOT / "mlcfast" / room).rglob("*.py"):
+        if path.name == "__main__.py":  # an entry point, which may import from everywhere
+            continue
         for name in imported(path):
             first, _, rest = name.partition(".")
             if first == "mlcfast" and rest:

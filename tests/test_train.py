@@ -15,7 +15,7 @@ from mlcfast.config import load_config
 from mlcfast.engine import Process, find_checkpoint, load_checkpoint, save_checkpoint
 from mlcfast.errors import RunError, UsageError
 from mlcfast.losses.asymmetric import AsymmetricLoss
-from tests.conftest import write_colour_set
+from tests.conftest import COLOURS, write_colour_set
 
 
 def run(config_file: Path, *overrides: str, resume: Path | None = None) -> float:
@@ -28,7 +28,9 @@ def events(directory: Path, kind: str) -> list[dict]:
 
 
 def without_time(lines: list[dict]) -> list[dict]:
-    return [{k: v for k, v in line.items() if k not in ("time", "images_per_second")} for line in lines]
+    return [
+        {k: v for k, v in line.items() if k not in ("time", "images_per_second", "host_peak_bytes")} for line in lines
+    ]
 
 
 def test_run_directory_holds_what_is_promised(config_file, tmp_path):
@@ -44,6 +46,7 @@ def test_run_directory_holds_what_is_promised(config_file, tmp_path):
         "checkpoints",
         "best",
         "result.png",
+        "report.html",
     }
     assert load_config(directory / "config.yaml") == load_config(config_file)
     picture = np.asarray(Image.open(directory / "result.png").convert("RGB"))
@@ -72,6 +75,31 @@ def test_evaluate_gives_the_metrics_of_the_card(config_file, tmp_path, capsys):
     assert report["per_label"] == pytest.approx(card["per_label"], abs=1e-9)
     assert evaluate.main([str(config_file), "--checkpoint", str(best)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"mAP {card['mAP']:.2f}"
+
+
+def test_evaluate_compares_two_models(config_file, tmp_path, capsys):
+    """The second is of another architecture and input size, which its card tells; differences are first − second."""
+    for words in ([], ["name=other", "model.head=linear", "data.image_size=48", "train.epochs=1", "seed=5"]):
+        run(config_file, *words)
+    first, second = (tmp_path / "runs" / name / "best" for name in ("tiny", "other"))
+    words = [str(config_file), "--checkpoint", str(first), "--against", str(second)]
+    assert evaluate.main([*words, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    cards = [json.loads((best / "model.json").read_text())["metrics"] for best in (first, second)]
+    against = report["against"]
+    for found, card in zip((report, against), cards, strict=True):
+        assert found["mAP"] == pytest.approx(card["mAP"], abs=1e-9)
+        assert found["per_label"] == pytest.approx(card["per_label"], abs=1e-9)
+    differences = against["difference"]["per_label"] | {"mAP": against["difference"]["mAP"]}
+    for name, difference in differences.items():
+        expected = cards[0]["per_label"].get(name, cards[0]["mAP"]) - cards[1]["per_label"].get(name, cards[1]["mAP"])
+        assert difference["value"] == pytest.approx(expected, abs=1e-9)
+        assert difference["low"] <= difference["high"]
+    assert evaluate.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"A  {first}/model.safetensors", f"B  {second}/model.safetensors"]
+    assert sum(line.split()[0] in (*COLOURS, "mAP") for line in lines[3:7]) == 4
+    assert lines[-1] == f"mAP {cards[0]['mAP']:.2f}"
 
 
 @pytest.mark.parametrize("stopped_at", [3, 5, 7])

@@ -30,6 +30,8 @@ _HOME = {
     "make_demo": "demo",
     "observe_single_positive": "protocol",
     "split_train_val": "protocol",
+    "find_images": "sources",
+    "decoded_batches": "stream",
 }
 __all__ = sorted(_HOME)  # resolved below, so that labels and the demo set load without torch
 

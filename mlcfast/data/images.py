@@ -1,10 +1,20 @@
 """Image files to 8-bit RGB, whatever their mode, or one line that says why not."""
 
+import functools
+import os
+import stat
+import warnings
+
 import numpy as np
 from PIL import Image, ImageOps
 
 from mlcfast.errors import RunError
 
+# What a decoder may unpack: beyond this a small file could fill the memory. Pillow holds 4 bytes a pixel.
+MAX_PIXELS, MAX_SIDE = 2**27, 2**15
+# Pillow's other formats include some that start programs (EPS) or are no pictures.
+FORMATS = {"JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "PCX", "DIB", "ICO"}
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # load_rgb has its own, firm limits
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -12,15 +22,41 @@ def load_rgb(path: str) -> Image.Image:
     """Decode an image file to 8-bit RGB, turned upright by its EXIF orientation.
 
     Transparency is composited on white, 16-bit grey scaled by 255/65535 (not clipped), CMYK and palettes converted.
-    Raises RunError "PATH: reason" for a file that is missing, empty, truncated, not an image or of 32-bit pixels.
+    Raises RunError "PATH: reason" for a file that is missing, empty, truncated, not an image, of 32-bit pixels or of
+    more than MAX_PIXELS pixels or MAX_SIDE pixels a side, which is found before any is decoded.
     """
     try:
-        with Image.open(path) as image:
+        _check_regular(path)
+        with Image.open(path, formats=_formats()) as image:
+            _check_size(*image.size)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _to_rgb(image)
     except Exception as error:  # the decoders of damaged files raise nearly anything
         raise RunError(f"{path}: {_reason(path, error)}") from error
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """Those of FORMATS that this build of Pillow has."""
+    Image.init()
+    return sorted(FORMATS & Image.OPEN.keys())
+
+
+class _RefusedError(ValueError):
+    """No regular file, or an image beyond the limits."""
+
+
+def _check_regular(path: str) -> None:
+    """Opening a pipe would wait for ever and a device may have no end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise _RefusedError("a directory, not an image" if os.path.isdir(path) else "neither a file nor a directory")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        limit = f"at most {MAX_PIXELS // 2**20} Mi pixels and {MAX_SIDE} a side are decoded"
+        raise _RefusedError(f"too large: {width} × {height} pixels; {limit}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -49,7 +85,11 @@ def _scale_16_bit(image: Image.Image) -> Image.Image:
 def _reason(path: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such image"
-    if isinstance(error, PermissionError | IsADirectoryError):
+    if isinstance(error, _RefusedError):
+        return str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large: more than {MAX_PIXELS // 2**20} Mi pixels"
+    if isinstance(error, OSError) and error.strerror:
         return f"cannot read the image: {error.strerror}"
     with open(path, "rb") as file:
         if not file.read(1):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -61,6 +62,11 @@ class EvalTransform:
         """An RGB image to a float32 tensor of its size."""
         pixels = F.pil_to_tensor(image).to(torch.float32, memory_format=torch.contiguous_format)
         return pixels.mul_(self.scale).add_(self.shift)
+
+    def normalise_batch(self, pixels: np.ndarray) -> Tensor:
+        """uint8 (B, S, S, 3) to float32 (B, 3, S, S) in channels-last memory, the values that `normalise` gives."""
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
+        return images.mul_(self.scale).add_(self.shift)
 
 
 class TrainTransform(EvalTransform):

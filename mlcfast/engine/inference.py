@@ -29,3 +29,14 @@ class Predictor:
         with self.autocast:
             logits = self.model(images.to(self.process.device, non_blocking=True))
         return torch.sigmoid(logits.float())
+
+    @torch.no_grad()
+    def attend(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As `predict`, and the last decoder layer's head-averaged attention (B, K, H, W), fp32; each map sums to 1.
+
+        The model is a Query2Label.
+        """
+        self.model.eval()
+        with self.autocast:
+            logits, weights = self.model(images.to(self.process.device, non_blocking=True), need_weights=True)
+        return torch.sigmoid(logits.float()), weights.float().unflatten(2, self.model.grid)

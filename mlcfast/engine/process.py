@@ -35,6 +35,15 @@ class Process:
         return self.rank == 0
 
 
+class HostProcess(Process):
+    """A process that computes on the CPU, whatever else there is."""
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+
 def discover(environment: Mapping[str, str] = os.environ) -> Process:
     """Read rank and world size from what torchrun, DeepSpeed's launcher or srun put into the environment."""
     if "RANK" in environment and "WORLD_SIZE" in environment:

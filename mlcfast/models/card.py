@@ -31,16 +31,31 @@ class ModelCard:
     config: dict[str, Any] = field(default_factory=dict)
 
 
-def save_model(directory: Path, weights: Mapping[str, Tensor], card: ModelCard) -> None:
-    """Write model.safetensors and model.json into `directory`, each whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
-    write_tensors(directory / "model.safetensors", weights, {"format": "pt"})
-    write_text(directory / "model.json", json.dumps(asdict(card), indent=1))
+def save_model(path: Path, weights: Mapping[str, Tensor], card: ModelCard) -> Path:
+    """Write weights and card, each whole or not at all, and return the weight file.
+
+    path: a directory, for model.safetensors and model.json, or a name ending in .safetensors, whose card ends in .json
+    instead. The weight file's own metadata also hold all of the card but the configuration, as JSON.
+    """
+    file = path if path.suffix == ".safetensors" else path / "model.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    facts = {name: json.dumps(value) for name, value in asdict(card).items() if name != "config"}
+    write_tensors(file, weights, {"format": "pt", **facts})
+    write_text(file.with_suffix(".json"), json.dumps(asdict(card), indent=1))
+    return file
+
+
+def card_file(path: Path) -> Path:
+    """Where the card of a weight file, or of the directory that holds one, is or should be."""
+    if path.is_dir():
+        return path / "model.json"
+    own = path.with_suffix(".json")
+    return own if own.exists() else path.parent / "model.json"
 
 
 def load_card(path: Path) -> ModelCard:
     """Read the card of a model file or of the directory that holds it; UsageError names what is wrong."""
-    file = (path if path.is_dir() else path.parent) / "model.json"
+    file = card_file(path)
     try:
         return ModelCard(**json.loads(file.read_text(encoding="utf-8")))
     except OSError as error:

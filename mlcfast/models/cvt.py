@@ -167,7 +167,7 @@ class CvTStage(nn.Module):
         grid = tuple(cells.shape[1:3])
         tokens = cells.flatten(1, 2)
         if self.cls_token is not None:
-            class_token = self.cls_token.to(tokens.dtype).expand(len(tokens), -1, -1)
+            class_token = self.cls_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
             tokens = torch.cat((class_token, tokens), dim=1)
         for block in self.blocks:
             tokens = block(tokens, grid)

@@ -91,7 +91,7 @@ class DecoderLayer(FeedForward):
         is added to queries only. A zero target leaves it as the query of every image, so that it is projected once.
         """
         if self.self_attn is not None:
-            target = memory.new_zeros(len(memory), *labels.shape) if target is None else target
+            target = memory.new_zeros(memory.shape[0], *labels.shape) if target is None else target
             target = self.norm1(target + self.dropout(self.self_attn(target, labels)))
         queries = labels if target is None else target + labels
         attended = self.multihead_attn(queries, memory, position, need_weights)

@@ -1,5 +1,7 @@
 """Arguments that do not fit are refused by name before anything runs."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from mlcfast.ops.label_query_attention.plan import PLANS
@@ -28,15 +30,15 @@ def check(
     _expect(
         "queries",
         queries,
-        f"(K, {D}) or ({B}, K, {D}) with K of at least 1",
+        lambda: f"(K, {D}) or ({B}, K, {D}) with K of at least 1",
         queries.shape[-1:] == (D,) and _batch_fits(queries, B),
     )
     if position is not None:
-        _expect("position", position, f"(1 or {B}, {N}, {D})", position.shape in {(1, N, D), (B, N, D)})
-    _expect("in_proj_weight", in_proj_weight, f"({3 * D}, {D})", in_proj_weight.shape == (3 * D, D))
-    _expect("in_proj_bias", in_proj_bias, f"({3 * D},)", in_proj_bias.shape == (3 * D,))
-    _expect("out_proj_weight", out_proj_weight, f"({D}, {D})", out_proj_weight.shape == (D, D))
-    _expect("out_proj_bias", out_proj_bias, f"({D},)", out_proj_bias.shape == (D,))
+        _expect("position", position, lambda: f"(1 or {B}, {N}, {D})", position.shape in ((1, N, D), (B, N, D)))
+    _expect("in_proj_weight", in_proj_weight, lambda: f"({3 * D}, {D})", in_proj_weight.shape == (3 * D, D))
+    _expect("in_proj_bias", in_proj_bias, lambda: f"({3 * D},)", in_proj_bias.shape == (3 * D,))
+    _expect("out_proj_weight", out_proj_weight, lambda: f"({D}, {D})", out_proj_weight.shape == (D, D))
+    _expect("out_proj_bias", out_proj_bias, lambda: f"({D},)", out_proj_bias.shape == (D,))
     if num_heads < 1 or D % num_heads:
         raise ValueError(f"num_heads {num_heads} does not divide the width {D}")
     if not 0 <= dropout <= 1:
@@ -55,9 +57,10 @@ def _batch_fits(queries: Tensor, B: int) -> bool:
     return (shared or (queries.ndim == 3 and queries.shape[0] == B)) and queries.shape[-2] > 0
 
 
-def _expect(name: str, tensor: Tensor, wanted: str, fits: bool) -> None:
+def _expect(name: str, tensor: Tensor, wanted: Callable[[], str], fits: bool) -> None:
+    """wanted: made only when needed, because a batch size written out is no longer free in a traced graph."""
     if not fits:
-        raise ValueError(f"{name} must be {wanted} to match memory, got {tuple(tensor.shape)}")
+        raise ValueError(f"{name} must be {wanted()} to match memory, got {tuple(tensor.shape)}")
 
 
 def _check_alike(memory: Tensor, others: dict[str, Tensor | None], autocast: bool) -> None:

@@ -1,0 +1,80 @@
+"""How sure a difference between two models' average precisions is: a paired bootstrap over the images; numpy only.
+
+Shapes: M images, K labels, R resamples, P positives of a label.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+RESAMPLES, LEVEL = 1000, 0.95
+
+
+class Interval(NamedTuple):
+    """A value with its bootstrap interval; arrays (K,) for one of each label."""
+
+    value: Any
+    low: Any
+    high: Any
+
+
+def ap_differences(
+    first: np.ndarray, second: np.ndarray, targets: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[Interval, Interval]:
+    """second − first in plain average precision: (of each label (K,), of their mean), with 95 % percentile intervals.
+
+    first, second: scores (M, K) of two models for the same images; targets: (M, K), 1 positive. Each resample draws M
+    images with replacement, the same ones for both models and all labels. A label without positives, in the data or a
+    resample, has AP 0 there. Raises ValueError for shapes that are not one (M, K).
+    """
+    if not first.shape == second.shape == targets.shape or first.ndim != 2:
+        shapes = f"{first.shape}, {second.shape} and {targets.shape}"
+        raise ValueError(f"scores and targets must have one shape (images, labels), not {shapes}")
+    M, K = targets.shape
+    counts_MR = resample_counts(M, resamples, seed)
+    positives = targets == 1
+    differences_KR = np.stack(
+        [
+            weighted_ap(second[:, k], positives[:, k], counts_MR) - weighted_ap(first[:, k], positives[:, k], counts_MR)
+            for k in range(K)
+        ]
+    )
+    observed_K, resampled_KR = differences_KR[:, 0], differences_KR[:, 1:]
+    return _interval(observed_K, resampled_KR), _interval(observed_K.mean(), resampled_KR.mean(axis=0))
+
+
+def resample_counts(images: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each image is drawn, (M, 1 + R) float32; column 0 is the data itself, every image once."""
+    random = np.random.default_rng(seed)
+    counts = np.ones((images, 1 + resamples), np.float32)
+    for column in range(1, 1 + resamples):
+        counts[:, column] = np.bincount(random.integers(images, size=images), minlength=images)
+    return counts
+
+
+def weighted_ap(scores_M: np.ndarray, positives_M: np.ndarray, counts_MR: np.ndarray) -> np.ndarray:
+    """AP of one label in each resample, (R,): Σ_j TP_j·(TP_1 + … + TP_j)/(N_1 + … + N_j) / Σ_j TP_j.
+
+    j runs over the positives' distinct scores from the highest; TP_j and N_j count the positives and the images, drawn
+    as often as counts_MR says, from this score up to but without the next higher one.
+    """
+    thresholds = np.unique(scores_M[positives_M])[::-1]
+    if not len(thresholds):
+        return np.zeros(counts_MR.shape[1])
+    order = np.argsort(-scores_M, kind="stable")
+    ends = np.searchsorted(-scores_M[order], -thresholds, side="right")
+    accepted = order[: ends[-1]]
+    starts = np.concatenate(([0], ends[:-1]))
+    images_JR = np.add.reduceat(counts_MR[accepted], starts, axis=0)
+    hits = positives_M[accepted]
+    first_hits = np.searchsorted(np.flatnonzero(hits), starts)
+    hits_JR = np.add.reduceat(counts_MR[accepted[hits]], first_hits, axis=0)
+    cumulative_JR = np.cumsum(hits_JR, axis=0, dtype=np.float64)
+    precision_JR = cumulative_JR / np.maximum(np.cumsum(images_JR, axis=0, dtype=np.float64), 1)
+    return (precision_JR * hits_JR).sum(axis=0) / np.maximum(cumulative_JR[-1], 1)
+
+
+def _interval(observed: Any, resampled: np.ndarray) -> Interval:
+    """resampled: (…, R)."""
+    low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=-1)
+    return Interval(observed, low, high)

@@ -1,0 +1,99 @@
+"""Two models on the same images, label by label."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from mlcfast.assembly import evaluation_loader, make_model
+from mlcfast.bootstrap import LEVEL, RESAMPLES, ap_differences
+from mlcfast.config import Config
+from mlcfast.data import LabelledImages
+from mlcfast.engine import Predictor, Process
+from mlcfast.errors import UsageError
+from mlcfast.metrics import multilabel_report
+from mlcfast.models.card import card_file, load_card
+from mlcfast.models.loading import fill, read_weights
+from mlcfast.models.trained import load_trained
+from mlcfast.trainer import gather_predictions
+
+
+def own_labels(weights: Path) -> list[str] | None:
+    """The label names on the card beside a weight file; None where there is no card."""
+    return load_card(weights).labels if card_file(weights).exists() else None
+
+
+def configured_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:
+    """The configured model with these weights, and the configuration; UsageError if they are of other labels."""
+    own = own_labels(weights)
+    if own not in (None, names):
+        raise UsageError(f"{weights}: made for the labels {_shown(own)}; the images have {_shown(names)}")
+    model = make_model(config.without_initial_weights(), len(names))
+    fill(model, read_weights(weights), weights)
+    return model, config
+
+
+def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:
+    """As `configured_model`, but what is on the weights' card goes before the configuration's model and input."""
+    if own_labels(weights) != names:
+        return configured_model(config, weights, names)
+    model, card = load_trained(weights)
+    return model, config.model_copy(update={"data": config.data.model_copy(update=card.preprocessing)})
+
+
+def measure(model: nn.Module, config: Config, records: LabelledImages, process: Process) -> tuple[np.ndarray, ...]:
+    """Probabilities and labels (M, K) of a model for the images, on every rank."""
+    predictor = Predictor(process, model.to(process.device), config.engine.precision)
+    loader = evaluation_loader(config, records, process)
+    return gather_predictions(predictor, loader, "evaluating", not process.is_main)
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" … ({len(names)} in all)" if len(names) > 5 else "")
+
+
+def compare(
+    first: np.ndarray, second: np.ndarray, labels: np.ndarray, names: Sequence[str], checkpoints: Sequence[str]
+) -> dict[str, Any]:
+    """What a comparison adds to the first model's report: checkpoint, against, resamples and level.
+
+    first, second: probabilities (M, K) of the two for the same images; labels: (M, K). `against` is the second's
+    report with its checkpoint and `difference`: first − second in AP with its bootstrap interval, in percent.
+    """
+    each, mean = ap_differences(second, first, labels)
+    differences = {name: _percent(*values) for name, *values in zip(names, *each, strict=True)}
+    against = {
+        "checkpoint": checkpoints[1],
+        **multilabel_report(second, labels, names),
+        "difference": {"mAP": _percent(*mean), "per_label": differences},
+    }
+    return {"checkpoint": checkpoints[0], "against": against, "resamples": RESAMPLES, "level": LEVEL}
+
+
+def comparison_table(report: Mapping[str, Any]) -> str:
+    """The comparison as lines a person reads: labels by difference, those that are sure marked with *."""
+    against, names = report["against"], list(report["per_label"])
+    differences = against["difference"]["per_label"]
+    width = max(len("label"), *(len(name) for name in names))
+    lines = [
+        f"A  {report['checkpoint']}",
+        f"B  {against['checkpoint']}",
+        f"{'label':<{width}}    AP A    AP B   A − B  {report['level']:.0%} interval",
+    ]
+    for name in sorted(names, key=lambda name: differences[name]["value"]):
+        lines.append(_line(name, width, report["per_label"][name], against["per_label"][name], differences[name]))
+    lines.append(_line("mAP", width, report["mAP"], against["mAP"], against["difference"]["mAP"]))
+    drawn = f"{report['images']} images drawn {report['resamples']} times; *: the interval does not hold 0"
+    return "\n".join([*lines, f"values in percent; {drawn}"])
+
+
+def _line(name: str, width: int, first: float, second: float, difference: Mapping[str, float]) -> str:
+    interval = f"[{difference['low']:+6.2f}, {difference['high']:+6.2f}]"
+    sure = " *" if difference["low"] > 0 or difference["high"] < 0 else ""
+    return f"{name:<{width}}  {first:6.2f}  {second:6.2f}  {difference['value']:+6.2f}  {interval}{sure}"
+
+
+def _percent(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": 100 * float(value), "low": 100 * float(low), "high": 100 * float(high)}

@@ -1,0 +1,95 @@
+"""A trained model as one ONNX file that other runtimes load, checked against the model it came from."""
+
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mlcfast.errors import RunError, UsageError
+from mlcfast.files import write_bytes
+from mlcfast.models.card import ModelCard
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+OPSET = 18
+TOLERANCE = 1e-4  # largest difference of a logit
+LIMIT = 2**31 - 2**24  # bytes of weights: a protocol buffer ends at 2 GiB
+
+
+def export_onnx(model: nn.Module, card: ModelCard, file: Path) -> float:
+    """Write `file` and return the largest difference of a logit between ONNX Runtime and torch on random images.
+
+    Input `images` (batch, 3, S, S) float32, normalised; output `logits` (batch, K) float32; batch is free. Metadata, as
+    JSON: labels, preprocessing (image_size; mean and std of values in [0, 1]), thresholds, weights and metrics.
+    UsageError if packages are missing or the weights exceed what one ONNX file holds; RunError if the check fails,
+    which leaves no file.
+    """
+    _check_possible(model)
+    model = model.eval()
+    content = _converted(model, card)
+    difference = largest_difference(content, model)
+    if not difference <= TOLERANCE:
+        raise RunError(f"{file}: not written: ONNX Runtime's logits differ by {difference:.2g} from torch's")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, content)
+    return difference
+
+
+def largest_difference(content: bytes, model: nn.Module) -> float:
+    """max |logits of ONNX Runtime − logits of torch| over batches of one and of three random images."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    differences = []
+    for batch in (1, 3):
+        images = torch.randn(batch, 3, model.image_size, model.image_size, generator=generator)
+        (logits,) = session.run(["logits"], {"images": images.numpy()})
+        with torch.no_grad():
+            differences.append(np.abs(logits - model(images).numpy()).max())
+    return float(max(differences))
+
+
+def _check_possible(model: nn.Module) -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"--format onnx needs {', '.join(missing)}: pip install {' '.join(missing)}")
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    if size > LIMIT:
+        raise UsageError(f"{size / 2**30:.1f} GiB of weights exceed an ONNX file's 2 GiB: use --format safetensors")
+
+
+def _converted(model: nn.Module, card: ModelCard) -> bytes:
+    images = torch.randn(2, 3, model.image_size, model.image_size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about its own calls
+        program = torch.onnx.export(
+            _Logits(model),
+            (images,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    facts = ("labels", "preprocessing", "thresholds", "weights", "metrics")
+    document = program.model_proto
+    for name in facts:
+        document.metadata_props.add(key=name, value=json.dumps(getattr(card, name)))
+    return document.SerializeToString()
+
+
+class _Logits(nn.Module):
+    """The model with its one tensor argument, as exporters want it."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, K)."""
+        return self.model(images)

@@ -1,0 +1,39 @@
+"""A trained model from model.safetensors and model.json alone: no configuration, no pickle, no data set."""
+
+from pathlib import Path
+
+from torch import nn
+
+from mlcfast.errors import UsageError
+from mlcfast.models.build import build_model
+from mlcfast.models.card import ModelCard, card_file, load_card
+from mlcfast.models.loading import fill, find_weights, read_weights
+
+
+def load_trained(path: str | Path) -> tuple[nn.Module, ModelCard]:
+    """The model in evaluation mode and its card: images (B, 3, S, S), normalised as the card says -> logits (B, K).
+
+    path: a .safetensors file with its card beside it, or the directory of model.safetensors and model.json, or a run.
+    UsageError names what is missing, damaged or does not fit.
+    """
+    file = find_weights(Path(path))
+    if file.suffix != ".safetensors":
+        raise UsageError(f"{file}: expected model.safetensors with model.json beside it, or their directory")
+    card = load_card(file)
+    _check(card, card_file(file))
+    try:
+        model = build_model(**card.model)
+    except TypeError as error:
+        raise UsageError(f"{card_file(file)}: not a model card: model: {error}") from error
+    fill(model, read_weights(file), file)
+    return model.eval(), card
+
+
+def _check(card: ModelCard, file: Path) -> None:
+    K = card.model.get("num_labels") if isinstance(card.model, dict) else None
+    if not (isinstance(K, int) and len(card.labels) == len(card.thresholds) == K):
+        counts = f"{len(card.labels)} labels and {len(card.thresholds)} thresholds for a model of {K}"
+        raise UsageError(f"{file}: not a model card: {counts}")
+    missing = {"image_size", "mean", "std"} - set(card.preprocessing)
+    if missing:
+        raise UsageError(f"{file}: not a model card: preprocessing lacks {', '.join(sorted(missing))}")

@@ -1,0 +1,92 @@
+"""Name the labels of images with a trained model."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from mlcfast import cli
+from mlcfast.data.sources import find_images
+from mlcfast.engine.inference import Predictor
+from mlcfast.engine.process import Process
+from mlcfast.errors import UsageError
+from mlcfast.models.query2label import Query2Label
+from mlcfast.models.trained import load_trained
+from mlcfast.prediction import label_numbers, predict_files, select
+from mlcfast.report.attention import AttentionWriter
+
+
+def build_parser() -> cli.Parser:
+    """The command line of `python -m mlcfast.predict`."""
+    parser = cli.Parser("predict", __doc__, "python -m mlcfast.predict runs/demo/best photos/ 'more/*.png' --json")
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="model.safetensors or its directory")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, directories (with all below) and patterns")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    parser.add_argument("--top-k", type=cli.at_least(1), metavar="N", help="the N best labels, whatever their scores")
+    parser.add_argument(
+        "--threshold",
+        type=cli.probability,
+        metavar="T",
+        help="labels scoring at least T instead of each label's own bound",
+    )
+    parser.add_argument("--attention", type=Path, metavar="DIR", help="write a PNG of attention maps for each image")
+    parser.add_argument("--labels", metavar="A,B", help="the labels to draw with --attention instead of those found")
+    parser.add_argument(
+        "--batch-size", type=cli.at_least(1), default=32, metavar="N", help="images a pass (default 32)"
+    )
+    parser.add_argument("--workers", type=cli.at_least(1), metavar="N", help="decoding threads (default: all cores)")
+    return parser
+
+
+def work(args: argparse.Namespace) -> int:
+    """Predict and print; 1 if any image failed."""
+    model, card = load_trained(args.checkpoint)
+    if args.attention and not isinstance(model, Query2Label):
+        raise UsageError("--attention: this model has a linear head; only query2label attends to places")
+    drawn = label_numbers(args.labels.split(","), card.labels) if args.labels else None
+    process = Process()
+    predictor = Predictor(process, model.to(process.device, memory_format=torch.channels_last), "fp32")
+    sources = list(find_images(args.images))
+    workers = args.workers or os.cpu_count() or 1
+    predictions = predict_files(predictor, card, sources, args.batch_size, workers, bool(args.attention))
+    writer = AttentionWriter(args.attention, card.labels, drawn) if args.attention else None
+    rows: list[dict[str, Any]] = []
+    for image, scores, maps, error in tqdm(predictions, "predicting", len(sources), leave=False, disable=None):
+        rows.append({"image": image, "error": error})
+        if not error:
+            found = select(scores, card, args.top_k, args.threshold)
+            labels = [{"name": card.labels[k], "score": round(float(scores[k]), 6)} for k in found]
+            rows[-1] = {"image": image, "labels": labels}
+            if writer:
+                rows[-1]["attention"] = writer.write(image, scores, maps, found)
+        show(rows[-1], args.json)
+    if args.json:
+        print(json.dumps(rows))
+    failed = sum("error" in row for row in rows)
+    print(f"done {len(rows) - failed}, failed {failed}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def show(row: dict[str, Any], as_json: bool) -> None:
+    """One line for an image: its labels on stdout unless the document follows, its error on stderr."""
+    name = row["image"] if row["image"].isprintable() else ascii(row["image"])
+    if "error" in row:
+        tqdm.write(f"{name}: {row['error']}", file=sys.stderr)
+    elif not as_json:
+        labels = "  ".join(f"{label['name']} {label['score']:.2f}" for label in row["labels"])
+        tqdm.write(f"{name}  {labels or '(none)'}", file=sys.stdout)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return cli.run(build_parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Labels for image files: decoding, the model, and which of the labels to report."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcfast.data.sources import Source
+from mlcfast.data.stream import Decoded, decoded_batches
+from mlcfast.data.transforms import EvalTransform
+from mlcfast.engine.inference import Predictor
+from mlcfast.errors import UsageError
+from mlcfast.models.card import ModelCard
+
+
+class Prediction(NamedTuple):
+    """An image file with its probabilities (K,) and, if asked for, attention maps (K, H, W); or its error."""
+
+    image: str
+    scores: np.ndarray | None = None
+    maps: np.ndarray | None = None
+    error: str | None = None
+
+
+def predict_files(
+    predictor: Predictor,
+    card: ModelCard,
+    sources: Iterable[Source],
+    batch_size: int = 32,
+    workers: int = 2,
+    attention: bool = False,
+) -> Iterator[Prediction]:
+    """One prediction for each source, in order; files that cannot be decoded carry their error.
+
+    workers: decoding threads, which run while the model computes; attention: also return every label's map.
+    """
+    transform = EvalTransform(**card.preprocessing)
+    for batch in decoded_batches(sources, card.preprocessing["image_size"], batch_size, workers):
+        yield from _predict_batch(predictor, transform, batch, attention)
+
+
+def _predict_batch(
+    predictor: Predictor, transform: EvalTransform, batch: list[Decoded], attention: bool
+) -> Iterator[Prediction]:
+    pixels = [image.pixels for image in batch if image.pixels is not None]
+    results: Iterator[tuple[np.ndarray, np.ndarray | None]] = iter(())
+    if pixels:
+        images = transform.normalise_batch(np.stack(pixels))
+        scores, maps = predictor.attend(images) if attention else (predictor.predict(images), None)
+        results = zip(scores.cpu().numpy(), [None] * len(pixels) if maps is None else maps.cpu().numpy(), strict=True)
+    for image in batch:
+        yield Prediction(image.path, error=image.error) if image.error else Prediction(image.path, *next(results))
+
+
+def select(scores: np.ndarray, card: ModelCard, top_k: int | None = None, threshold: float | None = None) -> list[int]:
+    """The labels to report for one image's scores (K,), best first; ties keep the labels' order.
+
+    Those reaching each label's own threshold of the card; with `threshold` those reaching it; with `top_k` the highest
+    ones whatever their scores; with both the highest ones that reach it.
+    """
+    if threshold is not None or top_k is not None:
+        bounds = np.full(len(scores), threshold or 0.0)
+    else:
+        bounds = np.asarray(card.thresholds)
+    order = np.argsort(-scores, kind="stable")[:top_k]
+    return [int(label) for label in order if scores[label] >= bounds[label]]
+
+
+def label_numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
+    """The positions of `names` among `known`; UsageError suggests the nearest for one that is not there."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[:8])}"
+            raise UsageError(f"--labels: the model has no label {name!r}: {hint}")
+    return [list(known).index(name) for name in names]

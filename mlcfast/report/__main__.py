@@ -1,0 +1,30 @@
+"""Write report.html of a run anew, from what is in its directory."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast import cli
+from mlcfast.outcome import report_run
+
+
+def build_parser() -> cli.Parser:
+    """The command line of `python -m mlcfast.report`."""
+    parser = cli.Parser("report", __doc__, "python -m mlcfast.report runs/demo")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, as runs/<name>")
+    return parser
+
+
+def work(args: argparse.Namespace) -> None:
+    """Write the report and say where it is."""
+    print(report_run(args.run))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return cli.run(build_parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What a run directory holds, read back for the report.
+
+Shapes: M validation images, K labels.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlcfast.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished or running run.
+
+    config: the resolved YAML as text; train, evaluations: the journal's lines; card: best/model.json; scores, labels:
+    (M, K) of the best weights on the validation images; paths: their M files, empty in runs that did not record them.
+    """
+
+    name: str
+    config: str
+    train: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    card: dict[str, Any]
+    scores: np.ndarray
+    labels: np.ndarray
+    paths: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The K label names."""
+        return self.card["labels"]
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """(K,): the probability from which each label counts as present."""
+        return np.asarray(self.card["thresholds"])
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(M, K) bool: the labels given to each image."""
+        return self.scores >= self.thresholds
+
+    @property
+    def positive(self) -> np.ndarray:
+        """(M, K) bool: the labels each image has."""
+        return self.labels == 1
+
+
+def read_run(directory: Path) -> RunRecord:
+    """Read a run directory; UsageError names the file that is missing or damaged."""
+    try:
+        lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        events = [json.loads(line) for line in lines if line.endswith("}")]
+        card = json.loads((directory / "best" / "model.json").read_text(encoding="utf-8"))
+        config = (directory / "config.yaml").read_text(encoding="utf-8")
+        with np.load(directory / "best" / "validation.npz", allow_pickle=False) as held:
+            scores, labels = held["scores"], held["labels"]
+            paths = held["paths"].tolist() if "paths" in held else []
+    except OSError as error:
+        raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}; is this a run?") from error
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{directory}: a damaged run: {error}") from error
+    kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
+    return RunRecord(directory.name, config, kinds["train"], kinds["evaluation"], card, scores, labels, paths)
+
+
+def hardest(record: RunRecord, count: int) -> list[int]:
+    """The images whose labels surprise the model most: by the mean binary cross-entropy over the labels."""
+    return np.argsort(-surprise(record), kind="stable")[:count].tolist()
+
+
+def surprise(record: RunRecord) -> np.ndarray:
+    """(M,): each image's mean binary cross-entropy over its labels, in nats."""
+    p = np.clip(record.scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    return -np.where(record.positive, np.log(p), np.log(1 - p)).mean(axis=1)
+
+
+def wrongly_added(predicted: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """(K, K): of the images with label i but not j, the share that was given j; NaN on the diagonal and for none.
+
+    predicted, positive: (M, K) bool.
+    """
+    false_positive, positive = (predicted & ~positive).astype(np.float32), positive.astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = (positive.T @ false_positive) / (positive.T @ (1 - positive))
+    np.fill_diagonal(shares, np.nan)
+    return shares
+
+
+def precision_recall(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision over all thresholds, of flat scores and truths; tied scores are one threshold."""
+    order = np.argsort(-scores, kind="stable")
+    hits, ordered = np.cumsum(positive[order]), scores[order]
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    return hits[last] / max(int(positive.sum()), 1), hits[last] / (last + 1)
+
+
+def rates(predicted: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 of each label, (K,); 0 where undefined."""
+    correct = (predicted & positive).sum(axis=0)
+    given, there = predicted.sum(axis=0), positive.sum(axis=0)
+    return correct / np.maximum(given, 1), correct / np.maximum(there, 1), 2 * correct / np.maximum(given + there, 1)

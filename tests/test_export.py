@@ -1,0 +1,148 @@
+"""Exported models give the same logits elsewhere, and say by themselves what they need."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors
+import torch
+from PIL import Image
+
+from mlcfast import export, predict
+from mlcfast.models import build_model, cvt
+from mlcfast.models.card import ModelCard, load_card, save_model
+from mlcfast.models.onnx_file import TOLERANCE, largest_difference
+from mlcfast.models.trained import load_trained
+from tests.conftest import ROOT
+
+SMALL = {"embed_dim": 16, "feedforward": 32, "num_heads": 2}
+ONE_LAYER = {"encoder_layers": 0, "decoder_layers": 1}
+SWIN = {"window_size": 7, "depths": (1, 1), "embed_dim": 24, "num_heads": (1, 1)}
+MODELS = {
+    "resnet": {"backbone": "test_resnet", "image_size": 32, "query_groups": 2, "decoder_self_attention": True},
+    "resnet_linear": {"backbone": "test_resnet", "image_size": 32, "head": "linear"},
+    "swin": {"backbone": "swin_tiny_patch4_window7_224", "image_size": 56, "backbone_options": SWIN, **ONE_LAYER},
+    "cvt": {"backbone": "cvt_tiny", "image_size": 32, **ONE_LAYER},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small_cvt(monkeypatch):
+    """A CvT of the published kind that is quick to trace."""
+    monkeypatch.setitem(cvt.CVT, "cvt_tiny", cvt._stages((16, 32, 32), (1, 1, 1), (1, 1, 2), 0.1))
+
+
+def save_random(directory, thresholds=(0.5, 0.5, 0.5), **model):
+    """A model whose BatchNorm statistics and biases are not at their start, saved as a run does."""
+    torch.manual_seed(3)
+    arguments = {"head": "query2label", "num_labels": 3} | model
+    arguments |= SMALL if arguments["head"] == "query2label" else {}
+    built = build_model(**arguments)
+    built(torch.randn(4, 3, arguments["image_size"], arguments["image_size"]))  # moves the running statistics
+    preprocessing = {"image_size": arguments["image_size"], "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25]}
+    card = ModelCard(["red", "green", "blue"], arguments, preprocessing, list(thresholds), "ema", {"mAP": 50.0})
+    save_model(directory, built.state_dict(), card)
+    return directory
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_logits_equal_torchs(tmp_path, name, capsys):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    best = save_random(tmp_path / "best", **MODELS[name])
+    file = tmp_path / "model.onnx"
+    assert export.main([str(best), str(file), "--format", "onnx"]) == 0
+    assert str(file) in capsys.readouterr().err
+    model, card = load_trained(best)
+    assert largest_difference(file.read_bytes(), model) <= TOLERANCE
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    assert {key: json.loads(value) for key, value in facts.items()} == {
+        "labels": card.labels, "preprocessing": card.preprocessing, "thresholds": card.thresholds,
+        "weights": "ema", "metrics": {"mAP": 50.0},
+    }  # fmt: skip
+    side = MODELS[name]["image_size"]
+    (images,), (logits,) = session.get_inputs(), session.get_outputs()
+    assert (images.name, images.shape[1:], logits.name, logits.shape[1:]) == ("images", [3, side, side], "logits", [3])
+    for batch in (1, 5):
+        pixels = np.random.RandomState(batch).standard_normal((batch, 3, side, side)).astype(np.float32)
+        with torch.no_grad():
+            expected = model(torch.from_numpy(pixels)).numpy()
+        np.testing.assert_allclose(session.run(None, {"images": pixels})[0], expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("out", ["given", "given.safetensors"])
+def test_safetensors_carry_the_card(tmp_path, out, capsys):
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
+    assert export.main([str(best), str(tmp_path / out), "--format", "safetensors"]) == 0
+    file = tmp_path / out if out.endswith("s") else tmp_path / out / "model.safetensors"
+    assert load_card(file) == load_card(best)
+    with safetensors.safe_open(file, "pt") as opened:
+        assert json.loads(opened.metadata()["labels"]) == ["red", "green", "blue"]
+    assert all(torch.equal(a, b) for a, b in zip(*(load_trained(p)[0].parameters() for p in (file, best)), strict=True))
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "x.png")
+    rows = []
+    for path in (best, file):
+        capsys.readouterr()
+        assert predict.main([str(path), str(tmp_path / "x.png"), "--top-k", "3", "--json"]) == 0
+        rows.append(json.loads(capsys.readouterr().out))
+    assert rows[0] == rows[1]
+
+
+def test_missing_package_is_named_with_its_remedy(tmp_path, capsys, monkeypatch):
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
+    monkeypatch.setattr("mlcfast.models.onnx_file.NEEDED", ("onnx", "no_such_package"))
+    assert export.main([str(best), str(tmp_path / "x.onnx"), "--format", "onnx"]) == 2
+    says = "error: --format onnx needs no_such_package: pip install no_such_package\n"
+    assert capsys.readouterr().err == says
+
+
+def test_wrong_logits_leave_no_file(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("onnxscript")
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
+    monkeypatch.setattr("mlcfast.models.onnx_file.largest_difference", lambda *_: float("nan"))
+    monkeypatch.setattr("mlcfast.models.onnx_file._converted", lambda *_: b"")
+    assert export.main([str(best), str(tmp_path / "x.onnx"), "--format", "onnx"]) == 1
+    assert "differ by nan" in capsys.readouterr().err
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_directory_for_onnx_is_refused(tmp_path, capsys):
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
+    assert export.main([str(best), str(tmp_path), "--format", "onnx"]) == 2
+    assert "name the file" in capsys.readouterr().err
+
+
+def snippets() -> dict[str, str]:
+    """The Python programs of docs/predict.md that load what the export command wrote."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "predict.md").read_text(encoding="utf-8"), re.DOTALL)
+    words = {"onnx": "demo.onnx", "safetensors": "exported/"}
+    return {kind: next(block for block in blocks if word in block) for kind, word in words.items()}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
+def test_the_documented_programs_run_without_this_package(tmp_path, capsys, kind):
+    """In an isolated process that cannot import mlcfast, they print what the predict command reports."""
+    if kind == "onnx":
+        pytest.importorskip("onnxscript")
+    random = np.random.RandomState(0)
+    Image.fromarray(random.randint(0, 255, (50, 70, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    options = {"backbone": "test_resnet", "image_size": 32, "backbone_options": {"out_index": 2}}
+    options |= {"encoder_layers": 1, "decoder_layers": 2}
+    best = save_random(tmp_path / "best", (0.0, 1.0, 0.0), **options)
+    out = tmp_path / {"onnx": "demo.onnx", "safetensors": "exported"}[kind]
+    assert export.main([str(best), str(out), "--format", kind]) == 0
+    capsys.readouterr()
+    assert predict.main([str(best), str(tmp_path / "photo.jpg"), "--json"]) == 0
+    expected = {label["name"]: label["score"] for label in json.loads(capsys.readouterr().out)[0]["labels"]}
+    program = f"import sys; sys.modules['mlcfast'] = None\n{snippets()[kind]}"
+    words = [sys.executable, "-I", "-c", program]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    printed = dict(line.split() for line in done.stdout.splitlines())
+    assert printed.keys() == expected.keys() == {"red", "blue"}
+    for name, score in printed.items():
+        assert float(score) == pytest.approx(expected[name], abs=1e-4)

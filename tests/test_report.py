@@ -1,0 +1,214 @@
+"""report.html: what it says, that it needs nothing else, and how a browser shows it."""
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlcfast import train
+from mlcfast.config import load_config
+from mlcfast.engine import Process
+from mlcfast.errors import UsageError
+from mlcfast.report import __main__ as command
+from mlcfast.report import attention
+from mlcfast.report.page import write_report
+from mlcfast.report.record import precision_recall, rates, read_run, wrongly_added
+from mlcfast.report.svg import Series, line_chart, ticks
+
+BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
+VOID = {"meta", "img", "br"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, colour_set) -> Path:
+    """The directory of a short run whose labels and name try the page's escaping."""
+    root = tmp_path_factory.mktemp("report")
+    for split in ("train", "val"):
+        rows = list(csv.reader((colour_set / f"{split}.csv").open()))
+        rows[0][1:] = ["red", "green & <i>lush</i>", "blue"]
+        for row in rows[1:]:
+            shutil.copy(colour_set / row[0], root)
+        with (root / f"{split}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+    overrides = [
+        f"output={root}", "name=tiny", "data.format=csv", f"data.root={root}", "data.train=train.csv",
+        "data.val=val.csv", "data.image_size=32", "data.workers=0", "data.augment=none", "model.weights=none",
+        "model.backbone=test_resnet", "model.embed_dim=16", "model.feedforward=32", "model.num_heads=2",
+        "engine.precision=fp32", "engine.micro_batch=4", "engine.global_batch=8", "train.epochs=2", "train.log_every=1",
+    ]  # fmt: skip
+    (root / "empty.yaml").write_text("{}")
+    train.run(load_config(root / "empty.yaml", overrides), Process())
+    return root / "tiny"
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced and collects texts and what is referred to."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.references: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.references += [value for name, value in attributes if name in ("src", "href", "srcset")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_training_leaves_a_page_that_needs_nothing_else(run):
+    text = (run / "report.html").read_text()
+    page = Page(text)
+    assert len(page.references) >= 18 and all(link.startswith("data:image/jpeg;base64,") for link in page.references)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text).replace("http-equiv", "")
+    assert "<script" not in text and "<i>lush" not in text
+    assert 'name="viewport" content="width=device-width' in text and "prefers-color-scheme: dark" in text
+
+
+def test_the_page_shows_the_runs_numbers(run):
+    shown = " ".join(Page((run / "report.html").read_text()).texts)
+    card = json.loads((run / "best" / "model.json").read_text())
+    assert f"{card['metrics']['mAP']:.2f} %" in shown and "green & <i>lush</i>" in shown
+    for name, value in card["metrics"]["per_label"].items():
+        assert name in shown and f"{value:.2f}" in shown
+    for threshold in card["thresholds"]:
+        assert f"{threshold:.3f}" in shown
+    for axis in ("epoch", "mAP (%)", "step", "loss", "learning rate", "images a second", "memory (GiB)", "recall (%)",
+                 "precision (%)", "label that is there", "label wrongly added"):  # fmt: skip
+        assert axis in shown
+    assert "global_batch: 8" in shown and "cross-entropy" in shown
+
+
+def test_the_command_writes_it_anew_without_images(run, tmp_path, capsys):
+    """A run moved elsewhere, its images gone: they are named, everything else is there."""
+    moved = Path(shutil.copytree(run, tmp_path / "moved"))
+    with np.load(moved / "best" / "validation.npz") as held:
+        arrays = dict(held)
+    arrays["paths"] = np.array([f"/gone{path}" for path in arrays["paths"]])
+    np.savez(moved / "best" / "validation.npz", **arrays)
+    (moved / "report.html").unlink()
+    assert command.main([str(moved)]) == 0
+    assert capsys.readouterr().out.strip() == str(moved / "report.html")
+    shown = " ".join(Page((moved / "report.html").read_text()).texts)
+    assert "no such image" in shown and "No attention maps" in shown and "global_batch: 8" in shown
+
+
+def test_what_is_no_run_is_named(run, tmp_path, capsys):
+    assert command.main([str(tmp_path)]) == 2
+    assert f"{tmp_path}/metrics.jsonl: cannot be read" in capsys.readouterr().err
+    broken = Path(shutil.copytree(run, tmp_path / "broken"))
+    (broken / "best" / "validation.npz").write_bytes(b"PK no zip")
+    with pytest.raises(UsageError, match="damaged run"):
+        write_report(broken)
+
+
+def test_shares_of_wrongly_added_labels(run):
+    record = read_run(run)
+    positive, wrong = record.positive, record.predicted & ~record.positive
+    values = wrongly_added(record.predicted, positive)
+    for i, j in np.ndindex(values.shape):
+        among = positive[:, i] & ~positive[:, j]
+        if i == j or not among.any():
+            assert np.isnan(values[i, j])
+        else:
+            assert values[i, j] == pytest.approx(wrong[among, j].mean())
+
+
+def test_rates_and_curve_agree_with_scikit_learn():
+    from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
+
+    random = np.random.default_rng(0)
+    positive = random.random((80, 3)) < 0.3
+    scores = np.round(random.random((80, 3)) + 0.4 * positive, 1)  # with ties
+    expected = precision_recall_fscore_support(positive, scores >= 0.7, average=None, zero_division=0)[:3]
+    np.testing.assert_allclose(rates(scores >= 0.7, positive), expected)
+    recall, precision = precision_recall(scores[:, 0], positive[:, 0])
+    other_precision, other_recall, _ = precision_recall_curve(positive[:, 0], scores[:, 0])
+    np.testing.assert_allclose(recall, other_recall[:-1][::-1])
+    np.testing.assert_allclose(precision, other_precision[:-1][::-1])
+
+
+def test_charts_cope_with_awkward_values():
+    assert ticks(0, 100) == [0, 20, 40, 60, 80, 100]
+    assert ticks(1, 2, 1) == [1, 2]
+    assert ticks(0, 0.0041) == [0, 0.001, 0.002, 0.003, 0.004]
+    for y in ([1.0], [0.0, 0.0], [np.nan, 2.0], [-1.0, -1.0]):
+        Page(line_chart("t", "x", "y", [Series(list(range(len(y))), y, "<name>")]))
+    assert "not recorded" in line_chart("t", "x", "y", [Series([], [], "")])
+    assert "nan" not in line_chart("t", "x", "y", [Series([0, 1, 2], [1.0, np.nan, 2.0], "")])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, driven by Playwright; the tests skip where either is missing."""
+    api = pytest.importorskip("playwright.sync_api")
+    own = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with api.sync_playwright() as playwright:
+        if own is None and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip(f"no Chromium on this machine: install one of {', '.join(BROWSERS)}, or `playwright install`")
+        opened = playwright.chromium.launch(executable_path=own, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it(run, browser, tmp_path, width, scheme):
+    """Nothing on the console, no sideways scrolling, readable letters, ground and ink as the reader prefers."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page, messages = context.new_page(), []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: messages.append(request.url) if request.url.startswith("http") else None)
+    page.goto((run / "report.html").as_uri())
+    page.screenshot(path=tmp_path / "shot.png", full_page=True)
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    letters = page.evaluate(
+        "[...document.querySelectorAll('figure > svg text')].map(t => t.getBoundingClientRect().height)"
+        ".filter(h => h > 0).reduce((a, b) => Math.min(a, b))"
+    )
+    broken = page.evaluate("[...document.images].filter(image => !image.naturalWidth).length")
+    context.close()
+    pixels = np.asarray(Image.open(tmp_path / "shot.png").convert("L")).astype(int)
+    ground = pixels[2, 2]
+    assert messages == [] and overflow == 0 and broken == 0
+    assert letters >= 9  # pixels
+    assert ground > 240 if scheme == "light" else ground < 40
+    assert pixels.shape[0] > 2000 and 0.02 < (abs(pixels - ground) > 60).mean() < 0.6
+
+
+def test_attention_figures(tmp_path):
+    """A density per map on the image's pixels, and a picture whose brightest panel is where the map is."""
+    maps = np.zeros((2, 4, 4), np.float32)
+    maps[0, 0, 3] = maps[1, 3, 0] = 1
+    dense = attention.upsample(maps, 40, 80)
+    assert dense.shape == (2, 40, 80)
+    np.testing.assert_allclose(dense.sum(axis=(1, 2)), 1, rtol=1e-5)
+    top_right, area = attention.mass_in_boxes(dense[0], [(60, 0, 20, 10)])
+    assert area == 1 / 16 and top_right > 0.6
+    assert attention.mass_in_boxes(dense[0], [(0, 20, 40, 20), (0, 20, 10, 10)]) == (0, 0.25)
+    covered = attention.overlay(np.zeros((40, 80, 3), np.uint8), dense[0]).astype(int)
+    assert covered[5, 75].sum() > 2 * covered[35, 5].sum()
+    writer = attention.AttentionWriter(tmp_path / "maps", ["one", "two"])
+    Image.new("RGB", (80, 40), "gray").save(tmp_path / "x.png")
+    files = [writer.write(str(tmp_path / "x.png"), np.array([0.9, 0.2]), maps, found) for found in ([0, 1], [])]
+    assert [Path(file).name for file in files] == ["x.png", "x-2.png"]
+    three, two = (Image.open(file).size[0] for file in files)
+    assert three > two > 300
