@@ -24,6 +24,7 @@ from mlcfast.engine import (
     stop,
 )
 from mlcfast.outcome import draw_outcome, keep_best, list_skipped
+from mlcfast.planning import out_of_memory, planned
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
 
@@ -67,12 +68,13 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     if resume is not None:
         state, held = load_checkpoint(find_checkpoint(config.run_directory if resume == NEWEST else resume))
     samples = open_samples(config, process)
+    config, plan = planned(config, process, *samples.train.labels.shape)
     torch.manual_seed(config.seed)
-    names = samples.train.names
     engine = build_engine(config, process, make_objective(config, samples.train))
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
-    keep = functools.partial(keep_best, config, names, config.run_directory / "best")
-    trainer = Trainer(config, engine, *loaders, names, keep)
+    keep = functools.partial(keep_best, config, samples.train.names, config.run_directory / "best")
+    predicted = plan.estimate.allocated if plan else None
+    trainer = Trainer(config, engine, *loaders, samples.train.names, keep, predicted)
     if resume is not None:
         trainer.resume(state, held)
     directory = on_main(process, lambda: prepare_run_directory(config, resume is not None))
@@ -80,6 +82,8 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     journal = Journal(directory, process.is_main, trainer.progress.step)
     try:
         progress = trainer.fit(journal)
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(config, plan) from error
     finally:
         journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
