@@ -28,6 +28,7 @@ from mlcfast.engine import (
 from mlcfast.handover import hand_over
 from mlcfast.held_out import measure
 from mlcfast.outcome import draw_outcome, keep_best, list_skipped, record_outcome, report_run
+from mlcfast.planning import out_of_memory, planned
 from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
 from mlcfast.trainer import Progress, Trainer
 from mlcfast.watch import LabelWatch
@@ -73,8 +74,8 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     if resume is not None:
         state, held = load_checkpoint(find_checkpoint(config.run_directory if resume == NEWEST else resume))
     samples = open_samples(config, process)
+    config, plan = planned(config, process, *samples.train.labels.shape)
     torch.manual_seed(config.seed)
-    names = samples.train.names
     objective = make_objective(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
         hand_over(objective, samples.train, Path(config.train.initialise_from))
@@ -83,7 +84,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     directory = config.run_directory
     keep = functools.partial(keep_best, config, samples.validation, directory / "best")
     watch = None if samples.hidden is None else LabelWatch(objective, samples.train, samples.hidden, directory)
-    trainer = Trainer(config, engine, *loaders, names, keep, watch)
+    trainer = Trainer(config, engine, *loaders, samples.train.names, keep, watch, plan and plan.estimate.allocated)
     if resume is not None:
         trainer.resume(state, held)
     on_main(process, lambda: prepare_run_directory(config, resume is not None))
@@ -94,6 +95,8 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
             progress = trainer.fit(journal)
         test = measure(config, process, directory / "best", config.data.test) if config.data.test else None
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(config, plan) from error
     finally:
         journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))

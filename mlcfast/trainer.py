@@ -33,6 +33,7 @@ from mlcfast.report.journal import Journal
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
+STEPS_TO_PEAK = 3  # by then every buffer has been made once
 SKIPS_IN_A_ROW = 25  # fp16 halves its loss scale this often at most before it is usable; more means divergence
 
 
@@ -93,7 +94,8 @@ class Trainer:
 
     train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
     all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
-    and the metrics, probabilities and labels behind the choice; watch: see LabelWatch.
+    and the metrics, probabilities and labels behind the choice; watch: see LabelWatch; predicted_bytes: of GPU memory
+    at the peak, by the planner.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Trainer:
         names: list[str],
         keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
         watch: Watches | None = None,
+        predicted_bytes: int | None = None,
     ):
         self.config, self.engine, self.train, self.validation = config, engine, train, validation
         self.names, self.keep_best, self.watch = names, keep_best, watch
@@ -116,7 +119,8 @@ class Trainer:
         self.losses: list[Tensor] = []
         self.skips: list[Tensor] = []
         self.window_started = time.perf_counter()
-        self.saved_step = 0
+        self.saved_step = self.steps_here = 0
+        self.predicted_bytes = predicted_bytes
 
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
         """Go on exactly where a checkpoint was written; UsageError if it is of another model or another run."""
@@ -183,9 +187,12 @@ class Trainer:
         outcome = engine.step()
         self.skips.append(outcome.skipped)
         progress.step += 1
+        self.steps_here += 1
         progress.samples += self.config.engine.global_batch
         if progress.step < self.total_steps:
             self.schedule.step()
+        if self.steps_here == STEPS_TO_PEAK:
+            self._compare_memory()
         saves = bool(settings.checkpoint_every) and progress.step % settings.checkpoint_every == 0
         if saves or progress.step % settings.log_every == 0 or progress.step % self.steps_per_epoch == 0:
             self._log(outcome.grad_norm)
@@ -226,6 +233,15 @@ class Trainer:
         self.losses.clear()
         self.skips.clear()
         self.window_started = time.perf_counter()
+
+    def _compare_memory(self) -> None:
+        """Log the planner's prediction beside what the first steps took; nothing without a GPU."""
+        measured = _memory().get("peak_bytes")
+        if measured is None or self.predicted_bytes is None:
+            return
+        LOGGER.info("GPU memory: predicted %.2f GiB, measured %.2f GiB", self.predicted_bytes / 2**30, measured / 2**30)
+        values = {"predicted_bytes": self.predicted_bytes, "measured_bytes": measured}
+        self.journal.record("memory", self.progress.step, **values)
 
     def _evaluate(self) -> None:
         self.engine.average_buffers()

@@ -16,9 +16,7 @@ def seconds_per_step(trace: StepTrace, settings: Settings, sizes: Sizes, gpus: i
     passes = trace.flops / settings.micro_batch * images / hardware.FLOPS
     passes += images / settings.micro_batch * hardware.MICRO_BATCH_SECONDS
     owned = sizes.trainable / gpus if settings.engine == "zero2" else sizes.trainable
-    # Moments twice, weights twice and gradient; the average twice, weights again. Eight bits save a third of it, and
-    # cost the conversions.
-    moved = owned * (16 + 12 + 12)
+    moved = owned * (16 + 12 + 12)  # moments twice; weights twice and gradient; the average twice, weights again
     if not settings.offload:
         return passes + moved / hardware.GPU_BANDWIDTH
     return passes + moved * gpus / hardware.HOST_BANDWIDTH + owned * 6 / hardware.LINK_BANDWIDTH

@@ -133,14 +133,11 @@ class Planner:
         names = (["ddp", "zero2"] if several else ["single"]) if engine.name == "auto" else [engine.name]
         open_checkpointing = engine.activation_checkpointing == "auto" or not configured
         checkpointing = ["none", "blocks"] if open_checkpointing else [engine.activation_checkpointing]
-        optimizers = [optim.name]
-        if not configured and optim.name == "adamw":
-            optimizers.append("adamw8bit")
         offloads = [engine.offload_optimizer] if configured else [False, True]
         return [
-            Settings(name, recompute, offload, optimizer, engine.micro_batch)
-            for optimizer, offload, name, recompute in itertools.product(optimizers, offloads, names, checkpointing)
-            if not (offload and (name != "zero2" or optimizer == "adamw8bit"))
+            Settings(name, recompute, offload, optim.name, engine.micro_batch)
+            for offload, name, recompute in itertools.product(offloads, names, checkpointing)
+            if not offload or name == "zero2"
         ]
 
     def _trace(self, settings: Settings) -> StepTrace:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from mlcfast.engine import REDUCE_BUCKET
 from mlcfast.planning.trace import Sizes
 
-QUANTISED = 1 + 4 / 256  # bytes a moment of an 8-bit optimizer: a code, and an fp32 scale for 256 of them
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,13 +36,10 @@ class State:
     host: int
 
 
-def state_bytes(
-    sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool, clips: bool = False
-) -> State:
+def state_bytes(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
     """Of one rank; `host` too. accumulates: several micro-batches make a step."""
-    moment = QUANTISED if settings.optimizer == "adamw8bit" else 4
     if settings.engine == "zero2":
-        return _zero2(sizes, settings.offload, gpus, precision, moment, ema, accumulates)
+        return _zero2(sizes, settings.offload, gpus, precision, ema, accumulates)
     grads = 4 * sizes.trainable
     if settings.engine == "ddp" and accumulates:
         grads *= 2  # micro-batches that are not exchanged add up beside the buckets
@@ -53,16 +48,14 @@ def state_bytes(
     gpu = {
         "parameters": 4 * (sizes.trainable + sizes.frozen + sizes.buffers),
         "gradients": grads,
-        "optimizer": int(2 * moment * sizes.trainable),
+        "optimizer": 8 * sizes.trainable,
         "ema": 4 * (sizes.trainable + sizes.buffers) * ema,
     }
     late = 4 * sizes.trainable if settings.engine == "single" and not accumulates else 0
     return State(gpu, late + 4 * sizes.largest * ema, 0)
 
 
-def _zero2(
-    sizes: Sizes, offload: bool, gpus: int, precision: str, moment: float, ema: bool, accumulates: bool
-) -> State:
+def _zero2(sizes: Sizes, offload: bool, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
     width = 4 if precision == "fp32" else 2
     shard = -(-sizes.trainable // gpus)
     # DeepSpeed gathers whole tensors, so that one which straddles the boundary lies in two partitions; several
@@ -70,7 +63,7 @@ def _zero2(
     gradient = 4 * shard if accumulates else width * (shard + sizes.largest)
     gradient *= not (offload and not accumulates)
     buckets = 2 * width * REDUCE_BUCKET
-    optimizer, average = int((4 + 2 * moment) * shard), 4 * shard * ema
+    optimizer, average = 12 * shard, 4 * shard * ema
     gpu = {
         "parameters": width * (sizes.trainable + sizes.frozen + sizes.buffers),
         "gradients": gradient + buckets + (width * sizes.largest if offload else 0),

@@ -87,8 +87,17 @@ def test_zero2_equals_one_process(tmp_path, alone):
     torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
 
 
-def test_zero2_in_bf16_follows_one_process(tmp_path, alone):
-    results = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=4", "engine.precision=bf16")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("engine.micro_batch=4",),
+        ("engine.micro_batch=2",),
+        ("engine.micro_batch=2", "engine.offload_optimizer=true"),
+    ],
+)
+def test_zero2_in_bf16_follows_one_process(tmp_path, alone, settings):
+    """Also where two micro-batches add up, in fp32, before the step."""
+    results = run_two(tmp_path, "engine.name=zero2", "engine.precision=bf16", *settings)
     assert_ranks_agree(results)
     for key in ("averaged", "raw"):
         torch.testing.assert_close(results[0][key], alone[key], **BF16)

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from mlcfast.models import build_model, enable_activation_checkpointing
+from mlcfast.models import build_model, checkpointing, enable_activation_checkpointing
 from mlcfast.models.checkpointing import backbone_units
 
 
@@ -73,3 +73,18 @@ def test_units_are_the_outermost_blocks():
         "DecoderLayer",
     ]
     assert backbone_units(torch.nn.Linear(2, 2))[0].in_features == 2
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "cvt_13"])
+def test_slices_of_a_batch_change_nothing(backbone, monkeypatch):
+    """cvt_13 has BatchNorm: its blocks stay whole and their MLPs are sliced."""
+    options = {"backbone_options": {"drop_path": 0.0}} if backbone == "cvt_13" else {}
+    model, recomputed = pair(backbone, dropout=0.0, **options)
+    expected = step(model)
+    monkeypatch.setattr(checkpointing, "SLICE_BYTES", 1)  # an image at a time
+    monkeypatch.setattr(checkpointing, "LARGE_IMAGE", 0)
+    torch.testing.assert_close(step(recomputed), expected, rtol=1e-5, atol=1e-7)
+    for (name, parameter), actual in zip(model.named_parameters(), recomputed.parameters(), strict=True):
+        torch.testing.assert_close(actual.grad, parameter.grad, rtol=1e-3, atol=1e-5, msg=name)
+    for (name, buffer), actual in zip(model.named_buffers(), recomputed.buffers(), strict=True):
+        torch.testing.assert_close(actual, buffer, rtol=1e-5, atol=1e-6, msg=name)
