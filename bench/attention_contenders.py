@@ -32,6 +32,11 @@ def sdpa(queries, memory, position, in_weight, in_bias, out_weight, out_bias, nu
     return F.linear(mixed.transpose(1, 2).reshape(B, K, D), out_weight, out_bias)
 
 
+def sdpa_repeated(queries, memory, *others) -> Tensor:
+    """The same with queries repeated for every image before their projection, as published code passes them."""
+    return sdpa(queries.expand(len(memory), *queries.shape[-2:]), memory, *others)
+
+
 def multihead(queries, memory, position, in_weight, in_bias, out_weight, out_bias, num_heads, dropout=0.0) -> Tensor:
     """nn.MultiheadAttention's own function as published code calls it: need_weights left on."""
     B, D = len(memory), memory.shape[2]
@@ -74,7 +79,8 @@ def contenders(device: str, with_compiled: bool) -> dict[str, Callable[..., Tens
     """Name to function; SDPA once for every backend of the device, the op by its rule and by every plan."""
     names = BACKENDS if device == "cuda" else {}
     table = {f"sdpa_{name}": _with_backend(backend) for name, backend in names.items()}
-    table |= {"multihead": multihead} if table else {"sdpa": sdpa, "multihead": multihead}
+    table |= {} if table else {"sdpa": sdpa, "sdpa_repeated": sdpa_repeated}
+    table |= {"multihead": multihead}
     table |= {"ours": _ours(None)} | {f"ours_{plan}": _ours(plan) for plan in PLANS}
     return table | ({"compiled": torch.compile(reassociated)} if with_compiled else {})
 

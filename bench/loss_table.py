@@ -5,6 +5,7 @@ from pathlib import Path
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 KEYS = ("loss", "dtype", "device", "threads", "torch")
+SUMMARISED = ("textbook", "in-place", "torch.compile")
 
 
 def write_table(results: Path, page: Path) -> None:
@@ -16,9 +17,27 @@ def write_table(results: Path, page: Path) -> None:
             groups.setdefault(tuple(row[key] for key in KEYS), []).append(row)
     tables = [_times(dict(zip(KEYS, key, strict=True)), group) for key, group in groups.items()]
     peaks = [row for row in rows if "peak_bytes" in row]
+    _replace(page, [*tables, *([_peaks(peaks)] if peaks else [])])
+
+
+def write_summary(results: Path, page: Path, shapes: tuple[tuple[int, int], ...] = ((64, 80), (4096, 9605))) -> None:
+    """Replace what stands between the two marks of `page` with fp32 times, the others' as multiples of mlcfast's."""
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    rows = [row for row in rows if row.get("dtype") == "float32" and (row["B"], row["K"]) in shapes]
+    latest = {(row["loss"], row["B"], row["K"], row["contender"]): row["p50_ms"] for row in rows}
+    lines = ["| forward + backward | mlcfast | " + " | ".join(SUMMARISED) + " |", "|---" * (2 + len(SUMMARISED)) + "|"]
+    for loss, B, K in dict.fromkeys(key[:3] for key in latest):
+        ours = latest[loss, B, K, "mlcfast"]
+        times = [latest.get((loss, B, K, name)) for name in SUMMARISED]
+        cells = ["–" if time is None else f"{time / ours:.1f}×" for time in times]
+        lines.append(f"| {loss}, {B}×{K} | {ours:.3g} ms | " + " | ".join(cells) + " |")
+    where = f"Medians on {rows[-1]['threads']} threads of an {rows[-1]['device']}, torch {rows[-1]['torch']}."
+    _replace(page, ["\n".join([*lines, "", where]) + "\n"])
+
+
+def _replace(page: Path, tables: list[str]) -> None:
     head, _, rest = page.read_text().partition(BEGIN)
-    tail = rest.partition(END)[2]
-    page.write_text(f"{head}{BEGIN}\n\n" + "\n".join([*tables, *([_peaks(peaks)] if peaks else [])]) + f"\n{END}{tail}")
+    page.write_text(f"{head}{BEGIN}\n\n" + "\n".join(tables) + f"\n{END}{rest.partition(END)[2]}")
 
 
 def _times(key: dict, rows: list[dict]) -> str:

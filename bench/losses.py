@@ -1,8 +1,8 @@
 """Forward + backward of the losses against what people use, interleaved in one process: `python -m bench.losses`.
 
-Appends rows to bench/results/losses.jsonl and writes the table of docs/losses.md; `--quick` runs 64×80 only, `--table`
-only writes the table. Inputs rotate past the caches at small sizes. On the CPU the peak is of this process's resident
-memory, so each contender's is measured in a process of its own (`--peak CONTENDER B K`).
+Appends rows to bench/results/losses.jsonl and writes the tables of docs/losses.md and README.md; `--quick` runs 64×80
+only, `--table` only writes the tables. Inputs rotate past the caches at small sizes. On the CPU the peak is of this
+process's resident memory, so each contender's is measured in a process of its own (`--peak CONTENDER B K`).
 """
 
 import argparse
@@ -24,7 +24,7 @@ from bench.loss_contenders import (
     textbook_epr,
     textbook_role,
 )
-from bench.loss_table import write_table
+from bench.loss_table import write_summary, write_table
 from bench.timing import interleaved, provenance, quantiles_ms
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
@@ -176,6 +176,7 @@ def main() -> None:
             file.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
     write_table(RESULTS, ROOT / "docs" / "losses.md")
+    write_summary(RESULTS, ROOT / "README.md")
 
 
 def timings(options: argparse.Namespace, shapes: list[tuple[int, int]], device: str) -> Iterator[dict]:

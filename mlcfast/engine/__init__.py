@@ -5,8 +5,10 @@ from mlcfast.engine.build import accumulation_steps, build_engine, build_schedul
 from mlcfast.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mlcfast.engine.inference import Predictor
 from mlcfast.engine.process import Process, all_gather_objects, all_reduce_sum, barrier, discover, on_main, start, stop
+from mlcfast.engine.zero2 import REDUCE_BUCKET
 
 __all__ = [
+    "REDUCE_BUCKET",
     "Engine",
     "EngineState",
     "Predictor",

@@ -59,7 +59,8 @@ class FoldedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, H', W'), normalised."""
         scale, shift = self.following[0].affine()
-        return self._conv_forward(x, self.weight * scale[:, None, None, None], shift)
+        weight = self.weight * scale[:, None, None, None]
+        return self._conv_forward(x, weight.to(self.weight.dtype), shift.to(self.weight.dtype))
 
 
 def fold_frozen_norms(module: nn.Module) -> None:

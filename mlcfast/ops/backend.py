@@ -12,11 +12,17 @@ BACKENDS = ("auto", "triton", "native", "reference")
 _logged: set[str] = set()
 _HAS_TRITON = find_spec("triton") is not None
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+# os.environ raises and catches a KeyError for a variable that is not set, a fifth of a small loss's whole step; the
+# dictionary behind it answers at once.
+_VARIABLES = getattr(os.environ, "_data", os.environ)
+_VARIABLE = "MLCFAST_BACKEND" if _VARIABLES is os.environ else os.environ.encodekey("MLCFAST_BACKEND")
 
 
 def requested() -> str:
     """The value of `MLCFAST_BACKEND` (default auto); ValueError names the allowed values."""
-    name = os.environ.get("MLCFAST_BACKEND", "auto")
+    if _VARIABLE not in _VARIABLES:
+        return "auto"
+    name = os.environ["MLCFAST_BACKEND"]
     if name not in BACKENDS:
         raise ValueError(f"MLCFAST_BACKEND={name!r} is not one of {', '.join(BACKENDS)}")
     return name

@@ -185,6 +185,24 @@ def test_another_position_code_is_refused():
 
 
 @pytest.mark.filterwarnings("ignore:.*non-meta parameter.*")
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("Q2L-R101-448", 194.4),
+        ("Q2L-TResL-448", 245.1),
+        ("Q2L-TResL_22k-448", 196.0),
+        ("Q2L-SwinL-384", 302.4),
+        ("Q2L-CvT_w24-384", 340.0),
+    ],
+)
+def test_published_parameter_counts_with_buffers(name, millions):
+    published = PUBLISHED[name]
+    with torch.device("meta"):
+        model = build_model("query2label", published.backbone, 80, published.image_size, freeze="published")
+    counted = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    assert counted / 1e6 == pytest.approx(millions, abs=0.06)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_names_of_the_full_models_are_a_bijection(name, monkeypatch):
     """On the meta device: every name of the original layout is consumed once and every parameter filled."""

@@ -181,3 +181,19 @@ def test_the_whole_model_equals_its_reference_ops(monkeypatch):
     assert len(results[0]) > 40
     for got, want in zip(*results, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-9)
+
+
+def test_compiles_as_one_graph_forward_and_backward():
+    torch.manual_seed(0)
+    model = build_model("query2label", "test_resnet", 5, 64, embed_dim=64, feedforward=32).eval()
+    images = torch.randn(2, 3, 64, 64)
+    expected = model(images)
+    expected.square().sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    model.compile(backend="aot_eager", fullgraph=True)
+    found = model(images)
+    found.square().sum().backward()
+    torch.testing.assert_close(found, expected)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5)

@@ -16,6 +16,7 @@ _ARGUMENTS = (
     "bool detach_focal_weight, int reduction, float scale"
 )
 LIBRARY.define(f"asymmetric_loss({_ARGUMENTS}) -> Tensor")
+_NATIVE = torch.ops.mlcfast.asymmetric_loss.default  # bound once: the lookup costs more than the dispatch
 
 
 @torch.library.register_fake("mlcfast::asymmetric_loss", lib=LIBRARY)
@@ -69,7 +70,7 @@ def asymmetric_loss(
     code = REDUCTION_CODES[reduction]
     options = (gamma_neg, gamma_pos, clip, eps, detach_focal_weight, code, scale)
     if backend == "native":
-        return torch.ops.mlcfast.asymmetric_loss.default(logits, targets, *options)
+        return _NATIVE(logits, targets, *options)
     return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, *options)
 
 

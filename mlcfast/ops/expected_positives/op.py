@@ -11,6 +11,7 @@ _INPUTS = "Tensor logits, Tensor observed, Tensor? estimate_logits, Tensor? inde
 _OPTIONS = "float expected_positives, float weight, float eps"
 _ARGUMENTS = f"{_INPUTS}, Tensor? statistic, {_OPTIONS}"
 LIBRARY.define(f"expected_positives({_ARGUMENTS}) -> Tensor")
+_NATIVE = torch.ops.mlcfast.expected_positives.default  # bound once: the lookup costs more than the dispatch
 
 
 @torch.library.register_fake("mlcfast::expected_positives", lib=LIBRARY)
@@ -97,5 +98,5 @@ def run(
     """The loss by the native or the Triton kernels."""
     arguments = (logits, observed, estimate_logits, index, statistic, expected_positives, weight, eps)
     if backend == "native":
-        return torch.ops.mlcfast.expected_positives.default(*arguments)
+        return _NATIVE(*arguments)
     return RecomputedGradient.apply(*arguments)

@@ -7,6 +7,7 @@ dw = Σ dy·x̂, db = Σ dy. Kept: x in its own type, μ and r in fp32.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -36,9 +37,11 @@ class _HalfLayerNorm(torch.autograd.Function):
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     """Layer normalisation over the last dimension, in fp32 inside, in the type of x outside.
 
-    x: (…, C) floating; weight, bias: (C,), fp32 for a half-precision x. Returns (…, C). Half-precision inputs are
-    kept as they are for the backward pass, which is differentiable once; others take torch's own path.
+    x: (…, C) floating; weight, bias: (C,), fp32 or of the type of a half-precision x. Returns (…, C). Half-precision
+    inputs are kept as they are for the backward pass, with fp32 weights differentiable once; others take torch's path.
     """
+    if x.dtype in HALF and weight.dtype == x.dtype:  # torch's kernels compute in fp32 and keep x as it is
+        return F.layer_norm(x, weight.shape, weight, bias, eps)
     if x.dtype not in HALF or weight.dtype != torch.float32:
         return reference.layer_norm(x, weight, bias, eps)
     return _HalfLayerNorm.apply(x, weight, bias, eps)

@@ -11,6 +11,7 @@ from mlcfast.ops.pairwise_ranking.reference import pairwise_ranking as reference
 
 _ARGUMENTS = "Tensor logits, Tensor labels, int reduction"
 LIBRARY.define(f"pairwise_ranking({_ARGUMENTS}) -> Tensor")
+_NATIVE = torch.ops.mlcfast.pairwise_ranking.default  # bound once: the lookup costs more than the dispatch
 
 
 @torch.library.register_fake("mlcfast::pairwise_ranking", lib=LIBRARY)
@@ -51,5 +52,5 @@ def pairwise_ranking(logits: Tensor, labels: Tensor, reduction: str = "mean") ->
         logits = logits.float()
     code = REDUCTION_CODES[reduction]
     if backend == "native":
-        return torch.ops.mlcfast.pairwise_ranking.default(logits, labels, code)
+        return _NATIVE(logits, labels, code)
     return StoredGradient.apply("pairwise_ranking_forward", code, 1.0, logits, labels, code)

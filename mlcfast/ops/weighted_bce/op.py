@@ -15,6 +15,7 @@ _ARGUMENTS = (
     "float unknown_b, float negative_a, float negative_b, float eps, int reduction"
 )
 LIBRARY.define(f"weighted_bce({_ARGUMENTS}) -> Tensor")
+_NATIVE = torch.ops.mlcfast.weighted_bce.default  # bound once: the lookup costs more than the dispatch
 
 
 @torch.library.register_fake("mlcfast::weighted_bce", lib=LIBRARY)
@@ -71,7 +72,7 @@ def weighted_bce(
     code = REDUCTION_CODES[reduction]
     options = (*weights, eps, code)
     if backend == "native":
-        return torch.ops.mlcfast.weighted_bce.default(logits, labels, true_labels, *options)
+        return _NATIVE(logits, labels, true_labels, *options)
     return StoredGradient.apply("weighted_bce_forward", code, 1.0, logits, labels, true_labels, *options)
 
 

@@ -1,0 +1,8 @@
+"""Memory and time of a training step, predicted without a GPU."""
+
+from mlcfast.planning.planner import Estimate, Plan, Planner
+from mlcfast.planning.state import Settings
+from mlcfast.planning.table import advice, as_json, as_table
+from mlcfast.planning.trace import StepTrace, Tracer
+
+__all__ = ["Estimate", "Plan", "Planner", "Settings", "StepTrace", "Tracer", "advice", "as_json", "as_table"]

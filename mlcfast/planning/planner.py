@@ -1,0 +1,177 @@
+"""Will a configuration fit, how large may its micro-batch be, and which settings are the fastest that fit."""
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+
+from mlcfast.config import Config
+from mlcfast.planning import hardware
+from mlcfast.planning.cost import seconds_per_step
+from mlcfast.planning.state import Settings, State, state_bytes
+from mlcfast.planning.trace import StepTrace, Tracer
+
+PROBES = (8, 16)  # micro-batches that the linear model is drawn through
+LARGEST = 1024
+STRIDE = 8  # a guess goes at most that many times beyond what has been traced
+TRACES = 6  # at most, to verify the linear model's answer
+ALIKE = 1.05  # settings whose times differ by less are as fast: the plainer ones come first
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes of one rank at its peak: on the GPU by component, and on the host."""
+
+    settings: Settings
+    breakdown: dict[str, int]
+    host: int
+
+    @property
+    def peak(self) -> int:
+        """The sum of the breakdown."""
+        return sum(self.breakdown.values())
+
+    @property
+    def allocated(self) -> int:
+        """What torch.cuda.max_memory_allocated should say: without contexts, communication and holes."""
+        return self.peak - self.breakdown["fixed"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The estimate for a configuration as it stands, its largest micro-batch (0: none), the best settings or None."""
+
+    estimate: Estimate
+    max_micro_batch: int
+    best: Estimate | None
+    gpus: int
+    gpu_memory: int
+
+    @property
+    def fits(self) -> bool:
+        """The configuration as it stands."""
+        return self.estimate.peak <= self.gpu_memory
+
+
+class Planner:
+    """Estimates for one configuration on `gpus` cards of `gpu_memory` bytes each.
+
+    num_labels, num_images: of the training set.
+    """
+
+    def __init__(self, config: Config, gpus: int, gpu_memory: int, num_labels: int = 80, num_images: int = 82_081):
+        self.config, self.gpus, self.gpu_memory = config, gpus, gpu_memory
+        self.tracer = Tracer(config, num_labels, num_images)
+        self.sizes = self.tracer.sizes()
+
+    def plan(self) -> Plan:
+        """Everything there is to say."""
+        settings = self.configured()
+        best = self.best()
+        return Plan(self.estimate(settings), self.largest_micro_batch(settings), best, self.gpus, self.gpu_memory)
+
+    def configured(self) -> Settings:
+        """The configuration's settings; what is `auto` becomes the first choice that fits, or the most frugal."""
+        options = [replace(o, micro_batch=self.config.engine.micro_batch) for o in self._combinations(configured=True)]
+        for option in options:
+            if self.estimate(option).peak <= self.gpu_memory:
+                return option
+        return options[-1]
+
+    def best(self) -> Estimate | None:
+        """The fastest settings that fit, verified by a trace; None if there are none."""
+        options = [replace(o, micro_batch=self._largest_divisor(o)) for o in self._combinations(configured=False)]
+        remaining = {option: self.seconds(option) for option in options if option.micro_batch}
+        while remaining:
+            limit = ALIKE * min(remaining.values())
+            option = next(option for option, seconds in remaining.items() if seconds <= limit)
+            estimate = self.estimate(option)
+            if estimate.peak <= self.gpu_memory:
+                return estimate
+            del remaining[option]
+        return None
+
+    def estimate(self, settings: Settings) -> Estimate:
+        """By a trace at the settings' own micro-batch."""
+        return self._estimate(settings, self._trace(settings))
+
+    def seconds(self, settings: Settings) -> float:
+        """Of one optimizer step, by cost.py's model."""
+        trace = self._trace(replace(settings, micro_batch=PROBES[0]))
+        trace = replace(trace, flops=trace.flops * settings.micro_batch // PROBES[0])
+        return seconds_per_step(trace, settings, self.sizes, self.gpus, self.config.engine.global_batch)
+
+    def largest_micro_batch(self, settings: Settings) -> int:
+        """The largest micro-batch that fits, found by linear interpolation and verified by a trace; 0 if none does."""
+        fits, too_large = 0, LARGEST + 1
+        excess = {size: self._excess(settings, size) for size in PROBES}
+        for _ in range(TRACES):
+            fits = max([fits, *(size for size, over in excess.items() if over <= 0)])
+            too_large = min([too_large, *(size for size, over in excess.items() if over > 0)])
+            guess = min(max(_root(excess), fits), too_large - 1, STRIDE * max(excess))
+            if guess in excess or guess == 0:
+                break
+            excess[guess] = self._excess(settings, guess)
+        return fits
+
+    def _excess(self, settings: Settings, micro_batch: int) -> int:
+        """Bytes by which the passes, which grow with the micro-batch, exceed their room; the optimizer's step aside."""
+        settings = replace(settings, micro_batch=micro_batch)
+        return self._estimate(settings, self._trace(settings), passes_only=True).peak - self.gpu_memory
+
+    def _largest_divisor(self, settings: Settings) -> int:
+        """The largest micro-batch that divides a GPU's share of the global batch and fits by the linear model."""
+        share, rest = divmod(self.config.engine.global_batch, self.gpus)
+        limit = _root({size: self._excess(settings, size) for size in PROBES})
+        return max(
+            (size for size in range(1, share + 1) if share % size == 0 and size <= limit and not rest), default=0
+        )
+
+    def _combinations(self, configured: bool) -> list[Settings]:
+        """All settings there are to choose from; those the configuration leaves open if `configured`."""
+        engine, optim = self.config.engine, self.config.optim
+        several = self.gpus > 1
+        names = (["ddp", "zero2"] if several else ["single"]) if engine.name == "auto" else [engine.name]
+        open_checkpointing = engine.activation_checkpointing == "auto" or not configured
+        checkpointing = ["none", "blocks"] if open_checkpointing else [engine.activation_checkpointing]
+        optimizers = [optim.name]
+        if not configured and optim.name == "adamw":
+            optimizers.append("adamw8bit")
+        offloads = [engine.offload_optimizer] if configured else [False, True]
+        return [
+            Settings(name, recompute, offload, optimizer, engine.micro_batch)
+            for optimizer, offload, name, recompute in itertools.product(optimizers, offloads, names, checkpointing)
+            if not (offload and (name != "zero2" or optimizer == "adamw8bit"))
+        ]
+
+    def _trace(self, settings: Settings) -> StepTrace:
+        keep_gradients = settings.engine == "single" and not self._accumulates(settings)
+        half = settings.engine == "zero2" and self.config.engine.precision != "fp32"
+        return self.tracer.trace(settings.micro_batch, settings.checkpointing, half, keep_gradients)
+
+    def _accumulates(self, settings: Settings) -> bool:
+        return settings.micro_batch * self.gpus < self.config.engine.global_batch
+
+    def _state(self, settings: Settings) -> State:
+        ema = self.config.train.ema_decay > 0
+        precision = self.config.engine.precision
+        return state_bytes(self.sizes, settings, self.gpus, precision, ema, self._accumulates(settings))
+
+    def _estimate(self, settings: Settings, trace: StepTrace, passes_only: bool = False) -> Estimate:
+        state = self._state(settings)
+        gpu = dict(state.gpu)
+        activations, temporary = trace.activations, trace.temporary
+        if state.step > trace.peak and not passes_only:  # the optimizer's step needs more than the passes do
+            activations, temporary = 0, state.step
+        else:
+            gpu["gradients"] += trace.gradients
+        fixed = hardware.CONTEXT + hardware.WORKSPACES + (hardware.COLLECTIVES if self.gpus > 1 else 0)
+        fixed += math.ceil(hardware.FRAGMENTATION * (activations + temporary))
+        gpu |= {"activations": activations, "temporary": temporary, "fixed": fixed}
+        return Estimate(settings, gpu, state.host)
+
+
+def _root(excess: dict[int, int]) -> int:
+    """The largest micro-batch without excess on the line through the two known points nearest to that."""
+    low, high = sorted(sorted(excess, key=lambda size: abs(excess[size]))[:2])
+    slope = (excess[high] - excess[low]) / (high - low)
+    return max(0, min(LARGEST, math.floor(high - excess[high] / slope))) if slope > 0 else LARGEST

@@ -1,0 +1,83 @@
+"""Weights, gradients, optimizer and average: bytes on each GPU and on the host, by the engines' sharding."""
+
+from dataclasses import dataclass
+
+from mlcfast.engine import REDUCE_BUCKET
+from mlcfast.planning.trace import Sizes
+
+QUANTISED = 1 + 4 / 256  # bytes a moment of an 8-bit optimizer: a code, and an fp32 scale for 256 of them
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the planner may choose: engine single, ddp or zero2; checkpointing none or blocks."""
+
+    engine: str
+    checkpointing: str
+    offload: bool
+    optimizer: str
+    micro_batch: int
+
+    def overrides(self) -> dict[str, str | int | bool]:
+        """As keys of the configuration."""
+        return {
+            "engine.name": self.engine,
+            "engine.micro_batch": self.micro_batch,
+            "engine.activation_checkpointing": self.checkpointing,
+            "engine.offload_optimizer": self.offload,
+            "optim.name": self.optimizer,
+        }
+
+
+@dataclass(frozen=True)
+class State:
+    """Bytes: `gpu` by component, all the time; `step`: more while the optimizer steps, when activations are gone."""
+
+    gpu: dict[str, int]
+    step: int
+    host: int
+
+
+def state_bytes(
+    sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool, clips: bool = False
+) -> State:
+    """Of one rank; `host` too. accumulates: several micro-batches make a step."""
+    moment = QUANTISED if settings.optimizer == "adamw8bit" else 4
+    if settings.engine == "zero2":
+        return _zero2(sizes, settings.offload, gpus, precision, moment, ema, accumulates)
+    grads = 4 * sizes.trainable
+    if settings.engine == "ddp" and accumulates:
+        grads *= 2  # micro-batches that are not exchanged add up beside the buckets
+    if settings.engine == "single" and not accumulates:
+        grads = 0  # traced: they come one by one while activations go
+    gpu = {
+        "parameters": 4 * (sizes.trainable + sizes.frozen + sizes.buffers),
+        "gradients": grads,
+        "optimizer": int(2 * moment * sizes.trainable),
+        "ema": 4 * (sizes.trainable + sizes.buffers) * ema,
+    }
+    late = 4 * sizes.trainable if settings.engine == "single" and not accumulates else 0
+    return State(gpu, late + 4 * sizes.largest * ema, 0)
+
+
+def _zero2(
+    sizes: Sizes, offload: bool, gpus: int, precision: str, moment: float, ema: bool, accumulates: bool
+) -> State:
+    width = 4 if precision == "fp32" else 2
+    shard = -(-sizes.trainable // gpus)
+    # DeepSpeed gathers whole tensors, so that one which straddles the boundary lies in two partitions; several
+    # micro-batches add up in fp32 (engine/zero2.py). The bucket is copied once more while it is reduced.
+    gradient = 4 * shard if accumulates else width * (shard + sizes.largest)
+    gradient *= not (offload and not accumulates)
+    buckets = 2 * width * REDUCE_BUCKET
+    optimizer, average = int((4 + 2 * moment) * shard), 4 * shard * ema
+    gpu = {
+        "parameters": width * (sizes.trainable + sizes.frozen + sizes.buffers),
+        "gradients": gradient + buckets + (width * sizes.largest if offload else 0),
+        "optimizer": 0 if offload else optimizer,
+        "ema": (0 if offload else average) + 4 * sizes.buffers * ema,
+    }
+    # The host also holds fp32 gradients and the half-precision weights on their way back.
+    host = optimizer + average + (4 + width) * shard if offload else 0
+    step = 0 if offload else 4 * shard + max(width * shard, 4 * shard * ema)
+    return State(gpu, step, host)

@@ -1,0 +1,69 @@
+"""A plan as JSON and as lines a person reads."""
+
+from typing import Any
+
+from mlcfast.planning.hardware import GIB
+from mlcfast.planning.planner import Estimate, Plan
+
+COMPONENTS = ("parameters", "gradients", "optimizer", "ema", "activations", "temporary", "fixed")
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """fits, peak_bytes, breakdown, host_bytes: of the configuration as it stands; settings: the best there are.
+
+    settings: keys of the configuration with their values, empty where nothing fits.
+    """
+    estimate = plan.estimate
+    return {
+        "fits": plan.fits,
+        "gpus": plan.gpus,
+        "gpu_memory_bytes": plan.gpu_memory,
+        "peak_bytes": estimate.peak,
+        "allocated_bytes": estimate.allocated,
+        "breakdown": {name: estimate.breakdown[name] for name in COMPONENTS},
+        "host_bytes": estimate.host,
+        "max_micro_batch": plan.max_micro_batch,
+        "configured": estimate.settings.overrides(),
+        "settings": plan.best.settings.overrides() if plan.best else {},
+    }
+
+
+def as_table(plan: Plan) -> str:
+    """The configuration's peak by component beside that of the best settings, and what to do."""
+    columns = {"as configured": plan.estimate} | ({"fastest that fits": plan.best} if plan.best else {})
+    lines = [f"{'GiB a GPU':<14}" + "".join(f"{title:>20}" for title in columns)]
+    lines += [_line(name, [e.breakdown[name] for e in columns.values()]) for name in COMPONENTS]
+    lines += [_line("peak", [e.peak for e in columns.values()])]
+    lines += [_line("host memory", [e.host for e in columns.values()])]
+    settings = [estimate.settings.overrides() for estimate in columns.values()]
+    lines += [f"{key:<30}" + _values(key, settings) for key in settings[0]]
+    return "\n".join([*lines, *_verdict(plan)])
+
+
+def advice(estimate: Estimate | None) -> str:
+    """The best settings as words of a command line."""
+    if estimate is None:
+        return "nothing fits: lower data.image_size, choose a smaller model.backbone or use more GPUs"
+    return " ".join(f"{key}={_yaml(value)}" for key, value in estimate.settings.overrides().items())
+
+
+def _line(name: str, sizes: list[int]) -> str:
+    return f"{name:<14}" + "".join(f"{size / GIB:>20.2f}" for size in sizes)
+
+
+def _values(key: str, settings: list[dict[str, Any]]) -> str:
+    first, *others = (str(_yaml(values[key])) for values in settings)
+    return f"{first:>4}" + "".join(f"{value:>20}" for value in others)
+
+
+def _yaml(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _verdict(plan: Plan) -> list[str]:
+    room = f"{plan.gpus} x {plan.gpu_memory / GIB:g} GiB"
+    verdict = f"fits {room}" if plan.fits else f"does not fit {room}"
+    largest = plan.max_micro_batch
+    lines = [f"as configured it {verdict}; its largest micro-batch is {largest}" if largest else f"it {verdict}"]
+    changed = plan.best is None or plan.best.settings != plan.estimate.settings
+    return [*lines, f"suggested: {advice(plan.best)}"] if changed else lines

@@ -1,0 +1,166 @@
+"""One training step on fake tensors: what it allocates on a GPU and computes, with neither a GPU nor the arithmetic."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from mlcfast.assembly import make_model
+from mlcfast.config import Config
+from mlcfast.losses import LabelEstimator
+from mlcfast.models import enable_activation_checkpointing
+from mlcfast.models.precision import prepare_half_weights
+from mlcfast.objective import Objective
+from mlcfast.planning.kernels import cuda_kernels
+from mlcfast.planning.tracker import LiveMemory
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """Bytes alive at the step's peak beyond weights and optimizer state, and floating-point operations.
+
+    activations: allocated by the forward pass; temporary: by the backward pass, recomputed activations included;
+    gradients: of parameters, where they were kept; flops: of matrix products, convolutions and attention.
+    """
+
+    activations: int
+    temporary: int
+    gradients: int
+    flops: int
+
+    @property
+    def peak(self) -> int:
+        """All of them."""
+        return self.activations + self.temporary + self.gradients
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of elements: parameters the optimizer owns, the largest of them, other parameters, floating buffers."""
+
+    trainable: int
+    largest: int
+    frozen: int
+    buffers: int
+
+
+class Tracer:
+    """Traces steps of one configuration; a trace is made once for the same arguments.
+
+    num_labels, num_images: of the training set, which need not be there; images matter to ROLE's table only.
+    """
+
+    def __init__(self, config: Config, num_labels: int, num_images: int):
+        self.config, self.num_labels = config, num_labels
+        self.skeleton = _skeleton(config, num_labels, num_images)
+        self._traces: dict[tuple[int, str, bool, bool], StepTrace] = {}
+
+    def sizes(self) -> Sizes:
+        """Of the model and, for ROLE, its table."""
+        parameters = list(self.skeleton.parameters())
+        owned = [p.numel() for p in parameters if p.requires_grad]
+        frozen = sum(p.numel() for p in parameters if not p.requires_grad)
+        buffers = sum(b.numel() for b in self.skeleton.buffers() if b.is_floating_point())
+        return Sizes(sum(owned), max(owned), frozen, buffers)
+
+    def trace(self, micro_batch: int, checkpointing: str, half_weights: bool, keep_gradients: bool) -> StepTrace:
+        """One micro-batch's forward and backward pass.
+
+        checkpointing: none or blocks; half_weights: the weights themselves are of the training precision, as under
+        ZeRO-2, rather than cast by autocast; keep_gradients: count them, rather than leave that to the caller.
+        """
+        arguments = (micro_batch, checkpointing, half_weights, keep_gradients)
+        if arguments not in self._traces:
+            self._traces[arguments] = self._trace(*arguments)
+        return self._traces[arguments]
+
+    def _trace(self, micro_batch: int, checkpointing: str, half_weights: bool, keep_gradients: bool) -> StepTrace:
+        objective = copy.deepcopy(self.skeleton)
+        if not half_weights:
+            objective.model.to(memory_format=torch.channels_last)
+        if checkpointing == "blocks":
+            enable_activation_checkpointing(objective.model)
+        precision = DTYPES[self.config.engine.precision]
+        if half_weights:
+            prepare_half_weights(objective, precision)
+        with FakeTensorMode(), cuda_kernels():
+            _materialise(objective, precision if half_weights else None)
+            memory = LiveMemory()
+            memory.leave_out((*objective.parameters(), *objective.buffers()))
+            _watch_gradients(objective.parameters(), memory, keep_gradients)
+            with memory:
+                batch = self._batch(micro_batch)
+                loss = _forward(objective.train(), batch, precision, half_weights)
+                memory.kind = "temporary"
+                loss.backward()
+        at_peak = memory.at_peak
+        return StepTrace(at_peak["activations"], at_peak["temporary"], at_peak["gradients"], memory.flops)
+
+    def _batch(self, micro_batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """As the trainer holds it for the whole micro-step: images in fp32, labels, index."""
+        size = self.config.data.image_size
+        return (
+            torch.empty(micro_batch, 3, size, size),
+            torch.empty(micro_batch, self.num_labels),
+            torch.zeros(micro_batch, dtype=torch.int64),
+        )
+
+
+def _forward(objective: Objective, batch: tuple[Tensor, ...], precision: torch.dtype, half_weights: bool) -> Tensor:
+    """As the engines call it."""
+    images, labels, index = batch
+    if half_weights:
+        return objective(images.to(precision), labels, index)
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        return objective(images, labels, index)
+
+
+def _skeleton(config: Config, num_labels: int, num_images: int) -> Objective:
+    """The objective on the meta device."""
+    with torch.device("meta"):
+        model = make_model(config.without_initial_weights(), num_labels)
+        estimator = LabelEstimator(num_images, num_labels) if config.loss.name == "role" else None
+    return Objective(model, _AnyLoss(), estimator)
+
+
+class _AnyLoss(nn.Module):
+    """Stands in for every loss: what they keep, a few values a logit, does not matter beside a model."""
+
+    def forward(self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None) -> Tensor:
+        estimates = 0 if estimate_logits is None else estimate_logits.sigmoid()
+        return (logits.float().sigmoid() - labels + estimates).square().mean()
+
+
+def _materialise(module: nn.Module, half: torch.dtype | None) -> None:
+    """Replace meta tensors by fake ones, parameters by some of type `half` if given."""
+    made: dict[Tensor, Tensor] = {}
+
+    def fake(tensor: Tensor) -> Tensor:
+        if tensor not in made:
+            dtype = half if half and isinstance(tensor, nn.Parameter) else tensor.dtype
+            new = torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype)
+            made[tensor] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+        return made[tensor]
+
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers):
+            tensors.update({name: fake(tensor) for name, tensor in tensors.items() if tensor is not None})
+
+
+def _watch_gradients(parameters: Iterable[nn.Parameter], memory: LiveMemory, keep: bool) -> None:
+    """Count each finished gradient as such, or drop it where an engine moves it into its own buffers."""
+
+    def seen(parameter: nn.Parameter) -> None:
+        if keep:
+            memory.relabel(parameter.grad, "gradients")
+        else:
+            parameter.grad = None
+
+    for parameter in parameters:
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(seen)

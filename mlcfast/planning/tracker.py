@@ -1,0 +1,89 @@
+"""Which bytes are alive on the GPU while a training step runs on fake tensors."""
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from mlcfast.ops.groupwise_linear import op as groupwise_linear
+from mlcfast.ops.label_query_attention import op as label_query_attention
+
+ALLOCATION = 512  # bytes: torch's CUDA allocator hands out multiples of it
+
+
+def _bodies() -> dict[Any, Callable]:
+    """Operators whose Python body is run in place of their fake kernel, so that its temporaries are seen as well."""
+    operators = {
+        "label_query_attention": label_query_attention._forward,
+        "label_query_attention_backward": label_query_attention._backward,
+        "normed_groupwise_linear": groupwise_linear._forward,
+        "normed_groupwise_linear_backward": groupwise_linear._backward,
+    }
+    return {getattr(torch.ops.mlcfast, name).default: operator._init_fn for name, operator in operators.items()}
+
+
+class LiveMemory(TorchDispatchMode):
+    """Counts the storages that operators allocate within it, until each is freed.
+
+    live: bytes by kind; peak: the largest sum so far; at_peak: `live` then; flops: of matrix products, convolutions and
+    attention. `kind` is what new storages count as; the caller changes it as the step goes from forward to backward.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.kind = "activations"
+        self.live: dict[str, int] = {"activations": 0, "temporary": 0, "gradients": 0}
+        self.peak, self.at_peak, self.flops = 0, dict(self.live), 0
+        self._held: dict[int, tuple[str, int, weakref.ref]] = {}
+        self._left_out: dict[int, Tensor] = {}
+        self._bodies = _bodies()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run an operator and hold what it returns."""
+        kwargs = kwargs or {}
+        body = self._bodies.get(func)
+        if body is None:
+            out = func(*args, **kwargs)
+        else:
+            with self:
+                out = body(*args, **kwargs)
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._hold(leaf)
+        if func._overloadpacket in flop_registry:
+            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
+        return out
+
+    def leave_out(self, tensors: Iterable[Tensor]) -> None:
+        """Never count these, nor views of them."""
+        self._left_out.update({tensor.untyped_storage()._cdata: tensor for tensor in tensors})
+
+    def relabel(self, tensor: Tensor, kind: str) -> None:
+        """Count a held tensor as another kind from now on."""
+        key = tensor.untyped_storage()._cdata
+        if key in self._held:
+            old, size, reference = self._held[key]
+            self._held[key] = (kind, size, reference)
+            self.live[old] -= size
+            self.live[kind] += size
+
+    def _hold(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._held or key in self._left_out:
+            return
+        size = -(-storage.nbytes() // ALLOCATION) * ALLOCATION
+        self._held[key] = (self.kind, size, weakref.ref(storage, lambda _: self._release(key)))
+        self.live[self.kind] += size
+        total = sum(self.live.values())
+        if total > self.peak:
+            self.peak, self.at_peak = total, dict(self.live)
+
+    def _release(self, key: int) -> None:
+        kind, size, _ = self._held.pop(key)
+        self.live[kind] -= size

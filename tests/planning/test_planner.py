@@ -1,0 +1,127 @@
+"""Planned memory of the shipped configurations, and of cases small enough to count by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mlcfast import plan as command
+from mlcfast.config import load_config
+from mlcfast.planning import Planner, Settings, Tracer
+from mlcfast.planning.state import state_bytes
+from mlcfast.planning.trace import Sizes
+from mlcfast.planning.tracker import LiveMemory
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+GIB = 2**30
+CARD = 12 * GIB
+
+
+def configuration(name: str, *overrides: str):
+    return load_config(CONFIGS / f"{name}.yaml", overrides)
+
+
+def gib(size: int) -> float:
+    return size / GIB
+
+
+@pytest.fixture(scope="module")
+def cvt() -> Planner:
+    return Planner(configuration("cvt_w24"), gpus=2, gpu_memory=CARD)
+
+
+@pytest.fixture(scope="module")
+def swin() -> Planner:
+    return Planner(configuration("swin_l"), gpus=2, gpu_memory=CARD)
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Planner:
+    return Planner(configuration("resnet101_448"), gpus=2, gpu_memory=CARD)
+
+
+def zero2(micro_batch: int, offload: bool = False) -> Settings:
+    return Settings("zero2", "blocks", offload, "adamw", micro_batch)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("cvt", 8.6), ("swin", 6.6)])
+def test_large_models_fit_as_configured(name, expected, request):
+    planner = request.getfixturevalue(name)
+    estimate = planner.estimate(planner.configured())
+    assert estimate.settings == zero2(48)
+    assert gib(estimate.peak) == pytest.approx(expected, abs=0.2) and estimate.peak <= CARD
+    assert estimate.peak == sum(estimate.breakdown.values())
+
+
+@pytest.mark.parametrize("name", ["cvt", "swin"])
+def test_large_models_fit_64_images_with_offload(name, request):
+    estimate = request.getfixturevalue(name).estimate(zero2(64, offload=True))
+    assert estimate.peak <= 8.5 * GIB
+    assert estimate.breakdown["optimizer"] == 0 and estimate.breakdown["ema"] < GIB / 64
+    assert estimate.host > 2 * GIB
+
+
+@pytest.mark.parametrize(("checkpointing", "micro_batch"), [("none", 32), ("blocks", 64)])
+def test_resnet_fits_under_ddp(resnet, checkpointing, micro_batch):
+    estimate = resnet.estimate(Settings("ddp", checkpointing, False, "adamw", micro_batch))
+    assert estimate.peak <= CARD
+    assert gib(estimate.breakdown["parameters"]) == pytest.approx(193.6e6 * 4 / GIB, rel=0.01)
+
+
+def test_known_activations():
+    """ResNet-101 at 448 in bf16, batch 8, trained whole: 2.0 GiB."""
+    config = configuration("resnet101_448", "model.head=linear", "model.weights=none", "model.freeze=none")
+    trace = Tracer(config, 80, 1).trace(8, "none", half_weights=False, keep_gradients=False)
+    assert gib(trace.activations) == pytest.approx(2.0, abs=0.03)
+
+
+def test_two_linear_layers_by_hand():
+    model = nn.Sequential(nn.Linear(1024, 2048), nn.ReLU(), nn.Linear(2048, 1024))
+    memory = LiveMemory()
+    memory.leave_out(model.parameters())
+    with memory:
+        x = torch.empty(64, 1024)
+        loss = model(x).square().sum()
+        del x
+        memory.kind = "temporary"
+        loss.backward()
+    kept = 4 * 64 * (1024 + 2048 + 1024) + 512  # x, relu's result, the last layer's, the loss
+    assert memory.live["activations"] == 512
+    assert kept <= memory.at_peak["activations"] <= kept + 4 * 64 * 2048
+    assert memory.flops == 2 * 64 * 1024 * 2048 * (2 + 3)  # forward twice, backward without the first layer's input
+
+
+def test_shards_of_zero2():
+    sizes = Sizes(trainable=1000, largest=100, frozen=10, buffers=4)
+    on_gpu = state_bytes(sizes, zero2(1), 2, "bf16", ema=True, accumulates=False)
+    assert on_gpu.gpu["parameters"] == 2 * 1014 and on_gpu.gpu["optimizer"] == 12 * 500
+    assert on_gpu.gpu["ema"] == 4 * 500 + 4 * 4 and on_gpu.host == 0
+    on_host = state_bytes(sizes, zero2(1, offload=True), 2, "bf16", ema=True, accumulates=False)
+    assert on_host.gpu["optimizer"] == 0 and on_host.gpu["ema"] == 16 and on_host.host == (12 + 4 + 6) * 500
+
+
+def test_command_prints_one_json_document(capsys):
+    status = command.main(
+        [str(CONFIGS / "demo.yaml"), "--gpu-memory", "12GiB", "--gpus", "1", "--labels", "10", "--json"]
+    )
+    printed = json.loads(capsys.readouterr().out)
+    assert status == 0 and printed["fits"] and printed["gpus"] == 1
+    assert printed["peak_bytes"] == sum(printed["breakdown"].values())
+    assert set(printed["breakdown"]) == {
+        "parameters", "gradients", "optimizer", "ema", "activations", "temporary", "fixed",
+    }  # fmt: skip
+    assert printed["max_micro_batch"] >= 16 and printed["settings"]["engine.micro_batch"] == 16
+
+
+def test_nothing_fits(capsys):
+    assert command.main([str(CONFIGS / "demo.yaml"), "--gpu-memory", "64MiB", "--gpus", "1"]) == 1
+    assert "nothing fits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [("--gpu-memory", "lots"), ("--gpus", "0")])
+def test_bad_usage(wrong, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command.main([str(CONFIGS / "demo.yaml"), *wrong])
+    assert stopped.value.code == 2 and wrong[1] in capsys.readouterr().err
