@@ -10,7 +10,7 @@ from mlcfast import cli
 from mlcfast.errors import RunError, UsageError
 from mlcfast.models.card import save_model
 from mlcfast.models.onnx_file import export_onnx
-from mlcfast.models.trained import load_trained
+from mlcfast.models.trained import load_image_model, load_trained
 
 
 def build_parser() -> cli.Parser:
@@ -24,7 +24,7 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> None:
     """Load the model, write it anew and say where it is."""
-    model, card = load_trained(args.checkpoint)
+    model, card = (load_image_model if args.format == "onnx" else load_trained)(args.checkpoint)
     if args.format == "onnx" and args.out.is_dir():
         raise UsageError(f"{args.out}: a directory; name the file, such as {args.out / 'model.onnx'}")
     try:

@@ -17,7 +17,7 @@ from mlcfast.engine.inference import Predictor
 from mlcfast.engine.process import Process
 from mlcfast.errors import UsageError
 from mlcfast.models.query2label import Query2Label
-from mlcfast.models.trained import load_trained
+from mlcfast.models.trained import load_image_model
 from mlcfast.prediction import label_numbers, predict_files, select
 from mlcfast.report.attention import AttentionWriter
 
@@ -46,7 +46,7 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> int:
     """Predict and print; 1 if any image failed."""
-    model, card = load_trained(args.checkpoint)
+    model, card = load_image_model(args.checkpoint)
     if args.attention and not isinstance(model, Query2Label):
         raise UsageError("--attention: this model has a linear head; only query2label attends to places")
     drawn = label_numbers(args.labels.split(","), card.labels) if args.labels else None

@@ -286,3 +286,15 @@ def test_maps_are_the_models_weights(best, photos):
     assert found.shape == (5, 3, *model.grid)
     np.testing.assert_allclose(found.reshape(5, 3, -1), weights, atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=(2, 3)), 1, atol=1e-5)
+
+
+def test_a_classifier_of_stored_features_takes_no_images(photos, tmp_path, capsys):
+    card = ModelCard(NAMES, {"head": "linear", "backbone": "none", "num_labels": 3, "image_size": 32, "in_features": 4},
+                     PREPROCESSING, [0.5] * 3, "raw")  # fmt: skip
+    save_model(tmp_path, build_model(**card.model).state_dict(), card)
+    assert predict.main([str(tmp_path), str(photos)]) == 2
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith("a classifier of stored features (model.backbone none) takes no images")
+    )

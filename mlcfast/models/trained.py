@@ -29,6 +29,14 @@ def load_trained(path: str | Path) -> tuple[nn.Module, ModelCard]:
     return model.eval(), card
 
 
+def load_image_model(path: str | Path) -> tuple[nn.Module, ModelCard]:
+    """load_trained, with a UsageError for a classifier of stored features, which takes no images."""
+    model, card = load_trained(path)
+    if card.model.get("backbone") == "none":
+        raise UsageError(f"{path}: a classifier of stored features (model.backbone none) takes no images")
+    return model, card
+
+
 def _check(card: ModelCard, file: Path) -> None:
     K = card.model.get("num_labels") if isinstance(card.model, dict) else None
     if not (isinstance(K, int) and len(card.labels) == len(card.thresholds) == K):
