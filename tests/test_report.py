@@ -1,5 +1,6 @@
 """report.html: what it says, that it needs nothing else, and how a browser shows it."""
 
+import base64
 import csv
 import json
 import re
@@ -108,6 +109,16 @@ def test_the_command_writes_it_anew_without_images(run, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(moved / "report.html")
     shown = " ".join(Page((moved / "report.html").read_text()).texts)
     assert "no such image" in shown and "No attention maps" in shown and "global_batch: 8" in shown
+
+
+def test_the_histogram_of_hidden_labels_is_in_the_page(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    assert "was not shown" not in write_report(copy).read_text()
+    Image.new("RGB", (3, 2)).save(copy / "unobserved.png")
+    text = write_report(copy).read_text()
+    encoded = base64.b64encode((copy / "unobserved.png").read_bytes()).decode()
+    assert "Positives that training was not shown" in text and encoded in text
 
 
 def test_what_is_no_run_is_named(run, tmp_path, capsys):

@@ -47,6 +47,7 @@ def render(record: RunRecord, attended: Sequence[Attended] = ()) -> str:
         _section("Which labels are wrongly added to which", charts.confusion(record)),
         _section("The images that surprised the model most", _images(record)),
         _section("Where the labels look", _attention(attended)),
+        _unobserved(record.unobserved),
         _section(
             "Configuration", f"<details open><summary>config.yaml</summary><pre>{escape(record.config)}</pre></details>"
         ),
@@ -62,6 +63,15 @@ def render(record: RunRecord, attended: Sequence[Attended] = ()) -> str:
 
 def _section(title: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _unobserved(png: bytes | None) -> str:
+    if png is None:
+        return ""
+    source = "data:image/png;base64," + base64.b64encode(png).decode()
+    picture = f'<img src="{source}" style="max-width:100%" alt="Histogram an epoch of their predicted probabilities">'
+    note = "How probable the model finds, epoch by epoch, the positive labels that were hidden from it."
+    return _section("Positives that training was not shown", f'<p class="note">{note}</p>{picture}')
 
 
 def _facts(record: RunRecord) -> str:

@@ -19,7 +19,8 @@ class RunRecord:
     """A finished or running run.
 
     config: the resolved YAML as text; train, evaluations: the journal's lines; card: best/model.json; scores, labels:
-    (M, K) of the best weights on the validation images; paths: their M files, empty in runs that did not record them.
+    (M, K) of the best weights on the validation images; paths: their M files, empty in runs that did not record them;
+    unobserved: the PNG of draw_unobserved, where labels were hidden from training.
     """
 
     name: str
@@ -30,6 +31,7 @@ class RunRecord:
     scores: np.ndarray
     labels: np.ndarray
     paths: list[str]
+    unobserved: bytes | None = None
 
     @property
     def names(self) -> list[str]:
@@ -62,12 +64,15 @@ def read_run(directory: Path) -> RunRecord:
         with np.load(directory / "best" / "validation.npz", allow_pickle=False) as held:
             scores, labels = held["scores"], held["labels"]
             paths = held["paths"].tolist() if "paths" in held else []
+        drawn = directory / "unobserved.png"
+        unobserved = drawn.read_bytes() if drawn.exists() else None
     except OSError as error:
         raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}; is this a run?") from error
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
     kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
-    return RunRecord(directory.name, config, kinds["train"], kinds["evaluation"], card, scores, labels, paths)
+    events = (kinds["train"], kinds["evaluation"])
+    return RunRecord(directory.name, config, *events, card, scores, labels, paths, unobserved)
 
 
 def hardest(record: RunRecord, count: int) -> list[int]:
