@@ -17,7 +17,7 @@ from mlcfast.metrics import multilabel_report
 from mlcfast.models.card import card_file, load_card
 from mlcfast.models.loading import fill, read_weights
 from mlcfast.models.trained import load_trained
-from mlcfast.trainer import gather_predictions
+from mlcfast.scoring import gather_predictions
 
 
 def own_labels(weights: Path) -> list[str] | None:

@@ -10,7 +10,7 @@ from mlcfast.errors import UsageError
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.card import load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
-from mlcfast.trainer import gather_predictions
+from mlcfast.scoring import gather_predictions
 
 
 def measure(config: Config, process: Process, checkpoint: Path, split: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from mlcfast.engine import (
     Engine,
     EngineState,
     accumulation_steps,
-    all_gather_objects,
     all_reduce_sum,
     build_schedule,
     resume_schedule,
@@ -30,18 +29,12 @@ from mlcfast.engine import (
 from mlcfast.errors import RunError, UsageError
 from mlcfast.metrics import multilabel_report
 from mlcfast.report.journal import Journal
+from mlcfast.scoring import gather_predictions
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
 STEPS_TO_PEAK = 3  # by then every buffer has been made once
 SKIPS_IN_A_ROW = 25  # fp16 halves its loss scale this often at most before it is usable; more means divergence
-
-
-class Predicts(Protocol):
-    """An engine or a Predictor."""
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Probabilities (B, K)."""
 
 
 @dataclass
@@ -62,21 +55,6 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
-
-
-def gather_predictions(
-    predictor: Predicts, loader: DataLoader | FeatureLoader, description: str, quiet: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels (M, K) of every sample once, in the data set's order, on every rank."""
-    scores, labels, indices = [], [], []
-    for images, targets, index in tqdm(loader, desc=description, leave=False, disable=True if quiet else None):
-        scores.append(predictor.predict(images).cpu().numpy())
-        labels.append(targets.numpy())
-        indices.append(index.numpy())
-    parts = all_gather_objects([np.concatenate(part) if part else None for part in (scores, labels, indices)])
-    whole = [np.concatenate([part[i] for part in parts if part[i] is not None]) for i in range(3)]
-    order = np.argsort(whole[2], kind="stable")
-    return whole[0][order], whole[1][order]
 
 
 class Watches(Protocol):
