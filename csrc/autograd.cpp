@@ -92,7 +92,11 @@ struct AsymmetricLoss : torch::autograd::Function<AsymmetricLoss> {
   }
 };
 
-bool needs_gradient(const at::Tensor& tensor) { return at::GradMode::is_enabled() && tensor.requires_grad(); }
+bool needs_gradient(const at::Tensor& tensor) {
+  TORCH_CHECK_NOT_IMPLEMENTED(!tensor._fw_grad(0).defined(),
+              "a fused loss has no forward-mode derivative: set MLCFAST_BACKEND=reference");
+  return at::GradMode::is_enabled() && tensor.requires_grad();
+}
 
 at::Tensor asymmetric_loss(const at::Tensor& logits, const at::Tensor& targets, double gamma_neg, double gamma_pos,
                            double clip, double eps, bool detach, int64_t reduction, double scale) {

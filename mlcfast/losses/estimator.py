@@ -64,7 +64,7 @@ class LabelEstimator(nn.Module):
         """The same rows by reference, for ROLELoss, which gathers them itself; the table's gradient is sparse."""
         if self.before_read is not None:
             self.before_read(index)
-        return TableRows(self.table, index)
+        return TableRows(self.table, index.clone())  # a buffer may be refilled before the backward pass
 
     def extra_repr(self) -> str:
         """The size of the table."""

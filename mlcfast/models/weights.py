@@ -43,7 +43,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         contents = inner
     if not isinstance(contents, Mapping) or not contents or not _all_tensors(contents):
         raise UsageError(f"weights {path}: not a checkpoint (no state dict of named tensors in it)")
-    return {name.removeprefix("module."): tensor for name, tensor in contents.items()}
+    state = {name.removeprefix("module."): tensor for name, tensor in contents.items()}
+    if len(state) < len(contents):
+        raise UsageError(f"weights {path}: names that differ in a `module.` prefix only")
+    return state
 
 
 def _read(path: Path) -> Any:
@@ -56,8 +59,8 @@ def _read(path: Path) -> Any:
         detail = "it is damaged, or a pickle that holds code or objects, which are never run"
         raise UsageError(f"weights {path}: not readable as tensors only: {detail}") from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"weights {path}: damaged or not a checkpoint: {reason}") from error
+        reason = "" if isinstance(error, KeyError | EOFError) else f": {(str(error).strip().splitlines() or [''])[0]}"
+        raise UsageError(f"weights {path}: damaged or not a checkpoint{reason}") from error
 
 
 def _all_tensors(contents: Mapping) -> bool:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import torch
 
+from mlcfast.ops.checks import in_transform
 from mlcfast.ops.native import MISSING
 
 BACKENDS = ("auto", "triton", "native", "reference")
@@ -19,7 +20,12 @@ _VARIABLE = "MLCFAST_BACKEND" if _VARIABLES is os.environ else os.environ.encode
 
 
 def requested() -> str:
-    """The value of `MLCFAST_BACKEND` (default auto); ValueError names the allowed values."""
+    """The value of `MLCFAST_BACKEND` (default auto); ValueError names the allowed values.
+
+    Inside torch.func's transforms it is reference: they take plain operators only.
+    """
+    if not torch.compiler.is_compiling() and in_transform():
+        return "reference"
     if _VARIABLE not in _VARIABLES:
         return "auto"
     name = os.environ["MLCFAST_BACKEND"]
@@ -50,5 +56,6 @@ def choose(device_type: str, dtype: torch.dtype = torch.float32) -> str:
     if name != "native" and _HAS_TRITON and dtype != torch.float64 and (device_type == "cuda" or _INTERPRETED):
         return "triton"
     if not torch.compiler.is_compiling():
-        log_once(f"the losses take the plain torch path for {device_type} tensors (MLCFAST_BACKEND={name}): {missing}")
+        reason = missing if name != "triton" else "Triton's kernels run on CUDA tensors other than fp64"
+        log_once(f"the losses take the plain torch path for {device_type} tensors (MLCFAST_BACKEND={name}): {reason}")
     return "reference"

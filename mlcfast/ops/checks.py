@@ -7,6 +7,11 @@ REDUCTIONS = ("none", "mean", "sum")
 _LOGITS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
+def in_transform() -> bool:
+    """Whether torch.func's grad, vjp, jvp or vmap is at work."""
+    return torch._C._are_functorch_transforms_active()
+
+
 def check_pair(logits: Tensor, labels: Tensor, name: str = "targets") -> None:
     """`logits` floating, `labels` real, of the same shape and on the same device."""
     if logits.dtype not in _LOGITS:
@@ -36,11 +41,11 @@ def check_matrix(logits: Tensor) -> None:
 
 def check_label_values(labels: Tensor, name: str = "targets") -> None:
     """Every label is in [-1, 1]. Reads the values: on a GPU this waits for the device; a traced graph cannot."""
-    if labels.dtype == torch.bool or labels.numel() == 0 or torch.compiler.is_compiling():
+    if labels.dtype == torch.bool or labels.numel() == 0 or torch.compiler.is_compiling() or in_transform():
         return
-    low, high = labels.aminmax()
+    low, high = (float(bound) for bound in labels.aminmax())  # as numbers: -1 would wrap in an unsigned tensor
     if not (low >= -1 and high <= 1):
-        raise ValueError(f"{name} must lie in [-1, 1], found {float(low):g} to {float(high):g}")
+        raise ValueError(f"{name} must lie in [-1, 1], found {low:g} to {high:g}")
 
 
 def check_reduction(reduction: str) -> None:

@@ -96,3 +96,9 @@ def test_damaged_files(tmp_path, suffix, damage):
     with pytest.raises(UsageError, match=f"weights {path}") as raised:
         read_state_dict(path)
     assert "\n" not in str(raised.value)
+
+
+def test_names_that_differ_in_the_prefix_only_are_refused(tmp_path):
+    torch.save({"state_dict": {"module.a": torch.zeros(1), "a": torch.ones(1)}}, tmp_path / "twice.pkl")
+    with pytest.raises(UsageError, match="prefix only"):
+        read_state_dict(tmp_path / "twice.pkl")

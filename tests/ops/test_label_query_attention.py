@@ -281,3 +281,11 @@ def test_no_labels_at_all_is_refused():
     tensors = make(2, 0, 5, 8)
     with pytest.raises(ValueError, match=r"queries must be .* with K of at least 1"):
         label_query_attention(*tensors, 2)
+
+
+def test_a_second_derivative_is_refused_with_its_remedy():
+    tensors = (torch.randn(2, 8), torch.randn(1, 3, 8, requires_grad=True), None)
+    parameters = (torch.randn(24, 8), torch.zeros(24), torch.randn(8, 8), torch.zeros(8))
+    out, _ = label_query_attention(*tensors, *parameters, 2)
+    with pytest.raises(NotImplementedError, match="MLCFAST_BACKEND=reference"):
+        torch.autograd.grad(out.sum(), tensors[1], create_graph=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mlcfast import ops
 from mlcfast.ops.backend import choose
+from mlcfast.ops.native import MISSING
 from tests.ops.loss_cases import LOSSES, Case, run
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
@@ -215,3 +216,24 @@ def test_no_warning_and_no_grad_mode_left_behind():
         warnings.simplefilter("error")
         ops.asymmetric_loss(case.logits.requires_grad_(), case.labels, detach_focal_weight=True).backward()
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_byte_labels(monkeypatch, backend):
+    monkeypatch.setenv("MLCFAST_BACKEND", backend)
+    logits, labels = torch.randn(3, 4), torch.tensor([[0, 1, 0, 0], [1, 1, 0, 1], [0, 0, 0, 0]], dtype=torch.uint8)
+    torch.testing.assert_close(ops.asymmetric_loss(logits, labels), ops.asymmetric_loss(logits, labels.float()))
+    with pytest.raises(ValueError, match="targets must lie in"):
+        ops.asymmetric_loss(logits, labels * 2)
+
+
+def test_inside_transforms_and_forward_mode():
+    logits, labels = torch.randn(3, 4), (torch.rand(3, 4) < 0.4).float()
+    leaf = logits.clone().requires_grad_()
+    ops.asymmetric_loss(leaf, labels).backward()
+    torch.testing.assert_close(torch.func.grad(ops.asymmetric_loss)(logits, labels), leaf.grad)
+    _, tangent = torch.func.jvp(lambda x: ops.asymmetric_loss(x, labels), (logits,), (torch.ones_like(logits),))
+    torch.testing.assert_close(tangent, leaf.grad.sum())
+    if not MISSING["cpu"]:
+        with torch.autograd.forward_ad.dual_level(), pytest.raises(NotImplementedError, match="MLCFAST_BACKEND"):
+            ops.asymmetric_loss(torch.autograd.forward_ad.make_dual(logits, torch.ones_like(logits)), labels)

@@ -149,6 +149,10 @@ def _setup_context(ctx, inputs, output):
 
 
 def _backward_formula(ctx, grad_out, *_):
+    if torch.is_grad_enabled():
+        raise NotImplementedError(
+            "label_query_attention has no second derivative: set MLCFAST_BACKEND=reference for create_graph=True"
+        )
     if grad_out is None:
         return (None,) * 17
     kept = ctx.saved_tensors  # read once: activation checkpointing hands each saved tensor out a single time
