@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 sys.path.insert(0, str(Path(__file__).resolve().parent / "csrc"))
 from build_native import BuildNative, native_extensions
 
+EIGHT_BIT = ["bitsandbytes>=0.50"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"]
 
 setup(
@@ -38,6 +39,7 @@ setup(
     entry_points={"console_scripts": ["deepspeed = mlcfast.engine.launcher:main"]},
     extras_require={
         "demo": ["scikit-learn>=1.5"],
+        "eight_bit": EIGHT_BIT,
         "export": EXPORT,
         "test": [
             "pytest>=8",
@@ -46,6 +48,7 @@ setup(
             "ruff>=0.8",
             "transformers>=4.50",
             "playwright>=1.49",
+            *EIGHT_BIT,
             *EXPORT,
         ],
     },

@@ -97,9 +97,12 @@ class LossConfig(Section):
 
 
 class OptimConfig(Section):
-    """The optimizer and its learning-rate schedule; warmup is a fraction of all steps."""
+    """The optimizer and its learning-rate schedule; warmup is a fraction of all steps.
 
-    name: Literal["adamw", "adam"] = "adamw"
+    name: adamw8bit keeps its moments in 8 bits (bitsandbytes).
+    """
+
+    name: Literal["adamw", "adam", "adamw8bit"] = "adamw"
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one_cycle", "constant"] = "one_cycle"

@@ -111,11 +111,24 @@ def _table_step(config: Config, engine: str, objective: Objective) -> TableStep 
 
 
 def build_optimizer(settings: OptimConfig, objective: Objective) -> torch.optim.Optimizer:
-    """torch's fused Adam or AdamW over the model's parameters and, at ten times the rate, dense label estimates."""
+    """Adam over the model's parameters and, at ten times the rate, dense label estimates; torch's fused or 8-bit AdamW.
+
+    UsageError where bitsandbytes is asked for and missing.
+    """
     groups = [{"params": list(trainable(objective.model).values()), "lr": settings.lr}]
     if objective.estimator is not None and not objective.estimator.sparse:
         groups.append({"params": list(objective.estimator.parameters()), "lr": settings.lr * ESTIMATOR_LR_FACTOR})
+    if settings.name == "adamw8bit":
+        return _eight_bit()(groups, lr=settings.lr, weight_decay=settings.weight_decay)
     return OPTIMIZERS[settings.name](groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+
+
+def _eight_bit() -> type[torch.optim.Optimizer]:
+    try:
+        from mlcfast.engine.eight_bit import EightBitAdamW
+    except ImportError as error:
+        raise UsageError("optim.name adamw8bit needs bitsandbytes: pip install bitsandbytes") from error
+    return EightBitAdamW
 
 
 def build_schedule(

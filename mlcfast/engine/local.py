@@ -21,6 +21,7 @@ from mlcfast.engine.base import (
     trainable,
 )
 from mlcfast.engine.inference import DTYPES, Predictor
+from mlcfast.engine.moments import moments_of, set_moments
 from mlcfast.engine.process import Process
 from mlcfast.engine.table import NAME, TableStep
 from mlcfast.objective import Objective
@@ -96,7 +97,7 @@ class LocalEngine(Engine):
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
-            # torch's fused optimizers read this attribute (GradScaler's own channel) and leave the weights at 1.
+            # The optimizers read this attribute (GradScaler's own channel to torch's) and leave the weights at 1.
             self.optimizer.found_inf = skipped
             self.optimizer.step()
         if self.table:
@@ -137,10 +138,9 @@ class LocalEngine(Engine):
 
     def _export_moments(self) -> dict[str, Tensor]:
         moments = {
-            f"{key}/{name}": self.optimizer.state[parameter][key].detach().cpu().clone()
+            f"{key}/{name}": moment.detach().cpu().clone()
             for name, parameter in self.parameters.items()
-            for key in (*MOMENTS, "step")
-            if parameter in self.optimizer.state
+            for key, moment in moments_of(self.optimizer, parameter).items()
         }
         return moments | (self.table.export_moments() if self.table else {})
 
@@ -154,7 +154,7 @@ class LocalEngine(Engine):
             load_tensors(followed, {name: held[name] for name in followed if name in held}, "average")
         for name, parameter in self.parameters.items():
             if f"step/{name}" in state.moments:
-                self.optimizer.state[parameter] = self._moments_of(name, parameter, state)
+                set_moments(self.optimizer, parameter, self._moments_of(name, parameter, state))
         if self.table:
             self.table.load_moments(state.moments)
         if self.scaler.is_enabled():

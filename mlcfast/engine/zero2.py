@@ -21,6 +21,7 @@ from mlcfast.engine.base import (
     trainable,
 )
 from mlcfast.engine.inference import DTYPES
+from mlcfast.engine.moments import moments_of, set_moments
 from mlcfast.engine.process import Process
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.objective import Objective
@@ -175,7 +176,7 @@ class Zero2Engine(Engine):
         return {name: t for name, t in self.objective.state_dict().items() if name not in self.parameters}
 
     def _export_moments(self) -> dict[str, Tensor]:
-        states = [self.optimizer.state.get(master, {}) for master in self.masters]
+        states = [moments_of(self.optimizer, master) for master in self.masters]
         if not all("step" in state for state in states):
             return {}
         moments = {}
@@ -189,13 +190,16 @@ class Zero2Engine(Engine):
         steps = {
             self._group_of()[name]: moments[f"step/{name}"] for name in self.parameters if f"step/{name}" in moments
         }
+        states: list[dict[str, Tensor]] = []
         for group, master in enumerate(self.masters):
-            self.optimizer.state[master] = {key: torch.zeros_like(master) for key in MOMENTS}
+            states.append({key: torch.zeros_like(master) for key in MOMENTS})
             device = master.device if self._step_on_device(group) else "cpu"
-            self.optimizer.state[master]["step"] = steps[group].clone().to(device)
+            states[group]["step"] = steps[group].clone().to(device)
         for key in MOMENTS:
-            shards = [self.optimizer.state[master][key] for master in self.masters]
+            shards = [state[key] for state in states]
             self._scatter(shards, {name: moments[f"{key}/{name}"] for name in self.parameters})
+        for master, state in zip(self.masters, states, strict=True):
+            set_moments(self.optimizer, master, state)
 
     def _step_on_device(self, group: int) -> bool:
         settings = self.optimizer.param_groups[group]

@@ -1,7 +1,9 @@
 """How long a step takes, for comparing settings with each other; see hardware.py for the figures behind it."""
 
+import math
+
 from mlcfast.planning import hardware
-from mlcfast.planning.state import Settings
+from mlcfast.planning.state import Settings, moment_bytes
 from mlcfast.planning.trace import Sizes, StepTrace
 
 
@@ -16,7 +18,8 @@ def seconds_per_step(trace: StepTrace, settings: Settings, sizes: Sizes, gpus: i
     passes = trace.flops / settings.micro_batch * images / hardware.FLOPS
     passes += images / settings.micro_batch * hardware.MICRO_BATCH_SECONDS
     owned = sizes.trainable / gpus if settings.engine == "zero2" else sizes.trainable
-    moved = owned * (16 + 12 + 12)  # moments twice; weights twice and gradient; the average twice, weights again
+    # moments twice; weights twice and gradient; the average twice, weights again
+    moved = 2 * moment_bytes(settings.optimizer, math.ceil(owned)) + owned * (12 + 12)
     if not settings.offload:
         return passes + moved / hardware.GPU_BANDWIDTH
     return passes + moved * gpus / hardware.HOST_BANDWIDTH + owned * 6 / hardware.LINK_BANDWIDTH

@@ -127,16 +127,20 @@ class Planner:
         )
 
     def _combinations(self, configured: bool) -> list[Settings]:
-        """All settings there are to choose from; those the configuration leaves open if `configured`."""
+        """All settings there are to choose from, the plainest first; if `configured` those that are left open.
+
+        AdamW may be exchanged for its 8-bit kin, not Adam, which decays weights otherwise.
+        """
         engine, optim = self.config.engine, self.config.optim
         several = self.gpus > 1
         names = (["ddp", "zero2"] if several else ["single"]) if engine.name == "auto" else [engine.name]
         open_checkpointing = engine.activation_checkpointing == "auto" or not configured
         checkpointing = ["none", "blocks"] if open_checkpointing else [engine.activation_checkpointing]
         offloads = [engine.offload_optimizer] if configured else [False, True]
+        optimizers = ["adamw", "adamw8bit"] if optim.name == "adamw" and not configured else [optim.name]
         return [
-            Settings(name, recompute, offload, optim.name, engine.micro_batch)
-            for offload, name, recompute in itertools.product(offloads, names, checkpointing)
+            Settings(name, recompute, offload, optimizer, engine.micro_batch)
+            for offload, optimizer, name, recompute in itertools.product(offloads, optimizers, names, checkpointing)
             if not offload or name == "zero2"
         ]
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from mlcfast.engine import REDUCE_BUCKET
 from mlcfast.planning.trace import Sizes
 
+BLOCK = 256  # elements that share their two scales in 8-bit moments
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -36,10 +38,15 @@ class State:
     host: int
 
 
+def moment_bytes(optimizer: str, elements: int) -> int:
+    """Both of Adam's moments: fp32, or for adamw8bit a byte each and an fp32 scale a block and moment."""
+    return 2 * elements + 8 * -(-elements // BLOCK) if optimizer == "adamw8bit" else 8 * elements
+
+
 def state_bytes(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
     """Of one rank; `host` too. accumulates: several micro-batches make a step."""
     if settings.engine == "zero2":
-        return _zero2(sizes, settings.offload, gpus, precision, ema, accumulates)
+        return _zero2(sizes, settings, gpus, precision, ema, accumulates)
     grads = 4 * sizes.trainable
     if settings.engine == "ddp" and accumulates:
         grads *= 2  # micro-batches that are not exchanged add up beside the buckets
@@ -48,14 +55,15 @@ def state_bytes(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema
     gpu = {
         "parameters": 4 * (sizes.trainable + sizes.frozen + sizes.buffers),
         "gradients": grads,
-        "optimizer": 8 * sizes.trainable,
+        "optimizer": moment_bytes(settings.optimizer, sizes.trainable),
         "ema": 4 * (sizes.trainable + sizes.buffers) * ema,
     }
     late = 4 * sizes.trainable if settings.engine == "single" and not accumulates else 0
     return State(gpu, late + 4 * sizes.largest * ema, 0)
 
 
-def _zero2(sizes: Sizes, offload: bool, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
+def _zero2(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
+    offload = settings.offload
     width = 4 if precision == "fp32" else 2
     shard = -(-sizes.trainable // gpus)
     # DeepSpeed gathers whole tensors, so that one which straddles the boundary lies in two partitions; several
@@ -63,7 +71,7 @@ def _zero2(sizes: Sizes, offload: bool, gpus: int, precision: str, ema: bool, ac
     gradient = 4 * shard if accumulates else width * (shard + sizes.largest)
     gradient *= not (offload and not accumulates)
     buckets = 2 * width * REDUCE_BUCKET
-    optimizer, average = 12 * shard, 4 * shard * ema
+    optimizer, average = 4 * shard + moment_bytes(settings.optimizer, shard), 4 * shard * ema
     gpu = {
         "parameters": width * (sizes.trainable + sizes.frozen + sizes.buffers),
         "gradients": gradient + buckets + (width * sizes.largest if offload else 0),

@@ -1,6 +1,7 @@
 """Planned memory of the shipped configurations, and of cases small enough to count by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from mlcfast import plan as command
 from mlcfast.config import load_config
 from mlcfast.planning import Planner, Settings, Tracer
-from mlcfast.planning.state import state_bytes
+from mlcfast.planning.state import moment_bytes, state_bytes
 from mlcfast.planning.trace import Sizes
 from mlcfast.planning.tracker import LiveMemory
 
@@ -98,6 +99,20 @@ def test_shards_of_zero2():
     assert on_gpu.gpu["ema"] == 4 * 500 + 4 * 4 and on_gpu.host == 0
     on_host = state_bytes(sizes, zero2(1, offload=True), 2, "bf16", ema=True, accumulates=False)
     assert on_host.gpu["optimizer"] == 0 and on_host.gpu["ema"] == 16 and on_host.host == (12 + 4 + 6) * 500
+
+
+def test_eight_bit_moments_take_two_bytes_and_a_scale_each_256(cvt):
+    assert moment_bytes("adamw", 1000) == 8000 and moment_bytes("adamw8bit", 1000) == 2 * 1000 + 4 * 2 * 4
+    exact, quantised = (cvt.estimate(replace(zero2(48), optimizer=name)) for name in ("adamw", "adamw8bit"))
+    shard = cvt.sizes.trainable / 2
+    assert exact.peak - quantised.peak == pytest.approx((8 - 2 - 8 / 256) * shard, abs=8)
+    assert cvt.seconds(replace(zero2(48), optimizer="adamw8bit")) < cvt.seconds(zero2(48))
+
+
+def test_eight_bit_moments_are_a_choice_after_exact_ones(cvt):
+    optimizers = [settings.optimizer for settings in cvt._combinations(configured=False) if not settings.offload]
+    assert optimizers == ["adamw", "adamw", "adamw8bit", "adamw8bit"]
+    assert {settings.optimizer for settings in cvt._combinations(configured=True)} == {"adamw"}
 
 
 def test_command_prints_one_json_document(capsys):

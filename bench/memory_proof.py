@@ -1,0 +1,177 @@
+"""Planned and measured memory of real steps on one GPU that is held to 12 GiB: python -m bench.memory_proof.
+
+The GPU stands in for the first of two cards. Under ZeRO-2 the second rank's masters, moments, average and gradients lie
+on its own card, so here they lie on the host: one process computes on the weights in the training precision and keeps
+half of that state on the GPU, zero-filled buffers that are read and written as a step would. The reduction bucket is
+there as well. Under DDP, where nothing is partitioned, the engine of a single process runs as it is. What is not there
+is NCCL, whose memory is planned as `fixed` and never seen by torch's allocator.
+
+Appends a row for each configuration to bench/results/memory_proof.jsonl; random images and labels.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bench.timing import provenance
+from mlcfast.assembly import make_loss, make_model
+from mlcfast.config import Config, load_config
+from mlcfast.engine import REDUCE_BUCKET, Process, build_engine
+from mlcfast.engine.base import trainable
+from mlcfast.engine.inference import DTYPES
+from mlcfast.models.checkpointing import enable_activation_checkpointing
+from mlcfast.models.precision import prepare_half_weights
+from mlcfast.objective import Objective
+from mlcfast.planning import Estimate, Planner
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results" / "memory_proof.jsonl"
+NAMES, CARDS, LABELS, GIB = ("cvt_w24", "swin_l", "resnet101_448"), 2, 80, 2**30
+
+
+class ShardedStep:
+    """One rank's share of ZeRO-2's state for `objective`, and a step that touches all of it.
+
+    Each gradient goes into the reduction bucket as it is finished and this rank's part from there to its shard.
+    """
+
+    def __init__(self, objective: Objective, precision: torch.dtype, ema: bool):
+        self.parameters = list(trainable(objective).values())
+        elements = sum(parameter.numel() for parameter in self.parameters)
+        shard = -(-elements // CARDS)
+        self.master, self.first, self.second = (torch.zeros(shard, device="cuda") for _ in range(3))
+        self.average = torch.zeros(shard, device="cuda") if ema else None
+        self.gradient = torch.zeros(shard, device="cuda", dtype=precision)
+        self.buckets = [torch.zeros(REDUCE_BUCKET, device="cuda", dtype=precision) for _ in range(2)]
+        self.filled = 0
+        for parameter in self.parameters:
+            parameter.register_post_accumulate_grad_hook(self._reduce)
+
+    def _reduce(self, parameter: nn.Parameter) -> None:
+        count = parameter.numel()
+        self.buckets[0][:count] = parameter.grad.flatten()
+        room = min(count, self.gradient.numel() - self.filled)
+        self.gradient[self.filled : self.filled + room] = self.buckets[0][:room]
+        self.filled, parameter.grad = self.filled + room, None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """AdamW's arithmetic on the shard, in fp32; the weights in the training precision come back from it."""
+        gradient = self.gradient.float()
+        torch._fused_adamw_(
+            [self.master], [gradient], [self.first], [self.second], [], [torch.ones((), device="cuda")],
+            lr=1e-4, beta1=0.9, beta2=0.999, weight_decay=1e-2, eps=1e-8, amsgrad=False, maximize=False,
+        )  # fmt: skip
+        del gradient
+        if self.average is not None:
+            self.average.lerp_(self.master, 1e-3)
+        self.master.to(self.gradient.dtype)
+        self.filled = 0
+
+
+def batch(config: Config) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A random micro-batch on the GPU."""
+    count, side = config.engine.micro_batch, config.data.image_size
+    images = torch.randn(count, 3, side, side, device="cuda")
+    return images, (torch.rand(count, LABELS, device="cuda") < 0.04).float(), torch.arange(count, device="cuda")
+
+
+def stepper(config: Config, sharded: bool):
+    """A function that takes one optimizer step of one micro-batch."""
+    objective = Objective(make_model(config, LABELS), make_loss(config.loss))
+    if not sharded:
+        engine = build_engine(config, Process(), objective)
+        return lambda: (engine.micro_step(*batch(config), last=True), engine.step())
+    precision = DTYPES[config.engine.precision]
+    if config.engine.activation_checkpointing == "blocks":
+        enable_activation_checkpointing(objective.model)
+    prepare_half_weights(objective, precision)
+    for parameter in objective.parameters():
+        parameter.data = parameter.data.to(precision)
+    objective.cuda().train()
+    state = ShardedStep(objective, precision, config.train.ema_decay > 0)
+
+    def step() -> None:
+        images, labels, index = batch(config)
+        objective(images.to(precision), labels, index).backward()
+        state.step()
+
+    return step
+
+
+def predicted(config: Config, sharded: bool) -> tuple[Config, Estimate]:
+    """The settings to run and what the planner says of them; one process runs `single` where two would run DDP."""
+    planner = Planner(config, CARDS if sharded else 1, 12 * GIB)
+    estimate = planner.estimate(planner.configured())
+    settings = estimate.settings
+    engine = {
+        "name": settings.engine,
+        "micro_batch": settings.micro_batch,
+        "global_batch": settings.micro_batch * (CARDS if sharded else 1),
+        "activation_checkpointing": settings.checkpointing,
+    }
+    return config.model_copy(update={"engine": config.engine.model_copy(update=engine)}), estimate
+
+
+def measure(name: str, steps: int) -> dict:
+    """Run the configuration's steps; a row of predicted and measured bytes and steps a second."""
+    sharded = name != "resnet101_448"
+    overrides = ["model.weights=none"] + ([] if sharded else ["engine.name=single"])
+    config = load_config(ROOT / "configs" / f"{name}.yaml", overrides)
+    if not sharded:
+        engine = config.engine.model_copy(update={"global_batch": config.engine.micro_batch})
+        config = config.model_copy(update={"engine": engine})
+    config, estimate = predicted(config, sharded)
+    step = stepper(config, sharded)
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    torch.cuda.synchronize()
+    measured = torch.cuda.max_memory_allocated()
+    return {
+        **provenance("cuda"),
+        "config": name,
+        **estimate.settings.overrides(),
+        "stand_in": sharded,
+        "predicted_bytes": estimate.allocated,
+        "measured_bytes": measured,
+        "reserved_bytes": torch.cuda.max_memory_reserved(),
+        "predicted_over_measured": round(estimate.allocated / measured, 3),
+        "steps_per_second": round(steps / (time.perf_counter() - began), 3),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure each configuration and record its row; 2 without a GPU."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--gib", type=float, default=12, help="what the process may use of the GPU")
+    args = parser.parse_args(arguments)
+    unknown = set(args.names) - set(NAMES)
+    if unknown or args.steps < 1 or args.gib <= 0:
+        parser.error(f"NAME is one of {', '.join(NAMES)}; --steps is at least 1, --gib more than 0")
+    if not torch.cuda.is_available():
+        print("memory_proof needs a GPU: torch.cuda.is_available() is false here", file=sys.stderr)
+        return 2
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, args.gib * GIB / total))
+    for name in args.names or NAMES:
+        row = measure(name, args.steps)
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row))
+        torch.cuda.empty_cache()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
