@@ -1,7 +1,7 @@
 """Planned and measured memory of real steps on one GPU that is held to 12 GiB: python -m bench.memory_proof.
 
 The GPU stands in for the first of two cards. Under ZeRO-2 the second rank's masters, moments, average and gradients lie
-on its own card, so here they lie on the host: one process computes on the weights in the training precision and keeps
+on its own card, so here they are not allocated: one process computes on the weights in the training precision and keeps
 half of that state on the GPU, zero-filled buffers that are read and written as a step would. The reduction bucket is
 there as well. Under DDP, where nothing is partitioned, the engine of a single process runs as it is. What is not there
 is NCCL, whose memory is planned as `fixed` and never seen by torch's allocator.
