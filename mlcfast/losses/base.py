@@ -20,9 +20,9 @@ class LabelLoss(nn.Module):
         self._values_checked = False
 
     def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
-        if self._values_checked or labels.device.type == "cpu" or torch.compiler.is_compiling():
+        if self._values_checked or torch.compiler.is_compiling():
             return
-        if labels.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        if not isinstance(labels, Tensor) or labels.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
             return
         check_label_values(labels, name)
         self._values_checked = True

@@ -14,6 +14,8 @@ def in_transform() -> bool:
 
 def check_pair(logits: Tensor, labels: Tensor, name: str = "targets") -> None:
     """`logits` floating, `labels` real, of the same shape and on the same device."""
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"logits must be a tensor, not {type(logits).__name__}")
     if logits.dtype not in _LOGITS:
         raise ValueError(f"logits must be float32, float64, bfloat16 or float16, not {logits.dtype}")
     if logits.dim() == 0:
@@ -25,6 +27,10 @@ def check_pair(logits: Tensor, labels: Tensor, name: str = "targets") -> None:
 
 def check_like(logits: Tensor, other: Tensor, name: str) -> None:
     """`other` has the shape and the device of `logits` and a real dtype."""
+    if not isinstance(other, Tensor):
+        raise ValueError(f"{name} must be a tensor, not {type(other).__name__}")
+    if other.layout != torch.strided:
+        raise ValueError(f"{name} must be dense, not {other.layout}")
     if other.shape != logits.shape:
         raise ValueError(f"{name} must have the shape of logits {tuple(logits.shape)}, not {tuple(other.shape)}")
     if other.device != logits.device:

@@ -136,3 +136,12 @@ def test_estimator_rows_by_value_and_by_reference(batch):
     by_value = loss(batch["logits"], batch["labels"], estimator(index))
     by_reference = loss(batch["logits"], batch["labels"], estimator.rows(index))
     torch.testing.assert_close(by_value, by_reference, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    "labels", [None, [[0.0, 1.0]], torch.zeros(1, 2).to_sparse(), torch.zeros(1, 2, device="meta")]
+)
+@pytest.mark.parametrize("name", ["asymmetric", "bce", "epr", "pr"])
+def test_labels_that_are_no_dense_tensor_beside_the_logits_are_named(name, labels):
+    with pytest.raises(ValueError, match=r"(targets|labels|observed) must be"):
+        build_loss(name)(torch.zeros(1, 2), labels)
