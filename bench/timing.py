@@ -1,5 +1,6 @@
 """Timing of alternatives in one process: interleaved rounds, quantiles, peak memory, and where it was measured."""
 
+import math
 import platform
 import statistics
 import subprocess
@@ -10,19 +11,31 @@ from pathlib import Path
 import torch
 
 
-def interleaved(steps: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, list[float]]:
-    """Seconds of every step in every round; the steps take turns so that drift of the machine meets all alike."""
+def interleaved(
+    steps: dict[str, Callable[[], object]], rounds: int, device: str, at_least: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds of every step in every round; the steps take turns so that drift of the machine meets all alike.
+
+    at_least: seconds a turn should last; a shorter step is repeated in its turn, and its seconds are the mean.
+    """
     for step in steps.values():
         step()
+    once = {name: _seconds(step, 1, device) for name, step in steps.items()} if at_least else {}
+    repeats = {name: max(1, math.ceil(at_least / once[name])) if once else 1 for name in steps}
     seconds = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            _wait(device)
-            start = time.perf_counter()
-            step()
-            _wait(device)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(_seconds(step, repeats[name], device))
     return seconds
+
+
+def _seconds(step: Callable[[], object], repeats: int, device: str) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    _wait(device)
+    return (time.perf_counter() - start) / repeats
 
 
 def quantiles_ms(seconds: list[float]) -> dict[str, float]:

@@ -1,0 +1,136 @@
+"""Forward + backward of the losses against what people use: textbook and in-place forms, torch.compile, torchvision.
+
+`mlcfast` is what a user gets; `mlcfast triton` the same operator's Triton kernels where they are not what a user gets.
+Each contender's value is held against the textbook's in fp64 before it is timed. A turn lasts a few milliseconds, so
+that small losses are timed as a training loop meets them, one launch after the other.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from bench.losses import contenders, make_inputs, repeated, stepper
+from bench.part import Context
+from bench.timing import interleaved, peak_extra_bytes, quantiles_ms
+from mlcfast.ops.backend import choose
+
+OPERATORS = {"asymmetric": "asymmetric_loss", "role": "role_loss", "epr": "epr_loss", "an": "weighted_bce"}
+SMALL, MEDIUM, WIDE, MODERATE, LARGE = (64, 80), (4096, 80), (64, 9605), (256, 9605), (4096, 9605)
+SERIES = [(64, K) for K in (20, 320, 1280, 9605)] + [(B, 80) for B in (16, 256, 1024, 4096, 16384)]
+LONGEST = 8.0  # seconds a case may take, most of them in torch.compile
+ROUNDS = {True: 15, False: 5}  # on a GPU, without one
+CACHE = 256 * 2**20  # bytes that no current GPU's cache holds
+TOLERANCE = 1e-3  # relative, of a mean that every contender computes in fp32
+
+Case = tuple[str, tuple[int, int], str, bool]
+
+
+def cases(on_gpu: bool) -> list[Case]:
+    """(loss, shape, dtype, with torch.compile), in the order of what a reader wants to know first."""
+    large, half = (LARGE if on_gpu else MODERATE), ("float32", "bfloat16")
+    found = [("asymmetric", shape, dtype, True) for dtype in half[: 1 + on_gpu] for shape in (SMALL, large)]
+    found += [(loss, shape, "float32", True) for loss in ("role", "epr", "an") for shape in (SMALL, large)]
+    found += [("asymmetric", shape, "float32", False) for shape in SERIES]
+    if on_gpu:
+        found += [("asymmetric", shape, dtype, True) for dtype in half for shape in (MEDIUM, WIDE)]
+        found += [(loss, shape, "bfloat16", True) for loss in ("role", "epr", "an") for shape in (SMALL, LARGE)]
+    return found
+
+
+def rows(context: Context) -> Iterator[dict]:
+    """One row a contender and case."""
+    for loss, (B, K), dtype, with_compile in cases(context.on_gpu):
+        if context.left() < (LONGEST if with_compile else LONGEST / 4):
+            continue
+        common = {"operator": OPERATORS[loss], "loss": loss, "B": B, "K": K, "dtype": dtype}
+        for row in measure(loss, B, K, dtype, with_compile, context):
+            yield common | row
+        if context.on_gpu:
+            torch.cuda.empty_cache()
+
+
+def measure(loss: str, B: int, K: int, dtype: str, with_compile: bool, context: Context) -> Iterator[dict]:
+    """The rows of one case: what was refused and why, then the times of the rest."""
+    entry_bytes = _moved_bytes(loss, dtype)
+    copies = max(1, min(8, CACHE // (B * K * entry_bytes)))
+    sets = [make_inputs(B, K, context.device, getattr(torch, dtype)) for _ in range(copies)]
+    candidates = _candidates(loss, dtype, with_compile, context)
+    expected = candidates["textbook"][1](*(tensor.detach().double() for tensor in sets[0])).item()
+    together = 20 if B * K < 2**17 else 1
+    accepted = {}
+    for name, (backend, function) in candidates.items():
+        reason = context.gate.refusal(OPERATORS[loss], backend, context.device) if backend else ""
+        reason = reason or _off(name, backend, function, sets[0], expected)
+        if reason:
+            yield {"contender": name, "refused": reason}
+        else:
+            accepted[name] = _under(backend, repeated(stepper(function, sets), together))
+    rounds = ROUNDS[context.on_gpu]
+    turns = interleaved(accepted, rounds, context.device, at_least=5e-3)
+    for name, times in turns.items():
+        row = {"contender": name, **quantiles_ms([seconds / together for seconds in times]), "rounds": rounds}
+        row["bytes_per_second"] = round(B * K * entry_bytes * together / sorted(times)[len(times) // 2])
+        row["peak_extra_bytes"] = peak_extra_bytes(accepted[name], context.device)
+        yield row
+
+
+def _candidates(loss: str, dtype: str, with_compile: bool, context: Context) -> dict[str, tuple[str | None, Callable]]:
+    """name -> (the backend of ours, None for the others; the function of logits, labels and estimates)."""
+    functions = contenders(loss)
+    ours, fast = functions.pop("mlcfast"), functions.pop("torch.compile")
+    chosen = choose(context.device, getattr(torch, dtype))
+    found = {"mlcfast": (chosen, ours)}
+    if context.on_gpu and chosen != "triton":
+        found["mlcfast triton"] = ("triton", ours)
+    if with_compile:
+        found["torch.compile"] = (None, fast)
+    return found | {name: (None, _in_fp32(function)) for name, function in functions.items()}
+
+
+def _in_fp32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Half-precision logits go in as fp32, as under autocast; fp32 and fp64 as they are."""
+    half = (torch.bfloat16, torch.float16)
+    return lambda x, y, e: function(x.float() if x.dtype in half else x, y, e)
+
+
+def _off(name: str, backend: str | None, function: Callable, inputs: tuple, expected: float) -> str:
+    """Why a contender is not timed: an error, or a value that is not fp64's; "" if it may be."""
+    try:
+        with _backend(backend):
+            found = function(*inputs).item()
+    except (RuntimeError, ImportError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
+    right = "torchvision" in name or abs(found - expected) <= TOLERANCE * abs(expected)
+    return "" if right else f"gives {found}, fp64 {expected}"
+
+
+def _moved_bytes(loss: str, dtype: str) -> int:
+    """Bytes an entry that any implementation must move: logits, their gradient, fp32 labels; ROLE's rows likewise."""
+    return 2 * torch.finfo(getattr(torch, dtype)).bits // 8 + 4 + (8 if loss == "role" else 0)
+
+
+@contextmanager
+def _backend(name: str | None) -> Iterator[None]:
+    """Triton's kernels inside the block, where they are asked for."""
+    if name != "triton":
+        yield
+        return
+    before = os.environ.get("MLCFAST_BACKEND")
+    os.environ["MLCFAST_BACKEND"] = name
+    try:
+        yield
+    finally:
+        os.environ.pop("MLCFAST_BACKEND")
+        if before is not None:
+            os.environ["MLCFAST_BACKEND"] = before
+
+
+def _under(backend: str | None, step: Callable[[], None]) -> Callable[[], None]:
+    def forced() -> None:
+        with _backend(backend):
+            step()
+
+    return forced
