@@ -1,13 +1,17 @@
 """Label-query attention against torch's: python -m bench.attention [--device cuda] … then --table docs/attention.md
 
-The check of every contender against the fp64 reference runs before it is timed; a row is written for every contender.
+Every contender is held against the fp64 reference before it is timed; one that is off, or refuses the shape, leaves
+its reason in its row instead.
 """
 
 import argparse
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bench.attention_contenders import contenders, counting_saved_bytes
 from bench.attention_table import write_table
@@ -26,6 +30,36 @@ HEADS = 4
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
 
 
+@dataclass
+class Case:
+    """One shape: a published model's, with B images and K labels; queries shared or per image."""
+
+    model: str
+    B: int
+    K: int
+    queries: str = "shared"
+
+    def row(self) -> dict[str, str | int]:
+        """Its columns."""
+        D, N = PUBLISHED[self.model]
+        return {
+            "model": self.model, "B": self.B, "K": self.K, "N": N, "D": D, "heads": HEADS, "queries": self.queries
+        }  # fmt: skip
+
+
+@dataclass
+class Setting:
+    """Where and how cases are measured; refusals: contenders that may not be timed, and why."""
+
+    device: str
+    dtype: str = "float32"
+    dropout: float = 0.0
+    rounds: int = 9
+    compiled: bool = False
+    only: tuple[str, ...] = ()
+    refusals: dict[str, str] = field(default_factory=dict)
+
+
 def main() -> None:
     """Parse, measure, write."""
     args = _parser().parse_args()
@@ -33,19 +67,17 @@ def main() -> None:
         write_table(args.results, args.table)
         return
     torch.set_num_threads(args.threads)
-    chosen = {name: PUBLISHED[name] for name in args.models}
+    where = provenance(args.device)
+    setting = Setting(args.device, args.dtype, args.dropout, args.rounds, args.compiled, tuple(args.only or ()))
+    cases = [
+        Case(model, B, K, queries)
+        for B in args.batch for K in args.labels for model in args.models for queries in ("shared", "per image")
+    ]  # fmt: skip
     with args.results.open("a") as results:
-        for row in _rows(args, chosen):
-            results.write(json.dumps(row) + "\n")
+        for row in (row for case in cases for row in measure(case, setting, args.modes)):
+            results.write(json.dumps(row | where) + "\n")
             results.flush()
-            print(
-                row["model"],
-                row["queries"],
-                row["mode"],
-                row["contender"],
-                row.get("p50_ms", row.get("refused")),
-                flush=True,
-            )
+            print(row["model"], row["queries"], row["mode"], row["contender"], row.get("p50_ms", row.get("refused")))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,78 +98,82 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rows(args, chosen):
-    where = provenance(args.device)
-    for B, K, (model, (D, N)) in ((b, k, m) for b in args.batch for k in args.labels for m in chosen.items()):
-        for queries in ("shared", "per image"):
-            tensors = _tensors(B, K, N, D, queries == "shared", args)
-            accepted, refused = _accepted(tensors, args)
-            shape = {"model": model, "B": B, "K": K, "N": N, "D": D, "heads": HEADS, "queries": queries}
-            shape |= {"dtype": args.dtype, "dropout": args.dropout}
-            for mode in args.modes:
-                yield from ({**shape, "mode": mode, **row, **where} for row in _measure(accepted, tensors, mode, args))
-            yield from ({**shape, "mode": "-", "contender": n, "refused": why, **where} for n, why in refused.items())
+def measure(case: Case, setting: Setting, modes: tuple[str, ...] = ("training", "inference")) -> Iterator[dict]:
+    """Rows of every contender in every mode, and of those that were refused."""
+    shape = case.row() | {"dtype": setting.dtype, "dropout": setting.dropout}
+    tensors = _tensors(case, setting)
+    accepted, refused = _accepted(tensors, setting)
+    for mode in modes:
+        for row in _timed(accepted, tensors, mode == "training", setting):
+            yield {**shape, "mode": mode, **row}
+    for name, reason in refused.items():
+        yield {**shape, "mode": "-", "contender": name, "refused": reason}
 
 
-def _tensors(B, K, N, D, shared, args):
-    generator = torch.Generator(args.device).manual_seed(0)
+def _tensors(case: Case, setting: Setting) -> list[Tensor]:
+    generator = torch.Generator(setting.device).manual_seed(0)
+    B, K, (D, N) = case.B, case.K, PUBLISHED[case.model]
 
-    def normal(*shape, scale=1.0):
-        x = torch.randn(shape, generator=generator, device=args.device) * scale
-        return x.to(getattr(torch, args.dtype))
+    def normal(*shape: int, scale: float = 1.0) -> Tensor:
+        x = torch.randn(shape, generator=generator, device=setting.device) * scale
+        return x.to(getattr(torch, setting.dtype))
 
-    queries = normal(K, D) if shared else normal(B, K, D)
+    queries = normal(K, D) if case.queries == "shared" else normal(B, K, D)
     parameters = [normal(3 * D, D, scale=D**-0.5), normal(3 * D), normal(D, D, scale=D**-0.5), normal(D)]
     learnt = [t.requires_grad_() for t in (queries, normal(B, N, D), *parameters)]
     return [*learnt[:2], normal(1, N, D), *learnt[2:]]
 
 
-def _accepted(tensors, args):
-    """Contenders that run and agree with fp64 on the first image, and the reasons of those that do not."""
+def _accepted(tensors: list[Tensor], setting: Setting) -> tuple[dict[str, Callable], dict[str, str]]:
+    """Contenders that run a whole step and agree with fp64 on the first image, and the reasons of those that do not."""
     image = [t.detach()[:1] if t.ndim == 3 else t.detach() for t in tensors]
     truth = reference(*(t.double() for t in image), HEADS)[0]
     accepted, refused = {}, {}
-    for name, function in contenders(args.device, args.compiled).items():
-        if args.only and name not in args.only:
+    for name, function in contenders(setting.device, setting.compiled).items():
+        if setting.only and name not in setting.only:
             continue
-        try:
-            out = function(*(t.detach() for t in tensors), HEADS)[:1].double()
-            function(*tensors, HEADS, args.dropout)
-        except (RuntimeError, torch.OutOfMemoryError) as error:
-            refused[name] = str(error).splitlines()[0][:120]
-            continue
-        error = ((out - truth).norm() / truth.norm()).item()
-        if error > TOLERANCE[getattr(torch, args.dtype)]:
-            raise SystemExit(f"{name} is off by {error:.1e} relative to fp64: not timed")
-        accepted[name] = function
+        reason = setting.refusals.get(name) or _refusal(function, tensors, truth, setting)
+        if reason:
+            refused[name] = reason
+        else:
+            accepted[name] = function
     return accepted, refused
 
 
-def _measure(accepted, tensors, mode, args):
-    training = mode == "training"
-    steps = {name: _step(function, tensors, training, args.dropout) for name, function in accepted.items()}
-    times = interleaved(steps, args.rounds, args.device)
+def _refusal(function: Callable, tensors: list[Tensor], truth: Tensor, setting: Setting) -> str:
+    try:
+        out = function(*(t.detach() for t in tensors), HEADS)[:1].double()
+        _step(function, tensors, True, setting.dropout)()
+    except (RuntimeError, torch.OutOfMemoryError) as error:
+        return str(error).splitlines()[0][:120]
+    error = ((out - truth).norm() / truth.norm()).item()
+    return "" if error <= TOLERANCE[getattr(torch, setting.dtype)] else f"off by {error:.1e} relative to fp64"
+
+
+def _timed(accepted: dict[str, Callable], tensors: list[Tensor], training: bool, setting: Setting) -> Iterator[dict]:
+    steps = {name: _step(function, tensors, training, setting.dropout) for name, function in accepted.items()}
+    times = interleaved(steps, setting.rounds, setting.device, at_least=2e-3)
     for name, function in accepted.items():
-        row = {"contender": name, **quantiles_ms(times[name]), "rounds": args.rounds}
-        row["peak_extra_bytes"] = peak_extra_bytes(steps[name], args.device)
+        row = {"contender": name, **quantiles_ms(times[name]), "rounds": setting.rounds}
+        row["peak_extra_bytes"] = peak_extra_bytes(steps[name], setting.device)
         if training:
             with counting_saved_bytes(tensors) as saved:
-                function(*tensors, HEADS, args.dropout)
+                function(*tensors, HEADS, setting.dropout)
             row["saved_bytes_per_image"] = saved[0] // len(tensors[1])
         yield row
 
 
-def _step(function, tensors, training, dropout):
+def _step(function: Callable, tensors: list[Tensor], training: bool, dropout: float) -> Callable[[], None]:
     learnt = [t for t in tensors if t.requires_grad]
     grad = torch.randn_like(function(*(t.detach() for t in tensors), HEADS)) if training else None
 
-    def train():
+    def train() -> None:
         for tensor in learnt:
             tensor.grad = None
         function(*tensors, HEADS, dropout).backward(grad)
 
     @torch.no_grad()
-    def infer():
+    def infer() -> None:
         function(*tensors, HEADS)
 
     return train if training else infer
