@@ -1,9 +1,8 @@
 """How much prediction from files costs beyond the bare model: python -m bench.predict CHECKPOINT IMAGES [--count 1000]
 
-Three things take turns over the same images: the model alone on tensors prepared beforehand, the files' decoding and
-resizing alone, and `predict_files`, which overlaps the two. Where the model runs on the CPU, both need the same cores
-and no overlap can beat the sum of their work: the CPU time an image, which other processes hardly change, tells what
-decoding adds.
+Three things take turns over the same images: the model alone on tensors prepared beforehand, batch after batch; the
+files' decoding and resizing alone; and `predict_files`. Where the model runs on the CPU, decoding needs the same cores;
+prediction makes up for it by computing shares of a batch side by side instead of spreading each layer over the cores.
 """
 
 import argparse

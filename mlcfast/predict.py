@@ -40,7 +40,12 @@ def build_parser() -> cli.Parser:
     parser.add_argument(
         "--batch-size", type=cli.at_least(1), default=32, metavar="N", help="images a pass (default 32)"
     )
-    parser.add_argument("--workers", type=cli.at_least(1), metavar="N", help="decoding threads (default: all cores)")
+    parser.add_argument(
+        "--workers",
+        type=cli.at_least(1),
+        metavar="N",
+        help="threads that decode, and on the CPU compute (default: all cores)",
+    )
     return parser
 
 

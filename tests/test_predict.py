@@ -288,6 +288,29 @@ def test_maps_are_the_models_weights(best, photos):
     np.testing.assert_allclose(found.sum(axis=(2, 3)), 1, atol=1e-5)
 
 
+def test_streams_and_batches_give_the_same_scores_in_order(best, photos):
+    """Whatever the threads and the batch, bad files between good ones included; torch's threads are left as found."""
+    model, card = load_trained(best)
+    predictor = Predictor(Process(), model, "fp32")
+    sources = list(find_images([str(photos), "nothing.jpg", str(photos)]))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        (one, *others) = (
+            list(predict_files(predictor, card, sources, batch_size, workers))
+            for batch_size, workers in ((4, 1), (4, 2), (1, 3), (64, 3))
+        )
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert [seen.image for seen in one] == [source.path for source in sources] and one[len(sources) // 2].error
+    for other in others:
+        assert [(seen.image, seen.error) for seen in other] == [(seen.image, seen.error) for seen in one]
+        for mine, theirs in zip(one, other, strict=True):
+            if not mine.error:
+                np.testing.assert_allclose(mine.scores, theirs.scores, rtol=1e-5)
+
+
 def test_a_classifier_of_stored_features_takes_no_images(photos, tmp_path, capsys):
     card = ModelCard(NAMES, {"head": "linear", "backbone": "none", "num_labels": 3, "image_size": 32, "in_features": 4},
                      PREPROCESSING, [0.5] * 3, "raw")  # fmt: skip

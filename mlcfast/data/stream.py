@@ -1,10 +1,11 @@
 """Images decoded in threads while the model computes, in the order of their files, with what failed among them."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from mlcfast.data.images import load_rgb
 from mlcfast.data.sources import Source
 from mlcfast.data.transforms import resize
 from mlcfast.errors import RunError
+
+T, R = TypeVar("T"), TypeVar("R")
 
 
 class Decoded(NamedTuple):
@@ -22,6 +25,26 @@ class Decoded(NamedTuple):
     error: str | None = None
 
 
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int, prepare: Callable[[], None] | None = None
+) -> Iterator[R]:
+    """function(item) for every item, computed in threads and given in the order of the items.
+
+    workers: threads, each of which calls `prepare` first; ahead: how many results at most are under way or wait.
+    """
+    pending: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(workers, initializer=prepare)
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def decoded_batches(
     sources: Iterable[Source], image_size: int, batch_size: int, workers: int
 ) -> Iterator[list[Decoded]]:
@@ -30,22 +53,9 @@ def decoded_batches(
     workers: decoding threads (Pillow decodes without holding Python's lock). While the caller works on a batch the next
     two are decoded; no more images are held, and no more than `workers` at full size.
     """
-    pending: deque[Future[Decoded]] = deque()
-    remaining = iter(sources)
-    pool = ThreadPoolExecutor(workers)
-
-    def refill() -> None:
-        for source in islice(remaining, 2 * batch_size - len(pending)):
-            pending.append(pool.submit(decode, source, image_size))
-
-    try:
-        refill()
-        while pending:
-            batch = [pending.popleft().result() for _ in range(min(batch_size, len(pending)))]
-            refill()
-            yield batch
-    finally:
-        pool.shutdown(cancel_futures=True)
+    images = in_order(partial(decode, image_size=image_size), sources, workers, ahead=2 * batch_size)
+    while batch := list(islice(images, batch_size)):
+        yield batch
 
 
 def decode(source: Source, image_size: int) -> Decoded:

@@ -12,8 +12,12 @@ class Predictor:
     """Probabilities from a model with fp32 weights, under autocast for bf16 and fp16."""
 
     def __init__(self, process: Process, model: nn.Module, precision: str):
-        self.process, self.model = process, model
-        self.autocast = torch.autocast(process.device.type, DTYPES[precision], enabled=precision != "fp32")
+        self.process, self.model, self.precision = process, model, precision
+
+    @property
+    def autocast(self) -> torch.autocast:
+        """A fresh one for every use, because it holds what it restores and several threads may predict."""
+        return torch.autocast(self.process.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
