@@ -4,7 +4,7 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.ops.asymmetric_loss.op import asymmetric_loss, check_options
-from mlcfast.ops.checks import check_reduction
+from mlcfast.ops.checks import as_number, check_reduction
 
 
 class AsymmetricLoss(LabelLoss):
@@ -28,13 +28,13 @@ class AsymmetricLoss(LabelLoss):
     ) -> None:
         super().__init__()
         check_reduction(reduction)
-        self.gamma_neg = float(gamma_neg)
-        self.gamma_pos = float(gamma_pos)
-        self.clip = float(clip or 0.0)
-        self.eps = float(eps)
+        self.gamma_neg = as_number(gamma_neg, "gamma_neg")
+        self.gamma_pos = as_number(gamma_pos, "gamma_pos")
+        self.clip = as_number(clip or 0.0, "clip")
+        self.eps = as_number(eps, "eps")
         self.disable_torch_grad_focal_loss = bool(disable_torch_grad_focal_loss)
         self.reduction = reduction
-        self.scale = float(scale)
+        self.scale = as_number(scale, "scale")
         check_options(self.gamma_neg, self.gamma_pos, self.clip, self.eps)
 
     def forward(

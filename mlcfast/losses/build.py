@@ -24,7 +24,7 @@ def build_loss(name: str, **options: object) -> LabelLoss:
     Every loss is called as loss(logits, labels, estimate_logits=None, true_labels=None) → scalar, mean over B·K.
     Raises ValueError for an unknown name or option, naming what there is.
     """
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise ValueError(f"loss name must be one of {', '.join(LOSSES)}, not {name!r}")
     known = set(inspect.signature(LOSSES[name]).parameters) - {"kind"}
     for option in options:

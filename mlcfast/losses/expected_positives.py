@@ -1,12 +1,12 @@
 """EPR and ROLE: losses that see the whole batch through its expected number of positives."""
 
-import math
 from collections.abc import Callable
 
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.estimator import TableRows
+from mlcfast.ops.checks import as_number
 from mlcfast.ops.epr_loss import epr_loss
 from mlcfast.ops.expected_positives.statistic import batch_statistic
 from mlcfast.ops.role_loss import role_loss
@@ -32,12 +32,11 @@ class _ExpectedPositivesLoss(LabelLoss):
         self, expected_positives: float = 2.9, weight: float = 1.0, all_reduce: AllReduce | None = None
     ) -> None:
         super().__init__()
-        if not (math.isfinite(expected_positives) and expected_positives >= 0):
-            raise ValueError(f"expected_positives must be finite and at least 0, not {expected_positives}")
-        if not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"weight must be finite and at least 0, not {weight}")
-        self.expected_positives = float(expected_positives)
-        self.weight = float(weight)
+        self.expected_positives = as_number(expected_positives, "expected_positives")
+        self.weight = as_number(weight, "weight")
+        for name, value in (("expected_positives", self.expected_positives), ("weight", self.weight)):
+            if value < 0:
+                raise ValueError(f"{name} must be at least 0, not {value:g}")
         self.all_reduce = all_reduce
 
     def batch_statistic(self, logits: Tensor, estimate_logits: Tensor | TableRows | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
-from mlcfast.ops.checks import check_reduction
+from mlcfast.ops.checks import as_number, check_reduction
 from mlcfast.ops.pairwise_ranking import pairwise_ranking
 from mlcfast.ops.weighted_bce import weighted_bce
 
@@ -23,11 +23,12 @@ class LabelBCE(LabelLoss):
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
-        if not 0 <= label_smoothing <= 1:
+        smoothing = as_number(label_smoothing, "label_smoothing")
+        if not 0 <= smoothing <= 1:
             raise ValueError(f"label_smoothing must be in [0, 1], not {label_smoothing}")
         check_reduction(reduction)
         self.kind = kind
-        self.label_smoothing = float(label_smoothing) if kind.endswith("_ls") else 0.0
+        self.label_smoothing = smoothing if kind.endswith("_ls") else 0.0
         self.reduction = reduction
 
     def forward(

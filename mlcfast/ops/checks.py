@@ -1,5 +1,7 @@
 """Argument checks shared by the losses: a failure is a ValueError that names the argument and what would be right."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -52,6 +54,17 @@ def check_label_values(labels: Tensor, name: str = "targets") -> None:
     low, high = (float(bound) for bound in labels.aminmax())  # as numbers: -1 would wrap in an unsigned tensor
     if not (low >= -1 and high <= 1):
         raise ValueError(f"{name} must lie in [-1, 1], found {low:g} to {high:g}")
+
+
+def as_number(value: object, name: str) -> float:
+    """`value` as a float; ValueError unless it is a finite real number."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return number
 
 
 def check_reduction(reduction: str) -> None:

@@ -1,13 +1,11 @@
 """The asymmetric loss as a user calls it: checks, the registered operator, and the choice of its implementation."""
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as reference
 from mlcfast.ops.backend import choose
-from mlcfast.ops.checks import check_label_values, check_pair, check_reduction
+from mlcfast.ops.checks import as_number, check_label_values, check_pair, check_reduction
 from mlcfast.ops.fused import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.native import LIBRARY, define_forward, fake_gradient, fake_loss
 
@@ -15,6 +13,7 @@ _ARGUMENTS = (
     "Tensor logits, Tensor targets, float gamma_neg, float gamma_pos, float clip, float eps, "
     "bool detach_focal_weight, int reduction, float scale"
 )
+_INFINITY = float("inf")
 LIBRARY.define(f"asymmetric_loss({_ARGUMENTS}) -> Tensor")
 _NATIVE = torch.ops.mlcfast.asymmetric_loss.default  # bound once: the lookup costs more than the dispatch
 
@@ -74,12 +73,22 @@ def asymmetric_loss(
     return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, *options)
 
 
-@cache
 def check_options(gamma_neg: float, gamma_pos: float, clip: float, eps: float) -> None:
-    """ValueError for an exponent, clip or eps outside its range."""
+    """ValueError for an exponent, clip or eps that is no number or outside its range."""
+    try:
+        right = 0 <= gamma_neg < _INFINITY and 0 <= gamma_pos < _INFINITY and 0 <= clip < 1 and 1e-37 <= eps < 1
+    except TypeError:
+        right = False
+    if not right:
+        _refuse_options(gamma_neg, gamma_pos, clip, eps)
+
+
+def _refuse_options(gamma_neg: float, gamma_pos: float, clip: float, eps: float) -> None:
+    for name, value in (("gamma_neg", gamma_neg), ("gamma_pos", gamma_pos), ("clip", clip), ("eps", eps)):
+        as_number(value, name)
     for name, gamma in (("gamma_neg", gamma_neg), ("gamma_pos", gamma_pos)):
-        if not 0 <= gamma < float("inf"):
-            raise ValueError(f"{name} must be at least 0 and finite, not {gamma}")
+        if gamma < 0:
+            raise ValueError(f"{name} must be at least 0, not {gamma}")
     if not 0 <= clip < 1:
         raise ValueError(f"clip must be in [0, 1), not {clip}")
     if not 1e-37 <= eps < 1:
