@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bench.backend import forced
 from mlcfast.ops import label_query_attention
+from mlcfast.ops.kernels import has_triton
 from mlcfast.ops.label_query_attention.plan import PLANS
 
 BACKENDS = {
@@ -76,17 +78,23 @@ def reassociated(queries, memory, position, in_weight, in_bias, out_weight, out_
 
 
 def contenders(device: str, with_compiled: bool) -> dict[str, Callable[..., Tensor]]:
-    """Name to function; SDPA once for every backend of the device, the op by its rule and by every plan."""
+    """Name to function; SDPA once for every backend of the device, the op by its rule, by every plan and by Triton."""
     names = BACKENDS if device == "cuda" else {}
     table = {f"sdpa_{name}": _with_backend(backend) for name, backend in names.items()}
     table |= {} if table else {"sdpa": sdpa, "sdpa_repeated": sdpa_repeated}
     table |= {"multihead": multihead}
+    table |= {"ours_triton": _by_triton} if device == "cuda" and has_triton(device) else {}
     table |= {"ours": _ours(None)} | {f"ours_{plan}": _ours(plan) for plan in PLANS}
     return table | ({"compiled": torch.compile(reassociated)} if with_compiled else {})
 
 
 def _ours(plan: str | None) -> Callable[..., Tensor]:
     return lambda *arguments: label_query_attention(*arguments, plan=plan)[0]
+
+
+def _by_triton(*arguments) -> Tensor:
+    with forced("triton"):
+        return label_query_attention(*arguments)[0]
 
 
 def _with_backend(backend: SDPBackend) -> Callable[..., Tensor]:

@@ -6,10 +6,9 @@ import torch
 
 from bench.attention import PUBLISHED, Case, Setting, measure
 from bench.part import Context
-from mlcfast.ops.kernels import has_triton
 from mlcfast.ops.label_query_attention.plan import PLANS
 
-OURS = ("ours", *(f"ours_{plan}" for plan in PLANS))
+NATIVE = ("ours", *(f"ours_{plan}" for plan in PLANS))
 CVT = "Q2L-CvT_w24-384"
 OPERATOR = "label_query_attention"
 LONGEST = 10.0  # seconds a case may take with its compilation
@@ -32,21 +31,28 @@ QUERIES = ("shared", "per image")
 
 def rows(context: Context) -> Iterator[dict]:
     """One row a contender and case: bf16 with dropout on a GPU, fp32 without on a CPU."""
-    reason = context.gate.refusal(OPERATOR, "triton" if has_triton(context.device) else "native", context.device)
+    refusals = _refusals(context)
     for case, mode, compiled in cases(context.on_gpu):
         if context.left() < LONGEST * (2 if compiled else 1):
             continue
-        setting = _setting(context, mode, compiled, reason)
+        setting = _setting(context, mode, compiled, refusals)
         try:
-            yield from measure(case, setting, (mode,))
+            yield from (row | {"mode": mode} for row in measure(case, setting, (mode,)))
         except (RuntimeError, torch.OutOfMemoryError) as error:
             yield {**case.row(), "mode": mode, "contender": "-", "refused": str(error).splitlines()[0][:160]}
         if context.on_gpu:
             torch.cuda.empty_cache()
 
 
-def _setting(context: Context, mode: str, compiled: bool, reason: str | None) -> Setting:
-    setting = Setting(context.device, compiled=compiled, refusals=dict.fromkeys(OURS, reason) if reason else {})
+def _refusals(context: Context) -> dict[str, str]:
+    """Why contenders of ours may not be timed: torch's products by any plan, or Triton's kernels."""
+    found = dict.fromkeys(NATIVE, context.gate.refusal(OPERATOR, "native", context.device))
+    found["ours_triton"] = context.gate.refusal(OPERATOR, "triton", context.device)
+    return {name: reason for name, reason in found.items() if reason}
+
+
+def _setting(context: Context, mode: str, compiled: bool, refusals: dict[str, str]) -> Setting:
+    setting = Setting(context.device, compiled=compiled, refusals=refusals)
     if context.on_gpu:
         setting.dtype, setting.dropout = "bfloat16", 0.1 if mode == "training" else 0.0
     else:

@@ -5,13 +5,12 @@ Each contender's value is held against the textbook's in fp64 before it is timed
 that small losses are timed as a training loop meets them, one launch after the other.
 """
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from bench.backend import forced
 from bench.losses import contenders, make_inputs, repeated, stepper
 from bench.part import Context
 from bench.timing import interleaved, peak_extra_bytes, quantiles_ms
@@ -99,7 +98,7 @@ def _in_fp32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _off(name: str, backend: str | None, function: Callable, inputs: tuple, expected: float) -> str:
     """Why a contender is not timed: an error, or a value that is not fp64's; "" if it may be."""
     try:
-        with _backend(backend):
+        with forced(backend if backend == "triton" else None):
             found = function(*inputs).item()
     except (RuntimeError, ImportError) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
@@ -112,25 +111,9 @@ def _moved_bytes(loss: str, dtype: str) -> int:
     return 2 * torch.finfo(getattr(torch, dtype)).bits // 8 + 4 + (8 if loss == "role" else 0)
 
 
-@contextmanager
-def _backend(name: str | None) -> Iterator[None]:
-    """Triton's kernels inside the block, where they are asked for."""
-    if name != "triton":
-        yield
-        return
-    before = os.environ.get("MLCFAST_BACKEND")
-    os.environ["MLCFAST_BACKEND"] = name
-    try:
-        yield
-    finally:
-        os.environ.pop("MLCFAST_BACKEND")
-        if before is not None:
-            os.environ["MLCFAST_BACKEND"] = before
-
-
 def _under(backend: str | None, step: Callable[[], None]) -> Callable[[], None]:
-    def forced() -> None:
-        with _backend(backend):
+    def asked_for() -> None:
+        with forced(backend if backend == "triton" else None):
             step()
 
-    return forced
+    return asked_for
