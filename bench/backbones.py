@@ -9,17 +9,20 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from unittest import mock
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from bench.plain_backbones import (
+    PUBLISHED_ATTENTION,
+    PUBLISHED_GELU,
+    PUBLISHED_NORM,
+    batch_norm_in_eval_mode,
+    unfolded,
+)
 from bench.timing import interleaved, provenance, quantiles_ms
 from mlcfast.models import build_model, enable_activation_checkpointing
-from mlcfast.models.freezing import FrozenBatchNorm2d
-from mlcfast.ops.quick_gelu.reference import quick_gelu
 from mlcfast.planning.kernels import cuda_kernels
 from mlcfast.planning.tracker import LiveMemory
 
@@ -28,19 +31,6 @@ BATCH = 8
 SIZES = {"cvt_w24": 384, "resnet101": 448}
 
 
-def unfused_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Scores, softmax and product as three operators."""
-    return torch.softmax(query @ key.mT * scale, dim=-1) @ value
-
-
-def torch_layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """As autocast runs it: fp32 in and out, and so a stream in fp32."""
-    return F.layer_norm(x, weight.shape, weight, bias, eps)
-
-
-PUBLISHED_NORM = mock.patch("mlcfast.models.cvt.layer_norm", torch_layer_norm)
-PUBLISHED_GELU = mock.patch("mlcfast.models.cvt.quick_gelu", quick_gelu)
-PUBLISHED_ATTENTION = mock.patch("torch.nn.functional.scaled_dot_product_attention", unfused_attention)
 CVT_VARIANTS = {
     "as published": (PUBLISHED_NORM, PUBLISHED_GELU, PUBLISHED_ATTENTION),
     "fused attention": (PUBLISHED_NORM, PUBLISHED_GELU),
@@ -62,27 +52,6 @@ def kept_bytes(model: nn.Module, image_size: int, patches: tuple = ()) -> int:
             features = model.backbone(torch.empty(BATCH, 3, image_size, image_size))
         assert features.requires_grad
         return memory.live["activations"] // BATCH
-
-
-def unfolded(model: nn.Module) -> nn.Module:
-    """Frozen norms as multiply-adds after their convolutions."""
-    for module in model.modules():
-        if isinstance(module, FrozenBatchNorm2d):
-            module.folded = False
-        if type(module).__name__ == "FoldedConv2d":
-            module.forward = lambda x, conv=module: conv._conv_forward(x, conv.weight, conv.bias)
-    return model
-
-
-def batch_norm_in_eval_mode(model: nn.Module) -> nn.Module:
-    """Frozen norms as BatchNorm2d in eval mode without gradients, as published."""
-    for name, module in list(unfolded(model).named_modules()):
-        if isinstance(module, FrozenBatchNorm2d):
-            norm = nn.BatchNorm2d(len(module.weight), module.eps, device=module.weight.device)
-            norm.requires_grad_(False).eval()
-            parent = model.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2], nn.Sequential(norm, module.act))
-    return model
 
 
 RESNET_VARIANTS: dict[str, Callable[[nn.Module], nn.Module]] = {

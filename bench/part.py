@@ -1,11 +1,10 @@
-"""One part of a run, in a process of its own: python -m bench.part NAME --record FILE --run ID --seconds S
+"""What a part of a run is given, and how its rows end.
 
 A part is a module of bench.parts with `rows(context)`, a generator of dictionaries, the most valuable first; each row
 is in the record before the next is measured. It ends when it is done or when its seconds are up, whichever comes first:
 a part asks `context.left()` before anything long. `bench.run` starts the parts and stops one that does not stop itself.
 """
 
-import argparse
 import importlib.util
 import time
 from collections.abc import Iterator
@@ -13,10 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.gate import Gate
-from bench.record import append
 
 
 class SkippedError(Exception):
@@ -29,6 +25,7 @@ class Context:
 
     device: str
     seconds: float
+    record: Path
     gate: Gate
     started: float = field(default_factory=time.monotonic)
 
@@ -61,22 +58,3 @@ def measured(name: str, context: Context) -> Iterator[dict[str, Any]]:
         yield {"event": "out of time" if cut else "done", "seconds": round(time.monotonic() - context.started, 1)}
     except SkippedError as reason:
         yield {"event": "skipped", "reason": str(reason)}
-
-
-def main() -> None:
-    """Run one part and write its rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name")
-    parser.add_argument("--record", type=Path, required=True)
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
-    args = parser.parse_args()
-    context = Context(args.device, args.seconds, Gate(args.record))
-    for row in measured(args.name, context):
-        append(args.record, {"run": args.run, "part": args.name, **row})
-        print(args.name, *(f"{key}={value}" for key, value in row.items()), flush=True)
-
-
-if __name__ == "__main__":
-    main()

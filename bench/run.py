@@ -74,7 +74,7 @@ def _with_correctness(parts: list[str], record: Path, device: str) -> list[str]:
 
 def run_part(part: str, record: Path, run: str, device: str, seconds: float) -> None:
     """Run one part in a process group of its own; a crash or an overrun becomes a row."""
-    command = [sys.executable, "-m", "bench.part", part, "--record", str(record), "--run", run]
+    command = [sys.executable, "-m", "bench.parts", part, "--record", str(record), "--run", run]
     command += ["--device", device, "--seconds", f"{seconds:.1f}"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     event = None

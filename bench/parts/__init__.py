@@ -9,10 +9,10 @@ SHARES = {
     "device": 10,
     "ceilings": 15,
     "compiled": 15,
-    "correctness": 115,
+    "correctness": 95,
     "losses": 85,
     "attention": 100,
     "training": 120,
-    "memory": 50,
+    "memory": 70,
 }
 GATED = ("losses", "attention", "training", "memory")

@@ -1,0 +1,68 @@
+"""Query2Label as people write it: nn.MultiheadAttention, queries repeated for every image, a sum per label."""
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from bench.plain_backbones import PUBLISHED_ATTENTION, PUBLISHED_GELU, PUBLISHED_NORM, batch_norm_in_eval_mode
+from mlcfast.models import Query2Label
+
+
+class PlainQuery2Label(nn.Module):
+    """The same function of the same parameters as `model`, whose modules it takes over; without label self-attention.
+
+    CvT's attention, LayerNorm and QuickGELU are the published operators while its forward pass runs, and frozen norms
+    are BatchNorm2d in eval mode after their convolutions.
+    """
+
+    def __init__(self, model: Query2Label):
+        super().__init__()
+        self.backbone = batch_norm_in_eval_mode(model.backbone)
+        self.input_proj, self.query_embed, self.fc = model.input_proj, model.query_embed, model.fc
+        self.register_buffer("position", model.position, persistent=False)
+        self.transformer = model.transformer
+        for layer in (*self.transformer.encoder.layers, *self.transformer.decoder.layers):
+            for name in ("self_attn", "multihead_attn"):
+                attention = getattr(layer, name, None)
+                if attention is not None:
+                    setattr(layer, name, _multihead(attention))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) -> logits (B, K)."""
+        with ExitStack() as stack:
+            for patch in (PUBLISHED_ATTENTION, PUBLISHED_GELU, PUBLISHED_NORM):
+                stack.enter_context(patch)
+            features = self.backbone(images)
+        cells = self.input_proj(features).flatten(2).permute(2, 0, 1)
+        position = self.position.permute(1, 0, 2).expand(-1, cells.shape[1], -1)
+        for layer in self.transformer.encoder.layers:
+            queries = cells + position
+            cells = layer.norm1(cells + layer.dropout(layer.self_attn(queries, queries, value=cells)[0]))
+            cells = layer.norm2(cells + layer.feed_forward(cells))
+        labels = self.query_embed.weight.unsqueeze(1).repeat(1, cells.shape[1], 1)
+        target = torch.zeros_like(labels)
+        for layer in self.transformer.decoder.layers:
+            attended = layer.multihead_attn(target + labels, cells + position, value=cells)[0]
+            target = layer.norm2(target + layer.dropout(attended))
+            target = layer.norm3(target + layer.feed_forward(target))
+        decoded = self.transformer.decoder.norm(target).transpose(0, 1)
+        return (self.fc.W * decoded).sum(-1) + self.fc.b
+
+
+def _multihead(attention: nn.Module) -> nn.MultiheadAttention:
+    D = attention.in_proj_weight.shape[1]
+    plain = nn.MultiheadAttention(D, attention.num_heads, attention.dropout, device=attention.in_proj_weight.device)
+    plain.load_state_dict(attention.state_dict())
+    return plain.train(attention.training)
+
+
+def textbook_step_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The asymmetric loss line by line in fp32, as published training computes it on logits of a lower precision."""
+    x, y = logits.float(), labels
+    p = torch.sigmoid(x)
+    q = (1 - p + 0.05).clamp(max=1)
+    loss = y * torch.log(p.clamp(min=1e-8)) + (1 - y) * torch.log(q.clamp(min=1e-8))
+    with torch.no_grad():
+        weight = torch.pow(1 - p * y - q * (1 - y), 1 * y + 4 * (1 - y))
+    return -(loss * weight).sum() / x.numel()

@@ -1,0 +1,234 @@
+"""The command for a GPU: parts in processes of their own, records that survive, and nothing wrong is timed."""
+
+import copy
+import datetime
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from bench import check, problems, run
+from bench.gate import Gate, setting, sources_digest
+from bench.part import Context, SkippedError, measured
+from bench.parts import SHARES, correctness, losses, training
+from bench.plain_query2label import PlainQuery2Label, textbook_step_loss
+from bench.record import append, read, record_path
+from mlcfast import ops
+from mlcfast.losses import AsymmetricLoss
+from mlcfast.models import build_model
+from tests.conftest import ROOT
+
+
+def passed(operator="asymmetric_loss", backend="native", ok=True, **changes):
+    return {"operator": operator, "backend": backend, "case": "a case", "passed": ok, **setting("cpu"), **changes}
+
+
+def context(record, seconds=60.0):
+    return Context("cpu", seconds, record, Gate(record))
+
+
+def test_shares_fill_ten_minutes():
+    assert sum(SHARES.values()) == 600
+
+
+@pytest.mark.parametrize(
+    ("rows", "refusal"),
+    [
+        ([], "no correctness case"),
+        ([passed()], None),
+        ([passed(), passed(ok=False)], "failed 1 of 2"),
+        ([passed(sources="another")], "no correctness case"),
+        ([passed(torch="1.0")], "no correctness case"),
+        ([passed(tested_on="a GPU")], "no correctness case"),
+        ([passed(backend="triton")], "no correctness case"),
+        ([passed(operator="epr_loss")], "no correctness case"),
+    ],
+)
+def test_gate_wants_these_sources_this_torch_and_this_device(tmp_path, rows, refusal):
+    record = tmp_path / "record.jsonl"
+    for row in rows:
+        append(record, row)
+    reason = Gate(record).refusal("asymmetric_loss", "native", "cpu")
+    assert reason is None if refusal is None else refusal in reason
+
+
+def test_digest_follows_the_kernels(tmp_path):
+    (tmp_path / "csrc").mkdir()
+    before = sources_digest(tmp_path)
+    (tmp_path / "csrc" / "op.cu").write_text("//")
+    assert sources_digest(tmp_path) != before
+
+
+def test_a_record_survives_a_cut_line(tmp_path):
+    record = tmp_path / "deep" / "record.jsonl"
+    append(record, {"a": 1})
+    with record.open("a") as file:
+        file.write('{"a": ')
+    assert list(read(record)) == [{"a": 1}]
+
+
+def test_record_is_named_after_device_and_day(tmp_path):
+    path = record_path("NVIDIA H100 80GB HBM3", datetime.date(2026, 1, 2), tmp_path)
+    assert path.name == "nvidia-h100-80gb-hbm3-2026-01-02.jsonl"
+
+
+def test_a_failing_correctness_row_prevents_timing(tmp_path):
+    record = tmp_path / "record.jsonl"
+    append(record, passed())
+    append(record, passed(ok=False))
+    rows = list(losses.measure("asymmetric", 4, 5, "float32", False, context(record)))
+    ours = [row for row in rows if row["contender"] == "mlcfast"]
+    assert len(ours) == 1 and "failed 1 of 2" in ours[0]["refused"] and "p50_ms" not in ours[0]
+    assert {row["contender"] for row in rows if "p50_ms" in row} == {"textbook", "in-place", "torchvision focal"}
+
+
+def test_a_contender_that_is_off_is_not_timed(tmp_path, monkeypatch):
+    record = tmp_path / "record.jsonl"
+    append(record, passed())
+    found = losses.contenders("asymmetric")
+    monkeypatch.setattr(losses, "contenders", lambda loss: found | {"in-place": lambda x, y, e: x.sum() * 0 + 7})
+    rows = {row["contender"]: row for row in losses.measure("asymmetric", 4, 5, "float32", False, context(record))}
+    assert "gives 7.0, fp64" in rows["in-place"]["refused"] and rows["mlcfast"]["p50_ms"] > 0
+
+
+def test_problems_pass_and_a_broken_operator_is_caught():
+    torch.manual_seed(0)
+    problem = next(problems.problems("weighted_bce", "native", "cpu", "tiny"))
+    assert check.verdict(problem)["passed"]
+
+    def wrong_gradient(*tensors):
+        return problem.definition(*tensors).detach() + 1.01 * (
+            problem.definition(*tensors) - problem.definition(*tensors).detach()
+        )
+
+    for broken in (
+        wrong_gradient,
+        lambda *t: problem.definition(*t) * 1.001,
+        lambda *t: problem.definition(*t) * torch.nan,
+        lambda *t: problem.definition(*t)[None],
+    ):
+        problem.ours = broken
+        assert not check.verdict(problem)["passed"]
+    problem.ours = lambda *t: ops.weighted_bce(t[0][:1], t[1])
+    row = check.verdict(problem)
+    assert not row["passed"] and row["reason"].startswith("ValueError")
+
+
+@pytest.mark.parametrize("operator", ["groupwise_linear", "layer_norm", "quick_gelu", "pairwise_ranking"])
+def test_every_problem_of_small_operators_passes(operator):
+    torch.manual_seed(0)
+    verdicts = [check.verdict(problem) for problem in problems.problems(operator, "native", "cpu", "tiny")]
+    assert verdicts and all(row["passed"] for row in verdicts), [row for row in verdicts if not row["passed"]]
+
+
+def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(correctness, "setting", lambda device: {})
+    rows = correctness.try_group("no_such_operator", "native", context(tmp_path / "record.jsonl"))
+    assert [row["passed"] for row in rows] == [False] and "exit status 1: KeyError" in rows[0]["reason"]
+
+
+def test_a_part_that_is_skipped_or_out_of_time_says_so(tmp_path, monkeypatch):
+    part = context(tmp_path / "record.jsonl")
+    assert list(measured("memory", part)) == [{"event": "skipped", "reason": "needs a GPU"}]
+
+    def without_package(context):
+        raise SkippedError("pydantic is not installed")
+        yield
+
+    monkeypatch.setattr("bench.parts.device.rows", without_package)
+    assert list(measured("device", part)) == [{"event": "skipped", "reason": "pydantic is not installed"}]
+    monkeypatch.setattr("bench.parts.device.rows", lambda context: iter([{"n": 1}, {"n": 2}]))
+    rows = list(measured("device", context(tmp_path / "record.jsonl", seconds=0)))
+    assert rows[0] == {"n": 1} and rows[1]["event"] == "out of time" and len(rows) == 2
+
+
+def test_the_command_records_its_parts(tmp_path):
+    record = tmp_path / "record.jsonl"
+    append(record, passed())
+    assert run.main(["device", "memory", "--record", str(record), "--minutes", "1"]) == 0
+    begin, *rows, end = list(read(record))[1:]
+    assert begin["event"] == "begin" and begin["torch"] == torch.__version__ and end["event"] == "end"
+    assert {row["run"] for row in rows} == {begin["run"]} == {end["run"]}
+    assert [row["event"] for row in rows if "event" in row] == ["done", "skipped"]
+
+
+def test_correctness_comes_before_what_is_timed(tmp_path):
+    record = tmp_path / "record.jsonl"
+    assert run._with_correctness(["losses"], record, "cpu") == ["correctness", "losses"]
+    append(record, passed())
+    assert run._with_correctness(["losses"], record, "cpu") == ["losses"]
+    assert run._with_correctness(["device"], tmp_path / "none.jsonl", "cpu") == ["device"]
+
+
+@pytest.mark.parametrize(("code", "event"), [("import time; time.sleep(60)", "stopped"), ("1 / 0", "crashed")])
+def test_a_part_that_hangs_or_crashes_is_a_row(tmp_path, monkeypatch, code, event):
+    record = tmp_path / "record.jsonl"
+    start = subprocess.Popen
+    monkeypatch.setattr(run, "GRACE", 0)
+    monkeypatch.setattr(run.subprocess, "Popen", lambda command, **how: start([sys.executable, "-c", code], **how))
+    run.run_part("device", record, "now", "cpu", 1.0)
+    assert [row["event"] for row in read(record)] == [event] and run._problems(record, "now") == [f"device {event}"]
+
+
+def test_unknown_parts_are_named(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["loses"])
+    assert "no part 'loses'" in capsys.readouterr().err
+
+
+def test_plain_model_is_the_same_function():
+    torch.manual_seed(0)
+    options = {"embed_dim": 32, "feedforward": 64, "dropout": 0.0, "freeze": "published"}
+    for backbone in ("test_resnet", "cvt_13"):
+        ours = build_model("query2label", backbone, 9, 64, **options)
+        for module in ours.modules():
+            if hasattr(module, "drop_prob"):
+                module.drop_prob = 0.0
+        plain = PlainQuery2Label(copy.deepcopy(ours)).train()
+        images, labels = torch.randn(2, 3, 64, 64), (torch.rand(2, 9) < 0.3).float()
+        torch.testing.assert_close(ours(images), plain(images), rtol=1e-5, atol=1e-5)
+        AsymmetricLoss(disable_torch_grad_focal_loss=True)(ours(images), labels).backward()
+        textbook_step_loss(plain(images), labels).backward()
+        mine = {name: p.grad for name, p in ours.named_parameters() if p.grad is not None}
+        theirs = {name: p.grad for name, p in plain.named_parameters() if p.grad is not None}
+        largest = max(float(gradient.norm()) for gradient in theirs.values())
+        assert mine.keys() == theirs.keys()
+        for name, gradient in mine.items():
+            assert float((gradient - theirs[name]).norm()) < 1e-5 * largest, name
+
+
+@pytest.mark.parametrize(("name", "gigaflop"), [("Q2L-CvT_w24-384", 388), ("Q2L-SwinL-384", 208), ("Q2L-R101-448", 62)])
+def test_backbone_work_is_as_published(name, gigaflop):
+    backbone, whole = training.forward_flop(name, 448 if "448" in name else 384)
+    assert abs(backbone / 1e9 - gigaflop) < 0.01 * gigaflop and whole > backbone
+
+
+def test_out_of_memory_is_a_row_and_smaller_batches_go_on(tmp_path, monkeypatch):
+    def step(images, labels):
+        if len(images) >= 32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training, "stepper", lambda *arguments: step)
+    monkeypatch.setattr(Context, "on_gpu", property(lambda self: True))
+    monkeypatch.setattr(training.torch.cuda, "empty_cache", lambda: None)
+    rows = list(training.visit("Q2L-R101-448", "mlcfast", 8, context(tmp_path / "record.jsonl")))
+    assert [row["micro_batch"] for row in rows if "refused" in row] == [32]
+    assert [row["micro_batch"] for row in rows if "p50_ms" in row] == [16, 4, 8]
+
+
+def test_untested_operators_keep_our_step_from_being_timed(tmp_path):
+    part = context(tmp_path / "record.jsonl")
+    assert "no correctness case" in training._refusal("mlcfast", part)
+    assert training._refusal("plain torch", part) is None
+
+
+def test_what_the_command_imports_needs_no_configuration():
+    """Where pydantic and DeepSpeed are missing the parts still load."""
+    code = (
+        "import sys; sys.modules['pydantic'] = sys.modules['deepspeed'] = None; "
+        "import bench.run, bench.part, bench.check, importlib; "
+        f"[importlib.import_module('bench.parts.' + name) for name in {list(SHARES)!r}]; print('loaded')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "loaded", done.stderr[-500:]
