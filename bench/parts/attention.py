@@ -38,7 +38,7 @@ def rows(context: Context) -> Iterator[dict]:
             continue
         setting = _setting(context, mode, compiled, reason)
         try:
-            yield from measure(case, setting, (mode,))
+            yield from (row | {"mode": mode} for row in measure(case, setting, (mode,)))
         except (RuntimeError, torch.OutOfMemoryError) as error:
             yield {**case.row(), "mode": mode, "contender": "-", "refused": str(error).splitlines()[0][:160]}
         if context.on_gpu:

@@ -29,6 +29,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
+def ratio(value: float) -> str:
+    """How many times: 0.98×, 1.80×, 12.3×, 123×."""
+    return f"{value:.2f}×" if value < 10 else f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"
+
+
 def mebibytes(value: float | None) -> str:
     """Bytes in MiB; a dash where nothing was counted."""
     if value is None:
