@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from bench.reporting.contests import contests
 from bench.reporting.records import Device, Row
@@ -61,9 +61,18 @@ def _lines(title: str, axis: str, group: list[Contest]) -> Figure:
             (contest.rows[0][axis], contest.get(name, "p50_ms")) for contest in group if name in contest.timed
         )
         if points:
-            axes.plot(*zip(*points, strict=True), label=name, linewidth=2.4 if index == 0 else 1.3, **look(index))
+            axes.plot(
+                *zip(*points, strict=True),
+                label=name,
+                linewidth=2.4 if index == 0 else 1.3,
+                zorder=2.5 - 0.01 * index,
+                **look(index),
+            )
     values = sorted({contest.rows[0][axis] for contest in group})
     _only(axes, values)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     _legend(figure, axes)
     return figure
 
@@ -92,9 +101,11 @@ def _shares(device: Device, rows: list[Row]) -> Figure:
     for place, ((_, variant), row) in enumerate(bars):
         share = 100 * row["share_of_matrix_rate"]
         axes.barh(place, share, color=COLOURS[variants.index(variant) % len(COLOURS)])
-        axes.text(share, place, f" {share:.0f}, B {row['micro_batch']}", va="center", fontsize=9)
+        text = f"{share:.0f} %, B {row['micro_batch']}"
+        axes.annotate(text, (share, place), (4, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set_yticks(range(len(bars)), [f"{model}, {variant}" for (model, variant), _ in bars])
-    axes.set_xlim(0, 118 * max(row["share_of_matrix_rate"] for row in best.values()))
+    axes.grid(False, axis="y")
+    axes.set_xlim(0, 125 * max(row["share_of_matrix_rate"] for row in best.values()))
     return figure
 
 

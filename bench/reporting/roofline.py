@@ -21,11 +21,13 @@ def roofline(device: Device) -> Figure | None:
     axes = figure.subplots()
     for index, (label, pairs) in enumerate(points.items()):
         style = look(index) | {"linestyle": "none"}
+        drawn = False
         for place, ours in enumerate((True, False)):
             xy = [(flop / moved, flop / times[place]) for flop, moved, times in pairs if times[place]]
             if xy:
                 face = {} if ours else {"markerfacecolor": "none"}
-                axes.plot(*zip(*xy, strict=True), label=label if ours else None, **style, **face)
+                axes.plot(*zip(*xy, strict=True), label=None if drawn else label, **style, **face)
+                drawn = True
     intensities = [flop / moved for pairs in points.values() for flop, moved, _ in pairs]
     _ceilings(axes, ceilings, min(intensities) / 2, max(intensities) * 3)
     axes.set(xscale="log", yscale="log", xlabel="FLOP a byte that must be moved", ylabel="FLOP a second")
@@ -56,7 +58,7 @@ def _ceilings(axes: object, ceilings: dict[str, float], low: float, high: float)
     copy, products = ceilings["copy"], {name: rate for name, rate in ceilings.items() if name in STYLES}
     top = max(products.values(), default=copy * high)
     bend = min(max(top / copy, low), high)
-    axes.plot([low, bend], [low * copy, bend * copy], color=INK, linewidth=1.4, label=f"copy, {copy / 1e9:,.3g} GB/s")
+    axes.plot([low, bend], [low * copy, bend * copy], color=INK, linewidth=1.4, label=f"copy, {copy / 1e9:,.0f} GB/s")
     for name, rate in products.items():
         left = min(max(rate / copy, low), high)
         label = f"{name}, {rate / 1e12:,.3g} TFLOP/s"

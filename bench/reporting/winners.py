@@ -54,7 +54,7 @@ class Contest:
         """The last cell of the row."""
         peer, standing = self.best_peer(), self.standing
         if standing == "alone":
-            return "no peer was timed"
+            return f"{self.ours}, nothing else ran" if self.ours in self.timed else "nothing ran"
         if self.ours not in self.timed:
             return f"**{peer}**; {self.ours} refused"
         ours, theirs = self.timed[self.ours]["p50_ms"], self.timed[peer]["p50_ms"]

@@ -5,11 +5,11 @@ from bench.reporting.records import Row
 SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 LOSS_FLOP = {"asymmetric": 50, "role": 60, "epr": 20, "an": 20}
 EXPLAINED = (
-    "Losses: bytes as in their table; FLOP an entry are an estimate of the forward and backward formulas, each +, ×, exp "
-    f"and log one: {', '.join(f'{name} {count}' for name, count in LOSS_FLOP.items())}. Attention: two FLOP a "
+    "Losses: bytes as in their table; FLOP an entry are an estimate of the forward and backward formulas, each +, ×, "
+    f"exp and log one: {', '.join(f'{name} {count}' for name, count in LOSS_FLOP.items())}. Attention: two FLOP a "
     "multiplication of the form that needs fewest, thrice that with the backward pass; bytes are the cells, positions, "
-    "queries, weights and output once, in training once more, and their gradients once. A contender that does more than "
-    "that is not credited for it."
+    "queries, weights and output once, in training once more, and their gradients once. A contender that does more "
+    "than that is not credited for it."
 )
 
 
