@@ -18,7 +18,8 @@ def _loss(rows: list[Row]) -> Contest:
     row = rows[0]
     shape = f"{row['B']}x{row['K']}"
     names = ("losses", row["loss"], shape, row["dtype"])
-    return Contest("/".join(names), "mlcfast", ("mlcfast triton",), rows, (shape.replace("x", "×"), row["dtype"]))
+    kin = _kin(rows, "contender", "mlcfast", "mlcfast")
+    return Contest("/".join(names), "mlcfast", kin, rows, (shape.replace("x", "×"), row["dtype"]))
 
 
 def _attention(rows: list[Row]) -> Contest:

@@ -97,7 +97,7 @@ def _shares(device: Device, rows: list[Row]) -> Figure:
     bars = sorted(best.items(), reverse=True)
     variants = list(dict.fromkeys(variant for _, variant in best))
     figure, axes = _axes(f"Training, {device.name}", "share of the measured matrix rate, %", "")
-    figure.set_size_inches(SIZE[0], 1.2 + 0.32 * len(bars))
+    figure.set_size_inches(0.6 * SIZE[0], 1.2 + 0.32 * len(bars))
     for place, ((_, variant), row) in enumerate(bars):
         share = 100 * row["share_of_matrix_rate"]
         axes.barh(place, share, color=COLOURS[variants.index(variant) % len(COLOURS)])
