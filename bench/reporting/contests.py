@@ -1,7 +1,5 @@
 """The rows of a device's losses, attention and training, each a contest of what ran side by side."""
 
-from collections.abc import Callable
-
 from bench.reporting.records import Device, Row, newest
 from bench.reporting.winners import Contest
 
@@ -10,7 +8,9 @@ PARTS = ("losses", "attention", "training")
 
 def contests(device: Device, part: str) -> list[Contest]:
     """The contests of a part, sorted by what they are of."""
-    found = {name: MAKERS[part](rows) for name, rows in newest(device.part(part), KEYS[part]).items()}
+    whole = [row for row in device.part(part) if not _lacks(part, row)]
+    groups = newest(whole, lambda row: tuple(row[name] for name in KEYS[part]))
+    found = {name: MAKERS[part](rows) for name, rows in groups.items()}
     return [found[name] for name in sorted(found, key=_order)]
 
 
@@ -47,8 +47,13 @@ def _kin(rows: list[Row], column: str, prefix: str, ours: str = "ours") -> tuple
     return tuple(name for name in names if name.startswith(prefix) and name != ours)
 
 
-def _columns(*names: str) -> Callable[[Row], tuple]:
-    return lambda row: tuple(row.get(name) for name in names)
+def leftovers(device: Device, part: str) -> list[str]:
+    """Reasons of refusals that belong to no one row of a table."""
+    return list(dict.fromkeys(str(r["refused"]) for r in device.part(part) if "refused" in r and _lacks(part, r)))
+
+
+def _lacks(part: str, row: Row) -> bool:
+    return any(row.get(name) is None for name in (*KEYS[part], "variant" if part == "training" else "contender"))
 
 
 def _order(key: tuple) -> tuple:
@@ -57,7 +62,7 @@ def _order(key: tuple) -> tuple:
 
 MAKERS = {"losses": _loss, "attention": _attention, "training": _training}
 KEYS = {
-    "losses": _columns("loss", "dtype", "K", "B"),
-    "attention": _columns("mode", "queries", "dtype", "model", "K", "B"),
-    "training": _columns("model", "image_size", "K", "dtype", "micro_batch"),
+    "losses": ("loss", "dtype", "K", "B"),
+    "attention": ("mode", "queries", "dtype", "model", "K", "B"),
+    "training": ("model", "image_size", "K", "dtype", "micro_batch"),
 }

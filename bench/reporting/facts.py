@@ -123,8 +123,9 @@ def memory(device: Device) -> list[str]:
             lines.append([str(row.get("config", DASH)), settings or DASH, f"refused: {row['refused']}", *[DASH] * 3])
             continue
         numbers = [gibibytes(row.get(key)) for key in ("predicted_bytes", "measured_bytes", "reserved_bytes")]
-        share = row["predicted_bytes"] / row["measured_bytes"]
-        lines.append([str(row.get("config", DASH)), settings, *numbers[:2], f"{share:.3f}", numbers[2]])
+        predicted, measured = row.get("predicted_bytes"), row.get("measured_bytes")
+        share = f"{predicted / measured:.3f}" if predicted and measured else DASH
+        lines.append([str(row.get("config", DASH)), settings or DASH, *numbers[:2], share, numbers[2]])
     return [f"{caption(device, last)}\n\n{table(head, lines)}\n"] if lines else []
 
 

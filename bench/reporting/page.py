@@ -2,7 +2,7 @@
 
 from bench.parts import SHARES
 from bench.reporting import facts, races
-from bench.reporting.contests import PARTS, contests
+from bench.reporting.contests import PARTS, contests, leftovers
 from bench.reporting.markdown import DASH, milliseconds, ratio, table
 from bench.reporting.records import Device
 from bench.reporting.winners import Contest
@@ -27,6 +27,7 @@ SECTIONS = {
     "Memory of 12 GiB": facts.memory,
     "Compiled kernels": facts.compiled,
 }
+PART_OF = {"Losses": "losses", "Label-query attention": "attention", "Training steps": "training"}
 
 
 def benchmarks(devices: list[Device], plots: dict[str, list[tuple[str, str]]]) -> str:
@@ -36,6 +37,9 @@ def benchmarks(devices: list[Device], plots: dict[str, list[tuple[str, str]]]) -
         pieces += [f"## {device.name}\n", facts.provenance(device), facts.parts(device, tuple(SHARES))]
         for title, section in SECTIONS.items():
             found = section(device)
+            found += (
+                [f"- refused: {reason}\n" for reason in leftovers(device, PART_OF[title])] if title in PART_OF else []
+            )
             pieces += [f"### {title}\n", *found] if found else []
         drawn = plots.get(device.name, [])
         pieces += [f"### Plots\n\n{EXPLAINED}\n"] * bool(drawn) + [f"![{title}]({file})\n" for title, file in drawn]

@@ -110,6 +110,7 @@ def _training() -> list[tuple[str, dict]]:
                 time |= {"peak_bytes": (3 + gib * micro_batch) * 2**30, "forward_flop_per_image": flop}
                 rows.append(("training", case | {"variant": variant} | time | {"share_of_matrix_rate": share}))
         rows.append(("training", case | {"micro_batch": 64, "variant": "plain torch", "refused": "out of memory"}))
+    rows.append(("training", {"refused": "no room for any model"}))
     return rows
 
 

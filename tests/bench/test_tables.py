@@ -143,6 +143,7 @@ def test_every_table_names_its_device_and_every_contest_its_winner(root: Path) -
     assert "| winner |" in benchmarks(devices, {})
     assert "skipped: pydantic is not installed" in benchmarks(devices, {})
     assert "refused in 9 of 9 rows: No available kernel" in benchmarks(devices, {})
+    assert "- refused: no room for any model" in benchmarks(devices, {})
     assert "**fails**: asymmetric_loss, native, float32, K=81" in benchmarks(devices, {})
 
 
