@@ -3,17 +3,15 @@
 import json
 from pathlib import Path
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+from bench.reporting.markdown import replace_between
+
 KEYS = ("device", "threads", "torch", "dtype", "dropout", "B", "K", "queries", "mode")
 
 
 def write_table(results: Path, page: Path) -> None:
     """Replace what stands between the two marks of `page` with one table for each device, dtype, batch and mode."""
     rows = [json.loads(line) for line in results.read_text().splitlines()]
-    text = page.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    page.write_text(f"{head}{BEGIN}\n\n{_tables(rows)}\n{END}{tail}")
+    replace_between(page, "\n" + _tables(rows))
 
 
 def _tables(rows: list[dict]) -> str:

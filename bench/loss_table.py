@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+from bench.reporting.markdown import replace_between
+
 KEYS = ("loss", "dtype", "device", "threads", "torch")
 SUMMARISED = ("textbook", "in-place", "torch.compile")
 
@@ -17,7 +18,7 @@ def write_table(results: Path, page: Path) -> None:
             groups.setdefault(tuple(row[key] for key in KEYS), []).append(row)
     tables = [_times(dict(zip(KEYS, key, strict=True)), group) for key, group in groups.items()]
     peaks = [row for row in rows if "peak_bytes" in row]
-    _replace(page, [*tables, *([_peaks(peaks)] if peaks else [])])
+    replace_between(page, "\n" + "\n".join([*tables, *([_peaks(peaks)] if peaks else [])]))
 
 
 def write_summary(results: Path, page: Path, shapes: tuple[tuple[int, int], ...] = ((64, 80), (4096, 9605))) -> None:
@@ -32,12 +33,7 @@ def write_summary(results: Path, page: Path, shapes: tuple[tuple[int, int], ...]
         cells = ["–" if time is None else f"{time / ours:.1f}×" for time in times]
         lines.append(f"| {loss}, {B}×{K} | {ours:.3g} ms | " + " | ".join(cells) + " |")
     where = f"Medians on {rows[-1]['threads']} threads of an {rows[-1]['device']}, torch {rows[-1]['torch']}."
-    _replace(page, ["\n".join([*lines, "", where]) + "\n"])
-
-
-def _replace(page: Path, tables: list[str]) -> None:
-    head, _, rest = page.read_text().partition(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n\n" + "\n".join(tables) + f"\n{END}{rest.partition(END)[2]}")
+    replace_between(page, "\n" + "\n".join([*lines, "", where]) + "\n")
 
 
 def _times(key: dict, rows: list[dict]) -> str:

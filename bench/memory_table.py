@@ -1,8 +1,8 @@
 """The tables of docs/memory.md, from the planner: python -m bench.memory_table."""
 
-import re
 from pathlib import Path
 
+from bench.reporting.markdown import replace_between
 from mlcfast.config import load_config
 from mlcfast.planning import Estimate, Planner, Settings
 from mlcfast.planning.table import COMPONENTS
@@ -48,10 +48,7 @@ def main() -> None:
     for name in CASES:
         planner = Planner(load_config(ROOT / "configs" / f"{name}.yaml"), gpus=2, gpu_memory=12 * GIB)
         lines += rows(name, planner)
-    page = ROOT / "docs" / "memory.md"
-    table = "<!-- planned -->\n" + "\n".join(lines) + "\n<!-- end -->"
-    text = re.sub(r"<!-- planned -->.*?<!-- end -->", lambda _: table, page.read_text(), flags=re.DOTALL)
-    page.write_text(text)
+    replace_between(ROOT / "docs" / "memory.md", "\n".join(lines), "<!-- planned -->", "<!-- end -->")
     print("\n".join(lines))
 
 

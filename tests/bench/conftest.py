@@ -1,0 +1,5 @@
+"""Without matplotlib, which only the plots need, the tests of bench.tables are left out."""
+
+import importlib.util
+
+collect_ignore = [] if importlib.util.find_spec("matplotlib") else ["test_tables.py"]
