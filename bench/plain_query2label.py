@@ -7,19 +7,22 @@ from torch import Tensor, nn
 
 from bench.plain_backbones import PUBLISHED_ATTENTION, PUBLISHED_GELU, PUBLISHED_NORM, batch_norm_in_eval_mode
 from mlcfast.models import Query2Label
+from mlcfast.models.cvt import CvT
 
 
 class PlainQuery2Label(nn.Module):
     """The same function of the same parameters as `model`, whose modules it takes over; without label self-attention.
 
-    CvT's attention, LayerNorm and QuickGELU are the published operators while its forward pass runs, and frozen norms
-    are BatchNorm2d in eval mode after their convolutions.
+    CvT's attention, LayerNorm and QuickGELU are the published operators while its forward pass runs; other backbones
+    run as timm has them. Frozen norms are BatchNorm2d in eval mode after their convolutions.
     """
 
     def __init__(self, model: Query2Label):
         super().__init__()
         self.backbone = batch_norm_in_eval_mode(model.backbone)
         self.input_proj, self.query_embed, self.fc = model.input_proj, model.query_embed, model.fc
+        published = (PUBLISHED_ATTENTION, PUBLISHED_GELU, PUBLISHED_NORM)
+        self.patches = published if isinstance(model.backbone.body, CvT) else ()
         self.register_buffer("position", model.position, persistent=False)
         self.transformer = model.transformer
         for layer in (*self.transformer.encoder.layers, *self.transformer.decoder.layers):
@@ -31,7 +34,7 @@ class PlainQuery2Label(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images (B, 3, S, S) -> logits (B, K)."""
         with ExitStack() as stack:
-            for patch in (PUBLISHED_ATTENTION, PUBLISHED_GELU, PUBLISHED_NORM):
+            for patch in self.patches:
                 stack.enter_context(patch)
             features = self.backbone(images)
         cells = self.input_proj(features).flatten(2).permute(2, 0, 1)

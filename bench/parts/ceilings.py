@@ -12,7 +12,8 @@ GIB = 2**30
 
 def rows(context: Context) -> Iterator[dict]:
     """One row a ceiling: bytes a second (read plus written), FLOP a second; random data, far larger than a cache."""
-    size = 4 * GIB if context.on_gpu else GIB // 4
+    size = min(4 * GIB, torch.cuda.get_device_properties(0).total_memory // 8) if context.on_gpu else GIB // 4
+    size -= size % 4
     yield _copy(size, context)
     side = 8192 if context.on_gpu else 1024
     for name, dtype, tf32 in (
