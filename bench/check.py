@@ -70,6 +70,12 @@ def verdict(problem: Problem) -> dict:
     return row | {"error": round(error, 3), "bound": round(bound, 3), "passed": right}
 
 
+def _interpreter_trouble() -> str:
+    from bench.interpreter import trouble
+
+    return trouble()
+
+
 def main() -> None:
     """Try every problem of one operator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,6 +91,9 @@ def main() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = True
     common = {"operator": args.operator, "backend": args.backend, **setting(args.device)}
     common |= {"interpreted": True} if interpreted else {}
+    if interpreted and (reason := _interpreter_trouble()):
+        print(json.dumps(common | {"refused": reason}), flush=True)
+        return
     for problem in problems(args.operator, args.backend, args.device, size):
         print(json.dumps(common | verdict(problem)), flush=True)
 

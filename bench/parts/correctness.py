@@ -69,7 +69,7 @@ def try_group(operator: str, backend: str, context: Context) -> list[dict]:
         if trouble:
             last = (complaints.read().strip().splitlines() or [""])[-1][:200]
             found.append(_failure(operator, backend, f"{trouble}: {last}", context.device))
-    return sorted(found, key=lambda row: row["passed"])  # whatever cuts the record short, failures are in it
+    return sorted(found, key=lambda row: row.get("passed", True))  # whatever cuts the record short, failures are in it
 
 
 def _failure(operator: str, backend: str, reason: str, device: str) -> dict:

@@ -98,12 +98,21 @@ def correctness(device: Device) -> list[str]:
         failures += [row for row in cases if not row["passed"]]
     head = ["operator", "backend", "cases passed", "worst error / bound", "not run"]
     text = f"{caption(device, rows)}\n\n{table(head, lines)}\n"
-    return [text, "\n".join(map(_failure, failures)) + "\n"] if failures else [text]
+    return [text, "\n".join(_failures(failures)) + "\n"] if failures else [text]
 
 
-def _failure(row: Row) -> str:
-    where = f"{row['operator']}, {row.get('backend')}, {row.get('dtype')}, {row.get('case')}"
-    return f"- **fails**: {where}: error {row.get('error')}, bound {row.get('bound')}"
+def _failures(rows: list[Row]) -> list[str]:
+    """A line an operator and backend: how many fail, and the first of them with its error or exception."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["operator"], row.get("backend")), []).append(row)
+    lines = []
+    for (operator, backend), failed in groups.items():
+        first = failed[0]
+        why = first.get("reason") or f"error {first.get('error')}, bound {first.get('bound')}"
+        lines.append(f"- **{operator} by {backend} fails {len(failed)}**, first {first.get('dtype')}, "
+                     f"{first.get('case')}: {why}")  # fmt: skip
+    return lines
 
 
 def _refused(group: list[Row]) -> str:

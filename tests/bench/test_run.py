@@ -2,8 +2,10 @@
 
 import copy
 import datetime
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -128,6 +130,15 @@ def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
     assert [row["passed"] for row in rows] == [False] and "exit status 1: KeyError" in rows[0]["reason"]
 
 
+def test_the_interpreter_is_tried_before_kernels_are_blamed():
+    code = "from bench.interpreter import trouble; print(repr(trouble()))"
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "''", done.stderr[-500:]
+
+
 def test_a_part_that_is_skipped_or_out_of_time_says_so(tmp_path, monkeypatch):
     part = context(tmp_path / "record.jsonl")
     assert list(measured("memory", part)) == [{"event": "skipped", "reason": "needs a GPU"}]
@@ -208,6 +219,7 @@ def test_out_of_memory_is_a_row_and_smaller_batches_go_on(tmp_path, monkeypatch)
     def step(images, labels):
         if len(images) >= 32:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        time.sleep(1e-3)
 
     monkeypatch.setattr(training, "stepper", lambda *arguments: step)
     monkeypatch.setattr(Context, "on_gpu", property(lambda self: True))

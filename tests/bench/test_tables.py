@@ -144,7 +144,7 @@ def test_every_table_names_its_device_and_every_contest_its_winner(root: Path) -
     assert "skipped: pydantic is not installed" in benchmarks(devices, {})
     assert "refused in 9 of 9 rows: No available kernel" in benchmarks(devices, {})
     assert "- refused: no room for any model" in benchmarks(devices, {})
-    assert "**fails**: asymmetric_loss, native, float32, K=81" in benchmarks(devices, {})
+    assert "**asymmetric_loss by native fails 1**, first float32, K=81: error" in benchmarks(devices, {})
 
 
 def test_files_that_are_no_run_are_left_alone(root: Path) -> None:
