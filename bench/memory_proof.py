@@ -10,9 +10,12 @@ Appends a row for each configuration to bench/results/memory_proof.jsonl; random
 """
 
 import argparse
+import gc
 import json
 import sys
 import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,7 +30,7 @@ from mlcfast.engine.inference import DTYPES
 from mlcfast.models.checkpointing import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.objective import Objective
-from mlcfast.planning import Estimate, Planner
+from mlcfast.planning import Estimate, Planner, hardware
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "memory_proof.jsonl"
@@ -40,31 +43,34 @@ class ShardedStep:
     Each gradient goes into the reduction bucket as it is finished and this rank's part from there to its shard.
     """
 
-    def __init__(self, objective: Objective, precision: torch.dtype, ema: bool):
+    def __init__(self, objective: Objective, precision: torch.dtype, ema: bool, device: str, bucket: int):
         self.parameters = list(trainable(objective).values())
         elements = sum(parameter.numel() for parameter in self.parameters)
         shard = -(-elements // CARDS)
-        self.master, self.first, self.second = (torch.zeros(shard, device="cuda") for _ in range(3))
-        self.average = torch.zeros(shard, device="cuda") if ema else None
-        self.gradient = torch.zeros(shard, device="cuda", dtype=precision)
-        self.buckets = [torch.zeros(REDUCE_BUCKET, device="cuda", dtype=precision) for _ in range(2)]
+        self.master, self.first, self.second = (torch.zeros(shard, device=device) for _ in range(3))
+        self.average = torch.zeros(shard, device=device) if ema else None
+        self.gradient = torch.zeros(shard, device=device, dtype=precision)
+        self.buckets = [torch.zeros(bucket, device=device, dtype=precision) for _ in range(2)]
         self.filled = 0
+        reduce = weakref.WeakMethod(self._reduce)  # a hook's reference to its parameter's owner is never collected
         for parameter in self.parameters:
-            parameter.register_post_accumulate_grad_hook(self._reduce)
+            parameter.register_post_accumulate_grad_hook(lambda finished: reduce()(finished))
 
     def _reduce(self, parameter: nn.Parameter) -> None:
-        count = parameter.numel()
-        self.buckets[0][:count] = parameter.grad.flatten()
-        room = min(count, self.gradient.numel() - self.filled)
-        self.gradient[self.filled : self.filled + room] = self.buckets[0][:room]
-        self.filled, parameter.grad = self.filled + room, None
+        bucket = self.buckets[0]
+        for piece in parameter.grad.flatten().split(bucket.numel()):
+            bucket[: piece.numel()] = piece
+            room = min(piece.numel(), self.gradient.numel() - self.filled)
+            self.gradient[self.filled : self.filled + room] = bucket[:room]
+            self.filled += room
+        parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
         """AdamW's arithmetic on the shard, in fp32; the weights in the training precision come back from it."""
         gradient = self.gradient.float()
         torch._fused_adamw_(
-            [self.master], [gradient], [self.first], [self.second], [], [torch.ones((), device="cuda")],
+            [self.master], [gradient], [self.first], [self.second], [], [torch.ones((), device=gradient.device)],
             lr=1e-4, beta1=0.9, beta2=0.999, weight_decay=1e-2, eps=1e-8, amsgrad=False, maximize=False,
         )  # fmt: skip
         del gradient
@@ -74,30 +80,35 @@ class ShardedStep:
         self.filled = 0
 
 
-def batch(config: Config) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A random micro-batch on the GPU."""
+def batch(config: Config, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A random micro-batch."""
     count, side = config.engine.micro_batch, config.data.image_size
-    images = torch.randn(count, 3, side, side, device="cuda")
-    return images, (torch.rand(count, LABELS, device="cuda") < 0.04).float(), torch.arange(count, device="cuda")
+    images = torch.randn(count, 3, side, side, device=device)
+    return images, (torch.rand(count, LABELS, device=device) < 0.04).float(), torch.arange(count, device=device)
 
 
-def stepper(config: Config, sharded: bool):
+def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = REDUCE_BUCKET) -> Callable[[], None]:
     """A function that takes one optimizer step of one micro-batch."""
     objective = Objective(make_model(config, LABELS), make_loss(config.loss))
     if not sharded:
         engine = build_engine(config, Process(), objective)
-        return lambda: (engine.micro_step(*batch(config), last=True), engine.step())
+
+        def whole() -> None:
+            engine.micro_step(*batch(config, device), last=True)
+            engine.step()
+
+        return whole
     precision = DTYPES[config.engine.precision]
     if config.engine.activation_checkpointing == "blocks":
         enable_activation_checkpointing(objective.model)
     prepare_half_weights(objective, precision)
     for parameter in objective.parameters():
         parameter.data = parameter.data.to(precision)
-    objective.cuda().train()
-    state = ShardedStep(objective, precision, config.train.ema_decay > 0)
+    objective.to(device).train()
+    state = ShardedStep(objective, precision, config.train.ema_decay > 0, device, bucket)
 
     def step() -> None:
-        images, labels, index = batch(config)
+        images, labels, index = batch(config, device)
         objective(images.to(precision), labels, index).backward()
         state.step()
 
@@ -118,6 +129,19 @@ def predicted(config: Config, sharded: bool) -> tuple[Config, Estimate]:
     return config.model_copy(update={"engine": config.engine.model_copy(update=engine)}), estimate
 
 
+def hold(gib: float) -> None:
+    """Let torch's allocator use what a card of that size leaves beside the CUDA context, which it does not count."""
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (gib * GIB - hardware.CONTEXT) / total))
+
+
+def release() -> None:
+    """Give back what the last configuration held, so that it is not counted against the next."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def measure(name: str, steps: int) -> dict:
     """Run the configuration's steps; a row of predicted and measured bytes and steps a second."""
     sharded = name != "resnet101_448"
@@ -127,6 +151,7 @@ def measure(name: str, steps: int) -> dict:
         engine = config.engine.model_copy(update={"global_batch": config.engine.micro_batch})
         config = config.model_copy(update={"engine": engine})
     config, estimate = predicted(config, sharded)
+    torch.manual_seed(0)
     step = stepper(config, sharded)
     torch.cuda.reset_peak_memory_stats()
     step()
@@ -162,14 +187,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not torch.cuda.is_available():
         print("memory_proof needs a GPU: torch.cuda.is_available() is false here", file=sys.stderr)
         return 2
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, args.gib * GIB / total))
+    hold(args.gib)
     for name in args.names or NAMES:
         row = measure(name, args.steps)
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row))
-        torch.cuda.empty_cache()
+        release()
     return 0
 
 

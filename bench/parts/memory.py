@@ -15,10 +15,9 @@ def rows(context: Context) -> Iterator[dict]:
     if not context.on_gpu:
         raise SkippedError("needs a GPU")
     needs("pydantic", "yaml")
-    from bench.memory_proof import GIB, NAMES, measure
+    from bench.memory_proof import NAMES, hold, measure, release
 
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, 12 * GIB / total))
+    hold(12)
     for name in NAMES:
         if context.left() < LONGEST:
             return
@@ -26,4 +25,4 @@ def rows(context: Context) -> Iterator[dict]:
             yield measure(name, STEPS)
         except (RuntimeError, torch.OutOfMemoryError) as error:
             yield {"config": name, "refused": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}
-        torch.cuda.empty_cache()
+        release()
