@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from bench.gate import ROOT, setting
 from bench.part import Context
 
+CUT = "out of time"
 SETTLING = 8  # seconds kept for writing what the last groups found
 GROUPS = (
     ("asymmetric_loss", "native"),
@@ -48,7 +49,7 @@ def rows(context: Context) -> Iterator[dict]:
 
 
 def try_group(operator: str, backend: str, context: Context) -> list[dict]:
-    """The rows of one process; one that crashes or runs out of time adds a failed row."""
+    """The rows of one process; one that crashes adds a failed row, one that runs out of time says after how many."""
     left = context.left() - SETTLING
     if left < 5:
         return []
@@ -62,11 +63,13 @@ def try_group(operator: str, backend: str, context: Context) -> list[dict]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            trouble = "out of time"
+            trouble = CUT
         out.seek(0)
         complaints.seek(0)
         found = [json.loads(line) for line in out if line.startswith("{") and line.endswith("}\n")]
-        if trouble:
+        if trouble == CUT:
+            found.append({"operator": operator, "backend": backend, "refused": f"{CUT} after {len(found)} problems"})
+        elif trouble:
             last = (complaints.read().strip().splitlines() or [""])[-1][:200]
             found.append(_failure(operator, backend, f"{trouble}: {last}", context.device))
     return sorted(found, key=lambda row: row.get("passed", True))  # whatever cuts the record short, failures are in it
