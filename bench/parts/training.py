@@ -4,6 +4,7 @@
 project trains, on the same backbone; then its variants: the operators' definitions in place of the operators, blocks
 recomputed in the backward pass, torch.compile. bf16 autocast, fused AdamW, 80 labels, random images. Useful work is
 three forward passes of the whole model, counted on its plain form; what is recomputed is not counted.
+For ResNets and TResNets three is somewhat much, because their frozen first layers have no backward pass.
 """
 
 import gc
