@@ -55,10 +55,15 @@ def verdict(problem: Problem) -> dict:
     try:
         exact = outputs(problem, problem.definition, widen=True)
         plain = outputs(problem, problem.definition, widen=False)
+    except Exception as reason:  # that is no fault of the implementation on trial
+        return row | {"refused": f"the definition: {type(reason).__name__}: {reason}"[:300]}
+    try:
         ours = outputs(problem, problem.ours, widen=False)
         dtypes = [tensor.dtype for tensor in plain]
         bound = 2 * max(worst(plain, exact, dtypes), 2.0)
         error = worst(ours, exact, dtypes)
+    except torch.OutOfMemoryError:
+        return row | {"refused": "out of memory"}
     except Exception as reason:  # whatever a kernel raises is what the row has to say
         return row | {
             "error": None,

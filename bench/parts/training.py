@@ -54,6 +54,7 @@ def rows(context: Context) -> Iterator[dict]:
     rate = _matrix_rate(context)
     for name, variant in visits(context.on_gpu):
         if context.left() < LONGEST * (6 if "compile" in variant else 1):
+            yield {"refused": f"no time left for {name}, {variant}"}
             continue
         size = PUBLISHED[name].image_size if context.on_gpu else 224
         common = {"model": name, "image_size": size, "K": LABELS, "variant": variant}

@@ -40,6 +40,8 @@ def test_shares_fill_ten_minutes():
         ([], "no correctness case"),
         ([passed()], None),
         ([passed(), passed(ok=False)], "failed 1 of 2"),
+        ([passed(run="1", ok=False), passed(run="2")], None),
+        ([passed(run="1"), passed(run="2", ok=False)], "failed 1 of 1"),
         ([passed(sources="another")], "no correctness case"),
         ([passed(torch="1.0")], "no correctness case"),
         ([passed(tested_on="a GPU")], "no correctness case"),
@@ -157,7 +159,7 @@ def test_a_part_that_is_skipped_or_out_of_time_says_so(tmp_path, monkeypatch):
 def test_the_command_records_its_parts(tmp_path):
     record = tmp_path / "record.jsonl"
     append(record, passed())
-    assert run.main(["device", "memory", "--record", str(record), "--minutes", "1"]) == 0
+    assert run.main(["device", "memory", "--record", str(record), "--minutes", "9"]) == 0
     begin, *rows, end = list(read(record))[1:]
     assert begin["event"] == "begin" and begin["torch"] == torch.__version__ and end["event"] == "end"
     assert {row["run"] for row in rows} == {begin["run"]} == {end["run"]}
@@ -167,7 +169,10 @@ def test_the_command_records_its_parts(tmp_path):
 def test_correctness_comes_before_what_is_timed(tmp_path):
     record = tmp_path / "record.jsonl"
     assert run._with_correctness(["losses"], record, "cpu") == ["correctness", "losses"]
-    append(record, passed())
+    append(record, {"run": "1", "part": "run", "event": "begin", **setting("cpu")})
+    append(record, {"run": "1", "part": "correctness", "event": "stopped"})
+    assert run._with_correctness(["losses"], record, "cpu") == ["correctness", "losses"]
+    append(record, {"run": "1", "part": "correctness", "event": "done"})
     assert run._with_correctness(["losses"], record, "cpu") == ["losses"]
     assert run._with_correctness(["device"], tmp_path / "none.jsonl", "cpu") == ["device"]
 
