@@ -52,7 +52,7 @@ def try_group(operator: str, backend: str, context: Context) -> list[dict]:
     """The rows of one process; one that crashes adds a failed row, one that runs out of time says after how many."""
     left = context.left() - SETTLING
     if left < 5:
-        return []
+        return [{"operator": operator, "backend": backend, "refused": "no time left"}]
     interpreted = {"TRITON_INTERPRET": "1"} if backend == "triton" and not context.on_gpu else {}
     command = [sys.executable, "-m", "bench.check", operator, backend, "--device", context.device]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as complaints:
