@@ -15,9 +15,9 @@ from mlcfast.errors import UsageError
 # The main process may fill a cache of resized images while the others wait for it.
 PATIENCE = datetime.timedelta(hours=3)
 
-# Seconds in which gloo's threads let go of the last collective's tensors. One that only gets to it while the interpreter
-# shuts down aborts the process: it then asks for Python's lock in vain (pytorch/pytorch issue 190489). DeepSpeed keeps
-# its process groups alive to the end, so destroying them does not join these threads.
+# Seconds in which gloo's threads let go of the last collective's tensors. One that gets to it while the interpreter
+# shuts down asks for Python's lock in vain and aborts the process (pytorch/pytorch issue 190489). DeepSpeed keeps its
+# process groups alive to the end, so that destroying them does not join these threads.
 LETTING_GO = 0.2
 
 
