@@ -15,17 +15,22 @@ def rows(context: Context) -> Iterator[dict]:
     size = min(4 * GIB, torch.cuda.get_device_properties(0).total_memory // 8) if context.on_gpu else GIB // 4
     size -= size % 4
     yield _copy(size, context)
-    side = 8192 if context.on_gpu else 1024
     for name, dtype, tf32 in (
-        ("bf16", torch.bfloat16, False),
-        ("fp32", torch.float32, False),
-        ("tf32", torch.float32, True),
+        ("bf16 product", torch.bfloat16, False),
+        ("fp32 product", torch.float32, False),
+        ("tf32 product", torch.float32, True),
     ):
         if tf32 and not context.on_gpu:
             continue
         torch.backends.cuda.matmul.allow_tf32 = tf32
-        left, right = (torch.randn(side, side, device=context.device).to(dtype) for _ in range(2))
-        yield _row(f"{name} product", lambda a=left, b=right: a @ b, 2 * side**3, context, side=side)
+        yield product(name, dtype, context)
+
+
+def product(name: str, dtype: torch.dtype, context: Context) -> dict:
+    """The row of square matrix products in one type."""
+    side = 8192 if context.on_gpu else 1024
+    left, right = (torch.randn(side, side, device=context.device).to(dtype) for _ in range(2))
+    return _row(name, lambda: left @ right, 2 * side**3, context, side=side)
 
 
 def _copy(size: int, context: Context) -> dict:

@@ -3,39 +3,41 @@
 `plain torch` is the step as people write it (bench.plain_query2label, the textbook loss); `mlcfast` is what this
 project trains, on the same backbone; then its variants: the operators' definitions in place of the operators, blocks
 recomputed in the backward pass, torch.compile. bf16 autocast, fused AdamW, 80 labels, random images. Useful work is
-three forward passes of the whole model, counted on its plain form; what is recomputed is not counted.
-For ResNets and TResNets three is somewhat much, because their frozen first layers have no backward pass.
+three forward passes of the whole model, counted on its plain form, and in a second share of the backbone alone; what is
+recomputed is not counted. For ResNets and TResNets three is too much: their frozen first layers have no backward pass.
+Before ours is timed, a row says how far its logits are from the plain ones; where they differ it is not timed.
 """
 
 import gc
-import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from bench.backend import forced
 from bench.part import Context
-from bench.plain_query2label import PlainQuery2Label, textbook_step_loss
+from bench.parts.ceilings import product
+from bench.plain_query2label import compared
 from bench.record import read
-from bench.timing import quantiles_ms
-from mlcfast.errors import UsageError
-from mlcfast.losses import AsymmetricLoss
-from mlcfast.models import Query2Label, build_model, enable_activation_checkpointing
+from bench.training_steps import (
+    COMPILED,
+    DEFINITIONS,
+    LABELS,
+    OURS,
+    PLAIN,
+    PLAIN_COMPILED,
+    RECOMPUTED,
+    built,
+    forward_flop,
+    stepper,
+    timed,
+)
 from mlcfast.models.published import PUBLISHED
 from mlcfast.ops.backend import choose
 
-LABELS = 80
 MICRO_BATCHES = (16, 32, 64, 4, 8)
 FIRST = ("Q2L-CvT_w24-384", "Q2L-SwinL-384", "Q2L-R101-448")
-PLAIN, OURS, DEFINITIONS = "plain torch", "mlcfast", "mlcfast, definitions"
-RECOMPUTED = "mlcfast, blocks recomputed"
-COMPILED, PLAIN_COMPILED = "mlcfast, torch.compile", "plain torch, torch.compile"
 OPERATORS = ("label_query_attention", "groupwise_linear", "layer_norm", "quick_gelu")
-SETTLE, TIMED = 2, 3  # steps
 LONGEST = 12.0  # seconds to build a model and to time its first micro-batch
+SAME = 1e-9  # relative, in fp64: small models differ by 1e-15, another function by far more
 
 
 def visits(on_gpu: bool) -> list[tuple[str, str]]:
@@ -57,113 +59,87 @@ def rows(context: Context) -> Iterator[dict]:
             yield {"refused": f"no time left for {name}, {variant}"}
             continue
         size = PUBLISHED[name].image_size if context.on_gpu else 224
-        common = {"model": name, "image_size": size, "K": LABELS, "variant": variant}
-        common["dtype"] = "bfloat16" if context.on_gpu else "float32"
+        common = {"model": name, "image_size": size, "K": LABELS, "dtype": "bfloat16" if context.on_gpu else "float32"}
         refused = _refusal(variant, context)
-        if refused:
-            yield common | {"micro_batch": 0, "refused": refused}
-            continue
-        try:
-            for row in visit(name, variant, size, context):
-                yield common | row | _share(row, name, size, rate)
-        except Exception as error:  # one variant's trouble, whatever it is, must not cost the others
-            yield common | {"micro_batch": 0, "refused": f"{type(error).__name__}: {str(error)[:200]}"}
+        if variant == OURS and not refused:
+            yield common | _compared(name, size, context)
+        refused = refused or (_differing.get(name) if variant.startswith(OURS) else None)
+        done = set()
+        for row in [] if refused else visit(name, variant, size, context):
+            done.add(row["micro_batch"])
+            refused = row.pop("broken", None)
+            yield common | {"variant": variant} | row | _share(row, name, size, rate)
+        for micro_batch in _micro_batches(variant, context) if refused else ():
+            if micro_batch not in done:
+                yield common | {"variant": variant, "micro_batch": micro_batch, "refused": refused}
         _release(context)
+    for name in () if context.on_gpu else PUBLISHED:
+        yield {"model": name, "image_size": PUBLISHED[name].image_size, "K": LABELS, "refused": "needs a GPU"}
 
 
 def visit(name: str, variant: str, size: int, context: Context) -> Iterator[dict]:
-    """Build one model and take steps with growing micro-batches; one that does not fit ends the larger ones."""
-    step = stepper(name, variant, size, context.device)
-    fits = True
-    for micro_batch in MICRO_BATCHES if context.on_gpu else (2,):
-        compiled = "compile" in variant and micro_batch != 32
-        if compiled or context.left() < LONGEST / 4 or (micro_batch > 16 and not fits):
+    """Build one model and take steps with several micro-batches; one that does not fit ends the larger ones.
+
+    A row with `broken` is the last: why there will be no others.
+    """
+    step, too_large = None, float("inf")
+    for micro_batch in _micro_batches(variant, context):
+        if context.left() < LONGEST / 4 or micro_batch >= too_large:
             continue
+        row = {"micro_batch": micro_batch}
         try:
-            yield {"micro_batch": micro_batch} | _timed(step, micro_batch, size, context.device)
+            step = step or stepper(name, variant, size, context.device)
+            row |= timed(step, micro_batch, size, context.device)
         except torch.OutOfMemoryError:
-            fits = False
-            yield {"micro_batch": micro_batch, "refused": "out of memory"}
+            # An optimizer that was interrupted while it made its state cannot go on: the next size starts afresh.
+            row["refused"], too_large, step = "out of memory", micro_batch, None
+        except Exception as error:  # whatever a contender raises, the others are still to be measured
+            row["refused"] = row["broken"] = _first_line(error)
+        if "refused" in row:  # outside the handler, which would hold what the step has allocated
             _release(context)
+        yield row
+        if "broken" in row:
+            return
 
 
-def stepper(name: str, variant: str, size: int, device: str) -> Callable[[Tensor, Tensor], None]:
-    """A function that takes one optimizer step on images and labels."""
-    model = _built(name, size, device)
-    criterion: Callable[[Tensor, Tensor], Tensor] = AsymmetricLoss(disable_torch_grad_focal_loss=True)
-    if variant.startswith(PLAIN):
-        model, criterion = PlainQuery2Label(model), textbook_step_loss
-    if variant == RECOMPUTED:
-        enable_activation_checkpointing(model)
-    if type(model.backbone.body).__name__ in ("ResNet", "TResNet"):
-        model = model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5, fused=True)
-    forward = torch.compile(model) if "compile" in variant else model
-    half = torch.autocast(device, torch.bfloat16) if device == "cuda" else nullcontext()
-
-    def step(images: Tensor, labels: Tensor) -> None:
-        optimizer.zero_grad()
-        with forced("reference" if variant == DEFINITIONS else None):
-            with half:
-                loss = criterion(forward(images), labels)
-            loss.backward()
-        optimizer.step()
-
-    return step
+def _micro_batches(variant: str, context: Context) -> tuple[int, ...]:
+    if not context.on_gpu:
+        return (2,)
+    return (32,) if "compile" in variant else MICRO_BATCHES
 
 
-def _built(name: str, size: int, device: str) -> Query2Label:
-    """On the device from the start, where random weights cost nothing; by way of the CPU where a backbone minds."""
+def _compared(name: str, size: int, context: Context) -> dict:
+    """Our logits beside the plain ones; a difference keeps ours from being timed, a failure to compare does not."""
+    half = torch.autocast(context.device, torch.bfloat16)
+    row = {"check": "logits of plain torch and mlcfast"}
     try:
-        with torch.device(device):
-            return build(name, size)
-    except (RuntimeError, UsageError):
-        return build(name, size).to(device)
+        images = torch.randn(1, 3, size, size, device=context.device)
+        row |= compared(built(name, size, context.device), images, half)
+        bound = 2 * max(row["half_error_plain"], torch.finfo(torch.bfloat16).eps)
+        row["agrees"] = row["fp64_difference"] < SAME and row["half_error_mlcfast"] <= bound
+        if not row["agrees"]:
+            _differing[name] = (
+                f"logits are {row['fp64_difference']:.1e} from the plain ones in fp64, and in bf16 "
+                f"{row['half_error_mlcfast']:.1e} from the exact ones, plain torch {row['half_error_plain']:.1e}"
+            )
+    except Exception as error:
+        row["refused"] = _first_line(error)
+    return row
 
 
-def build(name: str, size: int) -> Query2Label:
-    """A published model with random weights, its early layers and norms frozen as published."""
-    return build_model("query2label", PUBLISHED[name].backbone, LABELS, size, freeze="published")
-
-
-def forward_flop(name: str, size: int) -> tuple[int, int]:
-    """FLOP of an image's forward pass: the backbone's and the whole model's, of the plain form on the meta device."""
-    with torch.device("meta"):
-        model = PlainQuery2Label(build(name, size)).eval()
-        image = torch.empty(1, 3, size, size)
-    counts = []
-    for part in (model.backbone, model):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            part(image)
-        counts.append(counter.get_total_flops())
-    return counts[0], counts[1]
-
-
-def _timed(step: Callable, micro_batch: int, size: int, device: str) -> dict:
-    images = torch.randn(micro_batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
-    labels = (torch.rand(micro_batch, LABELS, device=device) < 0.04).float()
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    seconds = []
-    for _ in range(SETTLE + TIMED):
-        began = time.perf_counter()
-        step(images, labels)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    row = quantiles_ms(seconds[SETTLE:])
-    peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
-    return row | {"images_per_second": round(micro_batch / row["p50_ms"] * 1e3, 2), "peak_bytes": peak}
+_differing: dict[str, str] = {}
 
 
 def _share(row: dict, name: str, size: int, rate: float | None) -> dict:
-    """What the row's images a second are of the measured matrix rate."""
+    """FLOP an image, and what the row's images a second are of the measured matrix rate."""
     if name not in _counted:
         _counted[name] = forward_flop(name, size)
     backbone, whole = _counted[name]
     found = {"backbone_flop_per_image": backbone, "forward_flop_per_image": whole}
     if rate and "images_per_second" in row:
-        found["share_of_matrix_rate"] = round(3 * whole * row["images_per_second"] / rate, 4)
+        done = 3 * row["images_per_second"] / rate
+        found["share_of_matrix_rate"] = round(whole * done, 4)
+        found["backbone_share_of_matrix_rate"] = round(backbone * done, 4)
     return found
 
 
@@ -171,10 +147,15 @@ _counted: dict[str, tuple[int, int]] = {}
 
 
 def _matrix_rate(context: Context) -> float | None:
-    """The product rate of this precision that the record holds for the device; None if none was measured."""
+    """The product rate of this precision that the record holds for the device, else measured now."""
     wanted = "bf16 product" if context.on_gpu else "fp32 product"
-    found = [row["per_second"] for row in read(context.record) if row.get("ceiling") == wanted]
-    return found[-1] if found else None
+    found = [row["per_second"] for row in read(context.record) if row.get("ceiling") == wanted and "per_second" in row]
+    if found:
+        return found[-1]
+    try:
+        return product(wanted, torch.bfloat16 if context.on_gpu else torch.float32, context)["per_second"]
+    except RuntimeError:
+        return None
 
 
 def _refusal(variant: str, context: Context) -> str | None:
@@ -183,10 +164,16 @@ def _refusal(variant: str, context: Context) -> str | None:
         return None
     wanted = [("asymmetric_loss", choose(context.device))] + [(operator, "native") for operator in OPERATORS]
     for operator, backend in wanted:
+        if backend == "reference":  # the definition itself, where there are no kernels for the device
+            continue
         reason = context.gate.refusal(operator, backend, context.device)
         if reason:
             return f"{operator} by {backend}: {reason}"
     return None
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def _release(context: Context) -> None:
