@@ -126,7 +126,7 @@ def test_every_problem_of_small_operators_passes(operator):
 
 def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
     monkeypatch.setattr(correctness, "setting", lambda device: {})
-    rows = correctness.try_group("no_such_operator", "native", context(tmp_path / "record.jsonl"))
+    rows = correctness.try_group(context(tmp_path / "record.jsonl"), "no_such_operator", "native")
     assert [row["passed"] for row in rows] == [False] and "exit status 1: KeyError" in rows[0]["reason"]
 
 
