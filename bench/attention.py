@@ -144,8 +144,8 @@ def _refusal(function: Callable, tensors: list[Tensor], truth: Tensor, setting: 
     try:
         out = function(*(t.detach() for t in tensors), HEADS)[:1].double()
         _step(function, tensors, True, setting.dropout)()
-    except (RuntimeError, torch.OutOfMemoryError) as error:
-        return str(error).splitlines()[0][:120]
+    except Exception as error:  # a shape that a contender does not take, in whatever way it says so
+        return f"{type(error).__name__}: {error}".splitlines()[0][:160]
     error = ((out - truth).norm() / truth.norm()).item()
     return "" if error <= TOLERANCE[getattr(torch, setting.dtype)] else f"off by {error:.1e} relative to fp64"
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.backend import forced
+from bench.loss_contenders import compiled
 from mlcfast.ops import label_query_attention
 from mlcfast.ops.kernels import has_triton
 from mlcfast.ops.label_query_attention.plan import PLANS
@@ -85,7 +86,7 @@ def contenders(device: str, with_compiled: bool) -> dict[str, Callable[..., Tens
     table |= {"multihead": multihead}
     table |= {"ours_triton": _by_triton} if device == "cuda" and has_triton(device) else {}
     table |= {"ours": _ours(None)} | {f"ours_{plan}": _ours(plan) for plan in PLANS}
-    return table | ({"compiled": torch.compile(reassociated)} if with_compiled else {})
+    return table | ({"compiled": compiled(reassociated)} if with_compiled else {})
 
 
 def _ours(plan: str | None) -> Callable[..., Tensor]:

@@ -11,7 +11,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -63,13 +63,19 @@ def verdict(problem: Problem, draws: int = DRAWS) -> dict:
     """The row of one problem; several draws of a small one are compared as if they were one larger problem."""
     row = {"dtype": str(problem.dtype)[6:], "case": problem.name, "error": None, "bound": None}
     try:
+        inputs = [problem.make() for _ in range(draws if problem.small else 1)]
+        exact = _joined([outputs(tensors, problem.definition, widen=True) for tensors in inputs])
+        plain = _joined([outputs(tensors, problem.definition) for tensors in inputs])
+    except Exception as reason:  # that is no fault of the implementation on trial
+        return row | {"refused": f"the definition: {type(reason).__name__}: {reason}"[:300]}
+    try:
+        ours = _joined([outputs(tensors, problem.ours) for tensors in inputs])
         if problem.nan_at is not None:
-            return row | {"passed": _shows_nan(problem)}
-        exact, plain, ours = (_joined(each) for each in zip(*_draws(problem, draws), strict=True))
+            return row | {"passed": bool(ours[0].isnan().any() and ours[1][problem.nan_at].isnan())}
         dtypes = [tensor.dtype for tensor in plain]
         plain_error, error = worst(plain, exact, dtypes), worst(ours, exact, dtypes)
-    except torch.OutOfMemoryError as reason:  # plain torch in fp64 needs far more room than any kernel
-        return row | {"refused": str(reason).splitlines()[0][:160]}
+    except torch.OutOfMemoryError:
+        return row | {"refused": "out of memory"}
     except Exception as reason:  # whatever a kernel raises is what the row has to say
         return row | {"passed": False, "reason": f"{type(reason).__name__}: {reason}"[:300]}
     if not math.isfinite(error) or [tensor.dtype for tensor in ours] != dtypes:
@@ -78,22 +84,9 @@ def verdict(problem: Problem, draws: int = DRAWS) -> dict:
     return row | {"error": round(error, 3), "bound": round(bound, 3), "passed": error <= bound}
 
 
-def _draws(problem: Problem, draws: int) -> Iterator[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
-    """What fp64, plain torch and the operator make of fresh tensors."""
-    for _ in range(draws if problem.small else 1):
-        tensors = problem.make()
-        exact = outputs(tensors, problem.definition, widen=True)
-        yield exact, outputs(tensors, problem.definition), outputs(tensors, problem.ours)
-
-
 def _joined(draws: Sequence[list[Tensor]]) -> list[Tensor]:
     """Each output of all draws in one tensor; one draw as it is."""
     return draws[0] if len(draws) == 1 else [torch.stack(each) for each in zip(*draws, strict=True)]
-
-
-def _shows_nan(problem: Problem) -> bool:
-    result, gradient, *_ = outputs(problem.make(), problem.ours)
-    return bool(result.isnan().any() and gradient[problem.nan_at].isnan())
 
 
 def unavailable(operator: str, backend: str, device: str) -> str:

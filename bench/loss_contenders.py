@@ -31,7 +31,9 @@ class InPlaceAsymmetric(torch.nn.Module):
             self.q = self.q * self.not_y
             self.weight = torch.pow(1 - self.p - self.q, 1 * y + 4 * self.not_y)
         self.loss *= self.weight
-        return -self.loss.sum() / x.numel()
+        total = -self.loss.sum() / x.numel()
+        del self.not_y, self.p, self.q, self.loss, self.weight  # autograd holds what backward needs; no more is counted
+        return total
 
 
 def textbook_role(x: Tensor, z: Tensor, e: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def loss_problems(operator: str, device: str, size: str) -> Iterator[Problem]:
             yield _loss_problem(f"{kind} saturated and infinite", dtype, call, extreme.clone)
             yield _loss_problem(f"{kind} strided", dtype, call, lambda d=dtype: _logits(81, 7, d, device).t())
             hidden = _loss_problem(f"{kind} NaN", dtype, call, partial(_with_nan, dtype, device))
-            hidden.nan_at = NAN_AT
+            hidden.nan_at, hidden.small = NAN_AT, False
             yield hidden
 
 

@@ -12,7 +12,7 @@ SHARES = {
     "correctness": 95,
     "losses": 85,
     "attention": 100,
-    "training": 120,
     "memory": 70,
+    "training": 120,
 }
 GATED = ("losses", "attention", "training", "memory")

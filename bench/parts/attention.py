@@ -33,13 +33,15 @@ def rows(context: Context) -> Iterator[dict]:
     """One row a contender and case: bf16 with dropout on a GPU, fp32 without on a CPU."""
     refusals = _refusals(context)
     for case, mode, compiled in cases(context.on_gpu):
+        words = f"{case.model}, B {case.B}, K {case.K}, {case.queries} queries, {mode}"
         if context.left() < LONGEST * (2 if compiled else 1):
+            yield {"refused": f"no time left for {words}{', torch.compile' * compiled}"}
             continue
         setting = _setting(context, mode, compiled, refusals)
         try:
             yield from (row | {"mode": mode} for row in measure(case, setting, (mode,)))
-        except (RuntimeError, torch.OutOfMemoryError) as error:
-            yield {**case.row(), "mode": mode, "contender": "-", "refused": str(error).splitlines()[0][:160]}
+        except Exception as error:  # one case's trouble, whatever it is, must not cost the others
+            yield {"refused": f"{words}: {type(error).__name__}: {str(error)[:160]}"}
         if context.on_gpu:
             torch.cuda.empty_cache()
 

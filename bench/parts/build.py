@@ -40,7 +40,8 @@ def _built(name: str, build: Callable[[Path, Path], None]) -> dict:
         return {"library": name, "built": False, "reason": "newer than its sources"}
     started = time.monotonic()
     try:
-        build(ROOT / "build" / library.stem, library)
+        build(ROOT / "build" / library.stem, library.with_suffix(".partial"))
+        library.with_suffix(".partial").replace(library)
     except (OSError, subprocess.CalledProcessError) as error:
         message = (getattr(error, "stderr", None) or str(error)).strip()
         return {"library": name, "refused": message[:600]}

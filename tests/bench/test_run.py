@@ -19,6 +19,8 @@ from bench.record import append, read, record_path
 from mlcfast import ops
 from mlcfast.losses import AsymmetricLoss
 from mlcfast.models import build_model
+from mlcfast.ops.label_query_attention import dropout as masks
+from mlcfast.ops.label_query_attention.folded import MANY_IMAGES
 from tests.conftest import ROOT
 
 
@@ -40,6 +42,8 @@ def test_shares_fill_ten_minutes():
         ([], "no correctness case"),
         ([passed()], None),
         ([passed(), passed(ok=False)], "failed 1 of 2"),
+        ([passed(run="1", ok=False), passed(run="2")], None),
+        ([passed(run="1"), passed(run="2", ok=False)], "failed 1 of 1"),
         ([passed(sources="another")], "no correctness case"),
         ([passed(torch="1.0")], "no correctness case"),
         ([passed(tested_on="a GPU")], "no correctness case"),
@@ -156,9 +160,10 @@ def test_a_part_that_is_skipped_or_out_of_time_says_so(tmp_path, monkeypatch):
 
 def test_the_command_records_its_parts(tmp_path):
     record = tmp_path / "record.jsonl"
-    append(record, passed())
-    assert run.main(["device", "memory", "--record", str(record), "--minutes", "1"]) == 0
-    begin, *rows, end = list(read(record))[1:]
+    append(record, {"run": "1", "part": "run", "event": "begin", **setting("cpu")})
+    append(record, {"run": "1", "part": "correctness", "event": "done"})
+    assert run.main(["device", "memory", "--record", str(record), "--minutes", "9"]) == 0
+    begin, *rows, end = list(read(record))[2:]
     assert begin["event"] == "begin" and begin["torch"] == torch.__version__ and end["event"] == "end"
     assert {row["run"] for row in rows} == {begin["run"]} == {end["run"]}
     assert [row["event"] for row in rows if "event" in row] == ["done", "skipped"]
@@ -167,7 +172,10 @@ def test_the_command_records_its_parts(tmp_path):
 def test_correctness_comes_before_what_is_timed(tmp_path):
     record = tmp_path / "record.jsonl"
     assert run._with_correctness(["losses"], record, "cpu") == ["correctness", "losses"]
-    append(record, passed())
+    append(record, {"run": "1", "part": "run", "event": "begin", **setting("cpu")})
+    append(record, {"run": "1", "part": "correctness", "event": "stopped"})
+    assert run._with_correctness(["losses"], record, "cpu") == ["correctness", "losses"]
+    append(record, {"run": "1", "part": "correctness", "event": "done"})
     assert run._with_correctness(["losses"], record, "cpu") == ["losses"]
     assert run._with_correctness(["device"], tmp_path / "none.jsonl", "cpu") == ["device"]
 
@@ -244,3 +252,53 @@ def test_what_the_command_imports_needs_no_configuration():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "loaded", done.stderr[-500:]
+
+
+def test_attention_is_tried_as_it_trains():
+    """Triton's own backward pass runs with a position that does not learn and with dropout."""
+    found = [p for p in problems.problems("label_query_attention", "triton", "cpu", "tiny") if "dropout 0.1" in p.name]
+    assert found and all(p.make()[2] is not None and not p.make()[2].requires_grad for p in found)
+    assert any(len(p.make()[1]) >= MANY_IMAGES for p in found)
+    assert check.verdict(next(problems.problems("label_query_attention", "native", "cpu", "tiny")))["passed"]
+
+
+def test_a_dropout_mask_that_is_another_is_caught(monkeypatch):
+    problem = next(problems.problems("label_query_attention", "native", "cpu", "tiny"))
+    seeds = iter((0, 0, 1))  # fp64, plain torch, ours
+    monkeypatch.setattr(masks, "draw_seed", lambda device: torch.tensor(next(seeds)))
+    assert check.verdict(problem)["passed"] is False
+
+
+def test_nan_that_is_hidden_is_caught():
+    problem = next(p for p in problems.problems("weighted_bce", "native", "cpu", "tiny") if p.nan_at)
+    assert check.verdict(problem)["passed"]
+    problem.ours = lambda x, *others: problem.definition(x.nan_to_num(), *others)
+    assert check.verdict(problem)["passed"] is False
+
+
+def test_a_few_entries_do_not_fail_by_luck():
+    """One entry a draw: plain torch is now and then exact, and a right operator must pass all the same."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        found = problems.problems("quick_gelu", "native", "cpu", "tiny")
+        assert all(check.verdict(problem)["passed"] for problem in found if problem.small)
+
+
+def test_what_runs_in_plain_torch_is_not_recorded_as_a_kernel(monkeypatch):
+    monkeypatch.setenv("MLCFAST_BACKEND", "native")
+    monkeypatch.setitem(check.MISSING, "cpu", "not built")
+    assert check.unavailable("asymmetric_loss", "native", "cpu") == "not built"
+    assert check.unavailable("quick_gelu", "native", "cpu") == ""
+
+
+def test_nvcc_behind_a_script_is_found_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "csrc"))
+    import build_cuda
+
+    script = tmp_path / "bin" / "nvcc"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\necho '#$ TOP={tmp_path}/cuda/bin/..' >&2\n")
+    script.chmod(0o755)
+    assert build_cuda._home(str(script)) == tmp_path / "cuda"
+    script.write_text("#!/bin/sh\n")
+    assert build_cuda._home(str(script)) == tmp_path
