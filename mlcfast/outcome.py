@@ -119,7 +119,8 @@ def _attended(directory: Path) -> list[Attended]:
     predictor = Predictor(HostProcess(), model, "fp32")
     attended = []
     sources = [Source(record.paths[index]) for index in chosen]
-    for index, seen in zip(chosen, predict_files(predictor, card, sources, attention=True), strict=True):
+    predictions = predict_files(predictor, card, sources, workers=1, attention=True)  # few images, beside a trainer
+    for index, seen in zip(chosen, predictions, strict=True):
         shown = np.flatnonzero(record.positive[index])[:ATTENDED_LABELS]
         if not seen.error and len(shown):
             titles = [f"{card.labels[k]} {seen.scores[k]:.2f}" for k in shown]

@@ -36,7 +36,7 @@ def predict_files(
     """One prediction for each source, in order; files that cannot be decoded carry their error.
 
     workers: threads. Beside a GPU they decode while the model computes. On the CPU, where one small batch cannot keep
-    several cores busy, each thread decodes and computes its share of a batch on its share of torch's threads.
+    several cores busy, each thread decodes and computes batches of its own on its share of torch's threads.
     attention: also return every label's map.
     """
     transform, sources = EvalTransform(**card.preprocessing), list(sources)
@@ -50,7 +50,7 @@ def predict_files(
     def share(files: list[Source]) -> list[Prediction]:
         return list(_predict_batch(predictor, transform, [decode(file, size) for file in files], attention))
 
-    step = max(1, min(batch_size, len(sources)) // streams)
+    step = min(batch_size, -(-len(sources) // streams))
     shares = (sources[first : first + step] for first in range(0, len(sources), step))
     try:
         limit = partial(torch.set_num_threads, threads // streams)

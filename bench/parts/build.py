@@ -17,6 +17,7 @@ SOURCES = ROOT / "csrc"
 
 def rows(context: Context) -> Iterator[dict]:
     """One row a library: built and how long it took, up to date already, or refused and why."""
+    sys.dont_write_bytecode = True  # a cache among the sources would make launch.sh install again
     sys.path.insert(0, str(SOURCES))
     import build_cuda
     import build_native

@@ -54,7 +54,7 @@ def try_group(context: Context, operator: str, backend: str, dtype: str = "") ->
     """The rows of one process; one that crashes adds a failed row, one that runs out of time says after how many."""
     left = context.left() - SETTLING
     if left < 5:
-        return []
+        return [{"operator": operator, "backend": backend, "refused": "no time left"}]
     interpreted = {"TRITON_INTERPRET": "1"} if backend == "triton" and not context.on_gpu else {}
     command = [sys.executable, "-m", "bench.check", operator, backend, "--device", context.device]
     command += ["--dtype", dtype] if dtype else []

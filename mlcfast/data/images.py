@@ -13,7 +13,7 @@ from mlcfast.errors import RunError
 # What a decoder may unpack: beyond this a small file could fill the memory. Pillow holds 4 bytes a pixel.
 MAX_PIXELS, MAX_SIDE = 2**27, 2**15
 # Pillow's other formats include some that start programs (EPS) or are no pictures.
-FORMATS = {"JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "PCX", "DIB", "ICO"}
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "PCX", "DIB", "ICO")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # load_rgb has its own, firm limits
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 
@@ -30,7 +30,8 @@ def load_rgb(path: str) -> Image.Image:
         with Image.open(path, formats=_formats()) as image:
             _check_size(*image.size)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
+            if image.format != "JPEG" or image.info.keys() & {"exif", "xmp"}:  # looking for it in vain takes time
+                ImageOps.exif_transpose(image, in_place=True)
             return _to_rgb(image)
     except Exception as error:  # the decoders of damaged files raise nearly anything
         raise RunError(f"{path}: {_reason(path, error)}") from error
@@ -38,9 +39,9 @@ def load_rgb(path: str) -> Image.Image:
 
 @functools.cache
 def _formats() -> list[str]:
-    """Those of FORMATS that this build of Pillow has."""
+    """Those of FORMATS that this build of Pillow has, the likeliest first: they are tried in this order."""
     Image.init()
-    return sorted(FORMATS & Image.OPEN.keys())
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 class _RefusedError(ValueError):

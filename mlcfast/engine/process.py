@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,11 @@ from mlcfast.errors import UsageError
 
 # The main process may fill a cache of resized images while the others wait for it.
 PATIENCE = datetime.timedelta(hours=3)
+
+# Seconds in which gloo's threads let go of the last collective's tensors. One that gets to it while the interpreter
+# shuts down asks for Python's lock in vain and aborts the process (pytorch/pytorch issue 190489). DeepSpeed keeps its
+# process groups alive to the end, so that destroying them does not join these threads.
+LETTING_GO = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ def stop() -> None:
     """Leave the process group, if this process is in one."""
     if dist.is_initialized():
         dist.destroy_process_group()
+        time.sleep(LETTING_GO)
 
 
 def all_gather_objects(value: Any) -> list[Any]:

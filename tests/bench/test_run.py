@@ -134,6 +134,11 @@ def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
     assert [row["passed"] for row in rows] == [False] and "exit status 1: KeyError" in rows[0]["reason"]
 
 
+def test_a_group_without_time_says_so(tmp_path):
+    (row,) = correctness.try_group("asymmetric_loss", "native", context(tmp_path / "record.jsonl", seconds=1))
+    assert row == {"operator": "asymmetric_loss", "backend": "native", "refused": "no time left"}
+
+
 def test_the_interpreter_is_tried_before_kernels_are_blamed():
     code = "from bench.interpreter import trouble; print(repr(trouble()))"
     environment = os.environ | {"TRITON_INTERPRET": "1"}
