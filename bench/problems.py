@@ -1,21 +1,19 @@
 """What every operator is tried on: published sizes and awkward ones, each with its definition in plain torch.
 
-B images, K labels, N cells, D width, H heads.
+B images, K labels, D width. The attention's are in bench.attention_problems.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from bench.attention import HEADS, PUBLISHED
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
 from mlcfast.ops.epr_loss.reference import epr_loss as epr_reference
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as groupwise_reference
-from mlcfast.ops.label_query_attention.plan import PLANS
-from mlcfast.ops.label_query_attention.reference import label_query_attention as attention_reference
 from mlcfast.ops.layer_norm.reference import layer_norm as norm_reference
 from mlcfast.ops.pairwise_ranking.reference import pairwise_ranking as pairwise_reference
 from mlcfast.ops.quick_gelu.reference import quick_gelu as gelu_reference
@@ -26,18 +24,26 @@ HALVES = (torch.bfloat16, torch.float16)
 DTYPES = (torch.float32, *HALVES)
 EXTREMES = (1e4, -1e4, torch.inf, -torch.inf, 0.0, 88.0, -88.0, 120.0)
 PUBLISHED_LOSS = {"gamma_neg": 2.0, "gamma_pos": 0.0, "clip": 0.0, "eps": 1e-5, "detach_focal_weight": True}
+NAN_AT = (1, 3)
+FEW = 100  # entries
 WEIGHTS = ((1.0, 0.0), (0.0, 0.0), (0.1, 0.9))
 
 
 @dataclass
 class Problem:
-    """One call: the operator and its definition on the same tensors, of which those that require gradients learn."""
+    """One call: the operator and its definition on the same tensors, of which those that require gradients learn.
+
+    small: so few entries that plain torch may be exact by luck; it is drawn several times. nan_at: the entry of the
+    first tensor that is NaN, which neither the result nor that entry's gradient may hide.
+    """
 
     name: str
     dtype: torch.dtype
     ours: Callable[..., Tensor]
     definition: Callable[..., Tensor]
-    tensors: list[Tensor | None]
+    make: Callable[[], list[Tensor | None]]
+    small: bool = False
+    nan_at: tuple[int, int] | None = None
 
 
 def loss_problems(operator: str, device: str, size: str) -> Iterator[Problem]:
@@ -48,14 +54,15 @@ def loss_problems(operator: str, device: str, size: str) -> Iterator[Problem]:
         "tiny": ((4, 20), (3, 81), (1, 1), (0, 7)),
     }[size]
     for dtype in DTYPES:
-        for B, K in shapes:
-            for kind, call in _loss_calls(operator).items():
-                yield _loss_problem(f"{kind} {B}×{K}", dtype, call, _logits(B, K, dtype, device), device)
-        extreme = torch.tensor(EXTREMES * 6, device=device).view(6, 8).to(dtype)
         for kind, call in _loss_calls(operator).items():
-            yield _loss_problem(f"{kind} saturated and infinite", dtype, call, extreme, device)
-            strided = _logits(81, 7, dtype, device).t()
-            yield _loss_problem(f"{kind} strided", dtype, call, strided, device)
+            for B, K in shapes:
+                yield _loss_problem(f"{kind} {B}×{K}", dtype, call, partial(_logits, B, K, dtype, device))
+            extreme = torch.tensor(EXTREMES * 6, device=device).view(6, 8).to(dtype)
+            yield _loss_problem(f"{kind} saturated and infinite", dtype, call, extreme.clone)
+            yield _loss_problem(f"{kind} strided", dtype, call, lambda d=dtype: _logits(81, 7, d, device).t())
+            hidden = _loss_problem(f"{kind} NaN", dtype, call, partial(_with_nan, dtype, device))
+            hidden.nan_at, hidden.small = NAN_AT, False
+            yield hidden
 
 
 Call = tuple[Callable[..., Tensor], Callable[..., Tensor]]
@@ -96,74 +103,63 @@ def _logits(B: int, K: int, dtype: torch.dtype, device: str) -> Tensor:
     return (torch.randn(B, K, device=device) * 3).to(dtype)
 
 
-def _loss_problem(name: str, dtype: torch.dtype, call: Call, logits: Tensor, device: str) -> Problem:
-    labels = (torch.rand(logits.shape, device=device) < 0.3).to(torch.int8)
-    labels = labels - ((torch.rand(logits.shape, device=device) < 0.3) & (labels == 0)).to(torch.int8)
-    rows = torch.randn(logits.shape, device=device)
-    tensors = [logits.requires_grad_(), labels, rows.requires_grad_(), (labels > 0).to(torch.uint8)]
-    return Problem(name.strip(), dtype, *call, tensors)
+def _with_nan(dtype: torch.dtype, device: str) -> Tensor:
+    logits = _logits(2, 5, dtype, device)
+    logits[NAN_AT] = torch.nan
+    return logits
 
 
-def attention_problems(device: str, size: str, plans: tuple[str, ...]) -> Iterator[Problem]:
-    """Every plan on published shapes and odd ones; in the interpreter, fp32 and small ones."""
-    published = list(PUBLISHED.values()) if size == "full" else [(1536, 144)] if size == "moderate" else []
-    dtypes = {"full": (torch.bfloat16, torch.float32), "moderate": (torch.bfloat16,), "tiny": ()}[size]
-    small = ((2, 3, 7, 24, 2), (1, 1, 1, 16, 1), (2, 17, 40, 36, 2))
-    shapes = [((2, 80, N, D, HEADS), dtype) for D, N in dict.fromkeys(published) for dtype in dtypes]
-    shapes += [(shape, dtype) for shape in small for dtype in (DTYPES if size != "tiny" else DTYPES[:1])]
-    for (B, K, N, D, H), dtype in shapes:
-        for shared, position in ((True, 1), (False, B), (True, None)):
-            tensors = _attention_tensors(B, K, N, D, shared, position, dtype, device)
-            for plan in plans:
-                words = f"{plan}, B {B} K {K} N {N} D {D}, {'shared' if shared else 'own'} queries, position {position}"
-                yield Problem(words, dtype, _attention(H, plan), lambda *t, H=H: attention_reference(*t, H)[0], tensors)
+def _loss_problem(name: str, dtype: torch.dtype, call: Call, logits_of: Callable[[], Tensor]) -> Problem:
+    def make() -> list[Tensor | None]:
+        logits = logits_of()
+        shape, device = logits.shape, logits.device
+        labels = (torch.rand(shape, device=device) < 0.3).to(torch.int8)
+        labels = labels - ((torch.rand(shape, device=device) < 0.3) & (labels == 0)).to(torch.int8)
+        rows = torch.randn(shape, device=device)
+        return [logits.requires_grad_(), labels, rows.requires_grad_(), (labels > 0).to(torch.uint8)]
+
+    return Problem(name.strip(), dtype, *call, make, small=logits_of().numel() < FEW)
 
 
-def _attention(heads: int, plan: str) -> Callable[..., Tensor]:
-    return lambda *tensors: ops.label_query_attention(*tensors, heads, plan=plan)[0]
-
-
-def _attention_tensors(
-    B: int, K: int, N: int, D: int, shared: bool, position: int | None, dtype: torch.dtype, device: str
-) -> list[Tensor | None]:
-    def normal(*shape: int, scale: float = 1.0) -> Tensor:
-        return (torch.randn(shape, device=device) * scale).to(dtype).requires_grad_()
-
-    queries = normal(K, D) if shared else normal(B, K, D)
-    place = None if position is None else normal(position, N, D)
-    weights = normal(3 * D, D, scale=D**-0.5), normal(3 * D), normal(D, D, scale=D**-0.5), normal(D)
-    return [queries, normal(B, N, D), place, *weights]
-
-
-def groupwise_problems(device: str, size: str) -> Iterator[Problem]:
-    """With the LayerNorm before it, as the models have it; grouped queries too."""
+def groupwise_problems(backend: str, device: str, size: str) -> Iterator[Problem]:
+    """With the LayerNorm before it, as the models have it; grouped queries where there are no Triton kernels."""
     full = ((16, 80, 80, 2048), (2, 9605, 9605, 512), (4, 100, 9605, 1024))
     shapes = (full if size == "full" else ()) + ((3, 1, 1, 8), (2, 81, 81, 6), (2, 7, 20, 6))
     for dtype in DTYPES if size != "tiny" else DTYPES[:1]:
         for B, G, K, D in shapes:
-            x = torch.randn(B, G, D, device=device).to(dtype).requires_grad_()
-            rest = [torch.randn(shape, device=device).requires_grad_() for shape in ((K, D), (K,), (D,), (D,))]
-            yield Problem(f"B {B} G {G} K {K} D {D}", dtype, ops.groupwise_linear, groupwise_reference, [x, *rest])
+            if G == K or backend == "native":
+                make = partial(_head_tensors, B, G, K, D, dtype, device)
+                name = f"B {B} G {G} K {K} D {D}"
+                yield Problem(name, dtype, ops.groupwise_linear, groupwise_reference, make, B * K < FEW)
+
+
+def _head_tensors(B: int, G: int, K: int, D: int, dtype: torch.dtype, device: str) -> list[Tensor | None]:
+    x = torch.randn(B, G, D, device=device).to(dtype)
+    return [x.requires_grad_(), *(torch.randn(s, device=device).requires_grad_() for s in ((K, D), (K,), (D,), (D,)))]
 
 
 def elementwise_problems(operator: str, device: str, size: str) -> Iterator[Problem]:
     """layer_norm with fp32 weights, and quick_gelu."""
+
+    def make(rows: int, C: int, dtype: torch.dtype) -> list[Tensor | None]:
+        x = (torch.randn(rows, C, device=device) * 3 + 1).to(dtype).requires_grad_()
+        affine = [torch.randn(C, device=device).requires_grad_() for _ in range(2)]
+        return [x, *affine] if operator == "layer_norm" else [x]
+
+    pairs = {"layer_norm": (ops.layer_norm, norm_reference), "quick_gelu": (ops.quick_gelu, gelu_reference)}
     for dtype in DTYPES:
         for rows, C in ((1, 1), (50, 48), (4096, 1024) if size == "full" else (64, 192)):
-            x = (torch.randn(rows, C, device=device) * 3 + 1).to(dtype).requires_grad_()
-            affine = [torch.randn(C, device=device).requires_grad_() for _ in range(2)]
-            if operator == "quick_gelu":
-                yield Problem(f"{rows}×{C}", dtype, ops.quick_gelu, gelu_reference, [x])
-            else:
-                yield Problem(f"{rows}×{C}", dtype, ops.layer_norm, norm_reference, [x, *affine])
+            yield Problem(f"{rows}×{C}", dtype, *pairs[operator], partial(make, rows, C, dtype), rows * C < FEW)
 
 
 def problems(operator: str, backend: str, device: str, size: str) -> Iterator[Problem]:
-    """All of one operator's, as far as the backend implements them: Triton's attention knows the folded form alone."""
+    """All of one operator's, as far as the backend implements them."""
+    from bench.attention_problems import attention_problems  # it builds on this module
+
     if operator == "label_query_attention":
-        yield from attention_problems(device, size, tuple(PLANS) if backend == "native" else ("folded",))
+        yield from attention_problems(backend, device, size)
     elif operator == "groupwise_linear":
-        yield from groupwise_problems(device, size)
+        yield from groupwise_problems(backend, device, size)
     elif operator in ("layer_norm", "quick_gelu"):
         yield from elementwise_problems(operator, device, size)
     else:

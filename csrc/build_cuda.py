@@ -7,6 +7,7 @@ system's, or PyPI's nvidia-cuda-nvcc, nvidia-nvvm and nvidia-cuda-crt of that ve
 
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -57,8 +58,16 @@ def _roots(major: str) -> list[Path]:
     places = [Path(place) / f"cu{major}" for place in (namespace.submodule_search_locations or [])] if namespace else []
     home, on_path = os.environ.get("CUDA_HOME"), shutil.which("nvcc")
     system = [Path(home)] if home else []
-    system += [Path(on_path).resolve().parents[1]] if on_path else []
+    system += [_home(on_path)] if on_path else []
     return [*system, *places, Path("/usr/local/cuda")]
+
+
+def _home(nvcc: str) -> Path:
+    """Where nvcc's own installation lies, which nvcc says itself: what is on the PATH may be a script that calls it."""
+    command = [nvcc, "--dryrun", "-c", "-x", "cu", "/dev/null"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    match = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.MULTILINE)
+    return Path(match.group(1).strip() if match else Path(nvcc).resolve().parents[1]).resolve()
 
 
 def _version(nvcc: Path) -> str | None:
@@ -68,8 +77,9 @@ def _version(nvcc: Path) -> str | None:
 
 
 def _complete(nvcc: Path, roots: list[Path]) -> Toolkit:
+    roots = sorted(roots, key=lambda root: root != nvcc.parents[1])
+    roots = [place for root in roots for place in (root, root / "targets" / f"{platform.machine()}-linux")]
     includes = [root / "include" for root in roots if (root / "include").is_dir()]
-    includes.sort(key=lambda path: path.parent != nvcc.parents[1])
     runtimes = [found for root in roots for lib in ("lib", "lib64") for found in (root / lib).glob("libcudart.so.*")]
     for header in ("cuda_runtime.h", "crt/host_config.h"):
         if not any((path / header).exists() for path in includes):

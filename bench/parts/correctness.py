@@ -22,7 +22,9 @@ GROUPS = (
     ("label_query_attention", "native"),
     ("groupwise_linear", "native"),
     ("asymmetric_loss", "triton"),
-    ("label_query_attention", "triton"),
+    ("label_query_attention", "triton", "bfloat16"),  # a process a type: compiling its kernels takes longest
+    ("label_query_attention", "triton", "float32"),
+    ("label_query_attention", "triton", "float16"),
     ("groupwise_linear", "triton"),
     ("layer_norm", "native"),
     ("quick_gelu", "native"),
@@ -41,20 +43,21 @@ def rows(context: Context) -> Iterator[dict]:
     """One row a problem, group by group as they finish."""
     at_once = max(1, min(8, (os.cpu_count() or 1) // 2))
     with ThreadPoolExecutor(at_once) as pool:
-        pending: set[Future[list[dict]]] = {pool.submit(try_group, *group, context) for group in GROUPS}
+        pending: set[Future[list[dict]]] = {pool.submit(try_group, context, *group) for group in GROUPS}
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield from future.result()
 
 
-def try_group(operator: str, backend: str, context: Context) -> list[dict]:
+def try_group(context: Context, operator: str, backend: str, dtype: str = "") -> list[dict]:
     """The rows of one process; one that crashes adds a failed row, one that runs out of time says after how many."""
     left = context.left() - SETTLING
     if left < 5:
         return [{"operator": operator, "backend": backend, "refused": "no time left"}]
     interpreted = {"TRITON_INTERPRET": "1"} if backend == "triton" and not context.on_gpu else {}
     command = [sys.executable, "-m", "bench.check", operator, backend, "--device", context.device]
+    command += ["--dtype", dtype] if dtype else []
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | interpreted, stdout=out, stderr=complaints)
         try:

@@ -19,6 +19,8 @@ from bench.record import append, read, record_path
 from mlcfast import ops
 from mlcfast.losses import AsymmetricLoss
 from mlcfast.models import build_model
+from mlcfast.ops.label_query_attention import dropout as masks
+from mlcfast.ops.label_query_attention.folded import MANY_IMAGES
 from tests.conftest import ROOT
 
 
@@ -128,7 +130,7 @@ def test_every_problem_of_small_operators_passes(operator):
 
 def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
     monkeypatch.setattr(correctness, "setting", lambda device: {})
-    rows = correctness.try_group("no_such_operator", "native", context(tmp_path / "record.jsonl"))
+    rows = correctness.try_group(context(tmp_path / "record.jsonl"), "no_such_operator", "native")
     assert [row["passed"] for row in rows] == [False] and "exit status 1: KeyError" in rows[0]["reason"]
 
 
@@ -255,3 +257,53 @@ def test_what_the_command_imports_needs_no_configuration():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "loaded", done.stderr[-500:]
+
+
+def test_attention_is_tried_as_it_trains():
+    """Triton's own backward pass runs with a position that does not learn and with dropout."""
+    found = [p for p in problems.problems("label_query_attention", "triton", "cpu", "tiny") if "dropout 0.1" in p.name]
+    assert found and all(p.make()[2] is not None and not p.make()[2].requires_grad for p in found)
+    assert any(len(p.make()[1]) >= MANY_IMAGES for p in found)
+    assert check.verdict(next(problems.problems("label_query_attention", "native", "cpu", "tiny")))["passed"]
+
+
+def test_a_dropout_mask_that_is_another_is_caught(monkeypatch):
+    problem = next(problems.problems("label_query_attention", "native", "cpu", "tiny"))
+    seeds = iter((0, 0, 1))  # fp64, plain torch, ours
+    monkeypatch.setattr(masks, "draw_seed", lambda device: torch.tensor(next(seeds)))
+    assert check.verdict(problem)["passed"] is False
+
+
+def test_nan_that_is_hidden_is_caught():
+    problem = next(p for p in problems.problems("weighted_bce", "native", "cpu", "tiny") if p.nan_at)
+    assert check.verdict(problem)["passed"]
+    problem.ours = lambda x, *others: problem.definition(x.nan_to_num(), *others)
+    assert check.verdict(problem)["passed"] is False
+
+
+def test_a_few_entries_do_not_fail_by_luck():
+    """One entry a draw: plain torch is now and then exact, and a right operator must pass all the same."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        found = problems.problems("quick_gelu", "native", "cpu", "tiny")
+        assert all(check.verdict(problem)["passed"] for problem in found if problem.small)
+
+
+def test_what_runs_in_plain_torch_is_not_recorded_as_a_kernel(monkeypatch):
+    monkeypatch.setenv("MLCFAST_BACKEND", "native")
+    monkeypatch.setitem(check.MISSING, "cpu", "not built")
+    assert check.unavailable("asymmetric_loss", "native", "cpu") == "not built"
+    assert check.unavailable("quick_gelu", "native", "cpu") == ""
+
+
+def test_nvcc_behind_a_script_is_found_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "csrc"))
+    import build_cuda
+
+    script = tmp_path / "bin" / "nvcc"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\necho '#$ TOP={tmp_path}/cuda/bin/..' >&2\n")
+    script.chmod(0o755)
+    assert build_cuda._home(str(script)) == tmp_path / "cuda"
+    script.write_text("#!/bin/sh\n")
+    assert build_cuda._home(str(script)) == tmp_path
