@@ -3,8 +3,8 @@
 The GPU stands in for the first of two cards. Under ZeRO-2 the second rank's masters, moments, average and gradients lie
 on its own card, so here they are not allocated: one process computes on the weights in the training precision and keeps
 half of that state on the GPU, zero-filled buffers that are read and written as a step would. The reduction bucket is
-there as well. Under DDP, where nothing is partitioned, the engine of a single process runs as it is. What is not there
-is NCCL, whose memory is planned as `fixed` and never seen by torch's allocator.
+there as well. Under DDP, where nothing is partitioned, the engine of a single process runs as it is. What torch's
+allocator never sees, the CUDA context and NCCL's buffers, is taken off what it may use, at the planner's figures.
 
 Appends a row for each configuration to bench/results/memory_proof.jsonl; random images and labels.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bench.part import first_line
 from bench.timing import provenance
 from mlcfast.assembly import make_loss, make_model
 from mlcfast.config import Config, load_config
@@ -115,9 +116,9 @@ def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = R
     return step
 
 
-def predicted(config: Config, sharded: bool) -> tuple[Config, Estimate]:
+def predicted(config: Config, sharded: bool, gib: float = 12) -> tuple[Config, Estimate]:
     """The settings to run and what the planner says of them; one process runs `single` where two would run DDP."""
-    planner = Planner(config, CARDS if sharded else 1, 12 * GIB)
+    planner = Planner(config, CARDS if sharded else 1, int(gib * GIB))
     estimate = planner.estimate(planner.configured())
     settings = estimate.settings
     engine = {
@@ -129,10 +130,12 @@ def predicted(config: Config, sharded: bool) -> tuple[Config, Estimate]:
     return config.model_copy(update={"engine": config.engine.model_copy(update=engine)}), estimate
 
 
-def hold(gib: float) -> None:
-    """Let torch's allocator use what a card of that size leaves beside the CUDA context, which it does not count."""
+def hold(gib: float) -> int:
+    """Limit torch's allocator to what two cards of `gib` would leave it, in bytes, which it returns."""
     total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, (gib * GIB - hardware.CONTEXT) / total))
+    limit = max(0, int(gib * GIB) - hardware.CONTEXT - hardware.COLLECTIVES)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total))
+    return limit
 
 
 def release() -> None:
@@ -142,17 +145,36 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
-def measure(name: str, steps: int) -> dict:
-    """Run the configuration's steps; a row of predicted and measured bytes and steps a second."""
+def measure(name: str, steps: int, gib: float = 12) -> dict:
+    """Run the configuration's steps on a GPU held to `gib`; a row of predicted and measured bytes and steps a second.
+
+    One that does not fit is a row too, with `refused`.
+    """
     sharded = name != "resnet101_448"
     overrides = ["model.weights=none"] + ([] if sharded else ["engine.name=single"])
     config = load_config(ROOT / "configs" / f"{name}.yaml", overrides)
     if not sharded:
         engine = config.engine.model_copy(update={"global_batch": config.engine.micro_batch})
         config = config.model_copy(update={"engine": engine})
-    config, estimate = predicted(config, sharded)
+    config, estimate = predicted(config, sharded, gib)
+    release()
+    row = {
+        **provenance("cuda"),
+        "config": name,
+        **estimate.settings.overrides(),
+        "stand_in": sharded,
+        "limit_bytes": hold(gib),
+        "before_bytes": torch.cuda.memory_allocated(),
+        "predicted_bytes": estimate.allocated,
+    }
     torch.manual_seed(0)
-    step = stepper(config, sharded)
+    try:
+        return row | _measured(stepper(config, sharded), steps, estimate)
+    except torch.OutOfMemoryError as error:
+        return row | {"refused": first_line(error)}
+
+
+def _measured(step: Callable[[], None], steps: int, estimate: Estimate) -> dict:
     torch.cuda.reset_peak_memory_stats()
     step()
     torch.cuda.synchronize()
@@ -160,17 +182,12 @@ def measure(name: str, steps: int) -> dict:
     for _ in range(steps):
         step()
     torch.cuda.synchronize()
-    measured = torch.cuda.max_memory_allocated()
+    seconds, measured = time.perf_counter() - began, torch.cuda.max_memory_allocated()
     return {
-        **provenance("cuda"),
-        "config": name,
-        **estimate.settings.overrides(),
-        "stand_in": sharded,
-        "predicted_bytes": estimate.allocated,
         "measured_bytes": measured,
         "reserved_bytes": torch.cuda.max_memory_reserved(),
         "predicted_over_measured": round(estimate.allocated / measured, 3),
-        "steps_per_second": round(steps / (time.perf_counter() - began), 3),
+        "steps_per_second": round(steps / seconds, 3),
     }
 
 
@@ -187,13 +204,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not torch.cuda.is_available():
         print("memory_proof needs a GPU: torch.cuda.is_available() is false here", file=sys.stderr)
         return 2
-    hold(args.gib)
     for name in args.names or NAMES:
-        row = measure(name, args.steps)
+        row = measure(name, args.steps, args.gib)
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row))
-        release()
     return 0
 
 

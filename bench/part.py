@@ -46,6 +46,11 @@ def needs(*packages: str) -> None:
             raise SkippedError(f"{package} is not installed")
 
 
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
 def measured(name: str, context: Context) -> Iterator[dict[str, Any]]:
     """The rows of a part, then one that says how it ended: done, out of time, or skipped and why."""
     cut = False

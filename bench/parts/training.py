@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import torch
 
-from bench.part import Context
+from bench.part import Context, first_line
 from bench.parts.ceilings import product
 from bench.plain_query2label import compared
 from bench.record import read
@@ -94,7 +94,7 @@ def visit(name: str, variant: str, size: int, context: Context) -> Iterator[dict
             # An optimizer that was interrupted while it made its state cannot go on: the next size starts afresh.
             row["refused"], too_large, step = "out of memory", micro_batch, None
         except Exception as error:  # whatever a contender raises, the others are still to be measured
-            row["refused"] = row["broken"] = _first_line(error)
+            row["refused"] = row["broken"] = first_line(error)
         if "refused" in row:  # outside the handler, which would hold what the step has allocated
             _release(context)
         yield row
@@ -123,7 +123,7 @@ def _compared(name: str, size: int, context: Context) -> dict:
                 f"{row['half_error_mlcfast']:.1e} from the exact ones, plain torch {row['half_error_plain']:.1e}"
             )
     except Exception as error:
-        row["refused"] = _first_line(error)
+        row["refused"] = first_line(error)
     return row
 
 
@@ -170,10 +170,6 @@ def _refusal(variant: str, context: Context) -> str | None:
         if reason:
             return f"{operator} by {backend}: {reason}"
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def _release(context: Context) -> None:

@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from bench import memory_proof
+from bench.gate import Gate
 from bench.memory_proof import ShardedStep
+from bench.part import Context
+from bench.parts import memory
+from mlcfast.planning import hardware
 
 
 @pytest.mark.parametrize("bucket", [4, 100])
@@ -34,3 +39,43 @@ def test_nothing_of_a_configuration_outlives_it():
     del model, state
     gc.collect()
     assert kept() is None
+
+
+class Card:
+    """What the proof asks of torch.cuda, of a GPU with 100 GiB."""
+
+    total_memory = 100 * 2**30
+
+
+def test_the_context_and_nccl_are_taken_off_the_limit(monkeypatch):
+    shares = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: Card)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    limit = memory_proof.hold(12)
+    assert limit == 12 * 2**30 - hardware.CONTEXT - hardware.COLLECTIVES and shares == [limit / Card.total_memory]
+
+
+def test_what_does_not_fit_is_a_row_with_what_was_planned(monkeypatch):
+    def stepper(config, sharded):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB\nmore")
+
+    monkeypatch.setattr(memory_proof, "stepper", stepper)
+    monkeypatch.setattr(memory_proof, "hold", lambda gib: 7)
+    monkeypatch.setattr(memory_proof, "provenance", lambda device: {})
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 0)
+    row = memory_proof.measure("resnet101_448", 1)
+    assert row["refused"] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 1 GiB"
+    assert row["limit_bytes"] == 7 and row["predicted_bytes"] > 2**30 and row["config"] == "resnet101_448"
+
+
+def test_a_configuration_that_fails_leaves_the_others(monkeypatch, tmp_path):
+    def measure(name, steps):
+        if name == "cvt_w24":
+            raise KeyError("exp_avg")
+        return {"config": name}
+
+    monkeypatch.setattr(memory_proof, "measure", measure)
+    monkeypatch.setattr(Context, "on_gpu", property(lambda self: True))
+    rows = list(memory.rows(Context("cpu", 100.0, tmp_path / "record.jsonl", Gate(tmp_path / "record.jsonl"))))
+    assert [row["config"] for row in rows] == list(memory_proof.NAMES)
+    assert [row.get("refused") for row in rows] == ["KeyError: 'exp_avg'", None, None]
