@@ -135,7 +135,7 @@ def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
 
 
 def test_a_group_without_time_says_so(tmp_path):
-    (row,) = correctness.try_group("asymmetric_loss", "native", context(tmp_path / "record.jsonl", seconds=1))
+    (row,) = correctness.try_group(context(tmp_path / "record.jsonl", seconds=1), "asymmetric_loss", "native")
     assert row == {"operator": "asymmetric_loss", "backend": "native", "refused": "no time left"}
 
 
