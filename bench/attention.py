@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.attention_contenders import contenders, counting_saved_bytes
 from bench.attention_table import write_table
+from bench.part import first_line
 from bench.timing import interleaved, peak_extra_bytes, provenance, quantiles_ms
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 
@@ -145,7 +146,7 @@ def _refusal(function: Callable, tensors: list[Tensor], truth: Tensor, setting: 
         out = function(*(t.detach() for t in tensors), HEADS)[:1].double()
         _step(function, tensors, True, setting.dropout)()
     except Exception as error:  # a shape that a contender does not take, in whatever way it says so
-        return f"{type(error).__name__}: {error}".splitlines()[0][:160]
+        return first_line(error)
     error = ((out - truth).norm() / truth.norm()).item()
     return "" if error <= TOLERANCE[getattr(torch, setting.dtype)] else f"off by {error:.1e} relative to fp64"
 

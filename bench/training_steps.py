@@ -1,5 +1,6 @@
 """A training step of a published model, as people write it and as this project does: its work, time and memory."""
 
+import functools
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -69,6 +70,7 @@ def build(name: str, size: int) -> Query2Label:
     return build_model("query2label", PUBLISHED[name].backbone, LABELS, size, freeze="published")
 
 
+@functools.cache
 def forward_flop(name: str, size: int) -> tuple[int, int]:
     """FLOP of an image's forward pass: the backbone's and the whole model's, of the plain form on the meta device."""
     with torch.device("meta"):

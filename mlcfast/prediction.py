@@ -47,14 +47,14 @@ def predict_files(
             yield from _predict_batch(predictor, transform, batch, attention)
         return
 
-    def share(files: list[Source]) -> list[Prediction]:
+    def predict(files: list[Source]) -> list[Prediction]:
         return list(_predict_batch(predictor, transform, [decode(file, size) for file in files], attention))
 
     step = min(batch_size, -(-len(sources) // streams))
-    shares = (sources[first : first + step] for first in range(0, len(sources), step))
+    batches = (sources[first : first + step] for first in range(0, len(sources), step))
     try:
         limit = partial(torch.set_num_threads, threads // streams)
-        for done in in_order(share, shares, streams, ahead=2 * streams, prepare=limit):
+        for done in in_order(predict, batches, streams, ahead=2 * streams, prepare=limit):
             yield from done
     finally:
         torch.set_num_threads(threads)

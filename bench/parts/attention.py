@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from bench.attention import PUBLISHED, Case, Setting, measure
-from bench.part import Context
+from bench.part import Context, first_line
 from mlcfast.ops.label_query_attention.plan import PLANS
 
 NATIVE = ("ours", *(f"ours_{plan}" for plan in PLANS))
@@ -41,7 +41,7 @@ def rows(context: Context) -> Iterator[dict]:
         try:
             yield from (row | {"mode": mode} for row in measure(case, setting, (mode,)))
         except Exception as error:  # one case's trouble, whatever it is, must not cost the others
-            yield {"refused": f"{words}: {type(error).__name__}: {str(error)[:160]}"}
+            yield {"refused": f"{words}: {first_line(error)}"}
         if context.on_gpu:
             torch.cuda.empty_cache()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.backend import forced
 from bench.losses import contenders, make_inputs, repeated, stepper
-from bench.part import Context
+from bench.part import Context, first_line
 from bench.timing import interleaved, peak_extra_bytes, quantiles_ms
 from mlcfast.ops.backend import choose
 
@@ -51,7 +51,7 @@ def rows(context: Context) -> Iterator[dict]:
             for row in measure(loss, B, K, dtype, with_compile, context):
                 yield common | row
         except Exception as error:  # one case's trouble, whatever it is, must not cost the others
-            yield {"refused": f"{words}: {type(error).__name__}: {str(error)[:160]}"}
+            yield {"refused": f"{words}: {first_line(error)}"}
         if context.on_gpu:
             torch.cuda.empty_cache()
 
@@ -106,7 +106,7 @@ def _off(name: str, backend: str | None, function: Callable, inputs: tuple, expe
         with forced(backend if backend == "triton" else None):
             found = function(*inputs).item()
     except Exception as error:  # a contender that does not run here, in whatever way it says so
-        return f"{type(error).__name__}: {error}".splitlines()[0][:160]
+        return first_line(error)
     right = "torchvision" in name or abs(found - expected) <= TOLERANCE * abs(expected)
     return "" if right else f"gives {found}, fp64 {expected}"
 

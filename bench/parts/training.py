@@ -132,18 +132,13 @@ _differing: dict[str, str] = {}
 
 def _share(row: dict, name: str, size: int, rate: float | None) -> dict:
     """FLOP an image, and what the row's images a second are of the measured matrix rate."""
-    if name not in _counted:
-        _counted[name] = forward_flop(name, size)
-    backbone, whole = _counted[name]
+    backbone, whole = forward_flop(name, size)
     found = {"backbone_flop_per_image": backbone, "forward_flop_per_image": whole}
     if rate and "images_per_second" in row:
         done = 3 * row["images_per_second"] / rate
         found["share_of_matrix_rate"] = round(whole * done, 4)
         found["backbone_share_of_matrix_rate"] = round(backbone * done, 4)
     return found
-
-
-_counted: dict[str, tuple[int, int]] = {}
 
 
 def _matrix_rate(context: Context) -> float | None:

@@ -46,7 +46,6 @@ def tiny(monkeypatch):
 
     monkeypatch.setattr(training_steps, "build", build)
     monkeypatch.setattr(training, "_differing", {})
-    monkeypatch.setattr(training, "_counted", {})
 
 
 def tested(context, failing=()):

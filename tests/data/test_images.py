@@ -77,12 +77,14 @@ def test_grey_and_bilevel(tmp_path):
     assert _loaded(Image.new("1", (1, 1), 1), tmp_path / "x.png").tolist() == [[[255, 255, 255]]]
 
 
-def test_exif_orientation_turns_the_image_upright(tmp_path):
+@pytest.mark.parametrize("kind", ["exif", "xmp"])
+def test_orientation_turns_the_image_upright(tmp_path, kind):
     pixels = np.zeros((16, 32, 3), np.uint8)
     pixels[:, :16] = 255  # the left half is white
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90° clockwise
-    loaded = _loaded(Image.fromarray(pixels), tmp_path / "x.jpg", exif=exif, quality=95)
+    tags = {"exif": exif} if kind == "exif" else {"xmp": b'<rdf:Description tiff:Orientation="6"/>'}
+    loaded = _loaded(Image.fromarray(pixels), tmp_path / "x.jpg", quality=95, **tags)
     assert loaded.shape == (32, 16, 3)
     assert loaded[2].min() >= 250
     assert loaded[-2].max() <= 5
