@@ -36,7 +36,7 @@ setup(
         "matplotlib>=3.9",
     ],
     # Installed over DeepSpeed's own script: the same launcher, which then takes `-m` beside `--module`.
-    entry_points={"console_scripts": ["deepspeed = mlcfast.engine.launcher:main"]},
+    entry_points={"console_scripts": ["deepspeed = mlcfast.engine.deepspeed_cli:main"]},
     extras_require={
         "demo": ["scikit-learn>=1.5"],
         "eight_bit": EIGHT_BIT,

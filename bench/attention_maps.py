@@ -14,9 +14,9 @@ from pycocotools.coco import COCO
 from bench.timing import provenance
 from mlcfast.data.sources import Source
 from mlcfast.engine import Predictor, Process
+from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.card import ModelCard
 from mlcfast.models.trained import load_trained
-from mlcfast.prediction import predict_files
 from mlcfast.report.attention import mass_in_boxes, upsample
 
 

@@ -23,7 +23,7 @@ from bench.plain_backbones import (
 )
 from bench.timing import interleaved, provenance, quantiles_ms
 from mlcfast.models import build_model, enable_activation_checkpointing
-from mlcfast.planning.kernels import cuda_kernels
+from mlcfast.planning.cuda_emulation import cuda_kernels
 from mlcfast.planning.tracker import LiveMemory
 
 RESULTS = Path(__file__).resolve().parent / "results" / "backbones.jsonl"

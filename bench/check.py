@@ -20,7 +20,7 @@ from bench.gate import setting
 from bench.problems import Problem, problems
 from mlcfast.ops.backend import choose
 from mlcfast.ops.kernels import has_triton
-from mlcfast.ops.native import MISSING
+from mlcfast.ops.library import MISSING
 
 ROUNDING = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 QUANTUM = {torch.float16: 2.0**-25}

@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 
 from bench.timing import provenance
-from mlcfast.assembly import make_loss, make_model
 from mlcfast.config import load_config
 from mlcfast.engine import build_engine, discover, start, stop
-from mlcfast.objective import Objective
+from mlcfast.engine.training_module import Objective
+from mlcfast.training.build import make_loss, make_model
 
 RESULTS = Path(__file__).parent / "results" / "full_size.jsonl"
 RANKS, LABELS = 2, 80

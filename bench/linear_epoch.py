@@ -32,7 +32,7 @@ from mlcfast import train
 from mlcfast.config import parse_config
 from mlcfast.data import observe_single_positive, read_features, split_train_val
 from mlcfast.engine import Process
-from mlcfast.report.journal import LOGGER
+from mlcfast.runs.journal import LOGGER
 
 RESULTS = Path(__file__).resolve().parent / "results" / "linear_epoch.jsonl"
 IMAGES, D, K, POSITIVES, BATCH, EPOCHS = 82_081, 2048, 80, 2.9, 16, 2

@@ -23,15 +23,15 @@ from torch import nn
 
 from bench.part import first_line
 from bench.timing import provenance
-from mlcfast.assembly import make_loss, make_model
 from mlcfast.config import Config, load_config
 from mlcfast.engine import REDUCE_BUCKET, Process, build_engine
 from mlcfast.engine.base import trainable
-from mlcfast.engine.inference import DTYPES
-from mlcfast.models.checkpointing import enable_activation_checkpointing
+from mlcfast.engine.predictor import DTYPES
+from mlcfast.engine.training_module import Objective
+from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
-from mlcfast.objective import Objective
 from mlcfast.planning import Estimate, Planner, hardware
+from mlcfast.training.build import make_loss, make_model
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "memory_proof.jsonl"

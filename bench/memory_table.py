@@ -5,7 +5,7 @@ from pathlib import Path
 from bench.reporting.markdown import replace_between
 from mlcfast.config import load_config
 from mlcfast.planning import Estimate, Planner, Settings
-from mlcfast.planning.table import COMPONENTS
+from mlcfast.planning.format import COMPONENTS
 
 ROOT = Path(__file__).parents[1]
 GIB = 2**30

@@ -21,8 +21,8 @@ from mlcfast.data.sources import find_images
 from mlcfast.data.stream import decoded_batches
 from mlcfast.data.transforms import EvalTransform
 from mlcfast.engine import Predictor, Process
+from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
-from mlcfast.prediction import predict_files
 
 
 def medians(steps: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str, float], dict[str, float]]:

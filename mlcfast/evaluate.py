@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
-from mlcfast.assembly import open_split
-from mlcfast.comparison import compare, comparison_table, configured_model, measure, own_labels, stored_model
 from mlcfast.config import load_config
 from mlcfast.engine import discover, start, stop
+from mlcfast.evaluation.compare import compare, comparison_table, configured_model, measure, own_labels, stored_model
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.loading import find_weights
-from mlcfast.report.journal import log_to_console
+from mlcfast.runs.journal import log_to_console
+from mlcfast.training.build import open_split
 
 
 def build_parser() -> cli.Parser:

@@ -11,12 +11,12 @@ from torch import nn
 from tqdm import tqdm
 
 from mlcfast import cli
-from mlcfast.assembly import evaluation_loader, make_model, open_split
 from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features, locked
 from mlcfast.engine import Predictor, Process, start
 from mlcfast.errors import UsageError
-from mlcfast.report.journal import log_to_console
+from mlcfast.runs.journal import log_to_console
+from mlcfast.training.build import evaluation_loader, make_model, open_split
 
 
 def build_parser() -> cli.Parser:

@@ -12,7 +12,7 @@ from mlcfast import cli
 from mlcfast.config import load_config
 from mlcfast.errors import UsageError
 from mlcfast.planning import Planner, as_json, as_table
-from mlcfast.report.journal import log_to_console
+from mlcfast.runs.journal import log_to_console
 
 DEFAULT_GPUS, DEFAULT_MEMORY = 2, 12 * 2**30  # the hardware that must suffice, where there is no GPU to ask
 UNITS = {"": 1, "B": 1, "MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}

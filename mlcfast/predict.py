@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from mlcfast import cli
 from mlcfast.data.sources import find_images
-from mlcfast.engine.inference import Predictor
-from mlcfast.engine.process import Process
+from mlcfast.engine.distributed import Process
+from mlcfast.engine.predictor import Predictor
 from mlcfast.errors import UsageError
+from mlcfast.evaluation.predict_files import label_numbers, predict_files, select
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.trained import load_image_model
-from mlcfast.prediction import label_numbers, predict_files, select
 from mlcfast.report.attention import AttentionWriter
 
 

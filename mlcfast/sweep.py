@@ -16,9 +16,9 @@ from typing import Any
 from mlcfast import cli
 from mlcfast.config import Config, load_config
 from mlcfast.errors import RunError, UsageError
-from mlcfast.grid import Cell, make_cells, parse_axes, parse_variants
-from mlcfast.report.journal import check_output_writable, log_to_console
-from mlcfast.results import draw_sweep, read_outcome, table, write_results
+from mlcfast.runs.journal import check_output_writable, log_to_console
+from mlcfast.sweeps.grid import Cell, make_cells, parse_axes, parse_variants
+from mlcfast.sweeps.results import draw_sweep, read_outcome, table, write_results
 
 
 def build_parser() -> cli.Parser:
@@ -116,7 +116,7 @@ def _prepare_worker(numbers: Any, jobs: int) -> None:
     os.environ["TQDM_DISABLE"] = "1"
     import torch
 
-    from mlcfast.report.journal import LOGGER
+    from mlcfast.runs.journal import LOGGER
 
     LOGGER.setLevel("INFO")
     LOGGER.propagate = False

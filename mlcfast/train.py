@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from mlcfast import cli
-from mlcfast.assembly import evaluation_loader, make_objective, open_samples, train_loader
 from mlcfast.config import Config, load_config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.engine import (
@@ -25,13 +24,14 @@ from mlcfast.engine import (
     start,
     stop,
 )
-from mlcfast.handover import hand_over
-from mlcfast.held_out import measure
-from mlcfast.outcome import draw_outcome, keep_best, list_skipped, record_outcome, report_run
+from mlcfast.evaluation.evaluate import measure
 from mlcfast.planning import out_of_memory, planned
-from mlcfast.report.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
-from mlcfast.trainer import Progress, Trainer
-from mlcfast.watch import LabelWatch
+from mlcfast.runs.journal import Journal, check_output_writable, log_to_console, prepare_run_directory
+from mlcfast.training.best import draw_outcome, keep_best, list_skipped, record_outcome, report_run
+from mlcfast.training.build import evaluation_loader, make_objective, open_samples, train_loader
+from mlcfast.training.initialise import hand_over
+from mlcfast.training.trainer import Progress, Trainer
+from mlcfast.training.unobserved import LabelWatch
 
 NEWEST = Path()
 SMALL_STEP = 2**18  # features in a micro-batch

@@ -11,8 +11,8 @@ from mlcfast import train
 from mlcfast.config import load_config
 from mlcfast.data.sources import Source
 from mlcfast.engine import Predictor, Process
+from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
-from mlcfast.prediction import predict_files
 from mlcfast.report.attention import mass_in_boxes, upsample
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 220)}

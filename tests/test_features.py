@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mlcfast import features, train
-from mlcfast.assembly import evaluation_loader, make_model, open_split
 from mlcfast.config import load_config
 from mlcfast.data import FeatureWriter
 from mlcfast.engine import Process
+from mlcfast.training.build import evaluation_loader, make_model, open_split
 
 
 @pytest.fixture

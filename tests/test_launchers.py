@@ -11,7 +11,7 @@ import pytest
 from mlcfast.config import load_config
 from mlcfast.engine import Process, discover
 from mlcfast.engine.build import resolve_engine
-from mlcfast.engine.launcher import translate
+from mlcfast.engine.deepspeed_cli import translate
 from mlcfast.errors import UsageError
 from mlcfast.launch import command
 from tests.conftest import ROOT

@@ -18,10 +18,10 @@ from PIL import Image
 from mlcfast import predict
 from mlcfast.data import EvalTransform, find_images, load_rgb
 from mlcfast.engine import Predictor, Process
+from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models import build_model
 from mlcfast.models.card import ModelCard, save_model
 from mlcfast.models.trained import load_trained
-from mlcfast.prediction import predict_files
 from tests.conftest import ROOT, write_colour_set
 
 NAMES = ["red", "green", "blue"]

@@ -9,8 +9,8 @@ import pytest
 from mlcfast import sweep
 from mlcfast.config import load_config
 from mlcfast.errors import UsageError
-from mlcfast.grid import make_cells, parse_axes, parse_variants
-from mlcfast.results import Result, table
+from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
+from mlcfast.sweeps.results import Result, table
 from tests.test_single_positive import feature_config  # noqa: F401 - a fixture
 
 

@@ -10,11 +10,12 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from mlcfast import evaluate, train, trainer
+from mlcfast import evaluate, train
 from mlcfast.config import load_config
 from mlcfast.engine import Process, find_checkpoint, load_checkpoint, save_checkpoint
 from mlcfast.errors import RunError, UsageError
 from mlcfast.losses.asymmetric import AsymmetricLoss
+from mlcfast.training import trainer
 from tests.conftest import COLOURS, write_colour_set
 
 

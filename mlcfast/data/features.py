@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.data.csv_labels import read_label_table
 from mlcfast.data.records import LabelledImages, require_directory
-from mlcfast.data.table import read_label_table
 from mlcfast.errors import UsageError
 
 ROWS_AT_ONCE = 4096

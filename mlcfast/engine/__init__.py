@@ -3,8 +3,7 @@
 from mlcfast.engine.base import Engine, EngineState, StepOutcome
 from mlcfast.engine.build import accumulation_steps, build_engine, build_schedule, resolve_engine, resume_schedule
 from mlcfast.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from mlcfast.engine.inference import Predictor
-from mlcfast.engine.process import (
+from mlcfast.engine.distributed import (
     HostProcess,
     Process,
     all_gather_objects,
@@ -15,6 +14,7 @@ from mlcfast.engine.process import (
     start,
     stop,
 )
+from mlcfast.engine.predictor import Predictor
 from mlcfast.engine.zero2 import REDUCE_BUCKET
 
 __all__ = [

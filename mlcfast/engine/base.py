@@ -10,10 +10,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mlcfast.engine.average import WeightAverage
-from mlcfast.engine.process import Process
+from mlcfast.engine.distributed import Process
+from mlcfast.engine.ema import WeightAverage
+from mlcfast.engine.training_module import Objective
 from mlcfast.errors import UsageError
-from mlcfast.objective import Objective
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 

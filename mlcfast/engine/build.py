@@ -6,12 +6,12 @@ import torch
 
 from mlcfast.config import Config, OptimConfig
 from mlcfast.engine.base import Engine, trainable
+from mlcfast.engine.distributed import Process
+from mlcfast.engine.label_estimates import TableStep
 from mlcfast.engine.local import LocalEngine
-from mlcfast.engine.process import Process
-from mlcfast.engine.table import TableStep
+from mlcfast.engine.training_module import Objective
 from mlcfast.errors import UsageError
-from mlcfast.models.checkpointing import enable_activation_checkpointing
-from mlcfast.objective import Objective
+from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 
 LOGGER = logging.getLogger("mlcfast")
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from mlcfast.engine.average import WeightAverage
 from mlcfast.engine.base import (
     MOMENTS,
     Engine,
@@ -20,11 +19,12 @@ from mlcfast.engine.base import (
     load_tensors,
     trainable,
 )
-from mlcfast.engine.inference import DTYPES, Predictor
+from mlcfast.engine.distributed import Process
+from mlcfast.engine.ema import WeightAverage
+from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.moments import moments_of, set_moments
-from mlcfast.engine.process import Process
-from mlcfast.engine.table import NAME, TableStep
-from mlcfast.objective import Objective
+from mlcfast.engine.predictor import DTYPES, Predictor
+from mlcfast.engine.training_module import Objective
 
 
 class LocalEngine(Engine):

@@ -9,7 +9,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mlcfast.engine.average import WeightAverage
 from mlcfast.engine.base import (
     MOMENTS,
     Engine,
@@ -20,11 +19,12 @@ from mlcfast.engine.base import (
     load_tensors,
     trainable,
 )
-from mlcfast.engine.inference import DTYPES
+from mlcfast.engine.distributed import Process
+from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.moments import moments_of, set_moments
-from mlcfast.engine.process import Process
+from mlcfast.engine.predictor import DTYPES
+from mlcfast.engine.training_module import Objective
 from mlcfast.models.precision import prepare_half_weights
-from mlcfast.objective import Objective
 
 # Elements of the buffer that gradients are reduced in: larger than any parameter here (16.8 million in a feed-forward
 # layer of width 2048), far smaller than DeepSpeed's default of 1 GB in bf16, which would lie beside all activations.

@@ -2,9 +2,9 @@
 
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.losses.build import LOSSES, build_loss
-from mlcfast.losses.estimator import LabelEstimator, TableRows
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
 from mlcfast.losses.label_bce import LabelBCE, PairwiseRankingLoss
+from mlcfast.losses.label_estimator import LabelEstimator, TableRows
 from mlcfast.losses.table_adam import TableAdam
 
 __all__ = [

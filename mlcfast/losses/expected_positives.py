@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
-from mlcfast.losses.estimator import TableRows
+from mlcfast.losses.label_estimator import TableRows
 from mlcfast.ops.checks import as_number
 from mlcfast.ops.epr_loss import epr_loss
 from mlcfast.ops.expected_positives.statistic import batch_statistic

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mlcfast.losses.estimator import LabelEstimator
+from mlcfast.losses.label_estimator import LabelEstimator
 
 _ROWS_AT_ONCE = 512
 _READS_KEPT = 64  # more micro-batches than that in a step are caught up twice, which changes nothing

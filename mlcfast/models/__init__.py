@@ -1,8 +1,8 @@
 """Query2Label, the linear head, their backbones and the published checkpoints."""
 
+from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 from mlcfast.models.attention import LabelQueryAttention
 from mlcfast.models.build import build_model
-from mlcfast.models.checkpointing import enable_activation_checkpointing
 from mlcfast.models.linear import LinearClassifier
 from mlcfast.models.published import PUBLISHED, load_published
 from mlcfast.models.query2label import Query2Label

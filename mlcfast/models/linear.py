@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from mlcfast.models.activation_checkpointing import backbone_units
 from mlcfast.models.backbones import Backbone
-from mlcfast.models.checkpointing import backbone_units
 from mlcfast.models.precision import full_precision
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mlcfast.errors import UsageError
 from mlcfast.models.build import build_model
-from mlcfast.models.names import translate
+from mlcfast.models.key_mapping import translate
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, read_state_dict
 

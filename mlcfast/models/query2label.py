@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mlcfast.models.activation_checkpointing import backbone_units
 from mlcfast.models.backbones import Backbone
-from mlcfast.models.checkpointing import backbone_units
 from mlcfast.models.position import sine_position
 from mlcfast.models.transformer import Transformer
 from mlcfast.ops import groupwise_linear

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mlcfast.errors import UsageError
-from mlcfast.models.names import translate
+from mlcfast.models.key_mapping import translate
 
 WRAPPERS = ("state_dict", "model")
 # Training scripts keep numpy numbers (a best score) beside the weights; these globals build those and nothing else.

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import torch
 
 from mlcfast.ops.checks import in_transform
-from mlcfast.ops.native import MISSING
+from mlcfast.ops.library import MISSING
 
 BACKENDS = ("auto", "triton", "native", "reference")
 _logged: set[str] = set()

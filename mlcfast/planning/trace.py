@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mlcfast.assembly import make_model
 from mlcfast.config import Config
+from mlcfast.engine.training_module import Objective
 from mlcfast.losses import LabelEstimator
 from mlcfast.models import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
-from mlcfast.objective import Objective
-from mlcfast.planning.kernels import cuda_kernels
+from mlcfast.planning.cuda_emulation import cuda_kernels
 from mlcfast.planning.tracker import LiveMemory
+from mlcfast.training.build import make_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

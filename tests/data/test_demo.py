@@ -12,8 +12,8 @@ from PIL import Image
 
 from mlcfast import demo_data
 from mlcfast.data import contact_sheet, demo, ensure_demo, load_rgb, make_demo, read_coco
-from mlcfast.data.demo_files import split_scans
-from mlcfast.data.scenes import SceneStyle
+from mlcfast.data.demo.files import split_scans
+from mlcfast.data.demo.scenes import SceneStyle
 from mlcfast.errors import UsageError
 
 

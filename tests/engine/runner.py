@@ -10,7 +10,7 @@ from torch import nn
 
 from mlcfast.config import Config, parse_config
 from mlcfast.engine import build_engine, discover, start, stop
-from mlcfast.objective import Objective
+from mlcfast.engine.training_module import Objective
 
 STEPS, GLOBAL_BATCH = 4, 8
 BASE = {

@@ -11,8 +11,8 @@ from torch import nn
 
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, EngineState, Process, build_engine
+from mlcfast.engine.training_module import Objective
 from mlcfast.errors import UsageError
-from mlcfast.objective import Objective
 
 pytest.importorskip("bitsandbytes")
 

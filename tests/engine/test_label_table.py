@@ -7,9 +7,9 @@ from torch import nn
 
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, EngineState, Process, build_engine
-from mlcfast.engine.process import all_reduce_sum
+from mlcfast.engine.distributed import all_reduce_sum
+from mlcfast.engine.training_module import Objective
 from mlcfast.losses import LabelEstimator, ROLELoss
-from mlcfast.objective import Objective
 
 N, D, K, B, STEPS = 48, 6, 4, 8, 40
 # Sparse rows sum the same silent steps in another order; a weight moves by up to lr a step, an ulp of 1 is 1.2e-7.

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, EngineState, Process, build_engine
-from mlcfast.engine.process import all_reduce_sum
+from mlcfast.engine.distributed import all_reduce_sum
+from mlcfast.engine.training_module import Objective
 from mlcfast.losses import LabelEstimator, ROLELoss
-from mlcfast.objective import Objective
 from tests.engine import test_label_table as role
 
 SETTINGS = ("optim.schedule=one_cycle", "optim.grad_clip=0.02")  # a schedule never applied makes the table dense

@@ -7,7 +7,7 @@ from torch import nn
 from mlcfast.errors import UsageError
 from mlcfast.models import build_model, enable_activation_checkpointing
 from mlcfast.models.cvt import CVT, CvT, QuickGELU, Stage
-from mlcfast.models.names import translate
+from mlcfast.models.key_mapping import translate
 from mlcfast.models.weights import state_mismatch
 
 TRANSFORMERS = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mlcfast.ops import label_query_attention
-from mlcfast.ops.label_query_attention import native
+from mlcfast.ops.label_query_attention import matmul
 from mlcfast.ops.label_query_attention.plan import PLANS, Plan, cheapest, choose
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 from tests.ops.attention_cases import NAMES, gradients, learn, make
@@ -23,7 +23,7 @@ def lean(monkeypatch):
 
 @pytest.fixture
 def image_by_image(monkeypatch):
-    monkeypatch.setattr(native, "SLICE_BYTES", 1)
+    monkeypatch.setattr(matmul, "SLICE_BYTES", 1)
 
 
 def _agrees_with_reference(sizes, plan, shared, positions):
@@ -65,7 +65,7 @@ def test_slices_draw_the_mask_of_the_whole(image_by_image, monkeypatch, plan):
     torch.manual_seed(7)
     sliced, _ = label_query_attention(*tensors, 2, 0.5, plan=plan)
     sliced_grads = gradients(sliced, tensors)
-    monkeypatch.setattr(native, "SLICE_BYTES", 1 << 30)
+    monkeypatch.setattr(matmul, "SLICE_BYTES", 1 << 30)
     torch.manual_seed(7)
     whole, _ = label_query_attention(*tensors, 2, 0.5, plan=plan)
     torch.testing.assert_close(sliced, whole)

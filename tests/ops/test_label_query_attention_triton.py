@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mlcfast.ops import label_query_attention
-from mlcfast.ops.label_query_attention import native
+from mlcfast.ops.label_query_attention import matmul
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 from tests.ops.attention_cases import NAMES, gradients, learn, make
 
@@ -69,7 +69,7 @@ def test_kernels_equal_the_native_path(sizes, shared, dropout, monkeypatch):
 
 @interpreted
 def test_slices_of_one_image_add_up(monkeypatch):
-    monkeypatch.setattr(native, "SLICE_BYTES", 1)
+    monkeypatch.setattr(matmul, "SLICE_BYTES", 1)
     for got, want in zip(*_both(make(3, 3, 7, 24, dtype=torch.float32), 2, 0.4, monkeypatch), strict=True):
         torch.testing.assert_close(got, want, rtol=2e-4, atol=2e-5)
 

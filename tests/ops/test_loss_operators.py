@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mlcfast import ops
 from mlcfast.ops.backend import choose
-from mlcfast.ops.native import MISSING
+from mlcfast.ops.library import MISSING
 from tests.ops.loss_cases import LOSSES, Case, run
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as reference
+from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import as_number, check_label_values, check_pair, check_reduction
-from mlcfast.ops.fused import HALF_UNIT, REDUCTION_CODES, StoredGradient
-from mlcfast.ops.native import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
 
 _ARGUMENTS = (
     "Tensor logits, Tensor targets, float gamma_neg, float gamma_pos, float clip, float eps, "

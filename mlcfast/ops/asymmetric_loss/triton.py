@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mlcfast.ops.elementwise_triton import run_elementwise
+from mlcfast.ops.triton_elementwise import run_elementwise
 from mlcfast.ops.triton_launch import check_supported, sigmoid_pair
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from mlcfast.ops.autograd import RecomputedGradient
 from mlcfast.ops.checks import check_label_values, check_like, check_matrix, check_pair
-from mlcfast.ops.fused import RecomputedGradient
-from mlcfast.ops.native import LIBRARY, define_forward, fake_loss
+from mlcfast.ops.library import LIBRARY, define_forward, fake_loss
 
 _INPUTS = "Tensor logits, Tensor observed, Tensor? estimate_logits, Tensor? index"
 _OPTIONS = "float expected_positives, float weight, float eps"

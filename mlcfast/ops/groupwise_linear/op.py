@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mlcfast.ops.autocast import suspended
 from mlcfast.ops.backend import requested
-from mlcfast.ops.groupwise_linear import native
+from mlcfast.ops.groupwise_linear import matmul
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as reference
 from mlcfast.ops.kernels import has_triton, passed_over
 
@@ -141,9 +141,9 @@ def _kernels(x: Tensor, weight: Tensor) -> bool:
 
 
 def _implementation(kernels: bool) -> ModuleType:
-    """native, or triton, which is imported only where it runs."""
+    """matmul, or triton, which is imported only where it runs."""
     if not kernels:
-        return native
+        return matmul
     from mlcfast.ops.groupwise_linear import triton
 
     return triton

@@ -1,4 +1,4 @@
-"""The backward pass of native.py, a slice of the batch at a time.
+"""The backward pass of matmul.py, a slice of the batch at a time.
 
 dcontext = dout W_o; the value side gives dU, plus b_v·dcontext where dropout leaves rows that do not sum to one;
 dweights = dU ∘ mask / (1 − dropout);  dS = weights ∘ (dweights − Σ_n weights ∘ dweights); the key side gives dq.
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention.accumulate import Accumulator
-from mlcfast.ops.label_query_attention.native import Inputs, Options, Saved, attend, of, slices, value_bias, wide
+from mlcfast.ops.label_query_attention.matmul import Inputs, Options, Saved, attend, of, slices, value_bias, wide
 
 Grads = tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from mlcfast.ops.autocast import active_dtype, suspended
 from mlcfast.ops.backend import requested
 from mlcfast.ops.label_query_attention import dropout as masks
-from mlcfast.ops.label_query_attention import native
+from mlcfast.ops.label_query_attention import matmul
 from mlcfast.ops.label_query_attention.backward import backward
-from mlcfast.ops.label_query_attention.native import Inputs, Options, Saved
+from mlcfast.ops.label_query_attention.matmul import Inputs, Options, Saved
 from mlcfast.ops.label_query_attention.plan import PLANS, choose
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 from mlcfast.ops.label_query_attention.validate import check
@@ -93,7 +93,7 @@ def _(queries, memory, position, w, b, out_w, out_b, seed, dtype, *options_and_f
     (B, N, D), K = memory.shape, queries.shape[-2]
     *options, weights, save = options_and_flags
     inputs = Inputs(queries, memory, position, w, b, out_w, out_b, seed)
-    saved = native.empty_saved(inputs, Options(dtype, *options)) if save else Saved()
+    saved = matmul.empty_saved(inputs, Options(dtype, *options)) if save else Saved()
     out = memory.new_empty(B, K, D, dtype=dtype)
     return out, *(_present(x, out) for x in (out.new_empty(B, K, N) if weights else None, *saved))
 
@@ -171,12 +171,12 @@ def _inputs(dtype: torch.dtype, queries: Tensor, memory: Tensor, *others: Tensor
 
 
 def _implementation(options: Options) -> ModuleType:
-    """native, or fused, which is imported only where it runs because it needs Triton."""
+    """matmul, or triton, which is imported only where it runs because it needs Triton."""
     if not options.triton:
-        return native
-    from mlcfast.ops.label_query_attention import fused
+        return matmul
+    from mlcfast.ops.label_query_attention import triton
 
-    return fused
+    return triton
 
 
 def _present(x: Tensor | None, like: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from mlcfast.ops.autograd import REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_matrix, check_pair, check_reduction
-from mlcfast.ops.fused import REDUCTION_CODES, StoredGradient
-from mlcfast.ops.native import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
 from mlcfast.ops.pairwise_ranking.reference import pairwise_ranking as reference
 
 _ARGUMENTS = "Tensor logits, Tensor labels, int reduction"

@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mlcfast.ops.fused import REDUCTION_CODES
-from mlcfast.ops.native import fake_gradient
+from mlcfast.ops.autograd import REDUCTION_CODES
+from mlcfast.ops.library import fake_gradient
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, check_supported, sigmoid_pair, total_of
 
 

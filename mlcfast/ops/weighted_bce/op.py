@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_like, check_pair, check_reduction
-from mlcfast.ops.fused import HALF_UNIT, REDUCTION_CODES, StoredGradient
-from mlcfast.ops.native import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
 from mlcfast.ops.weighted_bce.reference import Weights
 from mlcfast.ops.weighted_bce.reference import weighted_bce as reference
 

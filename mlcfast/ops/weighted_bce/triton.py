@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mlcfast.ops.elementwise_triton import run_elementwise
+from mlcfast.ops.triton_elementwise import run_elementwise
 from mlcfast.ops.triton_launch import as_loaded, check_supported, sigmoid_pair
 
 

@@ -3,8 +3,9 @@ import copy
 import pytest
 import torch
 
-from mlcfast.models import build_model, checkpointing, enable_activation_checkpointing
-from mlcfast.models.checkpointing import backbone_units
+from mlcfast.models import activation_checkpointing as checkpointing
+from mlcfast.models import build_model, enable_activation_checkpointing
+from mlcfast.models.activation_checkpointing import backbone_units
 
 
 def pair(backbone="test_resnet", dropout=0.1, head="query2label", **options):

@@ -35,10 +35,10 @@ from mlcfast.data import (
     split_train_val,
 )
 from mlcfast.engine import Process, all_reduce_sum, on_main
+from mlcfast.engine.training_module import Objective
 from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator, build_loss
 from mlcfast.models import build_model
-from mlcfast.objective import Objective
 
 LOGGER = logging.getLogger("mlcfast")
 FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlcfast.bootstrap import ap_differences, resample_counts, weighted_ap
+from mlcfast.evaluation.bootstrap import ap_differences, resample_counts, weighted_ap
 from mlcfast.metrics import average_precision
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from mlcfast.data import LabelledImages
+from mlcfast.engine.training_module import Objective
 from mlcfast.errors import UsageError
 from mlcfast.models.card import load_card
 from mlcfast.models.loading import find_weights, read_weights
 from mlcfast.models.weights import load_checked
-from mlcfast.objective import Objective
-from mlcfast.watch import ESTIMATES
+from mlcfast.training.unobserved import ESTIMATES
 
 LOGGER = logging.getLogger("mlcfast")
 

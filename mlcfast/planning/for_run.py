@@ -7,8 +7,8 @@ import torch
 from mlcfast.config import Config
 from mlcfast.engine import Process, on_main, resolve_engine
 from mlcfast.errors import RunError
+from mlcfast.planning.format import advice
 from mlcfast.planning.planner import Plan, Planner
-from mlcfast.planning.table import advice
 
 LOGGER = logging.getLogger("mlcfast")
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mlcfast.data import LabelledImages
 from mlcfast.engine import all_reduce_sum
+from mlcfast.engine.training_module import Objective
 from mlcfast.files import write_bytes
-from mlcfast.objective import Objective
 
 BINS = 50
 FILE = "unobserved.npz"

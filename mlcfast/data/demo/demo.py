@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.demo_files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
+from mlcfast.data.demo.files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
+from mlcfast.data.demo.scenes import SceneStyle
 from mlcfast.data.disk import cache_directory, locked, published
 from mlcfast.data.records import require_files
-from mlcfast.data.scenes import SceneStyle
 from mlcfast.errors import UsageError
 
 VERSION = 1

@@ -27,9 +27,9 @@ from mlcfast.engine import (
     save_checkpoint,
 )
 from mlcfast.errors import RunError, UsageError
+from mlcfast.evaluation.gather import gather_predictions
 from mlcfast.metrics import multilabel_report
-from mlcfast.report.journal import Journal
-from mlcfast.scoring import gather_predictions
+from mlcfast.runs.journal import Journal
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"

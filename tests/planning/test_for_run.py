@@ -10,16 +10,16 @@ from mlcfast.config import load_config
 from mlcfast.engine import Process
 from mlcfast.engine.local import LocalEngine
 from mlcfast.errors import RunError
-from mlcfast.planning import atstart
+from mlcfast.planning import for_run
 
 
 @pytest.fixture
 def card(monkeypatch):
-    monkeypatch.setattr(atstart, "gpu_memory", lambda: 12 * 2**30)
+    monkeypatch.setattr(for_run, "gpu_memory", lambda: 12 * 2**30)
 
 
 def test_auto_is_settled_and_the_prediction_logged_beside_the_measurement(config_file, tmp_path, card, monkeypatch):
-    monkeypatch.setattr("mlcfast.trainer._memory", lambda: {"peak_bytes": 123})
+    monkeypatch.setattr("mlcfast.training.trainer._memory", lambda: {"peak_bytes": 123})
     config = load_config(config_file, ["engine.activation_checkpointing=auto", "train.epochs=1"])
     train.run(config, Process())
     lines = (tmp_path / "runs" / "tiny" / "metrics.jsonl").read_text().splitlines()
@@ -48,4 +48,4 @@ def test_out_of_memory_names_the_setting_and_the_plan(config_file, card, monkeyp
     ],
 )
 def test_what_to_change_when_memory_ends(config_file, settings, change):
-    assert change in str(atstart.out_of_memory(load_config(config_file, settings), None))
+    assert change in str(for_run.out_of_memory(load_config(config_file, settings), None))

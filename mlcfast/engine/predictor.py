@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mlcfast.engine.process import Process
+from mlcfast.engine.distributed import Process
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

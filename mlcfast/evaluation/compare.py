@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mlcfast.assembly import evaluation_loader, make_model
-from mlcfast.bootstrap import LEVEL, RESAMPLES, ap_differences
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.engine import Predictor, Process
 from mlcfast.errors import UsageError
+from mlcfast.evaluation.bootstrap import LEVEL, RESAMPLES, ap_differences
+from mlcfast.evaluation.gather import gather_predictions
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.card import card_file, load_card
 from mlcfast.models.loading import fill, read_weights
 from mlcfast.models.trained import load_trained
-from mlcfast.scoring import gather_predictions
+from mlcfast.training.build import evaluation_loader, make_model
 
 
 def own_labels(weights: Path) -> list[str] | None:

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mlcfast.assembly import model_arguments
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.data.sources import Source
 from mlcfast.engine import HostProcess, Predictor
+from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.files import write_bytes, write_text
 from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.models.trained import load_trained
-from mlcfast.prediction import predict_files
-from mlcfast.report.journal import Journal
 from mlcfast.report.page import Attended, write_report
 from mlcfast.report.record import read_run
 from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
-from mlcfast.trainer import Progress
-from mlcfast.watch import FILE, read_watched
+from mlcfast.runs.journal import Journal
+from mlcfast.training.build import model_arguments
+from mlcfast.training.trainer import Progress
+from mlcfast.training.unobserved import FILE, read_watched
 
 LOGGER = logging.getLogger("mlcfast")
 OUTCOME = "outcome.json"

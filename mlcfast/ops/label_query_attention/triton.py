@@ -9,12 +9,12 @@ from torch import Tensor
 
 from mlcfast.ops.label_query_attention import folded
 from mlcfast.ops.label_query_attention.backward import Grads, Totals, add_value_bias, through_out_proj
-from mlcfast.ops.label_query_attention.native import Inputs, Options, Saved, of, slices, value_bias
+from mlcfast.ops.label_query_attention.matmul import Inputs, Options, Saved, of, slices, value_bias
 from mlcfast.ops.label_query_attention.triton_launch import Rows, attend, attend_backward
 
 
 def forward(inputs: Inputs, options: Options, need_weights: bool, save: bool) -> tuple[Tensor, Tensor | None, Saved]:
-    """As native.forward."""
+    """As matmul.forward."""
     (B, N, D), K = inputs.memory.shape, inputs.queries.shape[-2]
     new = inputs.queries.new_empty
     out, context = new(B, K, D), new(B, K, D)

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from mlcfast.assembly import evaluation_loader, make_model, open_split
 from mlcfast.config import Config
 from mlcfast.engine import Predictor, Process
 from mlcfast.errors import UsageError
+from mlcfast.evaluation.gather import gather_predictions
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.card import load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
-from mlcfast.scoring import gather_predictions
+from mlcfast.training.build import evaluation_loader, make_model, open_split
 
 
 def measure(config: Config, process: Process, checkpoint: Path, split: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from mlcfast.data.sources import Source
 from mlcfast.data.stream import Decoded, decode, decoded_batches, in_order
 from mlcfast.data.transforms import EvalTransform
-from mlcfast.engine.inference import Predictor
+from mlcfast.engine.predictor import Predictor
 from mlcfast.errors import UsageError
 from mlcfast.models.card import ModelCard
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.files import write_text
-from mlcfast.grid import VARIANT, Cell
 from mlcfast.report.unobserved import draw_unobserved
-from mlcfast.watch import FILE, read_watched
+from mlcfast.sweeps.grid import VARIANT, Cell
+from mlcfast.training.unobserved import FILE, read_watched
 
 SEED = "seed"
 

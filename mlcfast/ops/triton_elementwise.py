@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mlcfast.ops.fused import HALF_UNIT, REDUCTION_CODES
-from mlcfast.ops.native import fake_gradient, fake_loss
+from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES
+from mlcfast.ops.library import fake_gradient, fake_loss
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, launch_size, total_of
 
 

@@ -1,0 +1,1 @@
+"""The demo set: scenes of handwritten digits in MS-COCO's layout."""

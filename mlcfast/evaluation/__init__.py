@@ -1,0 +1,1 @@
+"""Scores gathered over ranks, stored weights on a split, comparing models, predicting files."""

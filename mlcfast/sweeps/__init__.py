@@ -1,0 +1,1 @@
+"""A grid of settings, its runs and their table."""
