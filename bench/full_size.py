@@ -21,8 +21,9 @@ import torch
 from bench.timing import provenance
 from mlcfast.config import load_config
 from mlcfast.engine import build_engine, discover, start, stop
-from mlcfast.engine.training_module import Objective
-from mlcfast.training.build import make_loss, make_model
+from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import TrainingModule
+from mlcfast.training.build import make_loss
 
 RESULTS = Path(__file__).parent / "results" / "full_size.jsonl"
 RANKS, LABELS = 2, 80
@@ -41,7 +42,7 @@ def train(args: argparse.Namespace) -> None:
     process = discover()
     start(process)
     torch.manual_seed(0)
-    engine = build_engine(config, process, Objective(make_model(config, LABELS), make_loss(config.loss)))
+    engine = build_engine(config, process, TrainingModule(make_model(config, LABELS), make_loss(config.loss)))
     losses, seconds = [], []
     for step in range(args.steps):
         began = time.perf_counter()

@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from bench.timing import provenance, quantiles_ms
-from mlcfast import train
 from mlcfast.config import parse_config
 from mlcfast.data import observe_single_positive, read_features, split_train_val
 from mlcfast.engine import Process
 from mlcfast.runs.journal import LOGGER
+from mlcfast.training.run import run
 
 RESULTS = Path(__file__).resolve().parent / "results" / "linear_epoch.jsonl"
 IMAGES, D, K, POSITIVES, BATCH, EPOCHS = 82_081, 2048, 80, 2.9, 16, 2
@@ -67,7 +67,7 @@ def measure_ours(root: Path, steps: int) -> dict[str, float]:
         "train": {"epochs": EPOCHS, "ema_decay": 0, "early_stop": 0, "log_every": 100},
     }  # fmt: skip
     LOGGER.setLevel("WARNING")
-    train.run(parse_config(values), Process())
+    run(parse_config(values), Process())
     lines = [json.loads(line) for line in (root / "runs" / "bench" / "metrics.jsonl").read_text().splitlines()]
     ends = [line["time"] for line in lines if line["event"] == "checkpoint"]
     rates = [line["images_per_second"] for line in lines if line["event"] == "train" and line["epoch"] == EPOCHS - 1]

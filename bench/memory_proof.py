@@ -26,12 +26,13 @@ from bench.timing import provenance
 from mlcfast.config import Config, load_config
 from mlcfast.engine import REDUCE_BUCKET, Process, build_engine
 from mlcfast.engine.base import trainable
+from mlcfast.engine.model import make_model
 from mlcfast.engine.predictor import DTYPES
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.planning import Estimate, Planner, hardware
-from mlcfast.training.build import make_loss, make_model
+from mlcfast.training.build import make_loss
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "memory_proof.jsonl"
@@ -44,7 +45,7 @@ class ShardedStep:
     Each gradient goes into the reduction bucket as it is finished and this rank's part from there to its shard.
     """
 
-    def __init__(self, objective: Objective, precision: torch.dtype, ema: bool, device: str, bucket: int):
+    def __init__(self, objective: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int):
         self.parameters = list(trainable(objective).values())
         elements = sum(parameter.numel() for parameter in self.parameters)
         shard = -(-elements // CARDS)
@@ -90,7 +91,7 @@ def batch(config: Config, device: str) -> tuple[torch.Tensor, torch.Tensor, torc
 
 def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = REDUCE_BUCKET) -> Callable[[], None]:
     """A function that takes one optimizer step of one micro-batch."""
-    objective = Objective(make_model(config, LABELS), make_loss(config.loss))
+    objective = TrainingModule(make_model(config, LABELS), make_loss(config.loss))
     if not sharded:
         engine = build_engine(config, Process(), objective)
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from mlcfast import cli
 from mlcfast.config import load_config
+from mlcfast.data.build import open_split
 from mlcfast.engine import discover, start, stop
-from mlcfast.evaluation.compare import compare, comparison_table, configured_model, measure, own_labels, stored_model
+from mlcfast.evaluation.compare import compare, comparison_table
+from mlcfast.evaluation.evaluate import configured_model, own_labels, predict_records, stored_model
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
-from mlcfast.training.build import open_split
 
 
 def build_parser() -> cli.Parser:
@@ -45,7 +46,7 @@ def work(args: argparse.Namespace) -> None:
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
-        results = [measure(*model, records, process) for model in models]
+        results = [predict_records(*model, records, process) for model in models]
     finally:
         stop()
     if not process.is_main:

@@ -7,13 +7,13 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from mlcfast import train
 from mlcfast.config import load_config
 from mlcfast.data.sources import Source
 from mlcfast.engine import Predictor, Process
 from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
 from mlcfast.report.attention import mass_in_boxes, upsample
+from mlcfast.training.run import run
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 220)}
 WIDTH, HEIGHT, SQUARE = 96, 72, 20  # pixels; wider than high, so that rows taken for columns would show
@@ -55,7 +55,7 @@ def test_attention_lies_on_what_the_label_names(tmp_path):
         "train": {"epochs": 4, "ema_decay": 0, "log_every": 25},
     }  # fmt: skip
     (tmp_path / "squares.yaml").write_text(yaml.safe_dump(settings))
-    progress = train.run(load_config(tmp_path / "squares.yaml"), Process())
+    progress = run(load_config(tmp_path / "squares.yaml"), Process())
     model, card = load_trained(tmp_path / "squares")
     sources = [Source(str(tmp_path / f"val{number}.png")) for number in range(60)]
     shares = []

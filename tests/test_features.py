@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mlcfast import features, train
+from mlcfast import features
 from mlcfast.config import load_config
 from mlcfast.data import FeatureWriter
+from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.engine import Process
-from mlcfast.training.build import evaluation_loader, make_model, open_split
+from mlcfast.engine.model import make_model
+from mlcfast.training.run import run
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_extracted_features_train(words, config_file, tmp_path):
     assert features.main([*words, "--dtype", "float32"]) == 0
     overrides = ["data.format=features", f"data.root={tmp_path / 'out'}", "model.backbone=none", "model.head=linear"]
     config = load_config(config_file, [*overrides, "train.epochs=2", "optim.lr=1e-2"])
-    assert train.run(config, Process()).best > 50
+    assert run(config, Process()).best > 50
     assert (tmp_path / "runs" / "tiny" / "result.png").exists()
 
 

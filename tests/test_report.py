@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlcfast import train
 from mlcfast.config import load_config
 from mlcfast.engine import Process
 from mlcfast.errors import UsageError
@@ -21,6 +20,7 @@ from mlcfast.report import attention
 from mlcfast.report.page import write_report
 from mlcfast.report.record import precision_recall, rates, read_run, wrongly_added
 from mlcfast.report.svg import Series, line_chart, ticks
+from mlcfast.training.run import run as run_training
 
 BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
 VOID = {"meta", "img", "br"}
@@ -44,7 +44,7 @@ def run(tmp_path_factory, colour_set) -> Path:
         "engine.precision=fp32", "engine.micro_batch=4", "engine.global_batch=8", "train.epochs=2", "train.log_every=1",
     ]  # fmt: skip
     (root / "empty.yaml").write_text("{}")
-    train.run(load_config(root / "empty.yaml", overrides), Process())
+    run_training(load_config(root / "empty.yaml", overrides), Process())
     return root / "tiny"
 
 

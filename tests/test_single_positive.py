@@ -17,12 +17,15 @@ from mlcfast.config import load_config
 from mlcfast.data import observe_single_positive, split_train_val
 from mlcfast.engine import Process
 from mlcfast.errors import UsageError
+from mlcfast.training.run import run as run_training
 from mlcfast.training.trainer import Progress
 from mlcfast.training.unobserved import BINS, read_watched
 from tests.conftest import write_colour_set
 from tests.test_train import events, without_time
 
 K, D = 5, 12
+
+NEWEST = "newest"  # of the run's own checkpoints
 
 
 @pytest.fixture
@@ -55,7 +58,8 @@ def feature_config(tmp_path) -> Path:
 
 
 def run(config_file: Path, *overrides: str, resume: Path | None = None) -> Progress:
-    return train.run(load_config(config_file, overrides), Process(), resume)
+    config = load_config(config_file, overrides)
+    return run_training(config, Process(), config.run_directory if resume == NEWEST else resume)
 
 
 def tensors(directory: Path, step: int) -> dict[str, torch.Tensor]:
@@ -100,7 +104,7 @@ def test_resume_is_exact_with_the_estimates(feature_config, tmp_path, stopped_at
         if entry.is_dir() and int(entry.name) > stopped_at:
             shutil.rmtree(entry)
     (cut / "checkpoints" / "latest").write_text(f"{stopped_at:08d}")
-    run(feature_config, *settings, f"output={tmp_path / 'cut'}", resume=train.NEWEST)
+    run(feature_config, *settings, f"output={tmp_path / 'cut'}", resume=NEWEST)
     one, other = tensors(whole, 20), tensors(cut, 20)
     assert one.keys() == other.keys() and "exp_avg/estimator.table" in one
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -16,11 +16,15 @@ from mlcfast.engine import Process, find_checkpoint, load_checkpoint, save_check
 from mlcfast.errors import RunError, UsageError
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.training import trainer
+from mlcfast.training.run import run as run_training
 from tests.conftest import COLOURS, write_colour_set
+
+NEWEST = "newest"  # of the run's own checkpoints
 
 
 def run(config_file: Path, *overrides: str, resume: Path | None = None) -> float:
-    return train.run(load_config(config_file, overrides), Process(), resume).best
+    config = load_config(config_file, overrides)
+    return run_training(config, Process(), config.run_directory if resume == NEWEST else resume).best
 
 
 def events(directory: Path, kind: str) -> list[dict]:
@@ -115,7 +119,7 @@ def test_resumed_run_equals_the_uninterrupted_one(config_file, tmp_path, stopped
         if entry.is_dir() and int(entry.name) > stopped_at:
             shutil.rmtree(entry)
     (cut / "checkpoints" / "latest").write_text(f"{stopped_at:08d}")
-    run(config_file, *settings, f"output={tmp_path / 'cut'}", resume=train.NEWEST)
+    run(config_file, *settings, f"output={tmp_path / 'cut'}", resume=NEWEST)
     for kind in ("train", "evaluation"):
         assert without_time(events(cut, kind)) == without_time(events(whole, kind))
     for name in ("weights", "average", "moments"):
@@ -134,7 +138,7 @@ def test_damaged_checkpoint_is_named(config_file, tmp_path):
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
     with pytest.raises(RunError, match=r"00000010/weights\.safetensors: damaged"):
-        run(config_file, resume=train.NEWEST)
+        run(config_file, resume=NEWEST)
 
 
 def test_second_run_keeps_the_first(config_file, tmp_path):
@@ -224,7 +228,7 @@ def test_refused_resumption_touches_nothing(config_file, tmp_path, override, say
     run(config_file)
     before = snapshot(tmp_path / "runs")
     with pytest.raises(UsageError, match=says):
-        run(config_file, override, resume=train.NEWEST)
+        run(config_file, override, resume=NEWEST)
     assert snapshot(tmp_path / "runs") == before
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -40,10 +40,10 @@ class EngineState:
 
 
 class Engine(ABC):
-    """Runs an Objective on this process's device, alone or together with its peers."""
+    """Runs an TrainingModule on this process's device, alone or together with its peers."""
 
     process: Process
-    objective: Objective
+    objective: TrainingModule
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
 

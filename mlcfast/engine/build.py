@@ -9,7 +9,7 @@ from mlcfast.engine.base import Engine, trainable
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.label_estimates import TableStep
 from mlcfast.engine.local import LocalEngine
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 
@@ -48,7 +48,7 @@ def accumulation_steps(config: Config, process: Process) -> int:
     return config.engine.global_batch // together
 
 
-def build_engine(config: Config, process: Process, objective: Objective) -> Engine:
+def build_engine(config: Config, process: Process, objective: TrainingModule) -> Engine:
     """Move the objective to this process's device and give it optimizer, precision, average and peers."""
     name = resolve_engine(config, process)
     accumulation = accumulation_steps(config, process)
@@ -91,7 +91,7 @@ def build_engine(config: Config, process: Process, objective: Objective) -> Engi
     return Zero2Engine(process, objective, optimizer, micro_batch=micro_batch, offload=offload, **common)
 
 
-def _table_step(config: Config, engine: str, objective: Objective) -> TableStep | None:
+def _table_step(config: Config, engine: str, objective: TrainingModule) -> TableStep | None:
     """TableAdam for the label estimates where it gives what dense Adam would; else None, and the table stays dense."""
     if objective.estimator is None:
         return None
@@ -110,7 +110,7 @@ def _table_step(config: Config, engine: str, objective: Objective) -> TableStep 
     return None
 
 
-def build_optimizer(settings: OptimConfig, objective: Objective) -> torch.optim.Optimizer:
+def build_optimizer(settings: OptimConfig, objective: TrainingModule) -> torch.optim.Optimizer:
     """Adam over the model's parameters and, at ten times the rate, dense label estimates; torch's fused or 8-bit AdamW.
 
     UsageError where bitsandbytes is asked for and missing.

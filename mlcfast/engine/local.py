@@ -24,7 +24,7 @@ from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.moments import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES, Predictor
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 
 
 class LocalEngine(Engine):
@@ -36,7 +36,7 @@ class LocalEngine(Engine):
     def __init__(
         self,
         process: Process,
-        objective: Objective,
+        objective: TrainingModule,
         optimizer: torch.optim.Optimizer,
         *,
         precision: str,

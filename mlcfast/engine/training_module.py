@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 
-class Objective(nn.Module):
+class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
     watch: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all

@@ -23,7 +23,7 @@ from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.moments import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.precision import prepare_half_weights
 
 # Elements of the buffer that gradients are reduced in: larger than any parameter here (16.8 million in a feed-forward
@@ -70,7 +70,7 @@ class Zero2Engine(Engine):
     def __init__(
         self,
         process: Process,
-        objective: Objective,
+        objective: TrainingModule,
         optimizer: torch.optim.Optimizer,
         *,
         precision: str,

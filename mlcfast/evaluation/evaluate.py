@@ -1,35 +1,68 @@
-"""The metrics of stored weights on a split that training has not seen."""
+"""Evaluates stored weights on a split: the model they belong to, its probabilities, its metrics."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import nn
+
 from mlcfast.config import Config
+from mlcfast.data import LabelledImages
+from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.engine import Predictor, Process
+from mlcfast.engine.model import make_model
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.gather import gather_predictions
 from mlcfast.metrics import multilabel_report
-from mlcfast.models.card import load_card
+from mlcfast.models.card import card_file, load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
-from mlcfast.training.build import evaluation_loader, make_model, open_split
+from mlcfast.models.trained import load_trained
 
 
-def measure(config: Config, process: Process, checkpoint: Path, split: str) -> dict[str, Any]:
+def evaluate_weights(config: Config, process: Process, checkpoint: Path, split: str) -> dict[str, Any]:
     """`multilabel_report` of the weights at `checkpoint` on every image of `split`; a collective.
 
     Raises UsageError where the weights do not fit the configuration or were made for other labels.
     """
     weights = find_weights(checkpoint)
-    names = load_card(weights).labels if (weights.parent / "model.json").exists() else None
-    records = open_split(config.data, split, names)
-    if names not in (None, records.names):
-        raise UsageError(f"{weights}: made for the labels {_shown(names)}; {split} has {_shown(records.names)}")
-    model = make_model(config.without_initial_weights(), len(records.names))
-    fill(model, read_weights(weights), weights)
-    predictor = Predictor(process, model.to(process.device), config.engine.precision)
-    loader = evaluation_loader(config, records, process)
-    scores, labels = gather_predictions(predictor, loader, f"evaluating {split}", not process.is_main)
+    records = open_split(config.data, split, own_labels(weights))
+    model, _ = configured_model(config, weights, records.names)
+    scores, labels = predict_records(model, config, records, process)
     return multilabel_report(scores, labels, records.names)
 
 
-def _shown(names: list[str]) -> str:
+def own_labels(weights: Path) -> list[str] | None:
+    """The label names on the card beside a weight file; None where there is no card."""
+    return load_card(weights).labels if card_file(weights).exists() else None
+
+
+def configured_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:
+    """The configured model with these weights, and the configuration; UsageError if they are of other labels."""
+    own = own_labels(weights)
+    if own not in (None, names):
+        raise UsageError(f"{weights}: made for the labels {_shown(own)}; the images have {_shown(names)}")
+    model = make_model(config.without_initial_weights(), len(names))
+    fill(model, read_weights(weights), weights)
+    return model, config
+
+
+def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:
+    """As `configured_model`, but what is on the weights' card goes before the configuration's model and input."""
+    if own_labels(weights) != names:
+        return configured_model(config, weights, names)
+    model, card = load_trained(weights)
+    return model, config.model_copy(update={"data": config.data.model_copy(update=card.preprocessing)})
+
+
+def predict_records(
+    model: nn.Module, config: Config, records: LabelledImages, process: Process
+) -> tuple[np.ndarray, ...]:
+    """Probabilities and labels (M, K) of a model for the images, on every rank."""
+    predictor = Predictor(process, model.to(process.device), config.engine.precision)
+    loader = evaluation_loader(config, records, process)
+    return gather_predictions(predictor, loader, "evaluating", not process.is_main)
+
+
+def _shown(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" … ({len(names)} in all)" if len(names) > 5 else "")

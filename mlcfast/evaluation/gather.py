@@ -1,4 +1,4 @@
-"""What a model says of every sample of a loader, gathered over the ranks."""
+"""Runs a model over a loader and gathers scores and labels of all ranks in data-set order."""
 
 from typing import Protocol
 
@@ -25,8 +25,8 @@ def gather_predictions(
     scores, labels, indices = [], [], []
     for images, targets, index in tqdm(loader, desc=description, leave=False, disable=True if quiet else None):
         scores.append(predictor.predict(images).cpu().numpy())
-        labels.append(targets.numpy())
-        indices.append(index.numpy())
+        labels.append(targets.cpu().numpy())
+        indices.append(index.cpu().numpy())
     parts = all_gather_objects([np.concatenate(part) if part else None for part in (scores, labels, indices)])
     whole = [np.concatenate([part[i] for part in parts if part[i] is not None]) for i in range(3)]
     order = np.argsort(whole[2], kind="stable")

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mlcfast.config import Config
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.losses import LabelEstimator
 from mlcfast.models import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.planning.cuda_emulation import cuda_kernels
 from mlcfast.planning.tracker import LiveMemory
-from mlcfast.training.build import make_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -80,22 +80,22 @@ class Tracer:
         return self._traces[arguments]
 
     def _trace(self, micro_batch: int, checkpointing: str, half_weights: bool, keep_gradients: bool) -> StepTrace:
-        objective = copy.deepcopy(self.skeleton)
+        module = copy.deepcopy(self.skeleton)
         if not half_weights:
-            objective.model.to(memory_format=torch.channels_last)
+            module.model.to(memory_format=torch.channels_last)
         if checkpointing == "blocks":
-            enable_activation_checkpointing(objective.model)
+            enable_activation_checkpointing(module.model)
         precision = DTYPES[self.config.engine.precision]
         if half_weights:
-            prepare_half_weights(objective, precision)
+            prepare_half_weights(module, precision)
         with FakeTensorMode(), cuda_kernels():
-            _materialise(objective, precision if half_weights else None)
+            _materialise(module, precision if half_weights else None)
             memory = LiveMemory()
-            memory.leave_out((*objective.parameters(), *objective.buffers()))
-            _watch_gradients(objective.parameters(), memory, keep_gradients)
+            memory.leave_out((*module.parameters(), *module.buffers()))
+            _watch_gradients(module.parameters(), memory, keep_gradients)
             with memory:
                 batch = self._batch(micro_batch)
-                loss = _forward(objective.train(), batch, precision, half_weights)
+                loss = _forward(module.train(), batch, precision, half_weights)
                 memory.kind = "temporary"
                 loss.backward()
         at_peak = memory.at_peak
@@ -111,21 +111,21 @@ class Tracer:
         )
 
 
-def _forward(objective: Objective, batch: tuple[Tensor, ...], precision: torch.dtype, half_weights: bool) -> Tensor:
+def _forward(module: TrainingModule, batch: tuple[Tensor, ...], precision: torch.dtype, half_weights: bool) -> Tensor:
     """As the engines call it."""
     images, labels, index = batch
     if half_weights:
-        return objective(images.to(precision), labels, index)
+        return module(images.to(precision), labels, index)
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-        return objective(images, labels, index)
+        return module(images, labels, index)
 
 
-def _skeleton(config: Config, num_labels: int, num_images: int) -> Objective:
-    """The objective on the meta device."""
+def _skeleton(config: Config, num_labels: int, num_images: int) -> TrainingModule:
+    """The module on the meta device."""
     with torch.device("meta"):
         model = make_model(config.without_initial_weights(), num_labels)
         estimator = LabelEstimator(num_images, num_labels) if config.loss.name == "role" else None
-    return Objective(model, _AnyLoss(), estimator)
+    return TrainingModule(model, _AnyLoss(), estimator)
 
 
 class _AnyLoss(nn.Module):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast import cli
-from mlcfast.training.best import report_run
+from mlcfast.evaluation.run_report import report_run
 
 
 def build_parser() -> cli.Parser:

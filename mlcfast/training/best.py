@@ -12,26 +12,18 @@ from torch import Tensor
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
-from mlcfast.data.sources import Source
-from mlcfast.engine import HostProcess, Predictor
-from mlcfast.evaluation.predict_files import predict_files
+from mlcfast.engine.model import model_arguments
 from mlcfast.files import write_bytes, write_text
 from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
-from mlcfast.models.trained import load_trained
-from mlcfast.report.page import Attended, write_report
-from mlcfast.report.record import read_run
 from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
 from mlcfast.runs.journal import Journal
-from mlcfast.training.build import model_arguments
 from mlcfast.training.trainer import Progress
 from mlcfast.training.unobserved import FILE, read_watched
 
 LOGGER = logging.getLogger("mlcfast")
 OUTCOME = "outcome.json"
-
-ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
 
 
 def keep_best(
@@ -99,30 +91,3 @@ def draw_outcome(directory: Path, progress: Progress, records: LabelledImages) -
     )
     if (directory / FILE).exists():
         draw_unobserved(directory / "unobserved.png", {directory.name: read_watched(directory / FILE)})
-
-
-def report_run(directory: Path) -> Path:
-    """Write report.html of the run in `directory` from what is there, and return its path."""
-    return write_report(directory, _attended(directory))
-
-
-def _attended(directory: Path) -> list[Attended]:
-    """Attention maps of the labels of a few validation images, spread evenly over the set, that can still be read.
-
-    On the CPU: a training run's device may be full.
-    """
-    record = read_run(directory)
-    if record.card["model"]["head"] != "query2label" or not record.paths:
-        return []
-    model, card = load_trained(directory / "best")
-    chosen = np.unique(np.linspace(0, len(record.paths) - 1, ATTENDED_IMAGES).astype(int))
-    predictor = Predictor(HostProcess(), model, "fp32")
-    attended = []
-    sources = [Source(record.paths[index]) for index in chosen]
-    predictions = predict_files(predictor, card, sources, workers=1, attention=True)  # few images, beside a trainer
-    for index, seen in zip(chosen, predictions, strict=True):
-        shown = np.flatnonzero(record.positive[index])[:ATTENDED_LABELS]
-        if not seen.error and len(shown):
-            titles = [f"{card.labels[k]} {seen.scores[k]:.2f}" for k in shown]
-            attended.append(Attended(seen.image, seen.maps[shown], titles))
-    return attended

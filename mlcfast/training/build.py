@@ -1,213 +1,16 @@
-"""From a configuration to the parts of a run: samples, loaders, model and objective."""
-
-import dataclasses
-import logging
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+"""Builds what an engine trains: the configured model and loss and, for ROLE, the label estimator."""
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from mlcfast.config import Config, DataConfig, LossConfig
-from mlcfast.data import (
-    EvalSampler,
-    EvalTransform,
-    FeatureLoader,
-    ImageDataset,
-    LabelledFeatures,
-    LabelledImages,
-    ResizedCache,
-    TrainSampler,
-    TrainTransform,
-    feature_width,
-    find_bad_images,
-    label_file,
-    make_loader,
-    observe_single_positive,
-    read_coco,
-    read_csv,
-    read_features,
-    resized_cache_bytes,
-    split_train_val,
-)
-from mlcfast.engine import Process, all_reduce_sum, on_main
-from mlcfast.engine.training_module import Objective
+from mlcfast.config import Config, LossConfig
+from mlcfast.data import LabelledImages
+from mlcfast.engine import all_reduce_sum
+from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator, build_loss
-from mlcfast.models import build_model
-
-LOGGER = logging.getLogger("mlcfast")
-FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
-
-Skipped = list[tuple[str, str]]  # paths and reasons
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The training and validation images of a run; both with the same labels in the same order.
-
-    skipped: path of and reason for each image left out because it cannot be read. hidden: (M, K) bool, the positives of
-    the training images that training is not shown; None where it is shown all labels.
-    """
-
-    train: LabelledImages
-    validation: LabelledImages
-    hidden: np.ndarray | None = None
-    skipped: Skipped = dataclasses.field(default_factory=list)
-
-
-def open_samples(config: Config, process: Process) -> Samples:
-    """Read both splits; the main process first, so that caches and the demo set are made once."""
-    opened: list[Samples] = []
-    on_main(process, lambda: opened.append(_open_both(config.data)))
-    samples = opened[0] if opened else _open_both(config.data)
-    if samples.train.names != samples.validation.names:
-        raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
-    return samples
-
-
-def open_split(settings: DataConfig, split: str, names: list[str] | None = None) -> LabelledImages:
-    """One split of the configured data set, without its bad images if those are to be skipped.
-
-    names: the labels and their order, for a CSV file that need not mention them all.
-    """
-    return _open(settings, split, names)[0]
-
-
-def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> tuple[LabelledImages, Skipped]:
-    records = _read(settings, split, names)
-    if settings.bad_images == "error" or isinstance(records, LabelledFeatures):
-        return records, []
-    bad = find_bad_images(records, settings.workers)
-    for path, reason in bad:
-        LOGGER.info("skipped %s: %s", path, reason)
-    if bad:
-        LOGGER.info("skipped %d of %d images that cannot be read", len(bad), len(records))
-    paths = {path for path, _ in bad}
-    kept = [i for i, path in enumerate(records.paths) if path not in paths]
-    if not kept:
-        raise UsageError(f"data.root {settings.root}: none of the {len(records)} images of {split} can be read")
-    return records.subset(kept), bad
-
-
-def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
-    if split is None:
-        raise UsageError("data.test and data.val are null: name the split to read")
-    if settings.format == "features":
-        return read_features(settings.root, split, names)
-    if settings.format == "csv":
-        return read_csv(settings.root, split, names)
-    if settings.format == "demo":
-        from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
-
-        ensure_demo(settings.root)
-    return read_coco(settings.root, split, keep_unlabelled=settings.keep_unlabelled)
-
-
-def _open_both(settings: DataConfig) -> Samples:
-    train, skipped = _open(settings, settings.train)
-    if settings.labels == "single_positive" or settings.val is None:
-        return dataclasses.replace(_with_validation_part(train, settings), skipped=skipped)
-    validation, also_skipped = _open(settings, settings.val, train.names)
-    return Samples(train, validation, skipped=skipped + also_skipped)
-
-
-def _with_validation_part(records: LabelledImages, settings: DataConfig) -> Samples:
-    """The published protocol: the last fifth of a permutation of the training list validates, fully labelled."""
-    single = settings.labels == "single_positive"
-    if single:
-        _require_full_labels(records, settings)
-    records = records.sorted_by_id_text()
-    observed = observe_single_positive(records.labels) if single else records.labels
-    try:
-        train, validation = split_train_val(len(records))
-    except ValueError as error:
-        raise UsageError(f"data: {settings.train}: {error}") from error
-    hidden = (records.labels != observed)[train] if single else None
-    shown = dataclasses.replace(records, labels=observed)
-    return Samples(shown.subset(train), records.subset(validation), hidden)
-
-
-def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
-    """UsageError with file and row unless every image has a positive and no label is a −1."""
-    file = Path(settings.root, settings.train)
-    file = label_file(Path(settings.root), settings.train) if settings.format == "features" else file
-    counted = "" if file.suffix == ".csv" else " (counted from 0)"
-    for wrong, says in (
-        (~(records.labels == 1).any(axis=1), "has no positive label: leave such images out"),
-        ((records.labels == -1).any(axis=1), "holds a -1: labels single_positive starts from full labels, 1 and 0"),
-    ):
-        rows = np.flatnonzero(wrong)
-        if len(rows):
-            row = rows[0] + (file.suffix == ".csv")
-            raise UsageError(f"{file}: row {row}{counted} {says} ({len(rows)} of {len(records)} rows)")
-
-
-def train_loader(config: Config, records: LabelledImages, process: Process) -> DataLoader | FeatureLoader:
-    """This rank's micro-batches of augmented images or of features, in the order that (seed, epoch) alone decides."""
-    settings, engine = config.data, config.engine
-    sampler = TrainSampler(
-        len(records.paths), engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed
-    )
-    if isinstance(records, LabelledFeatures):
-        return FeatureLoader(records, sampler, process.device)
-    transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)
-    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records, process))
-    return make_loader(dataset, sampler, settings.workers)
-
-
-def evaluation_loader(
-    config: Config, records: LabelledImages, process: Process, first: int = 0
-) -> DataLoader | FeatureLoader:
-    """This rank's share of the images from the one numbered `first` on, each image on exactly one rank."""
-    settings, together = config.data, config.engine.micro_batch
-    if isinstance(records, LabelledFeatures):
-        sampler = EvalSampler(len(records), max(together, FEATURES_AT_ONCE), process.rank, process.world_size, first)
-        return FeatureLoader(records, sampler, process.device)
-    transform = EvalTransform(settings.image_size, settings.mean, settings.std)
-    sampler = EvalSampler(len(records.paths), together, process.rank, process.world_size, first)
-    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records, process))
-    return make_loader(dataset, sampler, settings.workers)
-
-
-def _resized_cache(config: Config, records: LabelledImages, process: Process) -> ResizedCache | None:
-    """The cache, filled by the main process while the others wait; its size on disk is logged first."""
-    size, workers = config.data.image_size, config.data.workers
-    if not config.data.resized_cache:
-        return None
-    gibibytes = resized_cache_bytes(len(records), size) / 2**30
-    LOGGER.info("resized images of %d samples at %d pixels: %.2f GiB on disk", len(records), size, gibibytes)
-
-    def fill() -> None:
-        with tqdm(total=len(records), desc="resizing", leave=False, disable=None) as bar:
-            ResizedCache.build(records, size, workers, progress=lambda done, total: bar.update(done - bar.n))
-
-    on_main(process, fill)
-    return ResizedCache.build(records, size, workers)
-
-
-def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
-    """The keyword arguments of `build_model` for this configuration."""
-    settings, data = config.model, config.data
-    width = {"in_features": feature_width(data.root, data.train)} if data.format == "features" else {}
-    return {
-        "head": settings.head,
-        "backbone": settings.backbone,
-        "num_labels": num_labels,
-        "image_size": config.data.image_size,
-        "backbone_options": settings.backbone_options,
-        **settings.head_options,
-        **width,
-    }
-
-
-def make_model(config: Config, num_labels: int) -> nn.Module:
-    """The configured model with its initial weights."""
-    return build_model(**model_arguments(config, num_labels), weights=config.model.weights, freeze=config.model.freeze)
 
 
 def make_loss(settings: LossConfig) -> nn.Module:
@@ -218,7 +21,7 @@ def make_loss(settings: LossConfig) -> nn.Module:
         raise UsageError(f"loss: {error}") from error
 
 
-def make_objective(config: Config, records: LabelledImages, hidden: np.ndarray | None = None) -> Objective:
+def make_training_module(config: Config, records: LabelledImages, hidden: np.ndarray | None = None) -> TrainingModule:
     """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks.
 
     records: the training images; ROLE's estimator holds a row for each. hidden: see Samples.
@@ -234,4 +37,4 @@ def make_objective(config: Config, records: LabelledImages, hidden: np.ndarray |
         observed = torch.from_numpy(records.labels)
         generator = torch.Generator().manual_seed(config.seed)
         estimator = LabelEstimator(*records.labels.shape, observed, generator, sparse=False)
-    return Objective(make_model(config, len(records.names)), loss, estimator, true_labels)
+    return TrainingModule(make_model(config, len(records.names)), loss, estimator, true_labels)

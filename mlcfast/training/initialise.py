@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mlcfast.data import LabelledImages
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.models.card import load_card
 from mlcfast.models.loading import find_weights, read_weights
@@ -17,7 +17,7 @@ from mlcfast.training.unobserved import ESTIMATES
 LOGGER = logging.getLogger("mlcfast")
 
 
-def hand_over(objective: Objective, records: LabelledImages, place: Path) -> None:
+def initialise_from_run(objective: TrainingModule, records: LabelledImages, place: Path) -> None:
     """Copy the best weights of the run at `place` into the objective: all, or the classifier `fc` of a linear run.
 
     records: the training images. Label estimates are found by image id. Raises UsageError where labels, images or
@@ -27,16 +27,16 @@ def hand_over(objective: Objective, records: LabelledImages, place: Path) -> Non
     names = load_card(file).labels
     if names != records.names:
         raise UsageError(f"train.initialise_from {file}: made for other labels than those of data.train")
-    _hand_over_weights(objective.model, file)
+    _copy_weights(objective.model, file)
     if objective.estimator is None:
         return
     estimates = file.with_name(ESTIMATES)
     if not estimates.is_file():
         raise UsageError(f"train.initialise_from: {estimates} is missing: the run there has no label estimates")
-    _hand_over_estimates(objective.estimator, records, estimates)
+    _copy_estimates(objective.estimator, records, estimates)
 
 
-def _hand_over_weights(model: torch.nn.Module, file: Path) -> None:
+def _copy_weights(model: torch.nn.Module, file: Path) -> None:
     weights = read_weights(file)
     classifier = {name.removeprefix("fc."): tensor for name, tensor in weights.items() if name.startswith("fc.")}
     alone = len(classifier) == len(weights)
@@ -46,7 +46,7 @@ def _hand_over_weights(model: torch.nn.Module, file: Path) -> None:
     LOGGER.info("%s of %s handed over", "the classifier" if alone else "all weights", file)
 
 
-def _hand_over_estimates(estimator: torch.nn.Module, records: LabelledImages, file: Path) -> None:
+def _copy_estimates(estimator: torch.nn.Module, records: LabelledImages, file: Path) -> None:
     with np.load(file) as held:
         rows = {image: row for row, image in enumerate(held["ids"].tolist())}
         missing = [image for image in records.image_ids if image not in rows]

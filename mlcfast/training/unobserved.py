@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mlcfast.data import LabelledImages
 from mlcfast.engine import all_reduce_sum
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.files import write_bytes
 
 BINS = 50
@@ -28,7 +28,7 @@ class LabelWatch:
     hidden: (M, K) bool, the positives that are not observed, of the training images `records`.
     """
 
-    def __init__(self, objective: Objective, records: LabelledImages, hidden: np.ndarray, directory: Path):
+    def __init__(self, objective: TrainingModule, records: LabelledImages, hidden: np.ndarray, directory: Path):
         self.objective, self.records, self.directory = objective, records, directory
         self.true = float((hidden | (records.labels == 1)).sum(axis=1).mean())
         self.hidden = torch.from_numpy(hidden)

@@ -10,7 +10,7 @@ from torch import nn
 
 from mlcfast.config import Config, parse_config
 from mlcfast.engine import build_engine, discover, start, stop
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 
 STEPS, GLOBAL_BATCH = 4, 8
 BASE = {
@@ -27,12 +27,12 @@ def config_of(overrides: list[str]) -> Config:
     return parse_config({**BASE, "engine": dict(BASE["engine"]), "train": dict(BASE["train"])}, overrides)
 
 
-def objective() -> Objective:
+def objective() -> TrainingModule:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 31), nn.LayerNorm(31), nn.GELU(), nn.Linear(31, 5))
     model[1].bias.requires_grad_(False)
     model = nn.Sequential(Watcher(), model)
-    return Objective(model, nn.BCEWithLogitsLoss())
+    return TrainingModule(model, nn.BCEWithLogitsLoss())
 
 
 class Watcher(nn.Module):

@@ -11,7 +11,7 @@ from torch import nn
 
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, EngineState, Process, build_engine
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 
 pytest.importorskip("bitsandbytes")
@@ -31,7 +31,7 @@ def engine_of(*overrides: str, process: Process | None = None) -> Engine:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(16, 32, 3), nn.GELU(), nn.Flatten(), nn.Linear(128, 40), nn.Linear(40, 5))
     sections = {name: dict(value) if isinstance(value, dict) else value for name, value in BASE.items()}
-    objective = Objective(model, nn.BCEWithLogitsLoss())
+    objective = TrainingModule(model, nn.BCEWithLogitsLoss())
     return build_engine(parse_config(sections, overrides), process or Process(), objective)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, EngineState, Process, build_engine
 from mlcfast.engine.distributed import all_reduce_sum
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.losses import LabelEstimator, ROLELoss
 
 N, D, K, B, STEPS = 48, 6, 4, 8, 40
@@ -24,12 +24,12 @@ BASE = {
 }
 
 
-def objective() -> Objective:
+def objective() -> TrainingModule:
     generator = torch.Generator().manual_seed(1)
     observed = (torch.rand(N, K, generator=generator) < 0.2).to(torch.int8)
     torch.manual_seed(0)
     loss = ROLELoss(1.5, all_reduce=all_reduce_sum)
-    return Objective(nn.Linear(D, K), loss, LabelEstimator(N, K, observed, generator, sparse=False))
+    return TrainingModule(nn.Linear(D, K), loss, LabelEstimator(N, K, observed, generator, sparse=False))
 
 
 def engine_of(*overrides: str, process: Process | None = None) -> Engine:

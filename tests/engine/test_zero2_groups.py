@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, EngineState, Process, build_engine
 from mlcfast.engine.distributed import all_reduce_sum
-from mlcfast.engine.training_module import Objective
+from mlcfast.engine.training_module import TrainingModule
 from mlcfast.losses import LabelEstimator, ROLELoss
 from tests.engine import test_label_table as role
 
@@ -31,7 +31,7 @@ def engine_of(*overrides: str, process: Process | None = None) -> Engine:
     observed = (torch.rand(role.N, role.K, generator=generator) < 0.2).to(torch.int8)
     torch.manual_seed(0)
     estimator = LabelEstimator(role.N, role.K, observed, generator, sparse=False)
-    objective = Objective(PartlyUsed(), ROLELoss(1.5, all_reduce=all_reduce_sum), estimator)
+    objective = TrainingModule(PartlyUsed(), ROLELoss(1.5, all_reduce=all_reduce_sum), estimator)
     return build_engine(parse_config(role.BASE, [*SETTINGS, *overrides]), process or Process(), objective)
 
 

@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from mlcfast import train
 from mlcfast.config import load_config
 from mlcfast.engine import Process
 from mlcfast.engine.local import LocalEngine
 from mlcfast.errors import RunError
 from mlcfast.planning import for_run
+from mlcfast.training.run import run
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def card(monkeypatch):
 def test_auto_is_settled_and_the_prediction_logged_beside_the_measurement(config_file, tmp_path, card, monkeypatch):
     monkeypatch.setattr("mlcfast.training.trainer._memory", lambda: {"peak_bytes": 123})
     config = load_config(config_file, ["engine.activation_checkpointing=auto", "train.epochs=1"])
-    train.run(config, Process())
+    run(config, Process())
     lines = (tmp_path / "runs" / "tiny" / "metrics.jsonl").read_text().splitlines()
     (memory,) = [line for line in map(json.loads, lines) if line["event"] == "memory"]
     assert memory["measured_bytes"] == 123 and 10_000 < memory["predicted_bytes"] < 2**28
@@ -34,7 +34,7 @@ def test_out_of_memory_names_the_setting_and_the_plan(config_file, card, monkeyp
 
     monkeypatch.setattr(LocalEngine, "micro_step", full)
     with pytest.raises(RunError, match=r"set engine.activation_checkpointing=blocks.*suggests engine.name=single"):
-        train.run(load_config(config_file), Process())
+        run(load_config(config_file), Process())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Writes a run's report.html, with attention maps made by its best model."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mlcfast.data.sources import Source
+from mlcfast.engine import HostProcess, Predictor
+from mlcfast.evaluation.predict_files import predict_files
+from mlcfast.models.trained import load_trained
+from mlcfast.report.page import Attended, write_report
+from mlcfast.report.record import read_run
+
+ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
+
+
+def report_run(directory: Path) -> Path:
+    """Write report.html of the run in `directory` from what is there, and return its path."""
+    return write_report(directory, _attended(directory))
+
+
+def _attended(directory: Path) -> list[Attended]:
+    """Attention maps of the labels of a few validation images, spread evenly over the set, that can still be read.
+
+    On the CPU: a training run's device may be full.
+    """
+    record = read_run(directory)
+    if record.card["model"]["head"] != "query2label" or not record.paths:
+        return []
+    model, card = load_trained(directory / "best")
+    chosen = np.unique(np.linspace(0, len(record.paths) - 1, ATTENDED_IMAGES).astype(int))
+    predictor = Predictor(HostProcess(), model, "fp32")
+    attended = []
+    sources = [Source(record.paths[index]) for index in chosen]
+    predictions = predict_files(predictor, card, sources, workers=1, attention=True)  # few images, beside a trainer
+    for index, seen in zip(chosen, predictions, strict=True):
+        shown = np.flatnonzero(record.positive[index])[:ATTENDED_LABELS]
+        if not seen.error and len(shown):
+            titles = [f"{card.labels[k]} {seen.scores[k]:.2f}" for k in shown]
+            attended.append(Attended(seen.image, seen.maps[shown], titles))
+    return attended

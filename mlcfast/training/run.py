@@ -1,0 +1,78 @@
+"""One training run, from its configuration to the best model and the report."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from mlcfast.config import Config
+from mlcfast.data import LabelledFeatures, LabelledImages
+from mlcfast.data.build import evaluation_loader, open_samples, train_loader
+from mlcfast.engine import Process, build_engine, find_checkpoint, load_checkpoint, on_main
+from mlcfast.evaluation.evaluate import evaluate_weights
+from mlcfast.evaluation.run_report import report_run
+from mlcfast.planning import out_of_memory, planned
+from mlcfast.runs.journal import Journal, prepare_run_directory
+from mlcfast.training.best import draw_outcome, keep_best, list_skipped, record_outcome
+from mlcfast.training.build import make_training_module
+from mlcfast.training.initialise import initialise_from_run
+from mlcfast.training.trainer import Progress, Trainer
+from mlcfast.training.unobserved import LabelWatch
+
+SMALL_STEP = 2**18  # features in a micro-batch
+
+
+def run(config: Config, process: Process, resume: Path | None = None) -> Progress:
+    """Open the samples, plan, build, train, evaluate the best weights and report; returns where training ended.
+
+    resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
+    """
+    if resume is not None:
+        state, held = load_checkpoint(find_checkpoint(resume))
+    samples = open_samples(config)
+    config, plan = planned(config, process, *samples.train.labels.shape)
+    torch.manual_seed(config.seed)
+    module = make_training_module(config, samples.train, samples.hidden)
+    if config.train.initialise_from and resume is None:
+        initialise_from_run(module, samples.train, Path(config.train.initialise_from))
+    engine = build_engine(config, process, module)
+    loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
+    directory = config.run_directory
+    keep = functools.partial(keep_best, config, samples.validation, directory / "best")
+    watch = None if samples.hidden is None else LabelWatch(module, samples.train, samples.hidden, directory)
+    trainer = Trainer(config, engine, *loaders, samples.train.names, keep, watch, plan and plan.estimate.allocated)
+    if resume is not None:
+        trainer.resume(state, held)
+    on_main(process, lambda: prepare_run_directory(config, resume is not None))
+    on_main(process, lambda: list_skipped(directory, samples.skipped))
+    journal = Journal(directory, process.is_main, trainer.progress.step)
+    try:
+        with threads_for(config, samples.train, process):
+            progress = trainer.fit(journal)
+        test = evaluate_weights(config, process, directory / "best", config.data.test) if config.data.test else None
+        on_main(process, lambda: record_outcome(directory, progress, test, journal))
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(config, plan) from error
+    finally:
+        journal.close()
+    on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
+    on_main(process, lambda: report_run(directory))
+    return progress
+
+
+@contextlib.contextmanager
+def threads_for(config: Config, records: LabelledImages, process: Process) -> Iterator[None]:
+    """One thread for small linear steps on the CPU.
+
+    A second one saves such a step less than waiting for it costs where the machine has other work (docs/notes.md).
+    """
+    before = torch.get_num_threads()
+    features = isinstance(records, LabelledFeatures) and process.device.type == "cpu"
+    if features and config.engine.micro_batch * records.features.shape[1] < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
