@@ -111,7 +111,7 @@ class OptimConfig(Section):
 
 
 class EngineConfig(Section):
-    """How a step is executed; batches are counted in images, micro_batch per device and pass.
+    """How a step is executed; batches are counted in images, micro_batch is the most a device holds at once.
 
     activation_checkpointing: blocks keeps only each block's input and computes the rest again in the backward pass;
     auto does so under zero2.
@@ -127,11 +127,23 @@ class EngineConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "EngineConfig":
-        if self.global_batch % self.micro_batch:
-            raise ValueError(f"global_batch {self.global_batch} is not divisible by micro_batch {self.micro_batch}")
         if self.offload_optimizer and self.name in ("single", "ddp"):
             raise ValueError(f"offload_optimizer needs name: zero2, not {self.name}")
         return self
+
+    def micro_batch_for(self, devices: int) -> int:
+        """Images a device takes at once: the largest divisor of its share of global_batch of at most micro_batch.
+
+        Raises UsageError where the devices cannot share global_batch evenly.
+        """
+        share, rest = divmod(self.global_batch, devices)
+        if rest or not share:
+            several = max(1, share) * devices
+            raise UsageError(
+                f"engine.global_batch {self.global_batch} cannot be shared evenly by {devices} processes: "
+                f"set it to a multiple of {devices}, such as {several}"
+            )
+        return max(size for size in range(1, min(self.micro_batch, share) + 1) if share % size == 0)
 
 
 class TrainConfig(Section):
@@ -212,12 +224,46 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(values: dict[str, Any], overrides: Sequence[str] = (), source: str = "configuration") -> Config:
     """Validate a nested dict of settings, as `load_config` does for a file."""
-    for override in overrides:
-        _apply(values, override)
+    settings = [_setting(override) for override in overrides]
+    for key, value in sorted(settings, key=lambda setting: setting[0] not in ("loss", "loss.name")):
+        set_value(values, key, value)
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"{source}: {_one_line(error)}") from error
+    _check_loss(config.loss, source)
+    return config
+
+
+def set_value(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key of a nested dict of settings.
+
+    Another `loss.name`, or `loss` set to a name, drops the options of the loss before; an option of null is removed.
+    UsageError where a part of the key is no section.
+    """
+    *parents, leaf = key.split(".")
+    if key == "loss" and isinstance(value, str):
+        parents, leaf = ["loss"], "name"
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"{key}: {parent} is not a section")
+    if parents == ["loss"] and leaf == "name" and values.get("name") != value:
+        values.clear()
+    if parents == ["loss"] and leaf != "name" and value is None:
+        values.pop(leaf, None)
+    else:
+        values[leaf] = value
+
+
+def _check_loss(loss: LossConfig, source: str) -> None:
+    """UsageError unless there is such a loss and it takes these options."""
+    from mlcfast.losses import build_loss  # needs torch, which settings alone do not
+
+    try:
+        build_loss(loss.name, **loss.options)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{source}: loss: {str(error).removeprefix('loss ')}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -232,21 +278,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _setting(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UsageError(f"override {override!r} is not of the form section.key=value")
     try:
-        value = yaml.safe_load(text)
+        return key, yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(f"override {override!r}: the value is not valid YAML") from error
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        child = values.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise UsageError(f"override {override!r}: {parent} is not a section")
-        values = child
-    values[leaf] = value
 
 
 def _one_line(error: ValidationError) -> str:

@@ -23,13 +23,15 @@ def build_parser() -> cli.Parser:
 def command(config: Config, gpus: int) -> list[str]:
     """The words before `mlcfast.train`: DeepSpeed's launcher for zero2, torchrun for several GPUs, else Python.
 
-    `auto` uses several GPUs where the global batch divides among them.
+    `auto` uses as many GPUs as can share the global batch evenly.
     """
-    name, together = config.engine.name, config.engine.micro_batch * max(gpus, 1)
+    name, batch = config.engine.name, config.engine.global_batch
+    if name == "auto":
+        gpus = max(count for count in range(1, max(gpus, 1) + 1) if batch % count == 0)
     scripts = os.path.dirname(sys.executable)
     if name == "zero2":
         return [os.path.join(scripts, "deepspeed"), "--num_gpus", str(max(gpus, 1)), "--module"]
-    if name == "ddp" or (name == "auto" and gpus > 1 and config.engine.global_batch % together == 0):
+    if name == "ddp" or (name == "auto" and gpus > 1):
         return [os.path.join(scripts, "torchrun"), "--nproc_per_node", str(max(gpus, 1)), "-m"]
     return [sys.executable, "-m"]
 

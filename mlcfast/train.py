@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlcfast import cli
 from mlcfast.config import load_config
-from mlcfast.engine import accumulation_steps, discover, resolve_engine, start, stop
+from mlcfast.engine import discover, resolve_engine, start, stop
 from mlcfast.runs.journal import check_output_writable, log_to_console
 from mlcfast.training.run import run
 
@@ -35,7 +35,7 @@ def work(args: argparse.Namespace) -> None:
     if process.is_main:
         log_to_console()
     resolve_engine(config, process)
-    accumulation_steps(config, process)
+    config.engine.micro_batch_for(process.world_size)
     check_output_writable(config)
     start(process)
     try:

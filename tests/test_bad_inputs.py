@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlcfast import evaluate, train
+from mlcfast import evaluate, plan, train
 
 CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
 
@@ -140,8 +140,23 @@ def test_misspelt_key(config_file, capsys, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_batch_that_does_not_divide(config_file, capsys):
-    fails(capsys, [str(config_file), "engine.global_batch=6"], 2, "global_batch 6", "micro_batch 4")
+def test_global_batch_that_the_processes_cannot_share(config_file, capsys, monkeypatch):
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "3")):
+        monkeypatch.setenv(name, value)
+    fails(capsys, [str(config_file), "engine.global_batch=8"], 2, "engine.global_batch 8", "3 processes")
+
+
+def test_misspelt_loss_option_is_refused_by_every_command(config_file, capsys):
+    for command, words in ((train, []), (plan, []), (evaluate, ["--checkpoint", "nowhere"])):
+        assert command.main([str(config_file), "loss.gama_neg=1", *words]) == 2
+        assert "did you mean gamma_neg?" in capsys.readouterr().err
+
+
+def test_resume_from_a_dot_is_this_directory(config_file, capsys, tmp_path, monkeypatch):
+    assert train.main([str(config_file), "train.epochs=1"]) == 0
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    fails(capsys, [str(config_file), "--resume", "."], 2, ".: no checkpoint to resume from")
 
 
 def test_batch_larger_than_the_data_set(config_file, capsys, tmp_path):

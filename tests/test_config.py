@@ -27,7 +27,9 @@ def test_resolved_file_reads_back_equal(tmp_path):
         ("lr=3", "unknown key lr: did you mean optim.lr?"),
         ("optm.lr=1", "unknown key optm: did you mean optim?"),
         ("data.image_siz=3", "unknown key data.image_siz: did you mean data.image_size?"),
-        ("engine.micro_batch=7", "engine: global_batch 64 is not divisible by micro_batch 7"),
+        ("loss.gama_neg=1", "loss: asymmetric has no option 'gama_neg': did you mean gamma_neg?"),
+        ("loss.gamma_neg=-1", "loss: gamma_neg"),
+        ("loss.name=assymetric", "did you mean asymmetric?"),
         ("train.epochs=zero", "train.epochs: Input should be a valid integer"),
         ("train.epochs=0", "train.epochs: Input should be greater than or equal to 1, not 0"),
         ("engine.precision=fp8", "engine.precision: Input should be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
@@ -38,7 +40,7 @@ def test_resolved_file_reads_back_equal(tmp_path):
         ("data.std=[1,0,1]", "data.std.1: Input should be greater than 0"),
         ("data=3", "data: Input should be a valid dictionary"),
         ("engine", "override 'engine' is not of the form section.key=value"),
-        ("name.x=1", "override 'name.x=1': name is not a section"),
+        ("name.x=1", "name.x: name is not a section"),
         ("data.format=features", "data.format features has no feature map for query2label"),
     ],
 )
@@ -69,3 +71,39 @@ def test_file_that_is_no_mapping_is_one_line(tmp_path, text):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"none\.yaml: cannot read the configuration: No such file"):
         load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "options"),
+    [
+        (["loss.name=bce"], "bce", {}),
+        (["loss=bce"], "bce", {}),
+        (
+            ["loss.weight=2", "loss.expected_positives=3", "loss.name=epr"],
+            "epr",
+            {"weight": 2, "expected_positives": 3},
+        ),
+        (["loss.name=asymmetric"], "asymmetric", {"gamma_neg": 2}),
+        (["loss.gamma_neg=null"], "asymmetric", {}),
+    ],
+)
+def test_another_loss_drops_the_options_of_the_one_before(overrides, name, options):
+    values = {**minimal(), "loss": {"name": "asymmetric", "gamma_neg": 2}}
+    loss = parse_config(values, overrides).loss
+    assert (loss.name, loss.options) == (name, options)
+
+
+@pytest.mark.parametrize(
+    ("global_batch", "micro_batch", "devices", "expected"),
+    [(64, 16, 1, 16), (16, 16, 2, 8), (64, 7, 1, 4), (64, 48, 2, 32), (6, 4, 2, 3), (2, 16, 2, 1), (7, 5, 1, 1)],
+)
+def test_micro_batch_is_the_largest_divisor_of_a_devices_share(global_batch, micro_batch, devices, expected):
+    config = parse_config(minimal(), [f"engine.global_batch={global_batch}", f"engine.micro_batch={micro_batch}"])
+    assert config.engine.micro_batch_for(devices) == expected
+
+
+@pytest.mark.parametrize("devices", [3, 128])
+def test_processes_that_cannot_share_the_global_batch(devices):
+    config = parse_config(minimal(), ["engine.global_batch=64"])
+    with pytest.raises(UsageError, match=f"engine.global_batch 64 cannot be shared evenly by {devices} processes"):
+        config.engine.micro_batch_for(devices)

@@ -36,8 +36,10 @@ def launched(*words: str) -> subprocess.CompletedProcess:
 )
 def test_two_processes_train(config_file, tmp_path, words):
     """The engine is left at auto: zero2 under DeepSpeed's launcher, ddp under torchrun; both see every image once."""
-    done = launched(*words, str(config_file), "train.epochs=1")
+    done = launched(*words, str(config_file), "train.epochs=1", "engine.micro_batch=8")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "micro-batch 4 of at most 8: engine.global_batch 8 is shared by 2 processes" in done.stderr
+    assert "micro_batch: 8" in (tmp_path / "runs" / "tiny" / "config.yaml").read_text()
     assert any(line.startswith("mAP ") for line in done.stdout.splitlines())
     expected = "zero2" if words[0] == "deepspeed" else "ddp"
     assert f"engine {expected} on 2 x cpu" in (tmp_path / "runs" / "tiny" / "log.txt").read_text() + done.stderr
@@ -66,7 +68,7 @@ def test_module_spelling_is_translated(given, expected):
         ("auto", 0, ["-m"]),
         ("auto", 1, ["-m"]),
         ("auto", 2, ["--nproc_per_node", "2", "-m"]),
-        ("auto", 3, ["-m"]),  # 8 images do not divide among 3 GPUs of 4
+        ("auto", 3, ["--nproc_per_node", "2", "-m"]),  # 3 GPUs cannot share 8 images evenly
         ("ddp", 2, ["--nproc_per_node", "2", "-m"]),
         ("zero2", 2, ["--num_gpus", "2", "--module"]),
     ],

@@ -8,7 +8,6 @@ import pytest
 
 from mlcfast import sweep
 from mlcfast.config import load_config
-from mlcfast.errors import UsageError
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
 from mlcfast.sweeps.results import Result, table
 from tests.test_single_positive import feature_config  # noqa: F401 - a fixture
@@ -26,14 +25,12 @@ def test_words_are_overrides_or_axes():
 
 
 def test_published_grid(feature_config, tmp_path):  # noqa: F811
-    """The micro-batch follows a smaller global batch; every run has a directory of its own."""
+    """Every run has a directory of its own; a smaller global batch needs no other micro-batch."""
     words = ["optim.lr=1e-2,1e-3,1e-4,1e-5", "engine.global_batch=8,16", "engine.micro_batch=16", "train.epochs=9"]
-    with pytest.raises(UsageError, match=r"global_batch 8 is not divisible by micro_batch 16"):
-        cells_of(feature_config, *words)
-    cells = cells_of(feature_config, *words[:2], words[3])
+    cells = cells_of(feature_config, *words)
     assert len({cell.config.run_directory for cell in cells}) == 8
     assert cells[1].config.run_directory == tmp_path / "runs" / "linear" / "lr_0.01-global_batch_16"
-    assert [cell.config.engine.micro_batch for cell in cells[:2]] == [8, 8]
+    assert [cell.config.engine.micro_batch_for(1) for cell in cells[:2]] == [8, 16]
     assert {cell.config.train.epochs for cell in cells} == {9}
 
 

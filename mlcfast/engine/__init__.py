@@ -1,7 +1,14 @@
 """Single process, DDP and DeepSpeed ZeRO-2 behind one surface; the only room that knows torch.distributed."""
 
 from mlcfast.engine.base import Engine, EngineState, StepOutcome
-from mlcfast.engine.build import accumulation_steps, build_engine, build_schedule, resolve_engine, resume_schedule
+from mlcfast.engine.build import (
+    accumulation_steps,
+    build_engine,
+    build_schedule,
+    resolve_engine,
+    resume_schedule,
+    with_micro_batch,
+)
 from mlcfast.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mlcfast.engine.distributed import (
     HostProcess,
@@ -40,4 +47,5 @@ __all__ = [
     "save_checkpoint",
     "start",
     "stop",
+    "with_micro_batch",
 ]

@@ -37,15 +37,27 @@ def resolve_engine(config: Config, process: Process) -> str:
     return name
 
 
-def accumulation_steps(config: Config, process: Process) -> int:
-    """Micro-batches per device and optimizer step; UsageError unless global_batch = micro_batch x devices x whole."""
-    together = config.engine.micro_batch * process.world_size
-    if config.engine.global_batch % together:
-        raise UsageError(
-            f"engine.global_batch {config.engine.global_batch} is not divisible by engine.micro_batch "
-            f"{config.engine.micro_batch} x {process.world_size} processes"
+def with_micro_batch(config: Config, world_size: int) -> Config:
+    """The configuration with the micro-batch that `world_size` processes use; a line of the log where it is smaller.
+
+    Raises UsageError where they cannot share engine.global_batch evenly.
+    """
+    engine = config.engine
+    micro_batch = engine.micro_batch_for(world_size)
+    if micro_batch < engine.micro_batch:
+        LOGGER.info(
+            "micro-batch %d of at most %d: engine.global_batch %d is shared by %d processes",
+            micro_batch,
+            engine.micro_batch,
+            engine.global_batch,
+            world_size,
         )
-    return config.engine.global_batch // together
+    return config.model_copy(update={"engine": engine.model_copy(update={"micro_batch": micro_batch})})
+
+
+def accumulation_steps(config: Config, process: Process) -> int:
+    """Micro-batches per device and optimizer step, of a configuration `with_micro_batch`."""
+    return config.engine.global_batch // (config.engine.micro_batch * process.world_size)
 
 
 def build_engine(config: Config, process: Process, objective: TrainingModule) -> Engine:

@@ -1,5 +1,6 @@
 """Losses by the names a configuration uses."""
 
+import difflib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -25,9 +26,13 @@ def build_loss(name: str, **options: object) -> LabelLoss:
     Raises ValueError for an unknown name or option, naming what there is.
     """
     if not isinstance(name, str) or name not in LOSSES:
-        raise ValueError(f"loss name must be one of {', '.join(LOSSES)}, not {name!r}")
+        near = difflib.get_close_matches(str(name), LOSSES, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise ValueError(f"loss name must be one of {', '.join(LOSSES)}, not {name!r}{hint}")
     known = set(inspect.signature(LOSSES[name]).parameters) - {"kind"}
     for option in options:
         if option not in known:
-            raise ValueError(f"loss {name} has no option {option!r}; it has {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise ValueError(f"loss {name} has no option {option!r}{hint}; it has {', '.join(sorted(known)) or 'none'}")
     return LOSSES[name](**options)

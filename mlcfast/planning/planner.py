@@ -71,7 +71,8 @@ class Planner:
 
     def configured(self) -> Settings:
         """The configuration's settings; what is `auto` becomes the first choice that fits, or the most frugal."""
-        options = [replace(o, micro_batch=self.config.engine.micro_batch) for o in self._combinations(configured=True)]
+        micro_batch = self.config.engine.micro_batch_for(self.gpus)
+        options = [replace(o, micro_batch=micro_batch) for o in self._combinations(configured=True)]
         for option in options:
             if self.estimate(option).peak <= self.gpu_memory:
                 return option

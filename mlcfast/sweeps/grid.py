@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mlcfast.config import Config, SweepConfig, parse_config
+from mlcfast.config import Config, SweepConfig, parse_config, set_value
 from mlcfast.errors import UsageError
 
 VARIANT = "variant"
@@ -75,28 +75,14 @@ def make_cells(
 def _cell(config: Config, choices: dict[str, Any], variants: Mapping[str, Mapping[str, Any]]) -> Cell:
     settings = {**variants.get(choices.get(VARIANT), {}), **{k: v for k, v in choices.items() if k != VARIANT}}
     values = config.model_dump(mode="json")
-    for key, value in sorted(settings.items(), key=lambda setting: setting[0] != "loss.name"):
-        _set(values, key, value)
-    engine = values["engine"]
-    if isinstance(engine.get("global_batch"), int) and "engine.micro_batch" not in settings:
-        engine["micro_batch"] = min(engine["micro_batch"], engine["global_batch"])
+    for key, value in sorted(settings.items(), key=lambda setting: setting[0] not in ("loss", "loss.name")):
+        if key.split(".")[0] == "sweep":
+            raise UsageError(f"{key} cannot be part of a sweep")
+        set_value(values, key, value)
     name = "-".join(_slug(key, value, choices) for key, value in choices.items()) or "run"
     values |= {"name": name, "output": str(Path(config.output) / config.name), "sweep": SweepConfig().model_dump()}
     shown = ", ".join(f"{key}={value}" for key, value in choices.items())
     return Cell(choices, parse_config(values, source=f"sweep ({shown})"))
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    *parents, leaf = key.split(".")
-    if parents and parents[0] == "sweep":
-        raise UsageError(f"{key} cannot be part of a sweep")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise UsageError(f"{key}: {parent} is not a section")
-    if leaf == "name" and parents == ["loss"] and values.get("name") != value:
-        values.clear()  # the options are another loss's
-    values[leaf] = value
 
 
 def _slug(key: str, value: Any, choices: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import torch
 from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import evaluation_loader, open_samples, train_loader
-from mlcfast.engine import Process, build_engine, find_checkpoint, load_checkpoint, on_main
+from mlcfast.engine import Process, build_engine, find_checkpoint, load_checkpoint, on_main, with_micro_batch
 from mlcfast.evaluation.evaluate import evaluate_weights
 from mlcfast.evaluation.run_report import report_run
 from mlcfast.planning import out_of_memory, planned
@@ -32,7 +32,8 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     if resume is not None:
         state, held = load_checkpoint(find_checkpoint(resume))
     samples = open_samples(config)
-    config, plan = planned(config, process, *samples.train.labels.shape)
+    saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
+    config = with_micro_batch(saved, process.world_size)
     torch.manual_seed(config.seed)
     module = make_training_module(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
@@ -40,12 +41,12 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     engine = build_engine(config, process, module)
     loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
     directory = config.run_directory
-    keep = functools.partial(keep_best, config, samples.validation, directory / "best")
+    keep = functools.partial(keep_best, saved, samples.validation, directory / "best")
     watch = None if samples.hidden is None else LabelWatch(module, samples.train, samples.hidden, directory)
     trainer = Trainer(config, engine, *loaders, samples.train.names, keep, watch, plan and plan.estimate.allocated)
     if resume is not None:
         trainer.resume(state, held)
-    on_main(process, lambda: prepare_run_directory(config, resume is not None))
+    on_main(process, lambda: prepare_run_directory(saved, resume is not None))
     on_main(process, lambda: list_skipped(directory, samples.skipped))
     journal = Journal(directory, process.is_main, trainer.progress.step)
     try:
