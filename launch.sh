@@ -21,9 +21,16 @@ find_python() {
     fail "no Python 3.11 or newer found; install one (Debian: apt install python3 python3-venv) or set PYTHON=/path/to/python"
 }
 
+# This environment's `deepspeed` is DeepSpeed's own launcher, which then takes `-m` beside `--module`.
+deepspeed_command() {
+    printf '#!%s\nimport sys\n\nfrom mlcfast.engine.deepspeed_cli import main\n\nsys.exit(main())\n' "$PWD/.venv/bin/python" \
+        >.venv/bin/deepspeed
+    chmod +x .venv/bin/deepspeed
+}
+
 # What the environment was made from; when it changes, the next call installs again.
 fingerprint() {
-    { cat setup.py pyproject.toml; find csrc -type f -print0 | sort -z | xargs -0 -r cat; } | cksum
+    { cat setup.py pyproject.toml launch.sh; find csrc -type f -print0 | sort -z | xargs -0 -r cat; } | cksum
 }
 
 install() {
@@ -48,6 +55,7 @@ setup() {
         "$python" -m venv .venv || fail "cannot make .venv with $python (Debian: apt install python3-venv)"
     fi
     install
+    deepspeed_command
     printf '%s\n' "$now" >.venv/ready
 }
 

@@ -1,5 +1,6 @@
 """Builds and installs mlcfast; csrc/build_native.py compiles the optional native kernels."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,18 +9,22 @@ from setuptools import find_packages, setup
 sys.path.insert(0, str(Path(__file__).resolve().parent / "csrc"))
 from build_native import BuildNative, native_extensions
 
+VERSION = re.search(r'__version__ = "(.+)"', (Path(__file__).resolve().parent / "mlcfast" / "__init__.py").read_text())[
+    1
+]
 EIGHT_BIT = ["bitsandbytes>=0.50"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"]
 
 setup(
     name="mlcfast",
-    version="0.1.0",
+    version=VERSION,
     description="Multi-label image classification: Query2Label and single positive labels, made fast and made to fit",
     license="Apache-2.0",
     python_requires=">=3.11",
     ext_modules=native_extensions(),
     cmdclass={"build_ext": BuildNative},
     packages=find_packages(include=["mlcfast", "mlcfast.*"]),
+    package_data={"mlcfast": ["py.typed"]},
     install_requires=[
         "torch>=2.11",
         "torchvision>=0.26",
@@ -35,8 +40,7 @@ setup(
         "tensorboard>=2.18",
         "matplotlib>=3.9",
     ],
-    # Installed over DeepSpeed's own script: the same launcher, which then takes `-m` beside `--module`.
-    entry_points={"console_scripts": ["deepspeed = mlcfast.engine.deepspeed_cli:main"]},
+    entry_points={"console_scripts": ["mlcfast = mlcfast.__main__:main"]},
     extras_require={
         "demo": ["scikit-learn>=1.5"],
         "eight_bit": EIGHT_BIT,

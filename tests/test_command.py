@@ -1,0 +1,54 @@
+"""`mlcfast COMMAND`: the same commands under one name."""
+
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+import mlcfast
+from mlcfast import __main__ as entry
+from tests.conftest import ROOT, run_command
+
+
+def test_help_names_every_command_without_importing_torch():
+    code = "import sys; from mlcfast.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in entry.commands():
+        assert f"  {name} " in done.stdout and entry.summary(name) in done.stdout
+
+
+def test_every_module_that_is_a_command_is_listed():
+    commands = {path.stem for path in (ROOT / "mlcfast").glob("*.py") if "def build_parser" in path.read_text()}
+    assert commands | {"report"} == set(entry.commands())
+
+
+def test_a_command_runs_with_its_arguments_and_status(capsys, config_file):
+    with pytest.raises(SystemExit) as ended:
+        entry.main(["train", "--help"])
+    assert ended.value.code == 0 and "mlcfast.train" in capsys.readouterr().out
+    assert entry.main(["evaluate", str(config_file), "loss.nme=bce", "--checkpoint", "x"]) == 2
+
+
+@pytest.mark.parametrize(("word", "says"), [("trian", "did you mean train?"), ("xyz", "see mlcfast --help")])
+def test_unknown_commands_suggest_the_nearest(capsys, word, says):
+    assert entry.main([word]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_version_is_the_distributions(capsys):
+    assert entry.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == mlcfast.__version__
+    assert importlib.metadata.version("mlcfast") == mlcfast.__version__
+
+
+def test_the_distribution_brings_no_command_of_anothers():
+    (scripts,) = [importlib.metadata.entry_points(group="console_scripts")]
+    ours = {script.name for script in scripts if script.dist and script.dist.name == "mlcfast"}
+    assert ours == {"mlcfast"}
+
+
+def test_python_m_mlcfast_is_the_same_command():
+    done = run_command("mlcfast", "predict", "nowhere", "photo.jpg")
+    assert done.returncode == 2 and "nowhere" in done.stderr
