@@ -41,9 +41,10 @@ class DataConfig(Section):
     """Where the samples are and how they become tensors.
 
     val: null takes the published fifth of the training list for validation, as labels: single_positive always does.
+    image_column to allow_outside settle what a label file leaves open; docs/data.md explains them.
     """
 
-    format: Literal["coco", "csv", "features", "demo"]
+    format: Literal["auto", "coco", "csv", "features", "demo"]
     root: str = Field(min_length=1)
     train: str = "train"
     val: str | None = "val"
@@ -57,6 +58,12 @@ class DataConfig(Section):
     keep_unlabelled: bool = False
     resized_cache: bool = False
     bad_images: Literal["error", "skip"] = "error"
+    image_column: str | None = None
+    label_columns: list[str] = []
+    ignore_columns: list[str] = []
+    separator: str | None = None
+    uncertain: Literal["unknown", "positive", "negative"] = "unknown"
+    allow_outside: bool = False
 
 
 class ModelConfig(Section):

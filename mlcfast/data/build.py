@@ -32,6 +32,7 @@ from mlcfast.data import (
     resized_cache_bytes,
     split_train_val,
 )
+from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
 
 LOGGER = logging.getLogger("mlcfast")
@@ -107,13 +108,28 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
         raise UsageError("data.test and data.val are null: name the split to read")
     if settings.format == "features":
         return read_features(settings.root, split, names)
-    if settings.format == "csv":
-        return read_csv(settings.root, split, names)
+    if settings.format == "csv" or (settings.format == "auto" and not _is_coco(settings, split)):
+        return read_csv(settings.root, split, names, _table_options(settings))
     if settings.format == "demo":
         from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
 
         ensure_demo(settings.root)
-    return read_coco(settings.root, split, keep_unlabelled=settings.keep_unlabelled)
+    return read_coco(settings.root, split, settings.keep_unlabelled, settings.allow_outside)
+
+
+def _is_coco(settings: DataConfig, split: str) -> bool:
+    return Path(settings.root, "annotations", f"instances_{split}.json").is_file()
+
+
+def _table_options(settings: DataConfig) -> TableOptions:
+    return TableOptions(
+        settings.image_column,
+        tuple(settings.label_columns),
+        tuple(settings.ignore_columns),
+        settings.separator,
+        settings.uncertain,
+        settings.allow_outside,
+    )
 
 
 def _open_both(settings: DataConfig) -> Samples:

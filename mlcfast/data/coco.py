@@ -1,22 +1,23 @@
 """MS-COCO's layout: `ROOT/SPLIT/` holds the images, `ROOT/annotations/instances_SPLIT.json` their annotations."""
 
-import contextlib
 import hashlib
-import io
 import json
+import logging
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from pycocotools.coco import COCO
 
 from mlcfast.data.disk import cache_directory, locked, published
-from mlcfast.data.records import LabelledImages, require_directory, require_files
+from mlcfast.data.readers.paths import require_images
+from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.errors import UsageError
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
+LOGGER = logging.getLogger("mlcfast")
 
 
 class _Table(NamedTuple):
@@ -26,9 +27,12 @@ class _Table(NamedTuple):
     files: list[str]
     image_ids: list[str]
     names: list[str]
+    warnings: list[str]
 
 
-def read_coco(root: str | Path, split: str | Mapping[str, str], keep_unlabelled: bool = False) -> LabelledImages:
+def read_coco(
+    root: str | Path, split: str | Mapping[str, str], keep_unlabelled: bool = False, allow_outside: bool = False
+) -> LabelledImages:
     """Read one split of a data set in MS-COCO's layout.
 
     split: a name such as "train2014", or {"images": folder, "annotations": file} relative to `root`. An image has a
@@ -46,9 +50,11 @@ def read_coco(root: str | Path, split: str | Mapping[str, str], keep_unlabelled:
         raise UsageError(f"{annotations}: no such annotation file")
     require_directory(images, f"the images of {annotations.name}")
     table = _cached(annotations)
-    records = LabelledImages(
-        require_files(images, table.files, annotations), table.labels, table.names, table.image_ids
-    )
+    for warning in table.warnings:
+        LOGGER.warning("%s: %s", annotations, warning)
+    wheres = [f"image {number}" for number in table.image_ids]
+    paths = require_images(images, table.files, annotations, wheres, allow_outside)
+    records = LabelledImages(paths, table.labels, table.names, table.image_ids)
     labelled = np.flatnonzero(table.labels.any(axis=1))
     if not len(labelled):
         raise UsageError(f"{annotations}: no image has a label")
@@ -87,16 +93,29 @@ def _load(cache: Path, key: str) -> _Table | None:
 
 
 def _save(cache: Path, key: str, table: _Table) -> None:
-    texts = {"key": key, "files": table.files, "image_ids": table.image_ids, "names": table.names}
+    texts = {
+        "key": key,
+        "files": table.files,
+        "image_ids": table.image_ids,
+        "names": table.names,
+        "warnings": table.warnings,
+    }
     with published(cache) as draft, draft.open("wb") as file:
         np.savez(file, labels=table.labels, texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
 
 
+def coco_source(annotations: Path) -> LabelSource:
+    """The labels of one annotation file, for `inspect`; see read_coco."""
+    table = _cached(annotations)
+    states = np.where(table.labels, 1, -1).astype(np.int8)
+    lines = list(range(1, len(table.files) + 1))
+    return LabelSource(annotations, "coco", table.files, lines, table.names, states, [], table.warnings)
+
+
 def _parse(annotations: Path) -> _Table:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco = COCO(str(annotations))
-        return _table(coco, annotations)
+        content = json.loads(annotations.read_bytes())
+        return _table(content, annotations)
     except json.JSONDecodeError as error:
         raise UsageError(f"{annotations}: not valid JSON: {error}") from error
     except UnicodeDecodeError as error:
@@ -107,21 +126,44 @@ def _parse(annotations: Path) -> _Table:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: {error}") from error
 
 
-def _table(coco: COCO, annotations: Path) -> _Table:
-    images, categories = coco.dataset["images"], coco.dataset["categories"]
-    for what, entries, index in (("images", images, coco.imgs), ("categories", categories, coco.cats)):
+def _table(content: dict[str, Any], annotations: Path) -> _Table:
+    """Ids are compared as text: some tools write them quoted in one place and as numbers in another."""
+    images, categories = content["images"], content["categories"]
+    for what, entries in (("images", images), ("categories", categories)):
         if not entries:
             raise UsageError(f"{annotations}: the list of {what} is empty")
-        if len(entries) != len(index):
-            raise UsageError(f"{annotations}: {len(entries) - len(index)} {what} repeat an id")
-    rows = {image["id"]: row for row, image in enumerate(images)}
-    columns = {category["id"]: column for column, category in enumerate(categories)}
-    labels = np.zeros((len(rows), len(columns)), np.int8)
-    for annotation in coco.dataset["annotations"]:
-        for key, known in (("image_id", rows), ("category_id", columns)):
-            if annotation[key] not in known:
-                where = f"annotation {annotation['id']} refers to {key} {annotation[key]}"
+        again = len(entries) - len({str(entry["id"]) for entry in entries})
+        if again:
+            raise UsageError(f"{annotations}: {again} {what} repeat an id")
+    rows = {str(image["id"]): row for row, image in enumerate(images)}
+    names = list(dict.fromkeys(str(category["name"]) for category in categories))
+    columns = {str(category["id"]): names.index(str(category["name"])) for category in categories}
+    labels = np.zeros((len(rows), len(names)), np.int8)
+    for number, annotation in enumerate(content["annotations"], start=1):
+        image, category = str(annotation["image_id"]), str(annotation["category_id"])
+        for key, value, known in (("image_id", image, rows), ("category_id", category, columns)):
+            if value not in known:
+                where = f"annotation {annotation.get('id', number)} refers to {key} {value}"
                 raise UsageError(f"{annotations}: {where}, which the file does not define")
-        labels[rows[annotation["image_id"]], columns[annotation["category_id"]]] = 1
-    files = [image["file_name"] for image in images]
-    return _Table(labels, files, [str(i) for i in rows], [category["name"] for category in categories])
+        labels[rows[image], columns[category]] = 1
+    files = [str(image["file_name"]) for image in images]
+    labels, names, warnings = _without_unused(labels, names, categories)
+    return _Table(labels, files, list(rows), names, warnings)
+
+
+def _without_unused(
+    labels: np.ndarray, names: list[str], categories: list[dict[str, Any]]
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """Leave out super-categories that are listed as categories and that no image has; warn of these and of others.
+
+    A category that no image of this file has may be there in the other split, so it stays.
+    """
+    above = {str(category.get("supercategory")) for category in categories}
+    unused = [name for name, some in zip(names, labels.any(axis=0), strict=True) if not some]
+    dropped = [name for name in unused if name in above]
+    warnings = [f"the super-category {name!r} is no label: no image has it" for name in dropped]
+    warnings += [f"no image has the label {name!r}" for name in unused if name not in above][:5]
+    twice = len(categories) - len(names)
+    warnings += [f"{twice} categories share a name with another: merged"] if twice else []
+    kept = [column for column, name in enumerate(names) if name not in dropped]
+    return labels[:, kept], [names[column] for column in kept], warnings

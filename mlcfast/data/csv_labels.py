@@ -1,35 +1,44 @@
 """CSV data sets: one row an image, with one column per label or one column that lists the labels."""
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mlcfast.data.records import LabelledImages, require_directory, require_files
+from mlcfast.data.readers.paths import require_images
+from mlcfast.data.readers.recognise import image_root, read_labels
+from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.errors import UsageError
 
+LOGGER = logging.getLogger("mlcfast")
 PATH_COLUMNS = ("image", "path", "file", "file_name", "filename")
 LIST_COLUMNS = ("labels", "label")
 VALUES = {"-1": -1, "0": 0, "1": 1, "+1": 1}
 
 
-def read_csv(root: str | Path, file: str, names: Sequence[str] | None = None) -> LabelledImages:
-    """Read `root/file`: a header, then one row an image.
-
-    The image column is called image, path, file, file_name or filename (else it is the first) and holds paths
-    relative to `root`. The rest is either one column called labels with names separated by `;`, or one column per
-    label with 1 (present), 0 (absent, or unknown under partial labels) or −1 (known to be absent).
+def read_csv(
+    root: str | Path, file: str, names: Sequence[str] | None = None, options: TableOptions | None = None
+) -> LabelledImages:
+    """Read the table or list `root/file` of images and labels, in any shape that mlcfast.data.readers knows.
 
     names: the labels in the order wanted, those of the training file for another split; default: the columns' order,
-    or the listed names sorted. Image ids are the paths as written.
+    or the listed names sorted. Image ids are the images as written. What the reader assumed is logged.
 
-    Raises UsageError naming file, row and column for anything else.
+    Raises UsageError naming file, line and column for anything else.
     """
-    root, path = Path(root), Path(root) / file
+    root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
-    labels, names, ids = read_label_table(path, names, image_column=0)
-    return LabelledImages(require_files(root, ids, path), labels, names, ids)
+    source = read_labels(path, options).in_order(None if names is None else list(names))
+    for line in (*source.assumptions, *source.warnings):
+        LOGGER.info("%s: %s", path, line)
+    if not (source.states == 1).any():
+        raise UsageError(f"{path}: no image has a label")
+    wheres = [f"line {number}" for number in source.lines]
+    paths = require_images(image_root(path, root), source.images, path, wheres, options.allow_outside)
+    return LabelledImages(paths, source.labels, source.names, source.images)
 
 
 def read_label_table(

@@ -48,16 +48,16 @@ def test_another_split_keeps_the_training_order(write):
 @pytest.mark.parametrize(
     ("text", "names", "says"),
     [
-        ("image,cat\na.jpg,2\n", None, "row 1, column 'cat': '2' is none of 1, 0, -1"),
-        ("image,cat,dog\na.jpg,1,0\nb.jpg,0,\n", None, "row 2, column 'dog': '' is none of 1, 0, -1"),
-        ("image,cat\na.jpg,1,0\n", None, "row 1 has 3 cells, the header 2"),
+        ("image,cat\na.jpg,2\n", None, "line 2, column 'cat': '2' is none of 1, 0, -1"),
+        ("image,cat,dog\na.jpg,1,0\nb.jpg,0,maybe\n", None, "line 3, column 'dog': 'maybe' must be 1, 0, -1 or blank"),
+        ("image,cat\na.jpg,1,0\n", None, "line 2 has 3 cells, the header 2"),
         ("image,cat,cat\na.jpg,1,0\n", None, "the header repeats 'cat'"),
         ("image\na.jpg\n", None, "the header has no label column"),
         ("image,cat\n", None, "no images below the header"),
         ("", None, "not a CSV file with a header"),
         ("image,cat\na.jpg,0\n", None, "no image has a label"),
         ("image,labels\na.jpg,\n", None, "no image has a label"),
-        ("image,labels\na.jpg,bird\n", ["cat"], "row 1 has the label 'bird', which the training file has not"),
+        ("image,labels\na.jpg,bird\n", ["cat"], "line 2 has the label 'bird', which is not in the training file"),
         ("image,bird\na.jpg,1\n", ["cat"], "the label columns differ in 'bird' from training"),
         ("image,cat\na.jpg,1\nz.jpg,1\n", None, "z.jpg: no such image; 1 of 2 images listed in"),
     ],
@@ -77,6 +77,6 @@ def test_missing_file_and_root(write):
         read_csv(root, "other.csv")
     with pytest.raises(UsageError, match=r"no such directory \(data\.root\)"):
         read_csv(root / "absent", "set.csv")
-    (root / "set.csv").write_bytes(b"image,cat\na.jpg,\xff\n")
-    with pytest.raises(UsageError, match="not a CSV file with a header in UTF-8"):
+    (root / "set.csv").write_bytes(b"image,cat\na.jpg,\x00\x01\n")
+    with pytest.raises(UsageError, match="not a text file: save it as CSV in UTF-8"):
         read_csv(root, "set.csv")

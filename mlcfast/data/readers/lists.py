@@ -1,0 +1,133 @@
+"""Label files without a header: lists of files with class numbers, CelebA's attribute table, tags beside images."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.errors import UsageError
+
+NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
+
+
+def is_attribute_table(text: str) -> bool:
+    """Whether a text is CelebA's: a line with the number of images, one of names, then rows of 1 and −1."""
+    lines = text.splitlines()
+    return len(lines) > 2 and lines[0].strip().isdecimal() and bool(re.search(r"\s-?1(\s|$)", lines[2]))
+
+
+def read_attribute_table(path: Path) -> LabelSource:
+    """Read CelebA's list_attr form; 1 is present, −1 absent."""
+    text, said = read_text(path)
+    lines = text.splitlines()
+    names = lines[1].split()
+    images, states, numbers = [], [], []
+    for number, line in enumerate(lines[2:], start=3):
+        image, *values = line.split() or [""]
+        if not image:
+            continue
+        if len(values) != len(names) or any(value not in ("1", "-1") for value in values):
+            raise UsageError(f"{path}: line {number}: {len(names)} values of 1 or -1 must follow the image")
+        images.append(image)
+        states.append([int(value) for value in values])
+        numbers.append(number)
+    return LabelSource(path, "attributes", images, numbers, names, np.array(states, np.int8), [*said, "-1 is absent"])
+
+
+def is_file_list(text: str) -> bool:
+    """Whether the first line is an image file followed by whole numbers."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return _entry(first) is not None
+
+
+def _entry(line: str) -> tuple[str, list[int]] | None:
+    match = re.fullmatch(r"\s*(.+?\.\w+)((?:[\s,]+\d+)*)\s*", line)
+    if match is None or not match[1].lower().endswith(IMAGE_ENDINGS):
+        return None
+    return match[1], [int(number) for number in re.findall(r"\d+", match[2])]
+
+
+def read_file_list(path: Path, options: TableOptions) -> LabelSource:
+    """Read `image number …`: the numbers are classes, or 0 and 1 for each class where they stand behind a comma.
+
+    Class names are read from classes.txt, labels.txt or class_names.txt beside the file, else they are the numbers.
+    UsageError where every line holds equally many of 0 and 1 behind blanks, which may mean either.
+    """
+    text, said = read_text(path)
+    images, lists, numbers = [], [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            entry = _entry(line)
+            if entry is None:
+                raise UsageError(f"{path}: line {number}: {line[:60]!r} is not an image followed by whole numbers")
+            images.append(entry[0])
+            lists.append(entry[1])
+            numbers.append(number)
+    lengths, comma = {len(each) for each in lists}, "," in text
+    flags = len(lengths) == 1 and min(lengths) > 1 and all(value in (0, 1) for each in lists for value in each)
+    if flags and not comma and options.separator is None:
+        raise UsageError(
+            f"{path}: line {numbers[0]}: 0 and 1 may be classes or a flag for each class: write a comma behind "
+            "the image for flags, or set data.separator to ' ' for classes"
+        )
+    columns = [[k for k, flag in enumerate(each) if flag] for each in lists] if flags and comma else lists
+    count = min(lengths) if flags and comma else 1 + max((k for each in lists for k in each), default=-1)
+    names = _names(path, count)
+    states = np.full((len(images), len(names)), -1, np.int8)
+    for row, each in enumerate(columns):
+        states[row, each] = 1
+    shape = "a flag for each class" if flags and comma else "the numbers are classes"
+    return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape]).merged()
+
+
+def _names(path: Path, count: int) -> list[str]:
+    for name in NAME_FILES:
+        file = path.with_name(name)
+        if file.is_file() and file != path:
+            names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            if len(names) < count:
+                raise UsageError(f"{file}: {len(names)} names, but {path.name} holds class {count - 1}")
+            return names
+    return [str(number) for number in range(count)]
+
+
+def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
+    """Read a .txt of tags beside each image: separated by commas, or a tag a line; images without one have none."""
+    images = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    tags = []
+    for image in images:
+        file = image.with_suffix(".txt")
+        text = read_text(file)[0] if file.is_file() else ""
+        sign = options.separator or ("," if "," in text else "\n")
+        tags.append(list(dict.fromkeys(tag.strip() for tag in text.split(sign) if tag.strip())))
+    return from_tags(folder, "tag_files", [str(p.relative_to(folder)) for p in images], tags, [])
+
+
+def read_folders(folder: Path) -> LabelSource:
+    """Read a folder for each label; an image of the same name in several folders has all of their labels."""
+    found: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
+    for image in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS):
+        label = image.relative_to(folder).parts[0]
+        found.setdefault(image.name, []).append(str(image.relative_to(folder)))
+        labels.setdefault(image.name, []).append(label)
+    several = sum(len(set(each)) > 1 for each in labels.values())
+    said = ["each folder is a label"]
+    said += (
+        [f"{several} files of one name in several folders are one image with all of their labels"] if several else []
+    )
+    images = [places[0] for places in found.values()]
+    return from_tags(folder, "folders", images, list(labels.values()), said)
+
+
+def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:
+    """The source of M images with their lists of labels; labels are sorted, what is not listed is absent."""
+    names = sorted({tag for each in tags for tag in each})
+    column = {name: position for position, name in enumerate(names)}
+    states = np.full((len(images), len(names)), -1, np.int8)
+    for row, each in enumerate(tags):
+        states[row, [column[tag] for tag in each]] = 1
+    return LabelSource(path, form, images, list(range(1, len(images) + 1)), names, states, said)

@@ -1,0 +1,92 @@
+"""Finds the images that a label file names, within a root that none may leave."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.errors import UsageError
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+
+
+class ImageFinder:
+    """Paths of images by the name a file gives them; folders are listed once.
+
+    A name is relative to `root`, or absolute. One without its folder or without its ending is looked for below the
+    root and must then be the only one of its name.
+    """
+
+    def __init__(self, root: Path, allow_outside: bool = False):
+        self.root, self.allow_outside = root, allow_outside
+        self.real_root = os.path.realpath(root)
+        self._folders: dict[str, dict[str, bool]] = {}
+        self._inside: dict[str, bool] = {}
+        self._index: dict[str, list[str]] | None = None
+
+    def find(self, name: str, where: str) -> str | None:
+        """The path of one image, None if there is none; UsageError naming `where` if it leaves the root."""
+        path = os.path.join(self.root, name.replace("\\", "/"))
+        folder, base = os.path.split(path)
+        plain = ".." not in path.split("/") or self._is_inside(folder)
+        if not (self.allow_outside or (plain and self._is_inside(folder))):
+            raise UsageError(f"{where}: {name!r} lies outside {self.root}: data.allow_outside=true allows that")
+        entries = self._entries(folder)
+        if base in entries:
+            if entries[base] and not self.allow_outside and not self._holds(os.path.realpath(path)):
+                raise UsageError(
+                    f"{where}: {name!r} is a link that leaves {self.root}: data.allow_outside=true allows that"
+                )
+            return path
+        return self._elsewhere(name, base, where)
+
+    def _elsewhere(self, name: str, base: str, where: str) -> str | None:
+        has_ending = base.lower().endswith(IMAGE_ENDINGS)
+        if has_ending and os.path.dirname(name.replace("\\", "/")):
+            return None
+        found = self._all().get(base.lower(), [])
+        if len(found) > 1:
+            shown = " and ".join(os.path.relpath(path, self.root) for path in found[:2])
+            raise UsageError(f"{where}: {name!r} may be {shown}: write its folder and its ending")
+        return found[0] if found else None
+
+    def _all(self) -> dict[str, list[str]]:
+        """Image files below the root by name and by name without ending, in lower case."""
+        if self._index is None:
+            self._index = {}
+            for folder, _, files in os.walk(self.root):
+                for file in files:
+                    if file.lower().endswith(IMAGE_ENDINGS):
+                        for key in (file.lower(), os.path.splitext(file)[0].lower()):
+                            self._index.setdefault(key, []).append(os.path.join(folder, file))
+        return self._index
+
+    def _entries(self, folder: str) -> dict[str, bool]:
+        """The names in a folder and whether each is a link."""
+        if folder not in self._folders:
+            try:
+                with os.scandir(folder) as entries:
+                    self._folders[folder] = {entry.name: entry.is_symlink() for entry in entries}
+            except (OSError, ValueError):
+                self._folders[folder] = {}
+        return self._folders[folder]
+
+    def _is_inside(self, folder: str) -> bool:
+        if folder not in self._inside:
+            self._inside[folder] = self._holds(os.path.realpath(folder))
+        return self._inside[folder]
+
+    def _holds(self, real: str) -> bool:
+        return real == self.real_root or real.startswith(os.path.join(self.real_root, ""))
+
+
+def require_images(
+    root: Path, names: Sequence[str], listed_in: Path, wheres: Sequence[str], allow_outside: bool = False
+) -> list[str]:
+    """The path of each named image; UsageError with the first that is missing and how many are."""
+    finder = ImageFinder(root, allow_outside)
+    paths = [finder.find(name, f"{listed_in}: {where}") for name, where in zip(names, wheres, strict=True)]
+    missing = [name for name, path in zip(names, paths, strict=True) if path is None]
+    if missing:
+        count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing"
+        raise UsageError(f"{os.path.join(root, missing[0])}: no such image; {count}")
+    return [path for path in paths if path is not None]

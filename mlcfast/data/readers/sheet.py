@@ -1,0 +1,96 @@
+"""Text tables as spreadsheets and programs write them: encoding, delimiter, and lines counted as a spreadsheet does."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlcfast.errors import UsageError
+
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A header and its rows, cells stripped; numbers: the line of each row, the header being line 1."""
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    numbers: list[int]
+    assumptions: list[str]
+
+
+def read_text(path: Path) -> tuple[str, list[str]]:
+    """A file's text and what was assumed of its encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}") from error
+    if content[:1024].count(0) > 0 and content[:2] not in BYTE_ORDER_MARKS:
+        raise UsageError(f"{path}: not a text file: save it as CSV in UTF-8")
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding), []
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise UsageError(f"{path}: starts as {encoding} and is not: save it as UTF-8") from error
+    try:
+        return content.decode("cp1252"), ["the text is read as Windows-1252, because it is not UTF-8"]
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: neither UTF-8, UTF-16 nor Windows-1252 text: save it as UTF-8") from error
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read a table with a header; blank rows and trailing blank columns are left out.
+
+    Raises UsageError naming the line for a row of another length, a repeated column or a file without rows.
+    """
+    text, assumptions = read_text(path)
+    delimiter = _delimiter(path, text)
+    try:
+        lines = [
+            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        ]
+    except csv.Error as error:
+        raise UsageError(f"{path}: not a CSV file with a header: {error}") from error
+    numbered = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
+    if not numbered:
+        raise UsageError(f"{path}: not a CSV file with a header: it is empty")
+    (_, header), *body = numbered
+    if not body:
+        raise UsageError(f"{path}: no images below the header")
+    width = len(header)
+    while width and not header[width - 1] and all(not any(row[width - 1 :]) for _, row in body):
+        width -= 1
+    for number, row in body:
+        if any(row[width:]) or (len(row) < width and len(row) < len(header)):
+            raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}")
+    repeated = sorted({name for name in header[:width] if name and header[:width].count(name) > 1})
+    if repeated:
+        raise UsageError(f"{path}: the header repeats {repeated[0]!r}")
+    if delimiter != ",":
+        assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
+    return Sheet(path, header[:width], [row[:width] for _, row in body], [number for number, _ in body], assumptions)
+
+
+def _delimiter(path: Path, text: str) -> str:
+    """The one of comma, semicolon and tab that splits the header and every row alike."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    found = [sign for sign in DELIMITERS if sign in first]
+    if len(found) < 2:
+        return found[0] if found else ","
+    even = [sign for sign in found if _is_even(text, sign)]
+    if len(even) == 1:
+        return even[0]
+    outside = [sign for sign in even or found if len(next(csv.reader([first], delimiter=sign))) > 1]
+    if len(outside) == 1:
+        return outside[0]
+    words = " or ".join(DELIMITERS[sign] for sign in outside)
+    raise UsageError(f"{path}: line 1 may be separated by {words}: save the table with one of them only")
+
+
+def _is_even(text: str, delimiter: str) -> bool:
+    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(map(str.strip, row))]
+    return len({len(row) for row in rows}) == 1 and len(rows[0]) > 1

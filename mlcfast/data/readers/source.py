@@ -1,0 +1,95 @@
+"""What every reader of labels returns, and the options a user can give one."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mlcfast.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What a user may say about a table where it could be read in several ways; None and empty leave it to the reader.
+
+    image_column: the column of image files; label_columns: the columns that are labels, all others are then ignored;
+    ignore_columns: columns that are no labels; separator: between the labels of a list column; uncertain: what −1
+    means in a file that also holds 0 and blanks: unknown, positive or negative; allow_outside: images may lie outside
+    the root.
+    """
+
+    image_column: str | None = None
+    label_columns: tuple[str, ...] = ()
+    ignore_columns: tuple[str, ...] = ()
+    separator: str | None = None
+    uncertain: str = "unknown"
+    allow_outside: bool = False
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Labels as a file states them.
+
+    format: the name of its shape; images: M image files as written; lines: (M,) where each stands in the file, counted
+    as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown; assumptions:
+    what the reader took for granted; warnings: what a user should look at.
+    """
+
+    path: Path
+    format: str
+    images: list[str]
+    lines: list[int]
+    names: list[str]
+    states: np.ndarray
+    assumptions: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(M, K) int8 as training takes them: with unknown labels 1, 0 unknown, −1 negative; without 1 and 0."""
+        return self.states if (self.states == 0).any() else np.maximum(self.states, 0)
+
+    def merged(self) -> "LabelSource":
+        """The same with one row an image: an image named again gets the union of its positives, with a warning."""
+        first: dict[str, int] = {}
+        rows = [first.setdefault(image, row) for row, image in enumerate(self.images)]
+        if len(first) == len(self.images):
+            return self
+        kept = sorted(first.values())
+        place = {row: number for number, row in enumerate(kept)}
+        states = self.states[kept]
+        for row, target in enumerate(rows):
+            if row != target:
+                _merge_row(states[place[target]], self.states[row])
+        again = next(row for row, target in enumerate(rows) if row != target)
+        count = len(self.images) - len(kept)
+        warning = f"{count} rows name an image again, first {self.images[again]!r} in line {self.lines[again]}: merged"
+        images, lines = [self.images[row] for row in kept], [self.lines[row] for row in kept]
+        return LabelSource(
+            self.path, self.format, images, lines, self.names, states, self.assumptions, [*self.warnings, warning]
+        )  # fmt: skip
+
+    def in_order(self, names: list[str] | None) -> "LabelSource":
+        """The labels in another split's order; UsageError for a label that is not among `names`."""
+        if names is None or names == self.names:
+            return self
+        differ = sorted(set(names) ^ set(self.names))
+        if self.format in ("wide", "attributes") and differ:
+            raise UsageError(f"{self.path}: the label columns differ in {differ[0]!r} from training")
+        column = {name: position for position, name in enumerate(names)}
+        for position, name in enumerate(self.names):
+            if name not in column:
+                row = int(np.argmax(self.states[:, position] == 1))
+                raise UsageError(
+                    f"{self.path}: line {self.lines[row]} has the label {name!r}, which is not in the training file"
+                )
+        fill = 0 if (self.states == 0).any() else -1
+        states = np.full((len(self.images), len(names)), fill, np.int8)
+        states[:, [column[name] for name in self.names]] = self.states
+        return LabelSource(
+            self.path, self.format, self.images, self.lines, list(names), states, self.assumptions, self.warnings
+        )  # fmt: skip
+
+
+def _merge_row(target: np.ndarray, other: np.ndarray) -> None:
+    target[:] = np.where((target == 1) | (other == 1), 1, np.where((target == -1) | (other == -1), -1, 0))
