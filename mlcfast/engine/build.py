@@ -64,7 +64,7 @@ def build_engine(config: Config, process: Process, objective: TrainingModule) ->
     """Move the objective to this process's device and give it optimizer, precision, average and peers."""
     name = resolve_engine(config, process)
     accumulation = accumulation_steps(config, process)
-    if accumulation > 1 and hasattr(objective.loss, "batch_statistic"):
+    if accumulation > 1 and "batch_statistic" in objective.needs:
         LOGGER.warning(
             "the loss counts the expected positives of each micro-batch by itself: raise engine.micro_batch to %d for "
             "those of the global batch",

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from mlcfast.losses.base import LabelLoss
+
 
 class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
@@ -24,6 +26,16 @@ class TrainingModule(nn.Module):
         super().__init__()
         self.model, self.loss, self.estimator = model, loss, estimator
         self.register_buffer("true_labels", true_labels, persistent=False)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the loss declares that it needs; nothing for a module that is none of ours."""
+        return self.loss.needs if isinstance(self.loss, LabelLoss) else frozenset()
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Tell a loss that follows the epoch that epoch `epoch`, from 0, of `epochs` begins."""
+        if isinstance(self.loss, LabelLoss):
+            self.loss.begin_epoch(epoch, epochs)
 
     def forward(self, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """The loss of one micro-batch; `index` selects the estimator's rows.

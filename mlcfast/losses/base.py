@@ -13,11 +13,19 @@ class LabelLoss(nn.Module):
     real dtype, soft values where the loss has a meaning for them. Label values outside [−1, 1] are a ValueError: on
     the CPU in every call; on a GPU, where reading them waits for the device, in each module's first call outside
     graph capture.
+
+    needs: what the caller must give beyond logits and labels, of `estimates` (estimate_logits), `true_labels` and
+    `batch_statistic` (the loss couples the whole batch: see all_reduce and batch_statistic of EPR and ROLE).
     """
+
+    needs: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
         self._values_checked = False
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Tell the loss that epoch `epoch`, from 0, of `epochs` begins; most losses do not follow it."""
 
     def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
         if self._values_checked or torch.compiler.is_compiling():

@@ -8,7 +8,16 @@ from functools import partial
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
+from mlcfast.losses.full_labels import FocalLoss, TwoWayLoss, ZLPRLoss
 from mlcfast.losses.label_bce import KINDS, LabelBCE, PairwiseRankingLoss
+from mlcfast.losses.missing_labels import (
+    AsymmetricPseudoLabelLoss,
+    EntropyMaximisationLoss,
+    GeneralizedRobustLoss,
+    HillLoss,
+    LargeLossLoss,
+    SelfPacedLossCorrection,
+)
 
 LOSSES: dict[str, Callable[..., LabelLoss]] = {
     "asymmetric": AsymmetricLoss,
@@ -16,11 +25,20 @@ LOSSES: dict[str, Callable[..., LabelLoss]] = {
     "epr": EPRLoss,
     "role": ROLELoss,
     "pr": PairwiseRankingLoss,
+    "em": EntropyMaximisationLoss,
+    "em_apl": AsymmetricPseudoLabelLoss,
+    **{kind: partial(LargeLossLoss, kind) for kind in ("ll_r", "ll_ct", "ll_cp")},
+    "hill": HillLoss,
+    "splc": SelfPacedLossCorrection,
+    "gr": GeneralizedRobustLoss,
+    "focal": FocalLoss,
+    "zlpr": ZLPRLoss,
+    "two_way": TwoWayLoss,
 }
 
 
 def build_loss(name: str, **options: object) -> LabelLoss:
-    """The loss called `name`: asymmetric, bce, bce_ls, an, an_ls, wan, epr, role, iu, iun or pr, with its options.
+    """The loss called `name`, a key of LOSSES, with its options: the parameters of its class.
 
     Every loss is called as loss(logits, labels, estimate_logits=None, true_labels=None) → scalar, mean over B·K.
     Raises ValueError for an unknown name or option, naming what there is.

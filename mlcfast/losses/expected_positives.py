@@ -28,6 +28,8 @@ class _ExpectedPositivesLoss(LabelLoss):
     mlcfast.ops.expected_positives.statistic.
     """
 
+    needs = frozenset({"batch_statistic"})
+
     def __init__(
         self, expected_positives: float = 2.9, weight: float = 1.0, all_reduce: AllReduce | None = None
     ) -> None:
@@ -81,6 +83,8 @@ class ROLELoss(_ExpectedPositivesLoss):
 
     expected_positives: κ, positives per image (PASCAL 1.5, COCO 2.9, NUS-WIDE 1.9, CUB 31.4). weight: λ.
     """
+
+    needs = frozenset({"batch_statistic", "estimates"})
 
     def forward(
         self,

@@ -28,6 +28,7 @@ class LabelBCE(LabelLoss):
             raise ValueError(f"label_smoothing must be in [0, 1], not {label_smoothing}")
         check_reduction(reduction)
         self.kind = kind
+        self.needs = frozenset({"true_labels"} if kind == "iun" else ())
         self.label_smoothing = smoothing if kind.endswith("_ls") else 0.0
         self.reduction = reduction
 

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from mlcfast.config import Config
 from mlcfast.engine.model import make_model
 from mlcfast.engine.training_module import TrainingModule
-from mlcfast.losses import LabelEstimator
+from mlcfast.losses import LabelEstimator, build_loss
 from mlcfast.models import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.planning.cuda_emulation import cuda_kernels
@@ -122,9 +122,10 @@ def _forward(module: TrainingModule, batch: tuple[Tensor, ...], precision: torch
 
 def _skeleton(config: Config, num_labels: int, num_images: int) -> TrainingModule:
     """The module on the meta device."""
+    needs = build_loss(config.loss.name, **config.loss.options).needs
     with torch.device("meta"):
         model = make_model(config.without_initial_weights(), num_labels)
-        estimator = LabelEstimator(num_images, num_labels) if config.loss.name == "role" else None
+        estimator = LabelEstimator(num_images, num_labels) if "estimates" in needs else None
     return TrainingModule(model, _AnyLoss(), estimator)
 
 

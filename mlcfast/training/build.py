@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch import nn
 
 from mlcfast.config import Config, LossConfig
 from mlcfast.data import LabelledImages
@@ -11,9 +10,10 @@ from mlcfast.engine.model import make_model
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator, build_loss
+from mlcfast.losses.base import LabelLoss
 
 
-def make_loss(settings: LossConfig) -> nn.Module:
+def make_loss(settings: LossConfig) -> LabelLoss:
     """The configured loss; UsageError names the option it does not take."""
     try:
         return build_loss(settings.name, **settings.options)
@@ -27,13 +27,13 @@ def make_training_module(config: Config, records: LabelledImages, hidden: np.nda
     records: the training images; ROLE's estimator holds a row for each. hidden: see Samples.
     """
     loss = make_loss(config.loss)
-    if hasattr(loss, "all_reduce"):
+    if "batch_statistic" in loss.needs:
         loss.all_reduce = all_reduce_sum
     true_labels = None
-    if config.loss.name == "iun":
+    if "true_labels" in loss.needs:
         true_labels = torch.from_numpy(records.labels if hidden is None else records.labels | hidden)
     estimator = None
-    if config.loss.name == "role":
+    if "estimates" in loss.needs:
         observed = torch.from_numpy(records.labels)
         generator = torch.Generator().manual_seed(config.seed)
         estimator = LabelEstimator(*records.labels.shape, observed, generator, sparse=False)

@@ -138,6 +138,7 @@ class Trainer:
 
     def _epoch(self) -> None:
         progress = self.progress
+        self.engine.objective.begin_epoch(progress.epoch, self.config.train.epochs)
         self.train.batch_sampler.set_position(progress.epoch, progress.samples)
         bar = tqdm(
             total=self.steps_per_epoch,

@@ -1,0 +1,207 @@
+"""Losses for labels of which some, or all but one an image, are missing. No fused kernel yet: plain torch."""
+
+import math
+
+from torch import Tensor
+
+from mlcfast.losses.base import LabelLoss
+from mlcfast.ops.checks import as_number, check_pair, check_reduction
+from mlcfast.ops.missing_labels import reference
+
+
+def prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits in fp32, or fp64 as given, and labels in the same type; ValueError for what does not go together."""
+    check_pair(logits, labels, "labels")
+    x = logits if logits.element_size() == 8 else logits.float()
+    return x, labels.to(x.dtype)
+
+
+def reduced(entries: Tensor, reduction: str) -> Tensor:
+    """Entries (B, K) as they are, summed, or their mean, which is 0 for none."""
+    if reduction == "none":
+        return entries
+    total = entries.sum()
+    return total if reduction == "sum" else total / max(entries.numel(), 1)
+
+
+def positive_number(value: object, name: str) -> float:
+    """`value` as a float; ValueError unless it is a finite number above 0."""
+    number = as_number(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} must be above 0, not {value!r}")
+    return number
+
+
+class EntropyMaximisationLoss(LabelLoss):
+    """EM: the entropy of unknown labels is maximised (arXiv 2203.16219); see ops.missing_labels.reference.
+
+    alpha: published 0.2 for VOC, 0.1 for COCO and NUS-WIDE, 0.01 for CUB. Labels: 1 positive, 0 unknown, −1 negative.
+    """
+
+    beta: float | None = None
+
+    def __init__(self, alpha: float = 0.1) -> None:
+        super().__init__()
+        self.alpha = as_number(alpha, "alpha")
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K). Returns a scalar, the mean over B·K."""
+        self._check_values_once(labels)
+        x, z = prepared(logits, labels)
+        return reduced(reference.entropy_maximisation(x, z, self.alpha, self.beta), "mean")
+
+
+class AsymmetricPseudoLabelLoss(EntropyMaximisationLoss):
+    """EM + APL: EM, and soft negative pseudo-labels of weight beta (arXiv 2203.16219).
+
+    A pseudo-label s is passed as the label −s, in (−1, 0). beta: published 0.02 VOC, 0.9 COCO, 0.2 NUS-WIDE, 0.4 CUB.
+    """
+
+    def __init__(self, alpha: float = 0.1, beta: float = 0.9) -> None:
+        super().__init__(alpha)
+        self.beta = as_number(beta, "beta")
+
+
+class LargeLossLoss(LabelLoss):
+    """LL-R, LL-Ct, LL-Cp: the largest losses of unknown labels are probably wrong labels (arXiv 2206.03740).
+
+    kind: ll_r leaves them out, ll_ct flips their label for this step, ll_cp means to flip it for good. In epoch e, from
+    0, they are the ⌈B·K·e·delta⌉ largest (r, ct) or ⌈B·K·delta⌉ (cp, from the second epoch on); the first epoch is
+    plain. begin_epoch sets e. delta: the share an epoch, published between 0.001 and 0.005. After a call `changed`
+    holds the (B, K) entries that were changed, for a caller that keeps the flipped labels of ll_cp.
+    """
+
+    def __init__(self, kind: str = "ll_r", delta: float = 0.002) -> None:
+        super().__init__()
+        if kind not in ("ll_r", "ll_ct", "ll_cp"):
+            raise ValueError(f"kind must be ll_r, ll_ct or ll_cp, not {kind!r}")
+        self.kind, self.delta, self.epoch = kind, as_number(delta, "delta"), 0
+        if not 0 <= self.delta <= 1:
+            raise ValueError(f"delta must be in [0, 1], not {delta!r}")
+        self.changed: Tensor | None = None
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """See LabelLoss."""
+        self.epoch = epoch
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K), 0 unknown, taken as negative. Returns a scalar, the mean over B·K."""
+        self._check_values_once(labels)
+        x, z = prepared(logits, labels)
+        times = min(self.epoch, 1) if self.kind == "ll_cp" else self.epoch
+        count = math.ceil(x.numel() * times * self.delta)
+        entries, self.changed = reference.large_losses(x, z, count, flip=self.kind != "ll_r")
+        return reduced(entries, "mean")
+
+
+class HillLoss(LabelLoss):
+    """Hill loss (arXiv 2112.07368): negatives that look positive weigh less. Published as a sum, here the mean."""
+
+    def __init__(self, lambda_: float = 1.5, margin: float = 1.0, gamma: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__()
+        self.lambda_, self.margin, self.gamma = (
+            as_number(value, name) for value, name in ((lambda_, "lambda_"), (margin, "margin"), (gamma, "gamma"))
+        )
+        check_reduction(reduction)
+        self.reduction = reduction
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
+        self._check_values_once(labels)
+        x, z = prepared(logits, labels)
+        return reduced(reference.hill(x, z, self.lambda_, self.margin, self.gamma), self.reduction)
+
+
+class SelfPacedLossCorrection(LabelLoss):
+    """SPLC (arXiv 2112.07368): from epoch `change_epoch` (from 0) on, unknown labels above tau count as positive.
+
+    begin_epoch sets the epoch. Published as a sum, here the mean.
+    """
+
+    def __init__(
+        self,
+        tau: float = 0.6,
+        margin: float = 1.0,
+        gamma: float = 2.0,
+        change_epoch: int = 1,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.tau, self.margin, self.gamma = (
+            as_number(value, name) for value, name in ((tau, "tau"), (margin, "margin"), (gamma, "gamma"))
+        )
+        check_reduction(reduction)
+        self.change_epoch, self.reduction, self.epoch = change_epoch, reduction, 0
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """See LabelLoss."""
+        self.epoch = epoch
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K), 0 unknown. Returns a scalar, or (B, K) for none."""
+        self._check_values_once(labels)
+        x, z = prepared(logits, labels)
+        tau = self.tau if self.epoch >= self.change_epoch else None
+        return reduced(reference.self_paced_correction(x, z, tau, self.margin, self.gamma), self.reduction)
+
+
+Range = tuple[float, float]
+
+
+class GeneralizedRobustLoss(LabelLoss):
+    """GR (arXiv 2405.03501): unknown labels by a robust loss whose belief and weight move over the epochs.
+
+    w, b, mu, sigma: first and last value; in epoch e (from 1) of T, w and b stand at the share max(e − 1, 0)/T of the
+    way, mu and sigma at e/T, both after linear_epochs of linear initialisation, which are taken off e and T.
+    begin_epoch sets it; before it is called all have their first value. For COCO, (w, b) ending at (10, −8) is used
+    too.
+    """
+
+    def __init__(
+        self,
+        w: Range = (0, 2),
+        b: Range = (-2, -2),
+        mu: Range = (0.5, 0.8),
+        sigma: Range = (2, 0.5),
+        q2: float = 0.01,
+        q3: float = 1.0,
+        linear_epochs: int = 0,
+    ) -> None:
+        super().__init__()
+        ranges = {"w": w, "b": b, "mu": mu, "sigma": sigma}
+        self.ranges = {name: _pair(values, name) for name, values in ranges.items()}
+        self.q2, self.q3 = positive_number(q2, "q2"), positive_number(q3, "q3")
+        if min(self.ranges["sigma"]) <= 0:
+            raise ValueError(f"sigma must be above 0, not {sigma!r}")
+        self.linear_epochs = linear_epochs
+        self.values = {name: first for name, (first, _) in self.ranges.items()}
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """See LabelLoss."""
+        done, whole = epoch + 1 - self.linear_epochs, max(epochs - self.linear_epochs, 1)
+        shares = {"w": max(done - 1, 0), "b": max(done - 1, 0), "mu": max(done, 0), "sigma": max(done, 0)}
+        self.values = {
+            name: first + (last - first) * shares[name] / whole for name, (first, last) in self.ranges.items()
+        }
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K), 0 unknown. Returns a scalar, the mean over B·K."""
+        self._check_values_once(labels)
+        x, z = prepared(logits, labels)
+        return reduced(reference.generalized_robust(x, z, **self.values, q2=self.q2, q3=self.q3), "mean")
+
+
+def _pair(values: object, name: str) -> Range:
+    if not isinstance(values, (tuple, list)) or len(values) != 2:
+        raise ValueError(f"{name} must be its first and last value, not {values!r}")
+    return as_number(values[0], name), as_number(values[1], name)

@@ -1,0 +1,1 @@
+"""Losses for full labels beyond the cross-entropy."""

@@ -1,0 +1,1 @@
+"""Entries of losses for labels of which some are missing."""
