@@ -11,7 +11,10 @@ from torch import Tensor
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file whole or not at all."""
     draft = path.with_name(path.name + ".partial")
+    draft.touch()  # with the permissions files have here: safetensors itself gives them to the owner alone
+    permissions = draft.stat().st_mode
     safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata)
+    draft.chmod(permissions)
     _publish(draft, path)
 
 

@@ -14,12 +14,14 @@ from mlcfast.engine.distributed import (
     HostProcess,
     Process,
     all_gather_objects,
+    all_reduce_max,
     all_reduce_sum,
     barrier,
     discover,
     on_main,
     start,
     stop,
+    watch_ancestors,
 )
 from mlcfast.engine.predictor import Predictor
 from mlcfast.engine.zero2 import REDUCE_BUCKET
@@ -34,6 +36,7 @@ __all__ = [
     "StepOutcome",
     "accumulation_steps",
     "all_gather_objects",
+    "all_reduce_max",
     "all_reduce_sum",
     "barrier",
     "build_engine",
@@ -47,5 +50,6 @@ __all__ = [
     "save_checkpoint",
     "start",
     "stop",
+    "watch_ancestors",
     "with_micro_batch",
 ]

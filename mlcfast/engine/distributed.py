@@ -2,9 +2,12 @@
 
 import datetime
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +22,8 @@ PATIENCE = datetime.timedelta(hours=3)
 # shuts down asks for Python's lock in vain and aborts the process (pytorch/pytorch issue 190489). DeepSpeed keeps its
 # process groups alive to the end, so that destroying them does not join these threads.
 LETTING_GO = 0.2
+
+LAST_SAVE = 30.0  # seconds a rank has for its last step and checkpoint once its launcher is gone
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,42 @@ def start(process: Process) -> None:
         torch.cuda.set_device(process.device)
     if process.launcher == "single" or dist.is_initialized():
         return
+    if process.launcher in ("torchrun", "deepspeed"):
+        watch_ancestors(1 if process.launcher == "torchrun" else 2, LAST_SAVE)
     if process.launcher == "slurm":
         _adopt_slurm(process)
     backend = "cpu:gloo,cuda:nccl" if process.device.type == "cuda" else "gloo"
     dist.init_process_group(backend, rank=process.rank, world_size=process.world_size, timeout=PATIENCE)
+
+
+def watch_ancestors(count: int = 1, grace: float = 0.0) -> None:
+    """End this process soon after one of the `count` processes above it has gone, so that no orphan trains on.
+
+    DeepSpeed puts two processes above a rank, torchrun one. The process is asked by SIGTERM first and ended with
+    status 1 after `grace` seconds; at once where they are 0. A daemon thread looks twice a second.
+    """
+    threading.Thread(target=_end_with, args=(_ancestors(count), grace), daemon=True).start()
+
+
+def _end_with(ancestors: list[int], grace: float) -> None:
+    while _ancestors(len(ancestors)) == ancestors:
+        time.sleep(0.5)
+    if grace:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace)
+    os._exit(1)
+
+
+def _ancestors(count: int) -> list[int]:
+    """The ids of the parent, its parent and so on; those beyond the parent only where /proc tells them."""
+    found = [os.getppid()]
+    try:
+        while len(found) < count:
+            stat = Path(f"/proc/{found[-1]}/stat").read_text(encoding="utf-8", errors="replace")
+            found.append(int(stat.rpartition(")")[2].split()[1]))
+    except (OSError, ValueError):
+        pass
+    return found
 
 
 def _adopt_slurm(process: Process) -> None:
@@ -110,6 +147,14 @@ def all_reduce_sum(tensor: torch.Tensor) -> torch.Tensor:
     if dist.is_initialized():
         dist.all_reduce(total)
     return total
+
+
+def all_reduce_max(values: Sequence[int]) -> list[int]:
+    """The largest of each number over the ranks, exchanged between the hosts: no device is waited for."""
+    largest = torch.tensor(values)
+    if dist.is_initialized():
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest.tolist()
 
 
 def barrier() -> None:

@@ -5,14 +5,13 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from mlcfast.config import Config
+from mlcfast.engine import watch_ancestors
 from mlcfast.errors import RunError, UsageError
 from mlcfast.sweeps.grid import Cell
 
@@ -62,7 +61,7 @@ _device = 0  # this worker's GPU
 def _prepare_worker(numbers: Any, jobs: int) -> None:
     global _device
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a run at once; its last checkpoint is there
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    watch_ancestors()  # a killed sweep must not leave runs behind that a second one would take up while they go on
     os.environ["TQDM_DISABLE"] = "1"
     import torch
 
@@ -72,13 +71,6 @@ def _prepare_worker(numbers: Any, jobs: int) -> None:
     LOGGER.propagate = False
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
     _device = numbers.get() % max(1, torch.cuda.device_count())
-
-
-def _end_with_parent(parent: int) -> None:
-    """A killed sweep must not leave runs behind that a second one would take up while they go on."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _train(config: Config) -> str:

@@ -4,6 +4,7 @@ import itertools
 import logging
 import math
 import resource
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,7 @@ from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import gather_predictions
 from mlcfast.metrics import multilabel_report
 from mlcfast.runs.journal import Journal
+from mlcfast.training.interruption import Signals
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -96,6 +98,8 @@ class Trainer:
         self.progress = Progress(config.seed, config.engine.global_batch, len(train.dataset))
         self.losses: list[Tensor] = []
         self.skips: list[Tensor] = []
+        self.grad_norm = torch.zeros(())
+        self.signals = Signals(engine.process)
         self.window_started = time.perf_counter()
         self.saved_step = self.steps_here = 0
         self.predicted_bytes = predicted_bytes
@@ -115,18 +119,29 @@ class Trainer:
         resume_schedule(self.schedule, self.progress.step)
 
     def fit(self, journal: Journal) -> Progress:
-        """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent."""
+        """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent.
+
+        SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number.
+        """
         self.journal = journal
-        try:
+        with self.signals:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
-        except KeyboardInterrupt:
-            where = f"at step {self.progress.step}; --resume goes on from step {self.saved_step}"
-            LOGGER.info(
-                "interrupted %s", where if self.saved_step else f"{where[: where.index(';')]}, nothing saved yet"
-            )
-            raise
         return self.progress
+
+    def _heed_signals(self) -> None:
+        """Save, and end, where a signal asks for it; a collective."""
+        stop, save = self.signals.requested()
+        if not (stop or save):
+            return
+        if self.saved_step != self.progress.step:
+            if self.skips:
+                self._log(self.grad_norm)
+            self._save()
+        name = signal.Signals(stop or save).name
+        LOGGER.info("%s: step %d is saved; %s", name, self.saved_step, "--resume goes on" if stop else "going on")
+        if stop:
+            raise SystemExit(128 + stop)
 
     def _stops_early(self) -> bool:
         patience = self.config.train.early_stop
@@ -152,9 +167,11 @@ class Trainer:
             for micro_batches in _grouped(self.train, self.accumulation):
                 self._step(micro_batches)
                 bar.update()
+                self._heed_signals()
         self._evaluate()
         progress.epoch, progress.samples = progress.epoch + 1, 0
         self._save()
+        self._heed_signals()
 
     def _step(self, micro_batches: list[tuple[Tensor, Tensor, Tensor]]) -> None:
         progress, settings, engine = self.progress, self.config.train, self.engine
@@ -165,6 +182,7 @@ class Trainer:
             self.losses.append(engine.micro_step(images, labels, index, last))
         outcome = engine.step()
         self.skips.append(outcome.skipped)
+        self.grad_norm = outcome.grad_norm
         progress.step += 1
         self.steps_here += 1
         progress.samples += self.config.engine.global_batch

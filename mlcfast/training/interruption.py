@@ -1,0 +1,63 @@
+"""Signals to a training process: heard at once, heeded between two steps, so that what is saved can be resumed."""
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from mlcfast.engine import Process, all_reduce_max
+
+STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+SAVES = signal.SIGUSR1
+# DeepSpeed's launcher sends SIGINT and, 0.1 s later, SIGTERM for one Ctrl-C: within these seconds both are one request.
+ONE_REQUEST = 1.0
+
+
+class Signals:
+    """Within the block SIGTERM, SIGHUP and SIGINT ask for a stop and SIGUSR1 for a checkpoint; see `requested`.
+
+    A second signal to stop ends the process at once; under a launcher, one that comes later than ONE_REQUEST seconds.
+    A signal that was ignored before (nohup's SIGHUP) stays ignored. Outside the main thread nothing is installed:
+    Python allows handlers there only.
+    """
+
+    def __init__(self, process: Process):
+        self.process = process
+        self.patience = 0.0 if process.launcher == "single" else ONE_REQUEST
+        self.stop = self.save = 0
+        self.first = 0.0
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (*STOPS, SAVES):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self.before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if number == SAVES:
+            self.save = number
+        elif not self.stop:
+            self.stop, self.first = number, time.monotonic()
+        elif time.monotonic() - self.first >= self.patience:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    def requested(self) -> tuple[int, int]:
+        """The signal numbers that ask for a stop and for a checkpoint, 0 for none; the same on every rank.
+
+        A collective on the host where there are several ranks: nothing here waits for a device.
+        """
+        stop, save = self.stop, self.save
+        if self.process.world_size > 1:
+            stop, save = all_reduce_max([stop, save])
+        self.save = 0
+        return stop, save
