@@ -1,4 +1,7 @@
-"""One picture of a run: the validation mAP over the epochs beside images with their true and predicted labels."""
+"""One picture of a run: the validation mAP over the epochs beside images with their true and predicted labels.
+
+All places are in inches, measured from the picture's top left corner: captions cannot meet, whatever the names are.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,9 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mlcfast.report.text import drawn_name, families, measure, wrapped
+
 COLUMNS, ROWS = 5, 2
+CURVE, CELL, GAP, PICTURE = 4.4, 1.72, 0.14, 1.5  # widths of the curve and of an image's cell; an image's height
+LINES, LETTERS, LEADING = 6, 8.5, 0.155  # of a caption: most lines, size in points, inches from line to line
+HEAD, DPI = 0.55, 110
+MARKED = 40  # epochs with a mark each; more are a line
 # Okabe and Ito's colours, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+FOUND, MISSED, WRONG = "#007A59", "#0072B2", "#B94A00"  # dark enough for letters on white
 
 
 def draw_result(
@@ -24,28 +34,50 @@ def draw_result(
     """Write a PNG. rows: of summary.csv; paths: M image files, or none; scores, labels: (M, K); thresholds: (K,).
 
     The images shown are spread evenly over the data set, not chosen. Under each: labels found (✓), missed (−) and
-    wrongly given (+).
+    wrongly given (+). Names without room are shortened or counted.
     """
+    result_figure(rows, paths, names, scores, labels, thresholds).savefig(file, dpi=DPI)
+
+
+def result_figure(
+    rows: Sequence[Mapping[str, Any]],
+    paths: Sequence[str],
+    names: Sequence[str],
+    scores: np.ndarray,
+    labels: np.ndarray,
+    thresholds: Sequence[float],
+) -> Any:
+    """The figure that `draw_result` writes, of the same arguments."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    caption = LINES * LEADING + 0.2
+    height = HEAD + ROWS * (PICTURE + caption)
+    columns = COLUMNS if paths else 0
+    figure = Figure(figsize=(CURVE + columns * (CELL + GAP) + (0.1 if paths else 0.2), height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    _curves(_axes(figure, 0.75, HEAD, CURVE - 1.1, height - HEAD - 0.6), rows)
     if not paths:
-        figure = Figure(figsize=(5, 5), layout="constrained")
-        _curves(figure.subplots(), rows)
-        figure.savefig(file, dpi=110)
-        return
-    figure = Figure(figsize=(13, 5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 2.1))
-    _curves(left.subplots(), rows)
-    chosen = np.linspace(0, len(paths) - 1, min(COLUMNS * ROWS, len(paths))).astype(int)
-    axes = list(right.subplots(ROWS, COLUMNS).flat)
-    for axis in axes:
-        axis.axis("off")
-    for axis, index in zip(axes, chosen, strict=False):
-        with Image.open(paths[index]) as image:
-            axis.imshow(image.convert("RGB"))
-        _caption(axis, names, scores[index] >= np.asarray(thresholds), labels[index] == 1)
-    right.suptitle("validation images: ✓ found   − missed   + wrongly given", fontsize=11)
-    figure.savefig(file, dpi=110)
+        return figure
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(COLUMNS * ROWS, len(paths))).astype(int))
+    for place, index in enumerate(chosen):
+        row, column = divmod(place, COLUMNS)
+        left, top = CURVE + column * (CELL + GAP), HEAD + row * (PICTURE + caption)
+        _picture(_axes(figure, left, top, CELL, PICTURE), paths[index])
+        _caption(figure, left, top + PICTURE + 0.05, names, scores[index] >= np.asarray(thresholds), labels[index] == 1)
+    _legend(figure)
+    return figure
+
+
+def _axes(figure: Any, left: float, top: float, width: float, height: float) -> Any:
+    whole, high = figure.get_size_inches()
+    return figure.add_axes((left / whole, 1 - (top + height) / high, width / whole, height / high))
+
+
+def _write(figure: Any, left: float, top: float, text: str, colour: str, size: float = LETTERS) -> None:
+    whole, high = figure.get_size_inches()
+    look = {"color": colour, "fontsize": size, "family": list(families()), "parse_math": False}
+    figure.text(left / whole, 1 - top / high, text, va="top", ha="left", **look)
 
 
 def _curves(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -53,21 +85,43 @@ def _curves(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     for which, colour, marker in (("raw", BLUE, "o"), ("ema", ORANGE, "s")):
         if f"{which}_mAP" in rows[0]:
             title = {"raw": "weights", "ema": "averaged weights"}[which]
+            marker = marker if len(rows) <= MARKED else None
             axis.plot(epochs, [row[f"{which}_mAP"] for row in rows], color=colour, marker=marker, label=title)
     axis.set(xlabel="epoch", ylabel="validation mAP (%)", ylim=(0, 100))
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower right")
+    axis.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False)
 
 
-def _caption(axis: Any, names: Sequence[str], predicted: np.ndarray, true: np.ndarray) -> None:
-    groups = (("✓", predicted & true, GREEN), ("−", ~predicted & true, ORANGE), ("+", predicted & ~true, RED))
-    lines = [(f"{sign} {_short(names, which)}", colour) for sign, which, colour in groups if which.any()]
-    for number, (line, colour) in enumerate(lines):
-        place = {"xy": (0, 0), "xytext": (0, -3 - 11 * number), "xycoords": "axes fraction"}
-        axis.annotate(line, **place, textcoords="offset points", va="top", fontsize=8.5, color=colour)
+def _picture(axis: Any, path: str) -> None:
+    axis.axis("off")
+    axis.set_anchor("S")
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+        small.thumbnail((400, 400))
+    axis.imshow(small)
 
 
-def _short(names: Sequence[str], which: np.ndarray, most: int = 4) -> str:
-    shown = [names[k] for k in np.flatnonzero(which)]
-    return ", ".join(shown[:most]) + (f" … {len(shown) - most} more" if len(shown) > most else "")
+def _caption(
+    figure: Any, left: float, top: float, names: Sequence[str], predicted: np.ndarray, true: np.ndarray
+) -> None:
+    groups = (("✓", predicted & true, FOUND), ("−", ~predicted & true, MISSED), ("+", predicted & ~true, WRONG))
+    groups = [group for group in groups if group[1].any()]
+    if not groups:
+        _write(figure, left, top, "no label", "#555555")
+    measured, indent = measure(figure, LETTERS), 0.15
+    for sign, which, colour in groups:
+        shown = [drawn_name(names[k], k + 1) for k in np.flatnonzero(which)]
+        lines = wrapped(shown, CELL - indent, LINES // len(groups), measured)
+        _write(figure, left, top, sign, colour)
+        for line in lines:
+            _write(figure, left + indent, top, line, colour)
+            top += LEADING
+
+
+def _legend(figure: Any) -> None:
+    left = CURVE
+    for text, colour in (("validation images:", "black"), ("✓ found", FOUND), ("− missed", MISSED),
+                         ("+ wrongly given", WRONG)):  # fmt: skip
+        _write(figure, left, 0.2, text, colour, 11)
+        left += measure(figure, 11)(text) + 0.2
