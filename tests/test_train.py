@@ -55,7 +55,7 @@ def test_run_directory_holds_what_is_promised(config_file, tmp_path):
     }
     assert load_config(directory / "config.yaml") == load_config(config_file)
     picture = np.asarray(Image.open(directory / "result.png").convert("RGB"))
-    assert picture.shape == (550, 1430, 3)
+    assert picture.shape == (639, 1518, 3)
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
     card = json.loads((directory / "best" / "model.json").read_text())
     assert card["labels"] == ["red", "green", "blue"]

@@ -127,9 +127,22 @@ def _not_finite(value: Any) -> bool:
 
 
 def _rewind(path: Path, step: int) -> None:
-    """Drop the lines after `step`: the resumed run writes them again."""
+    """Drop the lines after `step`, which the resumed run writes again, and those that are damaged, with a warning."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    steps = [_step_of(line) for line in lines]
+    damaged = steps.count(None)
+    if damaged:
+        LOGGER.warning("%s: %d of %d lines are damaged and left out", path, damaged, len(lines))
+    kept = [line for line, at in zip(lines, steps, strict=True) if at is not None and at <= step]
     write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _step_of(line: str) -> int | None:
+    """The step of a line of metrics.jsonl; None for one that is torn or damaged."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return step if isinstance(step, int) else None
