@@ -151,7 +151,7 @@ def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
     """The threshold of each label with the best F1 when `score ≥ threshold` predicts it, (K,) float64.
 
     scores, targets: as in `average_precision`. The threshold lies halfway between the last accepted score and the
-    next lower one (0 below the lowest); a label without positives gets 1.
+    next lower one (0 below the lowest); a label without positives gets 0.5, as nothing is known of it.
     """
     scores_KM, positives_KM = _label_major(scores, targets)
     return np.array([_best_threshold(*label) for label in zip(scores_KM, positives_KM, strict=True)], dtype=np.float64)
@@ -159,7 +159,7 @@ def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
 
 def _best_threshold(scores_M: np.ndarray, positives_M: np.ndarray) -> float:
     if not positives_M.any():
-        return 1.0
+        return 0.5
     order = np.argsort(-scores_M, kind="stable")
     ordered = scores_M[order].astype(np.float64)
     true_positives = np.cumsum(positives_M[order])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from mlcfast.metrics import average_precision, multilabel_report
+from mlcfast.metrics import average_precision, best_f1_thresholds, multilabel_report
 
 
 def scores_and_targets(M, K, decimals=None, seed=0, rate=0.2):
@@ -169,3 +169,9 @@ def test_report_rejects_names_that_do_not_fit(names):
 def test_report_rejects_logits():
     with pytest.raises(ValueError, match="sigmoid"):
         multilabel_report(np.array([[2.0]]), np.array([[1]]))
+
+
+def test_a_label_without_positives_can_still_be_predicted():
+    scores = np.array([[0.9, 0.2], [0.1, 0.3]])
+    assert best_f1_thresholds(scores, np.array([[1, 0], [0, 0]])).tolist() == [0.5, 0.5]
+    assert best_f1_thresholds(scores, np.array([[1, 0], [1, 0]]))[1] == 0.5

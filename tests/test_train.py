@@ -12,11 +12,14 @@ from PIL import Image
 
 from mlcfast import evaluate, train
 from mlcfast.config import load_config
+from mlcfast.data import LabelledImages
+from mlcfast.data.build import Samples
 from mlcfast.engine import Process, find_checkpoint, load_checkpoint, save_checkpoint
 from mlcfast.errors import RunError, UsageError
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.training import trainer
 from mlcfast.training.run import run as run_training
+from mlcfast.training.run import warn_of_labels_without_positives
 from tests.conftest import COLOURS, write_colour_set
 
 NEWEST = "newest"  # of the run's own checkpoints
@@ -257,3 +260,22 @@ def test_labels_of_another_data_set_are_refused(config_file, tmp_path, colour_se
     (colour_set / "other.csv").write_text("image,red,green,violet\nval0.jpg,1,0,0\n")
     assert evaluate.main([str(config_file), "--checkpoint", str(card), "--split", "other.csv"]) == 2
     assert "blue" in capsys.readouterr().err
+
+
+def test_labels_without_positives_are_named_before_training(caplog):
+    caplog.set_level("WARNING", "mlcfast")
+    train_labels, val_labels = np.array([[1, 0, 0], [1, 1, 0]], np.int8), np.array([[1, 0, 0]], np.int8)
+    names = ["cat", "dog", "owl"]
+    parts = [LabelledImages(["x"] * len(rows), rows, names, ["x"] * len(rows)) for rows in (train_labels, val_labels)]
+    warn_of_labels_without_positives(Samples(*parts))
+    first, second = caplog.messages
+    assert "no training image" in first and first.endswith("cannot learn owl")
+    assert "no validation image" in second and second.endswith("threshold 0.5: dog, owl")
+
+
+def test_evaluate_needs_no_description_of_a_model_that_has_a_card(config_file, tmp_path, capsys):
+    run(config_file, "model.head=linear", "train.epochs=1", "name=other", f"output={tmp_path}")
+    capsys.readouterr()
+    best = tmp_path / "other" / "best"
+    assert evaluate.main([str(config_file), "--checkpoint", str(best), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 13

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
-from mlcfast.data.build import evaluation_loader, open_samples, train_loader
+from mlcfast.data.build import Samples, evaluation_loader, open_samples, train_loader
 from mlcfast.engine import Process, build_engine, find_checkpoint, load_checkpoint, on_main, with_micro_batch
 from mlcfast.evaluation.evaluate import evaluate_weights
 from mlcfast.evaluation.run_report import report_run
@@ -21,6 +22,7 @@ from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.trainer import Progress, Trainer
 from mlcfast.training.unobserved import LabelWatch
 
+LOGGER = logging.getLogger("mlcfast")
 SMALL_STEP = 2**18  # features in a micro-batch
 
 
@@ -32,6 +34,8 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     if resume is not None:
         state, held = load_checkpoint(find_checkpoint(resume))
     samples = open_samples(config)
+    if process.is_main:
+        warn_of_labels_without_positives(samples)
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config = with_micro_batch(saved, process.world_size)
     torch.manual_seed(config.seed)
@@ -61,6 +65,18 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
     on_main(process, lambda: report_run(directory))
     return progress
+
+
+def warn_of_labels_without_positives(samples: Samples) -> None:
+    """Name the labels that no image of a part has: such a label counts as 0 in the part's mAP."""
+    for part, records in (("training", samples.train), ("validation", samples.validation)):
+        absent = [name for name, some in zip(records.names, (records.labels == 1).any(axis=0), strict=True) if not some]
+        if absent:
+            shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+            means = (
+                "the model cannot learn" if part == "training" else "count as AP 0 in the mAP and get threshold 0.5:"
+            )
+            LOGGER.warning("no %s image has these labels, which %s %s", part, means, shown)
 
 
 @contextlib.contextmanager
