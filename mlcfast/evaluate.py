@@ -12,7 +12,7 @@ from mlcfast.config import load_config
 from mlcfast.data.build import open_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.evaluation.compare import compare, comparison_table
-from mlcfast.evaluation.evaluate import own_labels, predict_records, stored_model
+from mlcfast.evaluation.evaluate import configured_model, own_labels, predict_records, stored_model
 from mlcfast.metrics import multilabel_report
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
@@ -42,7 +42,8 @@ def work(args: argparse.Namespace) -> None:
     checkpoints = [find_weights(path) for path in (args.checkpoint, args.against) if path]
     split = args.split or config.data.test or config.data.val
     records = open_split(config.data, split, own_labels(checkpoints[0]))
-    models = [stored_model(config, weights, records.names) for weights in checkpoints]
+    models = [configured_model(config, checkpoints[0], records.names)]
+    models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
         results = [predict_records(*model, records, process) for model in models]

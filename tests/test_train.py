@@ -271,11 +271,3 @@ def test_labels_without_positives_are_named_before_training(caplog):
     first, second = caplog.messages
     assert "no training image" in first and first.endswith("cannot learn owl")
     assert "no validation image" in second and second.endswith("threshold 0.5: dog, owl")
-
-
-def test_evaluate_needs_no_description_of_a_model_that_has_a_card(config_file, tmp_path, capsys):
-    run(config_file, "model.head=linear", "train.epochs=1", "name=other", f"output={tmp_path}")
-    capsys.readouterr()
-    best = tmp_path / "other" / "best"
-    assert evaluate.main([str(config_file), "--checkpoint", str(best), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["images"] == 13
