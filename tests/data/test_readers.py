@@ -173,6 +173,21 @@ def test_no_image_leaves_the_root(tmp_path):
     assert ImageFinder(tmp_path / "root", allow_outside=True).find("../out.jpg", "line 3") is not None
 
 
+def test_a_link_found_by_its_name_alone_does_not_leave_the_root_either(tmp_path):
+    touch(tmp_path, "root/deep/in.jpg", "out.jpg")
+    (tmp_path / "root" / "deep" / "link.jpg").symlink_to(tmp_path / "out.jpg")
+    for name in ("link.jpg", "link"):
+        with pytest.raises(UsageError, match=r"line 3: .*data\.allow_outside=true"):
+            ImageFinder(tmp_path / "root").find(name, "t.csv: line 3")
+
+
+def test_a_list_printed_by_numpy_is_refused(tmp_path):
+    """Python would join its two texts to one label."""
+    (tmp_path / "t.csv").write_text("image,labels\na.jpg,['cat' 'dog']\n")
+    with pytest.raises(UsageError, match=r"line 2, column 'labels': .* write the list with commas"):
+        read_labels(tmp_path / "t.csv", TableOptions())
+
+
 def inspected(capsys, *words: str) -> dict:
     assert inspect.main([*words, "--json"]) == 0
     return json.loads(capsys.readouterr().out)

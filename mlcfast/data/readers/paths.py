@@ -47,6 +47,10 @@ class ImageFinder:
         if len(found) > 1:
             shown = " and ".join(os.path.relpath(path, self.root) for path in found[:2])
             raise UsageError(f"{where}: {name!r} may be {shown}: write its folder and its ending")
+        if found and not self.allow_outside and not self._holds(os.path.realpath(found[0])):
+            raise UsageError(
+                f"{where}: {name!r} is a link that leaves {self.root}: data.allow_outside=true allows that"
+            )
         return found[0] if found else None
 
     def _all(self) -> dict[str, list[str]]:

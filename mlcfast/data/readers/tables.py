@@ -203,6 +203,11 @@ def _separator(sheet: Sheet, column: int) -> str:
 def _split(sheet: Sheet, column: int, row: int, cell: str, separator: str) -> list[str]:
     if cell.lower() in BLANK | NO_LABEL:
         return []
+    if separator == "" and re.search(r"['\"]\s+['\"]", cell):
+        where = f"line {sheet.numbers[row]}, column {sheet.header[column]!r}"
+        raise UsageError(
+            f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
+        )
     if separator == "" and cell[0] in "[{(":
         for parse in (json.loads, ast.literal_eval):
             try:
