@@ -38,7 +38,7 @@ setup(
         "safetensors>=0.5",
         "tqdm>=4.66",
         "tensorboard>=2.18",
-        "matplotlib>=3.9",
+        "matplotlib>=3.11",
     ],
     entry_points={"console_scripts": ["mlcfast = mlcfast.__main__:main"]},
     extras_require={

@@ -31,14 +31,12 @@ def _drawable() -> frozenset[int]:
 def drawn_name(name: str, number: int) -> str:
     """The name as it can be drawn: `label 7` where no installed font has its letters; numbers count from 1.
 
-    Matplotlib sets letters from left to right, so words of a right-to-left script are turned round. Control characters
-    and line breaks become spaces.
+    Control characters and line breaks become spaces. Matplotlib orders right-to-left scripts itself, from 3.11 on.
     """
     clean = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in name).strip()
     if not clean or any(ord(letter) not in _drawable() for letter in clean):
         return f"label {number}"
-    right_to_left = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in clean)
-    return clean[::-1] if right_to_left else clean
+    return clean
 
 
 def measure(figure: Any, size: float) -> Callable[[str], float]:
