@@ -1,4 +1,4 @@
-"""CSV data sets: one row an image, with one column per label or one column that lists the labels."""
+"""Images with labels from any label file that mlcfast.data.readers knows, and the label tables of stored features."""
 
 import csv
 import logging
@@ -41,15 +41,13 @@ def read_csv(
     return LabelledImages(paths, source.labels, source.names, source.images)
 
 
-def read_label_table(
-    path: Path, names: Sequence[str] | None = None, image_column: int | None = None
-) -> tuple[np.ndarray, list[str], list[str]]:
-    """The labels (M, K) int8 of a CSV file as in `read_csv`, their names and the image column's cells.
+def read_label_table(path: Path, names: Sequence[str] | None = None) -> tuple[np.ndarray, list[str], list[str]]:
+    """The labels (M, K) int8 of stored features, their names and the cells of the image column, empty without one.
 
-    image_column: where no column has one of its names; None is no image column, then there are no cells.
+    A column for each label holds 1, 0 or −1, or one called labels lists names separated by `;`.
     """
     header, rows = _read(path)
-    image = next((header.index(name) for name in PATH_COLUMNS if name in header), image_column)
+    image = next((header.index(name) for name in PATH_COLUMNS if name in header), None)
     listed = [i for i, name in enumerate(header) if name in LIST_COLUMNS and i != image]
     if listed and len(header) == 1 + (image is not None):
         labels, names = _from_lists(path, [row[listed[0]] for row in rows], names)

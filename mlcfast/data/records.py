@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,38 +39,10 @@ class LabelledImages:
         return self.subset(sorted(range(len(self)), key=self.image_ids.__getitem__))
 
 
-def require_files(directory: Path, names: Iterable[str], listed_in: Path) -> list[str]:
-    """Join each name to `directory` after checking that all exist, with one directory scan per folder.
-
-    Raises UsageError with the first missing file and how many are missing.
-    """
-    names = list(names)
-    present: dict[str, set[str]] = {}
-    missing = []
-    for name in names:
-        folder, base = os.path.split(name)
-        if folder not in present:
-            present[folder] = _file_names(directory / folder)
-        if base not in present[folder]:
-            missing.append(name)
-    if missing:
-        count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing"
-        raise UsageError(f"{directory / missing[0]}: no such image; {count}")
-    return [os.path.join(directory, name) for name in names]
-
-
 def require_directory(path: Path, what: str) -> None:
     """Raise UsageError unless `path` is a directory; `what` says which one it should be."""
     if not path.is_dir():
         raise UsageError(f"{path}: {'not a directory' if path.exists() else 'no such directory'} ({what})")
-
-
-def _file_names(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
 
 
 def fingerprint(paths: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ class EngineState:
 
 
 class Engine(ABC):
-    """Runs an TrainingModule on this process's device, alone or together with its peers."""
+    """Runs a TrainingModule on this process's device, alone or together with its peers."""
 
     process: Process
     objective: TrainingModule

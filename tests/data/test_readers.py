@@ -114,6 +114,10 @@ def test_encodings(tmp_path, encoding):
         ("image,labels,tags\na.jpg,cat,dog\n", "'labels' and 'tags' may both list the labels"),
         ("image,mask,cat\na.jpg,b.png,1\n", "'image' and 'mask' both hold image files"),
         ("image,label,confidence\na.jpg,cat,0.7\n", "line 2, column 'confidence': '0.7' must be 1 or 0"),
+        ("image,labels\na.jpg,1 0 0\nb.jpg,0 1 0\n", "'1 0 0' may be classes or a flag for each"),
+        ('image,labels\na.jpg,"[1, 0]"\nb.jpg,"[0, 1]"\n', "'[1, 0]' may be classes or a flag for each"),
+        ("image,cat,fold\na.jpg,1,0\nb.jpg,0,1\n", "'fold' may be a label or say something of the image"),
+        ("image,label,confidence\na,cat,1\na,cat,0\n", "line 3: 'a' has 'cat' both as 1 and as 0"),
         ("a.jpg 0 1\nb.jpg 1 0\n", "line 1: 0 and 1 may be classes or a flag for each class"),
     ],
 )
@@ -221,6 +225,23 @@ def test_inspect_reads_directories(tmp_path, capsys):
         about = inspected(capsys, str(tmp_path / place))
         assert (about["format"], about["images"], about["missing"]) == (form, images, 0)
         assert about["positives"] == positives
+
+
+def test_folders_tell_images_of_one_name_apart(tmp_path, capsys):
+    touch(tmp_path, "cat/1.jpg", "dog/1.jpg", "owl/1.jpg")
+    (tmp_path / "dog" / "1.jpg").write_bytes(b"another")
+    assert inspected(capsys, str(tmp_path))["positives"] == {"cat": 1, "dog": 1, "owl": 1}
+    assert inspected(capsys, str(tmp_path))["images"] == 2
+    touch(tmp_path, "loose.jpg")
+    assert inspect.main([str(tmp_path)]) == 2
+    assert "loose.jpg: an image beside the folders" in capsys.readouterr().err
+
+
+def test_boxes_beside_images_are_not_tags(tmp_path, capsys):
+    touch(tmp_path, "a.jpg")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.1\n3 0.1 0.2 0.3 0.4\n")
+    assert inspect.main([str(tmp_path)]) == 2
+    assert "a.txt: boxes of YOLO, not tags" in capsys.readouterr().err
 
 
 def test_inspect_fails_in_one_line(tmp_path, capsys):

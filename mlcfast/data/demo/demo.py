@@ -12,7 +12,7 @@ from typing import Any
 from mlcfast.data.demo.files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
 from mlcfast.data.demo.scenes import SceneStyle
 from mlcfast.data.disk import cache_directory, locked, published
-from mlcfast.data.records import require_files
+from mlcfast.data.readers.paths import require_images
 from mlcfast.errors import UsageError
 
 VERSION = 1
@@ -104,7 +104,7 @@ def _is_complete(directory: Path, wanted: dict[str, Any]) -> bool:
         for split, names in file_names(wanted["images"]).items():
             annotations = directory / "annotations" / f"instances_{split}.json"
             annotations.stat()
-            require_files(directory / split, names, annotations)
+            require_images(directory / split, names, annotations, names)
     except (OSError, ValueError, UsageError):
         return False
     return True

@@ -1,5 +1,6 @@
 """Label files without a header: lists of files with class numbers, CelebA's attribute table, tags beside images."""
 
+import filecmp
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
+BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
 
 
@@ -101,25 +103,33 @@ def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
     for image in images:
         file = image.with_suffix(".txt")
         text = read_text(file)[0] if file.is_file() else ""
+        if BOXES.fullmatch(text):
+            raise UsageError(f"{file}: boxes of YOLO, not tags: they are not read")
         sign = options.separator or ("," if "," in text else "\n")
         tags.append(list(dict.fromkeys(tag.strip() for tag in text.split(sign) if tag.strip())))
     return from_tags(folder, "tag_files", [str(p.relative_to(folder)) for p in images], tags, [])
 
 
 def read_folders(folder: Path) -> LabelSource:
-    """Read a folder for each label; an image of the same name in several folders has all of their labels."""
-    found: dict[str, list[str]] = {}
-    labels: dict[str, list[str]] = {}
+    """Read a folder for each label; the same image in several folders has all of their labels.
+
+    Files are the same image where name and content agree. UsageError for an image beside the folders.
+    """
+    labels: dict[Path, list[str]] = {}
+    named: dict[str, list[Path]] = {}
     for image in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS):
-        label = image.relative_to(folder).parts[0]
-        found.setdefault(image.name, []).append(str(image.relative_to(folder)))
-        labels.setdefault(image.name, []).append(label)
+        label, *inside = image.relative_to(folder).parts
+        if not inside:
+            raise UsageError(f"{image}: an image beside the folders of the labels: move it into one, or away")
+        alike = named.setdefault(image.name, [])
+        first = next((other for other in alike if filecmp.cmp(other, image, shallow=False)), None)
+        if first is None:
+            alike.append(image)
+        labels.setdefault(first or image, []).append(label)
     several = sum(len(set(each)) > 1 for each in labels.values())
     said = ["each folder is a label"]
-    said += (
-        [f"{several} files of one name in several folders are one image with all of their labels"] if several else []
-    )
-    images = [places[0] for places in found.values()]
+    said += [f"{several} images stand in several folders and have all of their labels"] if several else []
+    images = [str(image.relative_to(folder)) for image in labels]
     return from_tags(folder, "folders", images, list(labels.values()), said)
 
 

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,11 @@ TRUTH = {
     "1": 1, "+1": 1, "1.0": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1,
     "0": 0, "0.0": 0, "-0.0": 0, "false": 0, "no": 0, "n": 0,
     "-1": -1, "-1.0": -1,
+}  # fmt: skip
+# Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
+ABOUT_IMAGES = {
+    "id", "index", "image_id", "patient_id", "fold", "split", "sex", "gender", "age", "width", "height", "note",
+    "notes", "comment", "comments", "remark", "remarks", "author", "source", "date",
 }  # fmt: skip
 BLANK = {"", "nan", "na", "n/a", "null", "none"}
 NO_LABEL = {"no finding", "no_finding"}  # ChestX-ray14 writes it where a list is empty
@@ -77,7 +82,7 @@ def _column(sheet: Sheet, name: str, option: str) -> int:
     )
 
 
-def _share(sheet: Sheet, column: int, holds) -> float:
+def _share(sheet: Sheet, column: int, holds: Callable[[str], bool]) -> float:
     cells = [row[column] for row in sheet.rows if row[column].lower() not in BLANK]
     return sum(map(holds, cells)) / len(cells) if cells else 0.0
 
@@ -140,6 +145,7 @@ def _read_long(sheet: Sheet, image: int, column: int, options: TableOptions) -> 
     place, label = {x: i for i, x in enumerate(images)}, {x: i for i, x in enumerate(names)}
     unlisted = -1 if confidence is None else 0
     states, lines = np.full((len(images), len(names)), unlisted, np.int8), [0] * len(images)
+    seen: dict[tuple[int, int], int] = {}
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
         lines[place[row[image]]] = lines[place[row[image]]] or number
         if not row[column]:
@@ -148,7 +154,11 @@ def _read_long(sheet: Sheet, image: int, column: int, options: TableOptions) -> 
         if value not in (0, 1):
             cell = f"line {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
             raise UsageError(f"{sheet.path}: {cell} must be 1 or 0")
-        states[place[row[image]], label[row[column]]] = 1 if value else -1
+        cell, state = (place[row[image]], label[row[column]]), 1 if value else -1
+        if seen.setdefault(cell, state) != state:
+            where = f"line {number}: {row[image]!r} has {row[column]!r}"
+            raise UsageError(f"{sheet.path}: {where} both as 1 and as 0: keep one of the rows")
+        states[cell] = state
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
     said += ["labels without a row for an image are unknown"] if confidence is not None else []
     return LabelSource(sheet.path, "long", images, lines, names, states, [*sheet.assumptions, *said])
@@ -156,6 +166,8 @@ def _read_long(sheet: Sheet, image: int, column: int, options: TableOptions) -> 
 
 def _read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
     cells = [row[column] for row in sheet.rows]
+    if options.separator is None:
+        _refuse_flags(sheet, column)
     separator = options.separator if options.separator is not None else _separator(sheet, column)
     lists = [_split(sheet, column, row, cell, separator) for row, cell in enumerate(cells)]
     names = sorted({name for each in lists for name in each}, key=_natural)
@@ -170,6 +182,18 @@ def _read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> 
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, [*sheet.assumptions, *said]).merged()
+
+
+def _refuse_flags(sheet: Sheet, column: int) -> None:
+    """UsageError where every cell holds equally many of 0 and 1: classes, or a flag for each class."""
+    cells = [re.findall(r"[^\s,;|\[\]()]+", row[column]) for row in sheet.rows]
+    alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 1
+    if alike and {sign for each in cells for sign in each} <= {"0", "1"}:
+        where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
+        raise UsageError(
+            f"{sheet.path}: {where} may be classes or a flag for each: "
+            "write a column for each label, or set data.separator for classes"
+        )
 
 
 def _natural(name: str) -> tuple[int, int, str]:
@@ -243,14 +267,18 @@ def _label_columns(sheet: Sheet, others: Sequence[int], options: TableOptions) -
     ignored = {_column(sheet, name, "data.ignore_columns") for name in options.ignore_columns}
     columns, left = [], []
     for i in others:
-        if (
-            i in ignored
-            or _is_index(sheet, i)
-            or (any(row[i] for row in sheet.rows) and _share(sheet, i, _is_truth) < 0.5)
-        ):
+        filled = any(row[i] for row in sheet.rows)
+        if i in ignored or _is_index(sheet, i) or (filled and _share(sheet, i, _is_truth) < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
         elif not sheet.header[i]:
             raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name")
+        elif sheet.header[i].lower() in ABOUT_IMAGES and not filled:
+            left.append(sheet.header[i])
+        elif sheet.header[i].lower() in ABOUT_IMAGES:
+            raise UsageError(
+                f"{sheet.path}: column {sheet.header[i]!r} may be a label or say something of the image: "
+                "name it in data.ignore_columns, or the labels in data.label_columns"
+            )
         else:
             columns.append(i)
     if not columns:
