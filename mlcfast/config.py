@@ -3,10 +3,11 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,9 +19,21 @@ from pydantic import (
 )
 
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint, is_import_name
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _named(*known: str) -> AfterValidator:
+    """Accepts a name of the project's own or `package.module:name`, which is imported where it is used."""
+
+    def check(name: str) -> str:
+        if name in known or is_import_name(name):
+            return name
+        raise ValueError(f"Input should be {', '.join(known)} or package.module:name{hint(name, known)}")
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):
@@ -41,17 +54,19 @@ class DataConfig(Section):
     """Where the samples are and how they become tensors.
 
     val: null takes the published fifth of the training list for validation, as labels: single_positive always does.
-    image_column to allow_outside settle what a label file leaves open; docs/data.md explains them.
+    image_column to allow_outside settle what a label file leaves open; docs/data.md explains them. options: for a
+    reader of one's own, named in format as `package.module:name`.
     """
 
-    format: Literal["auto", "coco", "csv", "features", "demo"]
+    format: Annotated[str, _named("auto", "coco", "csv", "features", "demo")]
+    options: dict[str, Any] = {}
     root: str = Field(min_length=1)
     train: str = "train"
     val: str | None = "val"
     test: str | None = None
     image_size: int = Field(448, ge=8)
     labels: Literal["full", "single_positive"] = "full"
-    augment: Literal["published", "flip", "none"] = "published"
+    augment: Annotated[str, _named("published", "flip", "none")] = "published"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = IMAGENET_STD
     workers: int = Field(4, ge=0)
@@ -67,9 +82,13 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    """The head, its backbone and where their weights come from."""
+    """The head, its backbone and where their weights come from.
 
-    head: Literal["query2label", "linear"] = "query2label"
+    embed_dim to query_groups are query2label's; head_options: for a head of one's own.
+    """
+
+    head: Annotated[str, _named("query2label", "linear")] = "query2label"
+    head_options: dict[str, Any] = {}
     backbone: str = Field(min_length=1)
     backbone_options: dict[str, Any] = {}
     weights: str = "pretrained"
@@ -84,11 +103,12 @@ class ModelConfig(Section):
     query_groups: int | None = Field(None, ge=1)
 
     @property
-    def head_options(self) -> dict[str, Any]:
+    def head_arguments(self) -> dict[str, Any]:
         """What `build_model` takes for this head beyond the backbone; the linear head takes nothing."""
         names = ("embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout")
         names += ("decoder_self_attention", "query_groups")
-        return {name: getattr(self, name) for name in names} if self.head == "query2label" else {}
+        own = {name: getattr(self, name) for name in names} if self.head == "query2label" else {}
+        return own | self.head_options
 
 
 class LossConfig(Section):
@@ -106,10 +126,12 @@ class LossConfig(Section):
 class OptimConfig(Section):
     """The optimizer and its learning-rate schedule; warmup is a fraction of all steps.
 
-    name: adamw8bit keeps its moments in 8 bits (bitsandbytes).
+    name: adamw8bit keeps its moments in 8 bits (bitsandbytes). options: further arguments of the optimizer, such as
+    betas.
     """
 
-    name: Literal["adamw", "adam", "adamw8bit"] = "adamw"
+    name: Annotated[str, _named("adamw", "adam", "adamw8bit")] = "adamw"
+    options: dict[str, Any] = {}
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one_cycle", "constant"] = "one_cycle"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,9 +35,11 @@ from mlcfast.data import (
 )
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
+from mlcfast.registry import Registry, as_callable, check_options, is_import_name
 
 LOGGER = logging.getLogger("mlcfast")
 FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
+READERS: Registry[Callable[..., LabelledImages]] = Registry("data.format", {}, UsageError)
 
 Skipped = list[tuple[str, str]]  # paths and reasons
 
@@ -106,6 +109,8 @@ def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> t
 def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
     if split is None:
         raise UsageError("data.test and data.val are null: name the split to read")
+    if is_import_name(settings.format):
+        return _read_with(settings, split, names)
     if settings.format == "features":
         return read_features(settings.root, split, names)
     if settings.format == "csv" or (settings.format == "auto" and not _is_coco(settings, split)):
@@ -115,6 +120,20 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
 
         ensure_demo(settings.root)
     return read_coco(settings.root, split, settings.keep_unlabelled, settings.allow_outside)
+
+
+def _read_with(settings: DataConfig, split: str, names: list[str] | None) -> LabelledImages:
+    """What a user's own reader gives for (root, split, **data.options), its labels in the order of `names` if given."""
+    reader = as_callable(READERS.find(settings.format), "data.format", UsageError)
+    check_options(reader, settings.options, f"data.format {settings.format}", ("root", "split"), UsageError)
+    try:
+        records = reader(settings.root, split, **settings.options)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"data.format {settings.format}: {type(error).__name__}: {error}") from error
+    if not isinstance(records, LabelledImages):
+        wanted = "mlcfast.data.LabelledImages"
+        raise UsageError(f"data.format: {settings.format} gives a {type(records).__name__}, not a {wanted}")
+    return records if names is None else records.with_names(names, f"{settings.root}: {split}")
 
 
 def _is_coco(settings: DataConfig, split: str) -> bool:

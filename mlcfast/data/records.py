@@ -24,6 +24,15 @@ class LabelledImages:
     names: list[str]
     image_ids: list[str]
 
+    def __post_init__(self) -> None:
+        """ValueError where lengths, type or values do not go together; readers of a user's own are checked so."""
+        M, K = len(self.paths), len(self.names)
+        if self.labels.shape != (M, K) or len(self.image_ids) != M:
+            counts = f"labels {self.labels.shape} for {M} paths, {len(self.image_ids)} ids and {K} names"
+            raise ValueError(f"labels must be (paths, names) and image_ids one a path: {counts}")
+        if self.labels.dtype != np.int8:
+            raise ValueError(f"labels must be int8, not {self.labels.dtype}")
+
     def __len__(self) -> int:
         """M, the number of images."""
         return len(self.paths)
@@ -33,6 +42,14 @@ class LabelledImages:
         chosen = np.asarray(indices, dtype=np.int64)
         paths, ids = ([values[i] for i in chosen] for values in (self.paths, self.image_ids))
         return LabelledImages(paths, self.labels[chosen], self.names, ids)
+
+    def with_names(self, names: list[str], what: str) -> "LabelledImages":
+        """The same images with the label columns of `names`, in that order; UsageError where the sets differ."""
+        if set(names) != set(self.names):
+            odd = sorted(set(names) ^ set(self.names))
+            raise UsageError(f"{what}: other labels than those of the training images, {odd[0]!r} among them")
+        columns = [self.names.index(name) for name in names]
+        return LabelledImages(self.paths, self.labels[:, columns], list(names), self.image_ids)
 
     def sorted_by_id_text(self) -> "LabelledImages":
         """The images in the order of their ids as text ("10" before "9"), which the single-positive protocol needs."""

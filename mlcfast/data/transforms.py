@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as F
 
 from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD
 from mlcfast.errors import UsageError
+from mlcfast.registry import Registry, as_callable
 
 
 class Cutout(nn.Module):
@@ -34,11 +35,15 @@ class Cutout(nn.Module):
 
 # The recipes' random parts, between the resize and the normalisation. `published` is Query2Label's (arXiv 2107.10834),
 # `flip` that of learning from single positive labels (arXiv 2106.09708).
-AUGMENTATIONS: dict[str, Callable[[], Sequence[nn.Module]]] = {
-    "published": lambda: (Cutout(0.5), v2.RandAugment(num_ops=2, magnitude=9)),
-    "flip": lambda: (v2.RandomHorizontalFlip(0.5),),
-    "none": lambda: (),
-}
+AUGMENTATIONS: Registry[Callable[[], object]] = Registry(
+    "data.augment",
+    {
+        "published": lambda: (Cutout(0.5), v2.RandAugment(num_ops=2, magnitude=9)),
+        "flip": lambda: (v2.RandomHorizontalFlip(0.5),),
+        "none": lambda: (),
+    },
+    UsageError,
+)
 
 
 def resize(image: Image.Image, image_size: int) -> Image.Image:
@@ -74,7 +79,9 @@ class EvalTransform:
 class TrainTransform(EvalTransform):
     """Resize, augment by name (see AUGMENTATIONS) and normalise; randomness comes from torch's global generator.
 
-    Raises UsageError for an unknown name.
+    augment: a name, or `package.module:name` of a function or class that takes no arguments and gives what changes an
+    image: one callable from RGB image to RGB image of the same size, or a sequence of them. Raises UsageError for an
+    unknown name and for what cannot be called.
     """
 
     def __init__(
@@ -85,10 +92,20 @@ class TrainTransform(EvalTransform):
         std: Sequence[float] = IMAGENET_STD,
     ):
         super().__init__(image_size, mean, std)
-        if augment not in AUGMENTATIONS:
-            raise UsageError(f"data.augment: {augment!r} is none of {', '.join(AUGMENTATIONS)}")
-        self.augment = nn.Sequential(*AUGMENTATIONS[augment]())
+        self.changes = _changes(augment)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """An RGB image of any size to (3, S, S) float32."""
         return self.normalise(self.augment(resize(image, self.image_size)))
+
+    def augment(self, image: Image.Image) -> Image.Image:
+        """The image after the random changes."""
+        for change in self.changes:
+            image = change(image)
+        return image
+
+
+def _changes(augment: str) -> tuple[Callable[[Image.Image], Image.Image], ...]:
+    made = as_callable(AUGMENTATIONS.find(augment), "data.augment", UsageError)()
+    changes = tuple(made) if isinstance(made, Sequence) else (made,)
+    return tuple(as_callable(change, f"data.augment {augment}", UsageError) for change in changes)

@@ -4,9 +4,7 @@ from mlcfast.engine.base import Engine, EngineState, StepOutcome
 from mlcfast.engine.build import (
     accumulation_steps,
     build_engine,
-    build_schedule,
     resolve_engine,
-    resume_schedule,
     with_micro_batch,
 )
 from mlcfast.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
@@ -23,16 +21,19 @@ from mlcfast.engine.distributed import (
     stop,
     watch_ancestors,
 )
+from mlcfast.engine.optimizers import OPTIMIZERS, Schedule
 from mlcfast.engine.predictor import Predictor
 from mlcfast.engine.zero2 import REDUCE_BUCKET
 
 __all__ = [
+    "OPTIMIZERS",
     "REDUCE_BUCKET",
     "Engine",
     "EngineState",
     "HostProcess",
     "Predictor",
     "Process",
+    "Schedule",
     "StepOutcome",
     "accumulation_steps",
     "all_gather_objects",
@@ -40,13 +41,11 @@ __all__ = [
     "all_reduce_sum",
     "barrier",
     "build_engine",
-    "build_schedule",
     "discover",
     "find_checkpoint",
     "load_checkpoint",
     "on_main",
     "resolve_engine",
-    "resume_schedule",
     "save_checkpoint",
     "start",
     "stop",

@@ -15,8 +15,6 @@ from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
-
 
 class StepOutcome(NamedTuple):
     """0-d tensors, so that reading them, not the step, waits for the device: skipped is 1 for a non-finite gradient."""
@@ -29,14 +27,23 @@ class StepOutcome(NamedTuple):
 class EngineState:
     """Everything an engine needs to go on, by parameter name, in fp32 on the CPU; the same for every engine.
 
-    weights: parameters and buffers; average: the same names, empty without EMA; moments: `exp_avg/<name>`,
-    `exp_avg_sq/<name>` and `step/<name>`; scaler: fp16's loss scale and its growth counter, else empty.
+    weights: parameters and buffers; average: the same names, empty without EMA; moments: what the optimizer keeps for
+    each parameter as `<key>/<name>`, for Adam `exp_avg`, `exp_avg_sq` and `step`; scaler: fp16's loss scale and its
+    growth counter, else empty.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     moments: dict[str, Tensor] = field(default_factory=dict)
     scaler: dict[str, float] = field(default_factory=dict)
+
+    def moments_by_name(self) -> dict[str, dict[str, Tensor]]:
+        """Parameter -> key -> tensor."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for entry, tensor in self.moments.items():
+            key, _, name = entry.partition("/")
+            found.setdefault(name, {})[key] = tensor
+        return found
 
 
 class Engine(ABC):

@@ -4,18 +4,17 @@ import logging
 
 import torch
 
-from mlcfast.config import Config, OptimConfig
-from mlcfast.engine.base import Engine, trainable
+from mlcfast.config import Config
+from mlcfast.engine.base import Engine
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.label_estimates import TableStep
 from mlcfast.engine.local import LocalEngine
+from mlcfast.engine.optimizers import ESTIMATOR_LR_FACTOR, build_optimizer
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 
 LOGGER = logging.getLogger("mlcfast")
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-ESTIMATOR_LR_FACTOR = 10.0  # learning rate of ROLE's label estimates against the classifier's (arXiv 2106.09708, §4)
 
 
 def resolve_engine(config: Config, process: Process) -> str:
@@ -120,46 +119,3 @@ def _table_step(config: Config, engine: str, objective: TrainingModule) -> Table
         return TableStep(objective.estimator, optim.lr * ESTIMATOR_LR_FACTOR)
     LOGGER.info("label estimates: dense Adam over the whole table every step, for %s", " and ".join(against))
     return None
-
-
-def build_optimizer(settings: OptimConfig, objective: TrainingModule) -> torch.optim.Optimizer:
-    """Adam over the model's parameters and, at ten times the rate, dense label estimates; torch's fused or 8-bit AdamW.
-
-    UsageError where bitsandbytes is asked for and missing.
-    """
-    groups = [{"params": list(trainable(objective.model).values()), "lr": settings.lr}]
-    if objective.estimator is not None and not objective.estimator.sparse:
-        groups.append({"params": list(objective.estimator.parameters()), "lr": settings.lr * ESTIMATOR_LR_FACTOR})
-    if settings.name == "adamw8bit":
-        return _eight_bit()(groups, lr=settings.lr, weight_decay=settings.weight_decay)
-    return OPTIMIZERS[settings.name](groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-
-
-def _eight_bit() -> type[torch.optim.Optimizer]:
-    try:
-        from mlcfast.engine.eight_bit import EightBitAdamW
-    except ImportError as error:
-        raise UsageError("optim.name adamw8bit needs bitsandbytes: pip install bitsandbytes") from error
-    return EightBitAdamW
-
-
-def build_schedule(
-    settings: OptimConfig, optimizer: torch.optim.Optimizer, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """The learning rate over `steps` optimizer steps: torch's one-cycle (which also cycles beta1), or constant."""
-    if settings.schedule == "constant":
-        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
-    total = max(steps, 3)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    # OneCycleLR divides by the warm-up's length in steps minus one.
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=rates, total_steps=total, pct_start=max(settings.warmup, 2 / total)
-    )
-
-
-def resume_schedule(schedule: torch.optim.lr_scheduler.LRScheduler, steps_done: int) -> None:
-    """Set learning rates and betas to what they are after `steps_done` steps; both are functions of that alone."""
-    if isinstance(schedule, torch.optim.lr_scheduler.OneCycleLR) and steps_done:
-        schedule.last_epoch = steps_done - 1
-        schedule._step_count = steps_done + 1
-        schedule.step()

@@ -10,7 +10,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from mlcfast.engine.base import (
-    MOMENTS,
     Engine,
     EngineState,
     RunningStatistics,
@@ -22,7 +21,7 @@ from mlcfast.engine.base import (
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.label_estimates import NAME, TableStep
-from mlcfast.engine.moments import moments_of, set_moments
+from mlcfast.engine.optimizers import moments_of, set_moments, step_unless
 from mlcfast.engine.predictor import DTYPES, Predictor
 from mlcfast.engine.training_module import TrainingModule
 
@@ -97,9 +96,7 @@ class LocalEngine(Engine):
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
-            # The optimizers read this attribute (GradScaler's own channel to torch's) and leave the weights at 1.
-            self.optimizer.found_inf = skipped
-            self.optimizer.step()
+            step_unless(self.optimizer, skipped)
         if self.table:
             factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1) if self.grad_clip else None
             self.table.step(skipped, factor)
@@ -152,20 +149,14 @@ class LocalEngine(Engine):
             followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
             held = state.average or state.weights
             load_tensors(followed, {name: held[name] for name in followed if name in held}, "average")
+        held = state.moments_by_name()
         for name, parameter in self.parameters.items():
-            if f"step/{name}" in state.moments:
-                set_moments(self.optimizer, parameter, self._moments_of(name, parameter, state))
+            if name in held:
+                set_moments(self.optimizer, parameter, held[name])
         if self.table:
             self.table.load_moments(state.moments)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(self.scaler.state_dict() | state.scaler)
-
-    def _moments_of(self, name: str, parameter: Tensor, state: EngineState) -> dict[str, Tensor]:
-        moments = {}
-        for key in MOMENTS:
-            moments[key] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-            moments[key].copy_(state.moments[f"{key}/{name}"])
-        return moments | {"step": state.moments[f"step/{name}"].clone().to(parameter.device)}
 
 
 def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
         "num_labels": num_labels,
         "image_size": config.data.image_size,
         "backbone_options": settings.backbone_options,
-        **settings.head_options,
+        **settings.head_arguments,
         **width,
     }
 

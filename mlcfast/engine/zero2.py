@@ -10,7 +10,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mlcfast.engine.base import (
-    MOMENTS,
     Engine,
     EngineState,
     RunningStatistics,
@@ -21,7 +20,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
-from mlcfast.engine.moments import moments_of, set_moments
+from mlcfast.engine.optimizers import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.precision import prepare_half_weights
@@ -163,7 +162,7 @@ class Zero2Engine(Engine):
             for name, tensor in zip(self.buffers, self.average.tensors[len(self.masters) :], strict=True):
                 tensor.copy_(held[name])
         if state.moments:
-            self._load_moments(state.moments)
+            self._load_moments(state.moments_by_name())
         if state.scaler and self.dtype == torch.float16:
             self.zero.loss_scaler.cur_scale = state.scaler["scale"]
 
@@ -177,33 +176,32 @@ class Zero2Engine(Engine):
 
     def _export_moments(self) -> dict[str, Tensor]:
         states = [moments_of(self.optimizer, master) for master in self.masters]
-        if not all("step" in state for state in states):
-            return {}
-        moments = {}
-        for key in MOMENTS:
-            whole = self._gather([state[key] for state in states])
+        groups, moments = self._group_of(), {}
+        for key in sorted(set.intersection(*map(set, states))):  # in one order on every rank
+            values = [state[key] for state in states]
+            if all(value.shape == master.shape for value, master in zip(values, self.masters, strict=True)):
+                whole = self._gather(values)
+            else:  # a count, one for all parameters of a group
+                whole = {name: values[group].detach().cpu().clone() for name, group in groups.items()}
             moments |= {f"{key}/{name}": tensor for name, tensor in whole.items()}
-        steps = self._group_of()
-        return moments | {f"step/{name}": states[group]["step"].detach().cpu().clone() for name, group in steps.items()}
+        return moments
 
-    def _load_moments(self, moments: dict[str, Tensor]) -> None:
-        steps = {
-            self._group_of()[name]: moments[f"step/{name}"] for name in self.parameters if f"step/{name}" in moments
-        }
-        states: list[dict[str, Tensor]] = []
-        for group, master in enumerate(self.masters):
-            states.append({key: torch.zeros_like(master) for key in MOMENTS})
-            device = master.device if self._step_on_device(group) else "cpu"
-            states[group]["step"] = steps[group].clone().to(device)
-        for key in MOMENTS:
-            shards = [state[key] for state in states]
-            self._scatter(shards, {name: moments[f"{key}/{name}"] for name in self.parameters})
+    def _load_moments(self, moments: dict[str, dict[str, Tensor]]) -> None:
+        """moments: by parameter; those of a parameter that has none are zeros, as before its first step."""
+        groups = self._group_of()
+        states: list[dict[str, Tensor]] = [{} for _ in self.masters]
+        for key in sorted({key for held in moments.values() for key in held}):
+            whole = {name: held[key] for name, held in moments.items() if name in groups and key in held}
+            if any(tensor.dim() for tensor in whole.values()):
+                shards = [torch.zeros_like(master) for master in self.masters]
+                self._scatter(shards, whole)
+                for state, shard in zip(states, shards, strict=True):
+                    state[key] = shard
+            else:
+                for name, count in whole.items():
+                    states[groups[name]][key] = count
         for master, state in zip(self.masters, states, strict=True):
             set_moments(self.optimizer, master, state)
-
-    def _step_on_device(self, group: int) -> bool:
-        settings = self.optimizer.param_groups[group]
-        return bool(settings.get("fused") or settings.get("capturable"))
 
     def _export_scaler(self) -> dict[str, float]:
         return {"scale": float(self.zero.loss_scaler.cur_scale)} if self.dtype == torch.float16 else {}
@@ -226,8 +224,8 @@ class Zero2Engine(Engine):
     def _scatter(self, shards: Sequence[Tensor], whole: dict[str, Tensor]) -> None:
         """Write this rank's pieces of whole tensors into its shards."""
         groups = self._group_of()
-        for name, parameter in self.parameters.items():
-            flat = whole[name].detach().float().flatten()
+        for name in whole.keys() & self.parameters.keys():
+            parameter, flat = self.parameters[name], whole[name].detach().float().flatten()
             for mine, piece in _pieces(parameter, shards[groups[name]], flat):
                 piece.copy_(mine)
 

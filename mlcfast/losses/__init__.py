@@ -1,6 +1,7 @@
 """The losses a training loop imports: nn.Modules over the ops; needs torch alone."""
 
 from mlcfast.losses.asymmetric import AsymmetricLoss
+from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.build import LOSSES, build_loss
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
 from mlcfast.losses.label_bce import LabelBCE, PairwiseRankingLoss
@@ -13,6 +14,7 @@ __all__ = [
     "EPRLoss",
     "LabelBCE",
     "LabelEstimator",
+    "LabelLoss",
     "PairwiseRankingLoss",
     "ROLELoss",
     "TableAdam",

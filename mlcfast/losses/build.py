@@ -1,7 +1,5 @@
 """Losses by the names a configuration uses."""
 
-import difflib
-import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -18,8 +16,9 @@ from mlcfast.losses.missing_labels import (
     LargeLossLoss,
     SelfPacedLossCorrection,
 )
+from mlcfast.registry import Registry, as_callable, check_options
 
-LOSSES: dict[str, Callable[..., LabelLoss]] = {
+_LOSSES: dict[str, Callable[..., LabelLoss]] = {
     "asymmetric": AsymmetricLoss,
     **{kind: partial(LabelBCE, kind) for kind in KINDS},
     "epr": EPRLoss,
@@ -36,21 +35,19 @@ LOSSES: dict[str, Callable[..., LabelLoss]] = {
     "two_way": TwoWayLoss,
 }
 
+LOSSES = Registry("loss name", _LOSSES)
+
 
 def build_loss(name: str, **options: object) -> LabelLoss:
-    """The loss called `name`, a key of LOSSES, with its options: the parameters of its class.
+    """The loss called `name`, a key of LOSSES or anybody's as `package.module:name`, with its options.
 
-    Every loss is called as loss(logits, labels, estimate_logits=None, true_labels=None) → scalar, mean over B·K.
-    Raises ValueError for an unknown name or option, naming what there is.
+    The options are the parameters of its class. Every loss is called as
+    loss(logits, labels, estimate_logits=None, true_labels=None) → scalar, mean over B·K.
+    Raises ValueError for an unknown name or option, naming what there is, and for an object that is no LabelLoss.
     """
-    if not isinstance(name, str) or name not in LOSSES:
-        near = difflib.get_close_matches(str(name), LOSSES, n=1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise ValueError(f"loss name must be one of {', '.join(LOSSES)}, not {name!r}{hint}")
-    known = set(inspect.signature(LOSSES[name]).parameters) - {"kind"}
-    for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            raise ValueError(f"loss {name} has no option {option!r}{hint}; it has {', '.join(sorted(known)) or 'none'}")
-    return LOSSES[name](**options)
+    make = as_callable(LOSSES.find(name), "loss name")
+    check_options(make, options, f"loss {name}", given=["kind"] if name in LOSSES else [])
+    loss = make(**options)
+    if not isinstance(loss, LabelLoss):
+        raise ValueError(f"loss {name} gives a {type(loss).__name__}, not a mlcfast.losses.LabelLoss")
+    return loss

@@ -3,12 +3,13 @@
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 from mlcfast.models.attention import LabelQueryAttention
 from mlcfast.models.build import build_model
-from mlcfast.models.linear import LinearClassifier
+from mlcfast.models.heads import Head, LinearClassifier
 from mlcfast.models.published import PUBLISHED, load_published
 from mlcfast.models.query2label import Query2Label
 
 __all__ = [
     "PUBLISHED",
+    "Head",
     "LabelQueryAttention",
     "LinearClassifier",
     "Query2Label",

@@ -1,5 +1,7 @@
 """One function from configuration values to a model."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -8,11 +10,25 @@ from mlcfast.errors import UsageError
 from mlcfast.models.backbones import Backbone, timm_body
 from mlcfast.models.cvt import CVT, CvT
 from mlcfast.models.freezing import freeze_backbone
-from mlcfast.models.linear import FeatureClassifier, LinearClassifier
+from mlcfast.models.heads import FeatureClassifier, Head, LinearClassifier
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, load_weights, read_state_dict
+from mlcfast.registry import Registry, as_callable, check_options, is_import_name
 
-HEADS = {"query2label": Query2Label, "linear": LinearClassifier}
+
+def _cvt(name: str, image_size: int, pretrained: bool, **options: Any) -> nn.Module:
+    if pretrained:
+        raise UsageError(f"model.weights: {name} has no downloadable weights; give a local file's path, or none")
+    return CvT(CVT[name], **options)
+
+
+HEADS: Registry[type[Head]] = Registry(
+    "model.head", {"query2label": Query2Label, "linear": LinearClassifier}, UsageError
+)
+# Called as make(image_size=…, pretrained=…, **options) -> body; every other name is timm's.
+BACKBONES: Registry[Callable[..., nn.Module]] = Registry(
+    "model.backbone", {name: partial(_cvt, name) for name in CVT}, UsageError
+)
 FREEZE = ("auto", "none", "published", "backbone")
 
 
@@ -29,23 +45,26 @@ def build_model(
 ) -> nn.Module:
     """A model in train mode: images (B, 3, image_size, image_size) -> logits (B, num_labels) fp32.
 
-    head: query2label (options: those of `Query2Label`) or linear (none). backbone: cvt_13, cvt_21, cvt_w24 or a timm
-    name that gives a feature map; backbone_options: for `CvT`, or for timm and `timm_body`. weights: pretrained (the
+    head: query2label (options: those of `Query2Label`), linear (none) or a `Head` as `package.module:name`. backbone:
+    cvt_13, cvt_21, cvt_w24, a timm name that gives a feature map, or what makes a body as `package.module:name`;
+    backbone_options: for `CvT`, for timm and `timm_body`, or for that function. weights: pretrained (the
     backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole model. freeze: see
     `freeze_backbone`; auto is published when there are weights, none when there are not. backbone none: a linear head
     on stored features (B, in_features).
 
     Raises UsageError for anything that does not fit, naming the key.
     """
-    if head not in HEADS:
-        raise UsageError(f"model.head: {head!r} is not one of {', '.join(HEADS)}")
+    make = HEADS.find(head)
+    if not (isinstance(make, type) and issubclass(make, Head)):
+        raise UsageError(f"model.head: {head} is no class derived from mlcfast.models.Head")
     if freeze not in FREEZE:
         raise UsageError(f"model.freeze: {freeze!r} is not one of {', '.join(FREEZE)}")
     if backbone == "none":
         return _on_features(head, in_features, num_labels, weights)
     body = _body(backbone, image_size, weights == "pretrained", backbone_options or {})
+    check_options(make, options, f"model.head {head}", given=("backbone", "num_labels"), error=UsageError)
     try:
-        model = HEADS[head](Backbone(body, image_size), num_labels, **options)
+        model = make(Backbone(body, image_size), num_labels, **options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"model: options of head {head}: {error}") from error
     if weights not in ("pretrained", "none"):
@@ -68,11 +87,14 @@ def _on_features(head: str, in_features: int | None, num_labels: int, weights: s
 
 
 def _body(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
-    if name not in CVT:
+    if name not in BACKBONES and not is_import_name(name):
         return timm_body(name, image_size, pretrained, options)
-    if pretrained:
-        raise UsageError(f"model.weights: {name} has no downloadable weights; give a local file's path, or none")
+    make = as_callable(BACKBONES.find(name), "model.backbone", UsageError)
     try:
-        return CvT(CVT[name], **options)
+        body = make(image_size=image_size, pretrained=pretrained, **options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"model.backbone_options do not fit {name}: {error}") from error
+    if not (isinstance(body, nn.Module) and hasattr(body, "forward_features")):
+        wanted = "nn.Module with forward_features(images)"
+        raise UsageError(f"model.backbone: {name} gives a {type(body).__name__}, not an {wanted}")
+    return body

@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mlcfast.models.activation_checkpointing import backbone_units
 from mlcfast.models.backbones import Backbone
+from mlcfast.models.heads import Head
 from mlcfast.models.position import sine_position
 from mlcfast.models.transformer import Transformer
 from mlcfast.ops import groupwise_linear
@@ -30,7 +30,7 @@ class GroupWiseLinear(nn.Module):
         return groupwise_linear(x, self.W, self.b, norm.weight, norm.bias, norm.eps)
 
 
-class Query2Label(nn.Module):
+class Query2Label(Head):
     """Images to one logit a label.
 
     backbone: gives the feature map and fixes the image size; embed_dim: width D, the backbone's channels if None (then
@@ -55,14 +55,12 @@ class Query2Label(nn.Module):
         decoder_self_attention: bool = False,
         query_groups: int | None = None,
     ):
-        super().__init__()
+        super().__init__(backbone, num_labels)
         queries = num_labels if query_groups is None else query_groups
         self.labels_per_query = group_size(num_labels, queries)
         embed_dim = embed_dim or backbone.channels
-        self.num_labels, self.embed_dim = num_labels, embed_dim
-        self.grid, self.image_size = backbone.grid, backbone.image_size
+        self.embed_dim = embed_dim
         self.register_buffer("position", sine_position(*self.grid, embed_dim), persistent=False)
-        self.backbone = backbone
         projected = embed_dim != backbone.channels
         self.input_proj = nn.Conv2d(backbone.channels, embed_dim, 1) if projected else nn.Identity()
         self.transformer = Transformer(
@@ -88,4 +86,4 @@ class Query2Label(nn.Module):
     def checkpoint_units(self) -> list[nn.Module]:
         """The modules to recompute in the backward pass: backbone blocks, encoder and decoder layers."""
         layers = [*self.transformer.encoder.layers, *self.transformer.decoder.layers]
-        return backbone_units(self.backbone.body) + layers
+        return super().checkpoint_units() + layers

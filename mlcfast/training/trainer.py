@@ -21,10 +21,9 @@ from mlcfast.data import FeatureLoader
 from mlcfast.engine import (
     Engine,
     EngineState,
+    Schedule,
     accumulation_steps,
     all_reduce_sum,
-    build_schedule,
-    resume_schedule,
     save_checkpoint,
 )
 from mlcfast.errors import RunError, UsageError
@@ -94,7 +93,7 @@ class Trainer:
         self.accumulation = accumulation_steps(config, engine.process)
         self.steps_per_epoch = len(train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
-        self.schedule = build_schedule(config.optim, engine.optimizer, self.total_steps)
+        self.schedule = Schedule(config.optim, engine.optimizer, self.total_steps)
         self.progress = Progress(config.seed, config.engine.global_batch, len(train.dataset))
         self.losses: list[Tensor] = []
         self.skips: list[Tensor] = []
@@ -116,7 +115,6 @@ class Trainer:
         self.engine.load_state(state)
         self.progress = held
         self.saved_step = self.progress.step
-        resume_schedule(self.schedule, self.progress.step)
 
     def fit(self, journal: Journal) -> Progress:
         """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent.
@@ -180,14 +178,13 @@ class Trainer:
             images, labels, index = engine.to_device(*batch)
             last = number == len(micro_batches) - 1
             self.losses.append(engine.micro_step(images, labels, index, last))
+        self.schedule.apply(progress.step)
         outcome = engine.step()
         self.skips.append(outcome.skipped)
         self.grad_norm = outcome.grad_norm
         progress.step += 1
         self.steps_here += 1
         progress.samples += self.config.engine.global_batch
-        if progress.step < self.total_steps:
-            self.schedule.step()
         if self.steps_here == STEPS_TO_PEAK:
             self._compare_memory()
         saves = bool(settings.checkpoint_every) and progress.step % settings.checkpoint_every == 0

@@ -85,5 +85,7 @@ def test_a_sample_is_image_labels_and_index(images):
 
 
 def test_unknown_augmentation_names_the_known():
-    with pytest.raises(UsageError, match=r"data\.augment: 'flop' is none of published, flip, none"):
+    with pytest.raises(
+        UsageError, match=r"data\.augment must be one of published, flip, none or .*, not 'flop': did you mean flip\?"
+    ):
         TrainTransform(8, "flop")

@@ -1,4 +1,6 @@
-"""A linear classifier on globally pooled features, as in single-positive training (arXiv 2106.09708)."""
+"""What a head is, and the linear one on globally pooled features of single-positive training (arXiv 2106.09708)."""
+
+from abc import abstractmethod
 
 from torch import Tensor, nn
 
@@ -7,13 +9,32 @@ from mlcfast.models.backbones import Backbone
 from mlcfast.models.precision import full_precision
 
 
-class LinearClassifier(nn.Module):
-    """Backbone, global average pool and one linear layer `fc` (torch's default start)."""
+class Head(nn.Module):
+    """A backbone with what makes logits of its feature map; a head of one's own derives from it (docs/extending.md).
+
+    A head is built as Head(backbone, num_labels, **options) and defines `forward`. num_labels: K; image_size: S; grid:
+    (H, W) of the feature map.
+    """
 
     def __init__(self, backbone: Backbone, num_labels: int):
         super().__init__()
         self.num_labels, self.grid, self.image_size = num_labels, backbone.grid, backbone.image_size
         self.backbone = backbone
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) -> logits (B, K) fp32."""
+
+    def checkpoint_units(self) -> list[nn.Module]:
+        """The modules to recompute in the backward pass: the backbone's blocks, and what a head adds to them."""
+        return backbone_units(self.backbone.body)
+
+
+class LinearClassifier(Head):
+    """Backbone, global average pool and one linear layer `fc` (torch's default start)."""
+
+    def __init__(self, backbone: Backbone, num_labels: int):
+        super().__init__(backbone, num_labels)
         self.fc = nn.Linear(backbone.channels, num_labels)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -28,10 +49,6 @@ class LinearClassifier(nn.Module):
         """Pooled features (B, C) -> logits (B, K), in fp32 whatever the autocast."""
         with full_precision(features):
             return self.fc(features.to(self.fc.weight.dtype))
-
-    def checkpoint_units(self) -> list[nn.Module]:
-        """The modules to recompute in the backward pass: the backbone's blocks."""
-        return backbone_units(self.backbone.body)
 
 
 class FeatureClassifier(nn.Module):
