@@ -63,10 +63,10 @@ def build_engine(config: Config, process: Process, objective: TrainingModule) ->
     """Move the objective to this process's device and give it optimizer, precision, average and peers."""
     name = resolve_engine(config, process)
     accumulation = accumulation_steps(config, process)
-    if accumulation > 1 and "batch_statistic" in objective.needs:
+    if accumulation > 1 and objective.needs & {"batch_statistic", "batch_parts"}:
         LOGGER.warning(
-            "the loss counts the expected positives of each micro-batch by itself: raise engine.micro_batch to %d for "
-            "those of the global batch",
+            "the loss couples the images of each micro-batch by itself: raise engine.micro_batch to %d to couple those "
+            "of the global batch",
             config.engine.global_batch // process.world_size,
         )
     objective.to(process.device)

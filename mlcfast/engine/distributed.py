@@ -149,6 +149,16 @@ def all_reduce_sum(tensor: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def all_gather_stack(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensors of every rank, of one shape, stacked in rank order, without gradient."""
+    tensor = tensor.detach().contiguous()
+    if not dist.is_initialized():
+        return tensor[None]
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor)
+    return torch.stack(parts)
+
+
 def all_reduce_max(values: Sequence[int]) -> list[int]:
     """The largest of each number over the ranks, exchanged between the hosts: no device is waited for."""
     largest = torch.tensor(values)

@@ -6,6 +6,7 @@ from mlcfast.losses.build import LOSSES, build_loss
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
 from mlcfast.losses.label_bce import LabelBCE, PairwiseRankingLoss
 from mlcfast.losses.label_estimator import LabelEstimator, TableRows
+from mlcfast.losses.label_weights import balanced_weights
 from mlcfast.losses.table_adam import TableAdam
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "ROLELoss",
     "TableAdam",
     "TableRows",
+    "balanced_weights",
     "build_loss",
 ]

@@ -2,18 +2,20 @@
 
 from torch import Tensor
 
-from mlcfast.losses.base import LabelLoss
+from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.asymmetric_loss.op import asymmetric_loss, check_options
 from mlcfast.ops.checks import as_number, check_reduction
+from mlcfast.ops.reduce import reduce, weigh
 
 
-class AsymmetricLoss(LabelLoss):
+class AsymmetricLoss(WeighedLoss):
     """Asymmetric loss (arXiv 2009.14119); the formula is in mlcfast.ops.asymmetric_loss.reference.
 
     gamma_neg, gamma_pos ≥ 0; clip in [0, 1); eps > 0, the floor of a probability inside the logarithm.
     disable_torch_grad_focal_loss: the focal weight is a constant in the backward pass; no global grad mode is touched.
     reduction: none | mean | sum, mean over B·K; scale multiplies the result. Query2Label's published training is
     gamma_neg=2, gamma_pos=0, clip=0, eps=1e-5, disable_torch_grad_focal_loss=True, scale=1000.
+    pos_weight, class_weight: see LabelWeights.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class AsymmetricLoss(LabelLoss):
         disable_torch_grad_focal_loss: bool = False,
         reduction: str = "mean",
         scale: float = 1.0,
+        pos_weight: object = None,
+        class_weight: object = None,
     ) -> None:
-        super().__init__()
+        super().__init__(pos_weight, class_weight)
         check_reduction(reduction)
         self.gamma_neg = as_number(gamma_neg, "gamma_neg")
         self.gamma_pos = as_number(gamma_pos, "gamma_pos")
@@ -42,22 +46,16 @@ class AsymmetricLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K) or any equal shape; a label of −1 counts as 0. Returns an fp32 scalar, or (B, K)."""
         self._check_values_once(labels)
-        return asymmetric_loss(
-            logits,
-            labels,
-            self.gamma_neg,
-            self.gamma_pos,
-            self.clip,
-            self.eps,
-            self.disable_torch_grad_focal_loss,
-            self.reduction,
-            self.scale,
-        )
+        options = (self.gamma_neg, self.gamma_pos, self.clip, self.eps, self.disable_torch_grad_focal_loss)
+        if not self.weights.given:
+            return asymmetric_loss(logits, labels, *options, self.reduction, self.scale)
+        entries = asymmetric_loss(logits, labels, *options, "none", self.scale)
+        return reduce(weigh(entries, labels, self.weights.of(entries)), self.reduction)
 
     def extra_repr(self) -> str:
         """The options, as a user passed them."""
         return (
             f"gamma_neg={self.gamma_neg:g}, gamma_pos={self.gamma_pos:g}, clip={self.clip:g}, eps={self.eps:g}, "
             f"disable_torch_grad_focal_loss={self.disable_torch_grad_focal_loss}, reduction={self.reduction!r}, "
-            f"scale={self.scale:g}"
+            f"scale={self.scale:g}{self.weights!r}"
         )

@@ -14,8 +14,10 @@ class LabelLoss(nn.Module):
     the CPU in every call; on a GPU, where reading them waits for the device, in each module's first call outside
     graph capture.
 
-    needs: what the caller must give beyond logits and labels, of `estimates` (estimate_logits), `true_labels` and
-    `batch_statistic` (the loss couples the whole batch: see all_reduce and batch_statistic of EPR and ROLE).
+    needs: what the caller must give beyond logits and labels, of `estimates` (estimate_logits), `true_labels`,
+    `batch_statistic` (the loss couples the whole batch: see all_reduce and batch_statistic of EPR and ROLE),
+    `batch_parts` (it does so too: see all_gather and batch_statistic of TwoWayLoss) and `label_counts` (call
+    set_label_counts once, before the first batch).
     """
 
     needs: frozenset[str] = frozenset()
@@ -26,6 +28,9 @@ class LabelLoss(nn.Module):
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Tell the loss that epoch `epoch`, from 0, of `epochs` begins; most losses do not follow it."""
+
+    def set_label_counts(self, label_counts: Tensor, images: int) -> None:
+        """Tell the loss how many of `images` training images have each label, (K,); most losses do not ask."""
 
     def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
         if self._values_checked or torch.compiler.is_compiling():

@@ -6,7 +6,7 @@ from functools import partial
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
-from mlcfast.losses.full_labels import FocalLoss, TwoWayLoss, ZLPRLoss
+from mlcfast.losses.full_labels import DistributionBalancedLoss, FocalLoss, PolyLoss, TwoWayLoss, ZLPRLoss
 from mlcfast.losses.label_bce import KINDS, LabelBCE, PairwiseRankingLoss
 from mlcfast.losses.missing_labels import (
     AsymmetricPseudoLabelLoss,
@@ -31,6 +31,8 @@ _LOSSES: dict[str, Callable[..., LabelLoss]] = {
     "splc": SelfPacedLossCorrection,
     "gr": GeneralizedRobustLoss,
     "focal": FocalLoss,
+    "poly": PolyLoss,
+    "db": DistributionBalancedLoss,
     "zlpr": ZLPRLoss,
     "two_way": TwoWayLoss,
 }

@@ -1,18 +1,32 @@
 """Losses for full labels beyond the cross-entropy and the asymmetric loss. No fused kernel yet: plain torch."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
+from mlcfast.losses.label_weights import WeighedLoss, checked_counts
 from mlcfast.losses.missing_labels import positive_number, prepared, reduced
 from mlcfast.ops.checks import as_number, check_matrix, check_reduction
 from mlcfast.ops.full_labels import reference
+from mlcfast.ops.reduce import weigh
 
 
-class FocalLoss(LabelLoss):
-    """Focal loss (arXiv 1708.02002): −α_t (1 − p_t)^γ log p_t, mean over B·K; alpha None weighs both kinds alike."""
+class FocalLoss(WeighedLoss):
+    """Focal loss (arXiv 1708.02002): −α_t (1 − p_t)^γ log p_t, mean over B·K; alpha None weighs both kinds alike.
 
-    def __init__(self, gamma: float = 2.0, alpha: float | None = 0.25, reduction: str = "mean") -> None:
-        super().__init__()
+    pos_weight, class_weight: see LabelWeights.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        alpha: float | None = 0.25,
+        reduction: str = "mean",
+        pos_weight: object = None,
+        class_weight: object = None,
+    ) -> None:
+        super().__init__(pos_weight, class_weight)
         self.gamma = as_number(gamma, "gamma")
         self.alpha = None if alpha is None else as_number(alpha, "alpha")
         check_reduction(reduction)
@@ -24,7 +38,102 @@ class FocalLoss(LabelLoss):
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
         x, z = prepared(logits, labels)
-        return reduced(reference.focal(x, z, self.gamma, self.alpha), self.reduction)
+        return reduced(weigh(reference.focal(x, z, self.gamma, self.alpha), z, self.weights.of(x)), self.reduction)
+
+
+class PolyLoss(WeighedLoss):
+    """Poly-1 (arXiv 2204.12511) for many labels: the focal loss plus ε (1 − p_t)^(γ + 1), mean over B·K.
+
+    epsilon: the paper's 2 for images, −1 with a focal loss for detection; gamma 0: cross-entropy; alpha: as in
+    FocalLoss, of both terms. pos_weight, class_weight: see LabelWeights.
+    """
+
+    def __init__(
+        self,
+        epsilon: float = 2.0,
+        gamma: float = 0.0,
+        alpha: float | None = None,
+        reduction: str = "mean",
+        pos_weight: object = None,
+        class_weight: object = None,
+    ) -> None:
+        super().__init__(pos_weight, class_weight)
+        self.epsilon, self.gamma = as_number(epsilon, "epsilon"), as_number(gamma, "gamma")
+        if self.gamma < 0:
+            raise ValueError(f"gamma must be at least 0, not {gamma!r}")
+        self.alpha = None if alpha is None else as_number(alpha, "alpha")
+        check_reduction(reduction)
+        self.reduction = reduction
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
+        self._check_values_once(labels)
+        x, z = prepared(logits, labels)
+        entries = reference.poly(x, z, self.epsilon, self.gamma, self.alpha)
+        return reduced(weigh(entries, z, self.weights.of(x)), self.reduction)
+
+
+class DistributionBalancedLoss(LabelLoss):
+    """Distribution-balanced focal loss for long-tailed label sets (arXiv 2007.09654), mean over B·K.
+
+    label_counts: (K,), positives of each label among `images` training images; where they are left out, whoever trains
+    gives them by set_label_counts. A label without positives counts as having one. Defaults are the paper's.
+    """
+
+    def __init__(
+        self,
+        label_counts: object = None,
+        images: int | None = None,
+        map_alpha: float = 0.1,
+        map_beta: float = 10.0,
+        map_mu: float = 0.2,
+        neg_scale: float = 2.0,
+        init_bias: float = 0.05,
+        focal_gamma: float = 2.0,
+        focal_balance: float = 2.0,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.mapping = tuple(
+            as_number(value, name)
+            for value, name in ((map_alpha, "map_alpha"), (map_beta, "map_beta"), (map_mu, "map_mu"))
+        )
+        self.neg_scale, self.init_bias = positive_number(neg_scale, "neg_scale"), as_number(init_bias, "init_bias")
+        self.focal_gamma = as_number(focal_gamma, "focal_gamma")
+        self.focal_balance = as_number(focal_balance, "focal_balance")
+        check_reduction(reduction)
+        self.reduction = reduction
+        self.counts: Tensor | None = None
+        self.images = 0
+        if label_counts is None:
+            self.needs = frozenset({"label_counts"})
+        elif images is None:
+            raise ValueError("images must be given beside label_counts: of how many images they are")
+        else:
+            self.set_label_counts(label_counts, images)
+
+    def set_label_counts(self, label_counts: Tensor, images: int) -> None:
+        """See LabelLoss."""
+        self.counts, self.images = checked_counts(label_counts, images), images
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+    ) -> Tensor:
+        """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
+        self._check_values_once(labels)
+        x, z = prepared(logits, labels)
+        check_matrix(x)
+        if self.counts is None or len(self.counts) != x.shape[1]:
+            held = "none are" if self.counts is None else f"{len(self.counts)} are"
+            raise ValueError(f"label_counts of {x.shape[1]} labels are needed, {held} given")
+        self.counts = self.counts.to(x.device)
+        entries = reference.distribution_balanced(
+            x, z, self.counts.to(x.dtype), self.images, self.mapping,
+            self.neg_scale, self.init_bias, self.focal_gamma, self.focal_balance,
+        )  # fmt: skip
+        return reduced(entries, self.reduction)
 
 
 class ZLPRLoss(LabelLoss):
@@ -43,18 +152,40 @@ class ZLPRLoss(LabelLoss):
 class TwoWayLoss(LabelLoss):
     """Two-way multi-label loss (Kobayashi, CVPR 2023), over images and over labels.
 
-    tp, tn: temperatures of positives and negatives. Images of other ranks and micro-batches are not seen.
+    tp, tn: temperatures of positives and negatives. The terms of a label run over the images of the global batch:
+    - over ranks: set `all_gather`, a function that returns a small detached tensor of all ranks, stacked. It is called
+      once in each forward pass, on every rank, and never in backward.
+    - over accumulation steps: stack `batch_statistic` of each micro-batch (without gradients, the same dropout), of all
+      ranks, and hand the stack to each `forward` as `statistic`; then `all_gather` is not called.
+    Either way the plain average of the parts' losses and gradients (DDP's average, 1/steps) is that of the global
+    batch, also for uneven parts.
     """
 
-    def __init__(self, tp: float = 4.0, tn: float = 1.0) -> None:
+    needs = frozenset({"batch_parts"})
+
+    def __init__(self, tp: float = 4.0, tn: float = 1.0, all_gather: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
         self.tp, self.tn = positive_number(tp, "tp"), positive_number(tn, "tn")
+        self.all_gather = all_gather
+
+    def batch_statistic(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The (2K + 1,) statistic of one part, detached, fp32 (fp64 for fp64 logits)."""
+        return reference.two_way_part(*prepared(logits, labels), self.tp, self.tn)
 
     def forward(
-        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        estimate_logits: Tensor | None = None,
+        true_labels: Tensor | None = None,
+        statistic: Tensor | None = None,
     ) -> Tensor:
-        """logits, labels: (B, K), a label above 0 is positive. Returns a scalar."""
+        """logits, labels: (B, K), a label above 0 is positive; statistic: (P, 2K + 1) or None. Returns a scalar."""
         self._check_values_once(labels)
         x, z = prepared(logits, labels)
         check_matrix(x)
-        return reference.two_way(x, z, self.tp, self.tn)
+        if statistic is None and self.all_gather is not None:
+            statistic = self.all_gather(self.batch_statistic(logits, labels))
+        if statistic is not None and (statistic.dim() != 2 or statistic.shape[1] != 2 * x.shape[1] + 1):
+            raise ValueError(f"statistic must be (P, {2 * x.shape[1] + 1}), not {tuple(statistic.shape)}")
+        return reference.two_way(x, z, self.tp, self.tn, statistic)

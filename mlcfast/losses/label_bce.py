@@ -3,24 +3,34 @@
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
+from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.checks import as_number, check_reduction
 from mlcfast.ops.pairwise_ranking import pairwise_ranking
+from mlcfast.ops.reduce import reduce, weigh
 from mlcfast.ops.weighted_bce import weighted_bce
 
 KINDS = ("bce", "bce_ls", "an", "an_ls", "wan", "iu", "iun")
 
 
-class LabelBCE(LabelLoss):
+class LabelBCE(WeighedLoss):
     """neglog(f) for positives and neglog(1 − f) for negatives, neglog(x) = −log(x + 1e-5), mean over B·K.
 
     kind: bce (full labels) and an (assume negative): all that is not positive is negative; bce_ls, an_ls: the same with
     label smoothing; wan: negatives weigh 1/(K − 1); iu: unknown entries are ignored; iun: as iu, but the true negatives
     are known (`true_labels`, ≤ 0 is negative).
     label_smoothing: the share of the opposite term in the _ls kinds, 0.1 as published. reduction: none | mean | sum.
+    pos_weight, class_weight: see LabelWeights.
     """
 
-    def __init__(self, kind: str = "bce", label_smoothing: float = 0.1, reduction: str = "mean") -> None:
-        super().__init__()
+    def __init__(
+        self,
+        kind: str = "bce",
+        label_smoothing: float = 0.1,
+        reduction: str = "mean",
+        pos_weight: object = None,
+        class_weight: object = None,
+    ) -> None:
+        super().__init__(pos_weight, class_weight)
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
         smoothing = as_number(label_smoothing, "label_smoothing")
@@ -28,7 +38,8 @@ class LabelBCE(LabelLoss):
             raise ValueError(f"label_smoothing must be in [0, 1], not {label_smoothing}")
         check_reduction(reduction)
         self.kind = kind
-        self.needs = frozenset({"true_labels"} if kind == "iun" else ())
+        if kind == "iun":
+            self.needs = self.needs | {"true_labels"}
         self.label_smoothing = smoothing if kind.endswith("_ls") else 0.0
         self.reduction = reduction
 
@@ -45,11 +56,15 @@ class LabelBCE(LabelLoss):
             negative = (0.0, 1.0 / max(logits.shape[-1] - 1, 1))
         unknown = (0.0, 0.0) if self.kind in ("iu", "iun") else negative
         known = true_labels if self.kind == "iun" else None
-        return weighted_bce(logits, labels, positive, unknown, negative, known, reduction=self.reduction)
+        if not self.weights.given:
+            return weighted_bce(logits, labels, positive, unknown, negative, known, reduction=self.reduction)
+        entries = weighted_bce(logits, labels, positive, unknown, negative, known, reduction="none")
+        return reduce(weigh(entries, labels, self.weights.of(entries)), self.reduction)
 
     def extra_repr(self) -> str:
         """The options, as a user passed them."""
-        return f"kind={self.kind!r}, label_smoothing={self.label_smoothing:g}, reduction={self.reduction!r}"
+        options = f"kind={self.kind!r}, label_smoothing={self.label_smoothing:g}, reduction={self.reduction!r}"
+        return f"{options}{self.weights!r}"
 
 
 class PairwiseRankingLoss(LabelLoss):

@@ -10,6 +10,17 @@ def reduce(loss: Tensor, reduction: str) -> Tensor:
     return loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)
 
 
+def weigh(loss: Tensor, labels: Tensor, weights: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Entries (…, K) times their weights: `weights` are those of positives and of other entries, (K,) each, or None.
+
+    A soft positive label lies between the two.
+    """
+    if weights is None:
+        return loss
+    positive, other = weights
+    return loss * (other + labels.to(loss.dtype).clamp(min=0) * (positive - other))
+
+
 def upcast(x: Tensor) -> Tensor:
     """The arithmetic's precision: fp64 stays, anything else is fp32."""
     return x if x.element_size() == 8 else x.float()

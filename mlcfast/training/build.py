@@ -5,7 +5,7 @@ import torch
 
 from mlcfast.config import Config, LossConfig
 from mlcfast.data import LabelledImages
-from mlcfast.engine import all_reduce_sum
+from mlcfast.engine import all_gather_stack, all_reduce_sum
 from mlcfast.engine.model import make_model
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
@@ -29,6 +29,10 @@ def make_training_module(config: Config, records: LabelledImages, hidden: np.nda
     loss = make_loss(config.loss)
     if "batch_statistic" in loss.needs:
         loss.all_reduce = all_reduce_sum
+    if "batch_parts" in loss.needs:
+        loss.all_gather = all_gather_stack
+    if "label_counts" in loss.needs:
+        loss.set_label_counts(torch.from_numpy((records.labels == 1).sum(axis=0)), len(records))
     true_labels = None
     if "true_labels" in loss.needs:
         true_labels = torch.from_numpy(records.labels if hidden is None else records.labels | hidden)

@@ -1,4 +1,4 @@
-"""EPR and ROLE over two processes, uneven parts and accumulation steps give the single-process loss and gradients."""
+"""Losses that couple images: over processes, uneven parts and accumulation they give the single process's gradients."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from mlcfast.losses import EPRLoss, LabelEstimator, ROLELoss
+from mlcfast.losses.full_labels import TwoWayLoss
 
 B, K, N = 11, 6, 20
 PARTS = (slice(0, 7), slice(7, 11))
@@ -46,6 +47,11 @@ def _rank(rank: int, folder: str) -> None:
         dist.all_reduce(total)
         return total
 
+    def all_gather(tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor) for _ in range(2)]
+        dist.all_gather(parts, tensor)
+        return torch.stack(parts)
+
     logits, labels, index = problem()
     results = {}
     for name, loss in (("epr", EPRLoss(1.7, all_reduce=all_reduce)), ("role", ROLELoss(1.7, all_reduce=all_reduce))):
@@ -54,6 +60,10 @@ def _rank(rank: int, folder: str) -> None:
         value.backward()
         gradient = table.table.grad
         results[name] = (value.detach(), x.grad, torch.zeros(N, K) if gradient is None else gradient.to_dense())
+    x = logits[PARTS[rank]].clone().requires_grad_()
+    value = TwoWayLoss(all_gather=all_gather)(x, labels[PARTS[rank]])
+    value.backward()
+    results["two_way"] = (value.detach(), x.grad, torch.zeros(N, K))
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -65,7 +75,7 @@ def two_ranks(tmp_path_factory) -> list[dict]:
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
-@pytest.mark.parametrize(("name", "loss"), [("epr", EPRLoss(1.7)), ("role", ROLELoss(1.7))])
+@pytest.mark.parametrize(("name", "loss"), [("epr", EPRLoss(1.7)), ("role", ROLELoss(1.7)), ("two_way", TwoWayLoss())])
 def test_two_processes_average_to_the_single_process(two_ranks, name, loss):
     value, gradient, table = whole(loss)
     values, gradients, tables = zip(*(rank[name] for rank in two_ranks), strict=True)
@@ -89,3 +99,33 @@ def test_accumulation_steps_average_to_the_whole_batch(monkeypatch, loss, backen
     torch.testing.assert_close(logits.grad, gradient, rtol=1e-5, atol=1e-8)
     if isinstance(loss, ROLELoss):
         torch.testing.assert_close(table.table.grad.to_dense(), table_gradient, rtol=1e-5, atol=1e-8)
+
+
+EMPTY = (slice(0, 6), slice(6, 6), slice(6, 11))
+
+
+@pytest.mark.parametrize("parts", [PARTS, EMPTY, tuple(slice(i, i + 1) for i in range(B))])
+@pytest.mark.parametrize("hole", [None, "nobody has it", "all have it", "only the first part"])
+def test_two_way_over_parts_is_that_of_the_whole_batch(parts, hole):
+    """Labels without positives or negatives in a part, images without positives, parts of one image and of none."""
+    logits, labels, _ = problem()
+    logits, labels = logits.double() * 5, labels.double()
+    labels[8] = 0
+    if hole:
+        labels[:, 2] = {"nobody has it": 0.0, "all have it": 1.0, "only the first part": 0.0}[hole]
+        labels[0, 2] = 0.0 if hole == "nobody has it" else 1.0
+    loss = TwoWayLoss()
+    whole_logits = logits.clone().requires_grad_()
+    expected = loss(whole_logits, labels)
+    expected.backward()
+    statistic = torch.stack([loss.batch_statistic(logits[part], labels[part]) for part in parts])
+    logits.requires_grad_()
+    losses = [loss(logits[part], labels[part], statistic=statistic) / len(parts) for part in parts]
+    sum(losses).backward()
+    torch.testing.assert_close(sum(losses).detach(), expected.detach(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(logits.grad, whole_logits.grad, rtol=1e-11, atol=1e-14)
+
+
+def test_two_way_names_a_wrong_statistic():
+    with pytest.raises(ValueError, match=r"statistic must be \(P, 7\), not \(7,\)"):
+        TwoWayLoss()(torch.zeros(2, 3), torch.zeros(2, 3), statistic=torch.zeros(7))

@@ -1,6 +1,7 @@
 """The losses that came after ROLE: their formulas written anew in fp64, extreme inputs, epochs, options."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -8,12 +9,18 @@ import torch
 from mlcfast.losses import build_loss
 from mlcfast.losses.missing_labels import AsymmetricPseudoLabelLoss
 
-NAMES = ("em", "em_apl", "ll_r", "ll_ct", "ll_cp", "hill", "splc", "gr", "focal", "zlpr", "two_way")
+NAMES = ("em", "em_apl", "ll_r", "ll_ct", "ll_cp", "hill", "splc", "gr", "focal", "poly", "db", "zlpr", "two_way")
 B, K = 5, 7
+COUNTS, IMAGES = (0, 40, 3, 12, 1, 25, 6), 50
+OPTIONS = {
+    "poly": {"gamma": 1.5, "alpha": 0.3},
+    "db": {"label_counts": COUNTS, "images": IMAGES},
+    **{name: {"delta": 0.05} for name in ("ll_r", "ll_ct", "ll_cp")},
+}
 
 
 def make(name: str, epoch: int = 3, epochs: int = 8, **options):
-    loss = build_loss(name, **({"delta": 0.05} if name.startswith("ll_") else {}) | options)
+    loss = build_loss(name, **OPTIONS.get(name, {}) | options)
     loss.begin_epoch(epoch, epochs)
     return loss
 
@@ -47,8 +54,25 @@ def entry(name: str, x: float, z: float, e: int, T: int) -> float:
         w, mu, sigma = 2 * max(e + 1 - 1, 0) / T, 0.5 + 0.3 * (e + 1) / T, 2 - 1.5 * (e + 1) / T
         k, v = 1 / (1 + math.exp(-(w * f - 2))), math.exp(-0.5 * ((f - mu) / sigma) ** 2)
         return v * (k * (1 - f**0.01) / 0.01 + (1 - k) * (1 - (1 - f)))
+    if name == "poly":
+        p, a = (f, 0.3) if z == 1 else (1 - f, 0.7)
+        return a * (-((1 - p) ** 1.5) * math.log(p) + 2 * (1 - p) ** 2.5)
     p, a = (f, 0.25) if z == 1 else (1 - f, 0.75)
     return -a * (1 - p) ** 2 * math.log(p)
+
+
+def distribution_balanced(x: list[list[float]], z: list[list[float]]) -> float:
+    """The authors' formula, an entry after the other."""
+    counts = [min(max(n, 1), IMAGES - 1) for n in COUNTS]
+    total = 0.0
+    for r, q in zip(x, z, strict=True):
+        of_image = sum(1 / n for n, t in zip(counts, q, strict=True) if t > 0)
+        for v, t, n in zip(r, q, counts, strict=True):
+            weight = 1.1 if not of_image else 0.1 + 1 / (1 + math.exp(-10 * (1 / n / of_image - 0.2)))
+            u = v - 0.05 / 2 * math.log(IMAGES / n - 1)
+            f = 1 / (1 + math.exp(-u if t > 0 else -2 * u))
+            total += weight * 2 * (-((1 - f) ** 2) * math.log(f) if t > 0 else -(f**2) * math.log(1 - f) / 2)
+    return total / (len(x) * len(counts))
 
 
 def by_hand(name: str, x: torch.Tensor, z: torch.Tensor, e: int = 3, T: int = 8) -> float:
@@ -59,6 +83,8 @@ def by_hand(name: str, x: torch.Tensor, z: torch.Tensor, e: int = 3, T: int = 8)
             + math.log(1 + sum(math.exp(-v) for v, t in zip(r, q, strict=True) if t > 0))
             for r, q in zip(xs, zs, strict=True)
         ) / len(xs)
+    if name == "db":
+        return distribution_balanced(xs, zs)
     if name == "two_way":
 
         def one(rows, marks):
@@ -122,7 +148,7 @@ def test_extreme_logits_are_finite(name, dtype):
         torch.zeros(2, 4),
     ):
         logits = x.clone().requires_grad_()
-        value = make(name)(logits, z)
+        value = make(name, **({"label_counts": COUNTS[:4]} if name == "db" else {}))(logits, z)
         value.backward()
         assert value.dtype == torch.float32 and value.isfinite() and logits.grad.isfinite().all()
         assert logits.grad.dtype == dtype
@@ -132,8 +158,8 @@ def test_extreme_logits_are_finite(name, dtype):
 @pytest.mark.parametrize("value", [0, 1])
 def test_all_labels_alike_and_an_empty_batch(name, value):
     for rows in (4, 0):
-        logits = torch.randn(rows, 3, requires_grad=True)
-        loss = make(name)(logits, torch.full((rows, 3), value))
+        logits = torch.randn(rows, K, requires_grad=True)
+        loss = make(name)(logits, torch.full((rows, K), value))
         loss.backward()
         assert loss.isfinite() and logits.grad.isfinite().all() and (rows or loss == 0)
 
@@ -180,7 +206,7 @@ def test_large_losses_tell_which_entries_they_changed():
     assert loss.changed.sum() == math.ceil(B * K * 0.05) and (z[loss.changed] == 0).all()
 
 
-@pytest.mark.parametrize("name", ["hill", "splc", "focal"])
+@pytest.mark.parametrize("name", ["hill", "splc", "focal", "poly", "db"])
 def test_reductions(name):
     x, z = problem()
     each = make(name, reduction="none")(x, z)
@@ -197,17 +223,32 @@ def test_reductions(name):
         ("gr", {"w": 3}, "w must be its first and last value"),
         ("gr", {"sigma": (0, 1)}, "sigma must be above 0"),
         ("two_way", {"tp": 0}, "tp must be above 0"),
+        ("poly", {"gamma": -1}, "gamma must be at least 0"),
+        ("db", {"label_counts": [1, 2]}, "images must be given"),
+        ("db", {"label_counts": [1, 9], "images": 8}, "label_counts must be (K,), each from 0 to"),
+        ("db", {"label_counts": "many", "images": 8}, "label_counts must be numbers"),
         ("hill", {"lamda_": 1}, "did you mean lambda_?"),
     ],
 )
 def test_wrong_options_are_named(name, options, says):
-    with pytest.raises(ValueError, match=says.replace("?", r"\?")):
+    with pytest.raises(ValueError, match=re.escape(says)):
         build_loss(name, **options)
 
 
 def test_what_a_loss_needs_is_declared():
-    needs = {name: set(build_loss(name).needs) for name in ("role", "epr", "iun", "iu", "asymmetric", "em")}
+    needs = {name: set(build_loss(name).needs) for name in ("role", "epr", "iun", "iu", "em", "db", "two_way")}
     assert needs == {
         "role": {"estimates", "batch_statistic"}, "epr": {"batch_statistic"}, "iun": {"true_labels"},
-        "iu": set(), "asymmetric": set(), "em": set(),
+        "iu": set(), "em": set(), "db": {"label_counts"}, "two_way": {"batch_parts"},
     }  # fmt: skip
+
+
+def test_db_takes_its_counts_later():
+    x, z = problem()
+    loss = build_loss("db")
+    with pytest.raises(ValueError, match="label_counts of 7 labels are needed, none are given"):
+        loss(x, z)
+    loss.set_label_counts(torch.tensor(COUNTS), IMAGES)
+    assert torch.equal(loss(x, z), make("db")(x, z))
+    with pytest.raises(ValueError, match="label_counts of 3 labels are needed, 7 are given"):
+        loss(x[:, :3], z[:, :3])

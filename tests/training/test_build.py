@@ -1,0 +1,43 @@
+"""What a run gives a loss that needs more than logits and labels."""
+
+import numpy as np
+import pytest
+import torch
+
+from mlcfast.config import load_config
+from mlcfast.data.build import open_samples
+from mlcfast.engine import Process
+from mlcfast.training.build import make_training_module
+from mlcfast.training.run import run
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loss.name=db",),
+        ("loss.name=focal", "loss.class_weight=effective_num"),
+        ("loss.name=bce", "loss.pos_weight={neg_pos: 0.5}"),
+        ("loss.name=asymmetric", "loss.pos_weight=[1, 2, 3]"),
+    ],
+)
+def test_label_counts_are_those_of_the_training_images(config_file, overrides):
+    config = load_config(config_file, overrides)
+    records = open_samples(config).train
+    loss = make_training_module(config, records).loss
+    x, z = torch.randn(4, 3), torch.randint(0, 2, (4, 3))
+    given = make_training_module(config, records).loss
+    given.set_label_counts(torch.from_numpy(records.labels).clamp(min=0).sum(0), len(records))
+    assert torch.equal(loss(x, z), given(x, z))
+
+
+def test_two_way_sees_every_rank(config_file):
+    config = load_config(config_file, ["loss.name=two_way"])
+    loss = make_training_module(config, open_samples(config).train).loss
+    assert loss.all_gather(torch.arange(3.0)).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("name", ["db", "two_way", "poly"])
+def test_a_run_trains_by_it(config_file, name):
+    config = load_config(config_file, [f"loss.name={name}", "train.epochs=1"])
+    progress = run(config, Process())
+    assert progress.step == 5 and np.isfinite(progress.best)
