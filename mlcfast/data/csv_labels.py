@@ -32,8 +32,10 @@ def read_csv(
     root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
     source = read_labels(path, options).in_order(None if names is None else list(names))
-    for line in (*source.assumptions, *source.warnings):
+    for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
+    for line in source.warnings:
+        LOGGER.warning("%s: %s", path, line)
     if not (source.states == 1).any():
         raise UsageError(f"{path}: no image has a label")
     wheres = [f"line {number}" for number in source.lines]

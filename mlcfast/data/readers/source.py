@@ -1,6 +1,6 @@
 """What every reader of labels returns, and the options a user can give one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +65,7 @@ class LabelSource:
         count = len(self.images) - len(kept)
         warning = f"{count} rows name an image again, first {self.images[again]!r} in line {self.lines[again]}: merged"
         images, lines = [self.images[row] for row in kept], [self.lines[row] for row in kept]
-        return LabelSource(
-            self.path, self.format, images, lines, self.names, states, self.assumptions, [*self.warnings, warning]
-        )  # fmt: skip
+        return replace(self, images=images, lines=lines, states=states, warnings=[*self.warnings, warning])
 
     def in_order(self, names: list[str] | None) -> "LabelSource":
         """The labels in another split's order; UsageError for a label that is not among `names`."""
@@ -86,9 +84,7 @@ class LabelSource:
         fill = 0 if (self.states == 0).any() else -1
         states = np.full((len(self.images), len(names)), fill, np.int8)
         states[:, [column[name] for name in self.names]] = self.states
-        return LabelSource(
-            self.path, self.format, self.images, self.lines, list(names), states, self.assumptions, self.warnings
-        )  # fmt: skip
+        return replace(self, names=list(names), states=states)
 
 
 def _merge_row(target: np.ndarray, other: np.ndarray) -> None:
