@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ class LabelledImages:
     """M images with K labels each.
 
     paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative; names: the K label
-    names in column order; image_ids: M identifiers, the annotation file's own as text.
+    names in column order; image_ids: M identifiers, the annotation file's own as text; groups: M names of what must not
+    be torn apart, such as the patient, where data.group says which column has them.
     """
 
     paths: list[str]
     labels: np.ndarray
     names: list[str]
     image_ids: list[str]
+    groups: list[str] | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         """M, the number of images."""
@@ -32,7 +34,8 @@ class LabelledImages:
         """The images at these positions, in this order."""
         chosen = np.asarray(indices, dtype=np.int64)
         paths, ids = ([values[i] for i in chosen] for values in (self.paths, self.image_ids))
-        return LabelledImages(paths, self.labels[chosen], self.names, ids)
+        groups = None if self.groups is None else [self.groups[i] for i in chosen]
+        return LabelledImages(paths, self.labels[chosen], self.names, ids, groups=groups)
 
     def sorted_by_id_text(self) -> "LabelledImages":
         """The images in the order of their ids as text ("10" before "9"), which the single-positive protocol needs."""

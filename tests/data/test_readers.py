@@ -260,9 +260,12 @@ def test_what_a_reader_left_out_is_named(tmp_path):
     source = read_labels(tmp_path / "t.csv", TableOptions())
     assert source.names == ["cat"] and "columns that are no labels: dog, quality" in source.assumptions
     (warning,) = source.warnings
-    for part in ("'dog'", "33%", "line 5, column 'dog': 'ja'", "data.ignore_columns", "data.label_columns"):
+    for part in ("'dog'", "fewer than half", "line 5, column 'dog': 'ja'", "data.ignore_columns", "data.label_columns"):
         assert part in warning
     assert read_labels(tmp_path / "t.csv", TableOptions(ignore_columns=("dog",))).warnings == []
+    (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,1,present\nb.jpg,0,absent\nc.jpg,1,absent\n")
+    (warning,) = read_labels(tmp_path / "t.csv", TableOptions()).warnings
+    assert "line 2, column 'dog': 'present'" in warning
 
 
 def test_no_finding_is_no_label_and_is_said(tmp_path):

@@ -90,7 +90,8 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
         states[row, [label[name] for name in each]] = 1
     shown = f", separated by {separator!r}{why}" if separator else ""
     said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
-    left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name]
+    told = (options.split_column, options.group)
+    left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in told]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, [*sheet.assumptions, *said]).merged()

@@ -1,5 +1,6 @@
 """Tables of labels: a column a label, a column that lists labels, or a row for each image and label."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from mlcfast.data.readers.columns import (
     CONFIDENCE_COLUMNS,
     LONG_COLUMNS,
     NO_LABEL,
+    column_named,
     image_column,
     truth,
     truth_share,
@@ -22,8 +24,26 @@ from mlcfast.errors import UsageError
 
 def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
+    named = (("data.split_column", options.split_column), ("data.group", options.group))
+    told = {name: column_named(sheet, name, option) for option, name in named if name is not None}
     image = image_column(sheet, options)
-    others = [i for i, _ in enumerate(sheet.header) if i != image]
+    others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
+    source = _read(sheet, image, others, options)
+    columns = {name: _by_image(sheet, image, column, source.images) for name, column in told.items()}
+    return dataclasses.replace(source, columns=columns)
+
+
+def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> list[str]:
+    """A column's cell for each image; UsageError where two rows of an image differ in it."""
+    held: dict[str, str] = {}
+    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        if held.setdefault(row[image], row[column]) != row[column]:
+            where = f"line {number}, column {sheet.header[column]!r}: {row[image]!r} is {row[column]!r}"
+            raise UsageError(f"{sheet.path}: {where} here and {held[row[image]]!r} before")
+    return [held[name] for name in images]
+
+
+def _read(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     long = _long_column(sheet, image, others, options)
     if long is not None:
         return _read_long(sheet, image, long, others, options)

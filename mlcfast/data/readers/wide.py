@@ -49,8 +49,8 @@ def _label_columns(
         about, part = sheet.header[i].lower() in ABOUT_IMAGES, truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
-            if i not in ignored and part and not about:
-                doubts.append(_doubt(sheet, i, part))
+            if i not in ignored and not about and (part or _few_words(sheet, i)):
+                doubts.append(_doubt(sheet, i))
         elif not sheet.header[i]:
             raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name")
         elif about and not filled:
@@ -67,11 +67,17 @@ def _label_columns(
     return columns, left, doubts
 
 
-def _doubt(sheet: Sheet, column: int, part: float) -> str:
+def _few_words(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds two or three words over and over, as one does that says present and absent."""
+    cells = [row[column].lower() for row in sheet.rows if row[column]]
+    return 2 <= len(set(cells)) <= 3 and len(cells) > len(set(cells)) and not is_index(sheet, column)
+
+
+def _doubt(sheet: Sheet, column: int) -> str:
     return (
-        f"column {sheet.header[column]!r} is taken as no label, though {part:.0%} of its cells could be one's: "
-        f"{first_untrue(sheet, column)} is none of 1, 0, -1 and blank; name it in data.ignore_columns if that is "
-        "right, else name the labels in data.label_columns and mend the cell"
+        f"column {sheet.header[column]!r} is taken as no label, because fewer than half of its cells are 1, 0, -1 or "
+        f"blank, the first in {first_untrue(sheet, column)}; if that is right, name it in data.ignore_columns, else "
+        "write 1 and 0 and name the labels in data.label_columns"
     )
 
 
