@@ -53,17 +53,22 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the samples are and how they become tensors.
 
-    val: null takes the published fifth of the training list for validation, as labels: single_positive always does.
-    image_column to allow_outside settle what a label file leaves open; docs/data.md explains them. options: for a
-    reader of one's own, named in format as `package.module:name`.
+    val: a share, such as 0.2, validates on that part of the training file, chosen by `seed` so that both parts hold
+    each label alike; null takes the published fifth of the training list, as labels: single_positive does without a
+    share. split_column: the column of data.train that says which rows train, validate and test; group: the column of
+    what may not be torn apart. image_column to allow_outside settle what a label file leaves open; docs/data.md
+    explains all of them. options: for a reader of one's own, named in format as
+    `package.module:name`.
     """
 
     format: Annotated[str, _named("auto", "coco", "csv", "features", "demo")]
     options: dict[str, Any] = {}
     root: str = Field(min_length=1)
     train: str = "train"
-    val: str | None = "val"
+    val: float | str | None = "val"
     test: str | None = None
+    split_column: str | None = None
+    group: str | None = None
     image_size: int = Field(448, ge=8)
     labels: Literal["full", "single_positive"] = "full"
     augment: Annotated[str, _named("published", "flip", "none")] = "published"
@@ -79,6 +84,25 @@ class DataConfig(Section):
     separator: str | None = None
     uncertain: Literal["unknown", "positive", "negative"] = "unknown"
     allow_outside: bool = False
+
+    @field_validator("val", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        """A number in (0, 1) is a share; a whole number names a split, as numbered folds do."""
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError("a share lies between 0 and 1, such as 0.2")
+        return str(value) if type(value) is int else value
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "DataConfig":
+        if self.group is not None and (self.val is None or (self.labels == "single_positive" and not self.val_share)):
+            raise ValueError("group needs val as a share, such as 0.2: the published fifth knows no groups")
+        return self
+
+    @property
+    def val_share(self) -> float | None:
+        """The share of the training file that validates; None where val is something else."""
+        return self.val if isinstance(self.val, float) else None
 
 
 class ModelConfig(Section):

@@ -10,6 +10,7 @@ from typing import Any
 from mlcfast import cli
 from mlcfast.config import load_config
 from mlcfast.data.build import open_split
+from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import configured_model, own_labels, predict_records, stored_model
@@ -27,7 +28,10 @@ def build_parser() -> cli.Parser:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="PATH", help="weight file or its directory")
     parser.add_argument("--against", type=Path, metavar="PATH", help="a second model to compare with, label by label")
-    parser.add_argument("--split", help="which split to use instead of data.test, or data.val where there is none")
+    parser.add_argument(
+        "--split",
+        help="instead of data.test, or data.val where there is none; `val` and `train` where data.val is a share",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -41,7 +45,8 @@ def work(args: argparse.Namespace) -> None:
         log_to_console()
     checkpoints = [find_weights(path) for path in (args.checkpoint, args.against) if path]
     split = args.split or config.data.test or config.data.val
-    records = open_split(config.data, split, own_labels(checkpoints[0]))
+    held = find_split(checkpoints[0])
+    records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
     models = [configured_model(config, checkpoints[0], records.names)]
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)

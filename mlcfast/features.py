@@ -42,7 +42,8 @@ def work(args: argparse.Namespace) -> None:
     process, names, model = Process(), None, None
     start(process)
     data = config.data
-    for split in dict.fromkeys(filter(None, (data.train, data.val, data.test))):
+    parts = (data.train, None if data.val_share else data.val, data.test)  # a share is a part of data.train
+    for split in dict.fromkeys(filter(None, parts)):
         records = open_split(data, split, names)
         if model is None:
             names = records.names

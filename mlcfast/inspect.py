@@ -9,7 +9,8 @@ from typing import Any
 
 from mlcfast import cli
 from mlcfast.data.readers.source import TableOptions
-from mlcfast.data.readers.summary import STATES, open_sources, summary
+from mlcfast.data.readers.summary import STATES, open_sources, sides_of, summary
+from mlcfast.data.splits import in_words
 
 SHOWN = 20  # labels in the table a person reads
 
@@ -30,6 +31,10 @@ def build_parser() -> cli.Parser:
         help="what -1 means beside blanks",
     )
     parser.add_argument("--allow-outside", action="store_true", help="images may lie outside the directory")
+    parser.add_argument("--split-column", metavar="NAME", help="the column that says what trains, validates and tests")
+    parser.add_argument("--group", metavar="NAME", help="the column of what is not torn apart, such as the patient")
+    parser.add_argument("--val", type=cli.probability, metavar="SHARE", help="divide it as data.val=SHARE would")
+    parser.add_argument("--seed", type=int, default=0, help="of that division (default 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     return parser
 
@@ -43,9 +48,11 @@ def work(args: argparse.Namespace) -> None:
         args.separator,
         args.uncertain,
         args.allow_outside,
+        args.split_column,
+        args.group,
     )
     found = open_sources(args.data, args.images, options)
-    about = summary(found)
+    about = summary(found, sides_of(found, options, args.val, args.seed))
     print(json.dumps(about) if args.json else table(about))
 
 
@@ -64,6 +71,7 @@ def table(about: dict[str, Any]) -> str:
         lines.append(f"{name:<{width}} " + " ".join(f"{about[word][name]:>10}" for word in STATES))
     if len(ordered) > SHOWN:
         lines.append(f"… and {len(ordered) - SHOWN} more")
+    lines += [f"split: {in_words(about['splits'])}"] if about["splits"] else []
     lines += [f"assumed: {line}" for line in about["assumptions"]]
     return "\n".join([*lines, *(f"warning: {line}" for line in about["warnings"])])
 

@@ -271,3 +271,21 @@ def test_labels_without_positives_are_named_before_training(caplog):
     first, second = caplog.messages
     assert "no training image" in first and first.endswith("cannot learn owl")
     assert "no validation image" in second and second.endswith("threshold 0.5: dog, owl")
+
+
+def test_a_share_of_the_training_file_validates_and_stays_with_the_run(config_file, tmp_path, capsys, monkeypatch):
+    """Interrupted and resumed, the run keeps its parts although the seed's draw has changed; evaluate finds them."""
+    share = ["data.val=0.25", "train.epochs=2"]
+    run(config_file, *share, "name=whole")
+    whole, directory = tmp_path / "runs" / "whole", tmp_path / "runs" / "tiny"
+    assert len(np.load(whole / "best" / "validation.npz")["labels"]) == 10
+    run(config_file, *share, "train.epochs=1")
+    monkeypatch.setattr("mlcfast.data.splits.stratified_split", lambda *_: (np.arange(30), np.arange(30, 40)))
+    run(config_file, *share, resume=NEWEST)
+    assert (directory / "split.csv").read_bytes() == (whole / "split.csv").read_bytes()
+    for place in (whole, directory):
+        words = [str(config_file), *share, "--checkpoint", str(place / "best"), "--json"]
+        assert evaluate.main(words) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["images"] == 10
+        assert report["mAP"] == pytest.approx(json.loads((place / "best" / "model.json").read_text())["metrics"]["mAP"])

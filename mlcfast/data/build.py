@@ -34,6 +34,7 @@ from mlcfast.data import (
     split_train_val,
 )
 from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
 from mlcfast.registry import Registry, as_callable, check_options, is_import_name
 
@@ -74,23 +75,39 @@ class Samples:
     skipped: Skipped = dataclasses.field(default_factory=list)
 
 
-def open_samples(config: Config) -> Samples:
-    """Read both splits. Caches and the demo set are made by one process while the others wait for its file lock."""
-    samples = _open_both(config.data)
+def open_samples(config: Config, held: Path | None = None) -> Samples:
+    """Read both splits. Caches and the demo set are made by one process while the others wait for its file lock.
+
+    held: the split.csv of the run that goes on, whose parts are taken where data.val is a share.
+    """
+    samples = _open_both(config.data, config.seed, held)
     if samples.train.names != samples.validation.names:
         raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
     return samples
 
 
-def open_split(settings: DataConfig, split: str, names: list[str] | None = None) -> LabelledImages:
+def open_split(
+    settings: DataConfig,
+    split: str | float,
+    names: list[str] | None = None,
+    seed: int = 0,
+    held: Path | None = None,
+) -> LabelledImages:
     """One split of the configured data set, without its bad images if those are to be skipped.
 
-    names: the labels and their order, for a CSV file that need not mention them all.
+    names: the labels and their order, for a CSV file that need not mention them all. Where data.val is a share, `val`
+    or the share itself is the part that validates and `train` the rest, by the seed or as `held`, a run's split.csv,
+    has them; another name is a file as ever.
     """
-    return _open(settings, split, names)[0]
+    share = settings.val_share
+    if share is None or split not in (share, str(share), TRAIN, VALIDATION):
+        return _open(settings, str(split) if split is not None else None, names)[0]
+    records = _open(settings, settings.train, names)[0]
+    train, validation = divide(records, share, seed, held)
+    return records.subset(train if split == TRAIN else validation)
 
 
-def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> tuple[LabelledImages, Skipped]:
+def _open(settings: DataConfig, split: str | None, names: list[str] | None = None) -> tuple[LabelledImages, Skipped]:
     records = _read(settings, split, names)
     if settings.bad_images == "error" or isinstance(records, LabelledFeatures):
         return records, []
@@ -109,12 +126,18 @@ def _open(settings: DataConfig, split: str, names: list[str] | None = None) -> t
 def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
     if split is None:
         raise UsageError("data.test and data.val are null: name the split to read")
+    if settings.format == "csv" or (settings.format == "auto" and not _is_coco(settings, split)):
+        file, part = _place(settings, split)
+        others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
+        return read_csv(settings.root, file, names, _table_options(settings), part, others)
+    if settings.split_column is not None or settings.group is not None:
+        raise UsageError(
+            "data.split_column and data.group need a table of labels, which this data.format does not read"
+        )
     if is_import_name(settings.format):
         return _read_with(settings, split, names)
     if settings.format == "features":
         return read_features(settings.root, split, names)
-    if settings.format == "csv" or (settings.format == "auto" and not _is_coco(settings, split)):
-        return read_csv(settings.root, split, names, _table_options(settings))
     if settings.format == "demo":
         from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
 
@@ -136,6 +159,15 @@ def _read_with(settings: DataConfig, split: str, names: list[str] | None) -> Lab
     return records if names is None else records.with_names(names, f"{settings.root}: {split}")
 
 
+def _place(settings: DataConfig, split: str) -> tuple[str, str | None]:
+    """The label file of a split and, where a column divides the training file, which part of it is meant."""
+    if settings.split_column is None:
+        return split, None
+    if split in (settings.train, TRAIN):
+        return settings.train, TRAIN
+    return (split, None) if Path(settings.root, split).is_file() else (settings.train, split)
+
+
 def _is_coco(settings: DataConfig, split: str) -> bool:
     return Path(settings.root, "annotations", f"instances_{split}.json").is_file()
 
@@ -148,26 +180,33 @@ def _table_options(settings: DataConfig) -> TableOptions:
         settings.separator,
         settings.uncertain,
         settings.allow_outside,
+        settings.split_column,
+        settings.group,
     )
 
 
-def _open_both(settings: DataConfig) -> Samples:
+def _open_both(settings: DataConfig, seed: int, held: Path | None) -> Samples:
     train, skipped = _open(settings, settings.train)
-    if settings.labels == "single_positive" or settings.val is None:
-        return dataclasses.replace(_with_validation_part(train, settings), skipped=skipped)
-    validation, also_skipped = _open(settings, settings.val, train.names)
+    if settings.labels == "single_positive" or settings.val is None or settings.val_share:
+        return dataclasses.replace(_with_validation_part(train, settings, seed, held), skipped=skipped)
+    validation, also_skipped = _open(settings, str(settings.val), train.names)
+    refuse_shared_groups(train, validation)
     return Samples(train, validation, skipped=skipped + also_skipped)
 
 
-def _with_validation_part(records: LabelledImages, settings: DataConfig) -> Samples:
-    """The published protocol: the last fifth of a permutation of the training list validates, fully labelled."""
-    single = settings.labels == "single_positive"
+def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: int, held: Path | None) -> Samples:
+    """One file for both parts: by a share, stratified, or by the published protocol; validation is fully labelled.
+
+    The protocol takes the last fifth of a permutation of the training list in the order of the image ids.
+    """
+    single, share = settings.labels == "single_positive", settings.val_share
     if single:
         _require_full_labels(records, settings)
-    records = records.sorted_by_id_text()
+    if single or not share:
+        records = records.sorted_by_id_text()
     observed = observe_single_positive(records.labels) if single else records.labels
     try:
-        train, validation = split_train_val(len(records))
+        train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
     hidden = (records.labels != observed)[train] if single else None

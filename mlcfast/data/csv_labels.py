@@ -11,6 +11,7 @@ from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.recognise import image_root, read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
+from mlcfast.data.splits import rows_of_part
 from mlcfast.errors import UsageError
 
 LOGGER = logging.getLogger("mlcfast")
@@ -20,25 +21,38 @@ VALUES = {"-1": -1, "0": 0, "1": 1, "+1": 1}
 
 
 def read_csv(
-    root: str | Path, file: str, names: Sequence[str] | None = None, options: TableOptions | None = None
+    root: str | Path,
+    file: str,
+    names: Sequence[str] | None = None,
+    options: TableOptions | None = None,
+    part: str | None = None,
+    others: Sequence[str] = (),
 ) -> LabelledImages:
     """Read the table or list `root/file` of images and labels, in any shape that mlcfast.data.readers knows.
 
     names: the labels in the order wanted, those of the training file for another split; default: the columns' order,
-    or the listed names sorted. Image ids are the images as written. What the reader assumed is logged.
+    or the listed names sorted. Image ids are the images as written. What the reader assumed is logged. part: the rows
+    that the options' split column gives to this part of the data; others: the names of the other parts.
 
     Raises UsageError naming file, line and column for anything else.
     """
     root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
     source = read_labels(path, options).in_order(None if names is None else list(names))
-    for line in (*source.assumptions, *source.warnings):
+    for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
+    for line in source.warnings:
+        LOGGER.warning("%s: %s", path, line)
     if not (source.states == 1).any():
         raise UsageError(f"{path}: no image has a label")
-    wheres = [f"line {number}" for number in source.lines]
-    paths = require_images(image_root(path, root), source.images, path, wheres, options.allow_outside)
-    return LabelledImages(paths, source.labels, source.names, source.images)
+    groups = None if options.group is None else source.column(options.group, "data.group")
+    rows = np.arange(len(source.images))
+    if part is not None and options.split_column is not None:
+        rows = rows_of_part(source, options.split_column, part, others)
+    images, wheres = [source.images[row] for row in rows], [f"line {source.lines[row]}" for row in rows]
+    paths = require_images(image_root(path, root), images, path, wheres, options.allow_outside)
+    kept = None if groups is None else [groups[row] for row in rows]
+    return LabelledImages(paths, source.labels[rows], source.names, images, groups=kept)
 
 
 def read_label_table(path: Path, names: Sequence[str] | None = None) -> tuple[np.ndarray, list[str], list[str]]:

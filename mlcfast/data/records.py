@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,15 @@ class LabelledImages:
     """M images with K labels each.
 
     paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative; names: the K label
-    names in column order; image_ids: M identifiers, the annotation file's own as text.
+    names in column order; image_ids: M identifiers, the annotation file's own as text; groups: M names of what must not
+    be torn apart, such as the patient, where data.group says which column has them.
     """
 
     paths: list[str]
     labels: np.ndarray
     names: list[str]
     image_ids: list[str]
+    groups: list[str] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """ValueError where lengths, type or values do not go together; readers of a user's own are checked so."""
@@ -41,7 +43,8 @@ class LabelledImages:
         """The images at these positions, in this order."""
         chosen = np.asarray(indices, dtype=np.int64)
         paths, ids = ([values[i] for i in chosen] for values in (self.paths, self.image_ids))
-        return LabelledImages(paths, self.labels[chosen], self.names, ids)
+        groups = None if self.groups is None else [self.groups[i] for i in chosen]
+        return LabelledImages(paths, self.labels[chosen], self.names, ids, groups=groups)
 
     def with_names(self, names: list[str], what: str) -> "LabelledImages":
         """The same images with the label columns of `names`, in that order; UsageError where the sets differ."""

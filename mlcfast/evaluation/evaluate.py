@@ -10,6 +10,7 @@ from torch import nn
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import evaluation_loader, open_split
+from mlcfast.data.splits import find_split
 from mlcfast.engine import Predictor, Process
 from mlcfast.engine.model import make_model
 from mlcfast.errors import UsageError
@@ -26,7 +27,7 @@ def evaluate_weights(config: Config, process: Process, checkpoint: Path, split: 
     Raises UsageError where the weights do not fit the configuration or were made for other labels.
     """
     weights = find_weights(checkpoint)
-    records = open_split(config.data, split, own_labels(weights))
+    records = open_split(config.data, split, own_labels(weights), config.seed, find_split(weights))
     model, _ = configured_model(config, weights, records.names)
     scores, labels = predict_records(model, config, records, process)
     return multilabel_report(scores, labels, records.names)

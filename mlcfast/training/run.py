@@ -11,6 +11,7 @@ import torch
 from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, open_samples, train_loader
+from mlcfast.data.splits import find_split, in_words, side_counts, write_split
 from mlcfast.engine import Process, build_engine, find_checkpoint, load_checkpoint, on_main, with_micro_batch
 from mlcfast.evaluation.evaluate import evaluate_weights
 from mlcfast.evaluation.run_report import report_run
@@ -33,8 +34,9 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     """
     if resume is not None:
         state, held = load_checkpoint(find_checkpoint(resume))
-    samples = open_samples(config)
+    samples = open_samples(config, None if resume is None else find_split(resume))
     if process.is_main:
+        count_samples(samples)
         warn_of_labels_without_positives(samples)
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config = with_micro_batch(saved, process.world_size)
@@ -52,6 +54,8 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
         trainer.resume(state, held)
     on_main(process, lambda: prepare_run_directory(saved, resume is not None))
     on_main(process, lambda: list_skipped(directory, samples.skipped))
+    if config.data.val_share:
+        on_main(process, lambda: write_split(directory, samples.train, samples.validation))
     journal = Journal(directory, process.is_main, trainer.progress.step)
     try:
         with threads_for(config, samples.train, process):
@@ -65,6 +69,13 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
     on_main(process, lambda: report_run(directory))
     return progress
+
+
+def count_samples(samples: Samples) -> None:
+    """Log what each part holds: its images and groups, and how many images have the labels."""
+    parts = {"training": samples.train, "validation": samples.validation}
+    counts = {part: side_counts(each.names, each.labels, each.groups) for part, each in parts.items()}
+    LOGGER.info("%s", in_words(counts))
 
 
 def warn_of_labels_without_positives(samples: Samples) -> None:

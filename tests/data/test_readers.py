@@ -1,12 +1,9 @@
 """Label files as the field's sets and tools write them, in miniature; and files that could be read in two ways."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from mlcfast import inspect
-from mlcfast.data.readers.paths import ImageFinder
 from mlcfast.data.readers.recognise import read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
@@ -69,6 +66,48 @@ SHAPES = {
     "metadata": (
         "metadata.jsonl", '{"file_name": "a.jpg", "labels": ["cat"]}\n{"file_name": "b.jpg", "labels": []}\n', ["cat"], [[P], [N]],
     ),
+    "label studio's csv": (
+        "export.csv",
+        "image,id,choice,annotator,annotation_id,created_at,updated_at,lead_time\n"
+        '/data/upload/1/a.jpg,1,"{""choices"":[""cat"",""dog""]}",1,4,2024-01-01,2024-01-01,3.2\n'
+        "/data/local-files/?d=deep/b.jpg,2,cat,1,5,2024-01-01,2024-01-01,1.0\n"
+        "/data/upload/1/c.jpg,3,,1,6,2024-01-01,2024-01-01,1.0\n",
+        ["cat", "dog"], [[P, P], [P, N], [N, N]],
+    ),
+    "label studio's boxes": (
+        "export.csv",
+        "image,id,label,annotator,annotation_id,lead_time\n"
+        'a.jpg,1,"[{""x"":1,""width"":2,""rectanglelabels"":[""cat""]},{""x"":3,""rectanglelabels"":[""cat""]}]",1,4,3.2\n'
+        'b.jpg,2,"[{""x"":1,""rectanglelabels"":[""dog""]}]",1,5,3.2\n',
+        ["cat", "dog"], [[P, N], [N, P]],
+    ),
+    "wide metadata": (
+        "metadata.jsonl", '{"file_name": "a.jpg", "cat": 1, "dog": false}\n{"file_name": "b.jpg", "cat": 0, "dog": true}\n',
+        ["cat", "dog"], [[P, N], [N, P]],
+    ),
+    "metadata with boxes": (
+        "metadata.jsonl",
+        '{"file_name": "a.jpg", "objects": {"bbox": [[1, 2, 3, 4], [5, 6, 7, 8]], "categories": [0, 2]}}\n'
+        '{"file_name": "b.jpg", "objects": {"bbox": [], "categories": []}}\n',
+        ["0", "2"], [[P, P], [N, N]],
+    ),
+    "metadata as a table": (
+        "metadata.csv", "file_name,cat,dog\na.jpg,1,0\nb.jpg,0,1\n", ["cat", "dog"], [[P, N], [N, P]],
+    ),
+    "metadata as a table of lists": (
+        "metadata.csv", "file_name,labels\na.jpg,\"['cat', 'dog']\"\nb.jpg,[]\n", ["cat", "dog"], [[P, P], [N, N]],
+    ),
+    "decimal commas": ("t.csv", "image;cat;dog\na.jpg;1,0;0,0\nb.jpg;0,0;1,0\n", ["cat", "dog"], [[P, N], [N, P]]),
+    "words that stand alone": (
+        "t.csv", "image,tags\na.jpg,cat dog\nb.jpg,dog bird\nc.jpg,cat\nd.jpg,dog\ne.jpg,bird\n",
+        ["bird", "cat", "dog"], [[N, P, P], [P, N, P], [N, P, N], [N, N, P], [P, N, N]],
+    ),
+    "blanks inside labels beside another sign": (
+        "t.csv", "image,tags\na.jpg,traffic light|car\nb.jpg,traffic light\n", ["car", "traffic light"], [[P, P], [N, P]],
+    ),
+    "no finding in a long table": (
+        "l.csv", "image,label\na.jpg,Mass\na.jpg,Nodule\nb.jpg,No Finding\n", ["Mass", "Nodule"], [[P, P], [N, N]],
+    ),
     "coco of other tools": (
         "c.json",
         json.dumps({
@@ -111,6 +150,28 @@ def test_encodings(tmp_path, encoding):
         ),
         ("image,labels\na.jpg,cat;dog|bird\n", "'labels' holds '|' and ';': name one with data.separator"),
         ("image,labels\na.jpg,traffic light\nb.jpg,fire hydrant\n", "'traffic light' may be one label or 2"),
+        ("image,labels\na.jpg,traffic light\nb.jpg,traffic sign\n", "'traffic light' may be one label or 2"),
+        ("image,tags\na.jpg,traffic light\nb.jpg,traffic sign\nc.jpg,car\n", "data.separator to ' ' for several"),
+        ("image,tags\na.jpg,hot dog\nb.jpg,hot\nc.jpg,dog\n", "'hot dog' may be one label or 2"),
+        ("image,Target\na.jpg,traffic light\nb.jpg,traffic light\n", "'traffic light' may be one label or 2"),
+        ('image,labels\na.jpg,"[""cat"", ""dog""]"\nb.jpg,bird\n', "is a list in brackets and 'bird' is not"),
+        ("image,label\na.jpg,1\nb.jpg,0\n", "'1' may be a class, 0 or 1, or say whether the image has the label"),
+        (
+            "image,labels,cat,dog\na.jpg,owl,1,0\nb.jpg,owl;bat,0,1\n",
+            "listed in column 'labels' or be the columns 'cat', 'dog': set data.label_columns to [labels] or to [cat,dog]",
+        ),
+        ("image,label,cat\na.jpg,owl,1\na.jpg,bat,0\n", "listed in column 'label' or be the columns 'cat'"),
+        (
+            "image,Finding Labels\na.png,Mass\nb.png,No Finding|Mass\n",
+            "line 3, column 'Finding Labels': 'No Finding' means no label, but 'Mass'",
+        ),
+        ('image,labels\na.png,"[""No Finding"", ""Mass""]"\n', "line 2, column 'labels': 'No Finding' means no label"),
+        (
+            "image,label\na,Mass\na,No Finding\n",
+            "line 3, column 'label': 'No Finding' means no label, but 'a' also has 'Mass'",
+        ),
+        ("a.jpg 0 1 0\nb.jpg 1 0 0\n", "name the 3 labels in data.label_columns, or in classes.txt"),
+        ("image;cat\na.jpg;0,5\nb.jpg;1,0\n", "line 2, column 'cat': '0,5' must be 1, 0, -1 or blank"),
         ("image,labels,tags\na.jpg,cat,dog\n", "'labels' and 'tags' may both list the labels"),
         ("image,mask,cat\na.jpg,b.png,1\n", "'image' and 'mask' both hold image files"),
         ("image,label,confidence\na.jpg,cat,0.7\n", "line 2, column 'confidence': '0.7' must be 1 or 0"),
@@ -141,6 +202,31 @@ def test_what_could_be_read_in_two_ways_is_an_error(tmp_path, content, says):
         ("image,cat,fold\na.jpg,1,0\n", {"label_columns": ("cat",)}, ["cat"], [[P]]),
         ("image,cat,dog\na.jpg,-1,\nb.jpg,0,1\n", {"uncertain": "positive"}, ["cat", "dog"], [[P, U], [N, P]]),
         ("x,y,cat\na,b,1\n", {"image_column": "y"}, ["cat"], [[P]]),
+        (
+            "image,tags\na.jpg,traffic light\nb.jpg,traffic sign\n",
+            {"separator": ";"},
+            ["traffic light", "traffic sign"],
+            [[P, N], [N, P]],
+        ),
+        ("image,label\na.jpg,1\nb.jpg,0\n", {"label_columns": ("label",)}, ["label"], [[P], [N]]),
+        ("image,label\na.jpg,1\nb.jpg,0\n", {"separator": " "}, ["0", "1"], [[N, P], [P, N]]),
+        (
+            "image,labels,cat\na.jpg,owl,1\nb.jpg,bat,0\n",
+            {"label_columns": ("labels",)},
+            ["bat", "owl"],
+            [[N, P], [P, N]],
+        ),
+        ("image,labels,cat\na.jpg,owl,1\nb.jpg,bat,0\n", {"label_columns": ("cat",)}, ["cat"], [[P], [N]]),
+        ("image,labels,cat\na.jpg,owl,1\nb.jpg,bat,0\n", {"ignore_columns": ("labels",)}, ["cat"], [[P], [N]]),
+        (
+            "image,labels,cat\na.jpg,owl,1\nb.jpg,bat,0\n",
+            {"ignore_columns": ("cat",)},
+            ["bat", "owl"],
+            [[N, P], [P, N]],
+        ),
+        ("a.jpg 0 1\nb.jpg 1 0\n", {"label_columns": ("cat", "dog")}, ["cat", "dog"], [[N, P], [P, N]]),
+        ("a.jpg 0 1\nb.jpg 1 0\n", {"separator": " "}, ["0", "1"], [[P, P], [P, P]]),
+        ("a.jpg 2\nb.jpg 1 0\n", {"label_columns": ("x", "y", "z")}, ["x", "y", "z"], [[N, N, P], [P, P, N]]),
     ],
 )
 def test_options_settle_it(tmp_path, content, options, labels, states):
@@ -149,40 +235,63 @@ def test_options_settle_it(tmp_path, content, options, labels, states):
     assert source.names == labels and source.states.tolist() == states
 
 
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
+def test_utf16_without_its_mark(tmp_path):
+    for encoding in ("utf-16-le", "utf-16-be"):
+        (tmp_path / "t.csv").write_bytes("image;Löwe\r\na.jpg;1\r\nb.jpg;0\r\n".encode(encoding))
+        source = read_labels(tmp_path / "t.csv", TableOptions())
+        assert source.names == ["Löwe"] and source.states.tolist() == [[P], [N]]
+        assert "the text is read as UTF-16, though it has no byte order mark" in source.assumptions
 
 
-def test_images_by_name_without_folder_or_ending_and_with_back_slashes(tmp_path):
-    touch(tmp_path, "deep/a.jpg", "b.png", "x/twice.jpg", "y/twice.jpg")
-    finder = ImageFinder(tmp_path)
-    for name, path in (("a", "deep/a.jpg"), ("a.jpg", "deep/a.jpg"), ("deep\\a.jpg", "deep/a.jpg"), ("b", "b.png")):
-        assert finder.find(name, "t.csv: line 2") == str(tmp_path / path)
-    assert finder.find("none.jpg", "t.csv: line 2") is None and finder.find("other/a.jpg", "t.csv: line 2") is None
-    with pytest.raises(UsageError, match=r"line 2: 'twice\.jpg' may be"):
-        finder.find("twice.jpg", "t.csv: line 2")
+def test_flags_with_names_beside_them(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0 1 0\nb.jpg 1 0 1\n")
+    (tmp_path / "classes.txt").write_text("cat\ndog\nowl\n")
+    source = read_labels(tmp_path / "list.txt", TableOptions())
+    assert source.names == ["cat", "dog", "owl"] and source.states.tolist() == [[N, P, N], [P, N, P]]
+    (tmp_path / "list.txt").write_text("a.jpg,0 1\nb.jpg,1 0\n")
+    with pytest.raises(UsageError, match="3 names for its labels, but the file holds 2 flags an image"):
+        read_labels(tmp_path / "list.txt", TableOptions())
 
 
-def test_no_image_leaves_the_root(tmp_path):
-    touch(tmp_path, "root/in.jpg", "out.jpg")
-    (tmp_path / "root" / "link.jpg").symlink_to(tmp_path / "out.jpg")
-    (tmp_path / "root" / "door").symlink_to(tmp_path)
-    finder = ImageFinder(tmp_path / "root")
-    for name in ("../out.jpg", str(tmp_path / "out.jpg"), "link.jpg", "door/out.jpg", "/etc/passwd"):
-        with pytest.raises(UsageError, match=r"line 3: .*data\.allow_outside=true"):
-            finder.find(name, "t.csv: line 3")
-    assert finder.find("../root/in.jpg", "t.csv: line 3") is not None
-    assert ImageFinder(tmp_path / "root", allow_outside=True).find("../out.jpg", "line 3") is not None
+def test_what_a_reader_left_out_is_named(tmp_path):
+    """A column that may have been a label is a warning with its first bad cell; a text column is an assumption."""
+    rows = "".join(f"{n}.jpg,1,{'1' if n < 3 else 'ja'},sharp\n" for n in range(9))
+    (tmp_path / "t.csv").write_text(f"image,cat,dog,quality\n{rows}")
+    source = read_labels(tmp_path / "t.csv", TableOptions())
+    assert source.names == ["cat"] and "columns that are no labels: dog, quality" in source.assumptions
+    (warning,) = source.warnings
+    for part in ("'dog'", "fewer than half", "line 5, column 'dog': 'ja'", "data.ignore_columns", "data.label_columns"):
+        assert part in warning
+    assert read_labels(tmp_path / "t.csv", TableOptions(ignore_columns=("dog",))).warnings == []
+    (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,1,present\nb.jpg,0,absent\nc.jpg,1,absent\n")
+    (warning,) = read_labels(tmp_path / "t.csv", TableOptions()).warnings
+    assert "line 2, column 'dog': 'present'" in warning
 
 
-def test_a_link_found_by_its_name_alone_does_not_leave_the_root_either(tmp_path):
-    touch(tmp_path, "root/deep/in.jpg", "out.jpg")
-    (tmp_path / "root" / "deep" / "link.jpg").symlink_to(tmp_path / "out.jpg")
-    for name in ("link.jpg", "link"):
-        with pytest.raises(UsageError, match=r"line 3: .*data\.allow_outside=true"):
-            ImageFinder(tmp_path / "root").find(name, "t.csv: line 3")
+def test_no_finding_is_no_label_and_is_said(tmp_path):
+    name, content, _, _ = SHAPES["chestxray14"]
+    (tmp_path / name).write_text(content)
+    source = read_labels(tmp_path / name, TableOptions())
+    assert "'No Finding' is taken as no label, in 1 rows" in source.assumptions
+
+
+def test_tasks_without_annotation_are_unlabelled(tmp_path):
+    choice = {"result": [{"value": {"choices": ["cat"]}}]}
+    tasks = [
+        {"data": {"image": "a.jpg"}, "annotations": [choice]},
+        {"data": {"image": "b.jpg"}, "annotations": []},
+        {"data": {"image": "c.jpg"}, "annotations": [{"was_cancelled": True, "result": []}]},
+        {"data": {"image": "d.jpg"}, "annotations": [{"result": []}]},
+        {"image": "e.jpg"},
+        {"image": "f.jpg", "annotation_id": 7, "choice": ""},
+    ]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    source = read_labels(tmp_path / "tasks.json", TableOptions())
+    assert source.images == ["a.jpg", "d.jpg", "f.jpg"] and source.states.tolist() == [[P], [N], [N]]
+    assert source.warnings == ["3 of 6 tasks have no annotation: they are left out"]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks[1:2]))
+    with pytest.raises(UsageError, match=r"none of the 1 tasks .* data\.label_columns"):
+        read_labels(tmp_path / "tasks.json", TableOptions())
 
 
 def test_a_list_printed_by_numpy_is_refused(tmp_path):
@@ -190,63 +299,3 @@ def test_a_list_printed_by_numpy_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text("image,labels\na.jpg,['cat' 'dog']\n")
     with pytest.raises(UsageError, match=r"line 2, column 'labels': .* write the list with commas"):
         read_labels(tmp_path / "t.csv", TableOptions())
-
-
-def inspected(capsys, *words: str) -> dict:
-    assert inspect.main([*words, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def test_inspect_counts_what_is_there(tmp_path, capsys):
-    touch(tmp_path, "a.jpg", "b.jpg")
-    (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,1,\nb.jpg,0,1\nz.jpg,,\na.jpg,,1\n")
-    about = inspected(capsys, str(tmp_path / "t.csv"))
-    assert (about["format"], about["images"], about["missing"], about["labels"]) == ("wide", 3, 1, ["cat", "dog"])
-    assert about["positives"] == {"cat": 1, "dog": 2}
-    assert about["negatives"] == {"cat": 1, "dog": 0}
-    assert about["unknown"] == {"cat": 1, "dog": 1}
-    text = " ".join(about["warnings"])
-    assert "z.jpg" in text and "line 5: merged" in text and "1 images have no label" in text
-    assert inspect.main([str(tmp_path / "t.csv")]) == 0
-    assert "3 images (1 missing), 2 labels" in capsys.readouterr().out
-
-
-def test_inspect_reads_directories(tmp_path, capsys):
-    touch(tmp_path, "tags/a.jpg", "tags/b.jpg", "folders/cat/a.jpg", "folders/dog/a.jpg", "folders/dog/b.jpg")
-    (tmp_path / "tags" / "a.txt").write_text("cat, dog")
-    touch(tmp_path, "rf/train/a.jpg", "rf/valid/b.jpg")
-    for split, name in (("train", "a.jpg"), ("valid", "b.jpg")):
-        (tmp_path / "rf" / split / "_classes.csv").write_text(f"filename, cat, dog\n{name}, 1, 0\n")
-    for place, form, images, positives in (
-        ("tags", "tag_files", 2, {"cat": 1, "dog": 1}),
-        ("folders", "folders", 2, {"cat": 1, "dog": 2}),
-        ("rf", "wide", 2, {"cat": 2, "dog": 0}),
-    ):
-        about = inspected(capsys, str(tmp_path / place))
-        assert (about["format"], about["images"], about["missing"]) == (form, images, 0)
-        assert about["positives"] == positives
-
-
-def test_folders_tell_images_of_one_name_apart(tmp_path, capsys):
-    touch(tmp_path, "cat/1.jpg", "dog/1.jpg", "owl/1.jpg")
-    (tmp_path / "dog" / "1.jpg").write_bytes(b"another")
-    assert inspected(capsys, str(tmp_path))["positives"] == {"cat": 1, "dog": 1, "owl": 1}
-    assert inspected(capsys, str(tmp_path))["images"] == 2
-    touch(tmp_path, "loose.jpg")
-    assert inspect.main([str(tmp_path)]) == 2
-    assert "loose.jpg: an image beside the folders" in capsys.readouterr().err
-
-
-def test_boxes_beside_images_are_not_tags(tmp_path, capsys):
-    touch(tmp_path, "a.jpg")
-    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.1\n3 0.1 0.2 0.3 0.4\n")
-    assert inspect.main([str(tmp_path)]) == 2
-    assert "a.txt: boxes of YOLO, not tags" in capsys.readouterr().err
-
-
-def test_inspect_fails_in_one_line(tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    for place in ("empty", "absent", "empty/x.csv"):
-        assert inspect.main([str(tmp_path / place), "--json"]) == 2
-        said = capsys.readouterr()
-        assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1

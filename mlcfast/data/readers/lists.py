@@ -1,5 +1,6 @@
 """Label files without a header: lists of files with class numbers, CelebA's attribute table, tags beside images."""
 
+import dataclasses
 import filecmp
 import re
 from pathlib import Path
@@ -53,10 +54,11 @@ def _entry(line: str) -> tuple[str, list[int]] | None:
 
 
 def read_file_list(path: Path, options: TableOptions) -> LabelSource:
-    """Read `image number …`: the numbers are classes, or 0 and 1 for each class where they stand behind a comma.
+    """Read `image number …`: the numbers are classes, or a flag for each class.
 
-    Class names are read from classes.txt, labels.txt or class_names.txt beside the file, else they are the numbers.
-    UsageError where every line holds equally many of 0 and 1 behind blanks, which may mean either.
+    They are flags where a comma stands behind the image, or where every line holds as many of 0 and 1 as there are
+    names. Names are those of `data.label_columns`, or of classes.txt, labels.txt or class_names.txt beside the file,
+    else the numbers. UsageError where every line holds equally many of 0 and 1 and nothing tells which they are.
     """
     text, said = read_text(path)
     images, lists, numbers = [], [], []
@@ -68,32 +70,40 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
             images.append(entry[0])
             lists.append(entry[1])
             numbers.append(number)
-    lengths, comma = {len(each) for each in lists}, "," in text
-    flags = len(lengths) == 1 and min(lengths) > 1 and all(value in (0, 1) for each in lists for value in each)
-    if flags and not comma and options.separator is None:
-        raise UsageError(
-            f"{path}: line {numbers[0]}: 0 and 1 may be classes or a flag for each class: write a comma behind "
-            "the image for flags, or set data.separator to ' ' for classes"
-        )
-    columns = [[k for k, flag in enumerate(each) if flag] for each in lists] if flags and comma else lists
-    count = min(lengths) if flags and comma else 1 + max((k for each in lists for k in each), default=-1)
-    names = _names(path, count)
+    given = list(options.label_columns) or names_beside(path)
+    flags = _are_flags(path, lists, "," in text, given, options)
+    count = len(lists[0]) if flags else 1 + max((k for each in lists for k in each), default=-1)
+    names = given or [str(number) for number in range(count)]
+    if len(names) < count or (flags and len(names) != count):
+        holds = f"{count} flags an image" if flags else f"class {count - 1}"
+        raise UsageError(f"{path}: {len(names)} names for its labels, but the file holds {holds}")
     states = np.full((len(images), len(names)), -1, np.int8)
-    for row, each in enumerate(columns):
-        states[row, each] = 1
-    shape = "a flag for each class" if flags and comma else "the numbers are classes"
+    for row, each in enumerate(lists):
+        states[row, [k for k, flag in enumerate(each) if flag] if flags else each] = 1
+    shape = "a flag for each class" if flags else "the numbers are classes"
     return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape]).merged()
 
 
-def _names(path: Path, count: int) -> list[str]:
+def _are_flags(path: Path, lists: list[list[int]], comma: bool, given: list[str], options: TableOptions) -> bool:
+    lengths = {len(each) for each in lists}
+    alike = len(lengths) == 1 and min(lengths) > 1 and all(value in (0, 1) for each in lists for value in each)
+    if not alike or options.separator is not None:
+        return False
+    if comma or len(given) == min(lengths):
+        return True
+    raise UsageError(
+        f"{path}: line 1: 0 and 1 may be classes or a flag for each class: name the {min(lengths)} labels in "
+        "data.label_columns, or in classes.txt beside the file, for flags, or set data.separator to ' ' for classes"
+    )
+
+
+def names_beside(path: Path) -> list[str]:
+    """The label names, one a line, of classes.txt, labels.txt or class_names.txt beside a file; empty without one."""
     for name in NAME_FILES:
         file = path.with_name(name)
         if file.is_file() and file != path:
-            names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-            if len(names) < count:
-                raise UsageError(f"{file}: {len(names)} names, but {path.name} holds class {count - 1}")
-            return names
-    return [str(number) for number in range(count)]
+            return [line.strip() for line in read_text(file)[0].splitlines() if line.strip()]
+    return []
 
 
 def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
@@ -127,10 +137,11 @@ def read_folders(folder: Path) -> LabelSource:
             alike.append(image)
         labels.setdefault(first or image, []).append(label)
     several = sum(len(set(each)) > 1 for each in labels.values())
-    said = ["each folder is a label"]
+    said, folders = ["each folder is a label"], {label for each in labels.values() for label in each}
+    warnings = [f"{next(iter(folders))!r} is the only folder: every image has its label"] if len(folders) == 1 else []
     said += [f"{several} images stand in several folders and have all of their labels"] if several else []
     images = [str(image.relative_to(folder)) for image in labels]
-    return from_tags(folder, "folders", images, list(labels.values()), said)
+    return dataclasses.replace(from_tags(folder, "folders", images, list(labels.values()), said), warnings=warnings)
 
 
 def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:

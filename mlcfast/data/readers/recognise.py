@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcfast.data.readers.exports import read_label_studio, read_metadata
+from mlcfast.data.readers.exports import is_label_studio, read_label_studio, read_label_studio_sheet, read_metadata
 from mlcfast.data.readers.lists import (
     is_attribute_table,
     is_file_list,
@@ -17,13 +17,15 @@ from mlcfast.data.readers.lists import (
     read_tag_files,
 )
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
-from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.tables import read_table
+from mlcfast.data.readers.tables import read_rows
 from mlcfast.errors import UsageError
 
 ROBOFLOW = "_classes.csv"
 SPLITS = ("train", "valid", "val", "validation", "test")
+# Folders so called hold images, and their names say nothing of them.
+NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
 
 
 def read_labels(path: Path, options: TableOptions) -> LabelSource:
@@ -34,15 +36,18 @@ def read_labels(path: Path, options: TableOptions) -> LabelSource:
             raise UsageError(f"{path}: holds several splits: name one of them")
         return source
     if path.suffix.lower() == ".json":
-        return _read_json(path)
+        return _read_json(path, options)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return read_metadata(path)
+        return read_metadata(path, options)
     if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
         raise UsageError(f"{path}: a spreadsheet's own format: save the table as CSV")
     text, _ = read_text(path)
     if is_attribute_table(text):
         return read_attribute_table(path)
-    return read_file_list(path, options) if is_file_list(text) else read_table(path, options)
+    if is_file_list(text):
+        return read_file_list(path, options)
+    sheet = read_sheet(path)
+    return read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)
 
 
 def image_root(path: Path, root: Path) -> Path:
@@ -93,6 +98,12 @@ def _read_images(path: Path, options: TableOptions) -> list[tuple[LabelSource, P
             f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
             "table, a .txt beside each image and a folder of images for each label"
         )
+    unsaid = [folder.name for folder in folders if folder.name.lower() in NO_LABELS]
+    if unsaid:
+        raise UsageError(
+            f"{path}: no labels found: {unsaid[0]!r} is a folder of images, not a label; if its own folders are the "
+            f"labels, name {path / unsaid[0]}, else name the file of the labels"
+        )
     return [(read_folders(path), path)]
 
 
@@ -100,7 +111,7 @@ def _has_images(folder: Path) -> bool:
     return any(file.suffix.lower() in IMAGE_ENDINGS for file in folder.rglob("*"))
 
 
-def _read_json(path: Path) -> LabelSource:
+def _read_json(path: Path, options: TableOptions) -> LabelSource:
     from mlcfast.data.coco import coco_source
 
     try:
@@ -112,7 +123,7 @@ def _read_json(path: Path) -> LabelSource:
     if isinstance(content, dict) and "images" in content:
         return coco_source(path)
     if isinstance(content, list):
-        return read_label_studio(path, content)
+        return read_label_studio(path, content, options)
     raise UsageError(f"{path}: neither MS-COCO annotations nor a list of Label Studio's tasks")
 
 

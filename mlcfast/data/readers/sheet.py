@@ -13,13 +13,17 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 @dataclass(frozen=True)
 class Sheet:
-    """A header and its rows, cells stripped; numbers: the line of each row, the header being line 1."""
+    """A header and its rows, cells stripped; numbers: the line of each row, the header being line 1.
+
+    delimiter: what splits a line into cells; "" where the cells do not come from text.
+    """
 
     path: Path
     header: list[str]
     rows: list[list[str]]
     numbers: list[int]
     assumptions: list[str]
+    delimiter: str = ","
 
 
 def read_text(path: Path) -> tuple[str, list[str]]:
@@ -29,7 +33,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     except OSError as error:
         raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}") from error
     if content[:1024].count(0) > 0 and content[:2] not in BYTE_ORDER_MARKS:
-        raise UsageError(f"{path}: not a text file: save it as CSV in UTF-8")
+        return _without_mark(path, content)
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
     try:
         return content.decode(encoding), []
@@ -40,6 +44,19 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         return content.decode("cp1252"), ["the text is read as Windows-1252, because it is not UTF-8"]
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: neither UTF-8, UTF-16 nor Windows-1252 text: save it as UTF-8") from error
+
+
+def _without_mark(path: Path, content: bytes) -> tuple[str, list[str]]:
+    """The text of UTF-16 without its mark: the zero bytes of its Latin letters all stand on one side of a pair."""
+    zeros = [content[:4096][side::2].count(0) for side in (0, 1)]
+    if min(zeros) == 0 and max(zeros) * 10 >= len(content[:4096]):
+        try:
+            text = content.decode("utf-16-be" if zeros[0] else "utf-16-le")
+            if "\n" in text or "\r" in text:
+                return text, ["the text is read as UTF-16, though it has no byte order mark"]
+        except UnicodeDecodeError:
+            pass
+    raise UsageError(f"{path}: not a text file: save it as CSV in UTF-8")
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -72,7 +89,9 @@ def read_sheet(path: Path) -> Sheet:
         raise UsageError(f"{path}: the header repeats {repeated[0]!r}")
     if delimiter != ",":
         assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
-    return Sheet(path, header[:width], [row[:width] for _, row in body], [number for number, _ in body], assumptions)
+    return Sheet(
+        path, header[:width], [row[:width] for _, row in body], [number for number, _ in body], assumptions, delimiter
+    )
 
 
 def _delimiter(path: Path, text: str) -> str:

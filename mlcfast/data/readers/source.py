@@ -1,6 +1,6 @@
 """What every reader of labels returns, and the options a user can give one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ class TableOptions:
     image_column: the column of image files; label_columns: the columns that are labels, all others are then ignored;
     ignore_columns: columns that are no labels; separator: between the labels of a list column; uncertain: what −1
     means in a file that also holds 0 and blanks: unknown, positive or negative; allow_outside: images may lie outside
-    the root.
+    the root; split_column, group: columns that say which part of the data an image is in, and with which others it
+    belongs together.
     """
 
     image_column: str | None = None
@@ -24,6 +25,8 @@ class TableOptions:
     separator: str | None = None
     uncertain: str = "unknown"
     allow_outside: bool = False
+    split_column: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class LabelSource:
 
     format: the name of its shape; images: M image files as written; lines: (M,) where each stands in the file, counted
     as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown; assumptions:
-    what the reader took for granted; warnings: what a user should look at.
+    what the reader took for granted; warnings: what a user should look at; columns: the M cells of those columns that
+    the options name and that are neither image nor label.
     """
 
     path: Path
@@ -43,6 +47,16 @@ class LabelSource:
     states: np.ndarray
     assumptions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    columns: dict[str, list[str]] = field(default_factory=dict)
+
+    def column(self, name: str, option: str) -> list[str]:
+        """The M cells of a column that `option` names; UsageError where the file has none, or a blank one."""
+        if name not in self.columns:
+            raise UsageError(f"{self.path}: {option}: a file of this kind ({self.format}) has no column {name!r}")
+        cells = self.columns[name]
+        if "" in cells:
+            raise UsageError(f"{self.path}: line {self.lines[cells.index('')]}: {option}: column {name!r} is blank")
+        return cells
 
     @property
     def labels(self) -> np.ndarray:
@@ -65,9 +79,7 @@ class LabelSource:
         count = len(self.images) - len(kept)
         warning = f"{count} rows name an image again, first {self.images[again]!r} in line {self.lines[again]}: merged"
         images, lines = [self.images[row] for row in kept], [self.lines[row] for row in kept]
-        return LabelSource(
-            self.path, self.format, images, lines, self.names, states, self.assumptions, [*self.warnings, warning]
-        )  # fmt: skip
+        return replace(self, images=images, lines=lines, states=states, warnings=[*self.warnings, warning])
 
     def in_order(self, names: list[str] | None) -> "LabelSource":
         """The labels in another split's order; UsageError for a label that is not among `names`."""
@@ -86,9 +98,7 @@ class LabelSource:
         fill = 0 if (self.states == 0).any() else -1
         states = np.full((len(self.images), len(names)), fill, np.int8)
         states[:, [column[name] for name in self.names]] = self.states
-        return LabelSource(
-            self.path, self.format, self.images, self.lines, list(names), states, self.assumptions, self.warnings
-        )  # fmt: skip
+        return replace(self, names=list(names), states=states)
 
 
 def _merge_row(target: np.ndarray, other: np.ndarray) -> None:

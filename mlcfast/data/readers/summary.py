@@ -1,13 +1,17 @@
 """Summarises a label file or directory: what it was read as, its images, and each label's states."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mlcfast.data.readers.paths import ImageFinder
 from mlcfast.data.readers.recognise import combined, image_root, read_directory, read_labels
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.records import LabelledImages
+from mlcfast.data.splits import TRAIN, VALIDATION, divide, is_part, one_sided, rows_of_part, side_counts
 from mlcfast.errors import UsageError
 
 STATES = {"positives": 1, "negatives": -1, "unknown": 0}
@@ -29,8 +33,45 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     return found
 
 
-def summary(found: Sequence[tuple[LabelSource, list[str | None]]]) -> dict[str, Any]:
-    """The document of `--json`."""
+def sides_of(
+    found: Sequence[tuple[LabelSource, list[str | None]]], options: TableOptions, share: float | None, seed: int
+) -> dict[str, dict[str, Any]]:
+    """What each part of the data holds: of a directory with several splits, or as training would divide one file.
+
+    That is by the options' split column, and by a share of the training rows, or of all, under a seed.
+    """
+    if len(found) > 1:
+        return {_title(source): side_counts(source.names, source.states) for source, _ in found}
+    source = found[0][0]
+    groups = None if options.group is None else source.column(options.group, "data.group")
+    parts: dict[str, np.ndarray] = {}
+    rows = np.arange(len(source.images))
+    if options.split_column is not None:
+        cells = np.array(source.column(options.split_column, "data.split_column"))
+        parts = {str(cell): np.flatnonzero(cells == cell) for cell in dict.fromkeys(cells)}
+        if share is not None:
+            rows = rows_of_part(source, options.split_column, TRAIN, [])
+            parts = {cell: held for cell, held in parts.items() if not is_part(cell, TRAIN)}
+    if source.format == "coco":  # training leaves its unlabelled images out
+        rows = rows[(source.states[rows] == 1).any(axis=1)]
+    if share is not None:
+        names, labels = [source.images[row] for row in rows], source.states[rows]
+        held = None if groups is None else [groups[row] for row in rows]
+        train, validation = divide(LabelledImages(names, labels, source.names, names, groups=held), share, seed)
+        parts = {TRAIN: rows[train], VALIDATION: rows[validation]} | parts
+    of_groups = {part: None if groups is None else [groups[row] for row in rows] for part, rows in parts.items()}
+    return {part: side_counts(source.names, source.states[rows], of_groups[part]) for part, rows in parts.items()}
+
+
+def _title(source: LabelSource) -> str:
+    """The name of a split: of its folder, or of its file where the splits' files stand side by side."""
+    return source.path.stem.removeprefix("instances_") if source.format == "coco" else source.path.parent.name
+
+
+def summary(
+    found: Sequence[tuple[LabelSource, list[str | None]]], sides: Mapping[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The document of `--json`; sides: see sides_of."""
     source = combined([source for source, _ in found])
     paths = [path for _, places in found for path in places]
     missing = [image for image, path in zip(source.images, paths, strict=True) if path is None]
@@ -51,6 +92,7 @@ def summary(found: Sequence[tuple[LabelSource, list[str | None]]]) -> dict[str, 
         "labels": source.names,
         **{word: dict(zip(source.names, map(int, values), strict=True)) for word, values in counts.items()},
         "unlabelled": unlabelled,
+        "splits": dict(sides or {}),
         "assumptions": source.assumptions,
-        "warnings": warnings,
+        "warnings": warnings + one_sided(sides or {}),
     }

@@ -1,0 +1,116 @@
+"""What a column of a table may be: the image's, a label's, a list of labels, or something said of the image."""
+
+import re
+from collections.abc import Callable
+
+from mlcfast.data.readers.sheet import Sheet
+from mlcfast.data.readers.source import TableOptions
+from mlcfast.errors import UsageError
+
+IMAGE_COLUMNS = (
+    "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
+    "filepath", "file_path", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
+)  # fmt: skip
+LIST_COLUMNS = (
+    "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
+    "finding labels", "attributes", "keywords",
+)  # fmt: skip
+LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
+CONFIDENCE_COLUMNS = ("confidence", "value", "present", "score")
+TRUTH = {
+    "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1,
+    "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0,
+    "-1": -1,
+}  # fmt: skip
+# Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
+ABOUT_IMAGES = {
+    "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
+    "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
+    "height", "note", "notes", "comment", "comments", "remark", "remarks", "author", "source", "date", "count",
+}  # fmt: skip
+BLANK = {"", "nan", "na", "n/a", "null", "none"}
+# Words that stand for an empty list; ChestX-ray14 writes the first.
+NO_LABEL = {"no finding", "no_finding", "none", "null", "nan"}
+IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
+WHOLE = re.compile(r"([+-]?\d+)\.0+")
+WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")
+
+
+def image_column(sheet: Sheet, options: TableOptions) -> int:
+    """The column of image files: the one named, the one whose cells look like it, or the one called like it."""
+    names = [name.lower() for name in sheet.header]
+    if options.image_column is not None:
+        return column_named(sheet, options.image_column, "data.image_column")
+    looks = [i for i in range(len(names)) if share(sheet, i, lambda cell: bool(IMAGE_NAME.search(cell))) > 0.5]
+    if len(looks) == 1:
+        return looks[0]
+    called = [
+        names.index(name) for name in IMAGE_COLUMNS if name in names and (not looks or names.index(name) in looks)
+    ]
+    if called:
+        return called[0]
+    if looks:
+        shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
+        raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
+    first = next((i for i in range(len(names)) if not is_index(sheet, i)), None)
+    if first is None or all(is_truth(sheet, row[first]) for row in sheet.rows):
+        raise UsageError(f"{sheet.path}: no column of image files: name it with data.image_column")
+    return first
+
+
+def column_named(sheet: Sheet, name: str, option: str) -> int:
+    """The position of a column that the user named; UsageError lists those there are."""
+    for position, own in enumerate(sheet.header):
+        if own == name or own.lower() == name.lower():
+            return position
+    raise UsageError(
+        f"{sheet.path}: {option}: no column {name!r}; there are {', '.join(filter(None, sheet.header[:12]))}"
+    )
+
+
+def share(sheet: Sheet, column: int, holds: Callable[[str], bool]) -> float:
+    """The part of a column's filled cells for which something holds; 0 for a column that is blank."""
+    cells = [row[column] for row in sheet.rows if row[column].lower() not in BLANK]
+    return sum(map(holds, cells)) / len(cells) if cells else 0.0
+
+
+def truth_share(sheet: Sheet, column: int) -> float:
+    """The part of a column's filled cells that hold 1, 0 or −1 in any spelling."""
+    return share(sheet, column, lambda cell: is_truth(sheet, cell))
+
+
+def truth(sheet: Sheet, cell: str) -> int | None:
+    """1, 0 or −1 as written, 2 for a blank cell, None for anything else; `1,0` counts where a comma splits no cells."""
+    word = cell.lower()
+    if word in BLANK:
+        return 2
+    number = WHOLE.fullmatch(word) or (WHOLE_WITH_COMMA.fullmatch(word) if sheet.delimiter != "," else None)
+    return TRUTH.get(number[1] if number else word)
+
+
+def is_truth(sheet: Sheet, cell: str) -> bool:
+    """Whether a cell may say that a label is there or not."""
+    return truth(sheet, cell) is not None
+
+
+def first_untrue(sheet: Sheet, column: int) -> str:
+    """Where the first cell of a column is that says nothing of a label: its line and what it holds; "" for none."""
+    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        if not is_truth(sheet, row[column]):
+            return f"line {number}, column {sheet.header[column]!r}: {row[column]!r}"
+    return ""
+
+
+def is_index(sheet: Sheet, column: int) -> bool:
+    """Whether a column without a name, or pandas' `Unnamed: 0`, counts the rows."""
+    if sheet.header[column] and not sheet.header[column].lower().startswith("unnamed:"):
+        return False
+    cells = [row[column] for row in sheet.rows]
+    return all(cell.isdecimal() for cell in cells) and [int(c) - int(cells[0]) for c in cells] == list(
+        range(len(cells))
+    )
+
+
+def ignored_columns(sheet: Sheet, options: TableOptions) -> set[int]:
+    """The columns that the user said are no labels."""
+    return {column_named(sheet, name, "data.ignore_columns") for name in options.ignore_columns}

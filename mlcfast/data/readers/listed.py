@@ -1,0 +1,207 @@
+"""Tables with one column that lists an image's labels."""
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlcfast.data.readers.columns import (
+    ABOUT_IMAGES,
+    BLANK,
+    LIST_COLUMNS,
+    NO_LABEL,
+    column_named,
+    ignored_columns,
+    is_index,
+    is_truth,
+    truth_share,
+)
+from mlcfast.data.readers.sheet import Sheet
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.errors import UsageError
+
+IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}", re.DOTALL)
+# The labels of Planet's Amazon set, which are known to be single words.
+PLANET = {
+    "agriculture", "artisinal_mine", "bare_ground", "blooming", "blow_down", "clear", "cloudy", "conventional_mine",
+    "cultivation", "habitation", "haze", "partly_cloudy", "primary", "road", "selective_logging", "slash_burn", "water",
+}  # fmt: skip
+
+
+def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
+    """The column that lists labels; None where there is none. UsageError where two may, or flags stand beside it."""
+    ignored = ignored_columns(sheet, options)
+    if options.label_columns:
+        columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
+        alone = len(columns) == 1 and (truth_share(sheet, columns[0]) < 0.5 or options.separator is not None)
+        return columns[0] if alone else None
+    named = [i for i in others if sheet.header[i].lower() in LIST_COLUMNS and i not in ignored]
+    named = [i for i in named if not _only_truths(sheet, i, others)]
+    if len(named) > 1:
+        shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
+        raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
+    if named:
+        refuse_flags_beside(sheet, named[0], others, options)
+    return named[0] if named else None
+
+
+def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
+    """UsageError where columns of 1 and 0 stand beside the one that lists labels: either may hold them."""
+    ignored = ignored_columns(sheet, options)
+    beside = [i for i in others if i not in ignored and i != column and not is_index(sheet, i)]
+    flags = [i for i in beside if sheet.header[i].lower() not in ABOUT_IMAGES and _looks_like_flags(sheet, i)]
+    if flags and not options.label_columns:
+        listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])
+        more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
+        names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
+        raise UsageError(
+            f"{sheet.path}: the labels may be listed in column {listed!r} or be the columns {shown}{more}: "
+            f"set data.label_columns to [{listed}] or to [{names}]"
+        )
+
+
+def _looks_like_flags(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds 1 and 0 but for some slips that are no numbers."""
+    if truth_share(sheet, column) < 0.5:
+        return False
+    strange = [row[column] for row in sheet.rows if not is_truth(sheet, row[column])]
+    return not any(re.fullmatch(r"[+-]?[\d.,]+", cell) for cell in strange)
+
+
+def _only_truths(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
+    """Whether a column called as a list holds 1 and 0 beside other such columns: then it is a label of that name."""
+    alike = [i for i in others if all(is_truth(sheet, row[i]) for row in sheet.rows)]
+    return column in alike and len(alike) > 1
+
+
+def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
+    """Read the images and what their cells in `column` list; what is not listed is absent."""
+    if options.separator is None:
+        _refuse_flags(sheet, column)
+    separator, why = (options.separator, "") if options.separator is not None else _separator(sheet, column)
+    lists = [_split(sheet, column, row, separator) for row in range(len(sheet.rows))]
+    lists, said = without_no_label(sheet, column, lists)
+    names = sorted({name for each in lists for name in each}, key=_natural)
+    label = {name: position for position, name in enumerate(names)}
+    states = np.full((len(lists), len(names)), -1, np.int8)
+    for row, each in enumerate(lists):
+        states[row, [label[name] for name in each]] = 1
+    shown = f", separated by {separator!r}{why}" if separator else ""
+    said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
+    told = (options.split_column, options.group)
+    left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in told]
+    said += [f"columns that are no labels: {', '.join(left)}"] if left else []
+    images = [row[image] for row in sheet.rows]
+    return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, [*sheet.assumptions, *said]).merged()
+
+
+def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """The lists without words that say that there is no label, and what that assumes; such a word must stand alone."""
+    empty = 0
+    for number, names in zip(sheet.numbers, lists, strict=True):
+        words = [name for name in names if name.lower() in NO_LABEL]
+        if words and len(names) > 1:
+            other = next(name for name in names if name not in words) if len(words) < len(names) else words[1]
+            raise UsageError(
+                f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {words[0]!r} means no label, "
+                f"but {other!r} stands beside it: keep one of them"
+            )
+        empty += len(words)
+    kept = [[name for name in names if name.lower() not in NO_LABEL] for names in lists]
+    word = next((name for names in lists for name in names if name.lower() in NO_LABEL), "")
+    return kept, [f"{word!r} is taken as no label, in {empty} rows"] if empty else []
+
+
+def _refuse_flags(sheet: Sheet, column: int) -> None:
+    """UsageError where every cell holds equally many of 0 and 1: classes, or a flag for each class."""
+    cells = [re.findall(r"[^\s,;|\[\]()]+", row[column]) for row in sheet.rows]
+    alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
+    if alike and {sign for each in cells for sign in each} <= {"0", "1"}:
+        where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
+        if len(cells[0]) == 1:
+            raise UsageError(
+                f"{sheet.path}: {where} may be a class, 0 or 1, or say whether the image has the label "
+                f"{sheet.header[column]!r}: set data.label_columns to [{sheet.header[column]}] for the latter, "
+                "data.separator to ' ' for classes"
+            )
+        raise UsageError(
+            f"{sheet.path}: {where} may be classes or a flag for each: "
+            "write a column for each label, or set data.separator for classes"
+        )
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+
+
+def _separator(sheet: Sheet, column: int) -> tuple[str, str]:
+    """The sign between a cell's labels and the evidence for it; "" for JSON and Python lists and for single labels."""
+    cells = [row[column] for row in sheet.rows if row[column].lower() not in NO_LABEL | BLANK]
+    where = f"{sheet.path}: column {sheet.header[column]!r}"
+    bracketed = [cell for cell in cells if IN_BRACKETS.fullmatch(cell)]
+    if bracketed and len(bracketed) == len(cells):
+        return "", ""
+    if any(cell.startswith("[") for cell in bracketed):
+        other = next(cell for cell in cells if not IN_BRACKETS.fullmatch(cell))
+        raise UsageError(
+            f"{where}: {bracketed[0]!r} is a list in brackets and {other!r} is not: "
+            "write all cells alike, or name what stands between labels with data.separator"
+        )
+    found = [sign for sign in "|;," if any(sign in cell for cell in cells)]
+    if len(found) > 1:
+        shown = " and ".join(repr(sign) for sign in found)
+        raise UsageError(f"{where} holds {shown}: name one with data.separator")
+    if found:
+        return found[0], ""
+    return _blank_or_none(cells, where)
+
+
+def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
+    """Whether blanks separate labels or belong to them, where there is evidence; else UsageError.
+
+    Numbers and the labels of Planet's set hold no blanks; and where all words of several cells also stand alone, they
+    are labels of their own. That words recur is no evidence: `traffic light` and `traffic sign` are two labels.
+    """
+    several = {cell for cell in cells if " " in cell}
+    words, alone = {word for cell in several for word in cell.split()}, {cell for cell in cells if " " not in cell}
+    if not several:
+        return "", ""
+    if all(word.isdecimal() for word in words | alone):
+        return " ", ""
+    if words | alone <= PLANET:
+        return " ", ": all are labels of Planet's set"
+    if words <= alone and len(several) > 1:
+        return " ", ": each of the words also stands alone"
+    example = next(cell for cell in cells if " " in cell)
+    raise UsageError(
+        f"{where}: {example!r} may be one label or {len(example.split())}: "
+        "set data.separator to ' ' for several, to ';' for one"
+    )
+
+
+def _split(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
+    cell, where = sheet.rows[row][column], f"line {sheet.numbers[row]}, column {sheet.header[column]!r}"
+    if cell.lower() in BLANK - NO_LABEL:
+        return []
+    if separator == "" and re.search(r"['\"]\s+['\"]", cell):
+        raise UsageError(
+            f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
+        )
+    if separator == "" and IN_BRACKETS.fullmatch(cell):
+        for parse in (json.loads, ast.literal_eval):
+            try:
+                return list(dict.fromkeys(_name(name) for name in parse(cell)))
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+                continue
+        raise UsageError(f"{sheet.path}: {where}: {cell!r} is no list of labels")
+    pieces = cell.split(separator) if separator else [cell]
+    return list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
+
+
+def _name(value: object) -> str:
+    """A label in a list; TypeError for what is none, such as a list within it."""
+    if isinstance(value, list | dict | tuple | set):
+        raise TypeError
+    return str(value).strip()

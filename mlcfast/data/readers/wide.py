@@ -1,0 +1,116 @@
+"""Tables with a column for each label, which holds 1, 0, −1 or nothing."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mlcfast.data.readers.columns import (
+    ABOUT_IMAGES,
+    column_named,
+    first_untrue,
+    ignored_columns,
+    is_index,
+    truth,
+    truth_share,
+)
+from mlcfast.data.readers.sheet import Sheet
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.errors import UsageError
+
+
+def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
+    """Read the label columns among `others`; each image's states are what its cells say (see docs/data.md)."""
+    columns, left, doubts = _label_columns(sheet, others, options)
+    values = np.array([list(_values(sheet, number, columns)) for number in range(len(sheet.rows))], np.int8)
+    values = values.reshape(len(sheet.rows), len(columns))
+    states, said = _states(values, options)
+    said += [f"columns that are no labels: {', '.join(left)}"] if left else []
+    if sheet.delimiter != "," and any("," in row[i] for row in sheet.rows for i in columns):
+        said.append("1,0 and 0,0 are numbers with a decimal comma")
+    names, images = [sheet.header[i] for i in columns], [row[image] for row in sheet.rows]
+    empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
+    warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
+    return LabelSource(
+        sheet.path, "wide", images, sheet.numbers, names, states, [*sheet.assumptions, *said], warnings
+    ).merged()  # fmt: skip
+
+
+def _label_columns(
+    sheet: Sheet, others: Sequence[int], options: TableOptions
+) -> tuple[list[int], list[str], list[str]]:
+    """The columns that are labels, the names of those that are not, and warnings of those that may be."""
+    if options.label_columns:
+        columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
+        return columns, [sheet.header[i] for i in others if i not in columns and sheet.header[i]], []
+    ignored = ignored_columns(sheet, options)
+    columns, left, doubts = [], [], []
+    for i in others:
+        filled = any(row[i] for row in sheet.rows)
+        about, part = sheet.header[i].lower() in ABOUT_IMAGES, truth_share(sheet, i)
+        if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
+            left.append(sheet.header[i] or "the unnamed index")
+            if i not in ignored and not about and (part or _few_words(sheet, i)):
+                doubts.append(_doubt(sheet, i))
+        elif not sheet.header[i]:
+            raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name")
+        elif about and not filled:
+            left.append(sheet.header[i])
+        elif about:
+            raise UsageError(
+                f"{sheet.path}: column {sheet.header[i]!r} may be a label or say something of the image: "
+                "name it in data.ignore_columns, or the labels in data.label_columns"
+            )
+        else:
+            columns.append(i)
+    if not columns:
+        raise UsageError(f"{sheet.path}: the header has no label column{_why_none(sheet, others)}")
+    return columns, left, doubts
+
+
+def _few_words(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds two or three words over and over, as one does that says present and absent."""
+    cells = [row[column].lower() for row in sheet.rows if row[column]]
+    return 2 <= len(set(cells)) <= 3 and len(cells) > len(set(cells)) and not is_index(sheet, column)
+
+
+def _doubt(sheet: Sheet, column: int) -> str:
+    return (
+        f"column {sheet.header[column]!r} is taken as no label, because fewer than half of its cells are 1, 0, -1 or "
+        f"blank, the first in {first_untrue(sheet, column)}; if that is right, name it in data.ignore_columns, else "
+        "write 1 and 0 and name the labels in data.label_columns"
+    )
+
+
+def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
+    found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
+    return f": {found} is none of 1, 0, -1 and blank" if found else ""
+
+
+def _values(sheet: Sheet, row: int, columns: Sequence[int]) -> Iterator[int]:
+    for i in columns:
+        value = truth(sheet, sheet.rows[row][i])
+        if value is None:
+            cell = f"line {sheet.numbers[row]}, column {sheet.header[i]!r}: {sheet.rows[row][i]!r}"
+            raise UsageError(
+                f"{sheet.path}: {cell} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
+            )
+        yield value
+
+
+def _states(values: np.ndarray, options: TableOptions) -> tuple[np.ndarray, list[str]]:
+    """States of cells that hold 1, 0, −1 or 2 for a blank, and what was assumed.
+
+    1 and 0, or 1 and −1: present and absent. 1, 0 and −1: 0 is unknown, −1 absent. With blanks beside 0 or −1 a blank
+    is unknown; with blanks, 0 and −1 the −1 is uncertain, as in CheXpert. Blanks alone beside 1 are absent.
+    """
+    blank, zero, minus = ((values == code).any() for code in (2, 0, -1))
+    states = np.where(values == 1, 1, -1).astype(np.int8)
+    if blank and (zero or minus):
+        states[values == 2] = 0
+    if blank and zero and minus:
+        states[values == -1] = {"unknown": 0, "positive": 1, "negative": -1}[options.uncertain]
+        return states, [f"blank is unknown, 0 absent, -1 uncertain and taken as {options.uncertain} (data.uncertain)"]
+    if zero and minus:
+        states[values == 0] = 0
+        return states, ["0 is unknown, -1 absent"]
+    return states, ["a blank cell is unknown" if zero or minus else "a blank cell is absent"] if blank else []

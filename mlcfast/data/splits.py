@@ -1,0 +1,146 @@
+"""The training and the validation part of one label file: by a share, by a column of the file, kept with the run."""
+
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.records import LabelledImages
+from mlcfast.data.stratify import stratified_split
+from mlcfast.errors import UsageError
+from mlcfast.files import write_text
+
+LOGGER = logging.getLogger("mlcfast")
+SPLIT_FILE = "split.csv"
+# Words for one part of a data set; a column may use any of a row's.
+WORDS = (
+    {"train", "training", "trn"},
+    {"val", "valid", "validation", "dev"},
+    {"test", "testing", "tst"},
+)
+TRAIN, VALIDATION = "train", "val"
+SHOWN = 8  # labels named in a line of the log
+
+
+def divide(records: LabelledImages, share: float, seed: int, held: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (train, val): those that split.csv at `held` has written down, else a stratified split by the seed.
+
+    Images of one group stay on one side where the records have groups. UsageError where a part would be empty, and for
+    an image that `held` does not know.
+    """
+    if held is not None:
+        return _held(records, held)
+    try:
+        return stratified_split(records.labels, share, seed, records.groups)
+    except ValueError as error:
+        raise UsageError(f"data.val: {error}") from error
+
+
+def _held(records: LabelledImages, held: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with held.open(newline="", encoding="utf-8") as file:
+            sides = {row["image"]: row["split"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise UsageError(f"{held}: not the split of a run: {error}") from error
+    unknown = [name for name in records.image_ids if name not in sides]
+    if unknown:
+        raise UsageError(
+            f"{held}: does not hold {unknown[0]!r} ({len(unknown)} images in all): it divides another label file, or "
+            "that has changed since; begin a new run, or name a file to evaluate with --split"
+        )
+    validates = np.array([sides[name] == VALIDATION for name in records.image_ids], bool)
+    return np.flatnonzero(~validates), np.flatnonzero(validates)
+
+
+def write_split(directory: Path, train: LabelledImages, validation: LabelledImages) -> None:
+    """Write split.csv of a run: each image of the training file with the part it is in."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "split"])
+    for part, records in ((TRAIN, train), (VALIDATION, validation)):
+        writer.writerows((name, part) for name in records.image_ids)
+    write_text(directory / SPLIT_FILE, text.getvalue())
+
+
+def find_split(place: Path) -> Path | None:
+    """The split.csv of the run that a checkpoint, its file or the run's own directory belongs to."""
+    nearby = [place, *list(place.absolute().parents)[:3]]
+    runs = (folder for folder in nearby if (folder / "config.yaml").is_file())
+    return next((folder / SPLIT_FILE for folder in runs if (folder / SPLIT_FILE).is_file()), None)
+
+
+def is_part(word: str, part: str) -> bool:
+    """Whether a cell of a split column means this part: the same word, or another one for it."""
+    word, part = word.lower(), part.lower()
+    return word == part or any({word, part} <= words for words in WORDS)
+
+
+def rows_of_part(source: LabelSource, column: str, part: str, others: Sequence[str]) -> np.ndarray:
+    """The rows of a label file that a column gives to `part`.
+
+    Where no row says that it is for training, all rows do that are in none of `others`, as with numbered folds.
+    UsageError for a blank cell and for a part without rows.
+    """
+    cells = source.column(column, "data.split_column")
+    rows = [row for row, cell in enumerate(cells) if is_part(cell, part)]
+    counts = {cell: cells.count(cell) for cell in dict.fromkeys(cells)}
+    shown = ", ".join(f"{cell!r} ({count})" for cell, count in list(counts.items())[:SHOWN])
+    if not rows and is_part(part, TRAIN):
+        rows = [row for row, cell in enumerate(cells) if not any(is_part(cell, other) for other in others)]
+        LOGGER.info("%s: column %r names no training rows: all but those of %s train", source.path, column, others)
+    elif is_part(part, TRAIN):
+        unused = {cell for cell in counts if not any(is_part(cell, each) for each in (part, *others))}
+        for cell in sorted(unused):
+            LOGGER.warning("%s: column %r: %d rows of %r are not used", source.path, column, counts[cell], cell)
+    if not rows:
+        raise UsageError(f"{source.path}: column {column!r} has no row of {part!r}; it holds {shown}")
+    return np.array(rows, np.int64)
+
+
+def refuse_shared_groups(train: LabelledImages, validation: LabelledImages) -> None:
+    """UsageError where a group stands on both sides, so that validation would see images it was trained on."""
+    if train.groups is None or validation.groups is None:
+        return
+    shared = sorted(set(train.groups) & set(validation.groups))
+    if shared:
+        raise UsageError(
+            f"data.group: {shared[0]!r} is in training and in validation ({len(shared)} groups are): "
+            "divide the file by group, or with data.val as a share"
+        )
+
+
+def side_counts(names: Sequence[str], labels: np.ndarray, groups: Sequence[str] | None = None) -> dict[str, Any]:
+    """What one side holds: its images, its positives by label and, where there are some, its groups."""
+    positives = dict(zip(names, (labels == 1).sum(axis=0).tolist(), strict=True))
+    counts = {"images": len(labels), "positives": positives}
+    return counts if groups is None else counts | {"groups": len(set(groups))}
+
+
+def one_sided(sides: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning for each side that lacks labels which another side has."""
+    warnings = []
+    for side, counts in sides.items():
+        elsewhere = [each["positives"] for name, each in sides.items() if name != side]
+        lacking = [k for k, n in counts["positives"].items() if not n and any(each.get(k) for each in elsewhere)]
+        if lacking:
+            more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+            warnings.append(f"no image of {side} has these labels: {', '.join(lacking[:SHOWN])}{more}")
+    return warnings
+
+
+def in_words(sides: Mapping[str, Mapping[str, Any]]) -> str:
+    """The sides' counts as one line: images, groups, and the positives of the labels with the fewest."""
+    parts = [
+        f"{side} {counts['images']} images" + (f" of {counts['groups']} groups" if "groups" in counts else "")
+        for side, counts in sides.items()
+    ]
+    held = [counts["positives"] for counts in sides.values()]
+    rarest = sorted(held[0], key=lambda name: sum(each.get(name, 0) for each in held))
+    shown = ", ".join(f"{name} {' / '.join(str(each.get(name, 0)) for each in held)}" for name in rarest[:SHOWN])
+    what = "images with each label" if len(rarest) <= SHOWN else f"images with each of the {SHOWN} rarest labels"
+    return f"{', '.join(parts)}; {what}: {shown}"

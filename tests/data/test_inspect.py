@@ -1,0 +1,115 @@
+"""Directories of labels and images, where images are found, and what `inspect` says of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlcfast import inspect
+from mlcfast.data.readers.paths import ImageFinder
+from mlcfast.errors import UsageError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_images_by_name_without_folder_or_ending_and_with_back_slashes(tmp_path):
+    touch(tmp_path, "deep/a.jpg", "b.png", "x/twice.jpg", "y/twice.jpg")
+    finder = ImageFinder(tmp_path)
+    for name, path in (("a", "deep/a.jpg"), ("a.jpg", "deep/a.jpg"), ("deep\\a.jpg", "deep/a.jpg"), ("b", "b.png")):
+        assert finder.find(name, "t.csv: line 2") == str(tmp_path / path)
+    assert finder.find("none.jpg", "t.csv: line 2") is None and finder.find("other/a.jpg", "t.csv: line 2") is None
+    with pytest.raises(UsageError, match=r"line 2: 'twice\.jpg' may be"):
+        finder.find("twice.jpg", "t.csv: line 2")
+
+
+def test_no_image_leaves_the_root(tmp_path):
+    touch(tmp_path, "root/in.jpg", "out.jpg")
+    (tmp_path / "root" / "link.jpg").symlink_to(tmp_path / "out.jpg")
+    (tmp_path / "root" / "door").symlink_to(tmp_path)
+    finder = ImageFinder(tmp_path / "root")
+    for name in ("../out.jpg", str(tmp_path / "out.jpg"), "link.jpg", "door/out.jpg", "/etc/passwd"):
+        with pytest.raises(UsageError, match=r"line 3: .*data\.allow_outside=true"):
+            finder.find(name, "t.csv: line 3")
+    assert finder.find("../root/in.jpg", "t.csv: line 3") is not None
+    assert ImageFinder(tmp_path / "root", allow_outside=True).find("../out.jpg", "line 3") is not None
+
+
+def test_a_link_found_by_its_name_alone_does_not_leave_the_root_either(tmp_path):
+    touch(tmp_path, "root/deep/in.jpg", "out.jpg")
+    (tmp_path / "root" / "deep" / "link.jpg").symlink_to(tmp_path / "out.jpg")
+    for name in ("link.jpg", "link"):
+        with pytest.raises(UsageError, match=r"line 3: .*data\.allow_outside=true"):
+            ImageFinder(tmp_path / "root").find(name, "t.csv: line 3")
+
+
+def inspected(capsys, *words: str) -> dict:
+    assert inspect.main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_inspect_counts_what_is_there(tmp_path, capsys):
+    touch(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,1,\nb.jpg,0,1\nz.jpg,,\na.jpg,,1\n")
+    about = inspected(capsys, str(tmp_path / "t.csv"))
+    assert (about["format"], about["images"], about["missing"], about["labels"]) == ("wide", 3, 1, ["cat", "dog"])
+    assert about["positives"] == {"cat": 1, "dog": 2}
+    assert about["negatives"] == {"cat": 1, "dog": 0}
+    assert about["unknown"] == {"cat": 1, "dog": 1}
+    text = " ".join(about["warnings"])
+    assert "z.jpg" in text and "line 5: merged" in text and "1 images have no label" in text
+    assert inspect.main([str(tmp_path / "t.csv")]) == 0
+    assert "3 images (1 missing), 2 labels" in capsys.readouterr().out
+
+
+def test_inspect_reads_directories(tmp_path, capsys):
+    touch(tmp_path, "tags/a.jpg", "tags/b.jpg", "folders/cat/a.jpg", "folders/dog/a.jpg", "folders/dog/b.jpg")
+    (tmp_path / "tags" / "a.txt").write_text("cat, dog")
+    touch(tmp_path, "rf/train/a.jpg", "rf/valid/b.jpg")
+    for split, name in (("train", "a.jpg"), ("valid", "b.jpg")):
+        (tmp_path / "rf" / split / "_classes.csv").write_text(f"filename, cat, dog\n{name}, 1, 0\n")
+    for place, form, images, positives in (
+        ("tags", "tag_files", 2, {"cat": 1, "dog": 1}),
+        ("folders", "folders", 2, {"cat": 1, "dog": 2}),
+        ("rf", "wide", 2, {"cat": 2, "dog": 0}),
+    ):
+        about = inspected(capsys, str(tmp_path / place))
+        assert (about["format"], about["images"], about["missing"]) == (form, images, 0)
+        assert about["positives"] == positives
+
+
+def test_folders_tell_images_of_one_name_apart(tmp_path, capsys):
+    touch(tmp_path, "cat/1.jpg", "dog/1.jpg", "owl/1.jpg")
+    (tmp_path / "dog" / "1.jpg").write_bytes(b"another")
+    assert inspected(capsys, str(tmp_path))["positives"] == {"cat": 1, "dog": 1, "owl": 1}
+    assert inspected(capsys, str(tmp_path))["images"] == 2
+    touch(tmp_path, "loose.jpg")
+    assert inspect.main([str(tmp_path)]) == 2
+    assert "loose.jpg: an image beside the folders" in capsys.readouterr().err
+
+
+def test_a_folder_of_images_is_no_label(tmp_path, capsys):
+    touch(tmp_path, "one/images/a.jpg", "two/images/a.jpg", "two/masks/a.png", "three/cat/a.jpg")
+    for place in ("one", "two"):
+        assert inspect.main([str(tmp_path / place)]) == 2
+        assert "is a folder of images, not a label" in capsys.readouterr().err
+    about = inspected(capsys, str(tmp_path / "three"))
+    assert about["labels"] == ["cat"] and "'cat' is the only folder: every image has its label" in about["warnings"]
+
+
+def test_boxes_beside_images_are_not_tags(tmp_path, capsys):
+    touch(tmp_path, "a.jpg")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.1\n3 0.1 0.2 0.3 0.4\n")
+    assert inspect.main([str(tmp_path)]) == 2
+    assert "a.txt: boxes of YOLO, not tags" in capsys.readouterr().err
+
+
+def test_inspect_fails_in_one_line(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "absent", "empty/x.csv"):
+        assert inspect.main([str(tmp_path / place), "--json"]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1

@@ -1,0 +1,245 @@
+"""One label file in two parts: stratified by a share, whole groups, by a column, and kept with the run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mlcfast import inspect
+from mlcfast.config import DataConfig
+from mlcfast.data import LabelledImages
+from mlcfast.data.build import _open_both, open_split
+from mlcfast.data.splits import SPLIT_FILE, divide, find_split, in_words, one_sided, side_counts, write_split
+from mlcfast.data.stratify import stratified_split
+from mlcfast.errors import UsageError
+
+
+def made_up(images: int, labels: int, rate: float = 0.1, seed: int = 0) -> np.ndarray:
+    random = np.random.RandomState(seed)
+    rates = rate * (0.2 + 1.8 * random.rand(labels))  # rare and frequent labels
+    return (random.rand(images, labels) < rates).astype(np.int8)
+
+
+@pytest.mark.parametrize(("images", "labels"), [(1000, 1), (1000, 20), (997, 81), (60, 3)])
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.75])
+def test_each_label_is_divided_by_the_share(images, labels, share):
+    """More evenly than any of twenty divisions by chance."""
+    matrix = made_up(images, labels)
+    train, val = stratified_split(matrix, share, seed=3)
+    assert np.sort(np.concatenate([train, val])).tolist() == list(range(images))
+    assert train.tolist() == sorted(train) and val.tolist() == sorted(val)
+    chance = [np.random.RandomState(draw).permutation(images)[: len(val)] for draw in range(20)]
+    assert apart(matrix, val, share) <= min(apart(matrix, chosen, share) for chosen in chance)
+    assert abs(len(val) - share * images) <= 0.02 * images
+
+
+def apart(matrix: np.ndarray, val: np.ndarray, share: float) -> float:
+    """How many positives the validation part has too many or too few, over all labels."""
+    return float(np.abs(matrix[val].sum(axis=0) - share * matrix.sum(axis=0)).sum())
+
+
+def test_labels_as_rare_as_those_of_photographs_are_divided_to_half_an_image_on_average():
+    matrix = made_up(3000, 80, rate=0.036)
+    _, val = stratified_split(matrix, 0.2, seed=0)
+    assert apart(matrix, val, 0.2) / 80 < 0.5
+    assert len(val) == 600
+
+
+def test_the_seed_alone_decides():
+    matrix = made_up(300, 10)
+    first, again, other = (stratified_split(matrix, 0.2, seed)[1].tolist() for seed in (5, 5, 6))
+    assert first == again and first != other
+
+
+def test_the_division_stays_the_same():
+    """A run that is evaluated without its split.csv draws it anew: the draw is part of the interface."""
+    matrix = np.array([[1, 0], [1, 0], [1, 1], [1, 1], [0, 1], [0, 1], [0, 0], [0, 0], [1, 0], [0, 0]])
+    assert [stratified_split(matrix, 0.3, seed)[1].tolist() for seed in (0, 1)] == [[3, 7, 9], [3, 6, 7]]
+
+
+def test_only_a_one_is_a_positive():
+    matrix = made_up(200, 6)
+    partial = np.where(matrix == 1, 1, np.random.RandomState(1).choice([0, -1], matrix.shape))
+    assert stratified_split(matrix, 0.2, 0)[1].tolist() == stratified_split(partial, 0.2, 0)[1].tolist()
+
+
+@pytest.mark.parametrize("count", [4, 30, 150])
+def test_groups_are_never_torn_apart(count):
+    matrix = made_up(900, 12)
+    groups = [f"patient {n}" for n in np.random.RandomState(2).randint(0, count, 900)]
+    train, val = stratified_split(matrix, 0.25, 0, groups)
+    assert not {groups[i] for i in train} & {groups[i] for i in val}
+    if count > 100:
+        assert abs(len(val) - 225) < 45
+        assert (matrix[val].sum(axis=0) > 0).all()
+
+
+def test_images_without_labels_are_divided_too():
+    train, val = stratified_split(np.zeros((50, 3), np.int8), 0.2, 0)
+    assert (len(train), len(val)) == (40, 10)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "share", "groups", "says"),
+    [
+        (np.ones((1, 2)), 0.5, None, "a share of 0.5 of 1 images leaves"),
+        (np.zeros((0, 2)), 0.5, None, "a share of 0.5 of 0 images leaves"),
+        (np.ones((9, 2)), 0.2, ["one"] * 9, "a share of 0.2 of 1 groups leaves"),
+    ],
+)
+def test_a_part_is_never_empty(matrix, share, groups, says):
+    with pytest.raises(ValueError, match=says):
+        stratified_split(matrix, share, 0, groups)
+
+
+def records_of(matrix: np.ndarray, groups: list[str] | None = None) -> LabelledImages:
+    names = [f"{n}.jpg" for n in range(len(matrix))]
+    return LabelledImages(names, matrix, [f"label {k}" for k in range(matrix.shape[1])], names, groups=groups)
+
+
+def test_a_run_keeps_its_division(tmp_path):
+    records = records_of(made_up(80, 4))
+    train, val = divide(records, 0.25, seed=1)
+    write_split(tmp_path, records.subset(train), records.subset(val))
+    (tmp_path / "best").mkdir()
+    assert find_split(tmp_path / "best") is None  # of somebody else: no run's configuration lies beside it
+    (tmp_path / "config.yaml").touch()
+    assert find_split(tmp_path / "best" / "model.safetensors") == tmp_path / SPLIT_FILE
+    again = divide(records, 0.25, seed=2, held=tmp_path / SPLIT_FILE)
+    assert again[0].tolist() == train.tolist() and again[1].tolist() == val.tolist()
+    with pytest.raises(UsageError, match=r"split\.csv: does not hold '80\.jpg' \(1 images in all\)"):
+        divide(records_of(made_up(81, 4)), 0.25, 1, tmp_path / SPLIT_FILE)
+    assert find_split(tmp_path.parent / "none") is None
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Forty images of ten patients, two labels, in parts: labels.csv with image, patient, split, cat and dog."""
+    lines = ["image,patient,split,cat,dog"]
+    for n in range(40):
+        (tmp_path / f"{n}.jpg").touch()
+        part = ("train", "train", "valid", "test")[n // 10]
+        lines.append(f"{n}.jpg,p{n // 4},{part},{n % 2},{int(n % 5 == 0)}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def settings(root, **values) -> DataConfig:
+    return DataConfig(format="auto", root=str(root), train="labels.csv", **{"workers": 0, **values})
+
+
+def test_a_share_of_the_training_file(table):
+    samples = _open_both(settings(table, val=0.25, ignore_columns=["patient", "split"]), 0, None)
+    assert (len(samples.train), len(samples.validation)) == (30, 10)
+    assert samples.train.names == samples.validation.names == ["cat", "dog"]
+    assert samples.validation.labels.sum(axis=0).tolist() == [5, 2]
+    part = open_split(settings(table, val=0.25), 0.25, seed=0)
+    assert (
+        part.image_ids == open_split(settings(table, val=0.25), "val", seed=0).image_ids == samples.validation.image_ids
+    )
+    assert open_split(settings(table, val=0.25), "train", seed=0).image_ids == samples.train.image_ids
+    assert len(open_split(settings(table, val=0.25), "labels.csv")) == 40
+
+
+def test_a_share_keeps_groups_whole(table):
+    samples = _open_both(settings(table, val=0.25, group="patient"), 0, None)
+    assert samples.train.groups and not set(samples.train.groups) & set(samples.validation.groups)
+    assert samples.train.names == ["cat", "dog"]
+
+
+def test_a_column_divides_the_file(table):
+    by_column = settings(table, split_column="split", test="test")
+    samples = _open_both(by_column, 0, None)
+    assert [len(samples.train), len(samples.validation)] == [20, 10]
+    assert samples.validation.image_ids == [f"{n}.jpg" for n in range(20, 30)]
+    assert open_split(by_column, "test").image_ids == [f"{n}.jpg" for n in range(30, 40)]
+    both = _open_both(settings(table, split_column="split", val=0.2), 0, None)
+    assert (len(both.train), len(both.validation)) == (16, 4)
+    assert set(both.train.image_ids + both.validation.image_ids) == {f"{n}.jpg" for n in range(20)}
+
+
+def test_numbered_folds(table):
+    text = (table / "labels.csv").read_text()
+    for number, word in enumerate(("train", "valid", "test")):
+        text = text.replace(f",{word},", f",{number},")
+    (table / "labels.csv").write_text(text)
+    samples = _open_both(settings(table, split_column="split", val=1, test="2"), 0, None)
+    assert [len(samples.train), len(samples.validation)] == [20, 10]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"split_column": "split", "val": "holdout"}, r"'split' has no row of 'holdout'; it holds 'train' \(20\)"),
+        ({"split_column": "part"}, "data.split_column: no column 'part'; there are image, patient"),
+        ({"val": 0.25, "group": "who"}, "data.group: no column 'who'"),
+        ({"split_column": "split", "group": "patient"}, "'p7' is in validation"),
+        ({"val": 0.01}, "a share of 0.01 of 40 images leaves training or validation empty"),
+    ],
+)
+def test_what_is_wrong_is_said(table, values, says):
+    if values.get("group") == "patient":
+        says = "data.group: 'p4' is in training and in validation"
+        text = (table / "labels.csv").read_text().replace("20.jpg,p5", "20.jpg,p4")
+        (table / "labels.csv").write_text(text)
+    with pytest.raises(UsageError, match=says):
+        _open_both(settings(table, **values), 0, None)
+
+
+def test_a_blank_cell_and_two_groups_of_an_image_are_errors(table):
+    text = (table / "labels.csv").read_text()
+    (table / "labels.csv").write_text(text.replace("3.jpg,p0", "3.jpg,", 1))
+    with pytest.raises(UsageError, match=r"line 5: data\.group: column 'patient' is blank"):
+        _open_both(settings(table, val=0.25, group="patient"), 0, None)
+    (table / "labels.csv").write_text(text + "3.jpg,p9,train,1,0\n")
+    with pytest.raises(UsageError, match=r"line 42, column 'patient': '3\.jpg' is 'p9' here and 'p0' before"):
+        _open_both(settings(table, val=0.25, group="patient"), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"val": 1.5}, "a share lies between 0 and 1"),
+        ({"val": 0.0}, "a share lies between 0 and 1"),
+        ({"val": None, "group": "patient"}, "group needs val as a share"),
+        ({"val": True}, "Input should be"),
+    ],
+)
+def test_settings_that_make_no_sense(tmp_path, values, says):
+    with pytest.raises(ValueError, match=says):
+        settings(tmp_path, **values)
+
+
+def test_a_single_positive_of_a_share(table):
+    lines = (table / "labels.csv").read_text().splitlines()
+    kept = [lines[0], *(line for line in lines[1:] if not line.endswith("0,0"))]
+    (table / "labels.csv").write_text("\n".join(kept))
+    samples = _open_both(settings(table, val=0.25, labels="single_positive", group="patient"), 0, None)
+    assert (samples.train.labels.sum(axis=1) == 1).all() and samples.hidden.any()
+    assert (samples.validation.labels.sum(axis=1) == 2).any()
+    assert not set(samples.train.groups) & set(samples.validation.groups)
+
+
+def test_sides_that_lack_a_label_are_named():
+    sides = {
+        "train": side_counts(["cat", "dog"], np.array([[1, 0], [1, 0]])),
+        "val": side_counts(["cat", "dog"], np.array([[0, 1]]), ["p"]),
+    }
+    assert one_sided(sides) == ["no image of train has these labels: dog", "no image of val has these labels: cat"]
+    assert in_words(sides) == ("train 2 images, val 1 images of 1 groups; images with each label: dog 0 / 1, cat 2 / 0")
+
+
+def test_inspect_says_what_each_part_holds(table, capsys):
+    def inspected(*words: str) -> dict:
+        assert inspect.main([str(table / "labels.csv"), "--json", *words]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    splits = inspected("--val", "0.25", "--ignore-columns", "patient,split")["splits"]
+    assert splits["train"]["images"] == 30 and splits["val"]["positives"] == {"cat": 5, "dog": 2}
+    splits = inspected("--val", "0.25", "--group", "patient", "--ignore-columns", "split")["splits"]
+    assert splits["train"]["groups"] + splits["val"]["groups"] == 10
+    splits = inspected("--split-column", "split")["splits"]
+    assert {part: held["images"] for part, held in splits.items()} == {"train": 20, "valid": 10, "test": 10}
+    assert inspected()["splits"] == {}
+    assert inspect.main([str(table / "labels.csv"), "--val", "0.25"]) == 0
+    assert "split: train 30 images, val 10 images; images with each label: " in capsys.readouterr().out
