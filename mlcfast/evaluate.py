@@ -13,8 +13,7 @@ from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.evaluation.compare import compare, comparison_table
-from mlcfast.evaluation.evaluate import configured_model, own_labels, predict_records, stored_model
-from mlcfast.metrics import multilabel_report
+from mlcfast.evaluation.evaluate import configured_model, evaluate_model, own_labels, stored_model
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
 
@@ -51,15 +50,14 @@ def work(args: argparse.Namespace) -> None:
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
-        results = [predict_records(*model, records, process) for model in models]
+        result, *others = [evaluate_model(*model, records, process) for model in models]
     finally:
         stop()
     if not process.is_main:
         return
-    (scores, labels), *others = results
-    report = multilabel_report(scores, labels, records.names)
+    report = result.report
     if others:
-        report |= compare(scores, others[0][0], labels, records.names, [str(path) for path in checkpoints])
+        report = report | compare(result, others[0], [str(path) for path in checkpoints])
     if args.json:
         print(json.dumps(report))
     else:

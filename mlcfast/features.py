@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from mlcfast import cli
 from mlcfast.config import Config, load_config
-from mlcfast.data import FeatureWriter, LabelledImages, holds_features, locked
+from mlcfast.data import FeatureWriter, LabelledImages, holds_features
 from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.engine import Predictor, Process, start
 from mlcfast.engine.model import make_model
 from mlcfast.errors import UsageError
+from mlcfast.files import locked
 from mlcfast.runs.journal import log_to_console
 
 

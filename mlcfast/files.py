@@ -1,11 +1,26 @@
-"""Files written whole or not at all: to a draft beside the target, synced, then renamed."""
+"""Files written whole or not at all, digests that show damage, locks, and where derived files are kept."""
 
+import contextlib
+import ctypes
+import hashlib
+import json
+import logging
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO, Any
 
 import safetensors.torch
 from torch import Tensor
+
+from mlcfast.errors import RunError
+
+LOGGER = logging.getLogger("mlcfast")
+FOLDER = ".mlcfast"
+DIGEST = "sha256"  # the key of a sealed document's own digest
+AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -30,7 +45,154 @@ def write_bytes(path: Path, content: bytes) -> None:
     _publish(draft, path)
 
 
+def publish_directory(draft: Path, target: Path) -> None:
+    """Give a finished directory its name in one step, in the place of one that has it already.
+
+    Where the system cannot exchange two directories at once the old one is gone for a moment.
+    """
+    sync(draft)
+    if target.exists() and _exchange(draft, target):
+        sync(target.parent)
+        shutil.rmtree(draft)
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(draft, target)
+    sync(target.parent)
+
+
+def sync(place: Path) -> None:
+    """Have a file, or the names in a directory, on the disk."""
+    if os.name == "nt" and place.is_dir():  # Windows opens no directories
+        return
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listed(directory: Path) -> dict[str, dict[str, Any]]:
+    """Name, size and digest of each file in a directory, to be compared by `compare_listed`."""
+    return {
+        file.name: {"bytes": file.stat().st_size, DIGEST: sha256_of(file)}
+        for file in sorted(directory.iterdir())
+        if file.is_file()
+    }
+
+
+def compare_listed(directory: Path, files: Mapping[str, Mapping[str, Any]], remedy: str) -> None:
+    """RunError, which names the file and ends with `remedy`, for the first one that is missing or was changed."""
+    for name, expected in files.items():
+        file = directory / name
+        if not isinstance(expected, Mapping) or not {"bytes", DIGEST} <= expected.keys():
+            raise RunError(f"{directory}: the list of its files is damaged at {name!r}; {remedy}")
+        if not file.is_file():
+            raise RunError(f"{file}: missing; {remedy}")
+        if file.stat().st_size != expected["bytes"] or sha256_of(file) != expected[DIGEST]:
+            raise RunError(f"{file}: damaged (its content is not what was written); {remedy}")
+
+
+def sealed(document: Mapping[str, Any]) -> str:
+    """The document as JSON with a digest of its own content, for `unsealed`."""
+    return json.dumps({**document, DIGEST: _digest_of(document)}, indent=1)
+
+
+def unsealed(text: str | bytes) -> dict[str, Any]:
+    """The document again; ValueError where it is no JSON object or was changed since it was sealed.
+
+    A document without a digest is taken as it is: earlier versions wrote none, and who edits one by hand removes it.
+    """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    if document.pop(DIGEST, None) is not None and sealed(document) != text:
+        raise ValueError(f"changed since it was written (remove its {DIGEST!r} entry to use it all the same)")
+    return document
+
+
+def cache_directory(beside: str | Path) -> Path:
+    """A writable folder for files derived from the directory `beside`.
+
+    `beside/.mlcfast`, or, where that cannot be written, a folder of its own under $XDG_CACHE_HOME/mlcfast (default
+    ~/.cache/mlcfast), or as a last resort under the system's temporary directory.
+    """
+    beside = Path(beside).resolve()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    own = hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]
+    choices = [beside / FOLDER, home / "mlcfast" / own, Path(tempfile.gettempdir()) / f"mlcfast-{os.getuid()}" / own]
+    for choice in choices[:-1]:
+        if _is_writable(choice):
+            return choice
+    choices[-1].mkdir(parents=True, exist_ok=True)
+    return choices[-1]
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock named by the file `path` among the processes that share its file system.
+
+    Where the file system has no locks the block runs unlocked: what it protects is published by rename, so the cost is
+    work done twice.
+    """
+    with path.open("a") as file:
+        try:
+            lock_file(file)
+        except OSError as error:
+            LOGGER.warning("%s: cannot lock (%s); other processes may repeat this work", path, error.strerror)
+        yield
+
+
+def lock_file(file: IO[str], wait: bool = True) -> None:
+    """Hold an exclusive lock on an open file until it is closed; BlockingIOError if another holds it and not `wait`.
+
+    Nothing where the system has no such locks.
+    """
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+@contextlib.contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """Give a draft path to write to and rename it to `path` when the block ends well, delete it otherwise."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _is_writable(directory: Path) -> bool:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return True
+    except OSError:
+        return False
+
+
+def _digest_of(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths trade their names at once; False where the system or the file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    return rename is not None and not rename(AT_CWD, os.fsencode(one), AT_CWD, os.fsencode(other), EXCHANGE)
+
+
 def _publish(draft: Path, path: Path) -> None:
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(draft)
     os.replace(draft, path)

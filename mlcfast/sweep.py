@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from mlcfast import cli
 from mlcfast.config import load_config
 from mlcfast.errors import UsageError
-from mlcfast.runs.journal import check_output_writable, log_to_console
+from mlcfast.runs.directory import RunDirectory
+from mlcfast.runs.journal import log_to_console
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
 from mlcfast.sweeps.results import draw_sweep, read_outcome, table, write_results
 from mlcfast.sweeps.runner import run_all
@@ -49,7 +50,7 @@ def work(args: argparse.Namespace) -> int:
     if not grid and not variants:
         raise UsageError("nothing to sweep over: give key=value,value or a sweep section in the configuration")
     cells = make_cells(config, grid, variants)
-    check_output_writable(config)
+    RunDirectory(config.run_directory).check_writable()
     log_to_console()
     failures = run_all(cells, args.jobs)
     results = [read_outcome(cell, failures.get(cell.config.name, "")) for cell in cells]

@@ -8,7 +8,8 @@ from pathlib import Path
 from mlcfast import cli
 from mlcfast.config import load_config
 from mlcfast.engine import discover, resolve_engine, start, stop
-from mlcfast.runs.journal import check_output_writable, log_to_console
+from mlcfast.runs.directory import RunDirectory
+from mlcfast.runs.journal import log_to_console
 from mlcfast.training.run import run
 
 NEWEST = object()  # `--resume` without DIR: the last checkpoint of the configuration's own run
@@ -36,7 +37,7 @@ def work(args: argparse.Namespace) -> None:
         log_to_console()
     resolve_engine(config, process)
     config.engine.micro_batch_for(process.world_size)
-    check_output_writable(config)
+    RunDirectory(config.run_directory).check_writable()
     start(process)
     try:
         progress = run(config, process, config.run_directory if args.resume is NEWEST else args.resume)

@@ -19,7 +19,7 @@ from mlcfast.engine import Process
 from mlcfast.errors import UsageError
 from mlcfast.training.run import run as run_training
 from mlcfast.training.trainer import Progress
-from mlcfast.training.unobserved import BINS, read_watched
+from mlcfast.training.unobserved import BINS, read_unobserved
 from tests.conftest import write_colour_set
 from tests.test_train import events, without_time
 
@@ -77,7 +77,7 @@ def test_what_a_run_records(feature_config, tmp_path):
     assert estimates["ids"].tolist() == [f"{row:08d}" for row in train_part]
     assert np.array_equal(estimates["observed"], shown[train_part])
     assert estimates["logits"].shape == (80, K)
-    watched = read_watched(directory / "unobserved.npz")
+    watched = read_unobserved(directory / "unobserved.npz")
     assert watched["counts"].shape == (2, BINS)
     assert watched["counts"].sum(axis=1).tolist() == [(labels - shown)[train_part].sum()] * 2
     assert watched["true"] == pytest.approx(labels[train_part].sum(axis=1).mean())
@@ -110,7 +110,7 @@ def test_resume_is_exact_with_the_estimates(feature_config, tmp_path, stopped_at
     assert all(torch.equal(one[name], other[name]) for name in one)
     for kind in ("train", "evaluation", "test"):
         assert without_time(events(cut, kind)) == without_time(events(whole, kind))
-    watched = [read_watched(directory / "unobserved.npz") for directory in (whole, cut)]
+    watched = [read_unobserved(directory / "unobserved.npz") for directory in (whole, cut)]
     assert watched[0]["epochs"].tolist() == watched[1]["epochs"].tolist() == [0, 1]
     assert np.array_equal(watched[0]["counts"][1], watched[1]["counts"][1]) or stopped_at > 10
 

@@ -14,7 +14,6 @@ _HOME = {
     "FeatureLoader": "feature_loader",
     "FeatureWriter": "feature_files",
     "holds_features": "feature_files",
-    "locked": "disk",
     "load_rgb": "images",
     "contact_sheet": "demo.sheet",
     "find_bad_images": "bad_images",

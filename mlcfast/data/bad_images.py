@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mlcfast.data.disk import cache_directory, locked, published
 from mlcfast.data.images import load_rgb
 from mlcfast.data.records import LabelledImages, fingerprint
 from mlcfast.errors import RunError
+from mlcfast.files import cache_directory, locked, published
 
 CHUNK = 256
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcfast.data.disk import cache_directory, locked, published
 from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.errors import UsageError
+from mlcfast.files import cache_directory, locked, published
 
 CACHE_VERSION = 2
 LOGGER = logging.getLogger("mlcfast")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.disk import published
 from mlcfast.data.features import NOTE
 from mlcfast.data.records import LabelledImages
 from mlcfast.errors import RunError, UsageError
+from mlcfast.files import published
 
 ROWS_BETWEEN_NOTES = 512
 

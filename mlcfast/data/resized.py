@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.disk import cache_directory, locked
 from mlcfast.data.images import load_rgb
 from mlcfast.data.records import LabelledImages, fingerprint
 from mlcfast.data.transforms import resize
 from mlcfast.errors import RunError, UsageError
+from mlcfast.files import cache_directory, locked
 
 CACHE_VERSION = 1
 CHUNK = 256  # images between two notes of what is done

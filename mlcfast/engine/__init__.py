@@ -7,7 +7,7 @@ from mlcfast.engine.build import (
     resolve_engine,
     with_micro_batch,
 )
-from mlcfast.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from mlcfast.engine.checkpoint import load_checkpoint, save_checkpoint
 from mlcfast.engine.distributed import (
     HostProcess,
     Process,
@@ -44,7 +44,6 @@ __all__ = [
     "barrier",
     "build_engine",
     "discover",
-    "find_checkpoint",
     "load_checkpoint",
     "on_main",
     "resolve_engine",

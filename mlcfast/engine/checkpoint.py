@@ -10,9 +10,7 @@
 The order of samples and every random draw are functions of (seed, step, rank), so no generator state is stored.
 """
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +20,8 @@ import safetensors.torch
 from torch import Tensor
 
 from mlcfast.engine.base import EngineState
-from mlcfast.errors import RunError, UsageError
-from mlcfast.files import write_tensors, write_text
+from mlcfast.errors import RunError
+from mlcfast.files import compare_listed, listed, publish_directory, sealed, unsealed, write_tensors, write_text
 
 TENSOR_FILES = ("weights", "average", "moments")
 
@@ -38,26 +36,14 @@ def save_checkpoint(root: Path, step: int, state: EngineState, progress: Mapping
         if tensors:
             write_tensors(draft / f"{name}.safetensors", tensors)
     write_text(draft / "progress.json", json.dumps({**progress, "scaler": state.scaler}, indent=1))
-    manifest = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(draft.iterdir())}
-    write_text(draft / "manifest.json", json.dumps(manifest, indent=1))
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(draft, target)
+    write_text(draft / "manifest.json", sealed(listed(draft)))
+    publish_directory(draft, target)
     write_text(root / "latest", target.name)
     steps = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name.isdigit())
     for entry in steps:  # later ones are of a course this run has gone back from
         if entry.name > target.name or entry in steps[: steps.index(target) + 1][:-keep]:
             shutil.rmtree(entry)
     return target
-
-
-def find_checkpoint(place: Path) -> Path:
-    """The checkpoint meant by its own directory, or the last complete one of a run; UsageError if there is none."""
-    if (place / "manifest.json").is_file():
-        return place
-    for root in (place / "checkpoints", place):
-        if (root / "latest").is_file():
-            return root / (root / "latest").read_text(encoding="utf-8").strip()
-    raise UsageError(f"{place}: no checkpoint to resume from")
 
 
 def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:
@@ -75,17 +61,7 @@ def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:
 def verify_manifest(directory: Path) -> None:
     """Compare each file with the size and hash the manifest holds; RunError names the first that differs."""
     try:
-        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        manifest = unsealed((directory / "manifest.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise UsageError(f"{directory}: not a complete checkpoint (manifest.json is missing or unreadable)") from error
-    for name, expected in manifest.items():
-        file = directory / name
-        if not file.is_file():
-            raise RunError(f"{file}: missing from the checkpoint; resume from another one")
-        if file.stat().st_size != expected["bytes"] or _sha256(file) != expected["sha256"]:
-            raise RunError(f"{file}: damaged (its hash differs from the manifest's); resume from another checkpoint")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        raise RunError(f"{directory}: not a complete checkpoint (manifest.json: {error})") from error
+    compare_listed(directory, manifest, "resume from another checkpoint")

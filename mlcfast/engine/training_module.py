@@ -10,11 +10,11 @@ from mlcfast.losses.base import LabelLoss
 class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
-    watch: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all
+    on_logits: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all
     training images, for a loss that knows more than it is shown.
     """
 
-    watch: Callable[[Tensor, Tensor], None] | None = None
+    on_logits: Callable[[Tensor, Tensor], None] | None = None
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class TrainingModule(nn.Module):
         whole table, which also moves rows that the batch does not touch.
         """
         logits = self.model(images)
-        if self.watch is not None and self.training:
-            self.watch(logits.detach(), index)
+        if self.on_logits is not None and self.training:
+            self.on_logits(logits.detach(), index)
         if self.true_labels is not None:
             return self.loss(logits, labels, true_labels=self.true_labels[index])
         if self.estimator is None:

@@ -3,25 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from mlcfast.evaluation.bootstrap import LEVEL, RESAMPLES, ap_differences
-from mlcfast.metrics import multilabel_report
+from mlcfast.evaluation.gather import EvaluationResult
 
 
-def compare(
-    first: np.ndarray, second: np.ndarray, labels: np.ndarray, names: Sequence[str], checkpoints: Sequence[str]
-) -> dict[str, Any]:
+def compare(first: EvaluationResult, second: EvaluationResult, checkpoints: Sequence[str]) -> dict[str, Any]:
     """What a comparison adds to the first model's report: checkpoint, against, resamples and level.
 
-    first, second: probabilities (M, K) of the two for the same images; labels: (M, K). `against` is the second's
-    report with its checkpoint and `difference`: first − second in AP with its bootstrap interval, in percent.
+    first, second: of the same images. `against` is the second's report with its checkpoint and `difference`:
+    first − second in AP with its bootstrap interval, in percent.
     """
-    each, mean = ap_differences(second, first, labels)
-    differences = {name: _percent(*values) for name, *values in zip(names, *each, strict=True)}
+    each, mean = ap_differences(second.scores, first.scores, first.labels)
+    differences = {name: _percent(*values) for name, *values in zip(first.names, *each, strict=True)}
     against = {
         "checkpoint": checkpoints[1],
-        **multilabel_report(second, labels, names),
+        **second.report,
         "difference": {"mAP": _percent(*mean), "per_label": differences},
     }
     return {"checkpoint": checkpoints[0], "against": against, "resamples": RESAMPLES, "level": LEVEL}

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from torch import nn
 
 from mlcfast.config import Config
@@ -14,23 +12,21 @@ from mlcfast.data.splits import find_split
 from mlcfast.engine import Predictor, Process
 from mlcfast.engine.model import make_model
 from mlcfast.errors import UsageError
-from mlcfast.evaluation.gather import gather_predictions
-from mlcfast.metrics import multilabel_report
+from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.models.card import card_file, load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
 from mlcfast.models.trained import load_trained
 
 
-def evaluate_weights(config: Config, process: Process, checkpoint: Path, split: str) -> dict[str, Any]:
-    """`multilabel_report` of the weights at `checkpoint` on every image of `split`; a collective.
+def evaluate_weights(config: Config, process: Process, checkpoint: Path, split: str) -> EvaluationResult:
+    """The weights at `checkpoint` on every image of `split`; a collective.
 
     Raises UsageError where the weights do not fit the configuration or were made for other labels.
     """
     weights = find_weights(checkpoint)
     records = open_split(config.data, split, own_labels(weights), config.seed, find_split(weights))
     model, _ = configured_model(config, weights, records.names)
-    scores, labels = predict_records(model, config, records, process)
-    return multilabel_report(scores, labels, records.names)
+    return evaluate_model(model, config, records, process)
 
 
 def own_labels(weights: Path) -> list[str] | None:
@@ -56,13 +52,11 @@ def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Mo
     return model, config.model_copy(update={"data": config.data.model_copy(update=card.preprocessing)})
 
 
-def predict_records(
-    model: nn.Module, config: Config, records: LabelledImages, process: Process
-) -> tuple[np.ndarray, ...]:
-    """Probabilities and labels (M, K) of a model for the images, on every rank."""
+def evaluate_model(model: nn.Module, config: Config, records: LabelledImages, process: Process) -> EvaluationResult:
+    """A model on the images, on every rank; a collective."""
     predictor = Predictor(process, model.to(process.device), config.engine.precision)
     loader = evaluation_loader(config, records, process)
-    return gather_predictions(predictor, loader, "evaluating", not process.is_main)
+    return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -1,6 +1,9 @@
-"""Runs a model over a loader and gathers scores and labels of all ranks in data-set order."""
+"""Runs a model over a loader; scores and labels of all ranks in data-set order, and the metrics of them."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -9,6 +12,7 @@ from tqdm import tqdm
 
 from mlcfast.data import FeatureLoader
 from mlcfast.engine import all_gather_objects
+from mlcfast.metrics import multilabel_report
 
 
 class Predicts(Protocol):
@@ -18,10 +22,37 @@ class Predicts(Protocol):
         """Probabilities (B, K)."""
 
 
-def gather_predictions(
-    predictor: Predicts, loader: DataLoader | FeatureLoader, description: str, quiet: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels (M, K) of every sample once, in the data set's order, on every rank."""
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What a model gives for M images with K labels.
+
+    scores: (M, K) probabilities; labels: (M, K), 1 positive, 0 or −1 not; names: the K labels.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """`multilabel_report` of it, in percent."""
+        return multilabel_report(self.scores, self.labels, self.names)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The report without what is longer than a line of the journal."""
+        return {key: value for key, value in self.report.items() if key not in ("top3", "per_label")}
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every score is a number."""
+        return bool(np.isfinite(self.scores).all())
+
+
+def evaluate_loader(
+    predictor: Predicts, loader: DataLoader | FeatureLoader, names: Sequence[str], description: str, quiet: bool
+) -> EvaluationResult:
+    """Probabilities and labels of every sample once, in the data set's order, on every rank; a collective."""
     scores, labels, indices = [], [], []
     for images, targets, index in tqdm(loader, desc=description, leave=False, disable=True if quiet else None):
         scores.append(predictor.predict(images).cpu().numpy())
@@ -30,4 +61,4 @@ def gather_predictions(
     parts = all_gather_objects([np.concatenate(part) if part else None for part in (scores, labels, indices)])
     whole = [np.concatenate([part[i] for part in parts if part[i] is not None]) for i in range(3)]
     order = np.argsort(whole[2], kind="stable")
-    return whole[0][order], whole[1][order]
+    return EvaluationResult(whole[0][order], whole[1][order], names)

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from mlcfast.errors import UsageError
-from mlcfast.files import write_tensors, write_text
+from mlcfast.files import compare_listed, listed, sealed, unsealed, write_bytes, write_tensors, write_text
+
+REMEDY = "take it from a copy, or export or train the model again"
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class ModelCard:
     labels: names in the order of the logits; model: the keyword arguments of `build_model`;
     preprocessing: image_size (pixels), mean and std (of values in [0, 1], per RGB channel);
     thresholds: probability above which a label counts as present; weights: `raw` or `ema`;
-    metrics: of these weights on the validation images, percentages; config: of the run.
+    metrics: of these weights on the validation images, percentages; config: of the run; step: optimizer steps behind
+    the weights; files: size and SHA-256 of the weight file and of what else was written beside it.
     """
 
     labels: list[str]
@@ -29,20 +32,39 @@ class ModelCard:
     weights: str
     metrics: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def save_model(path: Path, weights: Mapping[str, Tensor], card: ModelCard) -> Path:
+def save_model(
+    path: Path, weights: Mapping[str, Tensor], card: ModelCard, beside: Mapping[str, bytes] | None = None
+) -> Path:
     """Write weights and card, each whole or not at all, and return the weight file.
 
     path: a directory, for model.safetensors and model.json, or a name ending in .safetensors, whose card ends in .json
-    instead. The weight file's own metadata also hold all of the card but the configuration, as JSON.
+    instead. beside: further files of the directory, by name. The card holds the digests of all of them and its own, so
+    that damage is named when they are read. The weight file's own metadata also hold the card, but for configuration
+    and digests, as JSON.
     """
     file = path if path.suffix == ".safetensors" else path / "model.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
-    facts = {name: json.dumps(value) for name, value in asdict(card).items() if name != "config"}
+    facts = {name: json.dumps(value) for name, value in asdict(card).items() if name not in ("config", "files")}
     write_tensors(file, weights, {"format": "pt", **facts})
-    write_text(file.with_suffix(".json"), json.dumps(asdict(card), indent=1))
+    for name, content in (beside or {}).items():
+        write_bytes(file.with_name(name), content)
+    written = listed(file.parent)
+    files = {name: written[name] for name in (file.name, *(beside or {}))}
+    write_text(file.with_suffix(".json"), sealed(asdict(replace(card, files=files))))
     return file
+
+
+def check_file(file: Path) -> None:
+    """RunError if a file beside a card is not what was written with it; nothing where the card holds no digests."""
+    files = load_card(file).files
+    own = {file.name: files[file.name]} if file.name in files else {}
+    if not own and file.suffix == ".safetensors":  # renamed together with its card
+        own = {file.name: entry for name, entry in files.items() if name.endswith(".safetensors")}
+    compare_listed(file.parent, own, REMEDY)
 
 
 def card_file(path: Path) -> Path:
@@ -57,8 +79,11 @@ def load_card(path: Path) -> ModelCard:
     """Read the card of a model file or of the directory that holds it; UsageError names what is wrong."""
     file = card_file(path)
     try:
-        return ModelCard(**json.loads(file.read_text(encoding="utf-8")))
+        card = ModelCard(**unsealed(file.read_bytes()))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:
         raise UsageError(f"{file}: not a model card: {error}") from error
+    if not isinstance(card.files, dict):
+        raise UsageError(f"{file}: not a model card: files is a {type(card.files).__name__}, not a mapping")
+    return card

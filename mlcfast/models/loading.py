@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mlcfast.errors import UsageError
+from mlcfast.models.card import card_file, check_file
 from mlcfast.models.published import fill_published, is_published_layout
 from mlcfast.models.weights import load_checked, read_state_dict
 
@@ -20,7 +21,12 @@ def find_weights(path: Path) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """A model's tensors by name from a safetensors file or a pickle; a training checkpoint's others are left out."""
+    """A model's tensors by name from a safetensors file or a pickle; a training checkpoint's others are left out.
+
+    RunError names a file that was changed since it was written with its card.
+    """
+    if path.suffix == ".safetensors" and card_file(path).is_file():
+        check_file(path)
     tensors = read_state_dict(path)
     if any(name.startswith("model.") for name in tensors):
         return {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

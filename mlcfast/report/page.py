@@ -17,6 +17,7 @@ from mlcfast.metrics import average_precision
 from mlcfast.report import attention, charts
 from mlcfast.report.record import RunRecord, hardest, rates, read_run, surprise
 from mlcfast.report.style import CSS
+from mlcfast.runs.directory import RunDirectory
 
 MOST_LABELS, MOST_IMAGES = 200, 12
 THUMBNAIL, PREFIX = 280, "data:image/jpeg;base64,"
@@ -33,7 +34,7 @@ class Attended(NamedTuple):
 
 def write_report(directory: Path, attended: Sequence[Attended] = ()) -> Path:
     """Write report.html of the run in `directory` and return its path; UsageError if that is no run."""
-    file = directory / "report.html"
+    file = RunDirectory(directory).report
     write_text(file, render(read_run(directory), attended))
     return file
 

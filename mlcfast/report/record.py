@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from mlcfast.errors import UsageError
+from mlcfast.files import compare_listed, unsealed
+from mlcfast.runs.directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,18 @@ class RunRecord:
 
 def read_run(directory: Path) -> RunRecord:
     """Read a run directory; UsageError names the file that is missing or damaged."""
+    run = RunDirectory(directory)
     try:
-        lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = run.metrics.read_text(encoding="utf-8").splitlines()
         events = [json.loads(line) for line in lines if line.endswith("}")]
-        card = json.loads((directory / "best" / "model.json").read_text(encoding="utf-8"))
-        config = (directory / "config.yaml").read_text(encoding="utf-8")
-        with np.load(directory / "best" / "validation.npz", allow_pickle=False) as held:
+        card = unsealed(run.card.read_bytes())
+        own = {name: entry for name, entry in card.get("files", {}).items() if name == run.validation.name}
+        compare_listed(run.best, own, "train the run again, or take the file from a copy")
+        config = run.config.read_text(encoding="utf-8")
+        with np.load(run.validation, allow_pickle=False) as held:
             scores, labels = held["scores"], held["labels"]
             paths = held["paths"].tolist() if "paths" in held else []
-        drawn = directory / "unobserved.png"
+        drawn = run.unobserved_picture
         unobserved = drawn.read_bytes() if drawn.exists() else None
     except OSError as error:
         raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}; is this a run?") from error

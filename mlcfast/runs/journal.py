@@ -5,18 +5,15 @@ import io
 import json
 import logging
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from mlcfast.config import Config
-from mlcfast.errors import UsageError
 from mlcfast.files import write_text
+from mlcfast.runs.directory import RunDirectory
 
 LOGGER = logging.getLogger("mlcfast")
 
@@ -38,57 +35,21 @@ def log_to_console(level: int = logging.INFO) -> None:
     LOGGER.propagate = False
 
 
-def prepare_run_directory(config: Config, resume: bool) -> Path:
-    """Make the run directory and save the resolved configuration; UsageError if it cannot be written.
-
-    Without `resume`, an earlier run of the same name is kept beside the new one as `<name>.1`, `<name>.2`, …
-    """
-    directory = config.run_directory
-    try:
-        if not resume and directory.exists() and any(directory.iterdir()):
-            kept = _set_aside(directory)
-            LOGGER.info("the earlier run %s is now %s", directory, kept)
-        directory.mkdir(parents=True, exist_ok=True)
-        write_text(directory / "config.yaml", config.to_yaml())
-    except OSError as error:
-        raise UsageError(f"output {directory}: cannot be written: {error.strerror}") from error
-    return directory
-
-
-def check_output_writable(config: Config) -> None:
-    """UsageError if the run directory could not be made; leaves nothing behind."""
-    place = config.run_directory.absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise UsageError(f"output {config.run_directory}: {place} is not a directory")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"output {config.run_directory}: {place} is not writable")
-
-
-def _set_aside(directory: Path) -> Path:
-    number = 1
-    while (kept := directory.with_name(f"{directory.name}.{number}")).exists():
-        number += 1
-    return directory.rename(kept)
-
-
 class Journal:
     """Appends to the run directory's records; on other ranks than the main one every call does nothing."""
 
-    def __init__(self, directory: Path, is_main: bool, from_step: int = 0):
+    def __init__(self, directory: RunDirectory, is_main: bool, from_step: int = 0):
         self.directory, self.is_main = directory, is_main
         if not is_main:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        handler = logging.FileHandler(directory / "log.txt", encoding="utf-8")
+        handler = logging.FileHandler(directory.log, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         LOGGER.addHandler(handler)
         self._handler = handler
-        _rewind(directory / "metrics.jsonl", from_step)
-        self._metrics = (directory / "metrics.jsonl").open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=from_step or None)
+        self._metrics = directory.metrics.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(directory.tensorboard), purge_step=from_step or None)
 
     def record(self, event: str, step: int, **values: Any) -> None:
         """One line of metrics.jsonl (null for a number that is not finite); numbers also go to TensorBoard."""
@@ -111,7 +72,7 @@ class Journal:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self.directory / "summary.csv", text.getvalue())
+        write_text(self.directory.summary, text.getvalue())
 
     def close(self) -> None:
         """Flush and close every file."""
@@ -124,25 +85,3 @@ class Journal:
 
 def _not_finite(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def _rewind(path: Path, step: int) -> None:
-    """Drop the lines after `step`, which the resumed run writes again, and those that are damaged, with a warning."""
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    steps = [_step_of(line) for line in lines]
-    damaged = steps.count(None)
-    if damaged:
-        LOGGER.warning("%s: %d of %d lines are damaged and left out", path, damaged, len(lines))
-    kept = [line for line, at in zip(lines, steps, strict=True) if at is not None and at <= step]
-    write_text(path, "".join(f"{line}\n" for line in kept))
-
-
-def _step_of(line: str) -> int | None:
-    """The step of a line of metrics.jsonl; None for one that is torn or damaged."""
-    try:
-        step = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return step if isinstance(step, int) else None

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 
 from mlcfast.files import write_text
 from mlcfast.report.unobserved import draw_unobserved
+from mlcfast.runs.directory import RunDirectory
 from mlcfast.sweeps.grid import VARIANT, Cell
-from mlcfast.training.unobserved import FILE, read_watched
+from mlcfast.training.unobserved import read_unobserved
 
 SEED = "seed"
 
@@ -38,7 +38,7 @@ def read_outcome(cell: Cell, problem: str) -> Result:
     """The result of a run that ended, or failed for `problem`."""
     if problem:
         return Result(cell.config.name, cell.choices, None, None, None, problem)
-    held = json.loads((cell.config.run_directory / "best" / "outcome.json").read_text(encoding="utf-8"))
+    held = RunDirectory(cell.config.run_directory).read_outcome()
     return Result(cell.config.name, cell.choices, held["epoch"], held["validation_mAP"], held["test_mAP"], "")
 
 
@@ -115,9 +115,9 @@ def draw_sweep(directory: Path, cells: Sequence[Cell]) -> None:
     """Write DIRECTORY/unobserved.png: the first run of each variant, or of each loss, that hides labels."""
     runs: dict[str, Any] = {}
     for cell in cells:
-        file = cell.config.run_directory / FILE
+        file = RunDirectory(cell.config.run_directory).unobserved
         title = str(cell.choices.get(VARIANT, cell.config.loss.name))
         if title not in runs and file.exists():
-            runs[title] = read_watched(file)
+            runs[title] = read_unobserved(file)
     if runs:
         draw_unobserved(directory / "unobserved.png", runs)

@@ -1,6 +1,5 @@
 """Trains the runs of a sweep that are not finished, several at a time, each in a process of its own."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 from mlcfast.config import Config
 from mlcfast.engine import watch_ancestors
 from mlcfast.errors import RunError, UsageError
+from mlcfast.runs.directory import RunDirectory
 from mlcfast.sweeps.grid import Cell
 
 
@@ -92,22 +92,22 @@ def _train(config: Config) -> str:
 
 def is_finished(config: Config) -> bool:
     """Whether a run with exactly this configuration has ended."""
-    return _is_of(config) and (config.run_directory / "best" / "outcome.json").exists()
+    return _is_of(config) and RunDirectory(config.run_directory).outcome.exists()
 
 
 def _is_begun(config: Config) -> bool:
-    return _is_of(config) and (config.run_directory / "checkpoints" / "latest").exists()
+    return _is_of(config) and (RunDirectory(config.run_directory).checkpoints / "latest").exists()
 
 
 def _is_of(config: Config) -> bool:
     try:
-        return (config.run_directory / "config.yaml").read_text(encoding="utf-8") == config.to_yaml()
+        return RunDirectory(config.run_directory).config.read_text(encoding="utf-8") == config.to_yaml()
     except OSError:
         return False
 
 
 def _outcome(config: Config) -> dict[str, Any]:
-    return json.loads((config.run_directory / "best" / "outcome.json").read_text(encoding="utf-8"))
+    return RunDirectory(config.run_directory).read_outcome()
 
 
 def _say(line: str) -> None:

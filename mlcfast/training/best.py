@@ -1,10 +1,8 @@
 """What a run leaves for use: its best model with everything needed to apply it, a picture and a report."""
 
-import io
-import json
 import logging
 import os
-from pathlib import Path
+import shutil
 from typing import Any
 
 import numpy as np
@@ -13,81 +11,99 @@ from torch import Tensor
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.engine.model import model_arguments
-from mlcfast.files import write_bytes, write_text
+from mlcfast.evaluation.gather import EvaluationResult
+from mlcfast.files import publish_directory, write_text
 from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
+from mlcfast.runs.directory import RunDirectory, packed
 from mlcfast.runs.journal import Journal
 from mlcfast.training.trainer import Progress
-from mlcfast.training.unobserved import FILE, read_watched
+from mlcfast.training.unobserved import read_unobserved
 
 LOGGER = logging.getLogger("mlcfast")
-OUTCOME = "outcome.json"
 
 
-def keep_best(
-    config: Config,
-    records: LabelledImages,
-    directory: Path,
-    weights: dict[str, Tensor],
-    which: str,
-    report: dict[str, Any],
-    scores: np.ndarray,
-    labels: np.ndarray,
-) -> None:
-    """Write best/: weights by name, the card, and the scores and labels (M, K) of the validation images `records`."""
-    data, names = config.data, records.names
-    card = ModelCard(
-        labels=names,
-        model=model_arguments(config, len(names)),
-        preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
-        thresholds=[round(float(value), 6) for value in best_f1_thresholds(scores, labels)],
-        weights=which,
-        metrics=report,
-        config=config.model_dump(mode="json"),
-    )
-    save_model(directory, weights, card)
-    table = io.BytesIO()
-    np.savez_compressed(table, scores=scores, labels=labels, paths=np.array(records.paths))
-    write_bytes(directory / "validation.npz", table.getvalue())
+class BestModel:
+    """Publishes the best weights of a run as best/, whole: weights, card, validation scores, label estimates.
+
+    records: the validation images.
+    """
+
+    def __init__(self, config: Config, records: LabelledImages, directory: RunDirectory):
+        self.config, self.records, self.directory = config, records, directory
+
+    def keep(
+        self,
+        weights: dict[str, Tensor],
+        which: str,
+        result: EvaluationResult,
+        step: int,
+        estimates: dict[str, Any] | None,
+    ) -> None:
+        """Put these weights, of the model by name, in the place of the best so far; on the main process only.
+
+        which: raw or ema; result: on the validation images; estimates: the arrays of estimates.npz.
+        """
+        data, names = self.config.data, self.records.names
+        card = ModelCard(
+            labels=names,
+            model=model_arguments(self.config, len(names)),
+            preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
+            thresholds=[round(float(value), 6) for value in best_f1_thresholds(result.scores, result.labels)],
+            weights=which,
+            metrics=result.report,
+            config=self.config.model_dump(mode="json"),
+            step=step,
+        )
+        paths = np.array(self.records.paths)
+        beside = {"validation.npz": packed(scores=result.scores, labels=result.labels, paths=paths)}
+        if estimates is not None:
+            beside["estimates.npz"] = packed(**estimates)
+        draft = self.directory.best.with_name(".best.partial")
+        shutil.rmtree(draft, ignore_errors=True)
+        save_model(draft / "model.safetensors", weights, card, beside)
+        publish_directory(draft, self.directory.best)
 
 
-def list_skipped(directory: Path, skipped: list[tuple[str, str]]) -> None:
+def list_skipped(directory: RunDirectory, skipped: list[tuple[str, str]]) -> None:
     """Write skipped.txt, a line for each image left out: path, tab, reason; nothing if there is none."""
     if skipped:
-        write_text(directory / "skipped.txt", "".join(f"{path}\t{reason}\n" for path, reason in skipped))
+        write_text(directory.skipped, "".join(f"{path}\t{reason}\n" for path, reason in skipped))
 
 
-def record_outcome(directory: Path, progress: Progress, test: dict[str, Any] | None, journal: Journal) -> None:
+def record_outcome(
+    directory: RunDirectory, progress: Progress, test: EvaluationResult | None, journal: Journal
+) -> None:
     """Write best/outcome.json, the mark of a finished run: its best epoch, counted from 1, and its mAPs in percent.
 
-    test: the best weights' report on data.test, every image counted; null without such a split.
+    test: the best weights on data.test, every image counted; None without such a split.
     """
     epoch = progress.best_epoch + 1
-    outcome = {"epoch": epoch, "validation_mAP": progress.best, "test_mAP": test and test["mAP"], "test": test}
-    if test:
-        shown = {key: value for key, value in test.items() if key not in ("top3", "per_label")}
-        journal.record("test", progress.step, epoch=epoch, **shown)
-        LOGGER.info("test mAP %.2f, of the weights after epoch %d", test["mAP"], epoch)
-    write_text(directory / "best" / OUTCOME, json.dumps(outcome, indent=1))
+    report = None if test is None else test.report
+    score = None if report is None else report["mAP"]
+    if test is not None:
+        journal.record("test", progress.step, epoch=epoch, **test.figures)
+        LOGGER.info("test mAP %.2f, of the weights after epoch %d", score, epoch)
+    directory.write_outcome({"epoch": epoch, "validation_mAP": progress.best, "test_mAP": score, "test": report})
 
 
-def draw_outcome(directory: Path, progress: Progress, records: LabelledImages) -> None:
-    """Write result.png from the best model's validation scores, and unobserved.png where that was watched.
+def draw_outcome(directory: RunDirectory, progress: Progress, records: LabelledImages) -> None:
+    """Write result.png from the best model's validation scores, and unobserved.png where that was followed.
 
     Images are shown where their files are at hand, which those of stored features need not be.
     """
-    held = np.load(directory / "best" / "validation.npz")
-    thresholds = load_card(directory / "best").thresholds
+    with np.load(directory.validation) as held:
+        scores, labels = held["scores"], held["labels"]
     draw_result(
-        directory / "result.png",
+        directory.picture,
         progress.rows,
         records.paths if all(map(os.path.isfile, records.paths)) else [],
         records.names,
-        held["scores"],
-        held["labels"],
-        thresholds,
+        scores,
+        labels,
+        load_card(directory.best).thresholds,
     )
-    if (directory / FILE).exists():
-        draw_unobserved(directory / "unobserved.png", {directory.name: read_watched(directory / FILE)})
+    if directory.unobserved.exists():
+        draw_unobserved(directory.unobserved_picture, {directory.path.name: read_unobserved(directory.unobserved)})

@@ -9,10 +9,9 @@ import torch
 from mlcfast.data import LabelledImages
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
-from mlcfast.models.card import load_card
+from mlcfast.models.card import check_file, load_card
 from mlcfast.models.loading import find_weights, read_weights
 from mlcfast.models.weights import load_checked
-from mlcfast.training.unobserved import ESTIMATES
 
 LOGGER = logging.getLogger("mlcfast")
 
@@ -30,9 +29,10 @@ def initialise_from_run(objective: TrainingModule, records: LabelledImages, plac
     _copy_weights(objective.model, file)
     if objective.estimator is None:
         return
-    estimates = file.with_name(ESTIMATES)
+    estimates = file.with_name("estimates.npz")
     if not estimates.is_file():
         raise UsageError(f"train.initialise_from: {estimates} is missing: the run there has no label estimates")
+    check_file(estimates)
     _copy_estimates(objective.estimator, records, estimates)
 
 

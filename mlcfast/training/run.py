@@ -1,10 +1,10 @@
 """One training run, from its configuration to the best model and the report."""
 
 import contextlib
-import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,16 +12,19 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, open_samples, train_loader
 from mlcfast.data.splits import find_split, in_words, side_counts, write_split
-from mlcfast.engine import Process, build_engine, find_checkpoint, load_checkpoint, on_main, with_micro_batch
+from mlcfast.engine import Engine, EngineState, Process, build_engine, load_checkpoint, on_main, with_micro_batch
+from mlcfast.errors import RunError
 from mlcfast.evaluation.evaluate import evaluate_weights
 from mlcfast.evaluation.run_report import report_run
+from mlcfast.files import write_text
 from mlcfast.planning import out_of_memory, planned
-from mlcfast.runs.journal import Journal, prepare_run_directory
-from mlcfast.training.best import draw_outcome, keep_best, list_skipped, record_outcome
+from mlcfast.runs.directory import RunDirectory, find_checkpoints
+from mlcfast.runs.journal import Journal
+from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
-from mlcfast.training.trainer import Progress, Trainer
-from mlcfast.training.unobserved import LabelWatch
+from mlcfast.training.trainer import Loaders, Progress, Trainer
+from mlcfast.training.unobserved import UnobservedPositives
 
 LOGGER = logging.getLogger("mlcfast")
 SMALL_STEP = 2**18  # features in a micro-batch
@@ -32,43 +35,90 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
 
     resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
     """
-    if resume is not None:
-        state, held = load_checkpoint(find_checkpoint(resume))
+    checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     samples = open_samples(config, None if resume is None else find_split(resume))
     if process.is_main:
         count_samples(samples)
         warn_of_labels_without_positives(samples)
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
-    config = with_micro_batch(saved, process.world_size)
+    config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
     torch.manual_seed(config.seed)
     module = make_training_module(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
         initialise_from_run(module, samples.train, Path(config.train.initialise_from))
-    engine = build_engine(config, process, module)
-    loaders = (train_loader(config, samples.train, process), evaluation_loader(config, samples.validation, process))
-    directory = config.run_directory
-    keep = functools.partial(keep_best, saved, samples.validation, directory / "best")
-    watch = None if samples.hidden is None else LabelWatch(module, samples.train, samples.hidden, directory)
-    trainer = Trainer(config, engine, *loaders, samples.train.names, keep, watch, plan and plan.estimate.allocated)
-    if resume is not None:
-        trainer.resume(state, held)
-    on_main(process, lambda: prepare_run_directory(saved, resume is not None))
-    on_main(process, lambda: list_skipped(directory, samples.skipped))
-    if config.data.val_share:
-        on_main(process, lambda: write_split(directory, samples.train, samples.validation))
-    journal = Journal(directory, process.is_main, trainer.progress.step)
-    try:
-        with threads_for(config, samples.train, process):
-            progress = trainer.fit(journal)
-        test = evaluate_weights(config, process, directory / "best", config.data.test) if config.data.test else None
+    trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
+    if checkpoint is not None:
+        trainer.resume(*checkpoint)
+    with prepared(directory, saved, samples, process, trainer) as journal:
+        try:
+            with threads_for(config, samples.train, process):
+                progress = trainer.fit(journal, plan.estimate.allocated if plan else None)
+            test = evaluate_weights(config, process, directory.best, config.data.test) if config.data.test else None
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(config, plan) from error
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(config, plan) from error
-    finally:
-        journal.close()
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
-    on_main(process, lambda: report_run(directory))
+    on_main(process, lambda: report_run(directory.path))
     return progress
+
+
+def load_last_checkpoint(place: Path, process: Process) -> tuple[EngineState, dict[str, Any]]:
+    """The last whole checkpoint meant by `place`; a damaged one is named and passed over for the one before it."""
+    candidates = find_checkpoints(place)
+    for number, directory in enumerate(candidates):
+        try:
+            loaded = load_checkpoint(directory)
+        except RunError as error:
+            if number == len(candidates) - 1:
+                raise
+            if process.is_main:
+                LOGGER.warning("%s", error)
+            continue
+        if number and process.is_main:
+            lost = int(candidates[0].name) - int(directory.name)
+            LOGGER.warning("going on from %s: the %d steps after it are lost and run again", directory, lost)
+        return loaded
+    raise AssertionError("find_checkpoints gives at least one")
+
+
+def make_trainer(config: Config, saved: Config, samples: Samples, directory: RunDirectory, engine: Engine) -> Trainer:
+    """The trainer of this rank; saved: the configuration as the best model's card keeps it."""
+    process, train = engine.process, samples.train
+    loaders = Loaders(
+        train_loader(config, train, process), evaluation_loader(config, samples.validation, process), train.names
+    )
+    unobserved = None
+    if samples.hidden is not None:
+        unobserved = UnobservedPositives(engine.objective, train, samples.hidden, directory.unobserved)
+    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), unobserved)
+
+
+@contextlib.contextmanager
+def prepared(
+    directory: RunDirectory, config: Config, samples: Samples, process: Process, trainer: Trainer
+) -> Iterator[Journal]:
+    """The run's journal, its directory made, gone back to the trainer's step, and held against other runs."""
+    progress, resumed = trainer.progress, trainer.is_resumed
+
+    def prepare() -> int | None:
+        holding.enter_context(directory.held(resumed))
+        write_text(directory.config, config.to_yaml())
+        if resumed:
+            directory.rewind(progress.step, progress.epoch)
+        list_skipped(directory, samples.skipped)
+        if config.data.val_share:
+            write_split(directory.path, samples.train, samples.validation)
+        return directory.best_step()
+
+    with contextlib.ExitStack() as holding:
+        best = on_main(process, prepare)
+        if resumed and best is None:
+            trainer.forget_best()
+        journal = Journal(directory, process.is_main, progress.step)
+        try:
+            yield journal
+        finally:
+            journal.close()
 
 
 def count_samples(samples: Samples) -> None:

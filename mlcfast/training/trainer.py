@@ -6,9 +6,9 @@ import math
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,10 +27,10 @@ from mlcfast.engine import (
     save_checkpoint,
 )
 from mlcfast.errors import RunError, UsageError
-from mlcfast.evaluation.gather import gather_predictions
-from mlcfast.metrics import multilabel_report
+from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
+from mlcfast.training.unobserved import UnobservedPositives
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -58,50 +58,62 @@ class Progress:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Watches(Protocol):
-    """What follows the labels that training is not shown."""
+class Loaders(NamedTuple):
+    """A rank's batches.
 
-    def end_epoch(self, epoch: int, is_main: bool) -> dict[str, float]:
-        """Columns for the epoch's row of summary.csv; a collective."""
+    train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over all
+    ranks; names: the K labels.
+    """
 
-    def keep(self, weights: dict[str, Tensor]) -> None:
-        """Store what belongs to the best weights; on the main process only."""
+    train: DataLoader | FeatureLoader
+    validation: DataLoader | FeatureLoader
+    names: list[str]
+
+
+class KeepsBest(Protocol):
+    """What stores the best model."""
+
+    def keep(
+        self,
+        weights: dict[str, Tensor],
+        which: str,
+        result: EvaluationResult,
+        step: int,
+        estimates: dict[str, Any] | None,
+    ) -> None:
+        """Store the weights of the model by name, which they are (raw or ema), and their validation result."""
 
 
 class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
-    train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
-    all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
-    and the metrics, probabilities and labels behind the choice; watch: see LabelWatch; predicted_bytes: of GPU memory
-    at the peak, by the planner.
+    best: called on the main process; unobserved: what follows the labels that training is not shown, if any are.
     """
 
     def __init__(
         self,
         config: Config,
         engine: Engine,
-        train: DataLoader | FeatureLoader,
-        validation: DataLoader | FeatureLoader,
-        names: list[str],
-        keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
-        watch: Watches | None = None,
-        predicted_bytes: int | None = None,
+        loaders: Loaders,
+        best: KeepsBest,
+        unobserved: UnobservedPositives | None = None,
     ):
-        self.config, self.engine, self.train, self.validation = config, engine, train, validation
-        self.names, self.keep_best, self.watch = names, keep_best, watch
+        self.config, self.engine = config, engine
+        self.train, self.validation, self.names = loaders
+        self.best, self.unobserved = best, unobserved
         self.accumulation = accumulation_steps(config, engine.process)
-        self.steps_per_epoch = len(train) // self.accumulation
+        self.steps_per_epoch = len(self.train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = Schedule(config.optim, engine.optimizer, self.total_steps)
-        self.progress = Progress(config.seed, config.engine.global_batch, len(train.dataset))
+        self.progress = Progress(config.seed, config.engine.global_batch, len(self.train.dataset))
         self.losses: list[Tensor] = []
         self.skips: list[Tensor] = []
         self.grad_norm = torch.zeros(())
         self.signals = Signals(engine.process)
         self.window_started = time.perf_counter()
         self.saved_step = self.steps_here = 0
-        self.predicted_bytes = predicted_bytes
+        self.predicted_bytes: int | None = None
+        self.is_resumed = False
 
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
         """Go on exactly where a checkpoint was written; UsageError if it is of another model or another run."""
@@ -113,15 +125,20 @@ class Trainer:
         if held.step > self.total_steps:
             raise UsageError(f"cannot resume at step {held.step}: train.epochs ends the run at step {self.total_steps}")
         self.engine.load_state(state)
-        self.progress = held
+        self.progress, self.is_resumed = held, True
         self.saved_step = self.progress.step
 
-    def fit(self, journal: Journal) -> Progress:
+    def forget_best(self) -> None:
+        """Choose the best model anew from the next evaluation on: the one the checkpoint knows of is not there."""
+        self.progress.best, self.progress.best_epoch = -math.inf, -1
+
+    def fit(self, journal: Journal, predicted_bytes: int | None = None) -> Progress:
         """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent.
 
+        predicted_bytes: of GPU memory at the peak, by the planner, to be compared with what is measured.
         SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number.
         """
-        self.journal = journal
+        self.journal, self.predicted_bytes = journal, predicted_bytes
         with self.signals:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
@@ -240,46 +257,45 @@ class Trainer:
     def _evaluate(self) -> None:
         self.engine.average_buffers()
         self.engine.settle()
-        reports = {"raw": self._measure("raw")}
+        results = {"raw": self._measure("raw")}
         if self.engine.average:
             with self.engine.averaged_weights():
-                reports["ema"] = self._measure("ema")
+                results["ema"] = self._measure("ema")
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
-        for which, (report, _, _) in reports.items():
-            row |= {f"{which}_{name}": round(report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
-        if self.watch:
-            row |= self.watch.end_epoch(self.progress.epoch, self.engine.process.is_main)
+        for which, result in results.items():
+            row |= {f"{which}_{name}": round(result.report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
+        if self.unobserved:
+            row |= self.unobserved.end_epoch(self.progress.epoch, self.engine.process.is_main)
         self.progress.rows.append(row)
         self.journal.summarise(self.progress.rows)
-        which = max(reports, key=lambda key: reports[key][0]["mAP"])
-        report, scores, labels = reports[which]
-        LOGGER.info("epoch %d: mAP %.2f (%s)", self.progress.epoch + 1, report["mAP"], which)
-        if report["mAP"] > self.progress.best:
-            self.progress.best, self.progress.best_epoch = report["mAP"], self.progress.epoch
+        which = max(results, key=lambda key: results[key].report["mAP"])
+        score = results[which].report["mAP"]
+        LOGGER.info("epoch %d: mAP %.2f (%s)", self.progress.epoch + 1, score, which)
+        if score > self.progress.best:
+            self.progress.best, self.progress.best_epoch = score, self.progress.epoch
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
             if self.engine.process.is_main:
-                self.keep_best(_of_model(held), which, report, scores, labels)
-                if self.watch:
-                    self.watch.keep(state.weights)
+                estimates = self.unobserved.estimates(state.weights) if self.unobserved else None
+                self.best.keep(_of_model(held), which, results[which], self.progress.step, estimates)
 
-    def _measure(self, which: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    def _measure(self, which: str) -> EvaluationResult:
         quiet = not self.engine.process.is_main
-        scores, labels = gather_predictions(self.engine, self.validation, f"evaluating {which} weights", quiet)
-        if not np.isfinite(scores).all():
+        result = evaluate_loader(self.engine, self.validation, self.names, f"evaluating {which} weights", quiet)
+        if not result.is_finite:
             raise RunError(
                 f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
             )
-        report = multilabel_report(scores, labels, self.names)
-        shown = {key: value for key, value in report.items() if key not in ("top3", "per_label")}
-        self.journal.record("evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **shown)
-        return report, scores, labels
+        self.journal.record(
+            "evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **result.figures
+        )
+        return result
 
     def _save(self) -> None:
         self.engine.average_buffers()
         state = self.engine.export_state()
         if self.engine.process.is_main:
-            root, keep = self.config.run_directory / "checkpoints", self.config.train.keep_checkpoints
+            root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
             save_checkpoint(root, self.progress.step, state, asdict(self.progress), keep)
             self.journal.record("checkpoint", self.progress.step)
         self.saved_step = self.progress.step

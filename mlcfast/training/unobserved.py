@@ -1,6 +1,5 @@
-"""What training makes of the labels it is not shown (arXiv 2106.09708): their probabilities and estimates."""
+"""Tracks, in single-positive training, what the model predicts for the positives hidden from it (arXiv 2106.09708)."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +10,30 @@ from torch import Tensor
 from mlcfast.data import LabelledImages
 from mlcfast.engine import all_reduce_sum
 from mlcfast.engine.training_module import TrainingModule
-from mlcfast.files import write_bytes
+from mlcfast.runs.directory import write_arrays
 
 BINS = 50
-FILE = "unobserved.npz"
-ESTIMATES = "estimates.npz"
 
 
-class LabelWatch:
-    """Called with every training batch; once an epoch its counts go to DIRECTORY/unobserved.npz.
+class UnobservedPositives:
+    """Updated with every training batch; once an epoch its counts go to a run's unobserved.npz.
 
     counts (E, BINS) int64: positives not observed, by the probability the model gave them when it trained on their
     image in that epoch (in an epoch that was resumed, since then); expected, estimated (E,): mean over images of the
     sum of the model's probabilities and of the label estimates (NaN without); true: mean number of positives.
 
-    hidden: (M, K) bool, the positives that are not observed, of the training images `records`.
+    hidden: (M, K) bool, the positives that are not observed, of the training images `records`. file: unobserved.npz.
     """
 
-    def __init__(self, objective: TrainingModule, records: LabelledImages, hidden: np.ndarray, directory: Path):
-        self.objective, self.records, self.directory = objective, records, directory
+    def __init__(self, objective: TrainingModule, records: LabelledImages, hidden: np.ndarray, file: Path):
+        self.objective, self.records, self.file = objective, records, file
         self.true = float((hidden | (records.labels == 1)).sum(axis=1).mean())
         self.hidden = torch.from_numpy(hidden)
         self.counts, self.sums = torch.zeros(BINS, dtype=torch.int64), torch.zeros(2, dtype=torch.float64)
-        objective.watch = self.see
+        objective.on_logits = self.update
 
     @torch.no_grad()
-    def see(self, logits: Tensor, index: Tensor) -> None:
+    def update(self, logits: Tensor, index: Tensor) -> None:
         """logits: (B, K); index: (B,). Nothing here waits for the device."""
         if self.counts.device != logits.device:
             self.hidden, self.counts = self.hidden.to(logits.device), self.counts.to(logits.device)
@@ -63,34 +60,29 @@ class LabelWatch:
         return {name: round(value, 4) for name, value in values.items()}
 
     def _append(self, epoch: int, counts: np.ndarray, expected: float, estimated: float) -> None:
-        """Epochs from this one on, if the file has them, are of a course that was gone back from."""
-        file = self.directory / FILE
-        held = read_watched(file) if file.exists() else {"epochs": np.zeros(0, int)}
-        kept = held["epochs"] < epoch
         rows = {"epochs": epoch, "counts": counts, "expected": expected, "estimated": estimated}
-        whole = {
-            name: np.concatenate([held[name][kept], np.asarray(row)[None]]) if kept.any() else np.asarray(row)[None]
-            for name, row in rows.items()
-        }
-        _write(file, **whole, true=self.true)
+        arrays = {name: np.asarray(row)[None] for name, row in rows.items()}
+        if self.file.exists():
+            held = read_unobserved(self.file)
+            arrays = {name: np.concatenate([held[name], row]) for name, row in arrays.items()}
+        write_arrays(self.file, **arrays, true=self.true)
 
-    def keep(self, weights: dict[str, Tensor]) -> None:
-        """Write best/estimates.npz, if there are label estimates among the weights.
+    def estimates(self, weights: dict[str, Tensor]) -> dict[str, Any] | None:
+        """The arrays of best/estimates.npz, if there are label estimates among the weights.
 
         logits (M, K) float32, whose sigmoid is the estimate; observed (M, K) int8; ids (M,) and names (K,).
         """
-        if "estimator.table" in weights:
-            records = self.records
-            _write(
-                self.directory / "best" / ESTIMATES,
-                logits=weights["estimator.table"].float().numpy(),
-                observed=records.labels,
-                ids=np.array(records.image_ids),
-                names=np.array(records.names),
-            )
+        if "estimator.table" not in weights:
+            return None
+        return {
+            "logits": weights["estimator.table"].float().numpy(),
+            "observed": self.records.labels,
+            "ids": np.array(self.records.image_ids),
+            "names": np.array(self.records.names),
+        }
 
 
-def read_watched(file: Path) -> dict[str, np.ndarray]:
+def read_unobserved(file: Path) -> dict[str, np.ndarray]:
     """The arrays of an unobserved.npz."""
     with np.load(file) as arrays:
         return dict(arrays)
@@ -99,9 +91,3 @@ def read_watched(file: Path) -> dict[str, np.ndarray]:
 def _expected_positives(table: Tensor) -> Tensor:
     """Mean over the rows of the sum of their probabilities, without a second table in memory."""
     return sum(torch.sigmoid(rows.float()).sum(dtype=torch.float64) for rows in table.split(8192)) / len(table)
-
-
-def _write(file: Path, **arrays: Any) -> None:
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    write_bytes(file, content.getvalue())

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mlcfast.evaluation.gather import gather_predictions
+from mlcfast.evaluation.gather import evaluate_loader
 
 
 class OnDevice(torch.Tensor):
@@ -30,5 +30,6 @@ def test_batches_on_a_device_are_copied_before_numpy_reads_them():
         (on_device([[0.3, 0.4]]), on_device([[1, 0]]), on_device([1])),
         (on_device([[0.1, 0.2]]), on_device([[0, 1]]), on_device([0])),
     ]
-    scores, labels = gather_predictions(Identity(), batches, "evaluating", quiet=True)
-    assert np.allclose(scores, [[0.1, 0.2], [0.3, 0.4]]) and labels.tolist() == [[0, 1], [1, 0]]
+    result = evaluate_loader(Identity(), batches, ["red", "green"], "evaluating", quiet=True)
+    assert np.allclose(result.scores, [[0.1, 0.2], [0.3, 0.4]]) and result.labels.tolist() == [[0, 1], [1, 0]]
+    assert result.is_finite and set(result.report["per_label"]) == {"red", "green"}

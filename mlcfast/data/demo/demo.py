@@ -11,9 +11,9 @@ from typing import Any
 
 from mlcfast.data.demo.files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
 from mlcfast.data.demo.scenes import SceneStyle
-from mlcfast.data.disk import cache_directory, locked, published
 from mlcfast.data.readers.paths import require_images
 from mlcfast.errors import UsageError
+from mlcfast.files import cache_directory, locked, published
 
 VERSION = 1
 MARKER = "demo.json"
