@@ -289,3 +289,25 @@ def test_a_share_of_the_training_file_validates_and_stays_with_the_run(config_fi
         report = json.loads(capsys.readouterr().out)
         assert report["images"] == 10
         assert report["mAP"] == pytest.approx(json.loads((place / "best" / "model.json").read_text())["metrics"]["mAP"])
+
+
+def test_unknown_labels_are_left_out_of_what_a_run_reports(config_file, colour_set, tmp_path, capsys):
+    rows = [line.split(",") for line in (colour_set / "val.csv").read_text().splitlines()]
+    marked = [[row[0], *("-1" if cell == "0" else cell for cell in row[1:3]), "0"] for row in rows[1:]]
+    marked[0][1] = marked[1][2] = "0"  # the first two unknown, blue in no image known
+    (colour_set / "partial.csv").write_text("\n".join(",".join(row) for row in [rows[0], *marked]) + "\n")
+    run(config_file, "data.val=partial.csv", "train.epochs=1")
+    best = tmp_path / "runs" / "tiny" / "best"
+    metrics = json.loads((best / "model.json").read_text())["metrics"]
+    assert (metrics["unknown"], metrics["labels_without_positives"]) == (15, ["blue"])
+    assert metrics["mAP"] == pytest.approx(metrics["mAP_present"] * 2 / 3)
+    assert events(best.parent, "evaluation")[0]["unknown"] == 15
+    words = [str(config_file), "--checkpoint", str(best), "--split", "partial.csv"]
+    assert evaluate.main(words) == 0
+    table = capsys.readouterr().out
+    assert "15 of 39 entries are unknown and left out" in table and "0.00  no image has it" in table
+    assert "mAP of the 2 labels that some image has" in table and "the other 1 count as 0 in the mAP" in table
+    assert "unknown entries, left out</dt><dd>15<" in (best.parent / "report.html").read_text()
+    assert evaluate.main([*words, "--against", str(best), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["against"]["difference"]["mAP"] == {"value": 0, "low": 0, "high": 0}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.errors import UsageError
+from mlcfast.metrics import known_entries
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class RunRecord:
         """(M, K) bool: the labels each image has."""
         return self.labels == 1
 
+    @property
+    def known(self) -> np.ndarray:
+        """(M, K) bool: the labels of which it is known whether each image has them."""
+        return known_entries(self.labels)
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """(M, K) bool: the labels given to images that are known not to have them."""
+        return self.predicted & self.known & ~self.positive
+
 
 def read_run(directory: Path) -> RunRecord:
     """Read a run directory; UsageError names the file that is missing or damaged."""
@@ -81,19 +92,21 @@ def hardest(record: RunRecord, count: int) -> list[int]:
 
 
 def surprise(record: RunRecord) -> np.ndarray:
-    """(M,): each image's mean binary cross-entropy over its labels, in nats."""
-    p = np.clip(record.scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    return -np.where(record.positive, np.log(p), np.log(1 - p)).mean(axis=1)
+    """(M,): each image's mean binary cross-entropy over its known labels, in nats; 0 where none is known."""
+    p, known = np.clip(record.scores.astype(np.float64), 1e-6, 1 - 1e-6), record.known
+    losses = -np.where(record.positive, np.log(p), np.log(1 - p))
+    return (losses * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
 
 
-def wrongly_added(predicted: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def wrongly_added(predicted: np.ndarray, positive: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     """(K, K): of the images with label i but not j, the share that was given j; NaN on the diagonal and for none.
 
-    predicted, positive: (M, K) bool.
+    predicted, positive: (M, K) bool; known: (M, K) bool, without which all entries are.
     """
-    false_positive, positive = (predicted & ~positive).astype(np.float32), positive.astype(np.float32)
+    absent = ~positive if known is None else known & ~positive
+    false_positive, positive = (predicted & absent).astype(np.float32), positive.astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = (positive.T @ false_positive) / (positive.T @ (1 - positive))
+        shares = (positive.T @ false_positive) / (positive.T @ absent.astype(np.float32))
     np.fill_diagonal(shares, np.nan)
     return shares
 

@@ -14,7 +14,7 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.engine.model import model_arguments
 from mlcfast.files import write_bytes, write_text
-from mlcfast.metrics import best_f1_thresholds
+from mlcfast.metrics import best_f1_thresholds, figures
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
@@ -67,8 +67,7 @@ def record_outcome(directory: Path, progress: Progress, test: dict[str, Any] | N
     epoch = progress.best_epoch + 1
     outcome = {"epoch": epoch, "validation_mAP": progress.best, "test_mAP": test and test["mAP"], "test": test}
     if test:
-        shown = {key: value for key, value in test.items() if key not in ("top3", "per_label")}
-        journal.record("test", progress.step, epoch=epoch, **shown)
+        journal.record("test", progress.step, epoch=epoch, **figures(test))
         LOGGER.info("test mAP %.2f, of the weights after epoch %d", test["mAP"], epoch)
     write_text(directory / "best" / OUTCOME, json.dumps(outcome, indent=1))
 

@@ -29,7 +29,7 @@ from mlcfast.engine import (
 )
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import gather_predictions
-from mlcfast.metrics import multilabel_report
+from mlcfast.metrics import figures, multilabel_report
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
 
@@ -274,8 +274,8 @@ class Trainer:
                 f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
             )
         report = multilabel_report(scores, labels, self.names)
-        shown = {key: value for key, value in report.items() if key not in ("top3", "per_label")}
-        self.journal.record("evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **shown)
+        numbers = figures(report)
+        self.journal.record("evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **numbers)
         return report, scores, labels
 
     def _save(self) -> None:
