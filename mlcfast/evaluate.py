@@ -66,16 +66,24 @@ def work(args: argparse.Namespace) -> None:
 
 def table(report: Mapping[str, Any]) -> str:
     """The report as lines a person reads: labels by AP, then the summary."""
-    width = max(len(name) for name in report["per_label"])
+    width, absent = max(len(name) for name in report["per_label"]), set(report["labels_without_positives"])
     lines = [f"{'label':<{width}}     AP"]
     lines += [
-        f"{name:<{width}} {ap:6.2f}" for name, ap in sorted(report["per_label"].items(), key=lambda item: item[1])
+        f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else "")
+        for name, ap in sorted(report["per_label"].items(), key=lambda item: item[1])
     ]
     lines += [f"{report['images']} images, {report['labels']} labels, values in percent"]
+    if report["unknown"]:
+        entries = report["images"] * report["labels"]
+        lines += [f"{report['unknown']} of {entries} entries are unknown and left out"]
     lines += ["      " + " ".join(f"{name:>6}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]
     for title, values in (("all", report), ("top 3", report["top3"])):
         lines += [f"{title:<6}" + " ".join(f"{values[name]:6.2f}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]
-    return "\n".join([*lines, f"mAP (VOC, interpolated) {report['mAP_voc']:.2f}", f"mAP {report['mAP']:.2f}"])
+    lines += [f"mAP (VOC, interpolated) {report['mAP_voc']:.2f}"]
+    if absent:
+        means = f"{report['mAP_present']:.2f}; the other {len(absent)} count as 0 in the mAP"
+        lines += [f"mAP of the {report['labels'] - len(absent)} labels that some image has {means}"]
+    return "\n".join([*lines, f"mAP {report['mAP']:.2f}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -86,16 +86,18 @@ def listed(directory: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def compare_listed(directory: Path, files: Mapping[str, Mapping[str, Any]], remedy: str) -> None:
-    """RunError, which names the file and ends with `remedy`, for the first one that is missing or was changed."""
+def compare_listed(
+    directory: Path, files: Mapping[str, Mapping[str, Any]], remedy: str, error: type[Exception] = RunError
+) -> None:
+    """Raise `error`, which names the file and ends with `remedy`, for the first one that is missing or was changed."""
     for name, expected in files.items():
         file = directory / name
         if not isinstance(expected, Mapping) or not {"bytes", DIGEST} <= expected.keys():
-            raise RunError(f"{directory}: the list of its files is damaged at {name!r}; {remedy}")
+            raise error(f"{directory}: the list of its files is damaged at {name!r}; {remedy}")
         if not file.is_file():
-            raise RunError(f"{file}: missing; {remedy}")
+            raise error(f"{file}: missing; {remedy}")
         if file.stat().st_size != expected["bytes"] or sha256_of(file) != expected[DIGEST]:
-            raise RunError(f"{file}: damaged (its content is not what was written); {remedy}")
+            raise error(f"{file}: damaged (its content is not what was written); {remedy}")
 
 
 def sealed(document: Mapping[str, Any]) -> str:

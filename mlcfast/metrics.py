@@ -1,21 +1,24 @@
 """Average precision and precision/recall/F1 of multi-label scores, vectorised; numpy only.
 
-Shapes: M images, K labels. Scores and targets may be numpy arrays or torch tensors on any device.
+Shapes: M images, K labels. Scores and targets may be numpy arrays or torch tensors on any device. Targets are 1 for a
+label that is there. Where they hold both 0 and −1, 0 is unknown and such entries are left out of every figure; else 0
+and −1 both mean that it is not there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 TOP = 3
+NESTED = ("top3", "per_label", "support", "labels_without_positives", "labels_without_negatives")
 
 
 def average_precision(scores: Any, targets: Any, interpolated: bool = False) -> np.ndarray:
     """The average precision of each label, (K,) float64 in [0, 1].
 
     scores: (M, K) of any real dtype, compared only with each other within a label, so logits serve as well as
-    probabilities. targets: (M, K), 1 positive, 0 or -1 negative.
+    probabilities. targets: (M, K), 1 positive, 0 or -1 negative, or 0 unknown where both occur.
 
     Plain: AP = Σ_n (R_n − R_{n−1}) P_n over the distinct scores as thresholds, as scikit-learn computes it. That is the
     mean over positives of (positives scored ≥ s) / (images scored ≥ s), s their score: only positives are looked up.
@@ -25,12 +28,21 @@ def average_precision(scores: Any, targets: Any, interpolated: bool = False) -> 
 
     Raises ValueError for shapes that are not one (M, K), NaN scores, and targets outside {-1, 0, 1}.
     """
-    scores_KM, positives_KM = _label_major(scores, targets)
-    ordered_KM = np.sort(scores_KM, axis=1)
+    labels = _observed(*_label_major(scores, targets))
     return np.array(
-        [_label_ap(*label, interpolated) for label in zip(ordered_KM, scores_KM, positives_KM, strict=True)],
-        dtype=np.float64,
+        [_label_ap(np.sort(scores_M), scores_M, hits_M, interpolated) for scores_M, hits_M in labels], np.float64
     )
+
+
+def known_entries(targets: np.ndarray) -> np.ndarray:
+    """(M, K) bool: which targets say something; all but the zeros where both 0 and −1 occur, else all."""
+    zero = targets == 0
+    return ~zero if zero.any() and (targets == -1).any() else np.ones(targets.shape, bool)
+
+
+def figures(report: dict[str, Any]) -> dict[str, float]:
+    """The single numbers of a report, without what it says of each label."""
+    return {key: value for key, value in report.items() if key not in NESTED}
 
 
 def multilabel_report(
@@ -39,35 +51,55 @@ def multilabel_report(
     """Everything an evaluation reports, in percent.
 
     scores: (M, K) probabilities in [0, 1]; targets as in `average_precision`; names: K distinct label names, the
-    labels' numbers if None. Keys: images, labels, mAP, mAP_voc, CP, CR, CF1, OP, OR, OF1, top3 (the same six) and
-    per_label (name -> plain AP). A label is predicted where its score ≥ threshold; for top3 it must also be among the
-    image's three highest (ties: the label listed first), as in the literature's tables since ML-GCN.
+    labels' numbers if None. Keys: images, labels, unknown (entries left out), mAP, mAP_present, mAP_voc, CP, CR, CF1,
+    OP, OR, OF1, top3 (the last six), per_label (name -> plain AP), support (name -> images with it),
+    labels_without_positives and labels_without_negatives (names). A label is predicted where its score ≥ threshold; for
+    top3 it must also be among the image's three highest that are known (ties: the label listed first), as in the
+    literature's tables since ML-GCN.
 
-    mAP and mAP_voc average over all labels, those without positives counting 0. CP and CR are the means over labels of
-    precision and recall and CF1 their harmonic mean; OP, OR, OF1 pool all labels. A ratio whose denominator is 0 (a
-    label never predicted, or without positives) is 0 and stays in the mean.
+    mAP and mAP_voc average over all labels, those without positives counting 0; mAP_present leaves those out, and is 0
+    where no label has any. CP and CR are the means over labels of precision and recall and CF1 their harmonic mean; OP,
+    OR, OF1 pool all labels. A ratio whose denominator is 0 (a label never predicted, or without positives) is 0 and
+    stays in the mean.
 
     Raises ValueError as `average_precision` does, for scores outside [0, 1] and for names that do not fit.
     """
-    scores_KM, positives_KM = _label_major(scores, targets)
+    scores_KM, positives_KM, known_KM = _label_major(scores, targets)
     K, M = scores_KM.shape
     names = _label_names(names, K)
     if scores_KM.size and (scores_KM.min() < 0 or scores_KM.max() > 1):
         raise ValueError("scores must be probabilities in [0, 1]: apply a sigmoid to logits first")
-    ordered_KM = np.sort(scores_KM, axis=1)
-    labels = list(zip(ordered_KM, scores_KM, positives_KM, strict=True))
+    labels = [
+        (np.sort(scores_M), scores_M, hits_M) for scores_M, hits_M in _observed(scores_KM, positives_KM, known_KM)
+    ]
     plain = np.array([_label_ap(*label, False) for label in labels])
     interpolated = np.array([_label_ap(*label, True) for label in labels])
-    predicted_KM = scores_KM >= threshold
+    predicted_KM, ranked_KM = (scores_KM >= threshold) & known_KM, np.where(known_KM, scores_KM, -1)
+    support_K = positives_KM.sum(axis=1)
+    present_K = support_K > 0
     return {
         "images": M,
         "labels": K,
+        "unknown": int(known_KM.size - np.count_nonzero(known_KM)),
         "mAP": 100 * float(plain.mean()),
+        "mAP_present": 100 * float(plain[present_K].mean()) if present_K.any() else 0.0,
         "mAP_voc": 100 * float(interpolated.mean()),
         **_precision_recall(predicted_KM, positives_KM),
-        "top3": _precision_recall(predicted_KM & _among_top(scores_KM, TOP), positives_KM),
+        "top3": _precision_recall(predicted_KM & _among_top(ranked_KM, TOP), positives_KM),
         "per_label": {name: 100 * float(ap) for name, ap in zip(names, plain, strict=True)},
+        "support": dict(zip(names, support_K.tolist(), strict=True)),
+        "labels_without_positives": [name for name, some in zip(names, present_K, strict=True) if not some],
+        "labels_without_negatives": [names[k] for k in np.flatnonzero(~(known_KM & ~positives_KM).any(axis=1))],
     }
+
+
+def _observed(
+    scores_KM: np.ndarray, positives_KM: np.ndarray, known_KM: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scores and positives of each label where it is known."""
+    whole = known_KM.all()
+    for scores_M, positives_M, known_M in zip(scores_KM, positives_KM, known_KM, strict=True):
+        yield (scores_M, positives_M) if whole else (scores_M[known_M], positives_M[known_M])
 
 
 def _label_ap(ordered_M: np.ndarray, scores_M: np.ndarray, positives_M: np.ndarray, interpolated: bool) -> float:
@@ -114,8 +146,8 @@ def _among_top(scores_KM: np.ndarray, top: int) -> np.ndarray:
     return above_KM | (tied_KM & (np.cumsum(tied_KM, axis=0) <= room_M))
 
 
-def _label_major(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Checked scores (K, M) and positives (K, M) bool, each label contiguous in memory."""
+def _label_major(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Checked scores (K, M), positives and known entries (K, M) bool, each label contiguous in memory."""
     scores, targets = _to_numpy(scores), _to_numpy(targets)
     if scores.ndim != 2 or scores.shape != targets.shape:
         raise ValueError(f"scores {scores.shape} and targets {targets.shape} must have one shape (images, labels)")
@@ -127,7 +159,8 @@ def _label_major(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
     positives = targets == 1
     if not (positives | (targets == 0) | (targets == -1)).all():
         raise ValueError("targets must be 1 (positive), 0 or -1 (negative)")
-    return np.ascontiguousarray(scores.T), np.ascontiguousarray(positives.T)
+    known = known_entries(targets)
+    return np.ascontiguousarray(scores.T), np.ascontiguousarray(positives.T), np.ascontiguousarray(known.T)
 
 
 def _to_numpy(values: Any) -> np.ndarray:
@@ -153,8 +186,8 @@ def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
     scores, targets: as in `average_precision`. The threshold lies halfway between the last accepted score and the
     next lower one (0 below the lowest); a label without positives gets 0.5, as nothing is known of it.
     """
-    scores_KM, positives_KM = _label_major(scores, targets)
-    return np.array([_best_threshold(*label) for label in zip(scores_KM, positives_KM, strict=True)], dtype=np.float64)
+    labels = _observed(*_label_major(scores, targets))
+    return np.array([_best_threshold(*label) for label in labels], dtype=np.float64)
 
 
 def _best_threshold(scores_M: np.ndarray, positives_M: np.ndarray) -> float:

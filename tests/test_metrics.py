@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from mlcfast.metrics import average_precision, best_f1_thresholds, multilabel_report
+from mlcfast.metrics import NESTED, average_precision, best_f1_thresholds, figures, multilabel_report
 
 
 def scores_and_targets(M, K, decimals=None, seed=0, rate=0.2):
@@ -142,7 +142,8 @@ def test_report_keys_and_values_by_hand():
     assert report["top3"]["OP"] == pytest.approx(50) and report["top3"]["OR"] == pytest.approx(50)
     assert report["top3"]["CP"] == pytest.approx(100 * (1 + 0 + 0.5 + 0) / 4)
     assert set(report["top3"]) == {"CP", "CR", "CF1", "OP", "OR", "OF1"}
-    assert set(report) == {"images", "labels", "mAP", "mAP_voc", "per_label", "top3"} | set(report["top3"])
+    own = {"images", "labels", "unknown", "mAP", "mAP_present", "mAP_voc", *NESTED}
+    assert set(report) == own | set(report["top3"])
     assert report["per_label"] == pytest.approx({"0": 100, "1": 0, "2": 50, "3": 100})
 
 
@@ -175,3 +176,54 @@ def test_a_label_without_positives_can_still_be_predicted():
     scores = np.array([[0.9, 0.2], [0.1, 0.3]])
     assert best_f1_thresholds(scores, np.array([[1, 0], [0, 0]])).tolist() == [0.5, 0.5]
     assert best_f1_thresholds(scores, np.array([[1, 0], [1, 0]]))[1] == 0.5
+
+
+def partly_known(M=400, K=7, seed=4):
+    """Scores, targets of 1, 0 (unknown) and −1, and the same with a guess for what is unknown."""
+    scores, targets = scores_and_targets(M, K, seed=seed)
+    hidden = np.random.default_rng(seed + 1).random((M, K)) < 0.4
+    return scores, np.where(hidden, 0, np.where(targets == 1, 1, -1)).astype(np.int8)
+
+
+@pytest.mark.parametrize("interpolated", [False, True])
+def test_unknown_entries_are_left_out_of_average_precision(interpolated):
+    scores, targets = partly_known()
+    for k, value in enumerate(average_precision(scores, targets, interpolated)):
+        rows = targets[:, k] != 0
+        assert value == average_precision(scores[rows, k : k + 1], targets[rows, k : k + 1], interpolated)[0]
+    report = multilabel_report(scores, targets)
+    expected = [
+        average_precision_score(targets[targets[:, k] != 0, k] == 1, scores[targets[:, k] != 0, k]) for k in range(7)
+    ]
+    assert report["mAP"] == pytest.approx(100 * np.mean(expected), abs=1e-9)
+    assert report["unknown"] == (targets == 0).sum()
+    assert report["support"] == {str(k): int((targets[:, k] == 1).sum()) for k in range(7)}
+
+
+def test_what_is_unknown_changes_no_figure():
+    """Whatever the model says of an unknown entry, the report stays the same, the three highest labels included."""
+    scores, targets = partly_known()
+    other = np.where(targets == 0, np.random.default_rng(9).random(scores.shape), scores)
+    assert multilabel_report(scores, targets) == multilabel_report(other, targets)
+    for k in range(7):
+        rows = targets[:, k] != 0
+        own = best_f1_thresholds(scores[rows, k : k + 1], targets[rows, k : k + 1])
+        assert best_f1_thresholds(other, targets)[k] == own[0]
+
+
+def test_zeros_alone_and_minus_ones_alone_are_absent():
+    scores, targets = scores_and_targets(200, 5)
+    report = multilabel_report(scores, targets)
+    assert report == multilabel_report(scores, np.where(targets == 1, 1, -1)) and report["unknown"] == 0
+
+
+def test_labels_without_positives_are_listed_and_left_out_of_the_second_mean():
+    scores = np.array([[0.9, 0.1, 0.3], [0.2, 0.2, 0.8], [0.3, 0.7, 0.9]])
+    report = multilabel_report(scores, np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1]]), ["cat", "dog", "owl"])
+    assert report["labels_without_positives"] == ["dog"] and report["labels_without_negatives"] == ["owl"]
+    assert report["mAP"] == pytest.approx(200 / 3) and report["mAP_present"] == 100
+    assert report["support"] == {"cat": 1, "dog": 0, "owl": 3}
+    assert multilabel_report(scores, np.zeros((3, 3)))["mAP_present"] == 0
+    assert set(figures(report)) == {
+        "images", "labels", "unknown", "mAP", "mAP_present", "mAP_voc", "CP", "CR", "CF1", "OP", "OR", "OF1",
+    }  # fmt: skip

@@ -22,7 +22,7 @@ from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models import build_model
 from mlcfast.models.card import ModelCard, save_model
 from mlcfast.models.trained import load_trained
-from tests.conftest import ROOT, write_colour_set
+from tests.conftest import ROOT, without_digests, write_colour_set
 
 NAMES = ["red", "green", "blue"]
 MODEL = {
@@ -229,7 +229,7 @@ def test_bad_usage_is_one_line(best, photos, tmp_path, capsys, words, says):
         (lambda d: (d / "model.safetensors").unlink(), "no such checkpoint"),
         (lambda d: (d / "model.json").write_text("[]"), "model.json: not a model card"),
         (lambda d: (d / "model.json").write_text('{"labels": ["a"]}'), "not a model card: "),
-        (lambda d: (d / "model.safetensors").write_bytes(b"\x80\x04pickle"), "damaged or not a checkpoint"),
+        (lambda d: (d / "model.safetensors").write_bytes(b"\x80\x04pickle"), "model.safetensors: damaged"),
         (lambda d: _edit(d, thresholds=[0.5]), "3 labels and 1 thresholds for a model of 3"),
         (lambda d: _edit(d, model=MODEL | {"embed_dim": 32}), "does not fit the model"),
         (lambda d: _edit(d, model={"num_labels": 3}), "not a model card: model: "),
@@ -247,6 +247,7 @@ def test_damaged_model_is_named(best, photos, tmp_path, capsys, damage, says):
 def _edit(directory: Path, **changes) -> None:
     card = json.loads((directory / "model.json").read_text())
     (directory / "model.json").write_text(json.dumps(card | changes))
+    without_digests(directory)
 
 
 def test_linear_head_predicts_but_does_not_attend(photos, tmp_path, capsys):

@@ -21,6 +21,7 @@ from mlcfast.report.page import write_report
 from mlcfast.report.record import precision_recall, rates, read_run, wrongly_added
 from mlcfast.report.svg import Series, line_chart, ticks
 from mlcfast.training.run import run as run_training
+from tests.conftest import without_digests
 
 BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
 VOID = {"meta", "img", "br"}
@@ -104,6 +105,7 @@ def test_the_command_writes_it_anew_without_images(run, tmp_path, capsys):
         arrays = dict(held)
     arrays["paths"] = np.array([f"/gone{path}" for path in arrays["paths"]])
     np.savez(moved / "best" / "validation.npz", **arrays)
+    without_digests(moved / "best")
     (moved / "report.html").unlink()
     assert command.main([str(moved)]) == 0
     assert capsys.readouterr().out.strip() == str(moved / "report.html")
@@ -126,6 +128,9 @@ def test_what_is_no_run_is_named(run, tmp_path, capsys):
     assert f"{tmp_path}/metrics.jsonl: cannot be read" in capsys.readouterr().err
     broken = Path(shutil.copytree(run, tmp_path / "broken"))
     (broken / "best" / "validation.npz").write_bytes(b"PK no zip")
+    with pytest.raises(UsageError, match=r"validation\.npz: damaged"):
+        write_report(broken)
+    without_digests(broken / "best")
     with pytest.raises(UsageError, match="damaged run"):
         write_report(broken)
 

@@ -20,7 +20,7 @@ from mlcfast.errors import UsageError
 from mlcfast.training.run import run as run_training
 from mlcfast.training.trainer import Progress
 from mlcfast.training.unobserved import BINS, read_unobserved
-from tests.conftest import write_colour_set
+from tests.conftest import without_digests, write_colour_set
 from tests.test_train import events, without_time
 
 K, D = 5, 12
@@ -157,6 +157,7 @@ def test_linear_then_fine_tune(config_file, tmp_path):
     with pytest.raises(UsageError, match="32 of 32 training images"):
         ids = np.array([f"other{row}" for row in range(32)])
         np.savez(best / "estimates.npz", **{**estimates, "ids": ids})
+        without_digests(best)
         run(config_file, *common, *handed)
     (best / "estimates.npz").unlink()
     with pytest.raises(UsageError, match=r"estimates\.npz is missing"):

@@ -14,9 +14,11 @@ from mlcfast import evaluate, train
 from mlcfast.config import load_config
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import Samples
-from mlcfast.engine import Process, find_checkpoint, load_checkpoint, save_checkpoint
+from mlcfast.engine import Process, load_checkpoint, save_checkpoint
 from mlcfast.errors import RunError, UsageError
+from mlcfast.evaluation import gather
 from mlcfast.losses.asymmetric import AsymmetricLoss
+from mlcfast.runs.directory import find_checkpoints
 from mlcfast.training import trainer
 from mlcfast.training.run import run as run_training
 from mlcfast.training.run import warn_of_labels_without_positives
@@ -55,6 +57,7 @@ def test_run_directory_holds_what_is_promised(config_file, tmp_path):
         "best",
         "result.png",
         "report.html",
+        ".lock",
     }
     assert load_config(directory / "config.yaml") == load_config(config_file)
     picture = np.asarray(Image.open(directory / "result.png").convert("RGB"))
@@ -136,12 +139,13 @@ def test_resumed_run_equals_the_uninterrupted_one(config_file, tmp_path, stopped
 
 def test_damaged_checkpoint_is_named(config_file, tmp_path):
     run(config_file)
-    weights = tmp_path / "runs" / "tiny" / "checkpoints" / "00000010" / "weights.safetensors"
+    checkpoint = tmp_path / "runs" / "tiny" / "checkpoints" / "00000010"
+    weights = checkpoint / "weights.safetensors"
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
     with pytest.raises(RunError, match=r"00000010/weights\.safetensors: damaged"):
-        run(config_file, resume=NEWEST)
+        run(config_file, resume=checkpoint)
 
 
 def test_second_run_keeps_the_first(config_file, tmp_path):
@@ -153,8 +157,8 @@ def test_second_run_keeps_the_first(config_file, tmp_path):
 
 def test_early_stop_counts_epochs_without_a_new_best(config_file, tmp_path, monkeypatch):
     values = iter([50.0, 60.0, 59.0, 58.0, 57.0, 99.0, 99.0, 99.0])
-    original = trainer.multilabel_report
-    monkeypatch.setattr(trainer, "multilabel_report", lambda *a: original(*a) | {"mAP": next(values)})
+    original = gather.multilabel_report
+    monkeypatch.setattr(gather, "multilabel_report", lambda *a: original(*a) | {"mAP": next(values)})
     best = run(config_file, "train.epochs=8", "train.early_stop=2", "train.ema_decay=0")
     assert best == 60.0
     assert len(events(tmp_path / "runs" / "tiny", "evaluation")) == 5
@@ -199,7 +203,7 @@ def test_activation_checkpointing_changes_nothing_but_memory(config_file, tmp_pa
 
 
 def test_linear_head_takes_the_same_path(config_file, tmp_path):
-    assert run(config_file, "model.head=linear", "train.epochs=6", "optim.lr=3e-3") > 90
+    assert run(config_file, "model.head=linear", "train.epochs=9", "optim.lr=3e-3") > 90
 
 
 @pytest.mark.parametrize("loss", ["role", "epr", "an_ls"])
@@ -241,7 +245,7 @@ def test_going_back_drops_the_abandoned_checkpoints(config_file, tmp_path):
     state, progress = load_checkpoint(checkpoints / "00000005")
     save_checkpoint(checkpoints, 6, state, progress, keep=1)
     assert sorted(entry.name for entry in checkpoints.iterdir()) == ["00000006", "latest"]
-    assert find_checkpoint(tmp_path / "runs" / "tiny") == checkpoints / "00000006"
+    assert find_checkpoints(tmp_path / "runs" / "tiny")[0] == checkpoints / "00000006"
 
 
 def test_resume_takes_overrides_and_run_directories(config_file, tmp_path, capsys):
@@ -289,3 +293,25 @@ def test_a_share_of_the_training_file_validates_and_stays_with_the_run(config_fi
         report = json.loads(capsys.readouterr().out)
         assert report["images"] == 10
         assert report["mAP"] == pytest.approx(json.loads((place / "best" / "model.json").read_text())["metrics"]["mAP"])
+
+
+def test_unknown_labels_are_left_out_of_what_a_run_reports(config_file, colour_set, tmp_path, capsys):
+    rows = [line.split(",") for line in (colour_set / "val.csv").read_text().splitlines()]
+    marked = [[row[0], *("-1" if cell == "0" else cell for cell in row[1:3]), "0"] for row in rows[1:]]
+    marked[0][1] = marked[1][2] = "0"  # the first two unknown, blue in no image known
+    (colour_set / "partial.csv").write_text("\n".join(",".join(row) for row in [rows[0], *marked]) + "\n")
+    run(config_file, "data.val=partial.csv", "train.epochs=1")
+    best = tmp_path / "runs" / "tiny" / "best"
+    metrics = json.loads((best / "model.json").read_text())["metrics"]
+    assert (metrics["unknown"], metrics["labels_without_positives"]) == (15, ["blue"])
+    assert metrics["mAP"] == pytest.approx(metrics["mAP_present"] * 2 / 3)
+    assert events(best.parent, "evaluation")[0]["unknown"] == 15
+    words = [str(config_file), "--checkpoint", str(best), "--split", "partial.csv"]
+    assert evaluate.main(words) == 0
+    table = capsys.readouterr().out
+    assert "15 of 39 entries are unknown and left out" in table and "0.00  no image has it" in table
+    assert "mAP of the 2 labels that some image has" in table and "the other 1 count as 0 in the mAP" in table
+    assert "unknown entries, left out</dt><dd>15<" in (best.parent / "report.html").read_text()
+    assert evaluate.main([*words, "--against", str(best), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["against"]["difference"]["mAP"] == {"value": 0, "low": 0, "high": 0}

@@ -210,7 +210,9 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
     hidden = (records.labels != observed)[train] if single else None
-    shown = dataclasses.replace(records, labels=observed)
+    shown, held = dataclasses.replace(records, labels=observed), records.labels
+    if (held[train] == -1).any() and not (held[validation] == -1).any() and not held[validation].all():
+        LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
     return Samples(shown.subset(train), records.subset(validation), hidden)
 
 

@@ -10,8 +10,8 @@ from mlcfast.losses.base import LabelLoss
 class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
-    on_logits: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all
-    training images, for a loss that knows more than it is shown.
+    on_logits: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of
+    all training images, for a loss that knows more than it is shown.
     """
 
     on_logits: Callable[[Tensor, Tensor], None] | None = None

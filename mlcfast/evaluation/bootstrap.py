@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlcfast.metrics import known_entries
+
 RESAMPLES, LEVEL = 1000, 0.95
 
 
@@ -23,22 +25,24 @@ def ap_differences(
 ) -> tuple[Interval, Interval]:
     """second − first in plain average precision: (of each label (K,), of their mean), with 95 % percentile intervals.
 
-    first, second: scores (M, K) of two models for the same images; targets: (M, K), 1 positive. Each resample draws M
-    images with replacement, the same ones for both models and all labels. A label without positives, in the data or a
-    resample, has AP 0 there. Raises ValueError for shapes that are not one (M, K).
+    first, second: scores (M, K) of two models for the same images; targets: (M, K), as average_precision takes them.
+    Each resample draws M images with replacement, the same ones for both models and all labels. A label without
+    positives, in the data or a resample, has AP 0 there. Raises ValueError for shapes that are not one (M, K).
     """
     if not first.shape == second.shape == targets.shape or first.ndim != 2:
         shapes = f"{first.shape}, {second.shape} and {targets.shape}"
         raise ValueError(f"scores and targets must have one shape (images, labels), not {shapes}")
     M, K = targets.shape
     counts_MR = resample_counts(M, resamples, seed)
-    positives = targets == 1
-    differences_KR = np.stack(
-        [
-            weighted_ap(second[:, k], positives[:, k], counts_MR) - weighted_ap(first[:, k], positives[:, k], counts_MR)
-            for k in range(K)
-        ]
-    )
+    positives, known = targets == 1, known_entries(targets)
+    whole = known.all()
+
+    def difference(k: int) -> np.ndarray:
+        rows = slice(None) if whole else known[:, k]
+        hits, counts = positives[rows, k], counts_MR[rows]
+        return weighted_ap(second[rows, k], hits, counts) - weighted_ap(first[rows, k], hits, counts)
+
+    differences_KR = np.stack([difference(k) for k in range(K)])
     observed_K, resampled_KR = differences_KR[:, 0], differences_KR[:, 1:]
     return _interval(observed_K, resampled_KR), _interval(observed_K.mean(), resampled_KR.mean(axis=0))
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mlcfast.data import FeatureLoader
 from mlcfast.engine import all_gather_objects
-from mlcfast.metrics import multilabel_report
+from mlcfast.metrics import figures, multilabel_report
 
 
 class Predicts(Protocol):
@@ -41,7 +41,7 @@ class EvaluationResult:
     @property
     def figures(self) -> dict[str, Any]:
         """The report without what is longer than a line of the journal."""
-        return {key: value for key, value in self.report.items() if key not in ("top3", "per_label")}
+        return figures(self.report)
 
     @property
     def is_finite(self) -> bool:

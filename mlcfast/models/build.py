@@ -25,10 +25,8 @@ def _cvt(name: str, image_size: int, pretrained: bool, **options: Any) -> nn.Mod
 HEADS: Registry[type[Head]] = Registry(
     "model.head", {"query2label": Query2Label, "linear": LinearClassifier}, UsageError
 )
-# Called as make(image_size=…, pretrained=…, **options) -> body; every other name is timm's.
-BACKBONES: Registry[Callable[..., nn.Module]] = Registry(
-    "model.backbone", {name: partial(_cvt, name) for name in CVT}, UsageError
-)
+# Called as make(image_size=…, pretrained=…, **options) -> body; the names in CVT are ours, all others timm's.
+BACKBONES: Registry[Callable[..., nn.Module]] = Registry("model.backbone", {}, UsageError)
 FREEZE = ("auto", "none", "published", "backbone")
 
 
@@ -87,9 +85,9 @@ def _on_features(head: str, in_features: int | None, num_labels: int, weights: s
 
 
 def _body(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
-    if name not in BACKBONES and not is_import_name(name):
+    if name not in CVT and not is_import_name(name):
         return timm_body(name, image_size, pretrained, options)
-    make = as_callable(BACKBONES.find(name), "model.backbone", UsageError)
+    make = partial(_cvt, name) if name in CVT else as_callable(BACKBONES.find(name), "model.backbone", UsageError)
     try:
         body = make(image_size=image_size, pretrained=pretrained, **options)
     except (TypeError, ValueError) as error:

@@ -59,12 +59,12 @@ def save_model(
 
 
 def check_file(file: Path) -> None:
-    """RunError if a file beside a card is not what was written with it; nothing where the card holds no digests."""
+    """UsageError if a file beside a card is not what was written with it; nothing where the card holds no digests."""
     files = load_card(file).files
     own = {file.name: files[file.name]} if file.name in files else {}
-    if not own and file.suffix == ".safetensors":  # renamed together with its card
-        own = {file.name: entry for name, entry in files.items() if name.endswith(".safetensors")}
-    compare_listed(file.parent, own, REMEDY)
+    if files and not own and file.suffix == ".safetensors":  # renamed together with its card
+        own = dict.fromkeys([file.name], next(entry for name, entry in files.items() if name.endswith(file.suffix)))
+    compare_listed(file.parent, own, REMEDY, UsageError)
 
 
 def card_file(path: Path) -> Path:

@@ -23,7 +23,7 @@ def find_weights(path: Path) -> Path:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """A model's tensors by name from a safetensors file or a pickle; a training checkpoint's others are left out.
 
-    RunError names a file that was changed since it was written with its card.
+    UsageError names a file that was changed since it was written with its card.
     """
     if path.suffix == ".safetensors" and card_file(path).is_file():
         check_file(path)

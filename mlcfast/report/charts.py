@@ -43,19 +43,23 @@ def precision_recall_chart(record: RunRecord) -> str:
     K, single = len(record.names), []
     title = "single labels" if K <= FEW else f"single labels, the first {FEW}"
     for k in range(min(K, FEW)):
-        recall, precision = precision_recall(record.scores[:, k], record.positive[:, k])
+        rows = record.known[:, k]
+        if not rows.any():
+            continue
+        recall, precision = precision_recall(record.scores[rows, k], record.positive[rows, k])
         single.append(Series(100 * recall, 100 * precision, title, "faint", record.names[k]))
     rows = slice(None, max(1, MOST_SCORES // K))
-    recall, precision = precision_recall(record.scores[rows].ravel(), record.positive[rows].ravel())
+    known = record.known[rows]
+    recall, precision = precision_recall(record.scores[rows][known], record.positive[rows][known])
     pooled = Series(100 * recall, 100 * precision, "all labels pooled", "s1")
     return line_chart("Precision over recall", "recall (%)", "precision (%)", [*single, pooled], **limits)
 
 
 def confusion(record: RunRecord) -> str:
     """The matrix of wrongly added labels; of many labels those that are most often mixed up."""
-    predicted, positive = record.predicted, record.positive
-    chosen = np.sort(np.argsort(-(predicted & ~positive).sum(axis=0), kind="stable")[:CANDIDATES])
-    shares = wrongly_added(predicted[:, chosen], positive[:, chosen])
+    wrong = record.wrong
+    chosen = np.sort(np.argsort(-wrong.sum(axis=0), kind="stable")[:CANDIDATES])
+    shares = wrongly_added(wrong[:, chosen], record.positive[:, chosen], record.known[:, chosen])
     if len(chosen) > MATRIX:
         filled = np.nan_to_num(shares)
         mixed_up = np.sort(np.argsort(-(filled.sum(axis=0) + filled.sum(axis=1)), kind="stable")[:MATRIX])

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -81,6 +81,7 @@ def _facts(record: RunRecord) -> str:
     best = [e for e in record.evaluations if e["mAP"] == metrics["mAP"]]
     facts = {
         "validation mAP": f"{metrics['mAP']:.2f} %",
+        **_left_out(metrics),
         "mAP, VOC interpolated": f"{metrics['mAP_voc']:.2f} %",
         "CF1 / OF1 at 0.5": f"{metrics['CF1']:.1f} / {metrics['OF1']:.1f} %",
         "best weights": f"{which}, epoch {best[0]['epoch'] + 1}" if best else which,
@@ -94,6 +95,16 @@ def _facts(record: RunRecord) -> str:
         + "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
         + "</dl>"
     )
+
+
+def _left_out(metrics: dict[str, Any]) -> dict[str, str]:
+    """What the mAP hides: labels that no validation image has, and entries that are unknown."""
+    facts, absent = {}, len(metrics.get("labels_without_positives", []))
+    if absent:
+        facts["mAP of labels with images"] = f"{metrics['mAP_present']:.2f} %, without {absent} labels"
+    if metrics.get("unknown"):
+        facts["unknown entries, left out"] = f"{metrics['unknown']:,}"
+    return facts
 
 
 def _per_label(record: RunRecord) -> str:
@@ -113,7 +124,8 @@ def _precision_recall(record: RunRecord) -> str:
 
 
 def _thresholds(record: RunRecord) -> str:
-    own, half = rates(record.predicted, record.positive), rates(record.scores >= 0.5, record.positive)
+    known = record.known
+    own, half = (rates(given & known, record.positive) for given in (record.predicted, record.scores >= 0.5))
     rows = "".join(
         f"<tr><td>{escape(record.names[k])}</td><td>{record.thresholds[k]:.3f}</td>"
         + "".join(f"<td>{100 * values[k]:.1f}</td>" for values in (*own, half[2]))
@@ -144,7 +156,7 @@ def _images(record: RunRecord) -> str:
 
 def _verdicts(record: RunRecord, index: int) -> str:
     predicted, positive = record.scores[index] >= record.thresholds, record.labels[index] == 1
-    kinds = (("missed", "−", ~predicted & positive), ("added", "+", predicted & ~positive))
+    kinds = (("missed", "−", ~predicted & positive), ("added", "+", record.wrong[index]))
     kinds += (("found", "✓", predicted & positive),)
     lines = [
         f'<li class="{style}">{sign} {escape(record.names[k])} {record.scores[index, k]:.2f}</li>'

@@ -13,6 +13,7 @@ import numpy as np
 
 from mlcfast.errors import UsageError
 from mlcfast.files import compare_listed, unsealed
+from mlcfast.metrics import known_entries
 from mlcfast.runs.directory import RunDirectory
 
 
@@ -55,6 +56,16 @@ class RunRecord:
         """(M, K) bool: the labels each image has."""
         return self.labels == 1
 
+    @property
+    def known(self) -> np.ndarray:
+        """(M, K) bool: the labels of which it is known whether each image has them."""
+        return known_entries(self.labels)
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """(M, K) bool: the labels given to images that are known not to have them."""
+        return self.predicted & self.known & ~self.positive
+
 
 def read_run(directory: Path) -> RunRecord:
     """Read a run directory; UsageError names the file that is missing or damaged."""
@@ -64,7 +75,7 @@ def read_run(directory: Path) -> RunRecord:
         events = [json.loads(line) for line in lines if line.endswith("}")]
         card = unsealed(run.card.read_bytes())
         own = {name: entry for name, entry in card.get("files", {}).items() if name == run.validation.name}
-        compare_listed(run.best, own, "train the run again, or take the file from a copy")
+        compare_listed(run.best, own, "train the run again, or take the file from a copy", UsageError)
         config = run.config.read_text(encoding="utf-8")
         with np.load(run.validation, allow_pickle=False) as held:
             scores, labels = held["scores"], held["labels"]
@@ -86,19 +97,21 @@ def hardest(record: RunRecord, count: int) -> list[int]:
 
 
 def surprise(record: RunRecord) -> np.ndarray:
-    """(M,): each image's mean binary cross-entropy over its labels, in nats."""
-    p = np.clip(record.scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    return -np.where(record.positive, np.log(p), np.log(1 - p)).mean(axis=1)
+    """(M,): each image's mean binary cross-entropy over its known labels, in nats; 0 where none is known."""
+    p, known = np.clip(record.scores.astype(np.float64), 1e-6, 1 - 1e-6), record.known
+    losses = -np.where(record.positive, np.log(p), np.log(1 - p))
+    return (losses * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
 
 
-def wrongly_added(predicted: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def wrongly_added(predicted: np.ndarray, positive: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     """(K, K): of the images with label i but not j, the share that was given j; NaN on the diagonal and for none.
 
-    predicted, positive: (M, K) bool.
+    predicted, positive: (M, K) bool; known: (M, K) bool, without which all entries are.
     """
-    false_positive, positive = (predicted & ~positive).astype(np.float32), positive.astype(np.float32)
+    absent = ~positive if known is None else known & ~positive
+    false_positive, positive = (predicted & absent).astype(np.float32), positive.astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = (positive.T @ false_positive) / (positive.T @ (1 - positive))
+        shares = (positive.T @ false_positive) / (positive.T @ absent.astype(np.float32))
     np.fill_diagonal(shares, np.nan)
     return shares
 

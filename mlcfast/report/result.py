@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mlcfast.metrics import known_entries
 from mlcfast.report.text import drawn_name, families, measure, wrapped
 
 COLUMNS, ROWS = 5, 2
@@ -60,11 +61,12 @@ def result_figure(
     if not paths:
         return figure
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(COLUMNS * ROWS, len(paths))).astype(int))
+    predicted = (scores >= np.asarray(thresholds)) & known_entries(labels)
     for place, index in enumerate(chosen):
         row, column = divmod(place, COLUMNS)
         left, top = CURVE + column * (CELL + GAP), HEAD + row * (PICTURE + caption)
         _picture(_axes(figure, left, top, CELL, PICTURE), paths[index])
-        _caption(figure, left, top + PICTURE + 0.05, names, scores[index] >= np.asarray(thresholds), labels[index] == 1)
+        _caption(figure, left, top + PICTURE + 0.05, names, predicted[index], labels[index] == 1)
     _legend(figure)
     return figure
 

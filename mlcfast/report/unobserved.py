@@ -14,7 +14,7 @@ POSITIVES = ("expected", "estimated", "true")
 def draw_unobserved(file: Path, runs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Write a PNG with a column of panels for each run, by title.
 
-    runs: the arrays of UnobservedPositives' unobserved.npz. Top: one column an epoch, the share of unobserved positives in
+    runs: the arrays of their unobserved.npz. Top: one column an epoch, the share of unobserved positives in
     each bin of predicted probability, white where there is none. Bottom: positives an image, as the model and, where
     there are any, the label estimates have it, beside the true mean.
     """

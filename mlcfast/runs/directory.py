@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.errors import UsageError
-from mlcfast.files import lock_file, sealed, unsealed, write_bytes, write_text
+from mlcfast.files import lock_file, sealed, sha256_of, unsealed, write_bytes, write_text
 
 LOGGER = logging.getLogger("mlcfast")
 LOCK = ".lock"
@@ -188,17 +188,21 @@ class RunDirectory:
             shutil.rmtree(self.best)
 
     def write_outcome(self, outcome: dict[str, object]) -> None:
-        """Mark the run as finished."""
-        write_text(self.outcome, sealed(outcome))
+        """Mark the run as finished with the best model that is there."""
+        write_text(self.outcome, sealed({**outcome, "card": sha256_of(self.card)}))
 
     def read_outcome(self) -> dict[str, object]:
         """What marks the run as finished; UsageError where it is not there or damaged."""
         try:
-            return unsealed(self.outcome.read_bytes())
+            outcome = unsealed(self.outcome.read_bytes())
+            card = sha256_of(self.card)
         except OSError as error:
-            raise UsageError(f"{self.outcome}: cannot be read: {error.strerror}") from error
+            raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise UsageError(f"{self.outcome}: damaged: {error}") from error
+        if outcome.pop("card", card) != card:
+            raise UsageError(f"{self.outcome}: damaged, or of another model than {self.card}")
+        return outcome
 
 
 def find_checkpoints(place: Path) -> list[Path]:

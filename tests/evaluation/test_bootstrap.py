@@ -64,3 +64,17 @@ def test_interval_covers_the_true_difference():
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="one shape"):
         ap_differences(np.zeros((3, 2)), np.zeros((3, 2)), np.zeros((2, 2)))
+
+
+def test_unknown_entries_do_not_count():
+    random = np.random.default_rng(8)
+    targets = random.choice([1, 0, -1], (60, 3))
+    first, second = random.random((2, 60, 3))
+    (values, *_), _ = ap_differences(first, second, targets, resamples=50)
+    assert values == pytest.approx(average_precision(second, targets) - average_precision(first, targets), abs=1e-6)
+    noise = np.where(targets == 0, random.random((60, 3)), first)
+    for one, other in zip(
+        ap_differences(first, second, targets, 50), ap_differences(noise, second, targets, 50), strict=True
+    ):
+        for left, right in zip(one, other, strict=True):
+            np.testing.assert_array_equal(left, right)
