@@ -12,6 +12,14 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.not_run import (  # noqa: F401  pytest finds hooks by their names here
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
+
 ROOT = Path(__file__).parents[1]
 COLOURS = ("red", "green", "blue")
 

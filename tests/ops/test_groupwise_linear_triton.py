@@ -1,14 +1,12 @@
 """The head's Triton kernels in Triton's interpreter; test_label_query_attention_triton.py starts that process."""
 
-import os
-
 import pytest
 import torch
 
 from mlcfast.ops import groupwise_linear
 from tests.ops.test_groupwise_linear import make
 
-pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs Triton's interpreter")
+pytestmark = pytest.mark.interpreted
 
 
 @pytest.mark.parametrize("sizes", [(3, 1, 1, 8), (1, 5, 5, 37), (4, 7, 7, 64)])

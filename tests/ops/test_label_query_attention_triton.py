@@ -1,6 +1,7 @@
 """The Triton kernels against the native path, in Triton's interpreter.
 
-The interpreter has to be on before Triton loads, so the first test runs the others in a process of their own.
+The interpreter has to be on before Triton loads, so the first test runs the others in a process of their own; those of
+test_groupwise_linear_triton.py go with them.
 """
 
 import os
@@ -14,22 +15,21 @@ import torch
 from mlcfast.ops import label_query_attention
 from mlcfast.ops.label_query_attention import matmul
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
+from tests.not_run import LEFT_TO_IT, ran_elsewhere
 from tests.ops.attention_cases import NAMES, gradients, learn, make
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in a process of its own, started by the first test")
+interpreted = pytest.mark.interpreted
 CASES = [(2, 3, 7, 24, 2), (1, 1, 1, 16, 1), (2, 17, 40, 36, 2)]  # B, K, N, D, H; tiles are 32 rows of 32 cells
 
 
-@pytest.mark.skipif(INTERPRETED, reason="this is that process")
-def test_the_kernels_in_the_interpreter():
+def test_the_kernels_in_the_interpreter(pytestconfig):
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1", "MLCFAST_BACKEND": "triton"}
     files = [__file__, str(Path(__file__).with_name("test_groupwise_linear_triton.py"))]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "interpreted", *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
-    assert "passed" in done.stdout
+    assert ran_elsewhere(pytestconfig, "Triton's interpreter", done.stdout) >= pytestconfig.stash[LEFT_TO_IT]
 
 
 @pytest.fixture(autouse=True)
