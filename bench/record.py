@@ -1,15 +1,7 @@
 """The one record: JSON lines, each written as soon as it is measured, in bench/results/<device>-<date>.jsonl.
 
-A run begins with a row of provenance (suite "run", event "begin": device, threads, versions, commit, digest of the
-kernels' sources). Every other row carries that run's identifier, its start in UTC, so that runs may share a file and
-rows need not repeat where they were measured:
-
-run, suite      which run of which suite of bench.suites
-contender       what was measured, where several are compared; the other columns before the numbers name the problem
-p20_ms, p50_ms, p80_ms, *_bytes, images_per_second, …    what was found; columns of one name mean one thing everywhere
-refused         why there is no number
-passed          of a correctness row: whether the error is within its bound; what failed is not timed (`Gate`)
-event           how a suite ended: done, out of time, skipped, crashed, stopped or interrupted
+A run begins with a row of provenance (suite "run", event "begin"). Every other row carries that run's identifier, so
+that runs may share a file and rows need not repeat where they were measured. bench/README.md lists the columns.
 """
 
 import datetime

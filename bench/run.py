@@ -2,12 +2,9 @@
 
 Builds csrc, measures the device's own ceilings, proves every operator against fp64, then times operators and training
 steps and holds a GPU to 12 GiB. Each suite runs in a process of its own, so that a crash or a timeout costs that suite
-alone; rows are in bench/results/<device>-<date>.jsonl as soon as they are measured. What needs a package or a GPU that
-is not there says so in its row. Implementations that fail their tests are not timed. Without a GPU the same command
-checks what can be checked: the CPU's kernels, Triton's in its interpreter and ahead of time. No document is written:
-`python -m bench.report` turns the records into tables and plots.
-
-Words like rounds=5 set options of the suites named; bench/README.md lists suites and options.
+alone. Rows are in bench/results/<device>-<date>.jsonl as soon as they are measured; no document is written. What needs
+a package or a GPU that is not there says so in its row. Words like rounds=5 set options of the suites named.
+bench/README.md lists suites and options; `python -m bench.report` makes tables and plots.
 """
 
 import argparse
@@ -31,8 +28,12 @@ FORCING = ("MLCFAST_BACKEND", "TRITON_INTERPRET")  # a suite times what a user g
 def main(arguments: list[str] | None = None) -> int:
     """Run the suites asked for; 1 if one crashed or an operator failed its tests."""
     args = _parse(arguments)
-    if args.run:
-        _run_here(args)
+    if args.run:  # this is the process of one suite
+        (suite,) = args.suites
+        context = Context(args.device, args.seconds, args.record, Gate(args.record), args.started, args.options[suite])
+        for row in measured(suite, context):
+            append(args.record, {"run": args.run, "suite": suite, **row})
+            print(suite, *(f"{key}={value}" for key, value in row.items()), flush=True)
         return 0
     began = datetime.datetime.now(datetime.UTC)
     where = provenance(args.device)
@@ -113,15 +114,6 @@ def run_suite(suite: str, words: list[str], record: Path, run: str, device: str,
             process.wait()
     if event:
         append(record, {"run": run, "suite": suite, **event})
-
-
-def _run_here(args: argparse.Namespace) -> None:
-    """One suite, in the process that was started for it."""
-    (suite,) = args.suites
-    context = Context(args.device, args.seconds, args.record, Gate(args.record), args.started, args.options[suite])
-    for row in measured(suite, context):
-        append(args.record, {"run": args.run, "suite": suite, **row})
-        print(suite, *(f"{key}={value}" for key, value in row.items()), flush=True)
 
 
 def _problems(record: Path, run: str) -> list[str]:

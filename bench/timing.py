@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-Result = TypeVar("Result")
+from bench.record import Row
+
 VARIABLE = "MLCFAST_BACKEND"
 
 
@@ -40,18 +40,14 @@ def interleaved(
 
 
 def _seconds(step: Callable[[], object], repeats: int, device: str) -> float:
-    wait_for(device)
+    if device == "cuda":
+        torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(repeats):
         step()
-    wait_for(device)
-    return (time.perf_counter() - start) / repeats
-
-
-def wait_for(device: str) -> None:
-    """Until the device has done what was asked of it."""
     if device == "cuda":
         torch.cuda.synchronize()
+    return (time.perf_counter() - start) / repeats
 
 
 def quantiles_ms(seconds: list[float]) -> dict[str, float]:
@@ -73,15 +69,12 @@ def peak_extra_bytes(step: Callable[[], object], device: str) -> int | None:
 
 
 def peak_resident_bytes() -> int:
-    """The high-water mark of this process's resident memory, from Linux's own count.
-
-    getrusage's would start at that of the process which started this one.
-    """
+    """The high-water mark of this process's resident memory; getrusage's would start at its parent's."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmHWM"].split()[0]) * 1024
 
 
-def in_own_process(function: Callable[..., Result], *arguments: object) -> Result:
+def in_own_process(function: Callable[..., Row], *arguments: object) -> Row:
     """The function's result from a fresh process, so that its memory is its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -89,10 +82,7 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
 
 @contextmanager
 def saved_bytes(exclude: Iterable[Tensor]) -> Iterator[list[int]]:
-    """Bytes of distinct storages that autograd saves inside the block, but for those of `exclude`; a list of one.
-
-    Fake tensors are counted as well.
-    """
+    """Bytes of the storages, fake ones too, that autograd saves inside, but for those of `exclude`; a list of one."""
     seen = {tensor.untyped_storage()._cdata for tensor in exclude}
     total = [0]
 

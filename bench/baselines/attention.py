@@ -74,18 +74,17 @@ def contenders(device: str, with_compiled: bool) -> dict[str, Callable[..., Tens
     table = {f"sdpa_{name}": _with_backend(backend) for name, backend in names.items()}
     table |= {} if table else {"sdpa": sdpa, "sdpa_repeated": sdpa_repeated}
     table |= {"multihead": multihead}
-    table |= {"ours_triton": _by_triton} if device == "cuda" and has_triton(device) else {}
-    table |= {"ours": _ours(None)} | {f"ours_{plan}": _ours(plan) for plan in PLANS}
+    table |= {"ours_triton": _ours(backend="triton")} if device == "cuda" and has_triton(device) else {}
+    table |= {"ours": _ours()} | {f"ours_{plan}": _ours(plan) for plan in PLANS}
     return table | ({"compiled": compiled(reassociated)} if with_compiled else {})
 
 
-def _ours(plan: str | None) -> Callable[..., Tensor]:
-    return lambda *arguments: label_query_attention(*arguments, plan=plan)[0]
+def _ours(plan: str | None = None, backend: str | None = None) -> Callable[..., Tensor]:
+    def attention(*arguments) -> Tensor:
+        with forced(backend):
+            return label_query_attention(*arguments, plan=plan)[0]
 
-
-def _by_triton(*arguments) -> Tensor:
-    with forced("triton"):
-        return label_query_attention(*arguments)[0]
+    return attention
 
 
 def _with_backend(backend: SDPBackend) -> Callable[..., Tensor]:

@@ -1,7 +1,4 @@
-"""The losses as people write them, beside ours: textbook and in-place forms, torch.compile and torchvision.
-
-B images, K labels; expected positives are 2.9 throughout.
-"""
+"""The losses as people write them, beside ours: textbook and in-place forms, torch.compile and torchvision."""
 
 from collections.abc import Callable
 
@@ -34,13 +31,9 @@ def contenders(loss: str) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor
         return {OURS: lambda x, y, e: ours(x, y, e, POSITIVES), "textbook": textbook, COMPILED: fast}
     more = (POSITIVES,) if loss == "epr" else ()
     found = {OURS: lambda x, y: ours(x, y, *more), "textbook": textbook}
-    found |= {"in-place": InPlaceAsymmetric(), FOCAL: focal} if loss == "asymmetric" else {}
+    found |= {"in-place": InPlaceAsymmetric(), FOCAL: _focal} if loss == "asymmetric" else {}
     found |= {COMPILED: compiled(lambda x, y: definition(x, y, *more))}
-    return {name: _two_inputs(function) for name, function in found.items()}
-
-
-def _two_inputs(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    return lambda x, y, e: function(x, y)
+    return {name: lambda x, y, e, function=function: function(x, y) for name, function in found.items()}
 
 
 def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -105,11 +98,7 @@ class InPlaceAsymmetric(torch.nn.Module):
 
 
 def textbook_role(x: Tensor, z: Tensor, e: Tensor, masked: bool = True) -> Tensor:
-    """ROLE (arXiv 2106.09708) line by line.
-
-    masked: with boolean-mask indexing, as in published code; otherwise by products with the labels, as a first
-    implementation has it.
-    """
+    """ROLE (arXiv 2106.09708) line by line; masked: with boolean-mask indexing, as published, or by products."""
     f, estimate = torch.sigmoid(x), torch.sigmoid(e)
 
     def positive(p: Tensor) -> Tensor:
@@ -142,9 +131,8 @@ def textbook_an(x: Tensor, z: Tensor) -> Tensor:
     return terms.mean()
 
 
-def focal(x: Tensor, y: Tensor) -> Tensor:
-    """torchvision's focal loss: a different loss of a similar shape."""
-    from torchvision.ops import sigmoid_focal_loss
+def _focal(x: Tensor, y: Tensor) -> Tensor:
+    from torchvision.ops import sigmoid_focal_loss  # a different loss of a similar shape
 
     return sigmoid_focal_loss(x, y, reduction="mean")
 

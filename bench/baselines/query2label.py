@@ -54,10 +54,7 @@ class PlainQuery2Label(nn.Module):
 
 @torch.no_grad()
 def compared(model: Query2Label, images: Tensor, half: AbstractContextManager) -> dict[str, float]:
-    """How far the logits are from the plain form's, relative to their norm: in fp64, and under `half` both from those.
-
-    The model is used up.
-    """
+    """How far the logits of a model, which is used up, are from the plain form's in fp64, and under `half` both."""
     model.eval()
     with half:
         ours_half = model(images)

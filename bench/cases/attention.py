@@ -3,7 +3,7 @@
 B images, K labels, N cells, D width, H heads. Dropout is held against the definition with the operator's own mask.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
@@ -45,12 +45,13 @@ def make(
     positions: int | None = 1,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
+    device: str = "cpu",
 ) -> list[Tensor | None]:
     """The seven tensors of the operator; positions: 1 for one code, B for one an image, None for none."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device=device).to(dtype)
 
     queries = normal(K, D) if shared else normal(B, K, D)
     memory, position = normal(B, N, D), None if positions is None else normal(positions, N, D)
@@ -77,11 +78,6 @@ class Variant:
     learnt: bool = False
     dropout: float = 0.0
 
-    def __str__(self) -> str:
-        codes = {1: "position", -1: "own positions", 0: "no position"}[self.position]
-        learnt = " learnt" if self.learnt else ""
-        return f"{'shared' if self.shared else 'own'} queries, {codes}{learnt}, dropout {self.dropout}"
-
 
 TRAINING = Variant(dropout=0.1)
 VARIANTS = (TRAINING, Variant(), Variant(shared=False, position=-1), Variant(position=0))
@@ -105,8 +101,7 @@ def problems(backend: str, device: str, size: str) -> Iterator[Problem]:
 def accurate(backend: str, device: str = "cpu") -> Iterator[Problem]:
     """Mid-sized problems whose error is held to twice plain torch's, however small that is.
 
-    Triton's in fp16 with a position that does not learn, as its kernels have it; its interpreter multiplies bf16
-    matrices as integers.
+    Triton's in fp16, as its interpreter multiplies bf16 as integers, with a position that does not learn.
     """
     if backend == "triton":
         yield _problem(ACCURATE, torch.float16, Variant(), "folded", device, strict=True)
@@ -141,14 +136,22 @@ def _problem(
     def definition(*tensors: Tensor | None) -> Tensor:
         with _seeded():
             seed = masks.draw_seed(torch.device(device))
-        with mock.patch.object(F, "dropout", _mask(seed)):
+
+        def mask(weights: Tensor, dropout: float) -> Tensor:  # (B, H, K, N), by the operator's own
+            return masks.apply(weights.permute(0, 3, 2, 1), seed, dropout).permute(0, 3, 2, 1)
+
+        with mock.patch.object(F, "dropout", mask):
             return reference(*tensors, H, variant.dropout)[0]
 
+    def tensors() -> list[Tensor | None]:
+        positions, seed = {1: 1, -1: B, 0: None}[variant.position], int(torch.randint(2**31, ()))
+        found = learn(make(B, K, N, D, variant.shared, positions, dtype, seed, device))
+        if found[2] is not None:
+            found[2].requires_grad_(variant.learnt)
+        return found
+
     words = f"{plan}, B {B} K {K} N {N} D {D}, {variant}"
-    small = B * K * D < FEW
-    return Problem(
-        words, dtype, ours, definition, lambda: _tensors(shape, variant, dtype, device), small, strict=strict
-    )
+    return Problem(words, dtype, ours, definition, tensors, B * K * D < FEW, strict=strict)
 
 
 @contextmanager
@@ -157,17 +160,3 @@ def _seeded() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         yield
-
-
-def _mask(seed: Tensor) -> Callable[[Tensor, float], Tensor]:
-    """Dropout of weights (B, H, K, N) by the operator's mask."""
-    return lambda weights, dropout: masks.apply(weights.permute(0, 3, 2, 1), seed, dropout).permute(0, 3, 2, 1)
-
-
-def _tensors(shape: Shape, variant: Variant, dtype: torch.dtype, device: str) -> list[Tensor | None]:
-    B, K, N, D, _ = shape
-    positions = {1: 1, -1: B, 0: None}[variant.position]
-    seed = int(torch.randint(2**31, ()))
-    found = [t if t is None else t.to(device) for t in make(B, K, N, D, variant.shared, positions, dtype, seed)]
-    learnt = learn(found)
-    return learnt if variant.learnt else [*learnt[:2], found[2], *learnt[3:]]

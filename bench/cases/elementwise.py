@@ -17,7 +17,6 @@ from mlcfast.ops.layer_norm.reference import layer_norm as norm_reference
 from mlcfast.ops.quick_gelu.reference import quick_gelu as gelu_reference
 
 HEADS = ((3, 1, 1, 8), (2, 81, 81, 6), (2, 7, 20, 6))
-ACCURATE = (4, 20, 20, 256)
 PUBLISHED = ((16, 80, 80, 2048), (2, 9605, 9605, 512), (4, 100, 9605, 1024))
 PAIRS = {"layer_norm": (ops.layer_norm, norm_reference), "quick_gelu": (ops.quick_gelu, gelu_reference)}
 
@@ -27,7 +26,7 @@ def head_problems(backend: str, device: str, size: str) -> Iterator[Problem]:
     for dtype in DTYPES if size != "tiny" else DTYPES[:1]:
         for B, G, K, D in (PUBLISHED if size == "full" else ()) + HEADS:
             if G == K or backend == "native":
-                make = partial(_head_tensors, B, G, K, D, dtype, device)
+                make = partial(_tensors, (B, G, D), _parameters(K, D), dtype, device)
                 name = f"B {B} G {G} K {K} D {D}"
                 yield Problem(name, dtype, ops.groupwise_linear, groupwise_reference, make, B * K < FEW)
     if backend == "native":
@@ -35,11 +34,8 @@ def head_problems(backend: str, device: str, size: str) -> Iterator[Problem]:
 
 
 def accurate_heads(device: str = "cpu") -> Iterator[Problem]:
-    """Under autocast to bf16, as it trains, against LayerNorm and products in fp32; a mean away from zero.
-
-    There a careless variance cancels.
-    """
-    B, G, K, D = ACCURATE
+    """Under autocast to bf16, as it trains, against fp32; the mean is not zero, where a careless variance cancels."""
+    B, K, D = 4, 20, 256
 
     def ours(*tensors: Tensor) -> Tensor:
         with torch.autocast(device, torch.bfloat16):
@@ -51,36 +47,36 @@ def accurate_heads(device: str = "cpu") -> Iterator[Problem]:
         return (F.layer_norm(x.float(), (D,), *norm) * weight).sum(2) + bias
 
     for dtype in DTYPES:
-        make = partial(_head_tensors, B, G, K, D, dtype, device, 3.0, False)
+        make = partial(_tensors, (B, K, D), _parameters(K, D), dtype, device, 3.0, learn=False)
         yield Problem(f"autocast, B {B} K {K} D {D}", dtype, ours, plain, make, strict=True)
 
 
-def _head_tensors(
-    B: int, G: int, K: int, D: int, dtype: torch.dtype, device: str, mean: float = 0.0, learn: bool = True
-) -> list[Tensor | None]:
-    x = (torch.randn(B, G, D, device=device) + mean).to(dtype)
-    shapes = ((K, D), (K,), (D,), (D,))
-    return [x.requires_grad_(learn), *(torch.randn(s, device=device).requires_grad_(learn) for s in shapes)]
-
-
-def problems(operator: str, device: str, size: str) -> Iterator[Problem]:
+def problems(operator: str, backend: str, device: str, size: str) -> Iterator[Problem]:
     """layer_norm with fp32 weights, and quick_gelu."""
-    for dtype in DTYPES:
-        for rows, C in ((1, 1), (4096, 1024) if size == "full" else (64, 192)):
-            make = partial(_elements, operator, rows, C, dtype, device)
-            yield Problem(f"{rows}×{C}", dtype, *PAIRS[operator], make, rows * C < FEW, largest=True)
+    for rows, C in ((1, 1), (4096, 1024) if size == "full" else (64, 192)):
+        yield from _elementwise(operator, device, rows, C)
     yield from accurate(operator, device)
 
 
 def accurate(operator: str, device: str = "cpu") -> Iterator[Problem]:
     """Whose largest error is held to twice plain torch's, however small that is."""
+    return _elementwise(operator, device, 50, 80, strict=True)
+
+
+def _elementwise(operator: str, device: str, rows: int, C: int, strict: bool = False) -> Iterator[Problem]:
+    parameters, mean = (((C,), (C,)), 1.0) if operator == "layer_norm" else ((), 0.0)
     for dtype in DTYPES:
-        make = partial(_elements, operator, 50, 80, dtype, device)
-        yield Problem("50×80", dtype, *PAIRS[operator], make, largest=True, strict=True)
+        make = partial(_tensors, (rows, C), parameters, dtype, device, mean, 3.0)
+        yield Problem(f"{rows}×{C}", dtype, *PAIRS[operator], make, rows * C < FEW, largest=True, strict=strict)
 
 
-def _elements(operator: str, rows: int, C: int, dtype: torch.dtype, device: str) -> list[Tensor | None]:
-    mean = float(operator == "layer_norm")
-    x = (torch.randn(rows, C, device=device) * 3 + mean).to(dtype).requires_grad_()
-    affine = [torch.randn(C, device=device).requires_grad_() for _ in range(2)]
-    return [x, *affine] if operator == "layer_norm" else [x]
+def _parameters(K: int, D: int) -> tuple[tuple[int, ...], ...]:
+    return (K, D), (K,), (D,), (D,)
+
+
+def _tensors(
+    shape: tuple[int, ...], parameters: tuple[tuple[int, ...], ...], dtype: torch.dtype, device: str,
+    mean: float = 0.0, scale: float = 1.0, learn: bool = True,
+) -> list[Tensor]:  # fmt: skip
+    x = (torch.randn(shape, device=device) * scale + mean).to(dtype)
+    return [tensor.requires_grad_(learn) for tensor in (x, *(torch.randn(each, device=device) for each in parameters))]

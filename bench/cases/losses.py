@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.cases.problem import DTYPES, MANY_CASES, ONE_CASE, evaluate, guarded, in_roundings, row_of, worst
+from bench.record import Row
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
 from mlcfast.ops.epr_loss.reference import epr_loss as epr_reference
@@ -28,8 +28,6 @@ EXTREMES = (1e4, -1e4, torch.inf, -torch.inf, 0.0, 88.0, -88.0, 120.0)
 QUANTILES = {0.5: "median", 0.9: "90th percentile", 1.0: "largest"}
 OUTPUTS = ("loss", "gradient", "rows gradient")
 PUBLISHED = {"full": ((64, 80), (4096, 80), (256, 9605)), "moderate": ((64, 80), (5, 9605)), "tiny": ()}
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -52,7 +50,7 @@ class Loss:
 
 
 def _both(call: Callable[..., Tensor], fused: Callable, reference: Callable, *reductions: str) -> Loss:
-    return Loss(partial(call, fused), partial(call, reference), *([reductions] if reductions else []))
+    return Loss(partial(call, fused), partial(call, reference), reductions or Loss.reductions)
 
 
 def _asymmetric(**options: object) -> Loss:
@@ -62,10 +60,10 @@ def _asymmetric(**options: object) -> Loss:
 
 
 def _weighted(*weights: tuple[float, float], truth: bool = False) -> Loss:
-    def call(function: Callable[..., Tensor], x: Tensor, c: Case, rows: Tensor, r: str) -> Tensor:
-        return function(x, c.labels, *weights, c.truth if truth else None, reduction=r)
-
-    return _both(call, ops.weighted_bce, weighted_reference)
+    return _both(
+        lambda f, x, c, rows, r: f(x, c.labels, *weights, c.truth if truth else None, reduction=r),
+        ops.weighted_bce, weighted_reference,
+    )  # fmt: skip
 
 
 LOSSES = {
@@ -149,8 +147,7 @@ def run(function: Callable[..., Tensor], case: Case, reduction: str, dtype: torc
 def errors(loss: Loss, case: Case, reduction: str) -> dict[str, tuple[float, float]]:
     """Output -> the largest error of the fused loss and of plain torch, in roundings of the largest exact value.
 
-    fp64's own 1 − sigmoid resolves a gradient to 2^-53 of an unsaturated entry's, which bounds the unit from below
-    where every entry is saturated.
+    fp64's own 1 − sigmoid resolves a gradient to 2^-53 of an unsaturated entry's, which bounds the unit from below.
     """
     exact = run(loss.reference, case, reduction, torch.float64)
     plain, fused = run(loss.reference, case, reduction), run(loss.fused, case, reduction)
@@ -213,29 +210,22 @@ def empty_row(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu"
     return row_of(f"{name} empty", dtype) | {"passed": bool(loss == 0 and gradient.shape == (0, 7))}
 
 
-def sized_case(B: int, K: int, dtype: torch.dtype, device: str) -> Case:
+def sized_case(B: int, K: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Case:
     """A published size: labels 1, 0 and −1."""
+    labels = torch.randint(-1, 2, (B, K), device=device, dtype=torch.int8)
     logits = (torch.randn(B, K, device=device) * 3).to(dtype)
-    labels = (torch.rand(B, K, device=device) < 0.3).to(torch.int8)
-    labels = labels - ((torch.rand(B, K, device=device) < 0.3) & (labels == 0)).to(torch.int8)
     return Case(logits, labels, torch.randn(B, K, device=device), (labels > 0).to(torch.uint8))
 
 
 def checks(operator: str, device: str, size: str) -> Iterator[Row]:
     """Every row of an operator; size: full (a GPU), moderate (a CPU) or tiny (Triton's interpreter)."""
-    count, entries = (80, 300) if size == "tiny" else (CASES, ENTRIES)
+    count, entries = {"tiny": (80, 300), "moderate": (100, ENTRIES), "full": (CASES, ENTRIES)}[size]
+    made = {f"extreme, K {K}": partial(extreme_case, K) for K in K_SET[: 2 if size == "tiny" else None]}
+    made |= {f"{B}×{K}": partial(sized_case, B, K) for B, K in PUBLISHED[size]}
     for name in OPERATORS[operator]:
-        start = row_of(name, torch.float32)
-        yield from guarded(start, lambda n=name: random_rows(n, count, device, entries))
+        tried = [(torch.float32, partial(random_rows, name, count, device, entries))]
         for dtype in DTYPES:
-            for K in K_SET[: 2 if size == "tiny" else None]:
-                case = extreme_case(K, dtype, device)
-                yield from guarded(start, lambda n=name, k=K, c=case: case_rows(n, f"extreme, K {k}", c))
-            for B, K in PUBLISHED[size]:
-                yield from guarded(start, lambda n=name, b=B, k=K, d=dtype: _sized_rows(n, b, k, d, device))
-            for row in (nan_row, empty_row):
-                yield from guarded(start, lambda n=name, r=row, d=dtype: iter([r(n, d, device)]))
-
-
-def _sized_rows(name: str, B: int, K: int, dtype: torch.dtype, device: str) -> Iterator[Row]:
-    yield from case_rows(name, f"{B}×{K}", sized_case(B, K, dtype, device))
+            tried += [(dtype, lambda n=name, w=w, m=m, d=dtype: case_rows(n, w, m(d, device))) for w, m in made.items()]
+            tried += [(dtype, lambda n=name, r=r, d=dtype: [r(n, d, device)]) for r in (nan_row, empty_row)]
+        for dtype, rows in tried:
+            yield from guarded(row_of(name, dtype), rows)

@@ -4,17 +4,17 @@ Errors are in roundings of the type, of the largest exact value or of their root
 tests/ops ask the same functions about the same cases.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.record import Row
+
 ROUNDING = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 QUANTUM = {torch.float16: 2.0**-25}  # half of fp16's smallest step
-HALVES = (torch.bfloat16, torch.float16)
-DTYPES = (torch.float32, *HALVES)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 FEW = 100  # entries; plain torch may be exact on so few by luck
 DRAWS = 16
 ONE_CASE, MANY_CASES = (
@@ -41,7 +41,7 @@ class Problem:
     strict: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name} {type_name(self.dtype)}"
+        return f"{self.name} {self.dtype}"
 
 
 def evaluate(
@@ -52,7 +52,10 @@ def evaluate(
     dtype: of the copies that floating tensors are turned into, instead of their own. AssertionError where a gradient
     has another type or shape than its tensor.
     """
-    tensors = [_copy(original, dtype) for original in originals]
+    tensors = [
+        t if t is None or not t.is_floating_point() else t.detach().to(dtype or t.dtype).requires_grad_(t.requires_grad)
+        for t in originals
+    ]
     learnt = [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
     result = function(*tensors)
     steps = torch.linspace(0.5, 1.5, max(result.numel(), 1), dtype=torch.float64, device=result.device)
@@ -63,12 +66,6 @@ def evaluate(
             raise AssertionError(f"a gradient is {gradient.dtype} {tuple(gradient.shape)}, its tensor {tensor.dtype}")
     zero = torch.zeros((), device=result.device)
     return [result.detach(), *(zero if g is None else g.to_dense() if g.is_sparse else g for g in gradients)]
-
-
-def _copy(original: Tensor | None, dtype: torch.dtype | None) -> Tensor | None:
-    if original is None or not original.is_floating_point():
-        return original
-    return original.detach().to(dtype or original.dtype).requires_grad_(original.requires_grad)
 
 
 def in_roundings(found: Tensor, exact: Tensor, dtype: torch.dtype, largest: bool, scale: float = 1.0) -> float:
@@ -84,47 +81,41 @@ def in_roundings(found: Tensor, exact: Tensor, dtype: torch.dtype, largest: bool
     return error if error == error else float("inf")
 
 
-def verdict(problem: Problem, draws: int = DRAWS) -> dict[str, Any]:
+def verdict(problem: Problem, draws: int = DRAWS) -> Row:
     """The row of one problem: the worst error over the output and every gradient, its bound, and whether it passed."""
+
+    def drawn(function: Callable[..., Tensor], dtype: torch.dtype | None = None) -> list[Tensor]:
+        every = [evaluate(function, tensors, dtype) for tensors in inputs]
+        return every[0] if len(every) == 1 else [torch.stack(each) for each in zip(*every, strict=True)]
+
+    def judged() -> Row:
+        ours, dtypes = drawn(problem.ours), [tensor.dtype for tensor in plain]
+        if [tensor.dtype for tensor in ours] != dtypes:
+            return row | {"passed": False, "reason": "a type is another"}
+        found = zip(ours, plain, exact, dtypes, strict=True)
+        sides = ([in_roundings(side, e, dtype, problem.largest) for side in (o, p)] for o, p, e, dtype in found)
+        return worst(row, [(*pair, 0.0 if problem.strict else ONE_CASE) for pair in sides])
+
     row = row_of(problem.name, problem.dtype)
     try:
         inputs = [problem.make() for _ in range(draws if problem.small else 1)]
-        exact = _joined([evaluate(problem.definition, tensors, torch.float64) for tensors in inputs])
-        plain = _joined([evaluate(problem.definition, tensors) for tensors in inputs])
+        exact, plain = drawn(problem.definition, torch.float64), drawn(problem.definition)
     except Exception as reason:  # that is no fault of the implementation on trial
         return row | {"refused": f"the definition: {type(reason).__name__}: {reason}"[:300]}
-    try:
-        ours = _joined([evaluate(problem.ours, tensors) for tensors in inputs])
-    except torch.OutOfMemoryError:
-        return row | {"refused": "out of memory"}
-    except Exception as reason:  # whatever a kernel raises is what the row has to say
-        return row | {"passed": False, "reason": f"{type(reason).__name__}: {reason}"[:300]}
-    dtypes = [tensor.dtype for tensor in plain]
-    if [tensor.dtype for tensor in ours] != dtypes:
-        return row | {"passed": False, "reason": "a type is another"}
-    floor = 0.0 if problem.strict else ONE_CASE
-    return worst(
-        row,
-        [
-            (in_roundings(o, e, dtype, problem.largest), in_roundings(p, e, dtype, problem.largest), floor)
-            for o, p, e, dtype in zip(ours, plain, exact, dtypes, strict=True)
-        ],
-    )
+    return next(guarded(row, lambda: [judged()]))
 
 
-def worst(row: dict[str, Any], errors: list[tuple[float, float, float]]) -> dict[str, Any]:
+def worst(row: Row, errors: Iterable[tuple[float, float, float]]) -> Row:
     """The row with the (error, plain torch's, floor) of the output that is nearest to its bound or furthest beyond."""
-    pairs = [
-        (error, 2 * max(plain, floor) if plain != float("inf") else 2 * ONE_CASE) for error, plain, floor in errors
-    ]
+    pairs = [(error, 2 * (max(plain, floor) if plain < torch.inf else ONE_CASE)) for error, plain, floor in errors]
     error, bound = max(pairs, key=lambda pair: pair[0] / pair[1] if pair[1] else float(pair[0] > 0))
-    if error == float("inf"):
+    if error == torch.inf:
         return row | {"passed": False, "reason": "a value is not finite, or a shape is another"}
     return row | {"error": round(error, 3), "bound": round(bound, 3), "passed": error <= bound}
 
 
-def guarded(row: dict[str, Any], rows: Callable[[], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """The rows, or a failed one where making them raised."""
+def guarded(row: Row, rows: Callable[[], Iterable[Row]]) -> Iterator[Row]:
+    """The rows, or a failed one where making them raised: whatever a kernel raises is what the row has to say."""
     try:
         yield from rows()
     except torch.OutOfMemoryError:
@@ -133,16 +124,6 @@ def guarded(row: dict[str, Any], rows: Callable[[], Iterator[dict[str, Any]]]) -
         yield row | {"passed": False, "reason": f"{type(reason).__name__}: {reason}"[:300]}
 
 
-def row_of(case: str, dtype: torch.dtype) -> dict[str, Any]:
+def row_of(case: str, dtype: torch.dtype) -> Row:
     """The beginning of a case's row."""
-    return {"dtype": type_name(dtype), "case": case.strip(), "error": None, "bound": None}
-
-
-def type_name(dtype: torch.dtype) -> str:
-    """Such as float32."""
-    return str(dtype).removeprefix("torch.")
-
-
-def _joined(draws: Sequence[list[Tensor]]) -> list[Tensor]:
-    """Each output of all draws in one tensor; one draw as it is."""
-    return draws[0] if len(draws) == 1 else [torch.stack(each) for each in zip(*draws, strict=True)]
+    return {"dtype": str(dtype).removeprefix("torch."), "case": case, "error": None, "bound": None}

@@ -1,9 +1,8 @@
 """The tables and plots of every recorded run: python -m bench.report [--check] [--suite NAME]
 
 Reads the records of `python -m bench.run` in bench/results and rewrites docs/benchmarks.md, docs/plots and the sections
-of README.md between their marks; nothing in them is typed by hand. --suite NAME writes no file and prints the tables of
-one suite instead. Rows in which something else is faster are listed with their identifiers; why is said by hand in
-docs/notes.md, which must name each: --check ends with 1 if one is missing.
+of README.md between their marks; --suite NAME prints the tables of one suite instead. Rows in which something else is
+faster are listed with their identifiers; docs/notes.md must say why of each: --check ends with 1 if one is missing.
 """
 
 import argparse
@@ -14,8 +13,8 @@ from pathlib import Path
 from bench.record import RESULTS, ROOT
 from bench.report.comparisons import lost
 from bench.report.markdown import BEGIN, END, replace_between
-from bench.report.page import TITLES, benchmarks, loss_summary, section, summary
-from bench.report.records import Device, load
+from bench.report.page import SECTIONS, benchmarks, loss_summary, section, summary
+from bench.report.records import load
 
 README_MARKS = "<!-- device: begin -->", "<!-- device: end -->"
 
@@ -24,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write everything; 1 if --check finds a lost row that the notes do not explain."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="end with 1 where docs/notes.md leaves a lost row unnamed")
-    parser.add_argument("--suite", choices=list(TITLES), help="print the tables of this suite and write nothing")
+    parser.add_argument("--suite", choices=SECTIONS, help="print the tables of this suite and write nothing")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of records")
     parser.add_argument("--root", type=Path, default=ROOT, help="where README.md and docs/ are")
     args = parser.parse_args(arguments)
@@ -42,16 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    missing = unexplained(devices, (docs / "notes.md").read_text(encoding="utf-8"))
+    notes, names = (docs / "notes.md").read_text(encoding="utf-8"), {each.id for d in devices for each in lost(d)}
+    missing = [name for name in sorted(names) if not re.search(rf"(?<![\w/]){re.escape(name)}(?![\w/])", notes)]
     for name in missing:
         print(f"{'error' if args.check else 'warning'}: docs/notes.md does not say why {name} is lost", file=sys.stderr)
     return 1 if args.check and missing else 0
-
-
-def unexplained(devices: list[Device], notes: str) -> list[str]:
-    """The identifiers of lost rows that stand nowhere in the notes."""
-    names = dict.fromkeys(each.id for device in devices for each in lost(device))
-    return [name for name in names if not re.search(rf"(?<![\w/]){re.escape(name)}(?![\w/])", notes)]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Within 3 % is even.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from bench.record import Row
 from bench.report.markdown import DASH, milliseconds, ratio
@@ -13,18 +13,10 @@ from mlcfast.ops.label_query_attention.plan import multiplications
 
 EVEN = 1.03
 SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-LOSS_FLOP = {"asymmetric": 50, "role": 60, "epr": 20, "an": 20}
-EXPLAINED = (
-    "Losses: bytes as in their table; FLOP an entry are an estimate of the forward and backward formulas, each +, ×, "
-    f"exp and log one: {', '.join(f'{name} {count}' for name, count in LOSS_FLOP.items())}. Attention: two FLOP a "
-    "multiplication of the form that needs fewest, thrice that with the backward pass; bytes are the cells, positions, "
-    "queries, weights and output once, in training once more, and their gradients once. A contender that does more "
-    "than that is not credited for it."
-)
+LOSS_FLOP = {"asymmetric": 50, "role": 60, "epr": 20, "an": 20}  # an entry, each +, ×, exp and log one: estimates
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How a suite's rows are compared.
 
     ours: what a user gets, and the beginning of our others' names. key: rows that agree in these columns were rivals.
@@ -67,85 +59,77 @@ class Comparison:
     ours: str
     kin: tuple[str, ...]
     rows: list[Row]
-    timed: dict[str, Row] = field(init=False)
-    refused: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.timed = {row["contender"]: row for row in self.rows if row.get("p50_ms")}
-        refused = {row.get("contender", DASH): row["refused"] for row in self.rows if "refused" in row}
+        refused = {row["contender"]: row["refused"] for row in self.rows if "refused" in row}
         self.refused = {name: reason for name, reason in refused.items() if name not in self.timed}
+        self.peers = [name for name in self.timed if name != self.ours and name not in self.kin]
+        self.best_peer = min(self.peers, key=self.ms, default=None)  # the fastest that is not ours
 
-    def get(self, name: str, column: str) -> Any:
+    def get(self, name: str | None, column: str) -> Any:
         """A number of a contender, None where there is none."""
         return self.timed.get(name, {}).get(column)
 
-    def peers(self) -> list[str]:
-        """The timed contenders that are not ours."""
-        return [name for name in self.timed if name != self.ours and name not in self.kin]
-
-    def best_peer(self) -> str | None:
-        """The fastest that is not ours."""
-        return min(self.peers(), key=lambda name: self.timed[name]["p50_ms"], default=None)
+    def ms(self, name: str | None) -> float | None:
+        """Its median."""
+        return self.get(name, "p50_ms")
 
     @property
     def standing(self) -> str:
         """won, even or lost against the best peer; lost too where ours was refused; alone without a peer."""
-        peer = self.best_peer()
-        if peer is None:
-            return "alone"
-        if self.ours not in self.timed:
-            return "lost"
-        lead = self.timed[peer]["p50_ms"] / self.timed[self.ours]["p50_ms"]
-        return "won" if lead > EVEN else "lost" if lead < 1 / EVEN else "even"
+        ours, theirs = self.ms(self.ours), self.ms(self.best_peer)
+        if ours is None or theirs is None:
+            return "lost" if theirs else "alone"
+        return "won" if theirs / ours > EVEN else "lost" if ours / theirs > EVEN else "even"
 
     def winner(self) -> str:
         """The last cell of the row."""
-        peer, standing = self.best_peer(), self.standing
-        if standing == "alone":
-            return f"{self.ours}, nothing else ran" if self.ours in self.timed else "nothing ran"
-        if self.ours not in self.timed:
+        ours, theirs, peer = self.ms(self.ours), self.ms(self.best_peer), self.best_peer
+        if theirs is None:
+            return f"{self.ours}, nothing else ran" if ours else "nothing ran"
+        if ours is None:
             return f"**{peer}**; {self.ours} refused"
-        ours, theirs = self.timed[self.ours]["p50_ms"], self.timed[peer]["p50_ms"]
         text = {
             "even": f"even: {self.ours}, {peer}",
             "won": f"{self.ours} {ratio(theirs / ours)} over {peer}",
             "lost": f"**{peer}** {ratio(ours / theirs)} over {self.ours}",
-        }[standing]
-        faster = {self.timed[name]["p50_ms"]: name for name in self.kin if name in self.timed}
-        best = min(faster, default=ours)
-        return text + (f"; {faster[best]} {ratio(ours / best)} over {self.ours}" if best * EVEN < ours else "")
+        }[self.standing]
+        kin = min((name for name in self.kin if name in self.timed), key=self.ms, default=self.ours)
+        faster = ours / self.ms(kin)
+        return text + (f"; {kin} {ratio(faster)} over {self.ours}" if faster > EVEN else "")
 
     def cell(self, name: str) -> str:
         """Median milliseconds, for all but ours with the multiple of ours."""
-        if name in self.refused or DASH in self.refused:
-            return "refused"
-        if name not in self.timed:
-            return DASH
-        time, ours = self.timed[name]["p50_ms"], self.get(self.ours, "p50_ms")
+        time, ours = self.ms(name), self.ms(self.ours)
+        if time is None:
+            return "refused" if name in self.refused else DASH
         return milliseconds(time) + (f" ({ratio(time / ours)})" if ours and name != self.ours else "")
 
 
 def comparisons(device: Device, suite: str) -> list[Comparison]:
-    """Those of a suite, sorted by what they are of."""
-    layout = LAYOUTS[suite]
+    """Those of a suite, sorted by what they are of; where no row is a user's, the fastest of ours stands for it."""
+    layout, found = LAYOUTS[suite], []
     whole = [row for row in device.suite(suite) if not _lacks(suite, row)]
     groups = newest(whole, lambda row: tuple((isinstance(row[name], str), row[name]) for name in layout.key))
-    return [_comparison(layout, groups[key]) for key in sorted(groups)]
-
-
-def _comparison(layout: Layout, rows: list[Row]) -> Comparison:
-    """Without a row of what a user gets, the fastest of our others stands for it."""
-    family = list(dict.fromkeys(row["contender"] for row in rows if row["contender"].startswith(layout.ours)))
-    times = {row["contender"]: row["p50_ms"] for row in rows if row.get("p50_ms") and row["contender"] in family}
-    ours = layout.ours if layout.ours in family or not times else min(times, key=times.__getitem__)
-    kin = tuple(name for name in family if name != ours)
-    return Comparison(layout.name.format(**rows[0]).replace(" ", "-"), ours, kin, rows)
+    for key in sorted(groups):
+        rows = groups[key]
+        family = list(dict.fromkeys(row["contender"] for row in rows if row["contender"].startswith(layout.ours)))
+        times = {row["contender"]: row["p50_ms"] for row in rows if row.get("p50_ms") and row["contender"] in family}
+        ours = layout.ours if layout.ours in family or not times else min(times, key=times.__getitem__)
+        kin = tuple(name for name in family if name != ours)
+        found.append(Comparison(layout.name.format(**rows[0]).replace(" ", "-"), ours, kin, rows))
+    return found
 
 
 def leftovers(device: Device, suite: str) -> list[str]:
-    """Reasons of refusals that belong to no one row of a table."""
-    found = (str(row["refused"]) for row in device.suite(suite) if "refused" in row and _lacks(suite, row))
-    return list(dict.fromkeys(found))
+    """Reasons of refusals that belong to no one row of a table, with the case where one is named."""
+    layout, found = LAYOUTS[suite], {}
+    for row in device.suite(suite):
+        if "refused" in row and _lacks(suite, row):
+            named = all(row.get(name) is not None for name in layout.key)
+            found[f"{layout.name.format(**row)}: {row['refused']}" if named else str(row["refused"])] = None
+    return list(found)
 
 
 def _lacks(suite: str, row: Row) -> bool:

@@ -34,16 +34,10 @@ def ratio(value: float) -> str:
     return f"{value:.2f}×" if value < 10 else f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"
 
 
-def mebibytes(value: float | None) -> str:
-    """Bytes in MiB; a dash where nothing was counted."""
-    if value is None:
-        return DASH
-    return f"{value / 2**20:,.0f}" if value >= 10 * 2**20 else f"{value / 2**20:.2g}"
-
-
-def gibibytes(value: float | None) -> str:
-    """Bytes in GiB; a dash where nothing was counted."""
-    return DASH if value is None else f"{value / 2**30:.2f}"
+def byte_count(value: float | None) -> str:
+    """Bytes in the unit that suits them; a dash where nothing was counted."""
+    unit, size = byte_unit(value or 0)
+    return DASH if value is None else f"{value / size:.3g} {unit}"
 
 
 def byte_unit(largest: float) -> tuple[str, int]:

@@ -37,16 +37,15 @@ class Device:
 
     def caption(self, rows: Iterable[Row]) -> str:
         """The device, and torch and commit of the runs that the rows come from."""
-        begins = [self.runs[name] for name in sorted({row["run"] for row in rows})]
-        versions = dict.fromkeys(f"torch {row['torch']}, commit {row['commit'] or 'unknown'}" for row in begins)
-        return f"{self.name}; " + "; ".join(versions)
+        commits: dict[str, dict[str, None]] = {}
+        for name in sorted({row["run"] for row in rows}):
+            begin = self.runs[name]
+            commits.setdefault(begin["torch"], {})[begin["commit"] or "unknown"] = None
+        return f"{self.name}; " + "; ".join(f"torch {torch}, commit {', '.join(c)}" for torch, c in commits.items())
 
 
 def load(folder: Path = RESULTS) -> list[Device]:
-    """The devices of all records in the folder, GPUs first, the one measured last before the others.
-
-    Rows of no run, or of one that does not say where it was, are left out.
-    """
+    """The devices of all records in the folder, GPUs first, the newest before others; rows of no run are left out."""
     devices: dict[str, Device] = {}
     for path in sorted(folder.glob("*.jsonl")):
         names: dict[str, str] = {}

@@ -1,16 +1,16 @@
 """The page's tables: where it ran, how suites ended, correctness, comparisons, and the rows of every other suite."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 
-from bench.record import Row
 from bench.report.comparisons import LAYOUTS, Comparison, comparisons, loss_work
-from bench.report.markdown import DASH, byte_unit, gibibytes, mebibytes, number, percent, table
+from bench.report.markdown import DASH, byte_count, byte_unit, number, percent, table
 from bench.report.records import Device, newest
 
 KEYS = {  # of suites whose rows are listed: what tells one row from another
     "ceilings": ("ceiling",),
-    "memory": ("config", "engine.micro_batch", "engine", "optimizer_on", "micro_batch", "checkpointing"),
+    "memory": ("config", *(f"engine.{name}" for name in ("name", "micro_batch", "offload_optimizer"))),
     "resources": ("arch", "dtype", "kernel"),
     "loss_memory": ("loss", "B", "K", "dtype", "contender"),
     "decoder": ("labels", "queries", "D", "N"),
@@ -21,65 +21,35 @@ KEYS = {  # of suites whose rows are listed: what tells one row from another
     "predict": ("backbone", "image_size", "images"),
     "attention_maps": ("checkpoint", "split"),
 }
-EXPLAINED = {
-    "losses": "Forward + backward, median ms; in brackets the multiple of ours. *mlcfast* is what a user gets. Bytes/s "
-    "counts only what any implementation must move (logits, their gradient, labels); peak is memory above the inputs.",
-    "attention": "Median ms; in brackets the multiple of ours. *ours* is what a user gets, *ours_folded* and so on one "
-    "form always. Saved: what autograd keeps an image, ours / the least of the others; peak: memory, likewise.",
-    "training": "Images a second, peak GiB and share of the measured bf16 matrix rate (fp32 for fp32), forward work "
-    "counted once and backward twice.",
-}
 
 
 def provenance(device: Device) -> str:
-    """A row a run: versions, and the clocks as they were found."""
-    rows = []
-    for name, begin in device.runs.items():
-        found = [row for row in device.suite("device") if row["run"] == name]
-        packages = next((row["packages"] for row in found if "packages" in row), {})
-        gpu = next((row for row in found if "gpu" in row), {})
-        versions = [begin["torch"], packages.get("triton") or DASH, begin["python"], gpu.get("cuda") or DASH]
-        rows.append([name, begin["commit"] or "unknown", *versions, gpu.get("driver_version", DASH), _clocks(gpu)])
-    head = ["run (UTC)", "commit", "torch", "triton", "Python", "CUDA", "driver", "as found"]
-    return f"{_hardware(device)}\n\n{table(head, rows)}\n"
-
-
-def _hardware(device: Device) -> str:
-    gpu = next((row for row in reversed(device.suite("device")) if "gpu" in row), None)
-    if gpu is None:
-        return f"{device.name}, {device.runs[max(device.runs)].get('threads')} threads."
-    return (
-        f"{device.name}, compute capability {gpu['capability']}, {gpu['multiprocessors']} multiprocessors, "
-        f"{gibibytes(gpu['memory_bytes'])} GiB."
-    )
-
-
-def _clocks(gpu: Row) -> str:
-    """What nvidia-smi said before anything ran."""
-    names = {
-        "clocks.sm": "SM", "clocks.max.sm": "of at most", "clocks.mem": "memory", "clocks.max.mem": "of at most",
-        "pstate": "state", "power.limit": "power limit", "temperature.gpu": "°C",
-    }  # fmt: skip
-    return gpu.get("nvidia_smi") or ", ".join(f"{name} {gpu[key]}" for key, name in names.items() if key in gpu) or DASH
+    """A row a run: versions and commit; then the GPU as nvidia-smi and torch found it before anything ran."""
+    found = device.suite("device")
+    gpu = next((row for row in reversed(found) if "gpu" in row), {})
+    triton = {row["run"]: row["packages"].get("triton") for row in found if "packages" in row}
+    columns = ("commit", "torch", "python", "threads")
+    rows = [
+        [name, *(str(begin.get(each) or DASH) for each in columns), triton.get(name) or DASH]
+        for name, begin in device.runs.items()
+    ]
+    words = [f"{key} {_text(value)}" for key, value in gpu.items() if key not in ("run", "suite", "gpu")]
+    return f"{', '.join([device.name, *words])}\n\n{table(['run (UTC)', *columns, 'triton'], rows)}\n"
 
 
 def suites(device: Device, every: Iterable[str]) -> str:
     """How each suite ended when it was last run, with the reason where it was skipped or broke off."""
-    events, rows, missing = device.events(), [], []
+    rows = []
     for name in every:
-        row, measured = events.get(name), device.suite(name)
-        if row is None and not measured:
-            missing.append(name)
-            continue
-        if row is None:
-            converted = "converted_from" in device.runs[measured[-1]["run"]]
-            row = {"run": measured[-1]["run"], "event": "an earlier record" if converted else "did not end"}
-        reason = row.get("reason") or (f"exit code {row['exit_code']}" if "exit_code" in row else "")
-        how = {"out of time": "cut when its time was up"}.get(row["event"], row["event"])
-        took = f"{row['seconds']} s" if "seconds" in row else DASH
-        rows.append([name, row["run"], how + (f": {reason}" if reason else ""), took])
-    rest = f"\nNot run: {', '.join(missing)}.\n" if missing else ""
-    return f"How the suites ended — {device.name}\n\n{table(['suite', 'run', 'end', 'took'], rows)}\n{rest}"
+        row, measured = device.events().get(name), device.suite(name)
+        if row is None and measured:
+            run = measured[-1]["run"]
+            row = {"run": run, "event": "an earlier record" if "converted_from" in device.runs[run] else "did not end"}
+        if row:
+            reason = row.get("reason") or (f"exit code {row['exit_code']}" if "exit_code" in row else "")
+            took = f"{row['seconds']} s" if "seconds" in row else DASH
+            rows.append([name, row["run"], row["event"] + (f": {reason}" if reason else ""), took])
+    return f"How the suites ended — {device.name}\n\n{table(['suite', 'run', 'end', 'took'], rows)}\n"
 
 
 def correctness(device: Device) -> list[str]:
@@ -118,19 +88,19 @@ def listed(device: Device, suite: str) -> list[str]:
 def _column(name: str, values: list[object]) -> tuple[str, list[str]]:
     """Head and cells; bytes are in the unit that suits the largest."""
     counts = [value for value in values if isinstance(value, int | float)]
-    if "bytes" in name and counts:
-        unit, size = byte_unit(max(counts))
-        head = name.replace("_bytes", "").replace("_", " ")
-        return f"{head}, {unit}", [DASH if v is None else f"{v / size:,.4g}" for v in values]
-    return name.replace("_", " "), [_text(value) for value in values]
+    if "bytes" not in name or not counts:
+        return name.replace("_", " "), [_text(value) for value in values]
+    unit, size = byte_unit(max(counts))
+    head = f"{name.replace('_bytes', '').replace('_', ' ')}, {unit}"
+    return head, [DASH if value is None else f"{value / size:,.4g}" for value in values]
 
 
 def _text(value: object) -> str:
     if value is None:
         return DASH
-    if isinstance(value, bool | str):
-        return str(value)
-    return number(value) if isinstance(value, int | float) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, bool | str) else number(value)
 
 
 def compared(device: Device, suite: str) -> list[str]:
@@ -138,7 +108,7 @@ def compared(device: Device, suite: str) -> list[str]:
     groups: dict[tuple, list[Comparison]] = {}
     for each in comparisons(device, suite):
         groups.setdefault(tuple(str(each.rows[0].get(name)) for name in LAYOUTS[suite].tables), []).append(each)
-    return [f"{EXPLAINED[suite]}\n"] * bool(groups) + [_compared(device, suite, *each) for each in groups.items()]
+    return [_compared(device, suite, *each) for each in groups.items()]
 
 
 def _compared(device: Device, suite: str, title: tuple[str, ...], group: list[Comparison]) -> str:
@@ -146,18 +116,18 @@ def _compared(device: Device, suite: str, title: tuple[str, ...], group: list[Co
     first = dict.fromkeys([each.ours for each in group] + [name for each in group for name in each.kin])
     columns, label = list(first | names), LAYOUTS[suite].label
     cell = _step if suite == "training" else Comparison.cell
-    rows = [
-        [text.format(**each.rows[0]).replace("Q2L-", "") for text in label.values()]
-        + [cell(each, name) for name in columns]
-        + [extra(each, device) for extra in EXTRAS[suite].values()]
-        + [each.winner()]
-        for each in group
-    ]
+    rows = []
+    for each in group:
+        row = [text.format(**each.rows[0]).replace("Q2L-", "") for text in label.values()]
+        row += [cell(each, name) for name in columns] + [extra(each, device) for extra in EXTRAS[suite].values()]
+        rows.append([*row, each.winner()])
     words = ", ".join(f"{name} {value}" if name in ("queries", "dropout") else value
                       for name, value in zip(LAYOUTS[suite].tables, title, strict=True))  # fmt: skip
     where = device.caption(row for each in group for row in each.rows)
     head = [*label, *columns, *EXTRAS[suite], "winner"]
-    return f"**{words or suite}** — {where}\n\n{table(head, rows)}\n{_refusals(group)}"
+    counts = Counter(item for each in group for item in each.refused.items())  # a line for each that was refused
+    lines = [f"- {name} refused in {count} of {len(group)} rows: {why}\n" for (name, why), count in counts.items()]
+    return f"**{words or suite}** — {where}\n\n{table(head, rows)}\n" + "".join(["\n" * bool(lines), *lines])
 
 
 def _step(each: Comparison, name: str) -> str:
@@ -165,40 +135,29 @@ def _step(each: Comparison, name: str) -> str:
     if row is None:
         return each.cell(name)
     speed = row.get("images_per_second") or 1e3 * row["micro_batch"] / row["p50_ms"]
-    return f"{speed:,.1f}/s, {gibibytes(row.get('peak_bytes'))} GiB, {percent(row.get('share_of_matrix_rate'))}"
+    return f"{speed:,.1f}/s, {byte_count(row.get('peak_bytes'))}, {percent(row.get('share_of_matrix_rate'))}"
 
 
 def _speed(each: Comparison, device: Device) -> str:
-    time, ceiling = each.get(each.ours, "p50_ms"), device.ceilings().get("copy")
-    if not time:
-        return DASH
-    moved = loss_work(each.rows[0])[1] / time * 1e3
-    return f"{moved / 1e9:,.3g} ({percent(moved / ceiling if ceiling else None)})"
+    """Bytes that must be moved a second, and the share of what copying reaches."""
+    time, ceiling = each.ms(each.ours), device.ceilings().get("copy")
+    moved = loss_work(each.rows[0])[1] / time * 1e3 if time else None
+    return f"{moved / 1e9:,.3g} ({percent(moved / ceiling if ceiling else None)})" if moved else DASH
 
 
-def _least(column: str) -> Callable[[Comparison, Device], str]:
-    """Ours and the least of the peers, in MiB."""
-
-    def cell(each: Comparison, device: Device) -> str:
-        others = [value for name in each.peers() if (value := each.get(name, column)) is not None]
-        ours = each.get(each.ours, column)
-        return DASH if ours is None and not others else f"{mebibytes(ours)} / {mebibytes(min(others, default=None))}"
-
-    return cell
+def _least(each: Comparison, column: str) -> str:
+    """Ours and the least of the peers."""
+    others = [value for name in each.peers if (value := each.get(name, column)) is not None]
+    ours = each.get(each.ours, column)
+    return DASH if ours is None and not others else f"{byte_count(ours)} / {byte_count(min(others, default=None))}"
 
 
+PEAK, SAVED = "peak, ours / least other", "saved an image, likewise"
 EXTRAS = {
-    "losses": {"GB/s (of copy)": _speed, "peak MiB, ours / least other": _least("peak_extra_bytes")},
-    "attention": {"saved MiB an image": _least("saved_bytes_per_image"), "peak MiB": _least("peak_extra_bytes")},
+    "losses": {"GB/s (of copy)": _speed, PEAK: lambda each, device: _least(each, "peak_extra_bytes")},
+    "attention": {
+        PEAK: lambda each, device: _least(each, "peak_extra_bytes"),
+        SAVED: lambda each, device: _least(each, "saved_bytes_per_image"),
+    },
     "training": {},
 }
-
-
-def _refusals(group: list[Comparison]) -> str:
-    """Who was refused, in how many rows, and why: a line each, or nothing."""
-    counts: dict[tuple[str, str], int] = {}
-    for each in group:
-        for item in each.refused.items():
-            counts[item] = counts.get(item, 0) + 1
-    lines = [f"- {name} refused in {count} of {len(group)} rows: {why}" for (name, why), count in counts.items()]
-    return "\n" + "\n".join(lines) + "\n" if lines else ""

@@ -2,31 +2,28 @@
 
 `ours` is what a user gets, `ours_folded` and so on one form always, `ours_triton` the kernels. Every contender is held
 against the fp64 reference on the first image before it is timed.
-
-Options: batch=4,64 labels=80,9605 make cases of all published models, queries and modes, which models=Q2L-SwinL-384,
-queries=shared and modes=training narrow down; dtype=bfloat16 dropout=0.1 compiled=1 rounds=9 contenders=ours,sdpa.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from bench.baselines.attention import contenders
-from bench.cases.attention import HEADS, PUBLISHED
-from bench.record import Row
-from bench.suites import Context, first_line, release
+from bench.cases.attention import HEADS, NAMES, PUBLISHED, make
+from bench.suites import Context, Row, Rows, attempt, first_line
 from bench.timing import interleaved, peak_extra_bytes, quantiles_ms, saved_bytes
 from mlcfast.ops.label_query_attention.plan import PLANS
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 
 OURS = {"ours": "native", **{f"ours_{plan}": "native" for plan in PLANS}, "ours_triton": "triton"}
 CVT, SWIN = "Q2L-CvT_w24-384", "Q2L-SwinL-384"
-OPERATOR = "label_query_attention"
+OPERATOR, POSITION = "label_query_attention", NAMES.index("position")
 LONGEST = 10.0  # seconds a case may take with its compilation
 QUERIES, MODES = ("shared", "per image"), ("training", "inference")
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
+TOLERANCE = {"float32": 1e-5, "bfloat16": 3e-2, "float16": 4e-3}
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,6 @@ class Case:
     compiled: bool = False
     dtype: str = "float32"
     dropout: float = 0.0
-
-    def __str__(self) -> str:
-        words = f"{self.model}, B {self.B}, K {self.K}, {self.queries} queries, {self.mode}"
-        return words + ", torch.compile" * self.compiled
 
     def row(self) -> Row:
         """Its columns."""
@@ -81,22 +74,17 @@ def cases(context: Context) -> list[Case]:
     ]
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a contender and case."""
     for case in cases(context):
-        if context.left() < LONGEST * (2 if case.compiled else 1):
-            yield {"refused": f"no time left for {case}"}
-            continue
-        try:
-            yield from measure(case, context)
-        except Exception as error:  # one case's trouble, whatever it is, must not cost the others
-            yield {"refused": f"{case}: {first_line(error)}"}
-        release(context)
+        yield from attempt(context, LONGEST * (1 + case.compiled), case.row(), partial(measure, case, context))
 
 
-def measure(case: Case, context: Context) -> Iterator[Row]:
+def measure(case: Case, context: Context) -> Rows:
     """Rows of every contender, and of those that were refused."""
-    tensors = _tensors(case, context.device)
+    (D, N), dtype = PUBLISHED[case.model], getattr(torch, case.dtype)
+    tensors = make(case.B, case.K, N, D, case.queries == "shared", dtype=dtype, device=context.device)
+    tensors = [tensor.requires_grad_(place != POSITION) for place, tensor in enumerate(tensors)]
     accepted, refused = _accepted(case, tensors, context)
     steps = {name: _step(function, tensors, case) for name, function in accepted.items()}
     rounds = context.options.get("rounds") or (9 if context.on_gpu else 3)
@@ -108,50 +96,32 @@ def measure(case: Case, context: Context) -> Iterator[Row]:
             with saved_bytes(tensors) as saved:
                 function(*tensors, HEADS, case.dropout)
             row["saved_bytes_per_image"] = saved[0] // case.B
-        yield case.row() | row
+        yield row
     for name, reason in refused.items():
-        yield case.row() | {"contender": name, "refused": reason}
-
-
-def _tensors(case: Case, device: str) -> list[Tensor]:
-    generator = torch.Generator(device).manual_seed(0)
-    B, K, (D, N) = case.B, case.K, PUBLISHED[case.model]
-
-    def normal(*shape: int, scale: float = 1.0) -> Tensor:
-        return (torch.randn(shape, generator=generator, device=device) * scale).to(getattr(torch, case.dtype))
-
-    queries = normal(K, D) if case.queries == "shared" else normal(B, K, D)
-    parameters = [normal(3 * D, D, scale=D**-0.5), normal(3 * D), normal(D, D, scale=D**-0.5), normal(D)]
-    learnt = [t.requires_grad_() for t in (queries, normal(B, N, D), *parameters)]
-    return [*learnt[:2], normal(1, N, D), *learnt[2:]]
+        yield {"contender": name, "refused": reason}
 
 
 def _accepted(case: Case, tensors: list[Tensor], context: Context) -> tuple[dict[str, Callable], dict[str, str]]:
     """Contenders that run a whole step and agree with fp64 on the first image, and the reasons of those that do not."""
     image = [t.detach()[:1] if t.ndim == 3 else t.detach() for t in tensors]
     truth = reference(*(t.double() for t in image), HEADS)[0]
-    accepted, refused, only = {}, {}, context.listed("contenders")
+    accepted, refused = {}, {}
     for name, function in contenders(context.device, case.compiled).items():
-        if only and name not in only:
-            continue
         reason = context.refusal((OPERATOR, OURS[name])) if name in OURS else None
-        reason = reason or _off(function, tensors, truth, case)
+        try:
+            if not reason:
+                out = function(*(t.detach() for t in tensors), HEADS)[:1].double()
+                _step(function, tensors, replace(case, mode="training"))()
+                error = ((out - truth).norm() / truth.norm()).item()
+                right = error <= TOLERANCE[case.dtype]
+                reason = None if right else f"off by {error:.1e} relative to fp64"
+        except Exception as error:  # a shape that a contender does not take, in whatever way it says so
+            reason = first_line(error)
         if reason:
             refused[name] = reason
         else:
             accepted[name] = function
     return accepted, refused
-
-
-def _off(function: Callable, tensors: list[Tensor], truth: Tensor, case: Case) -> str:
-    """Why a contender is not timed: an error, or another result than fp64's; "" if it may be."""
-    try:
-        out = function(*(t.detach() for t in tensors), HEADS)[:1].double()
-        _step(function, tensors, replace(case, mode="training"))()
-    except Exception as error:  # a shape that a contender does not take, in whatever way it says so
-        return first_line(error)
-    error = ((out - truth).norm() / truth.norm()).item()
-    return "" if error <= TOLERANCE[getattr(torch, case.dtype)] else f"off by {error:.1e} relative to fp64"
 
 
 def _step(function: Callable, tensors: list[Tensor], case: Case) -> Callable[[], None]:

@@ -1,18 +1,11 @@
-"""Do labels look where they are? For every image and label it has: the share of the label's attention inside its boxes.
+"""Do labels look where they are? The share of a label's attention inside its boxes, over their share of the area."""
 
-Over the boxes' share of the area, both averaged over all (image, label) pairs.
-
-Options: checkpoint=runs/demo/best root=datasets/demo (both needed; in MS-COCO's layout with boxes) split=test.
-"""
-
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from pycocotools.coco import COCO
 
-from bench.record import Row
-from bench.suites import Context, given
+from bench.suites import Context, Rows, SkippedError
 from mlcfast.data.sources import Source
 from mlcfast.engine import Predictor, Process
 from mlcfast.evaluation.predict_files import predict_files
@@ -21,9 +14,11 @@ from mlcfast.models.trained import load_trained
 from mlcfast.report.attention import mass_in_boxes, upsample
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row."""
-    checkpoint, root = given(context, "checkpoint", "root")
+    checkpoint, root = context.options["checkpoint"], context.options["root"]
+    if not (checkpoint and root):
+        raise SkippedError("needs checkpoint=… and root=…")
     model, card = load_trained(Path(checkpoint))
     process = Process()
     predictor = Predictor(process, model.to(process.device), "fp32")

@@ -1,12 +1,9 @@
 """What backbones keep for the backward pass, before and after what this project does to them, and CPU steps.
 
-Bytes are counted on fake tensors in bf16 as on a GPU (mlcfast.planning); nothing is computed. Then steps of a frozen
-ResNet-101 on the CPU, in fp32, the alternatives taking turns.
-
-Options: rounds=5, of the steps; 0 leaves them out.
+Bytes are counted on fake tensors in bf16 as on a GPU; then a frozen ResNet-101 takes steps on the CPU, in fp32.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
@@ -20,8 +17,7 @@ from bench.baselines.backbones import (
     batch_norm_in_eval_mode,
     unfolded,
 )
-from bench.record import Row
-from bench.suites import Context
+from bench.suites import Context, Row, Rows
 from bench.timing import interleaved, quantiles_ms
 from mlcfast.models import build_model, enable_activation_checkpointing
 from mlcfast.planning.cuda_emulation import cuda_kernels
@@ -44,7 +40,7 @@ RESNET_VARIANTS: dict[str, Callable[[nn.Module], nn.Module]] = {
 }
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a backbone and variant: kept MiB an image, then seconds a step."""
     for variant, patches in CVT_VARIANTS.items():
         model = build("cvt_w24", "meta")
@@ -72,7 +68,7 @@ def kept_bytes(model: nn.Module, image_size: int, patches: tuple = ()) -> int:
         return memory.live["activations"] // BATCH
 
 
-def timed(rounds: int) -> Iterator[Row]:
+def timed(rounds: int) -> Rows:
     """Forward + backward of ResNet-101 on two images, by norm and by memory layout."""
     size, steps = SIZES["resnet101"], {}
     for variant, change in RESNET_VARIANTS.items():

@@ -4,18 +4,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from bench.record import ROOT, Row
-from bench.suites import Context
+from bench.record import ROOT
+from bench.suites import Context, Row, Rows
 
 SOURCES = ROOT / "csrc"
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a library: built and how long it took, up to date already, or refused and why."""
     sys.dont_write_bytecode = True  # a cache among the sources would make launch.sh install again
     sys.path.insert(0, str(SOURCES))
@@ -44,6 +44,5 @@ def _built(name: str, build: Callable[[Path, Path], None]) -> Row:
         build(ROOT / "build" / library.stem, library.with_suffix(".partial"))
         library.with_suffix(".partial").replace(library)
     except (OSError, subprocess.CalledProcessError) as error:
-        message = (getattr(error, "stderr", None) or str(error)).strip()
-        return {"library": name, "refused": message[:600]}
+        return {"library": name, "refused": (getattr(error, "stderr", None) or str(error)).strip()[:600]}
     return {"library": name, "built": True, "seconds": round(time.monotonic() - started, 1)}

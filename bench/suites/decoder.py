@@ -2,17 +2,12 @@
 
 FLOP (two a multiplication) come from the shapes; the bytes that autograd keeps an image from running decoder and head
 in bf16 on tensors without data, as on a GPU.
-
-Options: width=2048 cells=196.
 """
-
-from collections.abc import Iterator
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bench.record import Row
-from bench.suites import Context
+from bench.suites import Context, Rows
 from bench.timing import forced, saved_bytes
 from mlcfast.models.query2label import GroupWiseLinear
 from mlcfast.models.transformer import Decoder
@@ -22,23 +17,16 @@ LAYERS, HEADS, FEEDFORWARD, BATCH = 2, 4, 8192, 8
 SIZES = ((80, 80), (1000, 1000), (1000, 100), (9605, 9605), (9605, 961), (9605, 100))  # labels, queries
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a number of labels and queries."""
     D, N = context.options["width"], context.options["cells"]
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        for labels, queries in SIZES:
-            attention, feedforward = decoder_flop(queries, N, D)
-            row = {"labels": labels, "queries": queries, "D": D, "N": N, "dtype": "bfloat16"}
-            row |= {"attention_flop": attention, "feedforward_flop": feedforward}
-            kept = {"": None, "reference_": "reference"}
-            yield row | {
-                f"{name}saved_bytes_per_image": kept_bytes(queries, labels, N, D, backend)
-                for name, backend in kept.items()
-            }
-    finally:
-        torch.set_default_dtype(before)
+    torch.set_default_dtype(torch.bfloat16)  # this process is the suite's own
+    for labels, queries in SIZES:
+        attention, feedforward = decoder_flop(queries, N, D)
+        kept, plain = (kept_bytes(queries, labels, N, D, backend) for backend in (None, "reference"))
+        row = {"labels": labels, "queries": queries, "D": D, "N": N, "dtype": "bfloat16", "attention_flop": attention}
+        row |= {"feedforward_flop": feedforward, "saved_bytes_per_image": kept}
+        yield row | {"reference_saved_bytes_per_image": plain}
 
 
 def decoder_flop(queries: int, N: int, D: int) -> tuple[int, int]:

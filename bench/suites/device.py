@@ -1,15 +1,12 @@
 """What the device is and how it was found: driver, memory, clocks, and the packages beside it."""
 
 import importlib.metadata
-import importlib.util
 import platform
 import subprocess
-from collections.abc import Iterator
 
 import torch
 
-from bench.record import Row
-from bench.suites import Context
+from bench.suites import Context, Rows
 
 QUERIED = (
     "driver_version,pstate,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,"
@@ -18,9 +15,10 @@ QUERIED = (
 PACKAGES = ("numpy", "timm", "torchvision", "triton", "pydantic", "deepspeed", "pycocotools", "bitsandbytes")
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row for the packages and one for the GPU."""
-    yield {"packages": {name: _version(name) for name in PACKAGES}, "python": platform.python_version()}
+    versions = {found.name: found.version for found in importlib.metadata.distributions()}
+    yield {"packages": {name: versions.get(name) for name in PACKAGES}, "python": platform.python_version()}
     if not context.on_gpu:
         return
     properties = torch.cuda.get_device_properties(0)
@@ -34,13 +32,6 @@ def rows(context: Context) -> Iterator[Row]:
         "cudnn": torch.backends.cudnn.version(),
         **_as_found(),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _as_found() -> dict[str, str]:

@@ -1,21 +1,16 @@
-"""A full-size model trains on two CPU processes under ZeRO-2 with activation checkpointing: peak resident memory.
-
-Random images and labels; nothing is downloaded.
-
-Options: config=configs/cvt_w24.yaml image_size=384 steps=2.
-"""
+"""A full-size model trains on two CPU processes under ZeRO-2 with activation checkpointing: peak resident memory."""
 
 import multiprocessing
 import os
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
 
-from bench.record import ROOT, Row
-from bench.suites import Context, cpu_only
+from bench.record import ROOT
+from bench.suites import Context, Row, Rows
+from bench.suites.memory import LABELS, batch
 from bench.timing import peak_resident_bytes
 from mlcfast.config import load_config
 from mlcfast.engine import build_engine, discover, start, stop
@@ -23,15 +18,14 @@ from mlcfast.engine.model import make_model
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.training.build import make_loss
 
-RANKS, LABELS = 2, 80
+RANKS = 2
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row: each rank's losses, seconds a step and peak, and the sum of the peaks."""
-    cpu_only(context)
+    context.cpu_only()
     config, size, steps = (context.options[name] for name in ("config", "image_size", "steps"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with ProcessPoolExecutor(RANKS, mp_context=multiprocessing.get_context("spawn")) as pool:
         ranks = list(pool.map(train, range(RANKS), *([value] * RANKS for value in (port, config, size, steps))))
@@ -55,9 +49,7 @@ def train(rank: int, port: int, path: str, image_size: int, steps: int) -> Row:
     for step in range(steps):
         began = time.perf_counter()
         torch.manual_seed(100 * step + process.rank)
-        images = torch.randn(1, 3, image_size, image_size)
-        labels = (torch.rand(1, LABELS) < 0.04).float()
-        losses.append(float(engine.micro_step(images, labels, torch.arange(1), last=True)))
+        losses.append(float(engine.micro_step(*batch(config, "cpu"), last=True)))
         outcome = engine.step()
         if outcome.skipped or not torch.isfinite(outcome.grad_norm):
             raise RuntimeError(f"step {step} was not applied: gradient norm {float(outcome.grad_norm)}")

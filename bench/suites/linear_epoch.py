@@ -1,19 +1,15 @@
 """An epoch of linear ROLE training at MS-COCO's size on the CPU, with its peak resident memory.
 
-82,081 images with 80 labels, 2.9 positives each on average, 2048 features in float16 (synthetic; labels linear in
-them); by the protocol 65,665 images train, batch 16. Each contender runs in a process of its own:
-
-mlcfast           `mlcfast.train` from the feature files, two epochs, evaluation and checkpoints included
-straightforward   a Dataset of samples and torch's DataLoader, ROLE's formula line by line, a dense table, torch's Adam;
-                  with all threads and with one
-
-Options: images=82081; steps=400, of the straightforward one, whose epoch is their mean times the steps of an epoch.
+Synthetic features in float16 with labels linear in them, 2.9 an image; batch 16. mlcfast: `mlcfast.train` from the
+feature files, two epochs, evaluation and checkpoints included. straightforward: a Dataset of samples and torch's
+DataLoader, ROLE line by line, a dense table and torch's Adam; its epoch is the mean of its steps times their number.
 """
 
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from bench.baselines.losses import POSITIVES, textbook_role
-from bench.record import Row
-from bench.suites import Context, cpu_only, first_line
+from bench.suites import Context, Row, Rows, attempt
 from bench.timing import in_own_process, peak_resident_bytes, quantiles_ms
 from mlcfast.config import parse_config
 from mlcfast.data import observe_single_positive, read_features, split_train_val
@@ -37,27 +32,22 @@ LONGEST = 30.0  # seconds a contender takes at least
 SETTLE = 5  # steps
 
 
-def rows(context: Context) -> Iterator[Row]:
-    """One row a contender."""
-    cpu_only(context)
+def rows(context: Context) -> Rows:
+    """One row a contender, measured in a process of its own."""
+    context.cpu_only()
     images, steps = context.options["images"], context.options["steps"]
     with tempfile.TemporaryDirectory() as folder:
         make_features(Path(folder), images)
         size = (Path(folder) / "train_features.npy").stat().st_size
         for name in CONTENDERS:
             row = {"contender": name, "images": images, "D": D, "K": K, "B": BATCH, "feature_bytes": size}
-            refused = context.refusal(("role_loss", choose("cpu"))) if name == "mlcfast" else None
-            if refused or context.left() < LONGEST:
-                yield row | {"refused": refused or "no time left"}
-                continue
-            try:
-                yield row | in_own_process(measure, name, folder, steps)
-            except Exception as error:  # whatever a contender raises, the others are still to be measured
-                yield row | {"refused": first_line(error)}
+            wanted = [("role_loss", choose("cpu"))] if name == "mlcfast" else []
+            alone = partial(in_own_process, measure, name, folder, steps)
+            yield from attempt(context, LONGEST, row, lambda alone=alone: [alone()], *wanted)
 
 
 def measure(name: str, root: str, steps: int) -> Row:
-    """The row of one contender, in this fresh process, on the CPU."""
+    """The row of one contender, in this fresh process."""
     contender, threads = CONTENDERS[name]
     torch.set_num_threads(threads or torch.get_num_threads())
     found = contender(Path(root), steps)
@@ -98,11 +88,8 @@ def measure_ours(root: Path, steps: int) -> Row:
     ends = [line["time"] for line in lines if line["event"] == "checkpoint"]
     rates = [line["images_per_second"] for line in lines if line["event"] == "train" and line["epoch"] == EPOCHS - 1]
     last_step = max(line["time"] for line in lines if line["event"] == "train")
-    return {
-        "epoch_s": round(ends[-1] - ends[-2], 2),
-        "evaluation_and_checkpoint_s": round(ends[-1] - last_step, 2),
-        **quantiles_ms([BATCH / rate for rate in rates]),
-    }
+    row = {"epoch_s": round(ends[-1] - ends[-2], 2), "evaluation_and_checkpoint_s": round(ends[-1] - last_step, 2)}
+    return row | quantiles_ms([BATCH / rate for rate in rates])
 
 
 class Samples(Dataset):
@@ -129,7 +116,7 @@ def measure_straightforward(root: Path, steps: int) -> Row:
     optimizer = torch.optim.Adam([{"params": model.parameters(), "lr": 1e-3}, {"params": [table], "lr": 1e-2}])
     loader = DataLoader(Samples(records.features, part, observed), BATCH, shuffle=True, drop_last=True)
     seconds, mark = [], time.perf_counter()
-    for features, labels, index in loader:
+    for _, (features, labels, index) in zip(range(steps), loader, strict=False):
         loss = textbook_role(model(features), labels, table[index], masked=False)
         optimizer.zero_grad()
         loss.backward()
@@ -137,10 +124,8 @@ def measure_straightforward(root: Path, steps: int) -> Row:
         loss.item()
         seconds.append(time.perf_counter() - mark)
         mark = time.perf_counter()
-        if len(seconds) == steps:
-            break
-    steps_an_epoch = len(part) // BATCH
-    return {"epoch_s": round(float(np.mean(seconds[SETTLE:])) * steps_an_epoch, 2), **quantiles_ms(seconds[SETTLE:])}
+    epoch = float(np.mean(seconds[SETTLE:])) * (len(part) // BATCH)
+    return {"epoch_s": round(epoch, 2), **quantiles_ms(seconds[SETTLE:])}
 
 
 CONTENDERS: dict[str, tuple[Callable[[Path, int], Row], int]] = {

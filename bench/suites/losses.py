@@ -3,32 +3,26 @@
 `mlcfast` is what a user gets; `mlcfast triton` the same operator's Triton kernels where they are not what a user gets.
 Each contender's value is held against the textbook's in fp64 before it is timed. A turn lasts a few milliseconds, so
 that small losses are timed as a training loop meets them, one launch after the other. Inputs rotate past the caches.
-
-Options: losses=role shapes=64x80,4096x9605 dtypes=float32,bfloat16 rounds=40, each instead of the suite's own choice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor
 
 from bench.baselines.losses import COMPILED, FOCAL, OPERATORS, OURS, Inputs, contenders, make_inputs, stepper
-from bench.record import Row
-from bench.suites import Context, first_line, release
+from bench.suites import Context, Rows, attempt, first_line
 from bench.timing import forced, interleaved, peak_extra_bytes, quantiles_ms
 from mlcfast.ops.backend import choose
 
 SMALL, MEDIUM, WIDE, MODERATE, LARGE = (64, 80), (4096, 80), (64, 9605), (256, 9605), (4096, 9605)
 SERIES = [(64, K) for K in (20, 320, 1280, 9605)] + [(B, 80) for B in (16, 256, 1024, 4096, 16384)]
 LONGEST = 8.0  # seconds a case may take, most of them in torch.compile
-ROUNDS = {True: 15, False: 5}  # on a GPU, without one
 CACHE = 256 * 2**20  # bytes that no current GPU's cache holds
 TOLERANCE = 1e-3  # relative, of a mean that every contender computes in fp32
 
-Case = tuple[str, tuple[int, int], str, bool]
 
-
-def cases(context: Context) -> list[Case]:
+def cases(context: Context) -> list[tuple[str, tuple[int, int], str, bool]]:
     """(loss, shape, dtype, with torch.compile), in the order of what a reader wants to know first."""
     losses, dtypes = context.listed("losses", tuple(OPERATORS)), context.listed("dtypes")
     shapes = [tuple(map(int, shape.split("x"))) for shape in context.listed("shapes")]
@@ -44,23 +38,15 @@ def cases(context: Context) -> list[Case]:
     return [case for case in found if case[0] in losses and (not dtypes or case[2] in dtypes)]
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a contender and case."""
     for loss, (B, K), dtype, with_compile in cases(context):
-        words = f"{loss} {B}×{K} in {dtype}"
-        if context.left() < (LONGEST if with_compile else LONGEST / 4):
-            yield {"refused": f"no time left for {words}"}
-            continue
-        common = {"operator": OPERATORS[loss], "loss": loss, "B": B, "K": K, "dtype": dtype}
-        try:
-            for row in measure(loss, B, K, dtype, with_compile, context):
-                yield common | row
-        except Exception as error:  # one case's trouble, whatever it is, must not cost the others
-            yield {"refused": f"{words}: {first_line(error)}"}
-        release(context)
+        row = {"operator": OPERATORS[loss], "loss": loss, "B": B, "K": K, "dtype": dtype}
+        case = partial(measure, loss, B, K, dtype, with_compile, context)
+        yield from attempt(context, LONGEST if with_compile else LONGEST / 4, row, case)
 
 
-def measure(loss: str, B: int, K: int, dtype: str, with_compile: bool, context: Context) -> Iterator[Row]:
+def measure(loss: str, B: int, K: int, dtype: str, with_compile: bool, context: Context) -> Rows:
     """The rows of one case: what was refused and why, then the times of the rest."""
     element = torch.finfo(getattr(torch, dtype)).bits // 8
     copies = max(1, min(8, CACHE // (B * K * (2 * element + 4))))
@@ -76,29 +62,25 @@ def measure(loss: str, B: int, K: int, dtype: str, with_compile: bool, context: 
             yield {"contender": name, "refused": reason}
         else:
             accepted[name] = _repeated(backend, stepper(function, sets), together)
-    rounds = context.options.get("rounds") or ROUNDS[context.on_gpu]
+    rounds = context.options.get("rounds") or (15 if context.on_gpu else 5)
     for name, times in interleaved(accepted, rounds, context.device, at_least=5e-3).items():
         row = {"contender": name, **quantiles_ms([seconds / together for seconds in times]), "rounds": rounds}
         yield row | {"peak_extra_bytes": peak_extra_bytes(accepted[name], context.device)}
 
 
 def _candidates(loss: str, dtype: str, with_compile: bool, context: Context) -> dict[str, tuple[str | None, Callable]]:
-    """name -> (the backend of ours, None for the others; the function of logits, labels and estimates)."""
-    functions = contenders(loss)
+    """name -> (the backend of ours, None for the others; the function of logits, labels and estimates).
+
+    Half-precision logits go into the others as fp32, as under autocast, but into torch.compile as they are.
+    """
+    functions, chosen = contenders(loss), choose(context.device, getattr(torch, dtype))
     ours, fast = functions.pop(OURS), functions.pop(COMPILED)
-    chosen = choose(context.device, getattr(torch, dtype))
     found = {OURS: (chosen, ours)}
-    if context.on_gpu and chosen != "triton":
-        found["mlcfast triton"] = ("triton", ours)
-    if with_compile:
-        found[COMPILED] = (None, fast)
-    return found | {name: (None, _in_fp32(function)) for name, function in functions.items()}
-
-
-def _in_fp32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Half-precision logits go in as fp32, as under autocast; fp32 and fp64 as they are."""
-    half = (torch.bfloat16, torch.float16)
-    return lambda x, y, e: function(x.float() if x.dtype in half else x, y, e)
+    found |= {"mlcfast triton": ("triton", ours)} if context.on_gpu and chosen != "triton" else {}
+    found |= {COMPILED: (None, fast)} if with_compile else {}
+    for name, function in functions.items():
+        found[name] = (None, lambda x, y, e, f=function: f(x if x.dtype == torch.float64 else x.float(), y, e))
+    return found
 
 
 def _off(name: str, backend: str | None, function: Callable, inputs: Inputs, expected: float) -> str:

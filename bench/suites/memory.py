@@ -5,19 +5,18 @@ on its own card, so here they are not allocated: one process computes on the wei
 half of that state on the GPU, zero-filled buffers that are read and written as a step would. The reduction bucket is
 there as well. Under DDP, where nothing is partitioned, the engine of a single process runs as it is. What torch's
 allocator never sees, the CUDA context and NCCL's buffers, is taken off what it may use, at the planner's figures.
-
-Options: configs=swin_l steps=10 gib=12. Random images and labels.
 """
 
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bench.record import ROOT, Row
-from bench.suites import Context, SkippedError, first_line, release
+from bench.record import ROOT
+from bench.suites import Context, Row, Rows, SkippedError, attempt, first_line
 from mlcfast.config import Config, load_config
 from mlcfast.engine import REDUCE_BUCKET, Process, build_engine
 from mlcfast.engine.base import trainable
@@ -26,34 +25,43 @@ from mlcfast.engine.predictor import DTYPES
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
-from mlcfast.planning import Estimate, Planner, hardware
+from mlcfast.planning import Estimate, Planner, Settings, hardware
+from mlcfast.planning.format import COMPONENTS
 from mlcfast.training.build import make_loss
 
 NAMES, CARDS, LABELS, GIB = ("cvt_w24", "swin_l", "resnet101_448"), 2, 80, 2**30
+PARTITIONED = [("zero2", "blocks", False, 48), ("zero2", "blocks", False, 64), ("zero2", "blocks", True, 64)]
+WHOLE = [("ddp", "none", False, 32), ("ddp", "blocks", False, 64)]  # engine, checkpointing, optimizer on host, batch
+PLANNED = {"cvt_w24": PARTITIONED, "swin_l": PARTITIONED, "resnet101_448": WHOLE}
 LONGEST = 15.0  # seconds to trace, build and take the steps of one configuration
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a configuration; one that does not fit, or fails, says so."""
-    names, steps = context.listed("configs", NAMES), context.options.get("steps", 4)
-    if unknown := set(names) - set(NAMES):
-        raise SkippedError(f"no configuration {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    names, steps = context.listed("configs", NAMES), context.options["steps"]
+    if context.options["planned"]:
+        yield from planned(context)
+        return
     if not context.on_gpu:
         raise SkippedError("needs a GPU")
     for name in names:
-        if context.left() < LONGEST:
-            yield {"config": name, "refused": "no time left"}
-            continue
-        release(context)  # what the last configuration held must not count against this one
-        try:
-            row = measure(name, steps, context.options.get("gib", 12.0))
-        except Exception as error:  # whatever one configuration raises, the others are still to be measured
-            row = {"config": name, "refused": first_line(error)}
-        yield row
+        yield from attempt(context, LONGEST, {"config": name}, partial(measure, name, steps, context.options["gib"]))
+
+
+def planned(context: Context) -> Rows:
+    """What two cards would hold: bytes a GPU by component, at the peak, and on the host. Nothing runs."""
+    for name, cases in PLANNED.items():
+        planner = Planner(load_config(ROOT / "configs" / f"{name}.yaml"), CARDS, int(context.options["gib"] * GIB))
+        for engine, checkpointing, offload, micro_batch in cases:
+            estimate = planner.estimate(Settings(engine, checkpointing, offload, "adamw", micro_batch))
+            row = {"config": name, "engine.name": engine, "engine.micro_batch": micro_batch}
+            row |= {"engine.activation_checkpointing": checkpointing, "engine.offload_optimizer": offload}
+            row |= {f"{component}_bytes": int(estimate.breakdown[component]) for component in COMPONENTS}
+            yield row | {"predicted_bytes": int(estimate.peak), "host_bytes": int(estimate.host)}
 
 
 class ShardedStep:
-    """One rank's share of ZeRO-2's state for `objective`, and a step that touches all of it.
+    """One rank's share of ZeRO-2's state, and a step that touches all of it.
 
     Each gradient goes into the reduction bucket as it is finished and this rank's part from there to its shard.
     """
@@ -95,7 +103,7 @@ class ShardedStep:
         self.filled = 0
 
 
-def batch(config: Config, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def batch(config: Config, device: str) -> tuple[Tensor, Tensor, Tensor]:
     """A random micro-batch."""
     count, side = config.engine.micro_batch, config.data.image_size
     images = torch.randn(count, 3, side, side, device=device)
@@ -130,20 +138,6 @@ def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = R
     return step
 
 
-def predicted(config: Config, sharded: bool, gib: float = 12) -> tuple[Config, Estimate]:
-    """The settings to run and what the planner says of them; one process runs `single` where two would run DDP."""
-    planner = Planner(config, CARDS if sharded else 1, int(gib * GIB))
-    estimate = planner.estimate(planner.configured())
-    settings = estimate.settings
-    engine = {
-        "name": settings.engine,
-        "micro_batch": settings.micro_batch,
-        "global_batch": settings.micro_batch * (CARDS if sharded else 1),
-        "activation_checkpointing": settings.checkpointing,
-    }
-    return config.model_copy(update={"engine": config.engine.model_copy(update=engine)}), estimate
-
-
 def hold(gib: float) -> int:
     """Limit torch's allocator to what two cards of `gib` would leave it, in bytes, which it returns."""
     total = torch.cuda.get_device_properties(0).total_memory
@@ -152,31 +146,34 @@ def hold(gib: float) -> int:
     return limit
 
 
-def measure(name: str, steps: int, gib: float = 12) -> Row:
+def measure(name: str, steps: int, gib: float = 12) -> Rows:
     """Run the configuration's steps on a GPU held to `gib`; a row of predicted and measured bytes and steps a second.
 
-    One that does not fit is a row too, with `refused`.
+    One process runs `single` where two would run DDP. What does not fit is a row too, with `refused`.
     """
     sharded = name != "resnet101_448"
     overrides = ["model.weights=none"] + ([] if sharded else ["engine.name=single"])
     config = load_config(ROOT / "configs" / f"{name}.yaml", overrides)
     if not sharded:
-        engine = config.engine.model_copy(update={"global_batch": config.engine.micro_batch})
-        config = config.model_copy(update={"engine": engine})
-    config, estimate = predicted(config, sharded, gib)
-    row = {
-        "config": name,
-        **estimate.settings.overrides(),
-        "stand_in": sharded,
-        "limit_bytes": hold(gib),
-        "before_bytes": torch.cuda.memory_allocated(),
-        "predicted_bytes": estimate.allocated,
-    }
+        config = _with_engine(config, global_batch=config.engine.micro_batch)
+    planner = Planner(config, CARDS if sharded else 1, int(gib * GIB))
+    estimate = planner.estimate(planner.configured())
+    settings = estimate.settings
+    config = _with_engine(
+        config, name=settings.engine, micro_batch=settings.micro_batch, activation_checkpointing=settings.checkpointing,
+        global_batch=settings.micro_batch * (CARDS if sharded else 1),
+    )  # fmt: skip
+    row = estimate.settings.overrides() | {"stand_in": sharded, "limit_bytes": hold(gib)}
+    row |= {"before_bytes": torch.cuda.memory_allocated(), "predicted_bytes": estimate.allocated}
     torch.manual_seed(0)
     try:
-        return row | _measured(stepper(config, sharded), steps, estimate)
+        yield row | _measured(stepper(config, sharded), steps, estimate)
     except torch.OutOfMemoryError as error:
-        return row | {"refused": first_line(error)}
+        yield row | {"refused": first_line(error)}
+
+
+def _with_engine(config: Config, **settings: object) -> Config:
+    return config.model_copy(update={"engine": config.engine.model_copy(update=settings)})
 
 
 def _measured(step: Callable[[], None], steps: int, estimate: Estimate) -> Row:
@@ -188,9 +185,6 @@ def _measured(step: Callable[[], None], steps: int, estimate: Estimate) -> Row:
         step()
     torch.cuda.synchronize()
     seconds, measured = time.perf_counter() - began, torch.cuda.max_memory_allocated()
-    return {
-        "measured_bytes": measured,
-        "reserved_bytes": torch.cuda.max_memory_reserved(),
-        "predicted_over_measured": round(estimate.allocated / measured, 3),
-        "steps_per_second": round(steps / seconds, 3),
-    }
+    row = {"measured_bytes": measured, "reserved_bytes": torch.cuda.max_memory_reserved()}
+    row |= {"predicted_over_measured": round(estimate.allocated / measured, 3)}
+    return row | {"steps_per_second": round(steps / seconds, 3)}

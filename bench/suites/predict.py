@@ -3,21 +3,18 @@
 Three things take turns over the same images: the model alone on tensors prepared beforehand, batch after batch; the
 files' decoding and resizing alone; and `predict_files`. Where the model runs on the CPU, decoding needs the same cores;
 prediction makes up for it by computing shares of a batch side by side instead of spreading each layer over the cores.
-
-Options: checkpoint=runs/demo/best images=datasets/demo/test (both needed) count=1000 batch_size=32 workers=2 rounds=5.
 """
 
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bench.record import Row
-from bench.suites import Context, given
+from bench.suites import Context, Rows, SkippedError
 from mlcfast.data.sources import find_images
 from mlcfast.data.stream import decoded_batches
 from mlcfast.data.transforms import EvalTransform
@@ -26,13 +23,15 @@ from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row: images a second and CPU milliseconds an image of the three, and prediction's over the model's."""
-    checkpoint, _ = given(context, "checkpoint", "images")
+    checkpoint, images = context.options["checkpoint"], context.options["images"]
+    if not (checkpoint and images):
+        raise SkippedError("needs checkpoint=… and images=…")
     model, card = load_trained(Path(checkpoint))
     process = Process()
     predictor = Predictor(process, model.to(process.device, memory_format=torch.channels_last), "fp32")
-    sources = list(find_images(list(context.listed("images"))))[: context.options["count"]]
+    sources = list(find_images(images.split(",")))[: context.options["count"]]
     batch_size, workers = context.options["batch_size"], context.options["workers"] or os.cpu_count()
     side, transform = card.preprocessing["image_size"], EvalTransform(**card.preprocessing)
     batches = [
@@ -46,15 +45,11 @@ def rows(context: Context) -> Iterator[Row]:
     }
     wall, cpu = medians(steps, context.options["rounds"])
     row = {"backbone": card.model["backbone"], "image_size": side, "images": len(sources), "batch_size": batch_size}
-    yield {
-        **row,
-        "workers": workers,
-        "cores": os.cpu_count(),
-        **{f"{name}_images_per_second": round(len(sources) / seconds, 1) for name, seconds in wall.items()},
-        **{f"{name}_cpu_ms_per_image": round(1e3 * seconds / len(sources), 3) for name, seconds in cpu.items()},
-        "predict_over_model": round(wall["predict"] / wall["model"], 3),
-        "predict_over_model_cpu": round(cpu["predict"] / cpu["model"], 3),
-    }
+    row |= {"workers": workers, "cores": os.cpu_count()}
+    row |= {f"{name}_images_per_second": round(len(sources) / seconds, 1) for name, seconds in wall.items()}
+    row |= {f"{name}_cpu_ms_per_image": round(1e3 * seconds / len(sources), 3) for name, seconds in cpu.items()}
+    row |= {"predict_over_model": round(wall["predict"] / wall["model"], 3)}
+    yield row | {"predict_over_model_cpu": round(cpu["predict"] / cpu["model"], 3)}
 
 
 def medians(steps: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str, float], dict[str, float]]:

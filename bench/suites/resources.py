@@ -1,12 +1,8 @@
-"""Registers, spills and shared memory of the attention's Triton kernels, compiled ahead of time, without a GPU too.
-
-Options: architectures=86,90 instead of the device's or, without one, four that are in use.
-"""
+"""Registers, spills and shared memory of the attention's Triton kernels, compiled ahead of time, without a GPU too."""
 
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,8 +10,7 @@ import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 
-from bench.record import Row
-from bench.suites import Context
+from bench.suites import Context, Row, Rows
 from mlcfast.ops.label_query_attention import triton_kernels
 from mlcfast.ops.label_query_attention.triton_launch import NUM_STAGES, NUM_WARPS, tiles
 
@@ -27,7 +22,7 @@ _TENSORS = ("a", "x", "p", "pooled", "grad", "grad_a", "grad_x")
 _MULTIPLES_OF_16 = ("D", "a_stride", "p_stride")  # as at run time for every published width
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a kernel, dtype and architecture."""
     major, minor = torch.cuda.get_device_capability() if context.on_gpu else (0, 0)
     for arch in context.listed("architectures", (10 * major + minor,) if context.on_gpu else WITHOUT_GPU):
@@ -48,15 +43,11 @@ def resources(name: str, dtype: str, arch: int) -> Row:
     source = ASTSource(kernel, signature, constexprs=constants, attrs=attributes)
     options = {"num_warps": NUM_WARPS, "num_stages": NUM_STAGES}
     compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
-    usage = _usage(compiled.asm["cubin"])
-    row = {"kernel": name, "dtype": dtype, "arch": arch, "registers": usage["REG"], "spilled_bytes": usage["STACK"]}
-    return row | {"shared_bytes": compiled.metadata.shared}
-
-
-def _usage(cubin: bytes) -> dict[str, int]:
     tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
+        file.write(compiled.asm["cubin"])
         file.flush()
         report = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    return {key: int(value) for key, value in re.findall(r"(REG|STACK):(\d+)", report)}
+    usage = {key: int(value) for key, value in re.findall(r"(REG|STACK):(\d+)", report)}
+    row = {"kernel": name, "dtype": dtype, "arch": arch, "registers": usage["REG"], "spilled_bytes": usage["STACK"]}
+    return row | {"shared_bytes": compiled.metadata.shared}

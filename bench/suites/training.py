@@ -1,18 +1,13 @@
 """Whole training steps of the published models: images a second, peak memory, and the share of the matrix rate.
 
 `plain torch` is the step as people write it (bench.baselines.query2label, the textbook loss); `mlcfast` is what this
-project trains, on the same backbone; then its variants: the operators' definitions in place of the operators, blocks
-recomputed in the backward pass, torch.compile. bf16 autocast, fused AdamW, 80 labels, random images. Useful work is
-three forward passes of the whole model, counted on its plain form, and in a second share of the backbone alone; what is
-recomputed is not counted. For ResNets and TResNets three is too much: their frozen first layers have no backward pass.
-Before ours is timed, a row says how far its logits are from the plain ones; where they differ it is not timed.
-
-Options: models=Q2L-R101-448 micro_batches=8,16.
+project trains, on the same backbone; then its variants. Useful work is three forward passes of the whole model, counted
+on its plain form; what is recomputed is not counted. Before ours is timed, a row says how far its logits are from the
+plain ones; where they differ it is not timed.
 """
 
 import functools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from unittest import mock
 
@@ -23,10 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.baselines.backbones import PUBLISHED_GELU
 from bench.baselines.losses import textbook_asymmetric
 from bench.baselines.query2label import PlainQuery2Label, compared
-from bench.record import Row, read
-from bench.suites import Context, first_line, release
+from bench.record import read
+from bench.suites import Context, Row, Rows, first_line, release
 from bench.suites.ceilings import product
-from bench.timing import forced, quantiles_ms, wait_for
+from bench.timing import forced, interleaved, quantiles_ms
 from mlcfast.errors import UsageError
 from mlcfast.losses import AsymmetricLoss
 from mlcfast.models import Query2Label, build_model, enable_activation_checkpointing
@@ -38,30 +33,29 @@ LABELS = 80
 PLAIN, OURS, DEFINITIONS = "plain torch", "mlcfast", "mlcfast, definitions"
 RECOMPUTED = "mlcfast, blocks recomputed"
 COMPILED, PLAIN_COMPILED = "mlcfast, torch.compile", "plain torch, torch.compile"
-WARMUP, TIMED = 2, 3  # steps
+TIMED = 3  # steps
+DIFFER = "logits are {fp64_difference:.1e} from the plain ones in fp64, in bf16 {half_error_mlcfast:.1e} from exact"
 DEFINED_NORM = mock.patch("mlcfast.models.cvt.layer_norm", layer_norm)
 MICRO_BATCHES = (16, 32, 64, 4, 8)
 FIRST = ("Q2L-CvT_w24-384", "Q2L-SwinL-384", "Q2L-R101-448")
 OPERATORS = ("label_query_attention", "groupwise_linear", "layer_norm", "quick_gelu")
+NATIVE, UNTESTED = [(operator, "native") for operator in OPERATORS], (PLAIN, PLAIN_COMPILED, DEFINITIONS)
 LONGEST = 12.0  # seconds to build a model and to time its first micro-batch
 SAME = 1e-9  # relative, in fp64: small models differ by 1e-15, another function by far more
 
 
 def visits(context: Context) -> list[tuple[str, str]]:
     """(model, variant), in the order of what a reader wants to know first."""
-    models = context.listed("models", tuple(PUBLISHED))
     if not context.on_gpu:
         models = context.listed("models", ("Q2L-R101-448",))
         return [(name, variant) for name in models for variant in (PLAIN, OURS, DEFINITIONS)]
-    found = [(name, variant) for name in FIRST for variant in (PLAIN, OURS)]
-    found += [(name, RECOMPUTED) for name in FIRST]
+    found = [(name, variant) for name in FIRST for variant in (PLAIN, OURS)] + [(name, RECOMPUTED) for name in FIRST]
     found += [(name, variant) for name in PUBLISHED if name not in FIRST for variant in (PLAIN, OURS)]
-    found += [(name, DEFINITIONS) for name in FIRST]
-    found += [("Q2L-R101-448", variant) for variant in (COMPILED, PLAIN_COMPILED)]
-    return [visit for visit in found if visit[0] in models]
+    found += [(name, DEFINITIONS) for name in FIRST] + [(FIRST[-1], variant) for variant in (COMPILED, PLAIN_COMPILED)]
+    return [visit for visit in found if visit[0] in context.listed("models", tuple(PUBLISHED))]
 
 
-def rows(context: Context) -> Iterator[Row]:
+def rows(context: Context) -> Rows:
     """One row a model, variant and micro-batch; on the CPU a small ResNet-101 alone, which the row says."""
     rate, differing = _matrix_rate(context), {}
     for name, variant in visits(context):
@@ -70,26 +64,28 @@ def rows(context: Context) -> Iterator[Row]:
             continue
         size = PUBLISHED[name].image_size if context.on_gpu else 224
         common = {"model": name, "image_size": size, "K": LABELS, "dtype": "bfloat16" if context.on_gpu else "float32"}
-        refused = _refusal(variant, context)
+        refused = None if variant in UNTESTED else context.refusal(("asymmetric_loss", choose(context.device)), *NATIVE)
         if variant == OURS and not refused:
             row = _compared(name, size, context)
-            differing[name] = None if row.get("agrees", True) else _difference(row)
+            if not row.get("agrees", True):
+                differing[name] = DIFFER.format(**row)
             yield common | row
         refused = refused or (differing.get(name) if variant.startswith(OURS) else None)
         for row in visit(name, variant, size, context, refused):
             yield common | {"contender": variant} | row | _share(row, name, size, rate)
         release(context)
-    for name in () if context.on_gpu else PUBLISHED:
-        yield {"model": name, "image_size": PUBLISHED[name].image_size, "K": LABELS, "refused": "needs a GPU"}
+    if not context.on_gpu:
+        yield {"refused": "the published sizes of every model need a GPU"}
 
 
-def visit(name: str, variant: str, size: int, context: Context, refused: str | None = None) -> Iterator[Row]:
+def visit(name: str, variant: str, size: int, context: Context, refused: str | None = None) -> Rows:
     """Build one model and take steps with several micro-batches; one that does not fit ends the larger ones.
 
     refused: why the variant may not be timed at all; so do the others once a step has raised.
     """
     step, too_large = None, float("inf")
-    for micro_batch in _micro_batches(variant, context):
+    sizes = (32,) if "compile" in variant else MICRO_BATCHES if context.on_gpu else (2,)
+    for micro_batch in context.listed("micro_batches", sizes):
         row = {"micro_batch": micro_batch}
         if refused:
             yield row | {"refused": refused}
@@ -109,17 +105,12 @@ def visit(name: str, variant: str, size: int, context: Context, refused: str | N
         yield row
 
 
-def _micro_batches(variant: str, context: Context) -> tuple[int, ...]:
-    every = context.listed("micro_batches", MICRO_BATCHES if context.on_gpu else (2,))
-    return (32,) if "compile" in variant else every
-
-
 def _compared(name: str, size: int, context: Context) -> Row:
     """Our logits beside the plain ones; a difference keeps ours from being timed, a failure to compare does not."""
-    half = torch.autocast(context.device, torch.bfloat16)
     row = {"check": "logits of plain torch and mlcfast"}
     try:
         images = torch.randn(1, 3, size, size, device=context.device)
+        half = torch.autocast(context.device, torch.bfloat16)
         row |= compared(built(name, size, context.device), images, half)
     except Exception as error:
         return row | {"refused": first_line(error)}
@@ -127,42 +118,23 @@ def _compared(name: str, size: int, context: Context) -> Row:
     return row | {"agrees": row["fp64_difference"] < SAME and row["half_error_mlcfast"] <= bound}
 
 
-def _difference(row: Row) -> str:
-    return (
-        f"logits are {row['fp64_difference']:.1e} from the plain ones in fp64, and in bf16 "
-        f"{row['half_error_mlcfast']:.1e} from the exact ones, plain torch {row['half_error_plain']:.1e}"
-    )
-
-
 def _share(row: Row, name: str, size: int, rate: float | None) -> Row:
     """FLOP an image, and what the row's images a second are of the measured matrix rate."""
-    backbone, whole = forward_flop(name, size)
-    found = {"backbone_flop_per_image": backbone, "forward_flop_per_image": whole}
-    if rate and "images_per_second" in row:
-        done = 3 * row["images_per_second"] / rate
-        found["share_of_matrix_rate"] = round(whole * done, 4)
-        found["backbone_share_of_matrix_rate"] = round(backbone * done, 4)
-    return found
+    flop = dict(zip(("backbone_flop_per_image", "forward_flop_per_image"), forward_flop(name, size), strict=True))
+    if not rate or "images_per_second" not in row:
+        return flop
+    backbone, whole = (round(3 * count * row["images_per_second"] / rate, 4) for count in flop.values())
+    return flop | {"share_of_matrix_rate": whole, "backbone_share_of_matrix_rate": backbone}
 
 
 def _matrix_rate(context: Context) -> float | None:
     """The product rate of this precision that the record holds for the device, else measured now."""
-    wanted = "bf16 product" if context.on_gpu else "fp32 product"
+    wanted, dtype = ("bf16 product", torch.bfloat16) if context.on_gpu else ("fp32 product", torch.float32)
     found = [row["per_second"] for row in read(context.record) if row.get("ceiling") == wanted and "per_second" in row]
-    if found:
-        return found[-1]
     try:
-        return product(wanted, torch.bfloat16 if context.on_gpu else torch.float32, context)["per_second"]
+        return found[-1] if found else product(wanted, dtype, context)["per_second"]
     except RuntimeError:
         return None
-
-
-def _refusal(variant: str, context: Context) -> str | None:
-    """Why a variant of ours may not be timed; the definitions need no test."""
-    if variant in (PLAIN, PLAIN_COMPILED, DEFINITIONS):
-        return None
-    wanted = [("asymmetric_loss", choose(context.device))] + [(operator, "native") for operator in OPERATORS]
-    return context.refusal(*wanted)
 
 
 def stepper(name: str, variant: str, size: int, device: str) -> Callable[[Tensor, Tensor], None]:
@@ -213,12 +185,12 @@ def forward_flop(name: str, size: int) -> tuple[int, int]:
     with torch.device("meta"):
         model = PlainQuery2Label(build(name, size)).eval()
         image = torch.empty(1, 3, size, size)
-    counts = []
-    for part in (model.backbone, model):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            part(image)
-        counts.append(counter.get_total_flops())
-    return counts[0], counts[1]
+    backbone, whole = FlopCounterMode(display=False), FlopCounterMode(display=False)
+    with torch.no_grad(), whole:
+        model(image)
+    with torch.no_grad(), backbone:
+        model.backbone(image)
+    return backbone.get_total_flops(), whole.get_total_flops()
 
 
 def timed(step: Callable, micro_batch: int, size: int, device: str) -> Row:
@@ -227,12 +199,8 @@ def timed(step: Callable, micro_batch: int, size: int, device: str) -> Row:
     labels = (torch.rand(micro_batch, LABELS, device=device) < 0.04).float()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds = []
-    for _ in range(WARMUP + TIMED):
-        began = time.perf_counter()
-        step(images, labels)
-        wait_for(device)
-        seconds.append(time.perf_counter() - began)
-    row = quantiles_ms(seconds[WARMUP:])
+    step(images, labels)
+    seconds = interleaved({"": lambda: step(images, labels)}, TIMED, device)[""]  # after a second step to warm up
+    row = quantiles_ms(seconds)
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
     return row | {"images_per_second": round(micro_batch / row["p50_ms"] * 1e3, 2), "peak_bytes": peak}

@@ -64,7 +64,7 @@ def test_a_cpu_run_has_every_row(tiny, context):
         share = 3 * 3e9 * row["images_per_second"] / 1e12
         assert row["share_of_matrix_rate"] == pytest.approx(share, abs=1e-4)
         assert row["backbone_share_of_matrix_rate"] == pytest.approx(share / 3, abs=1e-4)
-    assert [row["refused"] for row in rows if "contender" not in row] == ["needs a GPU"] * len(PUBLISHED)
+    assert ["need a GPU" in row["refused"] for row in rows if "contender" not in row] == [True]
 
 
 def test_a_failed_operator_leaves_the_plain_step_and_the_definitions(tiny, context):
@@ -85,10 +85,9 @@ def test_other_logits_keep_ours_from_being_timed(tiny, context, monkeypatch):
     assert set(refused) == {training.OURS, training.DEFINITIONS} and "1.0e-03 from the plain ones" in refused["mlcfast"]
 
 
-def test_without_kernels_the_loss_is_its_definition(context, monkeypatch):
+def test_without_kernels_the_loss_is_its_definition(context):
     tested(context)
-    monkeypatch.setattr(training, "choose", lambda device: "reference")
-    assert training._refusal(training.OURS, context) is None
+    assert context.refusal(("asymmetric_loss", "reference"), *training.NATIVE) is None
 
 
 @pytest.mark.parametrize("backbone", ["cvt_13", "tresnet_m"])
