@@ -1,14 +1,24 @@
-"""Timing of alternatives in one process: interleaved rounds, quantiles, peak memory, and where it was measured."""
+"""Timing of alternatives in one process: interleaved rounds, quantiles, memory; and which implementation runs.
+
+Memory is what torch's allocator holds on a GPU, what autograd saves, or the resident memory of a process of its own.
+"""
 
 import math
-import platform
+import multiprocessing
+import os
 import statistics
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
+from bench.record import Row
+
+VARIABLE = "MLCFAST_BACKEND"
 
 
 def interleaved(
@@ -30,11 +40,13 @@ def interleaved(
 
 
 def _seconds(step: Callable[[], object], repeats: int, device: str) -> float:
-    _wait(device)
+    if device == "cuda":
+        torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(repeats):
         step()
-    _wait(device)
+    if device == "cuda":
+        torch.cuda.synchronize()
     return (time.perf_counter() - start) / repeats
 
 
@@ -56,31 +68,44 @@ def peak_extra_bytes(step: Callable[[], object], device: str) -> int | None:
     return torch.cuda.max_memory_allocated() - before
 
 
-def provenance(device: str) -> dict[str, str | int]:
-    """Device, threads, versions and commit ("+" after it: with uncommitted changes)."""
-    return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else _cpu_model(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain", "mlcfast") else ""),
-    }
+def peak_resident_bytes() -> int:
+    """The high-water mark of this process's resident memory; getrusage's would start at its parent's."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmHWM"].split()[0]) * 1024
 
 
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+def in_own_process(function: Callable[..., Row], *arguments: object) -> Row:
+    """The function's result from a fresh process, so that its memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
-def _cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    family = "/".join(fields.get(key, "?") for key in ("cpu family", "model"))
-    return f"{fields.get('model name', platform.processor())} (family/model {family})"
+@contextmanager
+def saved_bytes(exclude: Iterable[Tensor]) -> Iterator[list[int]]:
+    """Bytes of the storages, fake ones too, that autograd saves inside, but for those of `exclude`; a list of one."""
+    seen = {tensor.untyped_storage()._cdata for tensor in exclude}
+    total = [0]
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in seen:
+            seen.add(storage._cdata)
+            total[0] += storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield total
 
 
-def _git(*arguments: str) -> str:
+@contextmanager
+def forced(backend: str | None) -> Iterator[None]:
+    """MLCFAST_BACKEND is `backend` inside the block; None leaves it as it is."""
+    before = os.environ.get(VARIABLE)
+    if backend is not None:
+        os.environ[VARIABLE] = backend
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:  # no git here
-        return ""
+        yield
+    finally:
+        if backend is not None:
+            os.environ.pop(VARIABLE)
+            os.environ.update({VARIABLE: before} if before is not None else {})

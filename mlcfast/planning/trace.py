@@ -89,7 +89,7 @@ class Tracer:
         if half_weights:
             prepare_half_weights(module, precision)
         with FakeTensorMode(), cuda_kernels():
-            _materialise(module, precision if half_weights else None)
+            materialise(module, precision if half_weights else None)
             memory = LiveMemory()
             memory.leave_out((*module.parameters(), *module.buffers()))
             _watch_gradients(module.parameters(), memory, keep_gradients)
@@ -137,8 +137,8 @@ class _AnyLoss(nn.Module):
         return (logits.float().sigmoid() - labels + estimates).square().mean()
 
 
-def _materialise(module: nn.Module, half: torch.dtype | None) -> None:
-    """Replace meta tensors by fake ones, parameters by some of type `half` if given."""
+def materialise(module: nn.Module, half: torch.dtype | None) -> None:
+    """Replace meta tensors by new ones, fake inside FakeTensorMode; parameters by some of type `half` if given."""
     made: dict[Tensor, Tensor] = {}
 
     def fake(tensor: Tensor) -> Tensor:

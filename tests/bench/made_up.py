@@ -8,7 +8,7 @@ GPU, CPU = "Test device", "Test processor"
 
 
 def record(path: Path, name: str = GPU, run: str = FIRST, speed: float = 1.0, again: bool = False) -> Path:
-    """Append a run with every part, refused and lost rows, a skipped part and, on a GPU, a last line cut short."""
+    """Append a run with every suite, refused and lost rows, a skipped suite and, on a GPU, a last line cut short."""
     gpu = name == GPU
     begin = {
         "event": "begin",
@@ -23,7 +23,7 @@ def record(path: Path, name: str = GPU, run: str = FIRST, speed: float = 1.0, ag
     rows += [*_training(), *_memory()] if gpu else []
     if again:  # a run of the losses alone
         rows = [("run", begin), *_losses(speed, gpu)]
-    text = "".join(json.dumps({"run": run, "part": part, **row}) + "\n" for part, row in rows)
+    text = "".join(json.dumps({"run": run, "suite": suite, **row}) + "\n" for suite, row in rows)
     with path.open("a", encoding="utf-8") as file:
         file.write(text + ('{"run": "' if gpu and not again else ""))
     return path
@@ -41,7 +41,7 @@ def _device(gpu: bool) -> list[tuple[str, dict]]:
         *[("device", found)] * gpu,
         ("device", {"event": "done", "seconds": 0.5}),
         *[("ceilings", {"ceiling": n, "per_second": r * scale, "p50_ms": 1.5}) for n, r in products.items()],
-        ("compiled", {"kernel": "attend", "dtype": "bf16", "arch": 0, "registers": 99, "spilled_bytes": 8,
+        ("resources", {"kernel": "attend", "dtype": "bf16", "arch": 0, "registers": 99, "spilled_bytes": 8,
                       "shared_bytes": 12288}),
     ]  # fmt: skip
 
@@ -73,7 +73,7 @@ def _losses(speed: float, gpu: bool) -> list[tuple[str, dict]]:
 def _loss(loss: str, B: int, K: int, contender: str, p50: float, gpu: bool) -> tuple[str, dict]:
     row = {"operator": f"{loss}_loss", "loss": loss, "B": B, "K": K, "dtype": "float32", "contender": contender}
     row |= {"p20_ms": 0.9 * p50, "p50_ms": p50, "p80_ms": 1.1 * p50, "rounds": 5}
-    row |= {"bytes_per_second": 12 * B * K / p50 * 1e3, "peak_extra_bytes": 4 * B * K if gpu else None}
+    row |= {"peak_extra_bytes": 4 * B * K if gpu else None}
     return "losses", row
 
 
@@ -108,8 +108,8 @@ def _training() -> list[tuple[str, dict]]:
                 speed = share * 5e14 / (3 * flop)
                 time = {"p20_ms": 1.0, "p50_ms": 1e3 * micro_batch / speed, "p80_ms": 1.0, "images_per_second": speed}
                 time |= {"peak_bytes": (3 + gib * micro_batch) * 2**30, "forward_flop_per_image": flop}
-                rows.append(("training", case | {"variant": variant} | time | {"share_of_matrix_rate": share}))
-        rows.append(("training", case | {"micro_batch": 64, "variant": "plain torch", "refused": "out of memory"}))
+                rows.append(("training", case | {"contender": variant} | time | {"share_of_matrix_rate": share}))
+        rows.append(("training", case | {"micro_batch": 64, "contender": "plain torch", "refused": "out of memory"}))
     rows.append(("training", {"refused": "no room for any model"}))
     return rows
 

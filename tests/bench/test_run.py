@@ -1,4 +1,4 @@
-"""The command for a GPU: parts in processes of their own, records that survive, and nothing wrong is timed."""
+"""The command: suites in processes of their own, records that survive, and nothing wrong is timed."""
 
 import copy
 import datetime
@@ -10,12 +10,14 @@ import time
 import pytest
 import torch
 
-from bench import check, problems, run
-from bench.gate import Gate, setting, sources_digest
-from bench.part import Context, SkippedError, measured
-from bench.parts import SHARES, correctness, losses, training
-from bench.plain_query2label import PlainQuery2Label, textbook_step_loss
-from bench.record import append, read, record_path
+from bench import run
+from bench.baselines.losses import textbook_asymmetric
+from bench.baselines.query2label import PlainQuery2Label
+from bench.cases import attention, elementwise
+from bench.cases.losses import EVERY, Loss, nan_row, random_rows
+from bench.cases.problem import evaluate, verdict
+from bench.record import Gate, append, read, record_path, setting, sources_digest
+from bench.suites import SUITES, Context, correctness, losses, measured, parse_options, training
 from mlcfast import ops
 from mlcfast.losses import AsymmetricLoss
 from mlcfast.models import build_model
@@ -33,7 +35,7 @@ def context(record, seconds=60.0):
 
 
 def test_shares_fill_ten_minutes():
-    assert sum(SHARES.values()) == 600
+    assert sum(suite.seconds for suite in SUITES.values() if not suite.alone) == 600
 
 
 @pytest.mark.parametrize(
@@ -100,32 +102,42 @@ def test_a_contender_that_is_off_is_not_timed(tmp_path, monkeypatch):
 
 def test_problems_pass_and_a_broken_operator_is_caught():
     torch.manual_seed(0)
-    problem = next(problems.problems("weighted_bce", "native", "cpu", "tiny"))
-    assert check.verdict(problem)["passed"]
+    problem = next(elementwise.accurate("layer_norm"))
+    assert verdict(problem)["passed"]
 
     def wrong_gradient(*tensors):
-        return problem.definition(*tensors).detach() + 1.01 * (
-            problem.definition(*tensors) - problem.definition(*tensors).detach()
-        )
+        exact = problem.definition(*tensors)
+        return exact.detach() + 1.01 * (exact - exact.detach())
 
     for broken in (
         wrong_gradient,
         lambda *t: problem.definition(*t) * 1.001,
         lambda *t: problem.definition(*t) * torch.nan,
         lambda *t: problem.definition(*t)[None],
+        lambda *t: problem.definition(*t).double(),
     ):
         problem.ours = broken
-        assert not check.verdict(problem)["passed"]
-    problem.ours = lambda *t: ops.weighted_bce(t[0][:1], t[1])
-    row = check.verdict(problem)
-    assert not row["passed"] and row["reason"].startswith("ValueError")
+        assert not verdict(problem)["passed"]
+    problem.ours = lambda *t: ops.layer_norm(t[0], t[1][:1], t[2])
+    row = verdict(problem)
+    assert not row["passed"] and row["reason"].startswith(("ValueError", "RuntimeError"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda loss: loss * 1.001, lambda loss: loss.detach() + 1.01 * (loss - loss.detach())]
+)
+def test_a_loss_that_is_off_is_caught(wrong, monkeypatch):
+    broken = Loss(lambda *arguments: wrong(EVERY["an"].reference(*arguments)), EVERY["an"].reference)
+    monkeypatch.setitem(EVERY, "an", broken)
+    rows = list(random_rows("an", 20))
+    assert rows and not all(row["passed"] for row in rows)
 
 
 @pytest.mark.parametrize("operator", ["groupwise_linear", "layer_norm", "quick_gelu", "pairwise_ranking"])
-def test_every_problem_of_small_operators_passes(operator):
+def test_every_case_of_small_operators_passes(operator):
     torch.manual_seed(0)
-    verdicts = [check.verdict(problem) for problem in problems.problems(operator, "native", "cpu", "tiny")]
-    assert verdicts and all(row["passed"] for row in verdicts), [row for row in verdicts if not row["passed"]]
+    verdicts = list(correctness.verdicts(operator, "native", "cpu", "tiny"))
+    assert len(verdicts) >= 6 and all(row["passed"] for row in verdicts), [r for r in verdicts if not r["passed"]]
 
 
 def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
@@ -140,7 +152,7 @@ def test_a_group_without_time_says_so(tmp_path):
 
 
 def test_the_interpreter_is_tried_before_kernels_are_blamed():
-    code = "from bench.interpreter import trouble; print(repr(trouble()))"
+    code = "from bench.suites.correctness import interpreter_trouble; print(repr(interpreter_trouble()))"
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -153,20 +165,21 @@ def test_a_part_that_is_skipped_or_out_of_time_says_so(tmp_path, monkeypatch):
     assert list(measured("memory", part)) == [{"event": "skipped", "reason": "needs a GPU"}]
 
     def without_package(context):
-        raise SkippedError("pydantic is not installed")
+        import no_such_package  # noqa: F401
+
         yield
 
-    monkeypatch.setattr("bench.parts.device.rows", without_package)
-    assert list(measured("device", part)) == [{"event": "skipped", "reason": "pydantic is not installed"}]
-    monkeypatch.setattr("bench.parts.device.rows", lambda context: iter([{"n": 1}, {"n": 2}]))
+    monkeypatch.setattr("bench.suites.device.rows", without_package)
+    assert list(measured("device", part)) == [{"event": "skipped", "reason": "no_such_package is not installed"}]
+    monkeypatch.setattr("bench.suites.device.rows", lambda context: iter([{"n": 1}, {"n": 2}]))
     rows = list(measured("device", context(tmp_path / "record.jsonl", seconds=0)))
     assert rows[0] == {"n": 1} and rows[1]["event"] == "out of time" and len(rows) == 2
 
 
 def test_the_command_records_its_parts(tmp_path):
     record = tmp_path / "record.jsonl"
-    append(record, {"run": "1", "part": "run", "event": "begin", **setting("cpu")})
-    append(record, {"run": "1", "part": "correctness", "event": "done"})
+    append(record, {"run": "1", "suite": "run", "event": "begin", **setting("cpu")})
+    append(record, {"run": "1", "suite": "correctness", "event": "done"})
     assert run.main(["device", "memory", "--record", str(record), "--minutes", "9"]) == 0
     begin, *rows, end = list(read(record))[2:]
     assert begin["event"] == "begin" and begin["torch"] == torch.__version__ and end["event"] == "end"
@@ -177,10 +190,10 @@ def test_the_command_records_its_parts(tmp_path):
 def test_correctness_comes_before_what_is_timed(tmp_path):
     record = tmp_path / "record.jsonl"
     assert run._with_correctness(["losses"], record, "cpu") == ["correctness", "losses"]
-    append(record, {"run": "1", "part": "run", "event": "begin", **setting("cpu")})
-    append(record, {"run": "1", "part": "correctness", "event": "stopped"})
+    append(record, {"run": "1", "suite": "run", "event": "begin", **setting("cpu")})
+    append(record, {"run": "1", "suite": "correctness", "event": "stopped"})
     assert run._with_correctness(["losses"], record, "cpu") == ["correctness", "losses"]
-    append(record, {"run": "1", "part": "correctness", "event": "done"})
+    append(record, {"run": "1", "suite": "correctness", "event": "done"})
     assert run._with_correctness(["losses"], record, "cpu") == ["losses"]
     assert run._with_correctness(["device"], tmp_path / "none.jsonl", "cpu") == ["device"]
 
@@ -191,14 +204,14 @@ def test_a_part_that_hangs_or_crashes_is_a_row(tmp_path, monkeypatch, code, even
     start = subprocess.Popen
     monkeypatch.setattr(run, "GRACE", 0)
     monkeypatch.setattr(run.subprocess, "Popen", lambda command, **how: start([sys.executable, "-c", code], **how))
-    run.run_part("device", record, "now", "cpu", 1.0)
+    run.run_suite("device", [], record, "now", "cpu", 1.0)
     assert [row["event"] for row in read(record)] == [event] and run._problems(record, "now") == [f"device {event}"]
 
 
 def test_unknown_parts_are_named(capsys):
     with pytest.raises(SystemExit):
         run.main(["loses"])
-    assert "no part 'loses'" in capsys.readouterr().err
+    assert "no suite 'loses'" in capsys.readouterr().err
 
 
 def test_plain_model_is_the_same_function():
@@ -213,7 +226,7 @@ def test_plain_model_is_the_same_function():
         images, labels = torch.randn(2, 3, 64, 64), (torch.rand(2, 9) < 0.3).float()
         torch.testing.assert_close(ours(images), plain(images), rtol=1e-5, atol=1e-5)
         AsymmetricLoss(disable_torch_grad_focal_loss=True)(ours(images), labels).backward()
-        textbook_step_loss(plain(images), labels).backward()
+        textbook_asymmetric(plain(images), labels, detach_weight=True).backward()
         mine = {name: p.grad for name, p in ours.named_parameters() if p.grad is not None}
         theirs = {name: p.grad for name, p in plain.named_parameters() if p.grad is not None}
         largest = max(float(gradient.norm()) for gradient in theirs.values())
@@ -242,58 +255,81 @@ def test_out_of_memory_is_a_row_and_smaller_batches_go_on(tmp_path, monkeypatch)
     assert [row["micro_batch"] for row in rows if "p50_ms" in row] == [16, 4, 8]
 
 
-def test_untested_operators_keep_our_step_from_being_timed(tmp_path):
-    part = context(tmp_path / "record.jsonl")
-    assert "no correctness case" in training._refusal("mlcfast", part)
-    assert training._refusal("plain torch", part) is None
+def test_untested_operators_keep_our_step_from_being_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "timed", lambda *arguments: {"p50_ms": 1.0})
+    monkeypatch.setattr(training, "stepper", lambda *arguments: None)
+    monkeypatch.setattr(training, "forward_flop", lambda *arguments: (1, 1))
+    rows = {row.get("contender"): row for row in training.rows(context(tmp_path / "record.jsonl"))}
+    assert "no correctness case" in rows["mlcfast"]["refused"]
+    assert "refused" not in rows["plain torch"] and "refused" not in rows["mlcfast, definitions"]
 
 
-def test_what_the_command_imports_needs_no_configuration():
-    """Where pydantic and DeepSpeed are missing the parts still load."""
+def test_what_needs_no_configuration_loads_without_it():
+    """Where pydantic and DeepSpeed are missing the suites of a run load, but for one, which is skipped."""
     code = (
-        "import sys; sys.modules['pydantic'] = sys.modules['deepspeed'] = None; "
-        "import bench.run, bench.part, bench.check, importlib; "
-        f"[importlib.import_module('bench.parts.' + name) for name in {list(SHARES)!r}]; print('loaded')"
+        "import sys; sys.modules['pydantic'] = sys.modules['deepspeed'] = None\n"
+        "import importlib\n"
+        "from bench.suites import SUITES\n"
+        "for name, suite in SUITES.items():\n"
+        "    try:\n"
+        "        suite.alone or importlib.import_module(f'bench.suites.{name}')\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        print(name, error.name)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "loaded", done.stderr[-500:]
+    assert done.stdout.strip() == "memory pydantic", done.stderr[-500:]
+
+
+def test_options_reach_the_suites_that_know_them():
+    found = parse_options(["losses", "attention"], ["rounds=7", "losses=role"])
+    assert found["losses"]["rounds"] == found["attention"]["rounds"] == 7 and found["losses"]["losses"] == "role"
+    with pytest.raises(ValueError, match="no option 'shaps' of losses; there are: losses, shapes"):
+        parse_options(["losses"], ["shaps=64x80"])
+    with pytest.raises(ValueError, match="rounds=few: rounds is a number"):
+        parse_options(["losses"], ["rounds=few"])
 
 
 def test_attention_is_tried_as_it_trains():
     """Triton's own backward pass runs with a position that does not learn and with dropout."""
-    found = [p for p in problems.problems("label_query_attention", "triton", "cpu", "tiny") if "dropout 0.1" in p.name]
+    found = [p for p in attention.problems("triton", "cpu", "tiny") if "dropout=0.1" in p.name]
     assert found and all(p.make()[2] is not None and not p.make()[2].requires_grad for p in found)
     assert any(len(p.make()[1]) >= MANY_IMAGES for p in found)
-    assert check.verdict(next(problems.problems("label_query_attention", "native", "cpu", "tiny")))["passed"]
+    assert verdict(next(attention.problems("native", "cpu", "tiny")))["passed"]
 
 
 def test_a_dropout_mask_that_is_another_is_caught(monkeypatch):
-    problem = next(problems.problems("label_query_attention", "native", "cpu", "tiny"))
+    problem = next(attention.problems("native", "cpu", "tiny"))
     seeds = iter((0, 0, 1))  # fp64, plain torch, ours
     monkeypatch.setattr(masks, "draw_seed", lambda device: torch.tensor(next(seeds)))
-    assert check.verdict(problem)["passed"] is False
+    assert verdict(problem)["passed"] is False
 
 
-def test_nan_that_is_hidden_is_caught():
-    problem = next(p for p in problems.problems("weighted_bce", "native", "cpu", "tiny") if p.nan_at)
-    assert check.verdict(problem)["passed"]
-    problem.ours = lambda x, *others: problem.definition(x.nan_to_num(), *others)
-    assert check.verdict(problem)["passed"] is False
+def test_nan_that_is_hidden_is_caught(monkeypatch):
+    assert nan_row("an")["passed"]
+    hidden = Loss(lambda x, *others: EVERY["an_ls"].reference(x.nan_to_num(), *others), EVERY["an"].reference)
+    monkeypatch.setitem(EVERY, "an", hidden)
+    assert nan_row("an")["passed"] is False
+
+
+def test_a_problem_is_evaluated_in_its_own_type_or_in_another():
+    x = torch.ones(3, requires_grad=True)
+    assert [t.tolist() for t in evaluate(lambda x: x * 2, [x])] == [[2, 2, 2], [1, 2, 3]]
+    assert [t.dtype for t in evaluate(lambda x: x * 2, [x], torch.float64)] == [torch.float64] * 2
 
 
 def test_a_few_entries_do_not_fail_by_luck():
     """One entry a draw: plain torch is now and then exact, and a right operator must pass all the same."""
     for seed in range(20):
         torch.manual_seed(seed)
-        found = problems.problems("quick_gelu", "native", "cpu", "tiny")
-        assert all(check.verdict(problem)["passed"] for problem in found if problem.small)
+        found = elementwise.problems("quick_gelu", "native", "cpu", "tiny")
+        assert all(verdict(problem)["passed"] for problem in found if problem.small)
 
 
 def test_what_runs_in_plain_torch_is_not_recorded_as_a_kernel(monkeypatch):
     monkeypatch.setenv("MLCFAST_BACKEND", "native")
-    monkeypatch.setitem(check.MISSING, "cpu", "not built")
-    assert check.unavailable("asymmetric_loss", "native", "cpu") == "not built"
-    assert check.unavailable("quick_gelu", "native", "cpu") == ""
+    monkeypatch.setitem(correctness.MISSING, "cpu", "not built")
+    assert correctness.unavailable("asymmetric_loss", "native", "cpu") == "not built"
+    assert correctness.unavailable("quick_gelu", "native", "cpu") == ""
 
 
 def test_nvcc_behind_a_script_is_found_where_it_lies(tmp_path, monkeypatch):

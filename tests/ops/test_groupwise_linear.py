@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
+from bench.cases.elementwise import accurate_heads
+from bench.cases.problem import verdict
 from mlcfast.ops import groupwise_linear
 from mlcfast.ops.groupwise_linear import group_size, matmul
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as reference
@@ -74,18 +75,21 @@ def test_compiles_in_one_graph():
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.parametrize("problem", accurate_heads(), ids=str)
+def test_the_error_is_at_most_twice_plain_torch(problem):
+    torch.manual_seed(0)
+    row = verdict(problem)
+    assert row["passed"], row
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_error_is_at_most_twice_plain_torch(dtype):
+def test_autocast_gives_fp32_logits_and_gradients_in_the_inputs_type(dtype):
     x, *parameters = make(4, 20, 20, 256, torch.float32, learn=False)
-    x = (x + 3).to(dtype).requires_grad_()  # a mean away from zero, where a careless variance cancels
-    exact = reference(x.detach().double(), *(p.double() for p in parameters))
-    plain = (F.layer_norm(x.float(), (256,), *parameters[2:]) * parameters[0]).sum(2) + parameters[1]
+    x = x.to(dtype).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        ours = groupwise_linear(x, *parameters)
-    assert ours.dtype == torch.float32
-    error, allowed = ((y.double() - exact).square().mean().sqrt().item() for y in (ours, plain))
-    assert error <= 2 * allowed
-    assert torch.autograd.grad(ours.sum(), x)[0].dtype == dtype
+        logits = groupwise_linear(x, *parameters)
+    assert logits.dtype == torch.float32
+    assert torch.autograd.grad(logits.sum(), x)[0].dtype == dtype
 
 
 def test_an_empty_batch():

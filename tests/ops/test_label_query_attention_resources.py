@@ -8,7 +8,7 @@ if os.environ.get("TRITON_INTERPRET") == "1":
     pytest.skip("the interpreter compiles nothing", allow_module_level=True)
 pytest.importorskip("triton")
 
-from bench.triton_resources import KERNELS, resources
+from bench.suites.resources import KERNELS, resources
 
 SPILLED_BYTES = {80: 0, 86: 0, 90: 0, 120: 8}  # ptxas holds one kernel at 128 registers on 12.0, eight bytes short
 TARGETS = [("bf16", 80), ("bf16", 86), ("fp16", 86), ("fp32", 86), ("bf16", 90), ("bf16", 120)]

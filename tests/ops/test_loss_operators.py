@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.cases.losses import LOSSES, Case, run
 from mlcfast import ops
 from mlcfast.ops.backend import choose
 from mlcfast.ops.library import MISSING
-from tests.ops.loss_cases import LOSSES, Case, run
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
 
