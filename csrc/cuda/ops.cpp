@@ -180,7 +180,11 @@ Pair expected_positives_backward_cuda(const at::Tensor& loss_gradient, const at:
   return {gradient, role ? rows.to(estimate_logits->scalar_type()) : rows};
 }
 
+std::string cuda_architectures() { return MLCFAST_CUDA_ARCHITECTURES; }
+
 }  // namespace
+
+TORCH_LIBRARY_IMPL(mlcfast, CompositeExplicitAutograd, m) { m.impl("cuda_architectures", &cuda_architectures); }
 
 TORCH_LIBRARY_IMPL(mlcfast, CUDA, m) {
   m.impl("asymmetric_loss_forward", &asymmetric_loss_forward_cuda);

@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "csrc"))
+import build_cuda  # noqa: E402, F401
 import build_native  # noqa: E402
 
 SOURCES = ("ops.cpp", "elementwise.cu", "expected_positives.cu", "pairwise_ranking.cu")  # the slowest to compile first
@@ -79,6 +80,7 @@ def compile_object(source: Path, folder: Path) -> Path:
     target = folder / f"{source.stem}.o"
     includes = [f"-I{folder / 'shims'}", f"-I{HERE}", *build_native._torch_flags()]
     language = ["-x", "c++", "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-fopenmp", "-Wno-unknown-pragmas"]
+    language.append('-DMLCFAST_CUDA_ARCHITECTURES="emulated"')
     command = [compiler(), *language, *includes, "-c", str(source), "-o", str(target)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return target
