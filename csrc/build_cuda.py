@@ -1,7 +1,8 @@
 """Finds an nvcc that fits torch and compiles csrc/cuda; whoever lacks one gets the reason in one line.
 
 What counts is the compiler, not a GPU: kernels are compiled for the architectures in MLCFAST_CUDA_ARCHS (default
-"8.6;9.0", and PTX of the first for every later one). The nvcc must be of torch's CUDA major.minor version: the
+"8.6;9.0", and PTX of the first for every later one); the library says which, and a card that none of them fits gets
+Triton's kernels (mlcfast/ops/backend.py). The nvcc must be of torch's CUDA major.minor version: the
 system's, or PyPI's nvidia-cuda-nvcc, nvidia-nvvm and nvidia-cuda-crt of that version.
 """
 
@@ -89,11 +90,15 @@ def _complete(nvcc: Path, roots: list[Path]) -> Toolkit:
     return Toolkit(nvcc, includes, runtimes[0])
 
 
+def architectures() -> list[str]:
+    """What the kernels are compiled for: sm_86 is machine code for compute capability 8.6, compute_86 its PTX."""
+    targets = os.environ.get("MLCFAST_CUDA_ARCHS", "8.6;9.0").replace(".", "").split(";")
+    return [f"sm_{target}" for target in targets] + [f"compute_{targets[0]}"]
+
+
 def nvcc_commands(toolkit: Toolkit, temporary: Path) -> list[tuple[list[str], Path, Path]]:
     """(command without -o, source, object) of each kernel file."""
-    targets = os.environ.get("MLCFAST_CUDA_ARCHS", "8.6;9.0").replace(".", "").split(";")
-    codes = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in targets]
-    codes.append(f"-gencode=arch=compute_{targets[0]},code=compute_{targets[0]}")
+    codes = [f"-gencode=arch=compute_{name.split('_')[1]},code={name}" for name in architectures()]
     includes = [f"-I{path}" for path in toolkit.includes]
     common = [str(toolkit.nvcc), "-std=c++20", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", *codes, *includes, "-c"]
     return [

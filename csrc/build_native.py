@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from build_cuda import CudaUnavailableError, find_toolkit, nvcc_commands
+from build_cuda import CudaUnavailableError, architectures, find_toolkit, nvcc_commands
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
@@ -107,7 +107,9 @@ def build_cuda(temporary: Path, library: Path) -> None:
     """Compile the CUDA library to `library`. Raises CalledProcessError with the compiler's message in stderr."""
     toolkit = find_toolkit()
     includes = [f"-isystem{path}" for path in toolkit.includes]
-    host = Unit(HERE / "cuda" / "ops.cpp", "cuda_ops", ["-O2", "-fopenmp", *_torch_flags(), *includes])
+    # The library says what it was compiled for, so that a card without an image of the kernels gets Triton's instead.
+    define = f'-DMLCFAST_CUDA_ARCHITECTURES="{" ".join(architectures())}"'
+    host = Unit(HERE / "cuda" / "ops.cpp", "cuda_ops", ["-O2", "-fopenmp", define, *_torch_flags(), *includes])
     objects = _compile_all([*nvcc_commands(toolkit, temporary), host.compilation(temporary)], temporary, library)
     libraries = [f"-L{_torch_root() / 'lib'}", "-ltorch_cpu", "-lc10", "-lc10_cuda", str(toolkit.runtime)]
     _run([_compiler(), "-shared", *objects, *libraries, "-o", str(library)])

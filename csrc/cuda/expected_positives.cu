@@ -103,16 +103,15 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(const X* logits, con
 void coupled_forward(const CoupledLaunch& c, cudaStream_t stream) {
   const Coupled& in = c.inputs;
   const int64_t count = c.B * in.K, blocks = count > 0 ? blocks_for(count) : 0;
-  const bool role = in.estimate.data != nullptr;
   over_types(in.logits.type, in.observed.type, [&]<class X, class Y>() {
     using T = typename Arithmetic<X>::type;
-    const auto sums = role ? sums_kernel<true, X, Y, T> : sums_kernel<false, X, Y, T>;
+    const auto sums = c.role ? sums_kernel<true, X, Y, T> : sums_kernel<false, X, Y, T>;
     if (count > 0)
       sums<<<blocks, kThreads, 0, stream>>>(static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.observed.data),
                                             static_cast<const T*>(in.estimate.data), in.index, static_cast<T*>(c.partial),
                                             static_cast<T>(in.eps), in.K, in.table_rows, count);
     finish_kernel<<<1, kThreads, 0, stream>>>(static_cast<const T*>(c.partial), blocks, static_cast<const T*>(c.given),
-                                              static_cast<T*>(c.loss), static_cast<T*>(c.statistic), role,
+                                              static_cast<T*>(c.loss), static_cast<T*>(c.statistic), c.role,
                                               c.expected_positives, c.weight, static_cast<double>(in.K),
                                               static_cast<double>(c.B));
   });
@@ -121,10 +120,9 @@ void coupled_forward(const CoupledLaunch& c, cudaStream_t stream) {
 void coupled_backward(const CoupledLaunch& c, cudaStream_t stream) {
   const Coupled& in = c.inputs;
   const int64_t count = c.B * in.K;
-  const bool role = in.estimate.data != nullptr;
   over_types(in.logits.type, in.observed.type, [&]<class X, class Y>() {
     using T = typename Arithmetic<X>::type;
-    const auto kernel = role ? gradient_kernel<true, X, Y, T> : gradient_kernel<false, X, Y, T>;
+    const auto kernel = c.role ? gradient_kernel<true, X, Y, T> : gradient_kernel<false, X, Y, T>;
     kernel<<<blocks_for(count), kThreads, 0, stream>>>(
         static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.observed.data),
         static_cast<const T*>(in.estimate.data), in.index, static_cast<const T*>(c.statistic),

@@ -20,6 +20,7 @@ struct Elementwise {
 
 struct CoupledLaunch {
   Coupled inputs;
+  bool role;             // ROLE, else EPR
   void* partial;         // (3, blocks)
   const void* given;     // (4,) statistic of the global batch or null
   const void* incoming;  // backward only

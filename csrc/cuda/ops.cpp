@@ -28,13 +28,21 @@ at::Tensor readable(const at::Tensor& labels, const at::Tensor& logits) {
   }
 }
 
+// The kernels only ask whether a true label is ≤ 0, so one of another type than the labels becomes 0 or 1 of theirs: converted
+// itself, −1 would wrap in bytes and a soft truth would fall to 0. As in the reference, NaN is not ≤ 0.
+at::Tensor readable_truth(const at::Tensor& truth, const at::Tensor& labels) {
+  if (!truth.defined()) return truth;
+  if (truth.scalar_type() == labels.scalar_type()) return truth.contiguous();
+  return truth.le(0).logical_not_().to(labels.scalar_type()).contiguous();
+}
+
 // Run is called with the filled launch; it leaves `blocks` partial losses.
 template <class Run>
 Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, const at::Tensor& truth_in,
                      int64_t reduction, double scale, bool with_gradient, int64_t blocks, Run run) {
   const c10::cuda::CUDAGuard guard(logits_in.device());
   const at::Tensor logits = logits_in.contiguous(), labels = readable(labels_in, logits);
-  const at::Tensor truth = truth_in.defined() ? truth_in.to(labels.scalar_type()).contiguous() : at::Tensor();
+  const at::Tensor truth = readable_truth(truth_in, labels);
   const auto options = logits.options().dtype(arithmetic_type(logits));
   const double reduced = reduced_scale(reduction, scale, logits.numel());
   const at::Tensor gradient = at::empty(with_gradient ? logits.sizes() : at::IntArrayRef{0}, logits.options());
@@ -114,7 +122,8 @@ Inputs inputs_of(const at::Tensor& logits, const at::Tensor& observed, const std
   view.observed = view_of(in.observed, "observed");
   view.K = logits.size(1);
   view.eps = eps;
-  if (estimate.has_value()) {
+  in.launch.role = estimate.has_value();  // an empty estimate has no address either
+  if (in.launch.role) {
     in.estimate = estimate->to(arithmetic_type(logits)).contiguous();
     view.estimate = view_of(in.estimate, "estimate_logits");
     view.table_rows = in.estimate.size(0);
@@ -171,7 +180,11 @@ Pair expected_positives_backward_cuda(const at::Tensor& loss_gradient, const at:
   return {gradient, role ? rows.to(estimate_logits->scalar_type()) : rows};
 }
 
+std::string cuda_architectures() { return MLCFAST_CUDA_ARCHITECTURES; }
+
 }  // namespace
+
+TORCH_LIBRARY_IMPL(mlcfast, CompositeExplicitAutograd, m) { m.impl("cuda_architectures", &cuda_architectures); }
 
 TORCH_LIBRARY_IMPL(mlcfast, CUDA, m) {
   m.impl("asymmetric_loss_forward", &asymmetric_loss_forward_cuda);

@@ -1,16 +1,23 @@
-"""Which implementation of an op runs: `MLCFAST_BACKEND` = auto | triton | native | reference, read at every call."""
+"""Which implementation of an op runs: `MLCFAST_BACKEND` = auto | triton | native | reference, read at every call.
+
+The compiled CUDA kernels run on a card that one of their images fits: machine code on cards of the same major version
+with an equal or higher minor one, PTX, which the driver compiles, on any newer card.
+"""
 
 import logging
 import os
+import re
 from importlib.util import find_spec
 
 import torch
 
 from mlcfast.ops.checks import in_transform
-from mlcfast.ops.library import MISSING
+from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
 BACKENDS = ("auto", "triton", "native", "reference")
+IN_WORDS = {"native": "the compiled kernels", "triton": "Triton's kernels", "reference": "the plain torch path"}
 _logged: set[str] = set()
+_unfit: dict[int, str] = {}  # CUDA device -> why the compiled kernels have no image for it
 _HAS_TRITON = find_spec("triton") is not None
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 # os.environ raises and catches a KeyError for a variable that is not set, a fifth of a small loss's whole step; the
@@ -41,21 +48,74 @@ def log_once(message: str) -> None:
         logging.getLogger("mlcfast").warning(message)
 
 
-def choose(device_type: str, dtype: torch.dtype = torch.float32) -> str:
-    """native, triton or reference for a loss on cpu or cuda tensors: what is asked for, else the best there is.
+def runs_on(capability: tuple[int, int], architectures: tuple[str, ...]) -> bool:
+    """Whether a card runs kernels compiled for `architectures`: sm_86 is machine code for 8.6, compute_86 its PTX."""
+    for kind, major, minor, only in re.findall(r"\b(sm|compute)_(\d+)(\d)([a-z]?)\b", " ".join(architectures)):
+        built = (int(major), int(minor))
+        newer = capability >= built and (kind == "compute" or capability[0] == built[0])
+        if capability == built or (newer and not only):  # sm_90a is for 9.0 and nothing else
+            return True
+    return False
 
-    auto: native where it is built for the device, else triton on CUDA (fp64 excepted), else reference. What is passed
-    over, and why, is logged once.
+
+def card(index: int | None) -> tuple[int, tuple[int, int]] | None:
+    """Number and compute capability of a CUDA device, the current one for None; None where there is no device."""
+    if not torch.cuda.is_available():
+        return None
+    index = torch.cuda.current_device() if index is None else index
+    return index, torch.cuda.get_device_capability(index)
+
+
+def why_unfit(index: int | None) -> str:
+    """Why the compiled kernels cannot run on a CUDA device, "" where they can and where there is no device to ask."""
+    if index not in _unfit:
+        found = card(index)
+        if found is None or runs_on(found[1], CUDA_ARCHITECTURES):
+            reason = ""
+        else:
+            built = ", ".join(CUDA_ARCHITECTURES) or "unknown architectures"
+            name = ".".join(map(str, found[1]))
+            reason = f"the compiled kernels are for {built}, CUDA device {found[0]} is of compute capability {name}"
+        if index is None:  # another device may be the current one next time
+            return reason
+        _unfit[index] = reason
+    return _unfit[index]
+
+
+# What torch.compiler.assume_constant_result does (torch 2.14); calling it would import Dynamo with every import of ops.
+why_unfit._dynamo_marked_constant = True
+
+
+def missing_kernels(device_type: str, index: int | None = None) -> str:
+    """Why the compiled kernels cannot run on a device, "" where they can."""
+    missing = MISSING.get(device_type, f"no compiled kernels for {device_type}")
+    return why_unfit(index) if device_type == "cuda" and not missing else missing
+
+
+def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tuple[str, str]:
+    """native, triton or reference for a loss, and why a faster one is passed over, "" where none is.
+
+    auto: native where it is built for the device, else triton on CUDA (fp64 excepted), else reference.
     """
     name = requested()
     if name == "reference":
-        return name
-    missing = MISSING.get(device_type, f"no compiled kernels for {device_type}")
-    if name != "triton" and not missing:
-        return "native"
+        return name, ""
+    device_type, index = (device, None) if isinstance(device, str) else (device.type, device.index)
+    if name == "triton":
+        reason = "Triton's kernels run on CUDA tensors other than fp64"
+    else:
+        reason = missing_kernels(device_type, index)
+        if not reason:
+            return "native", ""
     if name != "native" and _HAS_TRITON and dtype != torch.float64 and (device_type == "cuda" or _INTERPRETED):
-        return "triton"
-    if not torch.compiler.is_compiling():
-        reason = missing if name != "triton" else "Triton's kernels run on CUDA tensors other than fp64"
-        log_once(f"the losses take the plain torch path for {device_type} tensors (MLCFAST_BACKEND={name}): {reason}")
-    return "reference"
+        return "triton", "" if name == "triton" else reason
+    return "reference", reason
+
+
+def choose(device: torch.device | str, dtype: torch.dtype = torch.float32) -> str:
+    """native, triton or reference for a loss on cpu or cuda tensors; what is passed over, and why, is logged once."""
+    chosen, reason = decide(device, dtype)
+    if reason and not torch.compiler.is_compiling():
+        kind = device if isinstance(device, str) else device.type
+        log_once(f"the losses take {IN_WORDS[chosen]} for {kind} tensors (MLCFAST_BACKEND={requested()}): {reason}")
+    return chosen

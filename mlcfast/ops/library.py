@@ -1,6 +1,7 @@
 """The compiled libraries and the namespace of their operators: schemas in Python, implementations in csrc.
 
-MISSING names each device type and why its compiled kernels cannot run, "" where they can.
+MISSING names each device type and why its compiled kernels cannot run, "" where they can. CUDA_ARCHITECTURES says what
+the CUDA kernels were compiled for: `sm_86` is machine code for compute capability 8.6, `compute_86` its PTX.
 """
 
 from collections.abc import Callable
@@ -28,6 +29,18 @@ def _load(kind: str) -> str:
 
 MISSING = {"cpu": _load("")}
 MISSING["cuda"] = MISSING["cpu"] or _load("_cuda")
+LIBRARY.define("cuda_architectures() -> str")
+
+
+def _architectures() -> tuple[str, ...]:
+    """Nothing without the CUDA library, or with one built before it could say."""
+    try:
+        return () if MISSING["cuda"] else tuple(torch.ops.mlcfast.cuda_architectures().split())
+    except NotImplementedError:
+        return ()
+
+
+CUDA_ARCHITECTURES = _architectures()
 
 
 def fake_loss(logits: Tensor, reduction: int) -> Tensor:

@@ -58,7 +58,7 @@ def asymmetric_loss(
     check_pair(logits, targets)
     check_reduction(reduction)
     check_options(gamma_neg, gamma_pos, clip, eps)
-    backend = choose(logits.device.type, logits.dtype)
+    backend = choose(logits.device, logits.dtype)
     if backend == "reference":
         if logits.device.type == "cpu":
             check_label_values(targets)

@@ -23,7 +23,7 @@ def epr_loss(
     mlcfast.ops.expected_positives.statistic. Returns a scalar, fp32 (fp64 for fp64 logits), 0 for an empty batch.
     Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
     """
-    backend = choose(logits.device.type, logits.dtype)
+    backend = choose(logits.device, logits.dtype)
     check_inputs(logits, observed, statistic, backend)
     check_eps(eps)
     if backend == "reference":

@@ -43,7 +43,7 @@ def pairwise_ranking(logits: Tensor, labels: Tensor, reduction: str = "mean") ->
     check_pair(logits, labels, "labels")
     check_matrix(logits)
     check_reduction(reduction)
-    backend = choose(logits.device.type, logits.dtype)
+    backend = choose(logits.device, logits.dtype)
     if backend == "reference" or reduction == "none":
         if logits.device.type == "cpu":
             check_label_values(labels, "labels")

@@ -61,7 +61,7 @@ def weighted_bce(
     check_eps(eps)
     if true_labels is not None:
         check_like(logits, true_labels, "true_labels")
-    backend = choose(logits.device.type, logits.dtype)
+    backend = choose(logits.device, logits.dtype)
     if backend == "reference":
         if logits.device.type == "cpu":
             check_label_values(labels, "labels")

@@ -1,0 +1,166 @@
+"""The CUDA kernels against the losses' definitions: every type, awkward sizes and addresses, bad labels and indices.
+
+Not collected by itself: test_cuda_emulator.py runs it in a process whose CPU operators are the emulated CUDA kernels.
+"""
+
+import ctypes
+import mmap
+
+import pytest
+import torch
+from torch import Tensor
+
+from mlcfast import ops
+from mlcfast.ops.epr_loss.reference import epr_loss as epr_reference
+from mlcfast.ops.role_loss.reference import role_loss as role_reference
+from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
+from tests.ops.loss_cases import LOSSES, Case, errors, run
+
+SHAPES = ((1, 1), (1, 31), (3, 11), (1, 255), (31, 33), (41, 25), (1, 1025), (45, 91), (64, 64), (17, 241), (3, 2731))
+LOGITS = (torch.float32, torch.float16, torch.bfloat16)
+HARD_LABELS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+SOFT_LABELS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+IUN = {"positive": (1.0, 0.0), "unknown": (0.0, 0.0), "negative": (0.0, 1.0)}
+_MPROTECT = ctypes.CDLL(None, use_errno=True).mprotect
+_MPROTECT.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_NOBODY = 0  # PROT_NONE
+ELEMENTWISE = ("asymmetric", "asymmetric published", "asymmetric fractional", "an_ls", "iun")
+
+
+def fenced(values: Tensor) -> Tensor:
+    """A contiguous copy whose last byte is the last before a page that stops who reads or writes there.
+
+    Its address is a multiple of 16 only where its size in bytes is. OSError where the pages cannot be protected.
+    """
+    size = values.numel() * values.element_size()
+    if size == 0:
+        return values.contiguous()
+    room = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, room + mmap.PAGESIZE)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    if _MPROTECT(address + room, mmap.PAGESIZE, _NOBODY) != 0:
+        raise OSError(ctypes.get_errno(), "mprotect")
+    copy = torch.frombuffer(memory, dtype=values.dtype, count=values.numel(), offset=room - size)
+    return copy.copy_(values.reshape(-1)).view(values.shape)
+
+
+def some_labels(shape: tuple[int, int], dtype: torch.dtype, random: torch.Generator) -> Tensor:
+    """Fifths of positives and, where the type has them, negatives and soft labels of either sign."""
+    draw = torch.randint(0, 5, shape, generator=random)
+    positive, negative = (draw == 0).double(), (draw == 1).double()
+    if dtype.is_floating_point:
+        return (positive - negative + (draw == 2) * 0.375 - (draw == 3) * 0.625).to(dtype)
+    return (positive if dtype in (torch.bool, torch.uint8) else positive - negative).to(dtype)
+
+
+def some_case(shape: tuple[int, int], dtype: torch.dtype, labels: torch.dtype, seed: int = 0) -> Case:
+    """A case in fenced memory."""
+    random = torch.Generator().manual_seed(seed)
+    logits = torch.randn(shape, generator=random, dtype=torch.float64) * 3
+    truth = some_labels(shape, labels, random)
+    rows = torch.randn(shape, generator=random)
+    return Case(*map(fenced, (logits.to(dtype), some_labels(shape, labels, random), rows, truth)))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_type_and_size(shape, name):
+    """An error is at most twice plain torch's, which counts as two roundings where it is exact by luck."""
+    for dtype in LOGITS:
+        for labels in (*HARD_LABELS, *SOFT_LABELS) if shape == (31, 33) else (torch.bool, torch.int8, torch.float32):
+            case = some_case(shape, dtype, labels)
+            for reduction in LOSSES[name].reductions:
+                for error in errors(LOSSES[name], case, reduction):
+                    assert error.fused <= 2 * max(error.plain, 2.0), (labels, reduction, error)
+
+
+@pytest.mark.parametrize("labels", (torch.bool, torch.int64, torch.float64), ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_fp64_agrees_with_the_definition(name, labels):
+    """Both round a few times in 2^-53; where a gradient nearly cancels, relative to the largest."""
+    for shape in SHAPES:
+        case = some_case(shape, torch.float64, labels)
+        case.rows = case.rows.double()
+        for ours, plain in zip(
+            *(run(f, case, "mean") for f in (LOSSES[name].fused, LOSSES[name].reference)), strict=True
+        ):
+            torch.testing.assert_close(ours, plain, rtol=1e-14, atol=2e-15 * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_unaligned_addresses(name):
+    shifted = []
+    for tensor in vars(some_case((7, 96), torch.float32, torch.uint8)).values():
+        whole = torch.zeros(tensor.numel() + 1, dtype=tensor.dtype)
+        shifted.append(whole[1:].view(tensor.shape).copy_(tensor))
+    case = Case(*shifted)
+    for error in errors(LOSSES[name], case, "mean"):
+        assert error.fused <= 2 * max(error.plain, 2.0), error
+
+
+@pytest.mark.parametrize("labels", (*HARD_LABELS, *SOFT_LABELS), ids=str)
+@pytest.mark.parametrize("truth", (torch.int8, torch.uint8, torch.bool, torch.float32, torch.float64), ids=str)
+def test_true_labels_of_another_type(labels, truth):
+    random = torch.Generator().manual_seed(1)
+    shape, x = (9, 33), torch.randn(9, 33, generator=random)
+    observed, true = some_labels(shape, labels, random), some_labels(shape, truth, random)
+    if truth.is_floating_point:
+        true[0, :4] = torch.tensor([0.4, -0.4, torch.nan, 1e-30])
+    ours, plain = x.clone().requires_grad_(), x.clone().requires_grad_()
+    loss = ops.weighted_bce(ours, observed, **IUN, true_labels=true)
+    expected = weighted_reference(plain, observed, **IUN, true_labels=true)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("empty", (True, False), ids=("empty part", "part"))
+@pytest.mark.parametrize("role", (True, False), ids=("role", "epr"))
+def test_part_of_a_global_batch(role, empty):
+    images = 0 if empty else 5
+    x, rows = torch.randn(images, 4), torch.randn(images, 4)
+    observed, statistic = torch.zeros(images, 4), torch.tensor([13.0, 17.0, 8.0, 2.0])
+    estimate = (rows,) if role else ()
+    loss = (ops.role_loss if role else ops.epr_loss)(x, observed, *estimate, 2.9, statistic=statistic)
+    expected = (role_reference if role else epr_reference)(x, observed, *estimate, 2.9, statistic=statistic)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("name", (*ELEMENTWISE, "epr", "role", "pr"))
+@pytest.mark.parametrize("bad", (torch.nan, 1.5, -2.0))
+def test_a_bad_label_makes_its_entry_nan(name, bad):
+    case = some_case((3, 41), torch.float32, torch.float32)
+    case.labels[1, 7] = bad
+    case.rows.copy_(case.logits)
+    loss, gradient, rows = run(LOSSES[name].fused, case, "mean")
+    assert torch.isnan(loss)
+    for found in (gradient, rows) if name == "role" else (gradient,):
+        if name != "pr":
+            assert torch.isnan(found[1, 7]) and torch.isnan(found).sum() == 1
+
+
+@pytest.mark.parametrize("dtype", (torch.uint8, torch.int8, torch.int64), ids=str)
+def test_a_bad_integer_label_makes_the_loss_nan(dtype):
+    x, labels = fenced(torch.randn(3, 5)), torch.zeros(3, 5, dtype=dtype)
+    labels[2, 4] = 2
+    assert torch.isnan(ops.asymmetric_loss(x, labels)) and torch.isnan(ops.pairwise_ranking(x, labels))
+
+
+@pytest.mark.parametrize("bad", (-1, 30, 2**40, -(2**62)))
+def test_a_bad_index_makes_its_row_nan(bad):
+    x, table = torch.randn(5, 7).requires_grad_(), fenced(torch.randn(30, 7)).requires_grad_()
+    index = fenced(torch.tensor([4, 29, bad, 4, 0]))
+    loss = ops.role_loss(x, torch.eye(5, 7), table, 2.9, index)
+    assert torch.isnan(loss)
+    logits_gradient, table_gradient = torch.autograd.grad(loss, (x, table), torch.ones(()))
+    for rows in (logits_gradient, table_gradient._values()):
+        assert torch.isnan(rows[2]).all() and torch.isfinite(rows[[0, 1, 3, 4]]).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_same_bits_in_any_order_of_threads_and_blocks(name):
+    case = some_case((90, 101), torch.float32, torch.int8)
+    first = run(LOSSES[name].fused, case, "mean")
+    for _ in range(3):
+        assert all(map(torch.equal, run(LOSSES[name].fused, case, "mean"), first))

@@ -1,0 +1,70 @@
+// CUDA's execution model on one thread of the CPU: what the kernels of csrc/cuda use of CUDA, for a C++ compiler.
+//
+// The threads of a block are fibers. __syncthreads stops the block, a shuffle stops the warp, and which fiber goes on is drawn
+// from MLCFAST_EMULATOR_SEED, as is the order of the blocks. Shared memory is NaN when a block starts. A barrier or a shuffle
+// that some thread never reaches is an error. Not emulated: a device's memory model, its approximate functions, its limits.
+#pragma once
+
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "cuda_runtime_api.h"
+
+#define __global__
+#define __device__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(threads)
+
+struct Position {
+  unsigned int x;
+};
+extern Position threadIdx, blockIdx, gridDim, blockDim;
+
+using __half = c10::Half;
+using __nv_bfloat16 = c10::BFloat16;
+
+inline float __half2float(__half value) { return static_cast<float>(value); }
+inline __half __float2half_rn(float value) { return static_cast<__half>(value); }
+inline float __bfloat162float(__nv_bfloat16 value) { return static_cast<float>(value); }
+inline __nv_bfloat16 __float2bfloat16_rn(float value) { return static_cast<__nv_bfloat16>(value); }
+
+inline float __int_as_float(int bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+void __syncthreads();
+
+namespace emulator {
+
+// Runs `thread` for each thread of each block; throws std::runtime_error where CUDA would hang or leave results undefined.
+void run(int64_t blocks, int64_t threads, const std::function<void()>& thread);
+
+// The arguments are evaluated once, before the kernel starts, as a launch on a device does.
+template <class Kernel, class... Arguments>
+void launch(int64_t blocks, int64_t threads, Kernel kernel, const Arguments&... arguments) {
+  run(blocks, threads, [&] { kernel(arguments...); });
+}
+
+// Shared memory is NaN until a block writes it: the first thread of a block that comes by sees to it.
+void fresh(void* shared, std::size_t bytes);
+
+uint64_t shuffle_down(unsigned int mask, uint64_t bits, unsigned int offset, int width);
+
+}  // namespace emulator
+
+template <class T>
+T __shfl_down_sync(unsigned int mask, T value, unsigned int offset, int width = 32) {
+  static_assert(sizeof(T) <= sizeof(uint64_t));
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
+  bits = emulator::shuffle_down(mask, bits, offset, width);
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
