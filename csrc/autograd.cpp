@@ -135,6 +135,41 @@ at::Tensor weighted_bce(const at::Tensor& logits, const at::Tensor& labels, cons
   return WeightedBce::apply(logits, labels, true_labels, pa, pb, ua, ub, na, nb, eps, reduction);
 }
 
+using Options = at::ArrayRef<double>;
+
+struct LabelLoss : torch::autograd::Function<LabelLoss> {
+  static Pair call(const at::Tensor& logits, const at::Tensor& labels, const OptionalTensor& threshold,
+                   const OptionalTensor& positive_weight, const OptionalTensor& other_weight, int64_t formula,
+                   Options options, int64_t reduction, bool with_gradient) {
+    static auto op = operator_named<decltype(label_loss_forward)>("mlcfast::label_loss_forward");
+    at::AutoDispatchBelowADInplaceOrView below;
+    return op.call(logits, labels, threshold, positive_weight, other_weight, formula, options, reduction, with_gradient);
+  }
+  static Variable forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& labels,
+                          const OptionalTensor& threshold, const OptionalTensor& positive_weight,
+                          const OptionalTensor& other_weight, int64_t formula, Options options, int64_t reduction) {
+    auto [loss, gradient] =
+        call(logits, labels, threshold, positive_weight, other_weight, formula, options, reduction, true);
+    remember(ctx, gradient, {reduction, 1.0});
+    return loss;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& incoming) {
+    refuse_second_derivative();
+    variable_list gradients(8);
+    gradients[0] = rescaled(ctx, incoming[0]);
+    return gradients;
+  }
+};
+
+at::Tensor label_loss(const at::Tensor& logits, const at::Tensor& labels, const OptionalTensor& threshold,
+                      const OptionalTensor& positive_weight, const OptionalTensor& other_weight, int64_t formula,
+                      Options options, int64_t reduction) {
+  if (!needs_gradient(logits))
+    return std::get<0>(
+        LabelLoss::call(logits, labels, threshold, positive_weight, other_weight, formula, options, reduction, false));
+  return LabelLoss::apply(logits, labels, threshold, positive_weight, other_weight, formula, options, reduction);
+}
+
 struct PairwiseRanking : torch::autograd::Function<PairwiseRanking> {
   static Pair call(const at::Tensor& logits, const at::Tensor& labels, int64_t reduction, bool with_gradient) {
     static auto op = operator_named<decltype(pairwise_ranking_forward)>("mlcfast::pairwise_ranking_forward");
@@ -211,6 +246,7 @@ at::Tensor expected_positives(const at::Tensor& logits, const at::Tensor& observ
 TORCH_LIBRARY_IMPL(mlcfast, Autograd, m) {
   m.impl("asymmetric_loss", &asymmetric_loss);
   m.impl("weighted_bce", &weighted_bce);
+  m.impl("label_loss", &label_loss);
   m.impl("pairwise_ranking", &pairwise_ranking);
   m.impl("expected_positives", &expected_positives);
 }
@@ -219,6 +255,7 @@ TORCH_LIBRARY_IMPL(mlcfast, Autograd, m) {
 TORCH_LIBRARY_IMPL(mlcfast, CompositeExplicitAutograd, m) {
   m.impl("asymmetric_loss", &asymmetric_loss);
   m.impl("weighted_bce", &weighted_bce);
+  m.impl("label_loss", &label_loss);
   m.impl("pairwise_ranking", &pairwise_ranking);
   m.impl("expected_positives", &expected_positives);
 }

@@ -23,6 +23,8 @@ OPERATORS = (  # the slowest to compile first
     "register",
     "asymmetric_loss",
     "weighted_bce",
+    "label_loss",
+    "large_loss_threshold",
     "pairwise_ranking",
     "rescale_gradient",
     "expected_positives",
@@ -128,7 +130,8 @@ def _units() -> list[Unit]:
     define = ["-DMLCFAST_X86"] if x86 else []
     plain = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
     kernels = [
-        Unit(HERE / "cpu" / "kernels.cpp", f"kernels_{isa}", [*plain, f"-DMLCFAST_ISA={isa}", *flags])
+        Unit(HERE / "cpu" / f"{name}.cpp", f"{name}_{isa}", [*plain, f"-DMLCFAST_ISA={isa}", *flags])
+        for name in ("label_kernels", "kernels")
         for isa, flags in INSTRUCTION_SETS.items()
         if x86 or isa == "baseline"
     ]

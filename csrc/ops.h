@@ -23,6 +23,15 @@ Pair weighted_bce_forward(const at::Tensor& logits, const at::Tensor& labels,
                           double unknown_a, double unknown_b, double negative_a, double negative_b, double eps,
                           int64_t reduction, bool with_gradient);
 
+// One of the losses told by a number: `formula` and its `options` are those of cpu/kernels.h; weights are (K,).
+Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, const std::optional<at::Tensor>& threshold,
+                        const std::optional<at::Tensor>& positive_weight,
+                        const std::optional<at::Tensor>& other_weight, int64_t formula, at::ArrayRef<double> options,
+                        int64_t reduction, bool with_gradient);
+
+// The count-th largest logit of an entry labelled 0, 0-d fp32, −∞ where there are fewer; not for fp64.
+at::Tensor large_loss_threshold(const at::Tensor& logits, const at::Tensor& labels, int64_t count);
+
 Pair pairwise_ranking_forward(const at::Tensor& logits, const at::Tensor& labels, int64_t reduction,
                               bool with_gradient);
 

@@ -6,6 +6,8 @@
 TORCH_LIBRARY_IMPL(mlcfast, CPU, m) {
   m.impl("asymmetric_loss_forward", &mlcfast::asymmetric_loss_forward);
   m.impl("weighted_bce_forward", &mlcfast::weighted_bce_forward);
+  m.impl("label_loss_forward", &mlcfast::label_loss_forward);
+  m.impl("large_loss_threshold", &mlcfast::large_loss_threshold);
   m.impl("pairwise_ranking_forward", &mlcfast::pairwise_ranking_forward);
   m.impl("rescale_gradient_", &mlcfast::rescale_gradient_);
   m.impl("expected_positives_forward", &mlcfast::expected_positives_forward);

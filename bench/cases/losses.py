@@ -24,7 +24,6 @@ from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_referenc
 LABEL_COUNTS, K_SET = (1, 2, 20, 80, 81), (1, 20, 80, 81, 9605)
 ENTRIES = int(os.environ.get("MLCFAST_TEST_ENTRIES", 3000))
 CASES = int(os.environ.get("MLCFAST_TEST_CASES", 300))
-EXTREMES = (1e4, -1e4, torch.inf, -torch.inf, 0.0, 88.0, -88.0, 120.0)
 QUANTILES = {0.5: "median", 0.9: "90th percentile", 1.0: "largest"}
 OUTPUTS = ("loss", "gradient", "rows gradient")
 PUBLISHED = {"full": ((64, 80), (4096, 80), (256, 9605)), "moderate": ((64, 80), (5, 9605)), "tiny": ()}
@@ -42,11 +41,16 @@ class Case:
 
 @dataclass
 class Loss:
-    """A fused loss and its definition, called alike: loss(case logits, case, rows, reduction)."""
+    """A fused loss and its definition, called alike: loss(case logits, case, rows, reduction).
+
+    exact_gradient: autograd through the definition is its derivative. finite: so at infinite logits.
+    """
 
     fused: Callable[..., Tensor]
     reference: Callable[..., Tensor]
     reductions: tuple[str, ...] = ("none", "mean", "sum")
+    exact_gradient: bool = True
+    finite: bool = True
 
 
 def _both(call: Callable[..., Tensor], fused: Callable, reference: Callable, *reductions: str) -> Loss:
@@ -186,9 +190,10 @@ def case_rows(name: str, words: str, case: Case) -> Iterator[Row]:
         yield worst(row, [(*pair, ONE_CASE) for pair in pairs])
 
 
-def extreme_case(K: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Case:
-    """Three images of saturated and infinite logits, each with both labels."""
-    logits = torch.tensor(EXTREMES).repeat_interleave(2).repeat(1 + 3 * K // 16).view(-1)[: 3 * K].view(3, K)
+def extreme_case(K: int, dtype: torch.dtype = torch.float32, device: str = "cpu", furthest: float = torch.inf) -> Case:
+    """Three images of saturated logits and logits of ±furthest, each with both labels."""
+    extremes = torch.tensor([1e4, -1e4, furthest, -furthest, 0.0, 88.0, -88.0, 120.0])
+    logits = extremes.repeat_interleave(2).repeat(1 + 3 * K // 16).view(-1)[: 3 * K].view(3, K)
     labels = (torch.arange(3 * K) % 2).view(3, K)
     tensors = (logits.to(dtype), labels, logits.flip(0).clamp(-1e4, 1e4), 1 - labels)
     return Case(*(tensor.to(device) for tensor in tensors))

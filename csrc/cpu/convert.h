@@ -77,6 +77,13 @@ const T* load(const View& view, int64_t offset, int n, T* block) {
   return block;
 }
 
+// Where a block of results may be written at once: the view's own memory if it has type T, else `block`.
+template <class T>
+T* in_place(const MutableView& view, int64_t offset, T* block) {
+  constexpr Type own = sizeof(T) == 4 ? Type::f32 : Type::f64;
+  return view.data != nullptr && view.type == own ? static_cast<T*>(view.data) + offset : block;
+}
+
 // block · scale into n entries from `offset`, rounded to the view's type; nothing when the view is empty.
 template <class T>
 void store(const MutableView& view, int64_t offset, int n, const T* __restrict block, T scale) {

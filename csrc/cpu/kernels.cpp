@@ -3,6 +3,7 @@
 
 #include "kernels.h"
 
+#include "blocks.h"
 #include "convert.h"
 #include "vector_math.h"
 
@@ -10,68 +11,11 @@
 
 namespace mlcfast {
 namespace MLCFAST_ISA {
+
+Sum label_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);  // label_kernels.cpp
+int64_t collect_unknown(const View& logits, const View& labels, int64_t begin, int64_t end, float least, float* found);
+
 namespace {
-
-constexpr int kBlock = 512;
-
-struct LabelKinds {
-  bool bad = false;   // some label is outside [−1, 1]
-  bool hard = true;   // every label is −1, 0 or 1
-};
-
-template <class T>
-LabelKinds inspect(const T* __restrict labels, int n) {
-  int bad = 0, soft = 0;
-  for (int i = 0; i < n; ++i) {
-    const T z = labels[i];
-    bad |= !(z >= T(-1) && z <= T(1));
-    soft |= (z != 0) & (z != 1) & (z != -1);
-  }
-  return {bad != 0, soft == 0};
-}
-
-// Entries that are not positive become −1 where the true label is ≤ 0 and 0 elsewhere.
-template <class T>
-void mark_true_negatives(const View& true_labels, int64_t offset, int n, T* __restrict labels) {
-  T block[kBlock];
-  const T* __restrict truth = load(true_labels, offset, n, block);
-  for (int i = 0; i < n; ++i) labels[i] = labels[i] > 0 ? labels[i] : (truth[i] <= 0 ? T(-1) : T(0));
-}
-
-template <class T, class Formula>
-void map(const T* __restrict x, const T* __restrict z, int n, T* __restrict loss, T* __restrict gradient, Formula formula) {
-  for (int i = 0; i < n; ++i) {
-    const Term<T> term = formula(x[i], z[i]);
-    loss[i] = term.loss;
-    gradient[i] = term.gradient;
-  }
-}
-
-template <class T, class Hard, class Soft>
-Sum elementwise(const Entries& e, int64_t begin, int64_t end, bool hard_allowed, Hard hard, Soft soft) {
-  T x_block[kBlock], z_block[kBlock], loss[kBlock], gradient[kBlock];
-  Sum sum;
-  for (int64_t offset = begin; offset < end; offset += kBlock) {
-    const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
-    const T* x = load(e.logits, offset, n, x_block);
-    const T* z = load(e.labels, offset, n, z_block);
-    const LabelKinds kinds = inspect(z, n);
-    sum.bad_label |= kinds.bad;
-    if (e.true_labels.data != nullptr) {
-      if (z != z_block) std::memcpy(z_block, z, sizeof(T) * n);
-      mark_true_negatives(e.true_labels, offset, n, z_block);
-      z = z_block;
-    }
-    if (hard_allowed && kinds.hard)
-      map(x, z, n, loss, gradient, hard);
-    else
-      map(x, z, n, loss, gradient, soft);
-    sum.loss += block_sum(loss, n);
-    store(e.loss, offset, n, loss, static_cast<T>(e.loss_scale));
-    store(e.gradient, offset, n, gradient, static_cast<T>(e.gradient_scale));
-  }
-  return sum;
-}
 
 template <class T>
 Sum asymmetric_as(const Entries& e, const AsymmetricOptions& o, int64_t begin, int64_t end) {
@@ -288,8 +232,8 @@ void scale(MutableView view, double factor, int64_t begin, int64_t end) {
 #define MLCFAST_STRING(x) MLCFAST_STRING_(x)
 
 extern const Kernels table;
-const Kernels table{asymmetric,      weighted_bce,     pairwise_ranking, coupled_forward,
-                    coupled_backward, scale,           MLCFAST_STRING(MLCFAST_ISA)};
+const Kernels table{asymmetric,       weighted_bce, label_loss, collect_unknown, pairwise_ranking,
+                    coupled_forward, coupled_backward, scale,        MLCFAST_STRING(MLCFAST_ISA)};
 
 }  // namespace MLCFAST_ISA
 }  // namespace mlcfast

@@ -35,6 +35,19 @@ struct WeightedBceOptions {
   double positive_a, positive_b, unknown_a, unknown_b, negative_a, negative_b, eps;
 };
 
+// Formulas of label_formulas.h and formulas.h by number, the numbers they take, and the weights of their entries.
+enum class Formula : int { entropy, hill, focal, robust, large, asymmetric, weighted_bce };
+constexpr int kFormulas = 7;
+constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, 5, 7};
+
+struct LabelLossOptions {
+  Formula formula;
+  const double* values;                 // as many as kOptionsOf says
+  double threshold = 0;                 // of large
+  View positive_weight, other_weight;   // (K,) each in the arithmetic's type, or neither
+  int64_t K = 1;
+};
+
 // EPR (no estimate) and ROLE over rows [begin, end) of (B, K); the estimate's row b is row index[b] where index is given.
 struct Coupled {
   View logits, observed, estimate;
@@ -59,6 +72,9 @@ struct CoupledSum {
 struct Kernels {
   Sum (*asymmetric)(const Entries&, const AsymmetricOptions&, int64_t begin, int64_t end);
   Sum (*weighted_bce)(const Entries&, const WeightedBceOptions&, int64_t begin, int64_t end);
+  Sum (*label_loss)(const Entries&, const LabelLossOptions&, int64_t begin, int64_t end);
+  // The logits of unknown entries that are not below `least`, written to `found`, which holds end − begin; their number.
+  int64_t (*collect_unknown)(const View& logits, const View& labels, int64_t begin, int64_t end, float least, float* found);
   Sum (*pairwise_ranking)(const Entries&, int64_t K, int64_t begin_row, int64_t end_row);
   CoupledSum (*coupled_forward)(const Coupled&, int64_t begin_row, int64_t end_row);
   void (*coupled_backward)(const Coupled&, int64_t begin_row, int64_t end_row);

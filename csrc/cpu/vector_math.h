@@ -26,8 +26,13 @@ MLCFAST_INLINE float float_of(int32_t i) {
 // ln 2 in two parts: the first has 15 significant bits, so that its product with an exponent is exact.
 constexpr float kLn2High = 0.693145751953125f, kLn2Low = 1.428606820309417e-6f;
 
-// exp(x) for x ≤ 0: x = n ln 2 + r, |r| ≤ ln 2 / 2; exp(r) by a minimax polynomial fitted for (exp(r) − 1 − r) / r².
-MLCFAST_INLINE float exp_nonpositive(float x) {
+// exp(x) = scale (1 + tail) for x ≤ 0: x = n ln 2 + r, |r| ≤ ln 2 / 2, scale = 2^n, tail = exp(r) − 1 by a minimax polynomial
+// fitted for (exp(r) − 1 − r) / r².
+struct Exponential {
+  float scale, tail;
+};
+
+MLCFAST_INLINE Exponential exponential(float x) {
   const float kRound = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer in the low bits
   const float shifted = x * 1.44269504088896341f + kRound;
   const float n = shifted - kRound;
@@ -38,17 +43,22 @@ MLCFAST_INLINE float exp_nonpositive(float x) {
   e = e * r + 4.166625440e-2f;
   e = e * r + 1.666666716e-1f;
   e = e * r + 0.5f;
-  e = e * (r * r) + r + 1.0f;
-  const float scale = float_of(static_cast<int32_t>((static_cast<uint32_t>(bits_of(shifted)) << 23) + 0x3f800000u));
-  return x < -87.3f ? 0.0f : e * scale;
+  return {float_of(static_cast<int32_t>((static_cast<uint32_t>(bits_of(shifted)) << 23) + 0x3f800000u)), e * (r * r) + r};
 }
 
-// log(x) for normal x > 0: x = 2^n m, m in [√½, √2), r = m − 1; log(1 + r) by a minimax polynomial fitted for
-// (log(1 + r) − r + r²/2) / r³. NaN stays NaN: x − x.
-MLCFAST_INLINE float log_positive(float x) {
-  const int32_t i = bits_of(x) - 0x3f3504f3;  // the bits of √½
-  const float n = static_cast<float>(i >> 23);
-  const float r = float_of((i & 0x007fffff) + 0x3f3504f3) - 1.0f;
+MLCFAST_INLINE float exp_nonpositive(float x) {
+  const Exponential e = exponential(x);
+  return x < -87.3f ? 0.0f : (e.tail + 1.0f) * e.scale;
+}
+
+// exp(x) − 1 for x ≤ 0, to full relative accuracy.
+MLCFAST_INLINE float expm1_nonpositive(float x) {
+  const Exponential e = exponential(x);
+  return x < -87.3f ? -1.0f : e.tail * e.scale + (e.scale - 1.0f);
+}
+
+// log(2^n (1 + r)), r in [√½ − 1, √2 − 1]; log(1 + r) by a minimax polynomial fitted for (log(1 + r) − r + r²/2) / r³.
+MLCFAST_INLINE float log_from(float n, float r) {
   const float square = r * r;
   float c = 6.915370375e-2f;
   c = c * r - 1.178979725e-1f;
@@ -60,13 +70,28 @@ MLCFAST_INLINE float log_positive(float x) {
   c = c * r - 2.499998659e-1f;
   c = c * r + 3.333331048e-1f;
   const float tail = c * (r * square) + n * kLn2Low - 0.5f * square;
-  return (r + tail) + n * kLn2High + (x - x);
+  return (r + tail) + n * kLn2High;
+}
+
+// log(x) for normal x > 0: x = 2^n m, m in [√½, √2), r = m − 1. NaN stays NaN: x − x.
+MLCFAST_INLINE float log_positive(float x) {
+  const int32_t i = bits_of(x) - 0x3f3504f3;  // the bits of √½
+  const float r = float_of((i & 0x007fffff) + 0x3f3504f3) - 1.0f;
+  return log_from(static_cast<float>(i >> 23), r) + (x - x);
+}
+
+// log(1 + x) for x in [0, 1], to full relative accuracy: r is exact on either side of √2 − 1.
+MLCFAST_INLINE float log1p_unit(float x) {
+  const bool upper = x > 0.41421356f;
+  return log_from(upper ? 1.0f : 0.0f, upper ? (x - 1.0f) * 0.5f : x);
 }
 
 // x^y for x in (0, 1], y ≥ 0: its absolute error is at most about 1 ulp of 1.
 MLCFAST_INLINE float power(float x, float y) { return exp_nonpositive(y * log_positive(x)); }
 MLCFAST_INLINE double exp_nonpositive(double x) { return ::exp(x); }
+MLCFAST_INLINE double expm1_nonpositive(double x) { return ::expm1(x); }
 MLCFAST_INLINE double log_positive(double x) { return ::log(x); }
+MLCFAST_INLINE double log1p_unit(double x) { return ::log1p(x); }
 MLCFAST_INLINE double power(double x, double y) { return ::pow(x, y); }
 
 }  // namespace MLCFAST_ISA

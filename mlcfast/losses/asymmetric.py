@@ -5,7 +5,6 @@ from torch import Tensor
 from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.asymmetric_loss.op import asymmetric_loss, check_options
 from mlcfast.ops.checks import as_number, check_reduction
-from mlcfast.ops.reduce import reduce, weigh
 
 
 class AsymmetricLoss(WeighedLoss):
@@ -47,10 +46,7 @@ class AsymmetricLoss(WeighedLoss):
         """logits, labels: (B, K) or any equal shape; a label of −1 counts as 0. Returns an fp32 scalar, or (B, K)."""
         self._check_values_once(labels)
         options = (self.gamma_neg, self.gamma_pos, self.clip, self.eps, self.disable_torch_grad_focal_loss)
-        if not self.weights.given:
-            return asymmetric_loss(logits, labels, *options, self.reduction, self.scale)
-        entries = asymmetric_loss(logits, labels, *options, "none", self.scale)
-        return reduce(weigh(entries, labels, self.weights.of(entries)), self.reduction)
+        return asymmetric_loss(logits, labels, *options, self.reduction, self.scale, self.weights.of(logits))
 
     def extra_repr(self) -> str:
         """The options, as a user passed them."""

@@ -1,4 +1,4 @@
-"""Losses for full labels beyond the cross-entropy and the asymmetric loss. No fused kernel yet: plain torch."""
+"""Losses for full labels beyond the cross-entropy and the asymmetric loss."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,18 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_weights import WeighedLoss, checked_counts
-from mlcfast.losses.missing_labels import positive_number, prepared, reduced
-from mlcfast.ops.checks import as_number, check_matrix, check_reduction
-from mlcfast.ops.full_labels import reference
-from mlcfast.ops.reduce import weigh
+from mlcfast.losses.missing_labels import positive_number
+from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction
+from mlcfast.ops.full_labels import op, reference
+from mlcfast.ops.reduce import reduce, upcast
+
+
+def prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits in fp32, or fp64 as given, and labels in the same type; ValueError for what does not go together."""
+    check_pair(logits, labels, "labels")
+    check_matrix(logits)
+    x = upcast(logits)
+    return x, labels.to(x.dtype)
 
 
 class FocalLoss(WeighedLoss):
@@ -37,8 +45,7 @@ class FocalLoss(WeighedLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
-        return reduced(weigh(reference.focal(x, z, self.gamma, self.alpha), z, self.weights.of(x)), self.reduction)
+        return op.focal(logits, labels, self.gamma, self.alpha, self.reduction, self.weights.of(logits))
 
 
 class PolyLoss(WeighedLoss):
@@ -70,9 +77,8 @@ class PolyLoss(WeighedLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
-        entries = reference.poly(x, z, self.epsilon, self.gamma, self.alpha)
-        return reduced(weigh(entries, z, self.weights.of(x)), self.reduction)
+        weights = self.weights.of(logits)
+        return op.poly(logits, labels, self.epsilon, self.gamma, self.alpha, self.reduction, weights)
 
 
 class DistributionBalancedLoss(LabelLoss):
@@ -124,7 +130,6 @@ class DistributionBalancedLoss(LabelLoss):
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
         x, z = prepared(logits, labels)
-        check_matrix(x)
         if self.counts is None or len(self.counts) != x.shape[1]:
             held = "none are" if self.counts is None else f"{len(self.counts)} are"
             raise ValueError(f"label_counts of {x.shape[1]} labels are needed, {held} given")
@@ -133,7 +138,7 @@ class DistributionBalancedLoss(LabelLoss):
             x, z, self.counts.to(x.dtype), self.images, self.mapping,
             self.neg_scale, self.init_bias, self.focal_gamma, self.focal_balance,
         )  # fmt: skip
-        return reduced(entries, self.reduction)
+        return reduce(entries, self.reduction)
 
 
 class ZLPRLoss(LabelLoss):
@@ -145,7 +150,6 @@ class ZLPRLoss(LabelLoss):
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, the mean over images."""
         self._check_values_once(labels)
         x, z = prepared(logits, labels)
-        check_matrix(x)
         return reference.zlpr(x, z).sum() / max(len(x), 1)
 
 
@@ -183,7 +187,6 @@ class TwoWayLoss(LabelLoss):
         """logits, labels: (B, K), a label above 0 is positive; statistic: (P, 2K + 1) or None. Returns a scalar."""
         self._check_values_once(labels)
         x, z = prepared(logits, labels)
-        check_matrix(x)
         if statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
         if statistic is not None and (statistic.dim() != 2 or statistic.shape[1] != 2 * x.shape[1] + 1):

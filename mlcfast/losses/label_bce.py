@@ -6,7 +6,6 @@ from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.checks import as_number, check_reduction
 from mlcfast.ops.pairwise_ranking import pairwise_ranking
-from mlcfast.ops.reduce import reduce, weigh
 from mlcfast.ops.weighted_bce import weighted_bce
 
 KINDS = ("bce", "bce_ls", "an", "an_ls", "wan", "iu", "iun")
@@ -56,10 +55,8 @@ class LabelBCE(WeighedLoss):
             negative = (0.0, 1.0 / max(logits.shape[-1] - 1, 1))
         unknown = (0.0, 0.0) if self.kind in ("iu", "iun") else negative
         known = true_labels if self.kind == "iun" else None
-        if not self.weights.given:
-            return weighted_bce(logits, labels, positive, unknown, negative, known, reduction=self.reduction)
-        entries = weighted_bce(logits, labels, positive, unknown, negative, known, reduction="none")
-        return reduce(weigh(entries, labels, self.weights.of(entries)), self.reduction)
+        kinds, weights = (positive, unknown, negative), self.weights.of(logits)
+        return weighted_bce(logits, labels, *kinds, known, reduction=self.reduction, weights=weights)
 
     def extra_repr(self) -> str:
         """The options, as a user passed them."""

@@ -1,12 +1,11 @@
 """Weights of labels, given or balanced by how often each label is positive: one way for every loss that takes them."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.ops.checks import as_number
+from mlcfast.ops.reduce import Weights
 
 # What a method balances, and its number: an exponent, or β of the effective number of images.
 METHODS = {"neg_pos": ("pos_weight", 1.0), "inv_freq": ("class_weight", 1.0), "effective_num": ("class_weight", 0.999)}
@@ -58,7 +57,7 @@ class LabelWeights:
         self.given = {name: _parsed(value, name) for name, value in given.items() if value is not None}
         self.methods = {name: value for name, value in self.given.items() if isinstance(value, tuple)}
         self.values = {name: value for name, value in self.given.items() if isinstance(value, Tensor)}
-        self.made: dict[Any, tuple[Tensor, Tensor]] = {}
+        self.made: dict[tuple[torch.device, torch.dtype, int], Weights] = {}
 
     def set_label_counts(self, label_counts: Tensor, images: int) -> None:
         """See LabelLoss."""
@@ -66,20 +65,21 @@ class LabelWeights:
             self.values[name] = balanced_weights(method, label_counts, images, number)
         self.made.clear()
 
-    def of(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The weights of positives and of other entries, (K,) each, beside x (…, K) and in its type; None for all 1.
+    def of(self, logits: Tensor) -> Weights | None:
+        """The weights of positives and of other entries, (K,) each, beside the logits (…, K); None for all 1.
 
-        Raises ValueError where a method has not been given its counts, or where there is another number of weights.
+        fp32, or fp64 for fp64 logits. Raises ValueError where a method has not been given its counts, or where there
+        is another number of weights.
         """
         if not self.given:
             return None
-        key = (x.device, x.dtype, x.shape[-1])
+        dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        key = (logits.device, dtype, logits.shape[-1])
         if key not in self.made:
-            self.made[key] = self._make(x)
+            self.made[key] = self._make(*key)
         return self.made[key]
 
-    def _make(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        K = x.shape[-1]
+    def _make(self, device: torch.device, dtype: torch.dtype, K: int) -> Weights:
         for name in self.given:
             if name not in self.values:
                 raise ValueError(f"{name} {self.methods[name][0]} needs label counts: call set_label_counts first")
@@ -88,7 +88,8 @@ class LabelWeights:
         one = torch.ones(1, dtype=torch.float64)
         other = self.values.get("class_weight", one)
         positive = self.values.get("pos_weight", one) * other
-        return tuple(w.expand(K).to(x.device, x.dtype).contiguous() for w in (positive, other))
+        positive, other = (weight.expand(K).to(device, dtype).contiguous() for weight in (positive, other))
+        return positive, other
 
     def __repr__(self) -> str:
         shown = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in self.given.items()}

@@ -1,27 +1,13 @@
-"""Losses for labels of which some, or all but one an image, are missing. No fused kernel yet: plain torch."""
+"""Losses for labels of which some, or all but one an image, are missing."""
 
 import math
 
+import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.ops.checks import as_number, check_pair, check_reduction
-from mlcfast.ops.missing_labels import reference
-
-
-def prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits in fp32, or fp64 as given, and labels in the same type; ValueError for what does not go together."""
-    check_pair(logits, labels, "labels")
-    x = logits if logits.element_size() == 8 else logits.float()
-    return x, labels.to(x.dtype)
-
-
-def reduced(entries: Tensor, reduction: str) -> Tensor:
-    """Entries (B, K) as they are, summed, or their mean, which is 0 for none."""
-    if reduction == "none":
-        return entries
-    total = entries.sum()
-    return total if reduction == "sum" else total / max(entries.numel(), 1)
+from mlcfast.ops.missing_labels import op
 
 
 def positive_number(value: object, name: str) -> float:
@@ -49,8 +35,7 @@ class EntropyMaximisationLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K). Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
-        return reduced(reference.entropy_maximisation(x, z, self.alpha, self.beta), "mean")
+        return op.entropy_maximisation(logits, labels, self.alpha, self.beta)
 
 
 class AsymmetricPseudoLabelLoss(EntropyMaximisationLoss):
@@ -70,7 +55,7 @@ class LargeLossLoss(LabelLoss):
     kind: ll_r leaves them out, ll_ct flips their label for this step, ll_cp means to flip it for good. In epoch e, from
     0, they are the ⌈B·K·e·delta⌉ largest (r, ct) or ⌈B·K·delta⌉ (cp, from the second epoch on); the first epoch is
     plain. begin_epoch sets e. delta: the share an epoch, published between 0.001 and 0.005. After a call `changed`
-    holds the (B, K) entries that were changed, for a caller that keeps the flipped labels of ll_cp.
+    tells which entries were changed, for a caller that keeps the flipped labels of ll_cp.
     """
 
     def __init__(self, kind: str = "ll_r", delta: float = 0.002) -> None:
@@ -80,7 +65,7 @@ class LargeLossLoss(LabelLoss):
         self.kind, self.delta, self.epoch = kind, as_number(delta, "delta"), 0
         if not 0 <= self.delta <= 1:
             raise ValueError(f"delta must be in [0, 1], not {delta!r}")
-        self.changed: Tensor | None = None
+        self.last: tuple[Tensor, Tensor, Tensor | None] | None = None
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
@@ -91,11 +76,22 @@ class LargeLossLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), 0 unknown, taken as negative. Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
+        check_pair(logits, labels, "labels")
         times = min(self.epoch, 1) if self.kind == "ll_cp" else self.epoch
-        count = math.ceil(x.numel() * times * self.delta)
-        entries, self.changed = reference.large_losses(x, z, count, flip=self.kind != "ll_r")
-        return reduced(entries, "mean")
+        count = math.ceil(logits.numel() * times * self.delta)
+        threshold = op.large_loss_threshold(logits, labels, count) if count else None
+        self.last = (logits.detach(), labels, threshold)
+        return op.large_losses(logits, labels, threshold, flip=self.kind != "ll_r")
+
+    @property
+    def changed(self) -> Tensor | None:
+        """(B, K) bool, the entries that the last call changed; None before the first call."""
+        if self.last is None:
+            return None
+        logits, labels, threshold = self.last
+        if threshold is None:
+            return torch.zeros_like(labels, dtype=torch.bool)
+        return (labels == 0) & (logits >= threshold)
 
 
 class HillLoss(LabelLoss):
@@ -114,8 +110,7 @@ class HillLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
-        return reduced(reference.hill(x, z, self.lambda_, self.margin, self.gamma), self.reduction)
+        return op.hill(logits, labels, self.lambda_, self.margin, self.gamma, self.reduction)
 
 
 class SelfPacedLossCorrection(LabelLoss):
@@ -148,9 +143,8 @@ class SelfPacedLossCorrection(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), 0 unknown. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
         tau = self.tau if self.epoch >= self.change_epoch else None
-        return reduced(reference.self_paced_correction(x, z, tau, self.margin, self.gamma), self.reduction)
+        return op.self_paced_correction(logits, labels, tau, self.margin, self.gamma, self.reduction)
 
 
 Range = tuple[float, float]
@@ -197,8 +191,7 @@ class GeneralizedRobustLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), 0 unknown. Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
-        return reduced(reference.generalized_robust(x, z, **self.values, q2=self.q2, q3=self.q3), "mean")
+        return op.generalized_robust(logits, labels, **self.values, q2=self.q2, q3=self.q3)
 
 
 def _pair(values: object, name: str) -> Range:

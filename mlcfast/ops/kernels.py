@@ -8,12 +8,12 @@ import torch
 from mlcfast.ops.backend import log_once
 
 _FOUND = find_spec("triton") is not None
-_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def has_triton(device_type: str) -> bool:
     """True where Triton is installed and its kernels run on tensors of that device."""
-    return _FOUND and (device_type == "cuda" or _INTERPRETED)
+    return _FOUND and (device_type == "cuda" or INTERPRETED)
 
 
 def passed_over(message: str) -> None:

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+Weights = tuple[Tensor, Tensor]  # of positives and of other entries, (K,) each
+
 
 def reduce(loss: Tensor, reduction: str) -> Tensor:
     """none: as it is; sum: a scalar; mean: the sum over the number of entries, 0 for an empty batch."""
@@ -10,11 +12,8 @@ def reduce(loss: Tensor, reduction: str) -> Tensor:
     return loss.sum() if reduction == "sum" else loss.sum() / max(loss.numel(), 1)
 
 
-def weigh(loss: Tensor, labels: Tensor, weights: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Entries (…, K) times their weights: `weights` are those of positives and of other entries, (K,) each, or None.
-
-    A soft positive label lies between the two.
-    """
+def weigh(loss: Tensor, labels: Tensor, weights: Weights | None) -> Tensor:
+    """Entries (…, K) times their weights, None for 1; a soft positive label lies between the two."""
     if weights is None:
         return loss
     positive, other = weights

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES
+from mlcfast.ops.kernels import INTERPRETED
 from mlcfast.ops.library import fake_gradient, fake_loss
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, launch_size, total_of
 
@@ -31,8 +32,12 @@ def run_elementwise(
     programs, chunk = launch_size(entries)
     loss = torch.empty(logits.shape if whole else programs, dtype=torch.float32, device=logits.device)
     unit = HALF_UNIT if logits.dtype == torch.float16 else reduced
+    cut_off = INTERPRETED and logits.dtype == torch.bfloat16  # the interpreter does not round to bf16
+    stored = gradient.float() if cut_off else gradient
     kernel[(programs,)](
-        logits, labels, loss, gradient, *others, reduced, unit, entries, chunk,
+        logits, labels, loss, stored, *others, reduced, unit, entries, chunk,
         PER_ENTRY=whole, WITH_GRADIENT=with_gradient, BLOCK=BLOCK, num_warps=NUM_WARPS, **constants,
     )  # fmt: skip
+    if cut_off:
+        gradient.copy_(stored)
     return (loss if whole else total_of(loss)), gradient

@@ -31,6 +31,8 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
     """Every kernel with the argument types and constants of a training step in fp32 with byte labels."""
     from mlcfast.ops.asymmetric_loss.triton import asymmetric_kernel
     from mlcfast.ops.expected_positives.triton import finish_kernel, gradient_kernel, sums_kernel
+    from mlcfast.ops.label_loss.op import Formula
+    from mlcfast.ops.label_loss.triton import label_kernel
     from mlcfast.ops.pairwise_ranking.triton import pairwise_kernel
     from mlcfast.ops.rescale_triton import rescale_kernel
     from mlcfast.ops.triton_launch import BLOCK
@@ -38,7 +40,20 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
 
     bytes_ = {"labels": "*u8", "observed": "*u8", "truth": "*u8", "index": "*i64"}
     integers = {"K", "entries", "chunk", "programs", "table_rows", "images"}
-    pointers = {"logits", "loss", "gradient", "incoming", "estimate", "partial", "given", "statistic", "rows_gradient"}
+    pointers = {
+        "threshold",
+        "positive_weight",
+        "other_weight",
+        "logits",
+        "loss",
+        "gradient",
+        "incoming",
+        "estimate",
+        "partial",
+        "given",
+        "statistic",
+        "rows_gradient",
+    }
 
     def entry(kernel, **constants):
         constants |= {"BLOCK": BLOCK}
@@ -53,6 +68,7 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
         entry(asymmetric_kernel, POWER_NEG=3, POWER_POS=0, DETACH=False, **elementwise),
         entry(weighted_bce_kernel, WITH_TRUTH=True, **elementwise),
         entry(pairwise_kernel, WITH_GRADIENT=True),
+        *(entry(label_kernel, FORMULA=int(f), WEIGHED=f % 2 == 0, **elementwise) for f in Formula),
         entry(rescale_kernel),
         entry(sums_kernel, ROLE=True, GATHER=True),
         entry(finish_kernel, ROLE=True, GIVEN=True),

@@ -1,5 +1,7 @@
 """The asymmetric loss as a user calls it: checks, the registered operator, and the choice of its implementation."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,9 @@ from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as reference
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import as_number, check_label_values, check_pair, check_reduction
+from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.reduce import Weights
 
 _ARGUMENTS = (
     "Tensor logits, Tensor targets, float gamma_neg, float gamma_pos, float clip, float eps, "
@@ -46,18 +50,30 @@ def asymmetric_loss(
     detach_focal_weight: bool = False,
     reduction: str = "mean",
     scale: float = 1.0,
+    weights: Weights | None = None,
 ) -> Tensor:
     """The asymmetric focal loss of arXiv 2009.14119; the formula is in reference.py.
 
     logits: (B, K) or any shape, fp32, bf16, fp16 or fp64; targets: the same shape, in [-1, 1], any real dtype, −1
     counts as 0; soft targets are allowed. gamma_neg, gamma_pos ≥ 0; clip in [0, 1); eps in [1e-37, 1).
     detach_focal_weight: the focal weight is a constant in the backward pass. scale multiplies the reduced loss.
+    weights: of positives and of other entries, (K,) each; a soft positive label lies between the two.
     Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
     Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
     """
     check_pair(logits, targets)
     check_reduction(reduction)
     check_options(gamma_neg, gamma_pos, clip, eps)
+    if weights is not None:
+        plain = partial(
+            reference, gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip, eps=eps,
+            detach_focal_weight=detach_focal_weight, reduction="none",
+        )  # fmt: skip
+        options = (gamma_neg, gamma_pos, clip, eps, float(detach_focal_weight))
+        scaled = weights if scale == 1.0 else tuple(scale * weight for weight in weights)
+        return label_loss(
+            Formula.ASYMMETRIC, plain, logits, targets, options, reduction, weights=scaled, name="targets"
+        )
     backend = choose(logits.device, logits.dtype)
     if backend == "reference":
         if logits.device.type == "cpu":

@@ -34,20 +34,23 @@ def entropy_maximisation(x: Tensor, z: Tensor, alpha: float, beta: float | None)
     return torch.where((z < 0) & (z > -1), beta * (-z * up + (1 + z) * down), entries)
 
 
-def large_losses(x: Tensor, z: Tensor, count: int, flip: bool) -> tuple[Tensor, Tensor]:
-    """LL-R, LL-Ct and LL-Cp (arXiv 2206.03740): binary cross-entropy without its `count` largest unknown entries.
+def large_loss_threshold(x: Tensor, z: Tensor, count: int) -> Tensor:
+    """The `count`-th largest logit of an unknown entry, 0-d, −∞ where there are fewer: their losses rise with it."""
+    if count > x.numel():
+        return x.new_full((), -torch.inf)
+    return torch.where(z == 0, x.detach(), -torch.inf).flatten().topk(count).values[-1]
 
-    These are 0, or with `flip` the cross-entropy of the opposite label. Also returns which entries they are, (B, K)
-    bool.
+
+def large_losses(x: Tensor, z: Tensor, threshold: Tensor | None, flip: bool) -> Tensor:
+    """LL-R, LL-Ct and LL-Cp (arXiv 2206.03740): binary cross-entropy without the largest losses of unknown entries.
+
+    Those whose logit is at least the threshold are 0, or with `flip` the cross-entropy of the opposite label.
     """
     up, down = F.softplus(-x), F.softplus(x)
     entries = torch.where(z > 0, up, down)
-    if not count or not x.numel():
-        return entries, torch.zeros_like(x, dtype=torch.bool)
-    among = torch.where(z == 0, entries.detach(), -1.0)
-    least = among.flatten().topk(min(count, among.numel())).values[-1]
-    large = (z == 0) & (among >= least)
-    return torch.where(large, up if flip else 0.0, entries), large
+    if threshold is None:
+        return entries
+    return torch.where((z == 0) & (x >= threshold), up if flip else 0.0, entries)
 
 
 def hill(x: Tensor, z: Tensor, lambda_: float, margin: float, gamma: float) -> Tensor:
@@ -61,15 +64,14 @@ def focal_entry(x: Tensor, gamma: float) -> Tensor:
     return torch.exp(-gamma * F.softplus(x)) * F.softplus(-x)
 
 
-def self_paced_correction(x: Tensor, z: Tensor, tau: float | None, margin: float, gamma: float) -> Tensor:
+def self_paced_correction(x: Tensor, z: Tensor, corrected: float, margin: float, gamma: float) -> Tensor:
     """SPLC (arXiv 2112.07368, Eq. 7): focal cross-entropy; an unknown entry with f > τ counts as positive.
 
-    Observed positives' logits are lowered by the margin first, corrected ones are not. τ None corrects nothing.
+    Observed positives' logits are lowered by the margin first, corrected ones are not. corrected: the logit of τ, ∞ to
+    correct nothing.
     """
     lowered = torch.where(z > 0, x - margin, x)
-    positive = z > 0
-    if tau is not None:
-        positive = positive | ((z == 0) & (torch.sigmoid(x) > tau))
+    positive = (z > 0) | ((z == 0) & (x > corrected))
     return torch.where(positive, focal_entry(lowered, gamma), focal_entry(-lowered, gamma))
 
 

@@ -1,12 +1,16 @@
 """The weighted cross-entropy as a user calls it: checks, the registered operator, the choice of its implementation."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_like, check_pair, check_reduction
+from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.reduce import Weights as EntryWeights
 from mlcfast.ops.weighted_bce.reference import Weights
 from mlcfast.ops.weighted_bce.reference import weighted_bce as reference
 
@@ -47,12 +51,14 @@ def weighted_bce(
     true_labels: Tensor | None = None,
     eps: float = 1e-5,
     reduction: str = "mean",
+    weights: EntryWeights | None = None,
 ) -> Tensor:
     """Cross-entropy with one pair of weights per kind of label (arXiv 2106.09708); the formula is in reference.py.
 
     logits: (B, K) or any shape, fp32, bf16, fp16 or fp64; labels: the same shape, in [-1, 1], any real dtype.
     positive, unknown, negative: (a, b), the weights of neglog(f) and neglog(1 − f) at labels 1, 0 and −1, finite.
     true_labels: the same shape; where given, what is not positive counts as −1 if its true label is ≤ 0, else as 0.
+    weights: of positives and of other entries, (K,) each; a soft positive label lies between the two.
     Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
     Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
     """
@@ -61,16 +67,23 @@ def weighted_bce(
     check_eps(eps)
     if true_labels is not None:
         check_like(logits, true_labels, "true_labels")
+    if weights is not None:
+        if true_labels is not None:
+            labels = torch.where(labels > 0, labels.to(torch.float32), -(true_labels <= 0).to(torch.float32))
+        kinds = {"positive": positive, "unknown": unknown, "negative": negative}
+        plain = partial(reference, **kinds, eps=eps, reduction="none")
+        options = (*positive, *unknown, *negative, eps)
+        return label_loss(Formula.WEIGHTED_BCE, plain, logits, labels, options, reduction, weights=weights)
     backend = choose(logits.device, logits.dtype)
     if backend == "reference":
         if logits.device.type == "cpu":
             check_label_values(labels, "labels")
         return reference(logits, labels, positive, unknown, negative, true_labels, eps, reduction)
-    weights = (*positive, *unknown, *negative)
-    if logits.dtype == torch.float16 and max(map(abs, weights)) * HALF_UNIT > 1024:
+    of_kinds = (*positive, *unknown, *negative)
+    if logits.dtype == torch.float16 and max(map(abs, of_kinds)) * HALF_UNIT > 1024:
         logits = logits.float()
     code = REDUCTION_CODES[reduction]
-    options = (*weights, eps, code)
+    options = (*of_kinds, eps, code)
     if backend == "native":
         return _NATIVE(logits, labels, true_labels, *options)
     return StoredGradient.apply("weighted_bce_forward", code, 1.0, logits, labels, true_labels, *options)

@@ -1,0 +1,86 @@
+// The loop of an elementwise loss over blocks that live in L1: widened, inspected, through a formula, rounded on the way out.
+#pragma once
+
+#include <cstring>
+
+#include "convert.h"
+#include "kernels.h"
+
+#include "../formulas.h"
+
+namespace mlcfast {
+namespace MLCFAST_ISA {
+
+constexpr int kBlock = 512;
+
+struct LabelKinds {
+  bool bad = false;   // some label is outside [−1, 1]
+  bool hard = true;   // every label is −1, 0 or 1
+};
+
+template <class T>
+LabelKinds inspect(const T* __restrict labels, int n) {
+  int bad = 0, soft = 0;
+  for (int i = 0; i < n; ++i) {
+    const T z = labels[i];
+    bad |= !(z >= T(-1) && z <= T(1));
+    soft |= (z != 0) & (z != 1) & (z != -1);
+  }
+  return {bad != 0, soft == 0};
+}
+
+// Entries that are not positive become −1 where the true label is ≤ 0 and 0 elsewhere.
+template <class T>
+void mark_true_negatives(const View& true_labels, int64_t offset, int n, T* __restrict labels) {
+  T block[kBlock];
+  const T* __restrict truth = load(true_labels, offset, n, block);
+  for (int i = 0; i < n; ++i) labels[i] = labels[i] > 0 ? labels[i] : (truth[i] <= 0 ? T(-1) : T(0));
+}
+
+template <class T, class Formula>
+void map(const T* __restrict x, const T* __restrict z, int n, T* __restrict loss, T* __restrict gradient, T scale,
+         Formula formula) {
+  for (int i = 0; i < n; ++i) {
+    const Term<T> term = formula(x[i], z[i]);
+    loss[i] = term.loss;
+    gradient[i] = term.gradient * scale;
+  }
+}
+
+struct Nothing {
+  template <class T>
+  void operator()(int64_t, int, const T*, T*, T*) const {}
+};
+
+// `after` is called with the offset, the length, the labels, losses and scaled gradients of each block.
+template <class T, class Hard, class Soft, class After = Nothing>
+Sum elementwise(const Entries& e, int64_t begin, int64_t end, bool hard_allowed, Hard hard, Soft soft, After after = {}) {
+  T x_block[kBlock], z_block[kBlock], loss[kBlock], gradient_block[kBlock];
+  const T scale = static_cast<T>(e.gradient_scale);
+  Sum sum;
+  for (int64_t offset = begin; offset < end; offset += kBlock) {
+    const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
+    const T* x = load(e.logits, offset, n, x_block);
+    const T* z = load(e.labels, offset, n, z_block);
+    const LabelKinds kinds = inspect(z, n);
+    sum.bad_label |= kinds.bad;
+    if (e.true_labels.data != nullptr) {
+      if (z != z_block) std::memcpy(z_block, z, sizeof(T) * n);
+      mark_true_negatives(e.true_labels, offset, n, z_block);
+      z = z_block;
+    }
+    T* const gradient = in_place(e.gradient, offset, gradient_block);
+    if (hard_allowed && kinds.hard)
+      map(x, z, n, loss, gradient, scale, hard);
+    else
+      map(x, z, n, loss, gradient, scale, soft);
+    after(offset, n, z, loss, gradient);
+    sum.loss += block_sum(loss, n);
+    store(e.loss, offset, n, loss, static_cast<T>(e.loss_scale));
+    if (gradient == gradient_block) store(e.gradient, offset, n, gradient, T(1));
+  }
+  return sum;
+}
+
+}  // namespace MLCFAST_ISA
+}  // namespace mlcfast

@@ -1,0 +1,45 @@
+// The losses told by a formula's number on the CPU: the formulas are in label_formulas.h, the loops in cpu/label_kernels.cpp.
+#include "elementwise.h"
+
+namespace mlcfast {
+namespace {
+
+at::Tensor weights_like(const at::Tensor& weights, const at::Tensor& logits, const char* name) {
+  TORCH_CHECK_VALUE(weights.dim() == 1 && weights.size(0) == logits.size(-1), name, " must be (", logits.size(-1),
+                    ",), not ", weights.sizes());
+  return weights.to(arithmetic_type(logits)).contiguous();
+}
+
+}  // namespace
+
+Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, const std::optional<at::Tensor>& threshold,
+                        const std::optional<at::Tensor>& positive_weight,
+                        const std::optional<at::Tensor>& other_weight, int64_t formula, at::ArrayRef<double> values,
+                        int64_t reduction, bool with_gradient) {
+  check_same_shape(logits, labels, "labels");
+  TORCH_CHECK_VALUE(formula >= 0 && formula < kFormulas, "formula must be from 0 to ", kFormulas - 1);
+  TORCH_CHECK_VALUE(static_cast<int>(values.size()) == kOptionsOf[formula], "formula ", formula, " takes ",
+                    kOptionsOf[formula], " options, not ", values.size());
+  TORCH_CHECK_VALUE(positive_weight.has_value() == other_weight.has_value(),
+                    "positive_weight and other_weight must be given together");
+  LabelLossOptions options{static_cast<Formula>(formula), values.data()};
+  if (threshold.has_value()) {
+    const at::Tensor wide = threshold->to(at::kDouble);
+    TORCH_CHECK_VALUE(wide.numel() == 1, "threshold must be one number");
+    options.threshold = *wide.const_data_ptr<double>();
+  }
+  at::Tensor positive, other;
+  if (positive_weight.has_value()) {
+    positive = weights_like(*positive_weight, logits, "positive_weight");
+    other = weights_like(*other_weight, logits, "other_weight");
+    options.positive_weight = view_of(positive, "positive_weight");
+    options.other_weight = view_of(other, "other_weight");
+  }
+  options.K = std::max<int64_t>(logits.size(-1), 1);
+  return run_elementwise(logits, labels, {}, "labels", reduction, 1.0, with_gradient, logits.numel(), kChunk,
+                         [&options](const Entries& entries, int64_t begin, int64_t end) {
+                           return kernels().label_loss(entries, options, begin, end);
+                         });
+}
+
+}  // namespace mlcfast

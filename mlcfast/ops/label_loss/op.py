@@ -1,0 +1,107 @@
+"""The registered operator of the losses that are sums of entries: checks, schema, and the choice of its implementation.
+
+Each loss is a formula with its options, in the order of cpu/kernels.h; its definition is the plain function it is given
+beside them. It serves missing_labels.op, full_labels.op and, for weighed entries, asymmetric_loss and weighted_bce.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
+from mlcfast.ops.backend import choose
+from mlcfast.ops.checks import check_label_values, check_pair, check_reduction
+from mlcfast.ops.kernels import has_triton, passed_over
+from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.reduce import Weights, reduce, upcast, weigh
+
+
+class Formula(IntEnum):
+    """The formulas of csrc/label_formulas.h and csrc/formulas.h by number."""
+
+    ENTROPY = 0  # alpha, beta, 1 with soft negative labels
+    HILL = 1  # lambda, margin, gamma
+    FOCAL = 2  # gamma, epsilon, weight of positives, of others, margin, logit above which unknown is positive
+    ROBUST = 3  # w, b, mu, sigma, q2, q3
+    LARGE = 4  # 1 to flip; the threshold is a tensor
+    ASYMMETRIC = 5  # gamma_neg, gamma_pos, clip, eps, 1 for a constant focal weight
+    WEIGHTED_BCE = 6  # the six weights, eps
+
+
+_ARGUMENTS = (
+    "Tensor logits, Tensor labels, Tensor? threshold, Tensor? positive_weight, Tensor? other_weight, int formula, "
+    "float[] options, int reduction"
+)
+LIBRARY.define(f"label_loss({_ARGUMENTS}) -> Tensor")
+_NATIVE = torch.ops.mlcfast.label_loss.default  # bound once: the lookup costs more than the dispatch
+
+
+@torch.library.register_fake("mlcfast::label_loss", lib=LIBRARY)
+def _fake(logits: Tensor, labels: Tensor, *rest: object) -> Tensor:
+    return fake_loss(logits, rest[5])
+
+
+def _fake_forward(logits: Tensor, labels: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+    return fake_loss(logits, rest[5]), fake_gradient(logits, rest[6])
+
+
+def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+    from mlcfast.ops.label_loss.triton import forward
+
+    return forward(*arguments)
+
+
+define_forward("label_loss_forward", f"{_ARGUMENTS}, bool with_gradient", _fake_forward, _triton_forward)
+
+
+def label_loss(
+    formula: Formula,
+    plain: Callable[[Tensor, Tensor], Tensor],
+    logits: Tensor,
+    labels: Tensor,
+    options: tuple[float, ...],
+    reduction: str,
+    steepest: float = 1.0,
+    weights: Weights | None = None,
+    threshold: Tensor | None = None,
+    name: str = "labels",
+) -> Tensor:
+    """The loss of `formula`, whose entries (…, K) are plain(logits, labels), both of the arithmetic's type.
+
+    logits: (B, K) or any shape, fp32, bf16, fp16 or fp64; labels: the same shape, in [-1, 1], any real dtype.
+    steepest: about the largest derivative of an entry, which fp16 must be able to hold. weights: of positives and of
+    other entries, (K,) each. threshold: of the formula LARGE, 0-d. name: what an error calls the labels.
+    Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
+    Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
+    """
+    check_pair(logits, labels, name)
+    check_reduction(reduction)
+    backend = _backend(logits)
+    if backend == "reference":
+        if logits.device.type == "cpu":
+            check_label_values(labels, name)
+        x = upcast(logits)
+        z = labels.to(x.dtype)
+        return reduce(weigh(plain(x, z), z, weights), reduction)
+    if logits.dtype == torch.float16 and (weights is not None or steepest * HALF_UNIT > 1024):
+        logits = logits.float()
+    positive, other = weights or (None, None)
+    code = REDUCTION_CODES[reduction]
+    if backend == "native":
+        return _NATIVE(logits, labels, threshold, positive, other, formula, options, code)
+    arguments = (logits, labels, threshold, positive, other, int(formula), list(options), code)
+    return StoredGradient.apply("label_loss_forward", code, 1.0, *arguments)
+
+
+def _backend(logits: Tensor) -> str:
+    """As backend.choose; on CUDA, which has no compiled kernels of this operator, Triton stands in for native."""
+    device = logits.device.type
+    chosen = choose(device, logits.dtype)
+    if chosen != "native" or device == "cpu":
+        return chosen
+    if has_triton(device) and logits.dtype != torch.float64:
+        return "triton"
+    passed_over(f"losses of one entry each take the plain torch path on {device}: they have no compiled kernels there")
+    return "reference"
