@@ -40,14 +40,16 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the samples are and how they become tensors.
 
-    val: a share, such as 0.2, validates on that part of the training file, chosen by `seed` so that both parts hold
-    each label alike; null takes the published fifth of the training list, as labels: single_positive does without a
-    share. split_column: the column of data.train that says which rows train, validate and test; group: the column of
-    what may not be torn apart. image_column to allow_outside settle what a label file leaves open; docs/data.md
-    explains all of them.
+    val: a share, such as 0.2, validates on a part of the training file that holds each label in proportion; null takes
+    the published fifth, as labels: single_positive does without a share. split_column: the column of data.train that
+    says which rows train, validate and test; group: the column of what may not be torn apart. docs/data.md explains
+    these and what settles an ambiguous label file.
     """
 
-    format: Literal["auto", "coco", "csv", "features", "demo"]
+    format: Literal[
+        "auto", "coco", "csv", "features", "demo", "wide", "list", "long", "attributes", "file_list", "label_studio",
+        "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "parquet", "huggingface", "webdataset"
+    ]  # fmt: skip
     root: str = Field(min_length=1)
     train: str = "train"
     val: float | str | None = "val"

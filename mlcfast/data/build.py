@@ -39,6 +39,8 @@ from mlcfast.errors import UsageError
 LOGGER = logging.getLogger("mlcfast")
 FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
 
+OWN_READERS = ("coco", "features", "demo")  # the other formats are of mlcfast.data.readers
+
 Skipped = list[tuple[str, str]]  # paths and reasons
 
 
@@ -123,7 +125,7 @@ def _open(settings: DataConfig, split: str | None, names: list[str] | None = Non
 def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
     if split is None:
         raise UsageError("data.test and data.val are null: name the split to read")
-    if settings.format == "csv" or (settings.format == "auto" and not _is_coco(settings, split)):
+    if settings.format not in OWN_READERS and not (settings.format == "auto" and _is_coco(settings, split)):
         file, part = _place(settings, split)
         others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
         return read_csv(settings.root, file, names, _table_options(settings), part, others)
@@ -163,6 +165,7 @@ def _table_options(settings: DataConfig) -> TableOptions:
         settings.allow_outside,
         settings.split_column,
         settings.group,
+        "auto" if settings.format == "csv" else settings.format,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.readers.paths import ImageFinder
-from mlcfast.data.readers.recognise import combined, image_root, read_directory, read_labels
+from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, is_part, one_sided, rows_of_part, side_counts
@@ -21,15 +21,13 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     """Each split's labels and the paths of its images, None for one that is missing."""
     if not data.exists():
         raise UsageError(f"{data}: no such file or directory")
-    if data.is_dir():
-        sources = read_directory(data, options)
-    else:
-        sources = [(read_labels(data, options), image_root(data, data.parent))]
     found = []
-    for source, root in sources:
-        finder = ImageFinder(images or root, options.allow_outside)
+    for source in read_all(data, options):
+        finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)
         places = zip(source.images, source.lines, strict=True)
-        found.append((source, [finder.find(name, f"{source.path}: line {line}") for name, line in places]))
+        within = source.unpack is not None  # the images lie inside the file: they are there
+        paths = (image if within else finder.find(image, f"{source.path}: line {line}") for image, line in places)
+        found.append((source, list(paths)))
     return found
 
 
@@ -41,7 +39,7 @@ def sides_of(
     That is by the options' split column, and by a share of the training rows, or of all, under a seed.
     """
     if len(found) > 1:
-        return {_title(source): side_counts(source.names, source.states) for source, _ in found}
+        return {source.split: side_counts(source.names, source.states) for source, _ in found}
     source = found[0][0]
     groups = None if options.group is None else source.column(options.group, "data.group")
     parts: dict[str, np.ndarray] = {}
@@ -61,11 +59,6 @@ def sides_of(
         parts = {TRAIN: rows[train], VALIDATION: rows[validation]} | parts
     of_groups = {part: None if groups is None else [groups[row] for row in rows] for part, rows in parts.items()}
     return {part: side_counts(source.names, source.states[rows], of_groups[part]) for part, rows in parts.items()}
-
-
-def _title(source: LabelSource) -> str:
-    """The name of a split: of its folder, or of its file where the splits' files stand side by side."""
-    return source.path.stem.removeprefix("instances_") if source.format == "coco" else source.path.parent.name
 
 
 def summary(
