@@ -51,7 +51,7 @@ def work(args: argparse.Namespace) -> None:
         args.allow_outside,
         args.split_column,
         args.group,
-        args.format,
+        "auto" if args.format == "csv" else args.format,  # the name that configurations have for it
     )
     found = open_sources(args.data, args.images, options)
     about = summary(found, sides_of(found, options, args.val, args.seed))

@@ -36,6 +36,7 @@ def test_every_layout_is_recognised_and_trained_on(tmp_path, capsys, layout):
         assert (about["format"], about["images"], about["missing"]) == (form, 3, 0)
         assert about["positives"] == {"cat": 1, "dog": 2} | ({"owl": 0} if form == "cvat" else {})
         assert {side["images"] for side in about["splits"].values()} == {1, 2}
+        assert not any("several times" in line for line in about["warnings"])
     for chosen in ("auto", form):
         settings = DataConfig(format=chosen, root=str(root), train="train", val="val", workers=0)
         samples = _open_both(settings, 0, None)
@@ -144,6 +145,23 @@ def test_yolo_without_names_has_numbers(tmp_path):
     source = read_labels(tmp_path, TableOptions(form="yolo"))
     assert source.names == ["0", "1", "2"] and source.states.tolist() == [[N, N, P]]
     assert any("the labels are their numbers" in line for line in source.assumptions)
+
+
+def test_yolo_by_the_folder_of_images(tmp_path):
+    LAYOUTS["yolo of ultralytics"][0](tmp_path)
+    for form in ("auto", "yolo"):
+        settings = DataConfig(format=form, root=str(tmp_path), train="images/train", val="images/val", workers=0)
+        samples = _open_both(settings, 0, None)
+        assert samples.train.labels.tolist() == [[1, 1], [0, 0]] and samples.validation.names == ["cat", "dog"]
+
+
+def test_a_class_is_one_label_though_its_name_holds_a_blank(tmp_path):
+    kind = {"_type": "ClassLabel", "names": ["hot dog", "owl", "dog"]}
+    table = pyarrow.table({"file_name": ["a.jpg", "b.jpg", "c.jpg"], "label": [0, 2, -1]})
+    note = {"huggingface": json.dumps({"info": {"features": {"label": kind}}})}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(note), tmp_path / "t.parquet")
+    source = read_labels(tmp_path / "t.parquet", TableOptions())
+    assert source.names == ["hot dog", "owl", "dog"] and source.states.tolist() == [[P, N, N], [N, N, P], [N, N, N]]
 
 
 def test_several_splits_are_named(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.readers.columns import IMAGE_COLUMNS
+from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.exports import json_of, sheet_of
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
@@ -62,7 +62,11 @@ def _source(
     values = {name: [x for table in opened for x in table.values(name)] for name in opened[0].plain}
     count = sum(table.rows for table in opened)
     classes = {name: names for name in values if (names := _class_names(features.get(name)))}
-    values |= {name: [_named(value, names, path, name) for value in values[name]] for name, names in classes.items()}
+    for name, names in classes.items():
+        named = [_named(value, names, path, name) for value in values[name]]
+        if name.lower() in LIST_COLUMNS:  # a class is one label, whatever blanks its name holds
+            named = [[value] if isinstance(value, str) else value for value in named]
+        values[name] = named
     if image is not None:
         values = {image: _image_names([x for table in opened for x in table.names(image)], count), **values}
         options = dataclasses.replace(options, image_column=image)

@@ -13,7 +13,7 @@ IMAGE_COLUMNS = (
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
-    "finding labels", "attributes", "keywords",
+    "finding labels", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
 )  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
 CONFIDENCE_COLUMNS = ("confidence", "value", "present", "score")

@@ -25,8 +25,10 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     for source in read_all(data, options):
         finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)
         places = zip(source.images, source.lines, strict=True)
-        within = source.unpack is not None  # the images lie inside the file: they are there
-        paths = (image if within else finder.find(image, f"{source.path}: line {line}") for image, line in places)
+        if source.unpack is not None:  # the images lie inside the file: they are there
+            found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
+            continue
+        paths = (finder.find(image, f"{source.path}: line {line}") for image, line in places)
         found.append((source, list(paths)))
     return found
 

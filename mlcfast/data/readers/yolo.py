@@ -23,12 +23,14 @@ def is_yolo(folder: Path) -> bool:
     if any({"names", "train"} <= set(read_yaml(file)) for file in _settings_in(folder)):
         return True
     places = (folder, *(folder / word for words in SPLITS.values() for word in words))
+    if _labels_of(folder) != folder and _has_boxes(_labels_of(folder)):
+        return True
     return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places)
 
 
 def _has_boxes(folder: Path) -> bool:
     """Whether the first text files of a directory hold boxes, and nothing else."""
-    texts = [file for file in sorted(folder.rglob("*.txt"))[:50] if file.name not in NAME_FILES]
+    texts = [file for file in sorted(folder.rglob("*.txt"))[:50] if file.name not in NAME_FILES and file.is_file()]
     lines = [line for file in texts for line in read_text(file)[0].splitlines() if line.strip()]
     return bool(texts) and all(BOX.fullmatch(line.strip()) for line in lines)
 
@@ -143,15 +145,17 @@ def _read(folder: Path, split: str, images: list[Path], names: list[str], said: 
     return source.in_order(list(dict.fromkeys(known)))
 
 
+def _labels_of(folder: Path) -> Path:
+    """Where the labels of a folder of images are: `labels` for the last `images` of its path; itself without one."""
+    parts = folder.parts
+    place = max((number for number, part in enumerate(parts) if part == "images"), default=None)
+    return folder if place is None else Path(*parts[:place], "labels", *parts[place + 1 :])
+
+
 def _label_file(image: Path) -> Path | None:
-    """The text file of an image: below `labels` where the image is below `images`, or beside it."""
-    *before, last = [number for number, part in enumerate(image.parts) if part == "images"] or [-1]
-    parts = list(image.with_suffix(".txt").parts)
-    choices = [image.with_suffix(".txt")]
-    for place in (last, *reversed(before)):
-        if place >= 0:
-            choices.append(Path(*parts[:place], "labels", *parts[place + 1 :]))
-    return next((file for file in reversed(choices) if file.is_file()), None)
+    """The text file of an image: in the folder of its labels, or beside it."""
+    choices = [folder / f"{image.stem}.txt" for folder in (_labels_of(image.parent), image.parent)]
+    return next((file for file in choices if file.is_file()), None)
 
 
 def _classes(file: Path, names: list[str]) -> list[int]:
