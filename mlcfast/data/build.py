@@ -96,10 +96,10 @@ def open_split(
 
     names: the labels and their order, for a CSV file that need not mention them all. Where data.val is a share, `val`
     or the share itself is the part that validates and `train` the rest, by the seed or as `held`, a run's split.csv,
-    has them; another name is a file as ever.
+    has them; another name is a file as ever, and so is that of data.train, which means the whole.
     """
     share = settings.val_share
-    if share is None or split not in (share, str(share), TRAIN, VALIDATION):
+    if share is None or split == settings.train or split not in (share, str(share), TRAIN, VALIDATION):
         return _open(settings, str(split) if split is not None else None, names)[0]
     records = _open(settings, settings.train, names)[0]
     train, validation = divide(records, share, seed, held)

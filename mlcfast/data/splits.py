@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def rows_of_part(source: LabelSource, column: str, part: str, others: Sequence[s
     """
     cells = source.column(column, "data.split_column")
     rows = [row for row, cell in enumerate(cells) if is_part(cell, part)]
-    counts = {cell: cells.count(cell) for cell in dict.fromkeys(cells)}
+    counts = Counter(cells)
     shown = ", ".join(f"{cell!r} ({count})" for cell, count in list(counts.items())[:SHOWN])
     if not rows and is_part(part, TRAIN):
         rows = [row for row, cell in enumerate(cells) if not any(is_part(cell, other) for other in others)]

@@ -71,6 +71,7 @@ def voc_devkit(root: Path) -> None:
         Annotations__c_xml=VOC.format("wrong.jpg", OBJECT.format("dog", 0)),
         ImageSets__Main__train_txt="a\nb\n",
         ImageSets__Main__val_txt="c\n",
+        ImageSets__Main__trainval_txt="a\nb\nc\n",
     )
     (root / "ImageSets" / "Main" / "cat_train.txt").write_text("a  1\nb -1\n")
 

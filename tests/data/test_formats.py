@@ -139,6 +139,14 @@ def test_yolo_says_what_has_no_counterpart(tmp_path):
     assert train.warnings == ["1 files of boxes have no image, first z.txt"]
 
 
+def test_a_split_that_was_not_exported_is_a_warning(tmp_path):
+    yolo_roboflow(tmp_path)
+    (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "test: ../test/images\n")
+    train, val = read_all(tmp_path, TableOptions())
+    (warning,) = train.warnings
+    assert "test ../test/images: no such directory" in warning and val.warnings == []
+
+
 def test_yolo_without_names_has_numbers(tmp_path):
     touch(tmp_path, "a.jpg")
     write(tmp_path, a_txt=f"2 {BOX}\n")
@@ -153,6 +161,14 @@ def test_yolo_by_the_folder_of_images(tmp_path):
         settings = DataConfig(format=form, root=str(tmp_path), train="images/train", val="images/val", workers=0)
         samples = _open_both(settings, 0, None)
         assert samples.train.labels.tolist() == [[1, 1], [0, 0]] and samples.validation.names == ["cat", "dog"]
+
+
+def test_a_list_of_voc_may_be_named(tmp_path):
+    voc_devkit(tmp_path)
+    for form in ("auto", "voc"):
+        settings = DataConfig(format=form, root=str(tmp_path), train="trainval", val=0.34, workers=0)
+        assert len(open_split(settings, "trainval")) == 3
+        assert open_split(settings, "ImageSets/Main/train.txt").image_ids == ["JPEGImages/a.jpg", "JPEGImages/b.jpg"]
 
 
 def test_a_class_is_one_label_though_its_name_holds_a_blank(tmp_path):

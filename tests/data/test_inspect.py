@@ -113,3 +113,12 @@ def test_inspect_fails_in_one_line(tmp_path, capsys):
         assert inspect.main([str(tmp_path / place), "--json"]) == 2
         said = capsys.readouterr()
         assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
+
+
+def test_an_image_in_two_splits_counts_once(tmp_path, capsys):
+    touch(tmp_path, "train/a.jpg", "train/b.jpg", "val/c.jpg")
+    for split, names in (("train", "a.jpg b.jpg"), ("val", "../train/a.jpg c.jpg")):
+        rows = "".join(f"{name},1,0\n" for name in names.split())
+        (tmp_path / split / "_classes.csv").write_text(f"filename,cat,dog\n{rows}")
+    about = inspected(capsys, str(tmp_path), "--allow-outside")
+    assert (about["images"], about["positives"]["cat"], about["negatives"]["dog"]) == (3, 3, 3)

@@ -139,6 +139,8 @@ def test_a_share_of_the_training_file(table):
     )
     assert open_split(settings(table, val=0.25), "train", seed=0).image_ids == samples.train.image_ids
     assert len(open_split(settings(table, val=0.25), "labels.csv")) == 40
+    (table / "labels.csv").rename(table / "train")
+    assert len(open_split(settings(table, val=0.25).model_copy(update={"train": "train"}), "train")) == 40
 
 
 def test_a_share_keeps_groups_whole(table):

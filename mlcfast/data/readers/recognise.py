@@ -31,6 +31,7 @@ from mlcfast.data.splits import is_part
 from mlcfast.errors import UsageError
 
 ROBOFLOW = "_classes.csv"
+VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 # Folders so called hold images, and their names say nothing of them.
 NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
@@ -51,7 +52,9 @@ def read_labels(path: Path, options: TableOptions) -> LabelSource:
 
 def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     """Read the file or directory `root/name`; where there is none, the split of that name of the data set in `root`."""
-    path = root / name
+    path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
+    if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
+        return _at(*read_as(listed, dataclasses.replace(options, form="voc")), root)
     if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
         return read_labels(path, options)
     sources = read_all(root, options)
@@ -82,6 +85,8 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         return read_as(path, dataclasses.replace(options, form=form))
     if ending in (".xlsx", ".xls", ".ods"):
         raise UsageError(f"{path}: a spreadsheet's own format: save the table as CSV")
+    if path.parent.parts[-2:] == VOC_LISTS.parts:
+        return read_as(path, dataclasses.replace(options, form="voc"))
     text, _ = read_text(path)
     if is_attribute_table(text):
         return [read_attribute_table(path)]

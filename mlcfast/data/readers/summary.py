@@ -1,7 +1,9 @@
 """Summarises a label file or directory: what it was read as, its images, and each label's states."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ def sides_of(
     That is by the options' split column, and by a share of the training rows, or of all, under a seed.
     """
     if len(found) > 1:
+        if share is not None:
+            named = ", ".join(source.split for source, _ in found)
+            raise UsageError(f"{found[0][0].path}: holds the splits {named}: a share is taken of one of them, name it")
         return {source.split: side_counts(source.names, source.states) for source, _ in found}
     source = found[0][0]
     groups = None if options.group is None else source.column(options.group, "data.group")
@@ -67,23 +72,25 @@ def summary(
     found: Sequence[tuple[LabelSource, list[str | None]]], sides: Mapping[str, dict[str, Any]] | None = None
 ) -> dict[str, Any]:
     """The document of `--json`; sides: see sides_of."""
-    source = combined([source for source, _ in found])
-    paths = [path for _, places in found for path in places]
-    missing = [image for image, path in zip(source.images, paths, strict=True) if path is None]
-    counts = {word: (source.states == code).sum(axis=0) for word, code in STATES.items()}
-    warnings = list(source.warnings)
-    if missing:
-        warnings.append(f"{len(missing)} of {len(source.images)} images are missing, first {missing[0]!r}")
+    whole = combined([source for source, _ in found])
+    warnings = list(whole.warnings)
+    paths = [path and os.path.normpath(path) for _, places in found for path in places]
     twice = [path for path, times in Counter(filter(None, paths)).items() if times > 1]
     if twice:
         warnings.append(f"{len(twice)} image files are named several times or in several splits, first {twice[0]!r}")
+    here = [image for image, path in zip(whole.images, paths, strict=True) if path is None]
+    if here:
+        warnings.append(f"{len(here)} of {len(whole.images)} images are missing, first {here[0]!r}")
+    keys = [path or f"missing {image}" for image, path in zip(whole.images, paths, strict=True)]
+    source = replace(whole, images=keys).merged()  # an image counts once
+    counts = {word: (source.states == code).sum(axis=0) for word, code in STATES.items()}
     unlabelled = int((~(source.states == 1).any(axis=1)).sum())
     if unlabelled:
         warnings.append(f"{unlabelled} images have no label")
     return {
         "format": source.format,
         "images": len(source.images),
-        "missing": len(missing),
+        "missing": sum(key.startswith("missing ") for key in source.images),
         "labels": source.names,
         **{word: dict(zip(source.names, map(int, values), strict=True)) for word, values in counts.items()},
         "unlabelled": unlabelled,

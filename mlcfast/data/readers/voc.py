@@ -11,6 +11,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
 SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
+LISTS = "ImageSets/Main/*.txt"
 SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton", "tag"}
 
 
@@ -28,18 +29,24 @@ def is_cvat(file: Path) -> bool:
 def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
     """Read a directory of XML files in Pascal VOC's form, or one such file; an image has the labels of its objects.
 
-    Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all.
+    Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. A list
+    itself may be named too, such as trainval, which is no split beside train and val.
     """
-    if path.is_file():
+    if path.suffix.lower() == ".xml":
         return [_source(path, path.parent, "", [path], _labels([path]))]
-    found = {split: _annotations(path / split) for split in SPLIT_FOLDERS}
-    found = {split: files for split, files in found.items() if files} or {"": _annotations(path)}
+    folder = path if path.is_dir() else path.parents[2]
+    found = {split: _annotations(folder / split) for split in SPLIT_FOLDERS}
+    found = {split: files for split, files in found.items() if files} or {"": _annotations(folder)}
     labels = _labels([file for files in found.values() for file in files])
     if not labels:
         raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
     if "" in found:
-        found = _listed(path, found[""]) or found
-    return [_source(path, path, split, files, labels) for split, files in found.items()]
+        lists = sorted(folder.glob(LISTS)) if path.is_dir() else [path]
+        lists = [file for file in lists if "_" not in file.stem]  # cat_train.txt and its like are of one class
+        names = {file.stem for file in lists}
+        lists = [file for file in lists if file.stem != "trainval" or not {"train", "val"} <= names]
+        found = {file.stem: _listed(file, found[""]) for file in lists} or found
+    return [_source(folder, folder, split, files, labels) for split, files in found.items()]
 
 
 def _annotations(folder: Path) -> list[Path]:
@@ -47,19 +54,14 @@ def _annotations(folder: Path) -> list[Path]:
     return next((files for place in places if (files := sorted(place.glob("*.xml")))), [])
 
 
-def _listed(path: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
-    """The files of each list of ImageSets/Main; those of single classes, such as cat_train.txt, are none of them."""
+def _listed(listed: Path, files: Sequence[Path]) -> list[Path]:
+    """The XML files of the images that a list of ImageSets/Main names."""
     known = {file.stem: file for file in files}
-    splits = {}
-    for listed in sorted(path.glob("ImageSets/Main/*.txt")):
-        lines = [line.split()[0] for line in read_text(listed)[0].splitlines() if line.strip()]
-        missing = next((name for name in lines if name not in known), None)
-        if "_" in listed.stem:
-            continue
-        if missing is not None:
-            raise UsageError(f"{listed}: {missing}: no such XML file in {files[0].parent}")
-        splits[listed.stem] = [known[name] for name in lines]
-    return splits
+    lines = [line.split()[0] for line in read_text(listed)[0].splitlines() if line.strip()]
+    missing = next((name for name in lines if name not in known), None)
+    if missing is not None:
+        raise UsageError(f"{listed}: {missing}: no such XML file in {files[0].parent}")
+    return [known[name] for name in lines]
 
 
 def _labels(files: Sequence[Path]) -> dict[Path, tuple[str, list[str], int]]:

@@ -46,11 +46,13 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
     if len(settings) > 1:
         raise UsageError(f"{folder}: holds {settings[0].name} and {settings[1].name}: name one of them")
     content = read_yaml(settings[0]) if settings else {}
-    places = _places(settings[0], content, options) if "train" in content or "val" in content else _found(folder)
+    placed = "train" in content or "val" in content
+    places, absent = _places(settings[0], content, options) if placed else (_found(folder), [])
     if not any(images for images in places.values()):
-        raise UsageError(f"{path}: no images found for YOLO's labels")
+        raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
     names, said = _names(folder, settings[0] if settings else None)
-    return [_read(folder, split, images, names, said) for split, images in places.items() if images]
+    sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
+    return [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *absent]), *sources[1:]]
 
 
 def _settings_in(folder: Path) -> list[Path]:
@@ -62,25 +64,36 @@ def _settings_in(folder: Path) -> list[Path]:
     return [file for file in files if "names" in read_yaml(file)]
 
 
-def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> dict[str, list[Path]]:
-    """The images of each split that data.yaml names: a directory, a list of images in a text file, or several."""
-    places = {}
+def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> tuple[dict[str, list[Path]], list[str]]:
+    """The images of each split that data.yaml names, and what it names that is not there.
+
+    An entry is a directory, a list of images in a text file, or a list of such. Roboflow's files name a test split also
+    where none was exported.
+    """
+    places: dict[str, list[Path]] = {}
+    absent = []
     for split, words in SPLITS.items():
         given = next((content[word] for word in words if content.get(word)), None)
-        entries = given if isinstance(given, list) else [given] if given else []
-        places[split] = [image for entry in entries for image in _at(settings, content, str(entry), options)]
-    return places
+        places[split] = []
+        for entry in given if isinstance(given, list) else [given] if given else []:
+            place = _at(settings, str(content.get("path") or ""), str(entry), options)
+            if place is None:
+                absent.append(f"{settings}: {split} {entry}: no such directory or file beside it")
+            else:
+                places[split] += _images_at(place)
+    return places, absent
 
 
-def _at(settings: Path, content: dict[str, Any], entry: str, options: TableOptions) -> list[Path]:
-    """The images of one entry. Roboflow writes `../train/images` for what is beside the file."""
+def _at(settings: Path, path: str, entry: str, options: TableOptions) -> Path | None:
+    """Where an entry lies. Roboflow writes `../train/images` for what is beside the file."""
     base, plain = settings.parent, re.sub(r"^(\.\./)+", "", entry)
-    choices = [base / str(content.get("path") or "") / entry, base / entry, base / plain]
-    place = next((choice for choice in choices if choice.exists()), None)
-    if place is None:
-        raise UsageError(f"{settings}: {entry}: no such directory or file beside it")
-    if not options.allow_outside and not place.resolve().is_relative_to(base.resolve()):
+    place = next((choice for choice in (base / path / entry, base / entry, base / plain) if choice.exists()), None)
+    if place and not options.allow_outside and not place.resolve().is_relative_to(base.resolve()):
         raise UsageError(f"{settings}: {entry!r} lies outside {base}: data.allow_outside=true allows that")
+    return place
+
+
+def _images_at(place: Path) -> list[Path]:
     if place.is_dir():
         return images_below(place)
     lines = [line.strip() for line in read_text(place)[0].splitlines() if line.strip()]
