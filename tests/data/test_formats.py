@@ -155,6 +155,13 @@ def test_yolo_without_names_has_numbers(tmp_path):
     assert any("the labels are their numbers" in line for line in source.assumptions)
 
 
+def test_names_among_the_labels_and_yaml_of_other_programs(tmp_path):
+    touch(tmp_path, "images/a.jpg")
+    write(tmp_path, labels__classes_txt="cat\ndog\n", labels__a_txt=f"1 {BOX}\n", dvc_yaml="{{ broken", notes_json="{}")
+    source = read_labels(tmp_path, TableOptions())
+    assert (source.format, source.names, source.states.tolist()) == ("yolo", ["cat", "dog"], [[N, P]])
+
+
 def test_yolo_by_the_folder_of_images(tmp_path):
     LAYOUTS["yolo of ultralytics"][0](tmp_path)
     for form in ("auto", "yolo"):

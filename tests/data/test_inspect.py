@@ -107,6 +107,13 @@ def test_boxes_beside_images_are_not_tags(tmp_path, capsys):
     assert "a.txt: boxes of YOLO, not tags" in capsys.readouterr().err
 
 
+def test_two_files_of_one_kind_are_an_error(tmp_path, capsys):
+    (tmp_path / "metadata.csv").write_text("file_name,labels\na.jpg,cat\n")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "labels": ["cat"]}\n')
+    assert inspect.main([str(tmp_path)]) == 2
+    assert "holds metadata.csv and metadata.jsonl: name one of them" in capsys.readouterr().err
+
+
 def test_inspect_fails_in_one_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for place in ("empty", "absent", "empty/x.csv"):

@@ -123,6 +123,11 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             return [_at(coco_source(file), file.parent, file.parent.name) for file in roboflow]
         known = [folder / name for folder in place for name in (ROBOFLOW, "metadata.csv", "metadata.jsonl")]
         found = [file for file in known if file.is_file()]
+        twice = next(
+            (file for file in found if file.name == "metadata.jsonl" and file.with_suffix(".csv") in found), None
+        )
+        if twice:
+            raise UsageError(f"{twice.parent}: holds metadata.csv and metadata.jsonl: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
     tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv", ".json"))

@@ -61,7 +61,14 @@ def _settings_in(folder: Path) -> list[Path]:
     if found:
         return found[:1]
     files = sorted(file for file in folder.glob("*.y*ml") if file.suffix in (".yaml", ".yml"))
-    return [file for file in files if "names" in read_yaml(file)]
+    return [file for file in files if _has_names(file)]
+
+
+def _has_names(file: Path) -> bool:
+    try:
+        return "names" in read_yaml(file)
+    except UsageError:
+        return False  # some other program's
 
 
 def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> tuple[dict[str, list[Path]], list[str]]:
@@ -117,7 +124,7 @@ def _in(folder: Path) -> list[Path]:
 
 def _names(folder: Path, settings: Path | None) -> tuple[list[str], list[str]]:
     """The classes' names, by number, and what was assumed of them."""
-    for place in (folder, folder.parent, folder.parent.parent):
+    for place in (folder, folder / "labels", folder.parent, folder.parent.parent):
         files = [settings] if settings and place == folder else _settings_in(place)
         for file in files:
             names = read_yaml(file).get("names")
