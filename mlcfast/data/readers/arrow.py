@@ -38,13 +38,24 @@ def read_arrow(path: Path, options: TableOptions) -> list[LabelSource]:
 def read_saved(path: Path, options: TableOptions) -> list[LabelSource]:
     """Read what `save_to_disk` wrote: a source for each split; classes have the names that the data set gives them."""
     if (path / "dataset_dict.json").is_file():
-        splits = json_of(path / "dataset_dict.json").get("splits", [])
-        return [dataclasses.replace(read_saved(path / name, options)[0], split=name) for name in splits]
-    state, features = json_of(path / "state.json"), json_of(path / "dataset_info.json").get("features") or {}
-    files = [path / entry["filename"] for entry in state.get("_data_files", [])]
-    if not files:
-        raise UsageError(f"{path / 'state.json'}: names no data files")
-    return [_source(path, "huggingface", "", files, features, options)]
+        splits = _entries(path / "dataset_dict.json", "splits")
+        return [dataclasses.replace(read_saved(path / str(name), options)[0], split=str(name)) for name in splits]
+    entries = _entries(path / "state.json", "_data_files")
+    files = [path / str(entry["filename"]) for entry in entries if isinstance(entry, dict) and "filename" in entry]
+    about = json_of(path / "dataset_info.json")
+    features = about.get("features") if isinstance(about, dict) else None
+    if not files or len(files) != len(entries):
+        raise UsageError(f"{path / 'state.json'}: does not name the data files")
+    return [_source(path, "huggingface", "", files, features if isinstance(features, dict) else {}, options)]
+
+
+def _entries(file: Path, key: str) -> list[Any]:
+    """The list that a JSON object has under a key; UsageError where it has none."""
+    content = json_of(file)
+    found = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(found, list) or not found:
+        raise UsageError(f"{file}: has no list {key!r}: not what save_to_disk writes")
+    return found
 
 
 def _source(
