@@ -123,7 +123,7 @@ def side_counts(names: Sequence[str], labels: np.ndarray, groups: Sequence[str] 
 
 
 def one_sided(sides: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A warning for each side that lacks labels which another side has."""
+    """A warning for each side that lacks labels which another side has, or shares groups with another."""
     warnings = []
     for side, counts in sides.items():
         elsewhere = [each["positives"] for name, each in sides.items() if name != side]
@@ -131,6 +131,8 @@ def one_sided(sides: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if lacking:
             more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
             warnings.append(f"no image of {side} has these labels: {', '.join(lacking[:SHOWN])}{more}")
+        if counts.get("shared_groups"):
+            warnings.append(f"{counts['shared_groups']} of the {counts['groups']} groups of {side} are elsewhere too")
     return warnings
 
 

@@ -9,6 +9,9 @@ import pyarrow
 import pyarrow.parquet
 from PIL import Image
 
+from mlcfast.config import Config, DataConfig
+from mlcfast.data.build import Samples, open_samples
+
 BOX = "0.5 0.5 0.25 0.1"
 VOC = "<annotation><filename>{}</filename>{}</annotation>"
 OBJECT = "<object><name>{}</name><difficult>{}</difficult><bndbox><xmin>1</xmin></bndbox></object>"
@@ -26,6 +29,11 @@ def write(root: Path, **files: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     return root
+
+
+def samples_of(data: DataConfig) -> Samples:
+    """Both parts, as a run with these settings would open them."""
+    return open_samples(Config(name="x", data=data, model={"backbone": "resnet18"}))
 
 
 def touch(root: Path, *names: str) -> None:

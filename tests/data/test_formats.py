@@ -13,13 +13,25 @@ import pytest
 from mlcfast import inspect
 from mlcfast.config import DataConfig
 from mlcfast.data import load_rgb
-from mlcfast.data.build import _open_both, open_split
+from mlcfast.data.build import open_split
 from mlcfast.data.readers.recognise import read_all, read_labels
 from mlcfast.data.readers.registry import FORMATS
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
 from tests.conftest import ROOT
-from tests.data.layouts import BOX, CVAT, LAYOUTS, VOC, picture, shard, touch, voc_devkit, write, yolo_roboflow
+from tests.data.layouts import (
+    BOX,
+    CVAT,
+    LAYOUTS,
+    VOC,
+    picture,
+    samples_of,
+    shard,
+    touch,
+    voc_devkit,
+    write,
+    yolo_roboflow,
+)
 
 P, N = 1, -1
 
@@ -39,7 +51,7 @@ def test_every_layout_is_recognised_and_trained_on(tmp_path, capsys, layout):
         assert not any("several times" in line for line in about["warnings"])
     for chosen in ("auto", form):
         settings = DataConfig(format=chosen, root=str(root), train="train", val="val", workers=0)
-        samples = _open_both(settings, 0, None)
+        samples = samples_of(settings)
         columns = [samples.train.names.index(name) for name in ("cat", "dog")]
         assert samples.train.labels[:, columns].tolist() == [[1, 1], [0, 0]]
         assert samples.validation.labels[:, columns].tolist() == [[0, 1]]
@@ -50,7 +62,7 @@ def test_every_layout_is_recognised_and_trained_on(tmp_path, capsys, layout):
 def test_a_share_of_every_layout(tmp_path, layout):
     """The training split alone, divided."""
     LAYOUTS[layout][0](tmp_path)
-    samples = _open_both(DataConfig(format=LAYOUTS[layout][1], root=str(tmp_path), val=0.5, workers=0), 0, None)
+    samples = samples_of(DataConfig(format=LAYOUTS[layout][1], root=str(tmp_path), val=0.5, workers=0))
     assert (len(samples.train), len(samples.validation)) == (1, 1)
 
 
@@ -166,7 +178,7 @@ def test_yolo_by_the_folder_of_images(tmp_path):
     LAYOUTS["yolo of ultralytics"][0](tmp_path)
     for form in ("auto", "yolo"):
         settings = DataConfig(format=form, root=str(tmp_path), train="images/train", val="images/val", workers=0)
-        samples = _open_both(settings, 0, None)
+        samples = samples_of(settings)
         assert samples.train.labels.tolist() == [[1, 1], [0, 0]] and samples.validation.names == ["cat", "dog"]
 
 

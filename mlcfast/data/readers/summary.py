@@ -65,7 +65,11 @@ def sides_of(
         train, validation = divide(LabelledImages(names, labels, source.names, names, groups=held), share, seed)
         parts = {TRAIN: rows[train], VALIDATION: rows[validation]} | parts
     of_groups = {part: None if groups is None else [groups[row] for row in rows] for part, rows in parts.items()}
-    return {part: side_counts(source.names, source.states[rows], of_groups[part]) for part, rows in parts.items()}
+    sides = {part: side_counts(source.names, source.states[rows], of_groups[part]) for part, rows in parts.items()}
+    for part, own in of_groups.items() if groups is not None else ():
+        elsewhere = {group for other, each in of_groups.items() if other != part for group in each or ()}
+        sides[part]["shared_groups"] = len(set(own or ()) & elsewhere)
+    return sides
 
 
 def summary(
