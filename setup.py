@@ -14,6 +14,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (Path(__file__).resolve().parent / 
 ]
 EIGHT_BIT = ["bitsandbytes>=0.50"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"]
+PARQUET = ["pyarrow>=16"]
 
 setup(
     name="mlcfast",
@@ -45,6 +46,7 @@ setup(
         "demo": ["scikit-learn>=1.5"],
         "eight_bit": EIGHT_BIT,
         "export": EXPORT,
+        "parquet": PARQUET,
         "test": [
             "pytest>=8",
             "pytest-benchmark>=5",
@@ -54,6 +56,7 @@ setup(
             "playwright>=1.49",
             *EIGHT_BIT,
             *EXPORT,
+            *PARQUET,
         ],
     },
 )

@@ -20,6 +20,7 @@ def build_parser() -> cli.Parser:
     parser = cli.Parser("inspect", __doc__, "python -m mlcfast.inspect photos/labels.csv --images photos")
     parser.add_argument("data", type=Path, metavar="DATA", help="a label file, or a directory that holds one")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the images are (default: beside the file)")
+    parser.add_argument("--format", default="auto", metavar="NAME", help="what it is, where that is not recognised")
     parser.add_argument("--image-column", metavar="NAME", help="the column of image files")
     parser.add_argument("--label-columns", metavar="A,B", help="the columns that are labels")
     parser.add_argument("--ignore-columns", metavar="A,B", help="columns that are no labels")
@@ -50,6 +51,7 @@ def work(args: argparse.Namespace) -> None:
         args.allow_outside,
         args.split_column,
         args.group,
+        "auto" if args.format == "csv" else args.format,  # the name that configurations have for it
     )
     found = open_sources(args.data, args.images, options)
     about = summary(found, sides_of(found, options, args.val, args.seed))

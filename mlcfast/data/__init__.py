@@ -29,6 +29,7 @@ _HOME = {
     "make_demo": "demo.demo",
     "observe_single_positive": "protocol",
     "split_train_val": "protocol",
+    "stratified_split": "stratify",
     "find_images": "sources",
     "decoded_batches": "stream",
 }

@@ -42,6 +42,8 @@ LOGGER = logging.getLogger("mlcfast")
 FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
 READERS: Registry[Callable[..., LabelledImages]] = Registry("data.format", {}, UsageError)
 
+OWN_READERS = ("coco", "features", "demo")  # the other formats are of mlcfast.data.readers
+
 Skipped = list[tuple[str, str]]  # paths and reasons
 
 
@@ -97,10 +99,10 @@ def open_split(
 
     names: the labels and their order, for a CSV file that need not mention them all. Where data.val is a share, `val`
     or the share itself is the part that validates and `train` the rest, by the seed or as `held`, a run's split.csv,
-    has them; another name is a file as ever.
+    has them; another name is a file as ever, and so is that of data.train, which means the whole.
     """
     share = settings.val_share
-    if share is None or split not in (share, str(share), TRAIN, VALIDATION):
+    if share is None or split == settings.train or split not in (share, str(share), TRAIN, VALIDATION):
         return _open(settings, str(split) if split is not None else None, names)[0]
     records = _open(settings, settings.train, names)[0]
     train, validation = divide(records, share, seed, held)
@@ -126,7 +128,8 @@ def _open(settings: DataConfig, split: str | None, names: list[str] | None = Non
 def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
     if split is None:
         raise UsageError("data.test and data.val are null: name the split to read")
-    if settings.format == "csv" or (settings.format == "auto" and not _is_coco(settings, split)):
+    own = settings.format in OWN_READERS or is_import_name(settings.format)
+    if not own and not (settings.format == "auto" and _is_coco(settings, split)):
         file, part = _place(settings, split)
         others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
         return read_csv(settings.root, file, names, _table_options(settings), part, others)
@@ -182,6 +185,7 @@ def _table_options(settings: DataConfig) -> TableOptions:
         settings.allow_outside,
         settings.split_column,
         settings.group,
+        "auto" if settings.format == "csv" else settings.format,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.data.readers.paths import require_images
-from mlcfast.data.readers.recognise import image_root, read_labels
+from mlcfast.data.readers.recognise import image_root, read_named
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_of_part
@@ -28,8 +28,9 @@ def read_csv(
     part: str | None = None,
     others: Sequence[str] = (),
 ) -> LabelledImages:
-    """Read the table or list `root/file` of images and labels, in any shape that mlcfast.data.readers knows.
+    """Read the images and labels of `root/file`, in any format that mlcfast.data.readers knows.
 
+    Where there is no such file or directory, the split of that name of the data set in `root` is meant.
     names: the labels in the order wanted, those of the training file for another split; default: the columns' order,
     or the listed names sorted. Image ids are the images as written. What the reader assumed is logged. part: the rows
     that the options' split column gives to this part of the data; others: the names of the other parts.
@@ -38,7 +39,7 @@ def read_csv(
     """
     root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
-    source = read_labels(path, options).in_order(None if names is None else list(names))
+    source = read_named(root, file, options).in_order(None if names is None else list(names))
     for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
     for line in source.warnings:
@@ -50,7 +51,11 @@ def read_csv(
     if part is not None and options.split_column is not None:
         rows = rows_of_part(source, options.split_column, part, others)
     images, wheres = [source.images[row] for row in rows], [f"line {source.lines[row]}" for row in rows]
-    paths = require_images(image_root(path, root), images, path, wheres, options.allow_outside)
+    if source.unpack is not None:
+        unpacked = source.unpack()
+        paths = [unpacked[row] for row in rows]
+    else:
+        paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
     kept = None if groups is None else [groups[row] for row in rows]
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=kept)
 

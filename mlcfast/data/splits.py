@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def rows_of_part(source: LabelSource, column: str, part: str, others: Sequence[s
     """
     cells = source.column(column, "data.split_column")
     rows = [row for row, cell in enumerate(cells) if is_part(cell, part)]
-    counts = {cell: cells.count(cell) for cell in dict.fromkeys(cells)}
+    counts = Counter(cells)
     shown = ", ".join(f"{cell!r} ({count})" for cell, count in list(counts.items())[:SHOWN])
     if not rows and is_part(part, TRAIN):
         rows = [row for row, cell in enumerate(cells) if not any(is_part(cell, other) for other in others)]
@@ -122,7 +123,7 @@ def side_counts(names: Sequence[str], labels: np.ndarray, groups: Sequence[str] 
 
 
 def one_sided(sides: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A warning for each side that lacks labels which another side has."""
+    """A warning for each side that lacks labels which another side has, or shares groups with another."""
     warnings = []
     for side, counts in sides.items():
         elsewhere = [each["positives"] for name, each in sides.items() if name != side]
@@ -130,6 +131,8 @@ def one_sided(sides: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if lacking:
             more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
             warnings.append(f"no image of {side} has these labels: {', '.join(lacking[:SHOWN])}{more}")
+        if counts.get("shared_groups"):
+            warnings.append(f"{counts['shared_groups']} of the {counts['groups']} groups of {side} are elsewhere too")
     return warnings
 
 

@@ -107,9 +107,25 @@ def test_boxes_beside_images_are_not_tags(tmp_path, capsys):
     assert "a.txt: boxes of YOLO, not tags" in capsys.readouterr().err
 
 
+def test_two_files_of_one_kind_are_an_error(tmp_path, capsys):
+    (tmp_path / "metadata.csv").write_text("file_name,labels\na.jpg,cat\n")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "labels": ["cat"]}\n')
+    assert inspect.main([str(tmp_path)]) == 2
+    assert "holds metadata.csv and metadata.jsonl: name one of them" in capsys.readouterr().err
+
+
 def test_inspect_fails_in_one_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for place in ("empty", "absent", "empty/x.csv"):
         assert inspect.main([str(tmp_path / place), "--json"]) == 2
         said = capsys.readouterr()
         assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
+
+
+def test_an_image_in_two_splits_counts_once(tmp_path, capsys):
+    touch(tmp_path, "train/a.jpg", "train/b.jpg", "val/c.jpg")
+    for split, names in (("train", "a.jpg b.jpg"), ("val", "../train/a.jpg c.jpg")):
+        rows = "".join(f"{name},1,0\n" for name in names.split())
+        (tmp_path / split / "_classes.csv").write_text(f"filename,cat,dog\n{rows}")
+    about = inspected(capsys, str(tmp_path), "--allow-outside")
+    assert (about["images"], about["positives"]["cat"], about["negatives"]["dog"]) == (3, 3, 3)

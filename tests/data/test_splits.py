@@ -7,11 +7,11 @@ import pytest
 
 from mlcfast import inspect
 from mlcfast.config import DataConfig
-from mlcfast.data import LabelledImages
-from mlcfast.data.build import _open_both, open_split
+from mlcfast.data import LabelledImages, stratified_split
+from mlcfast.data.build import open_split
 from mlcfast.data.splits import SPLIT_FILE, divide, find_split, in_words, one_sided, side_counts, write_split
-from mlcfast.data.stratify import stratified_split
 from mlcfast.errors import UsageError
+from tests.data.layouts import samples_of
 
 
 def made_up(images: int, labels: int, rate: float = 0.1, seed: int = 0) -> np.ndarray:
@@ -129,7 +129,7 @@ def settings(root, **values) -> DataConfig:
 
 
 def test_a_share_of_the_training_file(table):
-    samples = _open_both(settings(table, val=0.25, ignore_columns=["patient", "split"]), 0, None)
+    samples = samples_of(settings(table, val=0.25, ignore_columns=["patient", "split"]))
     assert (len(samples.train), len(samples.validation)) == (30, 10)
     assert samples.train.names == samples.validation.names == ["cat", "dog"]
     assert samples.validation.labels.sum(axis=0).tolist() == [5, 2]
@@ -139,21 +139,23 @@ def test_a_share_of_the_training_file(table):
     )
     assert open_split(settings(table, val=0.25), "train", seed=0).image_ids == samples.train.image_ids
     assert len(open_split(settings(table, val=0.25), "labels.csv")) == 40
+    (table / "labels.csv").rename(table / "train")
+    assert len(open_split(settings(table, val=0.25).model_copy(update={"train": "train"}), "train")) == 40
 
 
 def test_a_share_keeps_groups_whole(table):
-    samples = _open_both(settings(table, val=0.25, group="patient"), 0, None)
+    samples = samples_of(settings(table, val=0.25, group="patient"))
     assert samples.train.groups and not set(samples.train.groups) & set(samples.validation.groups)
     assert samples.train.names == ["cat", "dog"]
 
 
 def test_a_column_divides_the_file(table):
     by_column = settings(table, split_column="split", test="test")
-    samples = _open_both(by_column, 0, None)
+    samples = samples_of(by_column)
     assert [len(samples.train), len(samples.validation)] == [20, 10]
     assert samples.validation.image_ids == [f"{n}.jpg" for n in range(20, 30)]
     assert open_split(by_column, "test").image_ids == [f"{n}.jpg" for n in range(30, 40)]
-    both = _open_both(settings(table, split_column="split", val=0.2), 0, None)
+    both = samples_of(settings(table, split_column="split", val=0.2))
     assert (len(both.train), len(both.validation)) == (16, 4)
     assert set(both.train.image_ids + both.validation.image_ids) == {f"{n}.jpg" for n in range(20)}
 
@@ -163,7 +165,7 @@ def test_numbered_folds(table):
     for number, word in enumerate(("train", "valid", "test")):
         text = text.replace(f",{word},", f",{number},")
     (table / "labels.csv").write_text(text)
-    samples = _open_both(settings(table, split_column="split", val=1, test="2"), 0, None)
+    samples = samples_of(settings(table, split_column="split", val=1, test="2"))
     assert [len(samples.train), len(samples.validation)] == [20, 10]
 
 
@@ -183,17 +185,17 @@ def test_what_is_wrong_is_said(table, values, says):
         text = (table / "labels.csv").read_text().replace("20.jpg,p5", "20.jpg,p4")
         (table / "labels.csv").write_text(text)
     with pytest.raises(UsageError, match=says):
-        _open_both(settings(table, **values), 0, None)
+        samples_of(settings(table, **values))
 
 
 def test_a_blank_cell_and_two_groups_of_an_image_are_errors(table):
     text = (table / "labels.csv").read_text()
     (table / "labels.csv").write_text(text.replace("3.jpg,p0", "3.jpg,", 1))
     with pytest.raises(UsageError, match=r"line 5: data\.group: column 'patient' is blank"):
-        _open_both(settings(table, val=0.25, group="patient"), 0, None)
+        samples_of(settings(table, val=0.25, group="patient"))
     (table / "labels.csv").write_text(text + "3.jpg,p9,train,1,0\n")
     with pytest.raises(UsageError, match=r"line 42, column 'patient': '3\.jpg' is 'p9' here and 'p0' before"):
-        _open_both(settings(table, val=0.25, group="patient"), 0, None)
+        samples_of(settings(table, val=0.25, group="patient"))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_a_single_positive_of_a_share(table):
     lines = (table / "labels.csv").read_text().splitlines()
     kept = [lines[0], *(line for line in lines[1:] if not line.endswith("0,0"))]
     (table / "labels.csv").write_text("\n".join(kept))
-    samples = _open_both(settings(table, val=0.25, labels="single_positive", group="patient"), 0, None)
+    samples = samples_of(settings(table, val=0.25, labels="single_positive", group="patient"))
     assert (samples.train.labels.sum(axis=1) == 1).all() and samples.hidden.any()
     assert (samples.validation.labels.sum(axis=1) == 2).any()
     assert not set(samples.train.groups) & set(samples.validation.groups)
@@ -240,6 +242,11 @@ def test_inspect_says_what_each_part_holds(table, capsys):
     assert splits["train"]["groups"] + splits["val"]["groups"] == 10
     splits = inspected("--split-column", "split")["splits"]
     assert {part: held["images"] for part, held in splits.items()} == {"train": 20, "valid": 10, "test": 10}
-    assert inspected()["splits"] == {}
+    text = (table / "labels.csv").read_text()
+    (table / "labels.csv").write_text(text.replace("20.jpg,p5", "20.jpg,p4"))
+    warnings = inspected("--split-column", "split", "--group", "patient")["warnings"]
+    assert "1 of the 5 groups of train are elsewhere too" in warnings
+    (table / "labels.csv").write_text(text)
+    assert inspected("--ignore-columns", "patient,split")["splits"] == {}
     assert inspect.main([str(table / "labels.csv"), "--val", "0.25"]) == 0
     assert "split: train 30 images, val 10 images; images with each label: " in capsys.readouterr().out

@@ -31,7 +31,8 @@ def call(name: str, x: Tensor, case: Case, rows: Tensor, reduction: str = "mean"
 def test_gradcheck(name):
     case = make_case(3, 4, torch.float64)
     x, rows = case.logits.requires_grad_(), case.rows.requires_grad_()
-    if name == "role" or not LOSSES[name].exact_gradient:  # its stop-gradients make it no gradient of a function: compare with those
+    # Stop-gradients make it no gradient of a function: it is compared with the definition's.
+    if name == "role" or not LOSSES[name].exact_gradient:
         assert all(
             torch.allclose(a, b, rtol=1e-12)
             for a, b in zip(*(run(f, case, "mean") for f in (LOSSES[name].fused, LOSSES[name].reference)), strict=True)

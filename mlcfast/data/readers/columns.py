@@ -1,6 +1,7 @@
 """What a column of a table may be: the image's, a label's, a list of labels, or something said of the image."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 from mlcfast.data.readers.sheet import Sheet
@@ -13,7 +14,7 @@ IMAGE_COLUMNS = (
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
-    "finding labels", "attributes", "keywords",
+    "finding labels", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
 )  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
 CONFIDENCE_COLUMNS = ("confidence", "value", "present", "score")
@@ -70,8 +71,10 @@ def column_named(sheet: Sheet, name: str, option: str) -> int:
 
 def share(sheet: Sheet, column: int, holds: Callable[[str], bool]) -> float:
     """The part of a column's filled cells for which something holds; 0 for a column that is blank."""
-    cells = [row[column] for row in sheet.rows if row[column].lower() not in BLANK]
-    return sum(map(holds, cells)) / len(cells) if cells else 0.0
+    counts = Counter(row[column] for row in sheet.rows)  # cells repeat: each is looked at once
+    filled = {cell: count for cell, count in counts.items() if cell.lower() not in BLANK}
+    held = sum(count for cell, count in filled.items() if holds(cell))
+    return held / sum(filled.values()) if filled else 0.0
 
 
 def truth_share(sheet: Sheet, column: int) -> float:

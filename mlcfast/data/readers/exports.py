@@ -23,6 +23,16 @@ RESULT_LABELS = (
 )  # fmt: skip
 
 
+def json_of(path: Path) -> Any:
+    """The content of a JSON file; UsageError for one that cannot be read or is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not valid JSON: {error}") from error
+
+
 def read_label_studio(path: Path, tasks: list[Any], options: TableOptions) -> LabelSource:
     """Read a list of tasks, full or `JSON-MIN`: what the annotations of a task say are its image's labels.
 
@@ -154,10 +164,15 @@ def _flat(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _cell(value: Any) -> str:
     if value is None or value != value:
         return ""
-    if isinstance(value, bool):
-        return "1" if value else "0"
     if isinstance(value, list | tuple):
         names = [name for name in value if name is not None]
-        simple = all(isinstance(name, str | int) for name in names)
-        return json.dumps([str(name) for name in names] if simple else names, default=str, ensure_ascii=False)
+        simple = all(isinstance(name, str | int | float) for name in names)
+        return json.dumps([_word(name) for name in names] if simple else names, default=str, ensure_ascii=False)
+    return _word(value)
+
+
+def _word(value: Any) -> str:
+    """A value as text; a number that is whole, or a truth, as its digits."""
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
     return str(value).strip()

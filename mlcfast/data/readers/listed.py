@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -116,9 +117,8 @@ def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> t
 
 def _refuse_flags(sheet: Sheet, column: int) -> None:
     """UsageError where every cell holds equally many of 0 and 1: classes, or a flag for each class."""
-    cells = [re.findall(r"[^\s,;|\[\]()]+", row[column]) for row in sheet.rows]
-    alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
-    if alike and {sign for each in cells for sign in each} <= {"0", "1"}:
+    cells = _flags(sheet, column)
+    if cells:
         where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
         if len(cells[0]) == 1:
             raise UsageError(
@@ -127,9 +127,30 @@ def _refuse_flags(sheet: Sheet, column: int) -> None:
                 "data.separator to ' ' for classes"
             )
         raise UsageError(
-            f"{sheet.path}: {where} may be classes or a flag for each: "
-            "write a column for each label, or set data.separator for classes"
+            f"{sheet.path}: {where} may be classes or a flag for each: name the {len(cells[0])} labels in "
+            "data.label_columns for flags, or set data.separator for classes"
         )
+
+
+def _flags(sheet: Sheet, column: int) -> list[list[str]]:
+    """The cells of a column of which each holds equally many of 0 and 1; empty where they hold anything else."""
+    cells = [re.findall(r"[^\s,;|'\"\[\]()]+", row[column]) for row in sheet.rows]
+    alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
+    return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
+
+
+def with_flags_apart(sheet: Sheet, options: TableOptions) -> Sheet:
+    """The table with a column for each of the named labels, where one column holds a flag for each of them."""
+    named, header = options.label_columns, [name.lower() for name in sheet.header]
+    if len(named) < 2 or any(name.lower() in header for name in named):
+        return sheet
+    for column, name in enumerate(header):
+        cells = _flags(sheet, column) if name in LIST_COLUMNS else []
+        if cells and len(cells[0]) == len(named):
+            rows = [[*row, *flags] for row, flags in zip(sheet.rows, cells, strict=True)]
+            said = f"column {sheet.header[column]!r} holds a flag for each label"
+            return replace(sheet, header=[*sheet.header, *named], rows=rows, assumptions=[*sheet.assumptions, said])
+    return sheet
 
 
 def _natural(name: str) -> tuple[int, int, str]:

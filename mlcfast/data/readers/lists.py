@@ -114,7 +114,7 @@ def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
         file = image.with_suffix(".txt")
         text = read_text(file)[0] if file.is_file() else ""
         if BOXES.fullmatch(text):
-            raise UsageError(f"{file}: boxes of YOLO, not tags: they are not read")
+            raise UsageError(f"{file}: boxes of YOLO, not tags: data.format=yolo reads them")
         sign = options.separator or ("," if "," in text else "\n")
         tags.append(list(dict.fromkeys(tag.strip() for tag in text.split(sign) if tag.strip())))
     return from_tags(folder, "tag_files", [str(p.relative_to(folder)) for p in images], tags, [])

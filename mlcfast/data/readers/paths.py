@@ -57,7 +57,8 @@ class ImageFinder:
         """Image files below the root by name and by name without ending, in lower case."""
         if self._index is None:
             self._index = {}
-            for folder, _, files in os.walk(self.root):
+            for folder, folders, files in os.walk(self.root):
+                folders[:] = [name for name in folders if not name.startswith(".")]
                 for file in files:
                     if file.lower().endswith(IMAGE_ENDINGS):
                         for key in (file.lower(), os.path.splitext(file)[0].lower()):

@@ -1,13 +1,19 @@
 """Recognises what a label file or a directory is and reads it; what could be several things is an error."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mlcfast.data.readers.exports import is_label_studio, read_label_studio, read_label_studio_sheet, read_metadata
+from mlcfast.data.readers.boxes import read_xml
+from mlcfast.data.readers.exports import (
+    is_label_studio,
+    json_of,
+    read_label_studio,
+    read_label_studio_sheet,
+    read_metadata,
+)
 from mlcfast.data.readers.lists import (
     is_attribute_table,
     is_file_list,
@@ -17,37 +23,77 @@ from mlcfast.data.readers.lists import (
     read_tag_files,
 )
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.splits import is_part
 from mlcfast.errors import UsageError
 
 ROBOFLOW = "_classes.csv"
+VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 # Folders so called hold images, and their names say nothing of them.
 NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
+BY_ENDING = {
+    ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
+    ".yml": "yolo",
+}  # fmt: skip
 
 
 def read_labels(path: Path, options: TableOptions) -> LabelSource:
-    """Read a label file by what it holds, or a directory by its layout (see read_directory)."""
-    if path.is_dir():
-        (source, *more) = [source for source, _ in read_directory(path, options)]
-        if more:
-            raise UsageError(f"{path}: holds several splits: name one of them")
-        return source
-    if path.suffix.lower() == ".json":
-        return _read_json(path, options)
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return read_metadata(path, options)
-    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+    """Read a label file by what it holds, or a directory by its layout; UsageError where it has several splits."""
+    source, *more = read_all(path, options)
+    if more:
+        named = ", ".join(each.split for each in (source, *more) if each.split)
+        raise UsageError(f"{path}: holds several splits: name one of them{': ' if named else ''}{named}")
+    return source
+
+
+def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
+    """Read the file or directory `root/name`; where there is none, the split of that name of the data set in `root`."""
+    path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
+    if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
+        return _at(*read_as(listed, dataclasses.replace(options, form="voc")), root)
+    if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
+        return read_labels(path, options)
+    sources = read_all(root, options)
+    exact = [source for source in sources if source.split == name]
+    fitting = exact or [source for source in sources if source.split and is_part(source.split, name)]
+    if len(fitting) != 1:
+        shown = ", ".join(source.split or "one without a name" for source in sources)
+        raise UsageError(f"{root}: no split {name!r}, and no file of that name; there is {shown}")
+    return fitting[0]
+
+
+def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
+    """The sources of a file or a directory, a split each; of a directory they say where their images are."""
+    in_layout = options.form == "coco" and path.is_dir()
+    if options.form != "auto" and not in_layout:
+        return [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
+    return _read_directory(path, options) if path.is_dir() else _read_file(path, options)
+
+
+def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
+    ending = path.suffix.lower()
+    if ending == ".json":
+        return [_read_json(path, options)]
+    if ending in (".jsonl", ".ndjson"):
+        return [read_metadata(path, options)]
+    if ending in BY_ENDING or ending == ".xml":
+        form = BY_ENDING.get(ending) or ("voc" if read_xml(path).tag == "annotation" else "cvat")
+        return read_as(path, dataclasses.replace(options, form=form))
+    if ending in (".xlsx", ".xls", ".ods"):
         raise UsageError(f"{path}: a spreadsheet's own format: save the table as CSV")
+    if path.parent.parts[-2:] == VOC_LISTS.parts:
+        return read_as(path, dataclasses.replace(options, form="voc"))
     text, _ = read_text(path)
     if is_attribute_table(text):
-        return read_attribute_table(path)
+        return [read_attribute_table(path)]
     if is_file_list(text):
-        return read_file_list(path, options)
+        return [read_file_list(path, options)]
     sheet = read_sheet(path)
-    return read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)
+    return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 
 
 def image_root(path: Path, root: Path) -> Path:
@@ -56,43 +102,58 @@ def image_root(path: Path, root: Path) -> Path:
     return path if path.is_dir() else path.parent if beside else root
 
 
-def read_directory(path: Path, options: TableOptions) -> list[tuple[LabelSource, Path]]:
-    """The sources of a directory, a split each, with the root of their images.
+def _at(source: LabelSource, root: Path, split: str = "") -> LabelSource:
+    """The source with the place of its images and the name of its split, where its reader did not say them."""
+    return dataclasses.replace(source, root=source.root or root, split=source.split or split)
 
-    Recognised: annotations/instances_*.json, _classes.csv or metadata.csv/.jsonl (in it or in its splits' folders),
-    a single table, a .txt of tags beside each image, a folder of images for each label. UsageError if it is nothing of
-    these, or several.
-    """
+
+def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
+    """Recognised, in this order: annotations/instances_*.json, Roboflow's files and metadata in the directory or in its
+    splits' folders, the layouts of the registry, a single table, a .txt of tags beside each image, a folder of images
+    for each label. UsageError if it is nothing of these, or several."""
     from mlcfast.data.coco import coco_source
 
     coco = sorted(path.glob("annotations/instances_*.json"))
     if coco:
-        return [(coco_source(file), path / file.stem.removeprefix("instances_")) for file in coco]
+        splits = [file.stem.removeprefix("instances_") for file in coco]
+        return [_at(coco_source(file), path / split, split) for file, split in zip(coco, splits, strict=True)]
     for place in ([path], [path / split for split in SPLITS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
-            return [(coco_source(file), file.parent) for file in roboflow]
+            return [_at(coco_source(file), file.parent, file.parent.name) for file in roboflow]
         known = [folder / name for folder in place for name in (ROBOFLOW, "metadata.csv", "metadata.jsonl")]
         found = [file for file in known if file.is_file()]
+        twice = next(
+            (file for file in found if file.name == "metadata.jsonl" and file.with_suffix(".csv") in found), None
+        )
+        if twice:
+            raise UsageError(f"{twice.parent}: holds metadata.csv and metadata.jsonl: name one of them")
         if found:
-            return [(read_labels(file, options), file.parent) for file in found]
+            return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
     tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv", ".json"))
+    known = known_as(path)
+    beside = [file.name for file in tables if file.suffix.lower() != ".json"] if known else []
+    if len(known) > 1 or beside:
+        shown = " or as ".join([*known, *(f"the table {name}" for name in beside)])
+        raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
+    if known:
+        return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=known[0]))]
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
         raise UsageError(f"{path}: holds several label files, {shown}: name one of them")
     if tables:
-        return [(read_labels(tables[0], options), path)]
+        return [_at(read_labels(tables[0], options), path)]
     return _read_images(path, options)
 
 
-def _read_images(path: Path, options: TableOptions) -> list[tuple[LabelSource, Path]]:
+def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
     beside = any(file.with_suffix(".txt").is_file() for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
     folders = [folder for folder in path.iterdir() if folder.is_dir() and _has_images(folder)]
     if beside:
-        return [(read_tag_files(path, options), path)]
+        return [_at(read_tag_files(path, options), path)]
     splits = [folder for folder in folders if folder.name.lower() in SPLITS]
     if splits and len(splits) == len(folders):
-        return [(read_folders(folder), folder) for folder in sorted(splits)]
+        return [_at(read_folders(folder), folder, folder.name) for folder in sorted(splits)]
     if not folders:
         raise UsageError(
             f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
@@ -104,22 +165,18 @@ def _read_images(path: Path, options: TableOptions) -> list[tuple[LabelSource, P
             f"{path}: no labels found: {unsaid[0]!r} is a folder of images, not a label; if its own folders are the "
             f"labels, name {path / unsaid[0]}, else name the file of the labels"
         )
-    return [(read_folders(path), path)]
+    return [_at(read_folders(path), path)]
 
 
 def _has_images(folder: Path) -> bool:
-    return any(file.suffix.lower() in IMAGE_ENDINGS for file in folder.rglob("*"))
+    hidden = folder.name.startswith(".")
+    return not hidden and any(file.suffix.lower() in IMAGE_ENDINGS for file in folder.rglob("*"))
 
 
 def _read_json(path: Path, options: TableOptions) -> LabelSource:
     from mlcfast.data.coco import coco_source
 
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not valid JSON: {error}") from error
+    content = json_of(path)
     if isinstance(content, dict) and "images" in content:
         return coco_source(path)
     if isinstance(content, list):

@@ -1,5 +1,6 @@
 """What every reader of labels returns, and the options a user can give one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class TableOptions:
     ignore_columns: columns that are no labels; separator: between the labels of a list column; uncertain: what −1
     means in a file that also holds 0 and blanks: unknown, positive or negative; allow_outside: images may lie outside
     the root; split_column, group: columns that say which part of the data an image is in, and with which others it
-    belongs together.
+    belongs together; form: the format by its name in `registry.FORMATS`, or auto.
     """
 
     image_column: str | None = None
@@ -27,6 +28,7 @@ class TableOptions:
     allow_outside: bool = False
     split_column: str | None = None
     group: str | None = None
+    form: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class LabelSource:
     format: the name of its shape; images: M image files as written; lines: (M,) where each stands in the file, counted
     as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown; assumptions:
     what the reader took for granted; warnings: what a user should look at; columns: the M cells of those columns that
-    the options name and that are neither image nor label.
+    the options name and that are neither image nor label; root: where the images are, where the reader knows it; split:
+    the part of the data, "" for the whole; unpack: writes images that lie inside the file and returns their M paths.
     """
 
     path: Path
@@ -48,6 +51,9 @@ class LabelSource:
     assumptions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)
+    root: Path | None = None
+    split: str = ""
+    unpack: Callable[[], list[str]] | None = None
 
     def column(self, name: str, option: str) -> list[str]:
         """The M cells of a column that `option` names; UsageError where the file has none, or a blank one."""

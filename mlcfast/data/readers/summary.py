@@ -1,14 +1,16 @@
 """Summarises a label file or directory: what it was read as, its images, and each label's states."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlcfast.data.readers.paths import ImageFinder
-from mlcfast.data.readers.recognise import combined, image_root, read_directory, read_labels
+from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, is_part, one_sided, rows_of_part, side_counts
@@ -21,15 +23,15 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     """Each split's labels and the paths of its images, None for one that is missing."""
     if not data.exists():
         raise UsageError(f"{data}: no such file or directory")
-    if data.is_dir():
-        sources = read_directory(data, options)
-    else:
-        sources = [(read_labels(data, options), image_root(data, data.parent))]
     found = []
-    for source, root in sources:
-        finder = ImageFinder(images or root, options.allow_outside)
+    for source in read_all(data, options):
+        finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)
         places = zip(source.images, source.lines, strict=True)
-        found.append((source, [finder.find(name, f"{source.path}: line {line}") for name, line in places]))
+        if source.unpack is not None:  # the images lie inside the file: they are there
+            found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
+            continue
+        paths = (finder.find(image, f"{source.path}: line {line}") for image, line in places)
+        found.append((source, list(paths)))
     return found
 
 
@@ -41,7 +43,10 @@ def sides_of(
     That is by the options' split column, and by a share of the training rows, or of all, under a seed.
     """
     if len(found) > 1:
-        return {_title(source): side_counts(source.names, source.states) for source, _ in found}
+        if share is not None:
+            named = ", ".join(source.split for source, _ in found)
+            raise UsageError(f"{found[0][0].path}: holds the splits {named}: a share is taken of one of them, name it")
+        return {source.split: side_counts(source.names, source.states) for source, _ in found}
     source = found[0][0]
     groups = None if options.group is None else source.column(options.group, "data.group")
     parts: dict[str, np.ndarray] = {}
@@ -60,35 +65,36 @@ def sides_of(
         train, validation = divide(LabelledImages(names, labels, source.names, names, groups=held), share, seed)
         parts = {TRAIN: rows[train], VALIDATION: rows[validation]} | parts
     of_groups = {part: None if groups is None else [groups[row] for row in rows] for part, rows in parts.items()}
-    return {part: side_counts(source.names, source.states[rows], of_groups[part]) for part, rows in parts.items()}
-
-
-def _title(source: LabelSource) -> str:
-    """The name of a split: of its folder, or of its file where the splits' files stand side by side."""
-    return source.path.stem.removeprefix("instances_") if source.format == "coco" else source.path.parent.name
+    sides = {part: side_counts(source.names, source.states[rows], of_groups[part]) for part, rows in parts.items()}
+    for part, own in of_groups.items() if groups is not None else ():
+        elsewhere = {group for other, each in of_groups.items() if other != part for group in each or ()}
+        sides[part]["shared_groups"] = len(set(own or ()) & elsewhere)
+    return sides
 
 
 def summary(
     found: Sequence[tuple[LabelSource, list[str | None]]], sides: Mapping[str, dict[str, Any]] | None = None
 ) -> dict[str, Any]:
     """The document of `--json`; sides: see sides_of."""
-    source = combined([source for source, _ in found])
-    paths = [path for _, places in found for path in places]
-    missing = [image for image, path in zip(source.images, paths, strict=True) if path is None]
-    counts = {word: (source.states == code).sum(axis=0) for word, code in STATES.items()}
-    warnings = list(source.warnings)
-    if missing:
-        warnings.append(f"{len(missing)} of {len(source.images)} images are missing, first {missing[0]!r}")
+    whole = combined([source for source, _ in found])
+    warnings = list(whole.warnings)
+    paths = [path and os.path.normpath(path) for _, places in found for path in places]
     twice = [path for path, times in Counter(filter(None, paths)).items() if times > 1]
     if twice:
         warnings.append(f"{len(twice)} image files are named several times or in several splits, first {twice[0]!r}")
+    here = [image for image, path in zip(whole.images, paths, strict=True) if path is None]
+    if here:
+        warnings.append(f"{len(here)} of {len(whole.images)} images are missing, first {here[0]!r}")
+    keys = [path or f"missing {image}" for image, path in zip(whole.images, paths, strict=True)]
+    source = replace(whole, images=keys).merged()  # an image counts once
+    counts = {word: (source.states == code).sum(axis=0) for word, code in STATES.items()}
     unlabelled = int((~(source.states == 1).any(axis=1)).sum())
     if unlabelled:
         warnings.append(f"{unlabelled} images have no label")
     return {
         "format": source.format,
         "images": len(source.images),
-        "missing": len(missing),
+        "missing": sum(key.startswith("missing ") for key in source.images),
         "labels": source.names,
         **{word: dict(zip(source.names, map(int, values), strict=True)) for word, values in counts.items()},
         "unlabelled": unlabelled,

@@ -15,16 +15,19 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
 )
-from mlcfast.data.readers.listed import list_column, read_list, refuse_flags_beside
+from mlcfast.data.readers.listed import list_column, read_list, refuse_flags_beside, with_flags_apart
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
 from mlcfast.errors import UsageError
 
+SHAPES = ("wide", "list", "long")
+
 
 def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
     named = (("data.split_column", options.split_column), ("data.group", options.group))
+    sheet = with_flags_apart(sheet, options)
     told = {name: column_named(sheet, name, option) for option, name in named if name is not None}
     image = image_column(sheet, options)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
@@ -44,23 +47,28 @@ def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> l
 
 
 def _read(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
-    long = _long_column(sheet, image, others, options)
+    form = options.form if options.form in SHAPES else None
+    long = _long_column(sheet, image, others, options) if form in (None, "long") else None
     if long is not None:
         return _read_long(sheet, image, long, others, options)
-    listed = list_column(sheet, others, options)
+    listed = list_column(sheet, others, options) if form in (None, "list") else None
     if listed is not None:
         return read_list(sheet, image, listed, options)
+    if form in ("long", "list"):
+        raise UsageError(f"{sheet.path}: data.format {form}: no column of labels: name it with data.label_columns")
     return read_wide(sheet, image, others, options)
 
 
 def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> int | None:
     """The column of label names of a table with a row for each image and label."""
+    if options.form == "long" and len(options.label_columns) == 1:
+        return column_named(sheet, options.label_columns[0], "data.label_columns")
     if options.label_columns or options.separator is not None:
         return None
     named = [i for i in others if sheet.header[i].lower() in LONG_COLUMNS and truth_share(sheet, i) < 0.5]
     images = [row[image] for row in sheet.rows]
     confident = any(sheet.header[i].lower() in CONFIDENCE_COLUMNS for i in others)
-    if len(named) != 1 or (len(set(images)) == len(images) and not confident):
+    if len(named) != 1 or (options.form != "long" and len(set(images)) == len(images) and not confident):
         return None
     return None if any(re.search(r"[;|,\[]", row[named[0]]) for row in sheet.rows) else named[0]
 

@@ -1,6 +1,6 @@
 """Tables with a column for each label, which holds 1, 0, −1 or nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,8 +21,7 @@ from mlcfast.errors import UsageError
 def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     """Read the label columns among `others`; each image's states are what its cells say (see docs/data.md)."""
     columns, left, doubts = _label_columns(sheet, others, options)
-    values = np.array([list(_values(sheet, number, columns)) for number in range(len(sheet.rows))], np.int8)
-    values = values.reshape(len(sheet.rows), len(columns))
+    values = _values(sheet, columns)
     states, said = _states(values, options)
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     if sheet.delimiter != "," and any("," in row[i] for row in sheet.rows for i in columns):
@@ -86,15 +85,24 @@ def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
     return f": {found} is none of 1, 0, -1 and blank" if found else ""
 
 
-def _values(sheet: Sheet, row: int, columns: Sequence[int]) -> Iterator[int]:
-    for i in columns:
-        value = truth(sheet, sheet.rows[row][i])
-        if value is None:
-            cell = f"line {sheet.numbers[row]}, column {sheet.header[i]!r}: {sheet.rows[row][i]!r}"
-            raise UsageError(
-                f"{sheet.path}: {cell} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
-            )
-        yield value
+def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
+    """The cells of the label columns as numbers, (M, K) int8; UsageError for the first that says nothing of a label."""
+    values = np.empty((len(sheet.rows), len(columns)), np.int8)
+    wrong = []
+    for place, i in enumerate(columns):
+        cells = [row[i] for row in sheet.rows]
+        said = {cell: truth(sheet, cell) for cell in set(cells)}
+        bad = {cell for cell, value in said.items() if value is None}
+        wrong += [(cells.index(cell), place) for cell in bad]
+        values[:, place] = [said[cell] or 0 for cell in cells]
+    if wrong:
+        row, place = min(wrong)
+        name, cell = sheet.header[columns[place]], sheet.rows[row][columns[place]]
+        where = f"line {sheet.numbers[row]}, column {name!r}: {cell!r}"
+        raise UsageError(
+            f"{sheet.path}: {where} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
+        )
+    return values
 
 
 def _states(values: np.ndarray, options: TableOptions) -> tuple[np.ndarray, list[str]]:

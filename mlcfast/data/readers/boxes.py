@@ -1,0 +1,56 @@
+"""What readers of box annotations share: YAML and XML read safely, and the images below a directory."""
+
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+import yaml
+
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.errors import UsageError
+
+
+def read_xml(file: Path) -> Element:
+    """The root of an XML file. UsageError for one that is damaged, or that declares a document type or entities.
+
+    Annotations need neither, and entities could name other files or grow without bound.
+    """
+    builder, parser = TreeBuilder(), expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise UsageError(f"{file}: declares a document type, which annotations do not need: it is not read")
+
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
+    try:
+        parser.Parse(file.read_bytes(), True)
+        return builder.close()
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+    except (expat.ExpatError, AssertionError, ValueError, LookupError) as error:
+        raise UsageError(f"{file}: not valid XML: {error}") from error
+
+
+def text_of(element: Element, tag: str) -> str:
+    """The text of an element's first child of this name, without blanks around it; "" where there is none."""
+    return (element.findtext(tag) or "").strip()
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The keys of a YAML file; UsageError for anything else."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{file}: expected `key: value` lines at the top level")
+    return content
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files of a directory, at any depth, sorted; hidden folders are left out."""
+    found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))

@@ -1,0 +1,117 @@
+"""Every format that `data.format` may name, with what reads it and how a directory of it is known."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mlcfast.data.readers.arrow import is_arrow, is_saved, read_arrow, read_saved
+from mlcfast.data.readers.exports import (
+    is_label_studio,
+    json_of,
+    read_label_studio,
+    read_label_studio_sheet,
+    read_metadata,
+)
+from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_folders, read_tag_files
+from mlcfast.data.readers.sheet import read_sheet
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.voc import is_cvat, is_voc, read_cvat, read_voc
+from mlcfast.data.readers.webdataset import is_webdataset, read_webdataset
+from mlcfast.data.readers.yolo import is_yolo, read_yolo
+from mlcfast.errors import UsageError
+
+Read = Callable[[Path, TableOptions], Sequence[LabelSource]]
+
+
+class Format(NamedTuple):
+    """How one format is read: `read` takes a file or directory and gives a source for each split.
+
+    files: names of the files that a directory of it holds, as patterns; empty where `read` takes the directory itself.
+    knows: whether a directory holds this format, for the formats that are recognised by their layout.
+    """
+
+    read: Read
+    files: tuple[str, ...] = ()
+    knows: Callable[[Path], bool] | None = None
+
+
+def _table(path: Path, options: TableOptions) -> list[LabelSource]:
+    return [read_rows(read_sheet(path), options)]
+
+
+def _metadata(path: Path, options: TableOptions) -> list[LabelSource]:
+    return _table(path, options) if path.suffix.lower() == ".csv" else [read_metadata(path, options)]
+
+
+def _label_studio(path: Path, options: TableOptions) -> list[LabelSource]:
+    if path.suffix.lower() == ".json":
+        tasks = json_of(path)
+        if not isinstance(tasks, list):
+            raise UsageError(f"{path}: not a list of Label Studio's tasks")
+        return [read_label_studio(path, tasks, options)]
+    sheet = read_sheet(path)
+    if not is_label_studio(sheet):
+        raise UsageError(f"{path}: not Label Studio's export: it has no columns annotation_id and annotator")
+    return [read_label_studio_sheet(sheet, options)]
+
+
+def _coco(path: Path, options: TableOptions) -> list[LabelSource]:
+    from mlcfast.data.coco import coco_source  # which reads with this module's neighbours
+
+    return [coco_source(path)]
+
+
+def _is_cvat(path: Path) -> bool:
+    return any(is_cvat(file) for file in sorted(path.glob("*.xml"))[:2])
+
+
+TABLES = ("*.csv", "*.tsv", "*.txt")
+FORMATS: dict[str, Format] = {
+    "wide": Format(_table, TABLES),
+    "list": Format(_table, TABLES),
+    "long": Format(_table, TABLES),
+    "attributes": Format(lambda path, options: [read_attribute_table(path)], ("list_attr*.txt", "*.txt")),
+    "file_list": Format(lambda path, options: [read_file_list(path, options)], ("*.txt", "*.csv")),
+    "coco": Format(_coco, ("_annotations.coco.json", "*.json")),
+    "label_studio": Format(_label_studio, ("*.json", "*.csv")),
+    "metadata": Format(_metadata, ("metadata.jsonl", "metadata.csv")),
+    "tag_files": Format(lambda path, options: [read_tag_files(path, options)]),
+    "folders": Format(lambda path, options: [read_folders(path)]),
+    "yolo": Format(read_yolo, knows=is_yolo),
+    "voc": Format(read_voc, knows=is_voc),
+    "cvat": Format(read_cvat, ("annotations.xml", "*.xml"), _is_cvat),
+    "parquet": Format(read_arrow, knows=is_arrow),
+    "huggingface": Format(read_saved, knows=is_saved),
+    "webdataset": Format(read_webdataset, knows=is_webdataset),
+}
+
+
+def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
+    """Read a file or directory as the format that the options name; UsageError lists the formats for another name."""
+    if options.form not in FORMATS:
+        raise UsageError(f"data.format: {options.form!r} is none of auto, {', '.join(FORMATS)}")
+    form = FORMATS[options.form]
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or directory")
+    if form.files and path.is_dir():
+        path = _only_file(path, form.files, options.form)
+    elif options.form in ("tag_files", "folders", "huggingface") and not path.is_dir():
+        raise UsageError(f"{path}: data.format {options.form} is a directory, not a file")
+    return list(form.read(path, options))
+
+
+def _only_file(folder: Path, patterns: Sequence[str], form: str) -> Path:
+    for pattern in patterns:
+        files = sorted(folder.glob(pattern))
+        if len(files) > 1:
+            shown = ", ".join(file.name for file in files[:5])
+            raise UsageError(f"{folder}: holds several files that may be {form}, {shown}: name one of them")
+        if files:
+            return files[0]
+    raise UsageError(f"{folder}: holds no file for data.format {form}: looked for {', '.join(patterns)}")
+
+
+def known_as(folder: Path) -> list[str]:
+    """The formats whose layout a directory has."""
+    return [name for name, form in FORMATS.items() if form.knows is not None and form.knows(folder)]

@@ -1,0 +1,132 @@
+"""Annotations in XML: Pascal VOC, a file for each image, and CVAT's, one file for all images."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.boxes import images_below, read_xml, text_of
+from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.errors import UsageError
+
+SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
+LISTS = "ImageSets/Main/*.txt"
+SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton", "tag"}
+
+
+def is_voc(folder: Path) -> bool:
+    """Whether a directory, or a split's in it, holds XML files of which the first annotates one image."""
+    files = _annotations(folder) or [file for split in SPLIT_FOLDERS for file in _annotations(folder / split)]
+    return bool(files) and read_xml(files[0]).tag == "annotation"
+
+
+def is_cvat(file: Path) -> bool:
+    """Whether a file is CVAT's, which lists images and their shapes."""
+    return file.suffix.lower() == ".xml" and file.is_file() and read_xml(file).tag == "annotations"
+
+
+def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
+    """Read a directory of XML files in Pascal VOC's form, or one such file; an image has the labels of its objects.
+
+    Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. A list
+    itself may be named too, such as trainval, which is no split beside train and val.
+    """
+    if path.suffix.lower() == ".xml":
+        return [_source(path, path.parent, "", [path], _labels([path]))]
+    folder = path if path.is_dir() else path.parents[2]
+    found = {split: _annotations(folder / split) for split in SPLIT_FOLDERS}
+    found = {split: files for split, files in found.items() if files} or {"": _annotations(folder)}
+    labels = _labels([file for files in found.values() for file in files])
+    if not labels:
+        raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
+    if "" in found:
+        lists = sorted(folder.glob(LISTS)) if path.is_dir() else [path]
+        lists = [file for file in lists if "_" not in file.stem]  # cat_train.txt and its like are of one class
+        names = {file.stem for file in lists}
+        lists = [file for file in lists if file.stem != "trainval" or not {"train", "val"} <= names]
+        found = {file.stem: _listed(file, found[""]) for file in lists} or found
+    return [_source(folder, folder, split, files, labels) for split, files in found.items()]
+
+
+def _annotations(folder: Path) -> list[Path]:
+    places = (folder / "Annotations", folder / "annotations", folder)
+    return next((files for place in places if (files := sorted(place.glob("*.xml")))), [])
+
+
+def _listed(listed: Path, files: Sequence[Path]) -> list[Path]:
+    """The XML files of the images that a list of ImageSets/Main names."""
+    known = {file.stem: file for file in files}
+    lines = [line.split()[0] for line in read_text(listed)[0].splitlines() if line.strip()]
+    missing = next((name for name in lines if name not in known), None)
+    if missing is not None:
+        raise UsageError(f"{listed}: {missing}: no such XML file in {files[0].parent}")
+    return [known[name] for name in lines]
+
+
+def _labels(files: Sequence[Path]) -> dict[Path, tuple[str, list[str], int]]:
+    """Of each file the image it names, the labels of its objects and how many are marked as difficult."""
+    labels = {}
+    for file in files:
+        root = read_xml(file)
+        if root.tag != "annotation":
+            raise UsageError(f"{file}: not Pascal VOC's XML: it begins with <{root.tag}>, not <annotation>")
+        names = [text_of(item, "name") for item in root.iter("object")]
+        if "" in names:
+            raise UsageError(f"{file}: object {names.index('') + 1} has no name")
+        difficult = sum(text_of(item, "difficult") == "1" for item in root.iter("object"))
+        labels[file] = text_of(root, "filename"), list(dict.fromkeys(names)), difficult
+    return labels
+
+
+def _source(
+    path: Path, root: Path, split: str, files: Sequence[Path], labels: dict[Path, tuple[str, list[str], int]]
+) -> LabelSource:
+    below = images_below(root)
+    names = {image.name.lower() for image in below}
+    images = []
+    for file in files:
+        given = labels[file][0].replace("\\", "/").rpartition("/")[2]
+        stem = given if given.lower() in names else file.stem
+        beside = [image for place in (file.parent, root / "JPEGImages", root / "images") for image in [place / stem]]
+        there = next((image for image in beside if image.is_file()), None)
+        images.append(str(there.relative_to(root)) if there else stem)
+    difficult = sum(labels[file][2] for file in files)
+    said = ["an image has the labels of its objects"]
+    said += [f"{difficult} objects marked as difficult count like any other"] if difficult else []
+    source = from_tags(path, "voc", images, [labels[file][1] for file in files], said)
+    everywhere = sorted({name for _, each, _ in labels.values() for name in each})
+    return dataclasses.replace(source.in_order(everywhere), root=root, split=split)
+
+
+def read_cvat(path: Path, options: TableOptions) -> list[LabelSource]:
+    """Read CVAT's XML for images: an image has the labels of its shapes and tags; a source for each subset.
+
+    All labels of the task are labels, also those that no image has.
+    """
+    root = read_xml(path)
+    if root.tag != "annotations":
+        raise UsageError(f"{path}: not CVAT's XML for images: it begins with <{root.tag}>, not <annotations>")
+    names = list(
+        dict.fromkeys(text_of(label, "name") for label in root.iter("label") if label.find("name") is not None)
+    )
+    subsets: dict[str, tuple[list[str], list[list[str]]]] = {}
+    for number, image in enumerate(root.iter("image"), start=1):
+        if not image.get("name"):
+            raise UsageError(f"{path}: image {number} has no name")
+        labels = [str(shape.get("label")) for shape in image if shape.tag in SHAPES]
+        unknown = next((label for label in labels if names and label not in names), None)
+        if unknown is not None:
+            raise UsageError(f"{path}: image {number}: the label {unknown!r} is not among those of the task")
+        images, tags = subsets.setdefault(image.get("subset") or "", ([], []))
+        images.append(str(image.get("name")))
+        tags.append(list(dict.fromkeys(labels)))
+    if not subsets:
+        raise UsageError(f"{path}: no images in it; tracks of a video are not read: export it for images")
+    everywhere = names or sorted({label for _, tags in subsets.values() for each in tags for label in each})
+    beside = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
+    said = ["an image has the labels of its shapes and tags; one without any has no label"]
+    return [
+        dataclasses.replace(from_tags(path, "cvat", images, tags, said).in_order(everywhere), root=beside, split=subset)
+        for subset, (images, tags) in subsets.items()
+    ]

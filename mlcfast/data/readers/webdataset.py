@@ -1,0 +1,133 @@
+"""WebDataset's shards: tar files in which the members of one name, without their endings, are a sample."""
+
+import dataclasses
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlcfast.data.readers.exports import sheet_of
+from mlcfast.data.readers.lists import names_beside
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.unpacked import by_split, unpack
+from mlcfast.errors import UsageError
+
+CLASS = "class"  # the column that a .cls becomes
+LARGEST_NOTE = 2**24  # bytes of a .json or .cls
+
+
+def is_webdataset(path: Path) -> bool:
+    """Whether a directory holds tar files, in it or in a folder for each split."""
+    return bool(by_split(path, (".tar",)))
+
+
+def read_webdataset(path: Path, options: TableOptions) -> list[LabelSource]:
+    """Read a .tar or a directory of them, a source for each split: images with a .json or .cls of the same name.
+
+    A .json is an object with a list of labels, one label, or a key for each label; a .cls holds class numbers, whose
+    names are in classes.txt beside the shards.
+    """
+    splits = by_split(path, (".tar",))
+    if not splits:
+        raise UsageError(f"{path}: holds no .tar")
+    return [_source(path, split, files, options) for split, files in splits.items()]
+
+
+def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions) -> LabelSource:
+    samples = [sample for file in files for sample in _samples(file)]
+    pictured = [sample for sample in samples if "image" in sample]
+    if not pictured:
+        raise UsageError(f"{path}: no images in it")
+    names, by_class = names_beside(files[0]), all(set(sample) <= {"image", CLASS} for sample in pictured)
+    if by_class:  # then 0 and 1 are classes, not flags
+        options = dataclasses.replace(options, separator=options.separator or " ")
+    if names:
+        pictured = [_with_names(sample, names, files[0]) for sample in pictured]
+        options = dataclasses.replace(options, separator="\n") if by_class else options
+    sheet = sheet_of(path, pictured, range(1, len(pictured) + 1))
+    source = read_rows(sheet, dataclasses.replace(options, image_column="image"))
+    if len(source.images) != len(pictured):
+        raise UsageError(f"{path}: {source.warnings[-1]}, but samples of one name cannot be told apart: rename them")
+    lost = len(samples) - len(pictured)
+    warnings = [*source.warnings, f"{lost} samples have no image: they are left out"] if lost else source.warnings
+    source = source.in_order(names if names and set(source.names) <= set(names) else None)
+
+    def contents() -> Iterator[bytes]:
+        for file in files:
+            for name, member, archive in _members(file):
+                if _ending(name) in IMAGE_ENDINGS:
+                    yield _content(archive, member)
+
+    return dataclasses.replace(
+        source,
+        format="webdataset",
+        split=split,
+        warnings=warnings,
+        unpack=lambda: unpack(files, source.images, contents),
+    )
+
+
+def _with_names(sample: dict[str, Any], names: Sequence[str], file: Path) -> dict[str, Any]:
+    if CLASS not in sample:
+        return sample
+    numbers = [int(word) for word in str(sample[CLASS]).split()]
+    if any(number >= len(names) for number in numbers):
+        raise UsageError(f"{file}: {sample['image']}: class {max(numbers)}, but there are {len(names)} names")
+    return {**sample, CLASS: "\n".join(names[number] for number in numbers)}
+
+
+def _samples(file: Path) -> list[dict[str, Any]]:
+    """The samples of a shard in order, each with the name of its image and what its notes say."""
+    samples: dict[str, dict[str, Any]] = {}
+    for name, member, archive in _members(file):
+        folder, base = os.path.split(name)
+        key, ending = os.path.join(folder, base.partition(".")[0]), _ending(name)
+        sample = samples.setdefault(key, {})
+        if ending in IMAGE_ENDINGS:
+            if "image" in sample:
+                raise UsageError(f"{file}: {key}: two images, {sample['image']} and {name}: one a sample is read")
+            sample["image"] = name
+        elif ending in (".json", ".cls"):
+            if member.size > LARGEST_NOTE:
+                raise UsageError(f"{file}: {name}: {member.size} bytes, too many for labels")
+            sample.update(_note(file, name, ending, _content(archive, member)))
+    return [dict(sorted(sample.items(), key=lambda item: item[0] != "image")) for sample in samples.values()]
+
+
+def _note(file: Path, name: str, ending: str, content: bytes) -> dict[str, Any]:
+    try:
+        if ending == ".cls":
+            words = content.decode().split()
+            if not all(word.isdecimal() for word in words):
+                raise ValueError("holds something else than class numbers")
+            return {CLASS: " ".join(words)}
+        row = json.loads(content)
+        if not isinstance(row, dict):
+            raise ValueError("is not an object")
+    except ValueError as error:
+        raise UsageError(f"{file}: {name}: {error}") from error
+    return {key: value for key, value in row.items() if str(key).lower() != "image"}
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _members(file: Path) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
+    """The plain files of a shard; links and devices are passed over, and nothing is ever written by its name."""
+    try:
+        with tarfile.open(file, "r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    yield member.name.removeprefix("./"), member, archive
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise UsageError(f"{file}: not a tar file that can be read: {error}") from error
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    held = archive.extractfile(member)
+    return held.read() if held else b""

@@ -1,0 +1,209 @@
+"""YOLO's layout: a text file of boxes for each image, classes by number, their names in data.yaml or classes.txt."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from mlcfast.data.readers.boxes import images_below, read_yaml
+from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.errors import UsageError
+
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
+BOX = re.compile(rf"(\d+)(\.0+)?(\s+{NUMBER}){{4,}}", re.IGNORECASE)
+
+
+def is_yolo(folder: Path) -> bool:
+    """Whether a directory has YOLO's settings with names and places of images, or images and labels side by side."""
+    if any({"names", "train"} <= set(read_yaml(file)) for file in _settings_in(folder)):
+        return True
+    places = (folder, *(folder / word for words in SPLITS.values() for word in words))
+    if _labels_of(folder) != folder and _has_boxes(_labels_of(folder)):
+        return True
+    return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places)
+
+
+def _has_boxes(folder: Path) -> bool:
+    """Whether the first text files of a directory hold boxes, and nothing else."""
+    texts = [file for file in sorted(folder.rglob("*.txt"))[:50] if file.name not in NAME_FILES and file.is_file()]
+    lines = [line for file in texts for line in read_text(file)[0].splitlines() if line.strip()]
+    return bool(texts) and all(BOX.fullmatch(line.strip()) for line in lines)
+
+
+def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
+    """Read data.yaml or a directory in YOLO's layout: a source for each split; an image has the labels of its boxes.
+
+    An image without a text file, or with an empty one, has no label. Names come from data.yaml, or classes.txt and its
+    like, in the directory or in the two above it; else the labels are the classes' numbers.
+    """
+    folder = path if path.is_dir() else path.parent
+    settings = [path] if path.is_file() else _settings_in(folder)
+    if len(settings) > 1:
+        raise UsageError(f"{folder}: holds {settings[0].name} and {settings[1].name}: name one of them")
+    content = read_yaml(settings[0]) if settings else {}
+    placed = "train" in content or "val" in content
+    places, absent = _places(settings[0], content, options) if placed else (_found(folder), [])
+    if not any(images for images in places.values()):
+        raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
+    names, said = _names(folder, settings[0] if settings else None)
+    sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
+    return [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *absent]), *sources[1:]]
+
+
+def _settings_in(folder: Path) -> list[Path]:
+    named = [folder / name for name in ("data.yaml", "data.yml", "dataset.yaml")]
+    found = [file for file in named if file.is_file()]
+    if found:
+        return found[:1]
+    files = sorted(file for file in folder.glob("*.y*ml") if file.suffix in (".yaml", ".yml"))
+    return [file for file in files if _has_names(file)]
+
+
+def _has_names(file: Path) -> bool:
+    try:
+        return "names" in read_yaml(file)
+    except UsageError:
+        return False  # some other program's
+
+
+def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> tuple[dict[str, list[Path]], list[str]]:
+    """The images of each split that data.yaml names, and what it names that is not there.
+
+    An entry is a directory, a list of images in a text file, or a list of such. Roboflow's files name a test split also
+    where none was exported.
+    """
+    places: dict[str, list[Path]] = {}
+    absent = []
+    for split, words in SPLITS.items():
+        given = next((content[word] for word in words if content.get(word)), None)
+        places[split] = []
+        for entry in given if isinstance(given, list) else [given] if given else []:
+            place = _at(settings, str(content.get("path") or ""), str(entry), options)
+            if place is None:
+                absent.append(f"{settings}: {split} {entry}: no such directory or file beside it")
+            else:
+                places[split] += _images_at(place)
+    return places, absent
+
+
+def _at(settings: Path, path: str, entry: str, options: TableOptions) -> Path | None:
+    """Where an entry lies. Roboflow writes `../train/images` for what is beside the file."""
+    base, plain = settings.parent, re.sub(r"^(\.\./)+", "", entry)
+    place = next((choice for choice in (base / path / entry, base / entry, base / plain) if choice.exists()), None)
+    if place and not options.allow_outside and not place.resolve().is_relative_to(base.resolve()):
+        raise UsageError(f"{settings}: {entry!r} lies outside {base}: data.allow_outside=true allows that")
+    return place
+
+
+def _images_at(place: Path) -> list[Path]:
+    if place.is_dir():
+        return images_below(place)
+    lines = [line.strip() for line in read_text(place)[0].splitlines() if line.strip()]
+    return [place.parent / line for line in lines]
+
+
+def _found(folder: Path) -> dict[str, list[Path]]:
+    """The images of each split by the names of the directories; one split, of no name, where they name none."""
+    if folder.name == "images":
+        return {"": images_below(folder)}
+    places = {}
+    for split, words in SPLITS.items():
+        choices = [choice for word in words for choice in (folder / "images" / word, folder / word)]
+        places[split] = next((found for choice in choices if (found := _in(choice))), [])
+    return places if any(places.values()) else {"": _in(folder)}
+
+
+def _in(folder: Path) -> list[Path]:
+    return images_below(folder / "images" if (folder / "images").is_dir() else folder) if folder.is_dir() else []
+
+
+def _names(folder: Path, settings: Path | None) -> tuple[list[str], list[str]]:
+    """The classes' names, by number, and what was assumed of them."""
+    for place in (folder, folder / "labels", folder.parent, folder.parent.parent):
+        files = [settings] if settings and place == folder else _settings_in(place)
+        for file in files:
+            names = read_yaml(file).get("names")
+            if names:
+                return _listed(file, names), [f"the labels are named in {file.name}"]
+        found = next((place / name for name in NAME_FILES if (place / name).is_file()), None)
+        if found:
+            lines = read_text(found)[0].splitlines()
+            return [line.strip() for line in lines if line.strip()], [f"the labels are named in {found.name}"]
+    return [], ["no data.yaml or classes.txt names the classes: the labels are their numbers"]
+
+
+def _listed(file: Path, names: Any) -> list[str]:
+    """Names as a list or as a mapping of numbers, which must then count from 0."""
+    if isinstance(names, dict):
+        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+            raise UsageError(f"{file}: names must be numbered 0 to {len(names) - 1}")
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list):
+        raise UsageError(f"{file}: names must be a list, not {names!r}")
+    return [str(name) for name in names]
+
+
+def _read(folder: Path, split: str, images: list[Path], names: list[str], said: list[str]) -> LabelSource:
+    numbers, without = [], 0
+    for image in images:
+        file = _label_file(image)
+        without += file is None
+        numbers.append(_classes(file, names) if file else [])
+    known = names or [str(n) for n in range(1 + max((n for each in numbers for n in each), default=-1))]
+    tags = [[known[n] for n in each] for each in numbers]
+    files = [str(image.relative_to(folder)) if image.is_relative_to(folder) else str(image) for image in images]
+    said = ["an image has the labels of its boxes", *said]
+    said += [f"{without} images have no text file of boxes, and so no label"] if without else []
+    warnings = _strays(images)
+    source = from_tags(folder, "yolo", files, tags, said)
+    source = dataclasses.replace(source, warnings=warnings, root=folder, split=split)
+    return source.in_order(list(dict.fromkeys(known)))
+
+
+def _labels_of(folder: Path) -> Path:
+    """Where the labels of a folder of images are: `labels` for the last `images` of its path; itself without one."""
+    parts = folder.parts
+    place = max((number for number, part in enumerate(parts) if part == "images"), default=None)
+    return folder if place is None else Path(*parts[:place], "labels", *parts[place + 1 :])
+
+
+def _label_file(image: Path) -> Path | None:
+    """The text file of an image: in the folder of its labels, or beside it."""
+    choices = [folder / f"{image.stem}.txt" for folder in (_labels_of(image.parent), image.parent)]
+    return next((file for file in choices if file.is_file()), None)
+
+
+def _classes(file: Path, names: list[str]) -> list[int]:
+    classes = []
+    for number, line in enumerate(read_text(file)[0].splitlines(), start=1):
+        if not line.strip():
+            continue
+        match = BOX.fullmatch(line.strip())
+        if match is None:
+            raise UsageError(f"{file}: line {number}: {line[:60]!r} is not a class and the numbers of its box")
+        if names and int(match[1]) >= len(names):
+            raise UsageError(f"{file}: line {number}: class {match[1]}, but there are {len(names)} names")
+        classes.append(int(match[1]))
+    return list(dict.fromkeys(classes))
+
+
+def _strays(images: list[Path]) -> list[str]:
+    """A warning of text files whose image is not there."""
+    stems = {image.with_suffix("") for image in images}
+    folders = {file.parent: image.parent for image in images if (file := _label_file(image))}
+    strays = [
+        file
+        for labels, pictures in folders.items()
+        for file in sorted(labels.glob("*.txt"))
+        if pictures / file.stem not in stems and file.name not in NAME_FILES and not _is_image(pictures, file.stem)
+    ]
+    return [f"{len(strays)} files of boxes have no image, first {strays[0].name}"] if strays else []
+
+
+def _is_image(folder: Path, stem: str) -> bool:
+    return any((folder / f"{stem}{ending}").is_file() for ending in IMAGE_ENDINGS)
