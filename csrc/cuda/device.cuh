@@ -51,6 +51,13 @@ __device__ __forceinline__ float widen<float, __nv_bfloat16>(__nv_bfloat16 value
   return __bfloat162float(value);
 }
 
+// A label: what 32 bits do not hold lies outside [−1, 1], and only its sign counts. A conversion from 64 bits is slow.
+template <>
+__device__ __forceinline__ float widen<float, int64_t>(int64_t value) {
+  const int narrow = static_cast<int>(value);
+  return value == narrow ? static_cast<float>(narrow) : (value < 0 ? -2.0f : 2.0f);
+}
+
 __device__ __forceinline__ void put(float* at, float value) { *at = value; }
 __device__ __forceinline__ void put(double* at, double value) { *at = value; }
 __device__ __forceinline__ void put(__half* at, float value) { *at = __float2half_rn(value); }
@@ -67,20 +74,56 @@ __device__ __forceinline__ T not_a_number() {
 }
 
 constexpr int kThreads = 256;
-constexpr int kEntriesOfThread = 16;
-constexpr int64_t kBlockEntries = kThreads * kEntriesOfThread;
+
+// ---- sums. fp64 runs at a 64th of fp32's rate on most cards, so that fp32 terms are added as Split, two fp32 numbers of which
+// low is what rounding took from high, and only the total of a block is fp64.
+
+struct Split {
+  float high, low;
+};
+
+__device__ __forceinline__ double sum_of(double a, double b) { return a + b; }
+__device__ __forceinline__ Split sum_of(Split a, Split b) {
+  const float high = a.high + b.high, of_b = high - a.high;
+  return {high, (a.high - (high - of_b)) + (b.high - of_b) + (a.low + b.low)};
+}
+
+template <class T>
+struct Accumulated {
+  using type = Split;
+  static __device__ __forceinline__ Split of(float term) { return {term, 0}; }
+};
+template <>
+struct Accumulated<double> {
+  using type = double;
+  static __device__ __forceinline__ double of(double term) { return term; }
+};
+
+__device__ __forceinline__ double from_lane_above(double value, int offset) {
+  return __shfl_down_sync(0xffffffffu, value, offset);
+}
+__device__ __forceinline__ Split from_lane_above(Split value, int offset) {
+  return {__shfl_down_sync(0xffffffffu, value.high, offset), __shfl_down_sync(0xffffffffu, value.low, offset)};
+}
+
+__device__ __forceinline__ double rounded_once(double total) { return total; }
+__device__ __forceinline__ double rounded_once(Split total) {
+  const float low = total.low == total.low ? total.low : 0;  // an infinite high leaves a NaN as low
+  return static_cast<double>(total.high) + static_cast<double>(low);
+}
 
 // The sum over a block of kThreads, in an order that does not depend on timing; thread 0 has it.
-__device__ __forceinline__ double block_total(double value) {
-  __shared__ double of_warp[kThreads / 32];
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_down_sync(0xffffffffu, value, offset);
+template <class Sum>
+__device__ __forceinline__ double block_total(Sum value) {
+  __shared__ Sum of_warp[kThreads / 32];
+  for (int offset = 16; offset > 0; offset /= 2) value = sum_of(value, from_lane_above(value, offset));
   __syncthreads();
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
   __syncthreads();
-  double total = 0;
-  if (threadIdx.x == 0)
-    for (int warp = 0; warp < kThreads / 32; ++warp) total += of_warp[warp];
-  return total;
+  if (threadIdx.x != 0) return 0;
+  Sum total = of_warp[0];
+  for (int warp = 1; warp < kThreads / 32; ++warp) total = sum_of(total, of_warp[warp]);
+  return rounded_once(total);
 }
 
 // visit.template operator()<X, Y>() for the logits' and the labels' element types.
@@ -103,5 +146,12 @@ void over_types(Type logits, Type labels, Visit visit) {
     default: return over_labels<float>(labels, visit);
   }
 }
+
+// What a block works on: entries [begin, end).
+struct Range {
+  int64_t begin, end;
+  __device__ Range(int64_t block_entries, int64_t count)
+      : begin(blockIdx.x * block_entries), end(begin + block_entries < count ? begin + block_entries : count) {}
+};
 
 }  // namespace mlcfast::gpu

@@ -1,10 +1,8 @@
 // The elementwise losses on CUDA: one read of logits and labels, one write of the gradient, a partial loss a block.
 #include "device.cuh"
+#include "pack.cuh"
 
 namespace mlcfast::gpu {
-
-int64_t blocks_for(int64_t count) { return (count + kBlockEntries - 1) / kBlockEntries; }
-
 namespace {
 
 template <class T>
@@ -22,27 +20,39 @@ struct WeightedBceFormula {
   __device__ Term<T> operator()(T x, T z) const { return weighted_bce_soft(x, z, f); }
 };
 
-template <class X, class Y, class T, class Formula>
-__global__ void __launch_bounds__(kThreads) elementwise_kernel(const X* __restrict__ logits, const Y* __restrict__ labels, const Y* __restrict__ truth,
-                                   T* loss, X* gradient, T* partial, T loss_scale, T gradient_scale, int64_t count,
-                                   Formula formula) {
-  const int64_t begin = blockIdx.x * kBlockEntries + threadIdx.x;
-  double sum = 0;
-#pragma unroll 4
-  for (int step = 0; step < kEntriesOfThread; ++step) {
-    const int64_t at = begin + static_cast<int64_t>(step) * kThreads;
-    if (at >= count) break;
-    T z = widen<T>(labels[at]);
-    const bool bad = outside(z);
-    if (truth != nullptr && !(z > 0)) z = widen<T>(truth[at]) <= 0 ? T(-1) : T(0);
-    Term<T> term = formula(widen<T>(logits[at]), z);
-    if (bad) term = {not_a_number<T>(), not_a_number<T>()};
-    if (loss != nullptr) loss[at] = term.loss * loss_scale;
-    if (gradient != nullptr) put(gradient + at, term.gradient * gradient_scale);
-    sum += term.loss;
+template <int N, class X, class Y, class T, class Formula>
+__global__ void __launch_bounds__(kThreads) elementwise_kernel(const X* __restrict__ logits, const Y* __restrict__ labels,
+                                   const Y* __restrict__ truth, T* __restrict__ loss, X* __restrict__ gradient,
+                                   T* __restrict__ partial, T loss_scale, T gradient_scale, int64_t block_entries,
+                                   int64_t count, Formula formula) {
+  const Range range(block_entries, count);
+  auto sum = Accumulated<T>::of(0);
+  for (int64_t at = range.begin + threadIdx.x * N; at < range.end; at += kThreads * N) {
+    const int inside = range.end - at < N ? static_cast<int>(range.end - at) : N;
+    const Pack<X, N> x = read<N>(logits + at, inside);
+    const Pack<Y, N> y = read<N>(labels + at, inside);
+    Pack<Y, N> true_y{};
+    if (truth != nullptr) true_y = read<N>(truth + at, inside);
+    Pack<T, N> losses;
+    Pack<X, N> gradients;
+    T terms[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      T z = widen<T>(y.at[i]);
+      const bool bad = outside(z);
+      if (truth != nullptr && !(z > 0)) z = widen<T>(true_y.at[i]) <= 0 ? T(-1) : T(0);
+      Term<T> term = formula(widen<T>(x.at[i]), z);
+      if (bad) term = {not_a_number<T>(), not_a_number<T>()};
+      losses.at[i] = term.loss * loss_scale;
+      put(&gradients.at[i], term.gradient * gradient_scale);
+      terms[i] = i < inside ? term.loss : T(0);
+    }
+    if (loss != nullptr) write(loss + at, losses, inside);
+    if (gradient != nullptr) write(gradient + at, gradients, inside);
+    sum = sum_of(sum, Accumulated<T>::of(pairwise_sum<N>(terms)));
   }
-  sum = block_total(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = static_cast<T>(sum);
+  const double total = block_total(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = static_cast<T>(total);
 }
 
 template <class T>
@@ -53,26 +63,36 @@ __global__ void __launch_bounds__(kThreads) total_kernel(const T* partial, int64
   if (threadIdx.x == 0) *total = static_cast<T>(sum * scale);
 }
 
-template <class X>
-__global__ void __launch_bounds__(kThreads) rescale_kernel(X* gradient, const typename Arithmetic<X>::type* incoming, double factor, int64_t count) {
+template <int N, class X>
+__global__ void __launch_bounds__(kThreads) rescale_kernel(X* gradient, const typename Arithmetic<X>::type* incoming,
+                                   typename Arithmetic<X>::type factor, int64_t block_entries, int64_t count) {
   using T = typename Arithmetic<X>::type;
-  const T scale = static_cast<T>(*incoming * factor);
+  const T scale = *incoming * factor;
   if (scale == T(1)) return;
-  for (int step = 0; step < kEntriesOfThread; ++step) {
-    const int64_t at = blockIdx.x * kBlockEntries + static_cast<int64_t>(step) * kThreads + threadIdx.x;
-    if (at < count) put(gradient + at, widen<T>(gradient[at]) * scale);
+  const Range range(block_entries, count);
+  for (int64_t at = range.begin + threadIdx.x * N; at < range.end; at += kThreads * N) {
+    const int inside = range.end - at < N ? static_cast<int>(range.end - at) : N;
+    Pack<X, N> pack = read<N>(gradient + at, inside);
+#pragma unroll
+    for (int i = 0; i < N; ++i) put(&pack.at[i], widen<T>(pack.at[i]) * scale);
+    write(gradient + at, pack, inside);
   }
 }
 
 template <class MakeFormula>
 void launch(const Elementwise& e, cudaStream_t stream, MakeFormula make) {
-  over_types(e.entries.logits.type, e.entries.labels.type, [&]<class X, class Y>() {
+  const Entries& in = e.entries;
+  const bool packed = aligned({in.logits.data, in.labels.data, in.true_labels.data, in.loss.data, in.gradient.data});
+  over_types(in.logits.type, in.labels.type, [&]<class X, class Y>() {
     using T = typename Arithmetic<X>::type;
-    elementwise_kernel<<<blocks_for(e.count), kThreads, 0, stream>>>(
-        static_cast<const X*>(e.entries.logits.data), static_cast<const Y*>(e.entries.labels.data),
-        static_cast<const Y*>(e.entries.true_labels.data), static_cast<T*>(e.entries.loss.data),
-        static_cast<X*>(e.entries.gradient.data), static_cast<T*>(e.partial), static_cast<T>(e.entries.loss_scale),
-        static_cast<T>(e.entries.gradient_scale), e.count, make.template operator()<T>());
+    using Formula = decltype(make.template operator()<T>());
+    const auto kernel =
+        packed ? elementwise_kernel<kPackOf<X>, X, Y, T, Formula> : elementwise_kernel<1, X, Y, T, Formula>;
+    kernel<<<blocks_for(e.count), kThreads, 0, stream>>>(
+        static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.labels.data),
+        static_cast<const Y*>(in.true_labels.data), static_cast<T*>(in.loss.data), static_cast<X*>(in.gradient.data),
+        static_cast<T*>(e.partial), static_cast<T>(in.loss_scale), static_cast<T>(in.gradient_scale),
+        block_entries(e.count), e.count, make.template operator()<T>());
   });
 }
 
@@ -100,10 +120,12 @@ void sum_partials(const void* partial, int64_t count, void* total, bool wide, do
 }
 
 void rescale(MutableView gradient, const void* incoming, double factor, int64_t count, cudaStream_t stream) {
+  const bool packed = aligned({gradient.data});
   over_types(gradient.type, Type::u8, [&]<class X, class Y>() {
     using T = typename Arithmetic<X>::type;
-    rescale_kernel<<<blocks_for(count), kThreads, 0, stream>>>(static_cast<X*>(gradient.data),
-                                                                static_cast<const T*>(incoming), factor, count);
+    const auto kernel = packed ? rescale_kernel<kPackOf<X>, X> : rescale_kernel<1, X>;
+    kernel<<<blocks_for(count), kThreads, 0, stream>>>(static_cast<X*>(gradient.data), static_cast<const T*>(incoming),
+                                                        static_cast<T>(factor), block_entries(count), count);
   });
 }
 

@@ -12,18 +12,46 @@ struct Entry {
   bool bad;
 };
 
+// The estimate of an image is row index[image] of a table, or its own row where there is no index. A thread's entries lie
+// kThreads apart: that many rows and columns, so that only its first entry costs a division.
+struct Table {
+  const int64_t* index;
+  int64_t K, rows, rows_ahead, columns_ahead;
+};
+
+Table table_of(const Coupled& in) {
+  const int64_t K = in.K > 0 ? in.K : 1;
+  return {in.index, K, in.table_rows, kThreads / K, kThreads % K};
+}
+
+struct Place {
+  int64_t row = 0, column = 0;
+  __device__ Place(const Table& table, int64_t at) {
+    if (table.index == nullptr) return;
+    row = at / table.K;
+    column = at - row * table.K;
+  }
+  __device__ void advance(const Table& table) {
+    row += table.rows_ahead;
+    column += table.columns_ahead;
+    if (column < table.K) return;
+    column -= table.K;
+    ++row;
+  }
+};
+
 template <bool kRole, class X, class Y, class T>
-__device__ __forceinline__ Entry<T> read_entry(const X* logits, const Y* observed, const T* estimate, const int64_t* index,
-                               int64_t at, int64_t K, int64_t table_rows) {
+__device__ __forceinline__ Entry<T> read_entry(const X* logits, const Y* observed, const T* estimate,
+                                               const Table& table, const Place& place, int64_t at) {
   const T z = widen<T>(observed[at]);
   Entry<T> entry{sigmoid(widen<T>(logits[at])), {T(0), T(1)}, z > 0 ? z : T(0), outside(z)};
   if constexpr (kRole) {
     int64_t source = at;
     bool known = true;
-    if (index != nullptr) {
-      const int64_t row = index[at / K];
-      known = row >= 0 && row < table_rows;
-      source = row * K + at % K;
+    if (table.index != nullptr) {
+      const int64_t row = table.index[place.row];
+      known = row >= 0 && row < table.rows;
+      source = known ? row * table.K + place.column : 0;
     }
     entry.bad |= !known;
     entry.estimate = sigmoid(known ? estimate[source] : T(0));
@@ -32,13 +60,14 @@ __device__ __forceinline__ Entry<T> read_entry(const X* logits, const Y* observe
 }
 
 template <bool kRole, class X, class Y, class T>
-__global__ void __launch_bounds__(kThreads) sums_kernel(const X* logits, const Y* observed, const T* estimate, const int64_t* index, T* partial,
-                            T eps, int64_t K, int64_t table_rows, int64_t count) {
-  double loss = 0, f = 0, y = 0;
-  for (int step = 0; step < kEntriesOfThread; ++step) {
-    const int64_t at = blockIdx.x * kBlockEntries + static_cast<int64_t>(step) * kThreads + threadIdx.x;
-    if (at >= count) break;
-    const Entry<T> e = read_entry<kRole>(logits, observed, estimate, index, at, K, table_rows);
+__global__ void __launch_bounds__(kThreads) sums_kernel(const X* __restrict__ logits, const Y* __restrict__ observed,
+                            const T* __restrict__ estimate, Table table, T* __restrict__ partial, T eps,
+                            int64_t block_entries, int64_t count) {
+  const Range range(block_entries, count);
+  Place place(table, range.begin + threadIdx.x);
+  T loss = 0, f = 0, y = 0;
+  for (int64_t at = range.begin + threadIdx.x; at < range.end; at += kThreads, place.advance(table)) {
+    const Entry<T> e = read_entry<kRole>(logits, observed, estimate, table, place, at);
     T term;
     if constexpr (kRole)
       term = role_side_loss(e.classifier, e.positive, e.estimate.p, eps) +
@@ -47,9 +76,10 @@ __global__ void __launch_bounds__(kThreads) sums_kernel(const X* logits, const Y
       term = -e.positive * log_positive(e.classifier.p + eps);
     loss += e.bad ? not_a_number<T>() : term;
     f += e.classifier.p;
-    y += kRole ? e.estimate.p : T(0);
+    if constexpr (kRole) y += e.estimate.p;
   }
-  const double sums[3] = {block_total(loss), block_total(f), block_total(y)};
+  using Sum = Accumulated<T>;
+  const double sums[3] = {block_total(Sum::of(loss)), block_total(Sum::of(f)), kRole ? block_total(Sum::of(y)) : 0};
   for (int i = 0; threadIdx.x == 0 && i < 3; ++i) partial[i * gridDim.x + blockIdx.x] = static_cast<T>(sums[i]);
 }
 
@@ -74,18 +104,19 @@ __global__ void __launch_bounds__(kThreads) finish_kernel(const T* partial, int6
 }
 
 template <bool kRole, class X, class Y, class T>
-__global__ void __launch_bounds__(kThreads) gradient_kernel(const X* logits, const Y* observed, const T* estimate, const int64_t* index,
-                                const T* statistic, const T* incoming, X* gradient, T* rows_gradient, T eps, T expected,
-                                T weight, int64_t K, int64_t table_rows, int64_t count) {
-  const T images = statistic[2] > 1 ? statistic[2] : T(1);
+__global__ void __launch_bounds__(kThreads) gradient_kernel(const X* __restrict__ logits, const Y* __restrict__ observed,
+                                const T* __restrict__ estimate, Table table, const T* __restrict__ statistic,
+                                const T* __restrict__ incoming, X* __restrict__ gradient, T* __restrict__ rows_gradient,
+                                T eps, T expected, T weight, int64_t block_entries, int64_t count) {
+  const T images = statistic[2] > 1 ? statistic[2] : T(1), K = T(table.K);
   const T g = *incoming * (kRole ? T(0.5) : T(1)) * (statistic[3] / images);
-  const T scale = g / T(K);
-  const T coupling = g * weight * 2 / T(K) * ((statistic[0] / images - expected) / T(K));
-  const T estimate_coupling = g * weight * 2 / T(K) * ((statistic[1] / images - expected) / T(K));
-  for (int step = 0; step < kEntriesOfThread; ++step) {
-    const int64_t at = blockIdx.x * kBlockEntries + static_cast<int64_t>(step) * kThreads + threadIdx.x;
-    if (at >= count) break;
-    const Entry<T> e = read_entry<kRole>(logits, observed, estimate, index, at, K, table_rows);
+  const T scale = g / K;
+  const T coupling = g * weight * 2 / K * ((statistic[0] / images - expected) / K);
+  const T estimate_coupling = g * weight * 2 / K * ((statistic[1] / images - expected) / K);
+  const Range range(block_entries, count);
+  Place place(table, range.begin + threadIdx.x);
+  for (int64_t at = range.begin + threadIdx.x; at < range.end; at += kThreads, place.advance(table)) {
+    const Entry<T> e = read_entry<kRole>(logits, observed, estimate, table, place, at);
     T result;
     if constexpr (kRole) {
       result = role_side_gradient(e.classifier, e.positive, e.estimate.p, eps, scale, coupling);
@@ -108,8 +139,8 @@ void coupled_forward(const CoupledLaunch& c, cudaStream_t stream) {
     const auto sums = c.role ? sums_kernel<true, X, Y, T> : sums_kernel<false, X, Y, T>;
     if (count > 0)
       sums<<<blocks, kThreads, 0, stream>>>(static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.observed.data),
-                                            static_cast<const T*>(in.estimate.data), in.index, static_cast<T*>(c.partial),
-                                            static_cast<T>(in.eps), in.K, in.table_rows, count);
+                                            static_cast<const T*>(in.estimate.data), table_of(in),
+                                            static_cast<T*>(c.partial), static_cast<T>(in.eps), block_entries(count), count);
     finish_kernel<<<1, kThreads, 0, stream>>>(static_cast<const T*>(c.partial), blocks, static_cast<const T*>(c.given),
                                               static_cast<T*>(c.loss), static_cast<T*>(c.statistic), c.role,
                                               c.expected_positives, c.weight, static_cast<double>(in.K),
@@ -125,10 +156,10 @@ void coupled_backward(const CoupledLaunch& c, cudaStream_t stream) {
     const auto kernel = c.role ? gradient_kernel<true, X, Y, T> : gradient_kernel<false, X, Y, T>;
     kernel<<<blocks_for(count), kThreads, 0, stream>>>(
         static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.observed.data),
-        static_cast<const T*>(in.estimate.data), in.index, static_cast<const T*>(c.statistic),
+        static_cast<const T*>(in.estimate.data), table_of(in), static_cast<const T*>(c.statistic),
         static_cast<const T*>(c.incoming), static_cast<X*>(in.logits_gradient.data),
         static_cast<T*>(in.estimate_gradient.data), static_cast<T>(in.eps), static_cast<T>(c.expected_positives),
-        static_cast<T>(c.weight), in.K, in.table_rows, count);
+        static_cast<T>(c.weight), block_entries(count), count);
   });
 }
 

@@ -30,7 +30,11 @@ struct CoupledLaunch {
   double expected_positives, weight;
 };
 
-int64_t blocks_for(int64_t count);  // thread blocks, and so partial losses, of `count` entries
+// The entries of a thread block: a small problem is spread over more of them, four entries a thread.
+constexpr int64_t block_entries(int64_t count) { return count <= 65536 ? 1024 : 4096; }
+
+// Thread blocks, and so partial losses, of `count` entries.
+constexpr int64_t blocks_for(int64_t count) { return (count + block_entries(count) - 1) / block_entries(count); }
 
 void asymmetric(const Elementwise&, const AsymmetricOptions&, cudaStream_t);
 void weighted_bce(const Elementwise&, const WeightedBceOptions&, cudaStream_t);

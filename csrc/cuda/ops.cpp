@@ -47,8 +47,9 @@ Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, c
   const double reduced = reduced_scale(reduction, scale, logits.numel());
   const at::Tensor gradient = at::empty(with_gradient ? logits.sizes() : at::IntArrayRef{0}, logits.options());
   const bool whole = reduction == Reduction::none;
-  const at::Tensor loss = whole ? at::empty(logits.sizes(), options) : at::zeros({}, options);
-  if (logits.numel() == 0) return {loss, gradient};
+  const at::IntArrayRef loss_sizes = whole ? logits.sizes() : at::IntArrayRef{};
+  if (logits.numel() == 0) return {at::zeros(loss_sizes, options), gradient};
+  const at::Tensor loss = at::empty(loss_sizes, options);
   const at::Tensor partial = at::empty({blocks}, options);
   Elementwise launch{};
   launch.entries.logits = view_of(logits, "logits");
@@ -145,8 +146,8 @@ Pair expected_positives_forward_cuda(const at::Tensor& logits, const at::Tensor&
                                      double weight, double eps) {
   const c10::cuda::CUDAGuard guard(logits.device());
   const auto options = logits.options().dtype(arithmetic_type(logits));
-  const at::Tensor loss = at::zeros({}, options), total = at::zeros({4}, options);
-  if (logits.numel() == 0 && !statistic.has_value()) return {loss, total};
+  if (logits.numel() == 0 && !statistic.has_value()) return {at::zeros({}, options), at::zeros({4}, options)};
+  const at::Tensor loss = at::empty({}, options), total = at::empty({4}, options);
   Inputs in = inputs_of(logits, observed, estimate_logits, index, expected_positives, weight, eps);
   const at::Tensor given = statistic.has_value() ? statistic->to(options).contiguous() : at::Tensor();
   const at::Tensor partial = at::empty({3, std::max<int64_t>(blocks_for(logits.numel()), 1)}, options);

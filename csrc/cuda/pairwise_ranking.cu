@@ -9,26 +9,29 @@ __global__ void __launch_bounds__(kThreads) pairwise_kernel(const X* __restrict_
                                 T gradient_scale, int64_t K) {
   const X* x = logits + blockIdx.x * K;
   const Y* z = labels + blockIdx.x * K;
-  double positives = 0, own = 0, other = 0;
+  T positives = 0, own = 0, other = 0;
   for (int64_t at = threadIdx.x; at < K; at += kThreads) {
     const T label = widen<T>(z[at]);
     const Sigmoid<T> s = sigmoid(widen<T>(x[at]));
-    positives += label > 0;
+    positives += label > 0 ? T(1) : T(0);
     own += label > 0 ? s.not_p : T(0);
     other += outside(label) ? not_a_number<T>() : label > 0 ? T(0) : s.p;
   }
-  __shared__ double P, Q;
-  const double positives_total = block_total(positives), own_total = block_total(own), other_total = block_total(other);
+  __shared__ T P, Q;
+  using Sum = Accumulated<T>;
+  const double positives_total = block_total(Sum::of(positives)), own_total = block_total(Sum::of(own));
+  const double other_total = block_total(Sum::of(other));
   if (threadIdx.x == 0) {
-    P = positives_total;
-    Q = static_cast<double>(K) - P;
-    partial[blockIdx.x] = static_cast<T>(Q * own_total + P * other_total);
+    const double others_total = static_cast<double>(K) - positives_total;
+    P = static_cast<T>(positives_total);
+    Q = static_cast<T>(others_total);
+    partial[blockIdx.x] = static_cast<T>(others_total * own_total + positives_total * other_total);
   }
   __syncthreads();
   if (gradient == nullptr) return;
   for (int64_t at = threadIdx.x; at < K; at += kThreads) {
     const Sigmoid<T> s = sigmoid(widen<T>(x[at]));
-    const T side = widen<T>(z[at]) > 0 ? static_cast<T>(-Q) : static_cast<T>(P);
+    const T side = widen<T>(z[at]) > 0 ? -Q : P;
     put(gradient + blockIdx.x * K + at, side * (s.p * s.not_p) * gradient_scale);
   }
 }

@@ -80,6 +80,8 @@ def compile_object(source: Path, folder: Path) -> Path:
     target = folder / f"{source.stem}.o"
     includes = [f"-I{folder / 'shims'}", f"-I{HERE}", *build_native._torch_flags()]
     language = ["-x", "c++", "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-fopenmp", "-Wno-unknown-pragmas"]
+    if source.suffix == ".cu":  # what the kernels do at a wrong address is not left to chance
+        language += ["-fsanitize=alignment,signed-integer-overflow", "-fsanitize-undefined-trap-on-error"]
     language.append('-DMLCFAST_CUDA_ARCHITECTURES="emulated"')
     command = [compiler(), *language, *includes, "-c", str(source), "-o", str(target)]
     subprocess.run(command, check=True, capture_output=True, text=True)

@@ -17,20 +17,22 @@ from mlcfast.ops.role_loss.reference import role_loss as role_reference
 from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
 
 SHAPES = ((1, 1), (1, 31), (3, 11), (1, 255), (31, 33), (41, 25), (1, 1025), (45, 91), (64, 64), (17, 241), (3, 2731))
+MANY = (23, 2851)  # more entries than are spread over small blocks
 LOGITS = (torch.float32, torch.float16, torch.bfloat16)
 HARD_LABELS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 SOFT_LABELS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 IUN = {"positive": (1.0, 0.0), "unknown": (0.0, 0.0), "negative": (0.0, 1.0)}
+ELEMENTWISE = ("asymmetric", "asymmetric published", "asymmetric fractional", "an_ls", "iun")
 _MPROTECT = ctypes.CDLL(None, use_errno=True).mprotect
 _MPROTECT.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _NOBODY = 0  # PROT_NONE
-ELEMENTWISE = ("asymmetric", "asymmetric published", "asymmetric fractional", "an_ls", "iun")
 
 
-def fenced(values: Tensor) -> Tensor:
+def fenced(values: Tensor, aligned: bool = False) -> Tensor:
     """A contiguous copy whose last byte is the last before a page that stops who reads or writes there.
 
-    Its address is a multiple of 16 only where its size in bytes is. OSError where the pages cannot be protected.
+    aligned: its address is a multiple of 16, so that up to 15 bytes of NaN may follow; else it is one only where its
+    size is. OSError where the pages cannot be protected.
     """
     size = values.numel() * values.element_size()
     if size == 0:
@@ -40,7 +42,9 @@ def fenced(values: Tensor) -> Tensor:
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     if _MPROTECT(address + room, mmap.PAGESIZE, _NOBODY) != 0:
         raise OSError(ctypes.get_errno(), "mprotect")
-    copy = torch.frombuffer(memory, dtype=values.dtype, count=values.numel(), offset=room - size)
+    memory[:room] = b"\xff" * room
+    start = (room - size) // 16 * 16 if aligned else room - size
+    copy = torch.frombuffer(memory, dtype=values.dtype, count=values.numel(), offset=start)
     return copy.copy_(values.reshape(-1)).view(values.shape)
 
 
@@ -53,13 +57,14 @@ def some_labels(shape: tuple[int, int], dtype: torch.dtype, random: torch.Genera
     return (positive if dtype in (torch.bool, torch.uint8) else positive - negative).to(dtype)
 
 
-def some_case(shape: tuple[int, int], dtype: torch.dtype, labels: torch.dtype, seed: int = 0) -> Case:
+def some_case(shape: tuple[int, int], dtype: torch.dtype, labels: torch.dtype, aligned: bool = True) -> Case:
     """A case in fenced memory."""
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(0)
     logits = torch.randn(shape, generator=random, dtype=torch.float64) * 3
     truth = some_labels(shape, labels, random)
     rows = torch.randn(shape, generator=random)
-    return Case(*map(fenced, (logits.to(dtype), some_labels(shape, labels, random), rows, truth)))
+    tensors = (logits.to(dtype), some_labels(shape, labels, random), rows, truth)
+    return Case(*(fenced(tensor, aligned) for tensor in tensors))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -68,8 +73,8 @@ def test_every_type_and_size(shape, name):
     """An error is at most twice plain torch's, which counts as two roundings where it is exact by luck."""
     for dtype in LOGITS:
         for labels in (*HARD_LABELS, *SOFT_LABELS) if shape == (31, 33) else (torch.bool, torch.int8, torch.float32):
-            case = some_case(shape, dtype, labels)
-            for reduction in LOSSES[name].reductions:
+            for number, reduction in enumerate((*LOSSES[name].reductions, "mean")):
+                case = some_case(shape, dtype, labels, aligned=number < len(LOSSES[name].reductions))
                 for output, (fused, plain) in errors(LOSSES[name], case, reduction).items():
                     assert fused <= 2 * max(plain, 2.0), (labels, reduction, output, fused, plain)
 
@@ -85,6 +90,13 @@ def test_fp64_agrees_with_the_definition(name, labels):
             *(run(f, case, "mean") for f in (LOSSES[name].fused, LOSSES[name].reference)), strict=True
         ):
             torch.testing.assert_close(ours, plain, rtol=1e-14, atol=2e-15 * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_many_entries(name):
+    for dtype, labels in ((torch.float32, torch.bool), (torch.bfloat16, torch.float32), (torch.float16, torch.int64)):
+        for error in errors(LOSSES[name], some_case(MANY, dtype, labels), LOSSES[name].reductions[-1]):
+            assert error.fused <= 2 * max(error.plain, 2.0), error
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -143,8 +155,16 @@ def test_a_bad_label_makes_its_entry_nan(name, bad):
 @pytest.mark.parametrize("dtype", (torch.uint8, torch.int8, torch.int64), ids=str)
 def test_a_bad_integer_label_makes_the_loss_nan(dtype):
     x, labels = fenced(torch.randn(3, 5)), torch.zeros(3, 5, dtype=dtype)
-    labels[2, 4] = 2
-    assert torch.isnan(ops.asymmetric_loss(x, labels)) and torch.isnan(ops.pairwise_ranking(x, labels))
+    for bad in (2, 127) if dtype != torch.int64 else (2, -3, 2**32, 2**32 + 1, -(2**63)):
+        labels[2, 4] = bad
+        assert torch.isnan(ops.asymmetric_loss(x, labels)) and torch.isnan(ops.pairwise_ranking(x, labels))
+
+
+def test_true_labels_beyond_32_bits_keep_their_sign():
+    x, true = torch.randn(1, 4), torch.tensor([[2**40, -(2**40), 2**32, -(2**32)]])
+    labels = torch.zeros(1, 4, dtype=torch.int64)
+    loss = ops.weighted_bce(x, labels, **IUN, true_labels=true)
+    torch.testing.assert_close(loss, weighted_reference(x, labels, **IUN, true_labels=true), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("bad", (-1, 30, 2**40, -(2**62)))
@@ -156,6 +176,20 @@ def test_a_bad_index_makes_its_row_nan(bad):
     logits_gradient, table_gradient = torch.autograd.grad(loss, (x, table), torch.ones(()))
     for rows in (logits_gradient, table_gradient._values()):
         assert torch.isnan(rows[2]).all() and torch.isfinite(rows[[0, 1, 3, 4]]).all()
+
+
+@pytest.mark.parametrize("K", (1, 7, 255, 256, 257, 1025))
+def test_rows_are_read_from_a_table(K):
+    random = torch.Generator().manual_seed(K)
+    B, N = 5000 // K, 9
+    labels = torch.rand(B, K, generator=random) < 0.2
+    x, table = (fenced(torch.randn(n, K, generator=random)).requires_grad_() for n in (B, N))
+    index = fenced(torch.randint(0, N, (B,), generator=random))
+    rows = table.detach()[index].requires_grad_()
+    by_index, by_rows = ops.role_loss(x, labels, table, 2.9, index), ops.role_loss(x, labels, rows, 2.9)
+    assert torch.equal(by_index, by_rows)
+    of_index, of_rows = torch.autograd.grad(by_index, (x, table)), torch.autograd.grad(by_rows, (x, rows))
+    assert torch.equal(of_index[0], of_rows[0]) and torch.equal(of_index[1]._values(), of_rows[1])
 
 
 @pytest.mark.parametrize("name", LOSSES)

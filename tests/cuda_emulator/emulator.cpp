@@ -1,4 +1,4 @@
-// The scheduler of the emulated device: one block after another, its threads as fibers that give way at barriers and shuffles.
+// The scheduler of the emulated device: one block after another, its threads as fibers that give way where they wait.
 #include "emulator.h"
 
 #include <setjmp.h>

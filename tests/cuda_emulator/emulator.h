@@ -1,8 +1,9 @@
 // CUDA's execution model on one thread of the CPU: what the kernels of csrc/cuda use of CUDA, for a C++ compiler.
 //
-// The threads of a block are fibers. __syncthreads stops the block, a shuffle stops the warp, and which fiber goes on is drawn
-// from MLCFAST_EMULATOR_SEED, as is the order of the blocks. Shared memory is NaN when a block starts. A barrier or a shuffle
-// that some thread never reaches is an error. Not emulated: a device's memory model, its approximate functions, its limits.
+// The threads of a block are fibers. __syncthreads stops the block, a shuffle stops the warp, and which fiber goes on is
+// drawn from MLCFAST_EMULATOR_SEED, as is the order of the blocks. Shared memory is NaN when a block starts. A barrier or
+// a shuffle that some thread never reaches is an error. Not emulated: a device's memory model, its approximate functions
+// and its limits.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -43,7 +44,7 @@ void __syncthreads();
 
 namespace emulator {
 
-// Runs `thread` for each thread of each block; throws std::runtime_error where CUDA would hang or leave results undefined.
+// Runs `thread` for each thread of each block; std::runtime_error where CUDA would hang or leave results undefined.
 void run(int64_t blocks, int64_t threads, const std::function<void()>& thread);
 
 // The arguments are evaluated once, before the kernel starts, as a launch on a device does.
