@@ -31,13 +31,13 @@ def as_json(plan: Plan) -> dict[str, Any]:
 def as_table(plan: Plan) -> str:
     """The configuration's peak by component beside that of the best settings, and what to do."""
     columns = {"as configured": plan.estimate} | ({"fastest that fits": plan.best} if plan.best else {})
-    lines = [f"{'GiB a GPU':<14}" + "".join(f"{title:>20}" for title in columns)]
-    lines += [_line(name, [e.breakdown[name] for e in columns.values()]) for name in COMPONENTS]
-    lines += [_line("peak", [e.peak for e in columns.values()])]
-    lines += [_line("host memory", [e.host for e in columns.values()])]
+    rows = [["GiB a GPU", *columns]]
+    rows += [[name, *(_gib(e.breakdown[name]) for e in columns.values())] for name in COMPONENTS]
+    rows += [["peak", *(_gib(e.peak) for e in columns.values())]]
+    rows += [["host memory", *(_gib(e.host) for e in columns.values())]]
     settings = [estimate.settings.overrides() for estimate in columns.values()]
-    lines += [f"{key:<30}" + _values(key, settings) for key in settings[0]]
-    return "\n".join([*lines, *_verdict(plan)])
+    rows += [[key, *(str(_yaml(values[key])) for values in settings)] for key in settings[0]]
+    return "\n".join([*_aligned(rows), *_verdict(plan)])
 
 
 def advice(estimate: Estimate | None) -> str:
@@ -47,13 +47,17 @@ def advice(estimate: Estimate | None) -> str:
     return " ".join(f"{key}={_yaml(value)}" for key, value in estimate.settings.overrides().items())
 
 
-def _line(name: str, sizes: list[int]) -> str:
-    return f"{name:<14}" + "".join(f"{size / GIB:>20.2f}" for size in sizes)
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f}"
 
 
-def _values(key: str, settings: list[dict[str, Any]]) -> str:
-    first, *others = (str(_yaml(values[key])) for values in settings)
-    return f"{first:>4}" + "".join(f"{value:>20}" for value in others)
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """A line a row: names to the left, values to the right, each column as wide as its longest cell."""
+    name_width, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        "  ".join([name.ljust(name_width), *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
+        for name, *cells in rows
+    ]
 
 
 def _yaml(value: Any) -> Any:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mlcfast.config import Config
 from mlcfast.engine.model import make_model
 from mlcfast.engine.training_module import TrainingModule
-from mlcfast.losses import LabelEstimator, build_loss
+from mlcfast.losses import LabelEstimator, TableRows, build_loss
 from mlcfast.models import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.planning.cuda_emulation import cuda_kernels
+from mlcfast.planning.empty_tensors import EmptyTensors
 from mlcfast.planning.tracker import LiveMemory
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,6 +58,7 @@ class Tracer:
     def __init__(self, config: Config, num_labels: int, num_images: int):
         self.config, self.num_labels = config, num_labels
         self.skeleton = _skeleton(config, num_labels, num_images)
+        self._empty = EmptyTensors()  # what it has learnt in one trace, such as parameters' shapes, serves the next
         self._traces: dict[tuple[int, str, bool, bool], StepTrace] = {}
 
     def sizes(self) -> Sizes:
@@ -88,7 +89,7 @@ class Tracer:
         precision = DTYPES[self.config.engine.precision]
         if half_weights:
             prepare_half_weights(module, precision)
-        with FakeTensorMode(), cuda_kernels():
+        with self._empty, cuda_kernels():
             materialise(module, precision if half_weights else None)
             memory = LiveMemory()
             memory.leave_out((*module.parameters(), *module.buffers()))
@@ -132,8 +133,8 @@ def _skeleton(config: Config, num_labels: int, num_images: int) -> TrainingModul
 class _AnyLoss(nn.Module):
     """Stands in for every loss: what they keep, a few values a logit, does not matter beside a model."""
 
-    def forward(self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None) -> Tensor:
-        estimates = 0 if estimate_logits is None else estimate_logits.sigmoid()
+    def forward(self, logits: Tensor, labels: Tensor, estimate_logits: TableRows | None = None) -> Tensor:
+        estimates = 0 if estimate_logits is None else estimate_logits.gather().sigmoid()
         return (logits.float().sigmoid() - labels + estimates).square().mean()
 
 

@@ -52,7 +52,7 @@ class LiveMemory(TorchDispatchMode):
         else:
             with self:
                 out = body(*args, **kwargs)
-        for leaf in tree_leaves(out):
+        for leaf in (out,) if isinstance(out, Tensor) else tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self._hold(leaf)
         if func._overloadpacket in flop_registry:

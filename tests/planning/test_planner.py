@@ -1,6 +1,7 @@
 """Planned memory of the shipped configurations, and of cases small enough to count by hand."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from torch import nn
 
 from mlcfast import plan as command
 from mlcfast.config import load_config
-from mlcfast.planning import Planner, Settings, Tracer
+from mlcfast.planning import Estimate, Plan, Planner, Settings, Tracer, as_table
+from mlcfast.planning.format import COMPONENTS
 from mlcfast.planning.state import moment_bytes, state_bytes
 from mlcfast.planning.trace import Sizes
 from mlcfast.planning.tracker import LiveMemory
@@ -138,3 +140,17 @@ def test_bad_usage(wrong, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main([str(CONFIGS / "demo.yaml"), *wrong])
     assert stopped.value.code == 2 and wrong[1] in capsys.readouterr().err
+
+
+def test_columns_of_the_table_never_meet():
+    """Names and values may be of any length."""
+    settings = Settings("an_engine_with_a_long_name", "some_checkpointing", True, "an_optimizer_of_25_letters", 1024)
+    sizes = dict.fromkeys(COMPONENTS, 123_456 * GIB)
+    plan = Plan(Estimate(settings, sizes, 9 * GIB), 0, Estimate(zero2(8), sizes, 0), 2, CARD)
+    rows = [re.split(r" {2,}", line) for line in as_table(plan).splitlines()]
+    table = rows[: 3 + len(COMPONENTS) + len(settings.overrides())]
+    assert table[0] == ["GiB a GPU", "as configured", "fastest that fits"]
+    assert ["parameters", "123456.00", "123456.00"] in table
+    for key, value in settings.overrides().items():
+        assert [key, str(value).lower(), str(zero2(8).overrides()[key]).lower()] in table
+    assert {len(row) for row in table} == {3}
