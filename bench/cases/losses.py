@@ -16,9 +16,9 @@ from bench.cases.problem import DTYPES, MANY_CASES, ONE_CASE, evaluate, guarded,
 from bench.record import Row
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
-from mlcfast.ops.epr_loss.reference import epr_loss as epr_reference
+from mlcfast.ops.expected_positives.reference import epr_loss as epr_reference
+from mlcfast.ops.expected_positives.reference import role_loss as role_reference
 from mlcfast.ops.pairwise_ranking.reference import pairwise_ranking as pairwise_reference
-from mlcfast.ops.role_loss.reference import role_loss as role_reference
 from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
 
 LABEL_COUNTS, K_SET = (1, 2, 20, 80, 81), (1, 20, 80, 81, 9605)

@@ -1,10 +1,14 @@
-"""What an engine wraps and differentiates: the model, its loss and, for ROLE, the label estimator."""
+"""What an engine wraps and differentiates: the configured model, its loss and, for ROLE, the label estimator."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
+from mlcfast.config import Config
+from mlcfast.data import feature_width
 from mlcfast.losses.base import LabelLoss
+from mlcfast.models import build_model
 
 
 class TrainingModule(nn.Module):
@@ -53,3 +57,23 @@ class TrainingModule(nn.Module):
             return self.loss(logits, labels)
         estimates = self.estimator.rows(index) if self.estimator.sparse else self.estimator.table[index]
         return self.loss(logits, labels, estimate_logits=estimates)
+
+
+def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
+    """The keyword arguments of `build_model` for this configuration."""
+    settings, data = config.model, config.data
+    width = {"in_features": feature_width(data.root, data.train)} if data.format == "features" else {}
+    return {
+        "head": settings.head,
+        "backbone": settings.backbone,
+        "num_labels": num_labels,
+        "image_size": config.data.image_size,
+        "backbone_options": settings.backbone_options,
+        **settings.head_arguments,
+        **width,
+    }
+
+
+def make_model(config: Config, num_labels: int) -> nn.Module:
+    """The configured model with its initial weights."""
+    return build_model(**model_arguments(config, num_labels), weights=config.model.weights, freeze=config.model.freeze)

@@ -4,8 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from mlcfast.ops.backend import IN_WORDS, card, decide, requested
-from mlcfast.ops.kernels import has_triton
+from mlcfast.ops.backend import IN_WORDS, card, decide, has_triton, requested
 from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
 LOSSES = ("asymmetric_loss", "epr_loss", "pairwise_ranking", "role_loss", "weighted_bce")

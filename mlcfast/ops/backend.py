@@ -19,7 +19,7 @@ IN_WORDS = {"native": "the compiled kernels", "triton": "Triton's kernels", "ref
 _logged: set[str] = set()
 _unfit: dict[int, str] = {}  # CUDA device -> why the compiled kernels have no image for it
 _HAS_TRITON = find_spec("triton") is not None
-_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 # os.environ raises and catches a KeyError for a variable that is not set, a fifth of a small loss's whole step; the
 # dictionary behind it answers at once.
 _VARIABLES = getattr(os.environ, "_data", os.environ)
@@ -107,7 +107,7 @@ def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tu
         reason = missing_kernels(device_type, index)
         if not reason:
             return "native", ""
-    if name != "native" and _HAS_TRITON and dtype != torch.float64 and (device_type == "cuda" or _INTERPRETED):
+    if name != "native" and dtype != torch.float64 and has_triton(device_type):
         return "triton", "" if name == "triton" else reason
     return "reference", reason
 
@@ -119,3 +119,14 @@ def choose(device: torch.device | str, dtype: torch.dtype = torch.float32) -> st
         kind = device if isinstance(device, str) else device.type
         log_once(f"the losses take {IN_WORDS[chosen]} for {kind} tensors (MLCFAST_BACKEND={requested()}): {reason}")
     return chosen
+
+
+def has_triton(device_type: str) -> bool:
+    """True where Triton is installed and its kernels run on tensors of that device: CUDA, or any in its interpreter."""
+    return _HAS_TRITON and (device_type == "cuda" or INTERPRETED)
+
+
+def passed_over(message: str) -> None:
+    """Log once that kernels were asked for in vain; silent inside torch.compile, which cannot log."""
+    if not torch.compiler.is_compiling():
+        log_once(message)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mlcfast.config import Config
 from mlcfast.planning import hardware
-from mlcfast.planning.cost import seconds_per_step
+from mlcfast.planning.hardware import seconds_per_step
 from mlcfast.planning.state import Settings, State, state_bytes
 from mlcfast.planning.trace import StepTrace, Tracer
 

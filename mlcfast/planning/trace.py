@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mlcfast.config import Config
-from mlcfast.engine.model import make_model
-from mlcfast.engine.training_module import TrainingModule
+from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.losses import LabelEstimator, TableRows, build_loss
 from mlcfast.models import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
-from mlcfast.engine.model import model_arguments
+from mlcfast.engine.training_module import model_arguments
 from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.files import publish_directory, write_text
 from mlcfast.metrics import best_f1_thresholds

@@ -6,8 +6,7 @@ import torch
 from mlcfast.config import Config, LossConfig
 from mlcfast.data import LabelledImages
 from mlcfast.engine import all_gather_stack, all_reduce_sum
-from mlcfast.engine.model import make_model
-from mlcfast.engine.training_module import TrainingModule
+from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator, build_loss
 from mlcfast.losses.base import LabelLoss
