@@ -86,12 +86,6 @@ def why_unfit(index: int | None) -> str:
 why_unfit._dynamo_marked_constant = True
 
 
-def missing_kernels(device_type: str, index: int | None = None) -> str:
-    """Why the compiled kernels cannot run on a device, "" where they can."""
-    missing = MISSING.get(device_type, f"no compiled kernels for {device_type}")
-    return why_unfit(index) if device_type == "cuda" and not missing else missing
-
-
 def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tuple[str, str]:
     """native, triton or reference for a loss, and why a faster one is passed over, "" where none is.
 
@@ -100,11 +94,14 @@ def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tu
     name = requested()
     if name == "reference":
         return name, ""
-    device_type, index = (device, None) if isinstance(device, str) else (device.type, device.index)
+    named = isinstance(device, str)
+    device_type = device if named else device.type
     if name == "triton":
         reason = "Triton's kernels run on CUDA tensors other than fp64"
     else:
-        reason = missing_kernels(device_type, index)
+        reason = MISSING.get(device_type, "there are no compiled kernels for them")
+        if device_type == "cuda" and not reason:
+            reason = why_unfit(None if named else device.index)
         if not reason:
             return "native", ""
     if name != "native" and dtype != torch.float64 and has_triton(device_type):
