@@ -24,7 +24,7 @@ NAME = "Q2L-R101-448"
 
 @pytest.fixture
 def context(tmp_path):
-    return Context("cpu", 100.0, tmp_path / "record.jsonl", Gate(tmp_path / "record.jsonl"))
+    return Context("cpu", 1000.0, tmp_path / "record.jsonl", Gate(tmp_path / "record.jsonl"))
 
 
 @pytest.fixture
