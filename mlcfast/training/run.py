@@ -19,6 +19,7 @@ from mlcfast.runs.journal import Journal, prepare_run_directory
 from mlcfast.training.best import draw_outcome, keep_best, list_skipped, record_outcome
 from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
+from mlcfast.training.pseudo_labels import PseudoLabelling
 from mlcfast.training.trainer import Progress, Trainer
 from mlcfast.training.unobserved import LabelWatch
 
@@ -47,7 +48,12 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     directory = config.run_directory
     keep = functools.partial(keep_best, saved, samples.validation, directory / "best")
     watch = None if samples.hidden is None else LabelWatch(module, samples.train, samples.hidden, directory)
-    trainer = Trainer(config, engine, *loaders, samples.train.names, keep, watch, plan and plan.estimate.allocated)
+    labels = None
+    if module.pseudo_labels is not None:
+        scored = evaluation_loader(config, samples.train, process)
+        labels = PseudoLabelling(engine, samples.train, scored, directory)
+    predicted = plan and plan.estimate.allocated
+    trainer = Trainer(config, engine, *loaders, samples.train.names, keep, watch, predicted, labels)
     if resume is not None:
         trainer.resume(state, held)
     on_main(process, lambda: prepare_run_directory(saved, resume is not None))

@@ -69,13 +69,23 @@ class Watches(Protocol):
         """Store what belongs to the best weights; on the main process only."""
 
 
+class Labels(Protocol):
+    """What changes labels in the course of training."""
+
+    def end_epoch(self, epoch: int, epochs: int) -> None:
+        """Change them after epoch `epoch`, from 0; a collective."""
+
+    def keep(self, weights: dict[str, Tensor]) -> None:
+        """Store what belongs to the best weights; on the main process only."""
+
+
 class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
     train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over
     all ranks; keep_best: called on the main process with the model's weights by name, which they are (raw or ema),
     and the metrics, probabilities and labels behind the choice; watch: see LabelWatch; predicted_bytes: of GPU memory
-    at the peak, by the planner.
+    at the peak, by the planner; labels: see PseudoLabelling.
     """
 
     def __init__(
@@ -88,9 +98,10 @@ class Trainer:
         keep_best: Callable[[dict[str, Tensor], str, dict[str, Any], np.ndarray, np.ndarray], None],
         watch: Watches | None = None,
         predicted_bytes: int | None = None,
+        labels: Labels | None = None,
     ):
         self.config, self.engine, self.train, self.validation = config, engine, train, validation
-        self.names, self.keep_best, self.watch = names, keep_best, watch
+        self.names, self.keep_best, self.watch, self.labels = names, keep_best, watch, labels
         self.accumulation = accumulation_steps(config, engine.process)
         self.steps_per_epoch = len(train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
@@ -169,6 +180,8 @@ class Trainer:
                 bar.update()
                 self._heed_signals()
         self._evaluate()
+        if self.labels:
+            self.labels.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
         self._save()
         self._heed_signals()
@@ -263,8 +276,9 @@ class Trainer:
             held = state.average if which == "ema" else state.weights
             if self.engine.process.is_main:
                 self.keep_best(_of_model(held), which, report, scores, labels)
-                if self.watch:
-                    self.watch.keep(state.weights)
+                for follower in (self.watch, self.labels):
+                    if follower:
+                        follower.keep(state.weights)
 
     def _measure(self, which: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         quiet = not self.engine.process.is_main
