@@ -1,6 +1,5 @@
 """The engine for models whose whole state fits each device: one process, or several through DDP."""
 
-import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -20,6 +19,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
+from mlcfast.engine.internals import data_parallel
 from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.optimizers import moments_of, set_moments, step_unless
 from mlcfast.engine.predictor import DTYPES, Predictor
@@ -61,13 +61,9 @@ class LocalEngine(Engine):
             self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay)
 
     def _wrap(self) -> DistributedDataParallel:
-        devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
-        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
-        if self.table:
-            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.objective, [NAME])
-        unsent = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
-        return DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True, **unsent)
+        devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
+        return data_parallel(self.objective, devices, ignored=[NAME] if self.table else [])
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
