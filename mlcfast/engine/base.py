@@ -17,7 +17,10 @@ from mlcfast.errors import UsageError
 
 
 class StepOutcome(NamedTuple):
-    """0-d tensors, so that reading them, not the step, waits for the device: skipped is 1 for a non-finite gradient."""
+    """Both are 0-d device tensors: step() does not synchronise, reading them does.
+
+    skipped: 1 if the gradient was not finite.
+    """
 
     grad_norm: Tensor
     skipped: Tensor
@@ -78,7 +81,7 @@ class Engine(ABC):
     def load_state(self, state: EngineState) -> None:
         """Take over a state exported by any engine at any number of processes."""
 
-    def settle(self) -> None:  # noqa: B027 - most engines have nothing to do
+    def sync_label_estimates(self) -> None:  # noqa: B027 - most engines have nothing to do
         """Bring what is updated lazily, the label estimates, up to date before they are read."""
 
     def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -112,7 +115,7 @@ class RunningStatistics:
         self.kept = [buffer.clone() for buffer in self.buffers]
 
     @torch.no_grad()
-    def settle(self, skipped: Tensor) -> None:
+    def commit_or_restore(self, skipped: Tensor) -> None:
         """Keep the new statistics, or go back to the old ones where `skipped` is 1; without asking the host."""
         for buffer, kept in zip(self.buffers, self.kept, strict=True):
             kept.copy_(torch.where(skipped > 0, kept, buffer))

@@ -96,16 +96,16 @@ class LocalEngine(Engine):
         if self.table:
             factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1) if self.grad_clip else None
             self.table.step(skipped, factor)
-        self.statistics.settle(skipped)
+        self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
         self.optimizer.zero_grad(set_to_none=True)
         return StepOutcome(norm.detach(), skipped)
 
-    def settle(self) -> None:
+    def sync_label_estimates(self) -> None:
         """See Engine."""
         if self.table:
-            self.table.settle()
+            self.table.catch_up()
 
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
@@ -121,7 +121,7 @@ class LocalEngine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
-        self.settle()
+        self.sync_label_estimates()
         weights = _cpu(self.objective.state_dict())
         average = {}
         if self.average:

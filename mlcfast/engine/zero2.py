@@ -114,7 +114,7 @@ class Zero2Engine(Engine):
         """See Engine."""
         self.deepspeed.step()
         skipped = torch.tensor(float(self.zero.overflow), device=self.process.device)
-        self.statistics.settle(skipped)
+        self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
         norm = self.deepspeed.get_global_grad_norm()

@@ -41,7 +41,7 @@ def seconds_per_step(trace: StepTrace, settings: Settings, sizes: Sizes, gpus: i
     passes = trace.flops / settings.micro_batch * images / FLOPS
     passes += images / settings.micro_batch * MICRO_BATCH_SECONDS
     owned = sizes.trainable / gpus if settings.engine == "zero2" else sizes.trainable
-    # moments twice; weights twice and gradient; the average twice, weights again
+    # Bytes moved: read and write of both moments, of weight and average; one read of gradient and weight.
     moved = 2 * moment_bytes(settings.optimizer, math.ceil(owned)) + owned * (12 + 12)
     if not settings.offload:
         return passes + moved / GPU_BANDWIDTH

@@ -1,4 +1,4 @@
-"""What a run leaves for use: its best model with everything needed to apply it, a picture and a report."""
+"""Writes best/ (weights, card, validation scores), its outcome.json, and the pictures of a finished run."""
 
 import logging
 import os

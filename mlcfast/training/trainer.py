@@ -265,7 +265,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         self.engine.average_buffers()
-        self.engine.settle()
+        self.engine.sync_label_estimates()
         results = {"raw": self._measure("raw")}
         if self.engine.average:
             with self.engine.averaged_weights():
