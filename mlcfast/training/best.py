@@ -44,7 +44,8 @@ class BestModel:
     ) -> None:
         """Put these weights, of the model by name, in the place of the best so far; on the main process only.
 
-        which: raw or ema; result: on the validation images; estimates: the arrays of estimates.npz.
+        which: raw or ema; result: on the validation images; estimates: the arrays of estimates.npz. OSError, which
+        names the file, where that fails: the best so far then stays.
         """
         data, names = self.config.data, self.records.names
         card = ModelCard(
@@ -63,8 +64,12 @@ class BestModel:
             beside["estimates.npz"] = packed(**estimates)
         draft = self.directory.best.with_name(".best.partial")
         shutil.rmtree(draft, ignore_errors=True)
-        save_model(draft / "model.safetensors", weights, card, beside)
-        publish_directory(draft, self.directory.best)
+        try:
+            save_model(draft / "model.safetensors", weights, card, beside)
+            publish_directory(draft, self.directory.best)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
 
 def list_skipped(directory: RunDirectory, skipped: list[tuple[str, str]]) -> None:
