@@ -4,7 +4,9 @@ The quick part takes a few points. All of them, in some minutes:
 `MLCFAST_POINTS=all pytest tests/faults/test_save_points.py`.
 """
 
+import errno
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import torch
 import yaml
 
 from mlcfast.engine.checkpoint import verify_manifest
+from mlcfast.files import write_bytes, write_tensors
 from mlcfast.models.card import check_file
 from mlcfast.models.trained import load_trained
 from mlcfast.runs.directory import RunDirectory, complete_checkpoints
@@ -141,3 +144,21 @@ def test_out_of_disk_for_a_while_with_continue(workshop):
     names = [entry.name for entry in workshop.directory("while").checkpoints.iterdir() if entry.is_dir()]
     assert names == [LAST]
     require_same_end(workshop.directory("while"), workshop.whole)
+
+
+@pytest.mark.parametrize("kind", ["tensors", "bytes"])
+def test_a_write_that_fails_midway_is_an_error_of_the_disk_that_names_the_file(tmp_path, kind):
+    """By a limit on the size of files, which fails in the middle of writing as a full disk does."""
+    file, before = tmp_path / "held", resource.getrlimit(resource.RLIMIT_FSIZE)
+    file.write_bytes(b"whole")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            if kind == "tensors":
+                write_tensors(file, {"a": torch.ones(100_000)})
+            else:
+                write_bytes(file, bytes(400_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(file))
+    assert file.read_bytes() == b"whole"
