@@ -76,6 +76,8 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: 
     except Exception as error:
         if args.debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            return _report(f"error: {error.filename}: {error.strerror}", 1)
         return _report(f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1)
 
 

@@ -204,7 +204,8 @@ class TrainConfig(Section):
 
     early_stop: training ends after more than this many epochs without a new best; checkpoint_every: steps, 0 for
     once an epoch; initialise_from: a run's directory or its best/, whose classifier and label estimates training
-    starts from.
+    starts from; on_save_error: what a full or failing disk means for a checkpoint or best/: stop ends the run, continue
+    warns and trains on, to save at the next occasion.
     """
 
     epochs: int = Field(80, ge=1)
@@ -213,6 +214,7 @@ class TrainConfig(Section):
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(0, ge=0)
     keep_checkpoints: int = Field(2, ge=1)
+    on_save_error: Literal["stop", "continue"] = "stop"
     initialise_from: str | None = None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlcfast import cli
 from mlcfast.config import load_config
-from mlcfast.engine import discover, resolve_engine, start, stop
+from mlcfast.engine import discover, peers_explained, resolve_engine, start, stop
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.runs.journal import log_to_console
 from mlcfast.training.run import run
@@ -40,7 +40,8 @@ def work(args: argparse.Namespace) -> None:
     RunDirectory(config.run_directory).check_writable()
     start(process)
     try:
-        progress = run(config, process, config.run_directory if args.resume is NEWEST else args.resume)
+        with peers_explained(process):
+            progress = run(config, process, config.run_directory if args.resume is NEWEST else args.resume)
     finally:
         stop()
     if process.is_main:

@@ -13,6 +13,7 @@ import numpy as np
 from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.records import LabelledImages, require_directory
+from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
 
@@ -49,11 +50,12 @@ def read_coco(
     if not annotations.is_file():
         raise UsageError(f"{annotations}: no such annotation file")
     require_directory(images, f"the images of {annotations.name}")
-    table = _cached(annotations)
-    for warning in table.warnings:
-        LOGGER.warning("%s: %s", annotations, warning)
-    wheres = [f"image {number}" for number in table.image_ids]
-    paths = require_images(images, table.files, annotations, wheres, allow_outside)
+    with reading(annotations, within=root):
+        table = _cached(annotations)
+        for warning in table.warnings:
+            LOGGER.warning("%s: %s", annotations, warning)
+        wheres = [f"image {number}" for number in table.image_ids]
+        paths = require_images(images, table.files, annotations, wheres, allow_outside)
     records = LabelledImages(paths, table.labels, table.names, table.image_ids)
     labelled = np.flatnonzero(table.labels.any(axis=1))
     if not len(labelled):
@@ -114,12 +116,11 @@ def coco_source(annotations: Path) -> LabelSource:
 
 def _parse(annotations: Path) -> _Table:
     try:
-        content = json.loads(annotations.read_bytes())
-        return _table(content, annotations)
-    except json.JSONDecodeError as error:
+        content = parse_json(annotations.read_bytes())
+    except ValueError as error:
         raise UsageError(f"{annotations}: not valid JSON: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{annotations}: not valid JSON: not UTF-8 text") from error
+    try:
+        return _table(content, annotations)
     except KeyError as error:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: an entry lacks {error}") from error
     except (TypeError, AssertionError, AttributeError) as error:

@@ -12,6 +12,7 @@ from mlcfast.data.readers.recognise import image_root, read_named
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_of_part
+from mlcfast.documents import reading
 from mlcfast.errors import UsageError
 
 LOGGER = logging.getLogger("mlcfast")
@@ -39,7 +40,8 @@ def read_csv(
     """
     root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
-    source = read_named(root, file, options).in_order(None if names is None else list(names))
+    with reading(path, within=root):
+        source = read_named(root, file, options).in_order(None if names is None else list(names))
     for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
     for line in source.warnings:
@@ -51,11 +53,12 @@ def read_csv(
     if part is not None and options.split_column is not None:
         rows = rows_of_part(source, options.split_column, part, others)
     images, wheres = [source.images[row] for row in rows], [f"line {source.lines[row]}" for row in rows]
-    if source.unpack is not None:
-        unpacked = source.unpack()
-        paths = [unpacked[row] for row in rows]
-    else:
-        paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
+    with reading(path, within=root):
+        if source.unpack is not None:
+            unpacked = source.unpack()
+            paths = [unpacked[row] for row in rows]
+        else:
+            paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
     kept = None if groups is None else [groups[row] for row in rows]
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=kept)
 

@@ -73,5 +73,5 @@ def fingerprint(paths: Sequence[str]) -> str:
             status = os.stat(path)
         except OSError as error:
             raise RunError(f"{path}: {error.strerror}") from error
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"))
     return digest.hexdigest()

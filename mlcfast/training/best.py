@@ -38,7 +38,8 @@ class BestModel:
     ) -> None:
         """Put these weights, of the model by name, in the place of the best so far; on the main process only.
 
-        which: raw or ema; result: on the validation images; beside: further files, by name.
+        which: raw or ema; result: on the validation images; beside: further files, by name. OSError, which names the
+        file, where that fails: the best so far then stays.
         """
         data, names = self.config.data, self.records.names
         card = ModelCard(
@@ -55,8 +56,12 @@ class BestModel:
         beside = beside | {"validation.npz": packed(scores=result.scores, labels=result.labels, paths=paths)}
         draft = self.directory.best.with_name(".best.partial")
         shutil.rmtree(draft, ignore_errors=True)
-        save_model(draft / "model.safetensors", weights, card, beside)
-        publish_directory(draft, self.directory.best)
+        try:
+            save_model(draft / "model.safetensors", weights, card, beside)
+            publish_directory(draft, self.directory.best)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
 
 def list_skipped(directory: RunDirectory, skipped: list[tuple[str, str]]) -> None:

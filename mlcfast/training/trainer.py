@@ -6,7 +6,7 @@ import math
 import resource
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -30,6 +30,8 @@ from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
+from mlcfast.training.nonfinite import record_non_finite
+from mlcfast.training.saving import attempt
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -114,6 +116,7 @@ class Trainer:
         self.schedule = Schedule(config.optim, engine.optimizer, self.total_steps)
         self.progress = Progress(config.seed, config.engine.global_batch, len(self.train.dataset))
         self.losses: list[Tensor] = []
+        self.indices: list[Tensor] = []  # of the micro-batches of these losses
         self.skips: list[Tensor] = []
         self.grad_norm = torch.zeros(())
         self.signals = Signals(engine.process)
@@ -160,8 +163,9 @@ class Trainer:
             if self.skips:
                 self._log(self.grad_norm)
             self._save()
-        name = signal.Signals(stop or save).name
-        LOGGER.info("%s: step %d is saved; %s", name, self.saved_step, "--resume goes on" if stop else "going on")
+        name, then = signal.Signals(stop or save).name, "--resume goes on" if stop else "going on"
+        what = f"step {self.saved_step}" if self.saved_step else "no step"
+        LOGGER.info("%s: %s is saved; %s", name, what, then if self.saved_step else "there is nothing to resume")
         if stop:
             raise SystemExit(128 + stop)
 
@@ -204,6 +208,7 @@ class Trainer:
             images, labels, index = engine.to_device(*batch)
             last = number == len(micro_batches) - 1
             self.losses.append(engine.micro_step(images, labels, index, last))
+            self.indices.append(batch[2])
         self.schedule.apply(progress.step)
         outcome = engine.step()
         self.skips.append(outcome.skipped)
@@ -223,6 +228,9 @@ class Trainer:
         """Read the window's losses (the one wait for the device) and check that training still moves."""
         world, steps = self.engine.process.world_size, len(self.skips)
         loss = (all_reduce_sum(torch.stack(self.losses).float().mean()) / world).item()
+        if not math.isfinite(loss):
+            place, steps_of = self.journal.directory.non_finite, (self.progress.step, self.accumulation)
+            record_non_finite(place, self.engine.process, *steps_of, self.losses, self.indices)
         for skipped in torch.stack(self.skips).tolist():
             self.progress.skipped += int(skipped)
             self.progress.skipped_in_a_row = self.progress.skipped_in_a_row + 1 if skipped else 0
@@ -250,8 +258,8 @@ class Trainer:
                 f"the gradient was not finite in {self.progress.skipped_in_a_row} steps in a row, "
                 f"step {self.progress.step} (loss {loss:.4g}): {REMEDY}"
             )
-        self.losses.clear()
-        self.skips.clear()
+        for window in (self.losses, self.indices, self.skips):
+            window.clear()
         self.window_started = time.perf_counter()
 
     def _compare_memory(self) -> None:
@@ -281,14 +289,17 @@ class Trainer:
         score = results[which].report["mAP"]
         LOGGER.info("epoch %d: mAP %.2f (%s)", self.progress.epoch + 1, score, which)
         if score > self.progress.best:
-            self.progress.best, self.progress.best_epoch = score, self.progress.epoch
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
-            if self.engine.process.is_main:
+
+            def keep() -> None:
                 beside: dict[str, bytes] = {}
                 for follower in self.followers:
                     beside |= follower.beside_best(state.weights)
                 self.best.keep(_of_model(held), which, results[which], self.progress.step, beside)
+
+            if self._write(keep):
+                self.progress.best, self.progress.best_epoch = score, self.progress.epoch
 
     def _measure(self, which: str) -> EvaluationResult:
         quiet = not self.engine.process.is_main
@@ -304,12 +315,15 @@ class Trainer:
 
     def _save(self) -> None:
         self.engine.average_buffers()
-        state = self.engine.export_state()
-        if self.engine.process.is_main:
-            root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
-            save_checkpoint(root, self.progress.step, state, asdict(self.progress), keep)
-            self.journal.record("checkpoint", self.progress.step)
-        self.saved_step = self.progress.step
+        state, progress = self.engine.export_state(), self.progress
+        root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
+        if self._write(lambda: save_checkpoint(root, progress.step, state, asdict(progress), keep)):
+            self.journal.record("checkpoint", progress.step)
+            self.saved_step = progress.step
+
+    def _write(self, work: Callable[[], object]) -> bool:
+        """Whether the main process could write; see `attempt`."""
+        return attempt(self.engine.process, work, self.journal.directory, self.config.train.on_save_error)
 
 
 def _grouped(loader: DataLoader | FeatureLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:

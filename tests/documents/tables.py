@@ -16,6 +16,7 @@ class Reason(StrEnum):
     CLUSTER = "needs several machines"
     NETWORK = "installs a package from the network"
     MEASURES = "measures for minutes, and rewrites what is recorded; tests/bench runs the suites small"
+    LONG = "takes minutes to hours; the suite runs the same tests with fewer cases"
     CHANGES = "changes the reader's own checkout; tests/test_style.py runs the same check"
 
 
@@ -44,6 +45,7 @@ NOT_RUN = (
     NotRun(r"export MASTER_ADDR=\$\(scontrol .*\)|srun .*", Reason.CLUSTER),
     NotRun(r"pip install (bitsandbytes|'mlcfast\[\w+\]')", Reason.NETWORK),
     NotRun(r"python -m bench\..*", Reason.MEASURES),
+    NotRun(r"MLCFAST_\w+=\w+ pytest tests/faults/.*", Reason.LONG),
     NotRun(r"ruff (check|format)|pre-commit install", Reason.CHANGES),
 )
 

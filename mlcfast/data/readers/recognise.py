@@ -28,6 +28,7 @@ from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.splits import is_part
+from mlcfast.documents import reading
 from mlcfast.errors import UsageError
 
 ROBOFLOW = "_classes.csv"
@@ -69,9 +70,10 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     """The sources of a file or a directory, a split each; of a directory they say where their images are."""
     in_layout = options.form == "coco" and path.is_dir()
-    if options.form != "auto" and not in_layout:
-        return [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
-    return _read_directory(path, options) if path.is_dir() else _read_file(path, options)
+    with reading(path, within=path.parent):
+        if options.form != "auto" and not in_layout:
+            return [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
+        return _read_directory(path, options) if path.is_dir() else _read_file(path, options)
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
