@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mlcfast.errors import UsageError
 from mlcfast.files import compare_listed, listed, sealed, unsealed, write_bytes, write_tensors, write_text
+from mlcfast.registry import hint_path
 
 REMEDY = "take it from a copy, or export or train the model again"
 
@@ -81,7 +82,7 @@ def load_card(path: Path) -> ModelCard:
     try:
         card = ModelCard(**unsealed(file.read_bytes()))
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror}{hint_path(file)}") from error
     except (ValueError, TypeError) as error:
         raise UsageError(f"{file}: not a model card: {error}") from error
     if not isinstance(card.files, dict):
