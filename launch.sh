@@ -70,6 +70,7 @@ demo() {
 }
 
 setup
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" # as the commands set it themselves: threads without work sleep
 export PATH="$PWD/.venv/bin:$PATH" # DeepSpeed's launcher and its workers look for python here
 case "${1:-demo}" in
     setup) say "ready: source .venv/bin/activate" ;;

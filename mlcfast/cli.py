@@ -8,6 +8,10 @@ from typing import NoReturn
 
 from mlcfast.errors import RunError, UsageError
 
+# Read by OpenMP when torch is loaded, so every command imports this module first. Threads without work then sleep
+# instead of spinning, which costs a machine that also does other work far more than it gains (docs/notes.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser with an example in its help, `--debug`, and usage errors on one line."""

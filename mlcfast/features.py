@@ -6,11 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcfast import cli
+
+# isort: split
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from mlcfast import cli
 from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features
 from mlcfast.data.build import evaluation_loader, open_split

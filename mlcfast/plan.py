@@ -6,9 +6,11 @@ import re
 import sys
 from collections.abc import Sequence
 
+from mlcfast import cli
+
+# isort: split
 import torch
 
-from mlcfast import cli
 from mlcfast.config import load_config
 from mlcfast.errors import UsageError
 from mlcfast.planning import Planner, as_json, as_table

@@ -16,6 +16,7 @@ from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
+from mlcfast.registry import hint_path
 
 CACHE_VERSION = 2
 LOGGER = logging.getLogger("mlcfast")
@@ -48,7 +49,7 @@ def read_coco(
     require_directory(root, "data.root")
     images, annotations = _locations(root, split)
     if not annotations.is_file():
-        raise UsageError(f"{annotations}: no such annotation file")
+        raise UsageError(f"{annotations}: no such annotation file{hint_path(annotations)}")
     require_directory(images, f"the images of {annotations.name}")
     with reading(annotations, within=root):
         table = _cached(annotations)
@@ -60,7 +61,15 @@ def read_coco(
     labelled = np.flatnonzero(table.labels.any(axis=1))
     if not len(labelled):
         raise UsageError(f"{annotations}: no image has a label")
-    return records if keep_unlabelled else records.subset(labelled)
+    if keep_unlabelled or len(labelled) == len(records):
+        return records
+    LOGGER.info(
+        "%s: %d of %d images have no label and are left out: data.keep_unlabelled=true keeps them",
+        annotations,
+        len(records) - len(labelled),
+        len(records),
+    )
+    return records.subset(labelled)
 
 
 def _locations(root: Path, split: str | Mapping[str, str]) -> tuple[Path, Path]:

@@ -14,6 +14,7 @@ from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_of_part
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint, hint_path
 
 LOGGER = logging.getLogger("mlcfast")
 PATH_COLUMNS = ("image", "path", "file", "file_name", "filename")
@@ -83,7 +84,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = ([cell.strip() for cell in row] for row in csv.reader(file) if row)
     except OSError as error:
-        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}{hint_path(path)}") from error
     except (ValueError, csv.Error) as error:
         raise UsageError(f"{path}: not a CSV file with a header in UTF-8: {error}") from error
     if not rows:
@@ -107,7 +108,8 @@ def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tu
     for number, row in enumerate(lists, start=1):
         for name in row:
             if name not in columns:
-                raise UsageError(f"{path}: row {number} has the label {name!r}, which the training file has not")
+                near = hint(name, known)
+                raise UsageError(f"{path}: row {number} has the label {name!r}, which the training file has not{near}")
             labels[number - 1, columns[name]] = 1
     return labels, known
 

@@ -16,6 +16,7 @@ from mlcfast.data.csv_labels import read_label_table
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint_path
 
 ROWS_AT_ONCE = 4096
 NOTE = "features.json"
@@ -160,6 +161,6 @@ def _load(file: Path, **options: Any) -> np.ndarray:
     try:
         return np.load(file, allow_pickle=False, **options)
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror or error}{hint_path(file)}") from error
     except (ValueError, EOFError) as error:
         raise UsageError(f"{file}: not a .npy file of numbers: {error}") from error

@@ -32,13 +32,14 @@ class EngineState:
 
     weights: parameters and buffers; average: the same names, empty without EMA; moments: what the optimizer keeps for
     each parameter as `<key>/<name>`, for Adam `exp_avg`, `exp_avg_sq` and `step`; scaler: fp16's loss scale and its
-    growth counter, else empty.
+    growth counter, else empty; average_steps: how many steps the average has followed.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     moments: dict[str, Tensor] = field(default_factory=dict)
     scaler: dict[str, float] = field(default_factory=dict)
+    average_steps: int = 0
 
     def moments_by_name(self) -> dict[str, dict[str, Tensor]]:
         """Parameter -> key -> tensor."""

@@ -3,7 +3,7 @@
     checkpoints/<step>/weights.safetensors    parameters and buffers, fp32
                        average.safetensors    the moving average, where one is kept
                        moments.safetensors    Adam's moments and step counts
-                       progress.json          counters of the trainer, the loss scaler
+                       progress.json          counters of the trainer and the average, the loss scaler
                        manifest.json          size and SHA-256 of each file above
     checkpoints/latest                        the number of the last complete one
 
@@ -53,7 +53,10 @@ def _write(draft: Path, state: EngineState, progress: Mapping[str, Any]) -> None
         tensors: dict[str, Tensor] = getattr(state, name)
         if tensors:
             write_tensors(draft / f"{name}.safetensors", tensors)
-    write_text(draft / "progress.json", json.dumps({**progress, "scaler": state.scaler}, indent=1))
+    write_text(
+        draft / "progress.json",
+        json.dumps({**progress, "scaler": state.scaler, "average_steps": state.average_steps}, indent=1),
+    )
     write_text(draft / "manifest.json", sealed(listed(draft)))
 
 
@@ -66,7 +69,8 @@ def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:
         if (directory / f"{name}.safetensors").exists()
     }
     progress = json.loads((directory / "progress.json").read_text(encoding="utf-8"))
-    return EngineState(**tensors, scaler=progress.pop("scaler")), progress
+    steps = progress.pop("average_steps", progress.get("step", 0))  # not written before there was a warm-up
+    return EngineState(**tensors, scaler=progress.pop("scaler"), average_steps=steps), progress
 
 
 def verify_manifest(directory: Path) -> None:

@@ -42,6 +42,7 @@ class LocalEngine(Engine):
         accumulation: int,
         grad_clip: float | None,
         ema_decay: float,
+        ema_warmup: bool = False,
         distributed: bool,
         table: TableStep | None = None,
     ):
@@ -58,7 +59,7 @@ class LocalEngine(Engine):
         self.predictor = Predictor(process, objective.model, precision)
         self.scaler = torch.amp.GradScaler(device_type, enabled=precision == "fp16")
         if ema_decay:
-            self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay)
+            self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay, ema_warmup)
 
     def _wrap(self) -> DistributedDataParallel:
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
@@ -127,7 +128,8 @@ class LocalEngine(Engine):
         if self.average:
             followed = (*self.parameters, *self.buffers)
             average = weights | _cpu(dict(zip(followed, self.average.tensors, strict=True)))
-        return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict())
+        steps = self.average.steps if self.average else 0
+        return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict(), steps)
 
     def _export_moments(self) -> dict[str, Tensor]:
         moments = {
@@ -145,6 +147,7 @@ class LocalEngine(Engine):
             followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
             held = state.average or state.weights
             load_tensors(followed, {name: held[name] for name in followed if name in held}, "average")
+            self.average.steps = state.average_steps
         held = state.moments_by_name()
         for name, parameter in self.parameters.items():
             if name in held:

@@ -78,6 +78,7 @@ class Zero2Engine(Engine):
         accumulation: int,
         grad_clip: float | None,
         ema_decay: float,
+        ema_warmup: bool = False,
         offload: bool,
     ):
         import deepspeed
@@ -99,7 +100,7 @@ class Zero2Engine(Engine):
         self.masters = self.zero.masters
         self.buffers = dict(floating_buffers(objective))
         if ema_decay:
-            self.average = WeightAverage([*self.masters, *self.buffers.values()], ema_decay)
+            self.average = WeightAverage([*self.masters, *self.buffers.values()], ema_decay, ema_warmup)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DeepSpeed counts the micro-batches itself and divides by their number."""
@@ -148,7 +149,8 @@ class Zero2Engine(Engine):
             average = weights | self._gather(self.average.tensors[: len(self.masters)])
             buffers = self.average.tensors[len(self.masters) :]
             average |= {name: tensor.cpu().clone() for name, tensor in zip(self.buffers, buffers, strict=True)}
-        return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler())
+        steps = self.average.steps if self.average else 0
+        return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler(), steps)
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
@@ -163,6 +165,7 @@ class Zero2Engine(Engine):
             self._scatter(self.average.tensors[: len(self.masters)], held)
             for name, tensor in zip(self.buffers, self.average.tensors[len(self.masters) :], strict=True):
                 tensor.copy_(held[name])
+            self.average.steps = state.average_steps
         if state.moments:
             self._load_moments(state.moments_by_name())
         if state.scaler and self.dtype == torch.float16:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mlcfast.errors import UsageError
 from mlcfast.files import compare_listed, listed, sealed, unsealed, write_bytes, write_tensors, write_text
+from mlcfast.registry import hint_path
 
 MOST_BYTES = 2**24  # of a card; one of 10,000 labels has about 1 MB
 LARGEST_SIDE = 4096  # of the images, in pixels
@@ -87,7 +88,7 @@ def load_card(path: Path) -> ModelCard:
             raise UsageError(f"{file}: not a model card: {size} bytes, and at most {MOST_BYTES} are read")
         card = ModelCard(**unsealed(file.read_bytes()))
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror}{hint_path(file)}") from error
     except (ValueError, TypeError) as error:
         raise UsageError(f"{file}: not a model card: {error}") from error
     wrong = _wrong_entry(card)

@@ -31,6 +31,7 @@ from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
+from mlcfast.training.pace import Pace
 from mlcfast.training.saving import attempt
 
 LOGGER = logging.getLogger("mlcfast")
@@ -149,6 +150,8 @@ class Trainer:
         SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number.
         """
         self.journal, self.predicted_bytes = journal, predicted_bytes
+        steps, epochs = self.total_steps - self.progress.step, self.config.train.epochs - self.progress.epoch
+        self.pace = Pace(steps, self.accumulation, epochs)
         with self.signals:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
@@ -189,12 +192,14 @@ class Trainer:
             disable=None if self.engine.process.is_main else True,
         )
         self.window_started = time.perf_counter()
+        self.pace.begin()
         with bar:
             for micro_batches in _grouped(self.train, self.accumulation):
                 self._step(micro_batches)
                 bar.update()
                 self._heed_signals()
         self._evaluate()
+        self.pace.evaluated()
         for follower in self.followers:
             follower.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
@@ -209,6 +214,9 @@ class Trainer:
             last = number == len(micro_batches) - 1
             self.losses.append(engine.micro_step(images, labels, index, last))
             self.indices.append(batch[2])
+            self.pace.micro_batch()
+            if engine.process.is_main and not last and self.pace.line_is_due():
+                self._say_progress(number + 1, len(micro_batches))
         self.schedule.apply(progress.step)
         outcome = engine.step()
         self.skips.append(outcome.skipped)
@@ -221,8 +229,26 @@ class Trainer:
         saves = bool(settings.checkpoint_every) and progress.step % settings.checkpoint_every == 0
         if saves or progress.step % settings.log_every == 0 or progress.step % self.steps_per_epoch == 0:
             self._log(outcome.grad_norm)
+        elif engine.process.is_main and self.pace.line_is_due():
+            self._say_progress()
         if saves and progress.step % self.steps_per_epoch:
             self._save()
+
+    def _say_progress(self, micro_batch: int = 0, micro_batches: int = 0) -> None:
+        """A line between those of the journal, for a person who waits; the main process's own losses, no collective.
+
+        micro_batch: how many of the step's micro_batches are done, where it goes on.
+        """
+        within = f", micro-batch {micro_batch} of {micro_batches} of the next" if micro_batch else ""
+        LOGGER.info(
+            "step %d/%d%s loss %.5g, %s",
+            self.progress.step,
+            self.total_steps,
+            within,
+            torch.stack(self.losses).float().mean().item(),
+            self.pace.left_in_words(),
+        )
+        self.pace.line_written()
 
     def _log(self, grad_norm: Tensor) -> None:
         """Read the window's losses (the one wait for the device) and check that training still moves."""
@@ -246,13 +272,15 @@ class Trainer:
         }
         self.journal.record("train", self.progress.step, **values)
         LOGGER.info(
-            "step %d/%d loss %.5g lr %.3g %.1f images/s",
+            "step %d/%d loss %.5g lr %.3g %.1f images/s, %s",
             self.progress.step,
             self.total_steps,
             loss,
             values["lr"],
             values["images_per_second"],
+            self.pace.left_in_words(),
         )
+        self.pace.line_written()
         if self.progress.skipped_in_a_row >= min(SKIPS_IN_A_ROW, self.steps_per_epoch):
             raise RunError(
                 f"the gradient was not finite in {self.progress.skipped_in_a_row} steps in a row, "

@@ -17,6 +17,7 @@ import yaml
 from mlcfast.config import load_config
 from mlcfast.engine.deepspeed_cli import translate
 from mlcfast.errors import UsageError
+from mlcfast.settings_reference import reference
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,9 @@ def _check_module(module: str, words: list[str]) -> bool:
         return True
     if module.startswith("bench."):
         return _check_bench(module, words)
+    if module == "mlcfast.train" and "--help-settings" in words:  # prints and ends, as --help does
+        reference(*words[1:2])
+        return True
     place = f"{module}.__main__" if (ROOT / module.replace(".", "/")).is_dir() else module
     args = importlib.import_module(place).build_parser().parse_intermixed_args(words)
     if module == "mlcfast.sweep":

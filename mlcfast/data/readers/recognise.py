@@ -30,6 +30,7 @@ from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.splits import is_part
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint
 
 ROBOFLOW = "_classes.csv"
 VOC_LISTS = Path("ImageSets", "Main")
@@ -63,7 +64,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     fitting = exact or [source for source in sources if source.split and is_part(source.split, name)]
     if len(fitting) != 1:
         shown = ", ".join(source.split or "one without a name" for source in sources)
-        raise UsageError(f"{root}: no split {name!r}, and no file of that name; there is {shown}")
+        near = hint(name, [source.split for source in sources])
+        raise UsageError(f"{root}: no split {name!r}, and no file of that name; there is {shown}{near}")
     return fitting[0]
 
 
