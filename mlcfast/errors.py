@@ -1,4 +1,29 @@
-"""The two failures a command reports in one line; anything else is a defect and keeps its type in the message."""
+"""The two failures a command reports in one line, and what it says where a package is not installed.
+
+Anything else is a defect and keeps its type in the message.
+"""
+
+# What an import needs -> the extra of the distribution that brings it (csrc/requirements.py).
+EXTRA_OF = {
+    "PIL": "train",
+    "yaml": "train",
+    "safetensors": "train",
+    "tqdm": "train",
+    "torchvision": "train",
+    "timm": "train",
+    "pydantic": "train",
+    "tensorboard": "train",
+    "matplotlib": "train",
+    "deepspeed": "deepspeed",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+    "sklearn": "demo",
+    "bitsandbytes": "eight_bit",
+    "pyarrow": "parquet",
+}
+# Commands that need less than training, and the extra that is enough for them.
+EXTRA_OF_COMMAND = {"inspect": "data", "export": "export"}
 
 
 class UsageError(Exception):
@@ -7,3 +32,16 @@ class UsageError(Exception):
 
 class RunError(Exception):
     """A run that started could not finish: exit status 1."""
+
+
+def missing_extra(error: ImportError, command: str) -> str | None:
+    """What to install where an import failed because an extra is not there; None where that is not the reason.
+
+    command: the one that was called, such as train.
+    """
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or package not in EXTRA_OF:
+        return None
+    extra = EXTRA_OF[package]
+    extra = EXTRA_OF_COMMAND.get(command, extra) if extra == "train" else extra
+    return f"mlcfast {command} needs {package}: pip install 'mlcfast[{extra}]'"
