@@ -249,6 +249,9 @@ def test_what_cannot_be_read_is_one_line_and_no_file(tmp_path, capsys):
     rows(tmp_path / "labels.csv", ["image", "cat"], [["gone.jpg", 1], ["lost.jpg", 0]])
     assert init.main([str(tmp_path / "labels.csv"), "--out", str(tmp_path / "c.yaml")]) == 2
     assert "gone.jpg" in capsys.readouterr().err
+    (tmp_path / "coco").mkdir()
+    assert init.main([str(coco(tmp_path / "coco")), "--images", str(tmp_path)]) == 2
+    assert "leave --images out" in capsys.readouterr().err
     assert not (tmp_path / "c.yaml").exists()
 
 

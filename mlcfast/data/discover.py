@@ -70,6 +70,8 @@ def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[st
         root = images or _root(data)
         found = {"train": _name_of_source(data, sources[0], root)}
     else:
+        if images is not None:
+            raise UsageError(f"{data}: its layout says where its images are: leave --images out")
         root = _root(data)
         splits = [source.split for source in sources]
         found = {"train": splits[0]} if len(splits) == 1 else _named_splits(data, splits, given)
@@ -86,8 +88,10 @@ def _options(given: Mapping[str, Any]) -> TableOptions:
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
-    """Label files called train, val and test; nothing unless there is one for training."""
+    """Label files called train, val and test; nothing unless there is one for training, or in MS-COCO's layout."""
     found: dict[str, Path] = {}
+    if any(folder.glob("annotations/instances_*.json")):
+        return found
     for file in sorted(folder.iterdir()):
         for part in (TRAIN, VALIDATION, TEST):
             if file.is_file() and file.suffix.lower() in TABLES and is_part(file.stem, part):
@@ -139,7 +143,7 @@ def _groups(sheet: Sheet, column: int) -> bool:
 
 def _is_split(data: Path, source: LabelSource) -> bool:
     """Whether a directory's only source is a split that is found by its name alone, as in MS-COCO's layout."""
-    return data.is_dir() and bool(source.split) and source.split != data.name
+    return data.is_dir() and bool(source.split) and source.split != data.resolve().name
 
 
 def _root(data: Path) -> Path:

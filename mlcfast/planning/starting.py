@@ -74,6 +74,8 @@ def propose(
     for a data set that cannot be read and a setting that is wrong.
     """
     machine = machine or this_machine()
+    unseen = {"name": "unseen", "data": {"format": "auto", "root": "."}, "model": {"backbone": "resnet18"}}
+    parse_config(unseen, overrides)  # says what is wrong with them before anything is read
     chosen: dict[str, Any] = {}
     for override in overrides:
         key, _, text = override.partition("=")
