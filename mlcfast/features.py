@@ -15,7 +15,7 @@ from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features
 from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.engine import Predictor, Process, start
-from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.files import locked
 from mlcfast.runs.journal import log_to_console

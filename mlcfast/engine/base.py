@@ -87,12 +87,15 @@ class Engine(ABC):
 
     @torch.no_grad()
     def average_buffers(self) -> None:
-        """Give every rank the mean of the floating buffers and of their averages.
+        """Give every rank the mean of the floating buffers and of their averages, and every rank's new positives.
 
-        BatchNorm's running statistics see only local data.
+        BatchNorm's running statistics see only local data, and so do the pseudo-labels.
         """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
+        if self.objective.pseudo_labels is not None:
+            # A label that one rank alone changed has risen; all others are alike on all of them.
+            dist.all_reduce(self.objective.pseudo_labels.labels, dist.ReduceOp.MAX)
         buffers = [buffer for _, buffer in floating_buffers(self.objective)]
         averages = self.average.tensors[len(self.average.tensors) - len(buffers) :] if self.average else []
         for buffer in (*buffers, *averages):

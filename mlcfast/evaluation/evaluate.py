@@ -10,7 +10,7 @@ from mlcfast.data import LabelledImages
 from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import Predictor, Process
-from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.models.card import card_file, load_card

@@ -23,7 +23,8 @@ from mlcfast.runs.journal import Journal
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
-from mlcfast.training.trainer import Loaders, Progress, Trainer
+from mlcfast.training.pseudo_labels import PseudoLabelling
+from mlcfast.training.trainer import Follower, Loaders, Progress, Trainer
 from mlcfast.training.unobserved import UnobservedPositives
 
 LOGGER = logging.getLogger("mlcfast")
@@ -87,10 +88,13 @@ def make_trainer(config: Config, saved: Config, samples: Samples, directory: Run
     loaders = Loaders(
         train_loader(config, train, process), evaluation_loader(config, samples.validation, process), train.names
     )
-    unobserved = None
+    followers: list[Follower] = []
     if samples.hidden is not None:
-        unobserved = UnobservedPositives(engine.objective, train, samples.hidden, directory.unobserved)
-    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), unobserved)
+        file = directory.unobserved if process.is_main else None
+        followers.append(UnobservedPositives(engine.objective, train, samples.hidden, file))
+    if engine.objective.pseudo_labels is not None:
+        followers.append(PseudoLabelling(engine, train, evaluation_loader(config, train, process)))
+    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import math
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -30,7 +30,6 @@ from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
-from mlcfast.training.unobserved import UnobservedPositives
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -74,20 +73,28 @@ class KeepsBest(Protocol):
     """What stores the best model."""
 
     def keep(
-        self,
-        weights: dict[str, Tensor],
-        which: str,
-        result: EvaluationResult,
-        step: int,
-        estimates: dict[str, Any] | None,
+        self, weights: dict[str, Tensor], which: str, result: EvaluationResult, step: int, beside: dict[str, bytes]
     ) -> None:
-        """Store the weights of the model by name, which they are (raw or ema), and their validation result."""
+        """Store the weights of the model by name, which they are (raw or ema), their validation result and files."""
+
+
+class Follower(Protocol):
+    """What follows training beside the weights: the labels that it is not shown, or labels that it changes."""
+
+    def columns(self, epoch: int) -> dict[str, float]:
+        """Columns for the row of epoch `epoch`, from 0, of summary.csv; a collective."""
+
+    def beside_best(self, weights: dict[str, Tensor]) -> dict[str, bytes]:
+        """Files that belong to the best weights, by name; weights: of the whole training module."""
+
+    def end_epoch(self, epoch: int, epochs: int) -> None:
+        """Called after epoch `epoch` was evaluated and its best weights are kept; a collective."""
 
 
 class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
-    best: called on the main process; unobserved: what follows the labels that training is not shown, if any are.
+    best: called on the main process.
     """
 
     def __init__(
@@ -96,11 +103,11 @@ class Trainer:
         engine: Engine,
         loaders: Loaders,
         best: KeepsBest,
-        unobserved: UnobservedPositives | None = None,
+        followers: Sequence[Follower] = (),
     ):
         self.config, self.engine = config, engine
         self.train, self.validation, self.names = loaders
-        self.best, self.unobserved = best, unobserved
+        self.best, self.followers = best, followers
         self.accumulation = accumulation_steps(config, engine.process)
         self.steps_per_epoch = len(self.train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
@@ -184,6 +191,8 @@ class Trainer:
                 bar.update()
                 self._heed_signals()
         self._evaluate()
+        for follower in self.followers:
+            follower.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
         self._save()
         self._heed_signals()
@@ -264,8 +273,8 @@ class Trainer:
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         for which, result in results.items():
             row |= {f"{which}_{name}": round(result.report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
-        if self.unobserved:
-            row |= self.unobserved.end_epoch(self.progress.epoch, self.engine.process.is_main)
+        for follower in self.followers:
+            row |= follower.columns(self.progress.epoch)
         self.progress.rows.append(row)
         self.journal.summarise(self.progress.rows)
         which = max(results, key=lambda key: results[key].report["mAP"])
@@ -276,8 +285,10 @@ class Trainer:
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
             if self.engine.process.is_main:
-                estimates = self.unobserved.estimates(state.weights) if self.unobserved else None
-                self.best.keep(_of_model(held), which, results[which], self.progress.step, estimates)
+                beside: dict[str, bytes] = {}
+                for follower in self.followers:
+                    beside |= follower.beside_best(state.weights)
+                self.best.keep(_of_model(held), which, results[which], self.progress.step, beside)
 
     def _measure(self, which: str) -> EvaluationResult:
         quiet = not self.engine.process.is_main

@@ -131,6 +131,7 @@ SHOWN = (
     ),
     Shown("docs/memory.md", "node1 slots=2", file="hostfile"),
 )
+MINIATURES = "docs/data.md"  # its blocks of text are files; tests/data/test_formats.py reads them
 
 
 def substituted(text: str) -> str:

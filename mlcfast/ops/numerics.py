@@ -1,5 +1,8 @@
-"""How every loss of the family reduces its (B, K) terms."""
+"""What every op shares: how (B, K) terms are reduced and weighed, the precision they are computed in, autocast."""
 
+import contextlib
+
+import torch
 from torch import Tensor
 
 Weights = tuple[Tensor, Tensor]  # of positives and of other entries, (K,) each
@@ -23,3 +26,15 @@ def weigh(loss: Tensor, labels: Tensor, weights: Weights | None) -> Tensor:
 def upcast(x: Tensor) -> Tensor:
     """The arithmetic's precision: fp64 stays, anything else is fp32."""
     return x if x.element_size() == 8 else x.float()
+
+
+def suspended(x: Tensor) -> contextlib.AbstractContextManager:
+    """A context without autocast on the tensor's device."""
+    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+def active_dtype(x: Tensor) -> torch.dtype | None:
+    """What autocast casts the tensor to on its device; None where it is off and for fp64, which it leaves alone."""
+    if x.is_meta or x.dtype == torch.float64 or not torch.is_autocast_enabled(x.device.type):
+        return None
+    return torch.get_autocast_dtype(x.device.type)

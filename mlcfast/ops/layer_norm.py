@@ -11,9 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mlcfast.ops.layer_norm import reference
-
 HALF = (torch.bfloat16, torch.float16)
+
+
+def layer_norm_reference(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """The definition in plain torch: (x − mean)/√(var + eps) · weight + bias over the last dimension C, in fp32.
+
+    x: (…, C) floating; weight, bias: (C,) fp32 (or fp64 for fp64 x). Returns (…, C) in the type of x.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return F.layer_norm(x.to(wide), weight.shape, weight.to(wide), bias.to(wide), eps).to(x.dtype)
 
 
 class _HalfLayerNorm(torch.autograd.Function):
@@ -43,5 +50,5 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Te
     if x.dtype in HALF and weight.dtype == x.dtype:  # torch's kernels compute in fp32 and keep x as it is
         return F.layer_norm(x, weight.shape, weight, bias, eps)
     if x.dtype not in HALF or weight.dtype != torch.float32:
-        return reference.layer_norm(x, weight, bias, eps)
+        return layer_norm_reference(x, weight, bias, eps)
     return _HalfLayerNorm.apply(x, weight, bias, eps)
