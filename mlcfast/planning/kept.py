@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlcfast
-from mlcfast.data.disk import published
+from mlcfast.files import published
 
 PACKAGES = ("torch", "timm")  # whose other versions may run a step in another way
 
