@@ -140,7 +140,7 @@ def test_losses_import_nothing_but_torch_and_numpy(bare):
 
 @pytest.mark.parametrize(
     ("command", "extra"),
-    [("train", "train"), ("predict", "train"), ("inspect", "data"), ("export", "export"), ("plan", "train")],
+    [("train", "train"), ("predict", "train"), ("inspect", "data"), ("export", "export"), ("report", "train")],
 )
 def test_a_command_without_its_extra_says_what_to_install(bare, command, extra):
     for words in (["-m", f"mlcfast.{command}", "--help"], ["-m", "mlcfast", command, "x"]):
