@@ -11,7 +11,6 @@ from mlcfast import cli
 # isort: split
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features
@@ -60,6 +59,8 @@ def extract(
     config: Config, process: Process, model: nn.Module, records: LabelledImages, directory: Path, dtype: str
 ) -> tuple[int, int]:
     """Write the pooled features of `records` into `directory`, unless they are there; returns (M, D)."""
+    from tqdm import tqdm  # after cli, which says what to install where it is missing
+
     shape = (len(records), model.fc.in_features)
     key = _key(config, model, records, dtype)
     directory.mkdir(parents=True, exist_ok=True)

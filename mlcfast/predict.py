@@ -13,7 +13,6 @@ from mlcfast import cli
 
 # isort: split
 import torch
-from tqdm import tqdm
 
 from mlcfast.data.sources import find_images
 from mlcfast.engine.distributed import Process
@@ -58,6 +57,8 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> int:
     """Predict and print; 1 if any image failed."""
+    from tqdm import tqdm  # after cli, which says what to install where it is missing
+
     model, card = load_image_model(args.checkpoint)
     if args.attention and not isinstance(model, Query2Label):
         raise UsageError("--attention: this model has a linear head; only query2label attends to places")
@@ -93,6 +94,8 @@ def work(args: argparse.Namespace) -> int:
 
 def show(row: dict[str, Any], as_json: bool) -> None:
     """One line for an image: its labels on stdout unless the document follows, its error on stderr."""
+    from tqdm import tqdm
+
     name = row["image"] if row["image"].isprintable() else ascii(row["image"])
     if "error" in row:
         tqdm.write(f"{name}: {row['error']}", file=sys.stderr)

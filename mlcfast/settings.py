@@ -178,8 +178,8 @@ class TrainConfig(Section):
     keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")
     on_save_error: Literal["stop", "continue"] = Field(
         default="stop",
-        description="What a full or failing disk means for a checkpoint or best/: `stop` ends the run, `continue` warns "
-        "and trains on, to save at the next occasion.",
+        description="What a full or failing disk means for a checkpoint or best/: `stop` ends the run, `continue` "
+        "warns and trains on, to save at the next occasion.",
     )
     initialise_from: str | None = Field(
         default=None,

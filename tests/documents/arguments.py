@@ -72,7 +72,7 @@ def _check(words: list[str]) -> bool:
         if Path(program).name == "python" and rest[:1] == ["-m"]:
             return _check_module(rest[1], rest[2:])
         if program == "mlcfast":
-            return rest == ["--help"] or _check_module(f"mlcfast.{rest[0]}", rest[1:])
+            return rest in (["--help"], ["--version"]) or _check_module(f"mlcfast.{rest[0]}", rest[1:])
         if program == "torchrun":
             from torch.distributed.run import get_args_parser
 
