@@ -155,6 +155,10 @@ class EngineConfig(Section):
             )
         return max(size for size in range(1, min(self.micro_batch, share) + 1) if share % size == 0)
 
+    def accumulation_for(self, devices: int) -> int:
+        """Micro-batches of a device in each optimizer step."""
+        return self.global_batch // (self.micro_batch_for(devices) * devices)
+
 
 class TrainConfig(Section):
     """Length of the run and what is kept of it."""

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class Rank(Protocol):
 
 @dataclass(frozen=True)
 class Samples:
-    """The training and validation images of a run; both with the same labels in the same order.
+    """The images of a run, all with the same labels in the same order; test: None without data.test.
 
     skipped: path of and reason for each image left out because it cannot be read. hidden: (M, K) bool, the positives of
     the training images that training is not shown; None where it is shown all labels.
@@ -76,23 +76,25 @@ class Samples:
     validation: LabelledImages
     hidden: np.ndarray | None = None
     skipped: Skipped = dataclasses.field(default_factory=list)
+    test: LabelledImages | None = None
 
 
 def open_samples(config: Config, held: Path | None = None) -> Samples:
-    """Read both splits. Caches and the demo set are made by one process while the others wait for its file lock.
+    """Read the splits of a run.
 
+    Caches and the demo set are made by one process while the others wait for its file lock.
     held: the split.csv of the run that goes on, whose parts are taken where data.val is a share.
     """
     samples = _open_both(config.data, config.seed, held)
     if samples.train.names != samples.validation.names:
         raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
-    return samples
+    return dataclasses.replace(samples, test=_open_test(config, samples.train, held))
 
 
-def open_test(config: Config, train: LabelledImages, held: Path | None = None) -> LabelledImages | None:
+def _open_test(config: Config, train: LabelledImages, held: Path | None) -> LabelledImages | None:
     """The images of data.test, with the labels of the training images in their order; None where there is no test.
 
-    held: see open_samples. UsageError where training images are among them, unless data.allow_overlap is set.
+    UsageError where training images are among them, unless data.allow_overlap is set.
     """
     if config.data.test is None:
         return None
@@ -247,6 +249,24 @@ def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
         if len(rows):
             row = rows[0] + (file.suffix == ".csv")
             raise UsageError(f"{file}: row {row}{counted} {says} ({len(rows)} of {len(records)} rows)")
+
+
+class Loaders(NamedTuple):
+    """A rank's batches.
+
+    train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over all
+    ranks; names: the K labels.
+    """
+
+    train: DataLoader | FeatureLoader
+    validation: DataLoader | FeatureLoader
+    names: list[str]
+
+
+def make_loaders(config: Config, samples: Samples, process: Rank) -> Loaders:
+    """The batches of this rank."""
+    validation = evaluation_loader(config, samples.validation, process)
+    return Loaders(train_loader(config, samples.train, process), validation, samples.train.names)
 
 
 def train_loader(config: Config, records: LabelledImages, process: Rank) -> DataLoader | FeatureLoader:

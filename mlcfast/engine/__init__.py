@@ -2,7 +2,6 @@
 
 from mlcfast.engine.base import Engine, EngineState, StepOutcome
 from mlcfast.engine.build import (
-    accumulation_steps,
     build_engine,
     resolve_engine,
     with_micro_batch,
@@ -37,7 +36,6 @@ __all__ = [
     "Process",
     "Schedule",
     "StepOutcome",
-    "accumulation_steps",
     "all_gather_objects",
     "all_gather_stack",
     "all_reduce_max",

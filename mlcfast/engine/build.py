@@ -54,15 +54,10 @@ def with_micro_batch(config: Config, world_size: int) -> Config:
     return config.model_copy(update={"engine": engine.model_copy(update={"micro_batch": micro_batch})})
 
 
-def accumulation_steps(config: Config, process: Process) -> int:
-    """Micro-batches per device and optimizer step, of a configuration `with_micro_batch`."""
-    return config.engine.global_batch // (config.engine.micro_batch * process.world_size)
-
-
 def build_engine(config: Config, process: Process, objective: TrainingModule) -> Engine:
     """Move the objective to this process's device and give it optimizer, precision, average and peers."""
     name = resolve_engine(config, process)
-    accumulation = accumulation_steps(config, process)
+    accumulation = config.engine.accumulation_for(process.world_size)
     if accumulation > 1 and objective.needs & {"batch_statistic", "batch_parts"}:
         LOGGER.warning(
             "the loss couples the images of each micro-batch by itself: raise engine.micro_batch to %d to couple those "

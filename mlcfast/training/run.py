@@ -10,7 +10,7 @@ import torch
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
-from mlcfast.data.build import Samples, evaluation_loader, open_samples, open_test, train_loader
+from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
 from mlcfast.data.splits import find_split, write_split
 from mlcfast.engine import Engine, EngineState, Process, build_engine, load_checkpoint, on_main, with_micro_batch
 from mlcfast.errors import RunError
@@ -25,7 +25,7 @@ from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_
 from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.pseudo_labels import PseudoLabelling
-from mlcfast.training.trainer import Follower, Loaders, Progress, Trainer
+from mlcfast.training.trainer import Follower, Progress, Trainer
 from mlcfast.training.unobserved import UnobservedPositives
 
 LOGGER = logging.getLogger("mlcfast")
@@ -40,10 +40,9 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
     samples = open_samples(config, held)
-    test_images = open_test(config, samples.train, held)
     about: dict[str, Any] = {}
     if process.is_main:
-        parts = {"training": samples.train, "validation": samples.validation, "test": test_images}
+        parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
         about = announce_samples({name: records for name, records in parts.items() if records is not None})
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
@@ -61,7 +60,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
         try:
             with threads_for(config, samples.train, process):
                 progress = trainer.fit(journal, plan.estimate.allocated if plan else None)
-            test = evaluate_weights(config, process, directory.best, test_images) if test_images else None
+            test = evaluate_weights(config, process, directory.best, samples.test) if samples.test else None
         except torch.OutOfMemoryError as error:
             raise out_of_memory(config, plan) from error
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
@@ -94,9 +93,7 @@ def load_last_checkpoint(place: Path, process: Process) -> tuple[EngineState, di
 def make_trainer(config: Config, saved: Config, samples: Samples, directory: RunDirectory, engine: Engine) -> Trainer:
     """The trainer of this rank; saved: the configuration as the best model's card keeps it."""
     process, train = engine.process, samples.train
-    loaders = Loaders(
-        train_loader(config, train, process), evaluation_loader(config, samples.validation, process), train.names
-    )
+    loaders = make_loaders(config, samples, process)
     followers: list[Follower] = []
     if samples.hidden is not None:
         file = directory.unobserved if process.is_main else None

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from mlcfast.config import Config
 from mlcfast.data import FeatureLoader
+from mlcfast.data.build import Loaders
 from mlcfast.engine import (
     Engine,
     EngineState,
     Schedule,
-    accumulation_steps,
     all_reduce_sum,
     save_checkpoint,
 )
@@ -58,18 +58,6 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
-
-
-class Loaders(NamedTuple):
-    """A rank's batches.
-
-    train: its batch sampler gives this rank's micro-batches of (epoch, index); validation: every sample once over all
-    ranks; names: the K labels.
-    """
-
-    train: DataLoader | FeatureLoader
-    validation: DataLoader | FeatureLoader
-    names: list[str]
 
 
 class KeepsBest(Protocol):
@@ -111,7 +99,7 @@ class Trainer:
         self.config, self.engine = config, engine
         self.train, self.validation, self.names = loaders
         self.best, self.followers = best, followers
-        self.accumulation = accumulation_steps(config, engine.process)
+        self.accumulation = config.engine.accumulation_for(engine.process.world_size)
         self.steps_per_epoch = len(self.train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = Schedule(config.optim, engine.optimizer, self.total_steps)

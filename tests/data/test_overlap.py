@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlcfast.data import LabelledImages, overlap
-from mlcfast.data.build import open_samples, open_test
+from mlcfast.data.build import open_samples
 from mlcfast.data.overlap import copies, overlaps, refuse_shared_images, shared_paths
 from mlcfast.errors import UsageError
 from tests.conftest import write_colour_set
@@ -78,7 +78,6 @@ def test_a_configuration_whose_sides_share_images_is_refused(config_file, tmp_pa
     allowed = load_config(config_file, [root, "data.val=mixed.csv", "data.allow_overlap=true"])
     assert len(open_samples(allowed).validation) == 5
     tested = load_config(config_file, [root, "data.test=mixed.csv"])
-    train = open_samples(tested).train
     with pytest.raises(UsageError, match=r"data\.test: 1 of 5 images"):
-        open_test(tested, train)
-    assert open_test(load_config(config_file, [root]), train) is None
+        open_samples(tested)
+    assert open_samples(load_config(config_file, [root])).test is None
