@@ -32,6 +32,7 @@ class BestModel:
 
     def __init__(self, config: Config, records: LabelledImages, directory: RunDirectory):
         self.config, self.records, self.directory = config, records, directory
+        self.model = model_arguments(config, len(records.names))
 
     def keep(
         self, weights: dict[str, Tensor], which: str, result: EvaluationResult, step: int, beside: dict[str, bytes]
@@ -44,7 +45,7 @@ class BestModel:
         data, names = self.config.data, self.records.names
         card = ModelCard(
             labels=names,
-            model=model_arguments(self.config, len(names)),
+            model=self.model,
             preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
             thresholds=[round(float(value), 6) for value in best_f1_thresholds(result.scores, result.labels)],
             weights=which,
