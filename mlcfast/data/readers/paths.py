@@ -95,5 +95,6 @@ def require_images(
     if missing:
         count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing"
         first = os.path.join(root, missing[0])
-        raise UsageError(f"{first}: no such image; {count}{hint_path(first)}")
+        near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
+        raise UsageError(f"{first}: no such image; {count}{near}")
     return [path for path in paths if path is not None]
