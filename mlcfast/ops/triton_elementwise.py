@@ -1,6 +1,7 @@
 """Host side of the elementwise Triton kernels: outputs allocated, one launch, the loss reduced."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,8 +12,14 @@ from mlcfast.ops.library import fake_gradient, fake_loss
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, launch_size, total_of
 
 
+class Kernel(Protocol):
+    """A compiled Triton kernel: kernel[grid](…) launches it."""
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., object]: ...
+
+
 def run_elementwise(
-    kernel: Callable,
+    kernel: Kernel,
     logits: Tensor,
     labels: Tensor,
     others: tuple[object, ...],

@@ -1,5 +1,7 @@
 """The registered operators behind epr_loss (no estimate) and role_loss, and the choice of their implementation."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -31,13 +33,13 @@ def _fake_backward(
     return logits.new_empty(logits.shape), rows
 
 
-def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.expected_positives.triton import forward
 
     return forward(*arguments)
 
 
-def _triton_backward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_backward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.expected_positives.triton import backward
 
     return backward(*arguments)
