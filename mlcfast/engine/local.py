@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class LocalEngine(Engine):
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
         if self.table:
             DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.objective, [NAME])
-        unsent = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        unsent: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
         return DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True, **unsent)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
@@ -79,8 +80,9 @@ class LocalEngine(Engine):
         return loss.detach()
 
     def _exchange(self, last: bool) -> AbstractContextManager[None]:
-        waits = isinstance(self.wrapped, DistributedDataParallel) and not last
-        return self.wrapped.no_sync() if waits else nullcontext()
+        if isinstance(self.wrapped, DistributedDataParallel) and not last:
+            return self.wrapped.no_sync()
+        return nullcontext()
 
     def step(self) -> StepOutcome:
         """See Engine; a step with a non-finite gradient is dropped on the device, without asking the host."""
@@ -149,10 +151,10 @@ class LocalEngine(Engine):
             followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
             held = state.average or state.weights
             load_tensors(followed, {name: held[name] for name in followed if name in held}, "average")
-        held = state.moments_by_name()
+        moments = state.moments_by_name()
         for name, parameter in self.parameters.items():
-            if name in held:
-                set_moments(self.optimizer, parameter, held[name])
+            if name in moments:
+                set_moments(self.optimizer, parameter, moments[name])
         if self.table:
             self.table.load_moments(state.moments)
         if self.scaler.is_enabled():

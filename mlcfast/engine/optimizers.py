@@ -65,7 +65,7 @@ def step_unless(optimizer: torch.optim.Optimizer, skipped: Tensor) -> None:
     """
     on_device = getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf")
     if on_device:
-        optimizer.found_inf = skipped
+        optimizer.found_inf = skipped  # type: ignore[attr-defined]  # of some optimizers only, as asked above
         optimizer.step()
     elif not skipped.item():
         optimizer.step()

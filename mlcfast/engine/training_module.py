@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from mlcfast.losses import LabelEstimator
 from mlcfast.losses.base import LabelLoss
 
 
@@ -20,10 +21,11 @@ class TrainingModule(nn.Module):
         self,
         model: nn.Module,
         loss: nn.Module,
-        estimator: nn.Module | None = None,
+        estimator: LabelEstimator | None = None,
         true_labels: Tensor | None = None,
     ):
         super().__init__()
+        self.true_labels: Tensor | None
         self.model, self.loss, self.estimator = model, loss, estimator
         self.register_buffer("true_labels", true_labels, persistent=False)
 

@@ -176,7 +176,8 @@ class Zero2Engine(Engine):
 
     def _export_moments(self) -> dict[str, Tensor]:
         states = [moments_of(self.optimizer, master) for master in self.masters]
-        groups, moments = self._group_of(), {}
+        groups = self._group_of()
+        moments: dict[str, Tensor] = {}
         for key in sorted(set.intersection(*map(set, states))):  # in one order on every rank
             values = [state[key] for state in states]
             if all(value.shape == master.shape for value, master in zip(values, self.masters, strict=True)):
@@ -237,7 +238,7 @@ def _fp32(tensor: Tensor) -> Tensor:
 
 def _pieces(parameter: nn.Parameter, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """(view of the flattened parameter, view of the shard) where this rank holds a piece of the parameter."""
-    mapping = parameter._hp_mapping
+    mapping = parameter._hp_mapping  # type: ignore[attr-defined]  # set by DeepSpeed
     if mapping is not None:
         here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
         yield flat.narrow(0, here.start, here.numel), shard.detach().narrow(0, there.start, there.numel)
