@@ -87,8 +87,8 @@ def read_run(directory: Path) -> RunRecord:
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
     kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
-    events = (kinds["train"], kinds["evaluation"])
-    return RunRecord(directory.name, config, *events, card, scores, labels, paths, unobserved)
+    train, evaluations = kinds["train"], kinds["evaluation"]
+    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, unobserved)
 
 
 def hardest(record: RunRecord, count: int) -> list[int]:
