@@ -30,7 +30,7 @@ deepspeed_command() {
 
 # What the environment was made from; when it changes, the next call installs again.
 fingerprint() {
-    { cat setup.py pyproject.toml launch.sh; find csrc -type f -print0 | sort -z | xargs -0 -r cat; } | cksum
+    { cat setup.py pyproject.toml launch.sh; find csrc -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 -r cat; } | cksum
 }
 
 install() {
@@ -38,7 +38,7 @@ install() {
     say "installing into .venv (a few GB, some minutes; details in $log)"
     {
         .venv/bin/python -m pip install --upgrade pip "setuptools>=77" wheel packaging ninja numpy "torch>=2.11" &&
-            .venv/bin/python -m pip install --no-build-isolation -e ".[demo,test]"
+            MLCFAST_NATIVE="${MLCFAST_NATIVE:-auto}" .venv/bin/python -m pip install --no-build-isolation -e ".[all,test]"
     } >"$log" 2>&1 || { tail -n 15 "$log" >&2; fail "the installation failed; the whole log is $log"; }
 }
 
@@ -70,6 +70,7 @@ demo() {
 }
 
 setup
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" # as the commands set it themselves: threads without work sleep
 export PATH="$PWD/.venv/bin:$PATH" # DeepSpeed's launcher and its workers look for python here
 case "${1:-demo}" in
     setup) say "ready: source .venv/bin/activate" ;;

@@ -84,10 +84,8 @@ def _with_correctness(suites: list[str], record: Path, device: str) -> list[str]
     """The suites, with the tests before them when this record does not show what is to be timed to be right."""
     wanted, rows = setting(device).items(), list(read(record))
     here = {row["run"] for row in rows if row.get("event") == "begin" and wanted <= row.items()}
-    tested = any(
-        row.get("suite") == "correctness" and row.get("event") == "done" and row["run"] in here for row in rows
-    )
-    if tested or "correctness" in suites or not any(SUITES[suite].gated for suite in suites):
+    done = {row["run"] for row in rows if row.get("suite") == "correctness" and row.get("event") == "done"}
+    if done & here or "correctness" in suites or not any(SUITES[suite].gated for suite in suites):
         return suites
     return [suite for suite in SUITES if suite in suites or suite == "correctness"]
 

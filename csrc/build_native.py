@@ -1,8 +1,11 @@
-"""Compiles csrc for setup.py. Optional by design: what is missing is said in one line and the package works without.
+"""Compiles csrc for setup.py.
 
-Environment: MLCFAST_NATIVE=0 skips all compiled code; MLCFAST_CUDA=0 skips the CUDA kernels; MAX_JOBS bounds the number
-of compilers at once; CXX names the C++ compiler. The CPU kernels are compiled for x86-64, AVX2 and AVX-512 and chosen
-when the library loads, so that a wheel runs on other machines than the one that built it.
+Environment: MLCFAST_NATIVE=0 leaves all compiled code out; where it is unset (or 1), CPU kernels that cannot be built
+fail the installation with the reason, and with MLCFAST_NATIVE=auto the reason is a line on stderr and the package goes
+without them, as it does on other systems than Linux. The CUDA kernels are left out with a line where there is no nvcc,
+and with MLCFAST_CUDA=0. MAX_JOBS bounds the number of compilers at once; CXX names the C++ compiler. The CPU kernels
+are compiled for x86-64, AVX2 and AVX-512 and chosen when the library loads, so that a wheel runs on other machines than
+the one that built it. Objects stay in build/, so that another build compiles only what has changed.
 """
 
 import os
@@ -52,14 +55,14 @@ class Unit:
 
 def native_extensions() -> list[Extension]:
     """What setup() builds: one optional library named after torch's version, or nothing, with the reason on stderr."""
-    if os.environ.get("MLCFAST_NATIVE", "1") == "0":
+    if _wanted() == "0":
         return _skipped("MLCFAST_NATIVE=0")
+    if sys.platform != "linux":
+        return _skipped(f"they are built on Linux only, not on {sys.platform}")
     try:
         import torch
     except ImportError:
-        return _skipped("torch is not importable here; install torch first and use --no-build-isolation to have them")
-    if sys.platform != "linux":
-        return _skipped(f"they are built on Linux only, not on {sys.platform}")
+        return _failed("compiled kernels", "torch is not importable here: install torch first")
     major, minor = torch.__version__.split(".")[:2]
     names = [f"mlcfast._native_torch{major}_{minor}"]
     try:
@@ -68,6 +71,18 @@ def native_extensions() -> list[Extension]:
     except CudaUnavailableError as reason:
         _say(f"CUDA kernels skipped: {reason}")
     return [Extension(name, sources=[], optional=True) for name in names]
+
+
+def _wanted() -> str:
+    return os.environ.get("MLCFAST_NATIVE", "1")
+
+
+def _failed(what: str, reason: str) -> list[Extension]:
+    """Say what is left out and why, where MLCFAST_NATIVE=auto allows that; else end the installation with it."""
+    if _wanted() == "auto":
+        _say(f"{what} skipped: {reason}")
+        return []
+    raise SystemExit(f"mlcfast: {what} cannot be built: {reason} (MLCFAST_NATIVE=0 installs without compiled code)")
 
 
 def _skipped(reason: str) -> list[Extension]:
@@ -87,14 +102,28 @@ class BuildNative(build_ext):
         return str(Path(*fullname.split("."))) + ".so"
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile every unit, then link; a compiler error is one line on stderr, not a failed install."""
-        library = Path(self.get_ext_fullpath(ext.name))
+        """Compile every unit, then link; without the CPU's kernels see `_failed`, without CUDA's there is a line."""
+        library, on_cuda = Path(self.get_ext_fullpath(ext.name)), "_cuda_" in ext.name
         try:
-            build = build_cuda if "_cuda_" in ext.name else build_cpu
-            build(Path(self.build_temp), library)
+            build = build_cuda if on_cuda else build_cpu
+            build(self._objects(), library)
         except (OSError, subprocess.CalledProcessError) as error:
             detail = (getattr(error, "stderr", None) or str(error)).strip()
-            _say(f"{library.name} skipped, its build failed: {detail}")
+            if on_cuda:
+                _say(f"{library.name} skipped, its build failed: {detail}")
+            else:
+                _failed(library.name, detail)
+
+    def _objects(self) -> Path:
+        """build/ beside csrc, which outlives this build, for this version of torch; elsewhere if it is not ours."""
+        import torch
+
+        place = HERE.parent / "build" / f"native-torch{torch.__version__}"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return Path(self.build_temp)
+        return place if os.access(place, os.W_OK) else Path(self.build_temp)
 
 
 def build_cpu(temporary: Path, library: Path) -> None:

@@ -7,38 +7,59 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# In the order of the help: look at the data, train, judge, use.
-COMMANDS = (
-    "inspect", "demo_data", "plan", "train", "launch", "sweep", "features", "evaluate", "report", "predict", "export",
-)  # fmt: skip
+from mlcfast.errors import missing_extra
+
+# The map of the product, in the order of the help.
+STAGES = {
+    "Begin with your data": ("inspect", "init", "demo_data"),
+    "Train": ("plan", "train", "launch", "sweep", "features"),
+    "Judge": ("evaluate", "report"),
+    "Use": ("predict", "export"),
+    "In your shell": ("completion",),
+}
+
+
+def source_of(command: str) -> Path:
+    """The file that a command's module is; it need not exist."""
+    path = Path(__file__).with_name(f"{command}.py")
+    return path if path.exists() else path.with_name(command) / "__main__.py"
 
 
 def summary(command: str) -> str:
     """The first line of a command's docstring, read without importing it."""
-    path = Path(__file__).with_name(f"{command}.py")
-    path = path if path.exists() else path.with_name(command) / "__main__.py"
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
+    return (ast.get_docstring(ast.parse(source_of(command).read_text(encoding="utf-8"))) or "").splitlines()[0]
 
 
 def commands() -> list[str]:
     """The commands that are installed."""
-    place = Path(__file__).parent
-    return [name for name in COMMANDS if (place / f"{name}.py").exists() or (place / name / "__main__.py").exists()]
+    return [name for stage in STAGES.values() for name in stage if source_of(name).exists()]
 
 
 def usage() -> str:
     """The help: a line a command."""
-    names = commands()
-    width = max(map(len, names))
-    lines = ["usage: mlcfast COMMAND …", "", "Multi-label image classification. The commands:", ""]
-    lines += [f"  {name:<{width}}  {summary(name)}" for name in names]
+    there = commands()
+    width = max(map(len, there))
+    lines = [
+        "usage: mlcfast COMMAND …",
+        "",
+        "Multi-label image classification: find every label that applies to a picture.",
+    ]
+    for stage, names in STAGES.items():
+        lines += ["", f"{stage}:"]
+        lines += [f"  {name:<{width}}  {summary(name)}" for name in names if name in there]
     return "\n".join(
-        [*lines, "", "mlcfast COMMAND --help explains one.", "example:", "  mlcfast train configs/demo.yaml"]
+        [
+            *lines,
+            "",
+            "mlcfast COMMAND --help explains one; mlcfast --version says which this is.",
+            "example:",
+            "  mlcfast init photos/labels.csv && mlcfast train photos.yaml",
+        ]
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status, 2 for one that does not exist."""
+    """Run one command; returns its exit status, 2 for one that does not exist or lacks a package."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words in (["--version"], ["-V"]):
         from mlcfast import __version__
@@ -54,10 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else "see mlcfast --help"
         print(f"error: no command {words[0]!r}: {hint}", file=sys.stderr)
         return 2
-    module = f"mlcfast.{name}"
-    if not Path(__file__).with_name(f"{name}.py").exists():
-        module += ".__main__"
-    return importlib.import_module(module).main(words[1:])
+    module = f"mlcfast.{name}" if source_of(name).stem == name else f"mlcfast.{name}.__main__"
+    try:
+        command = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, name)
+        if missing is None or "--debug" in words:
+            raise
+        print(f"error: {missing}", file=sys.stderr)
+        return 2
+    return command.main(words[1:])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,21 @@
-"""What every entry point shares: one-line errors, `--debug` for the traceback, exit statuses 0, 1, 2 and 130."""
+"""What every entry point shares: one-line errors, `--debug` for the traceback, exit statuses 0, 1, 2 and 130.
+
+Where `python -m mlcfast.COMMAND` is what runs, importing this module also makes one line of a package that the command
+imports and that is not installed.
+"""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import NoReturn
 
-from mlcfast.errors import RunError, UsageError
+from mlcfast.errors import RunError, UsageError, missing_extra
+
+# Read by OpenMP when torch is loaded, so every command imports this module first. Threads without work then sleep
+# instead of spinning, which costs a machine that also does other work far more than it gains (docs/notes.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,8 +61,8 @@ def probability(text: str) -> float:
 def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None = None) -> int:
     """Parse `argv`, call `work` with the result and turn what it raises into one line on stderr.
 
-    Returns the exit status: what `work` returned (None is 0), 2 for a UsageError, 1 for any other exception,
-    130 after Ctrl-C.
+    Returns the exit status: what `work` returned (None is 0), 2 for a UsageError and for a package that an extra would
+    bring, 1 for any other exception, 130 after Ctrl-C.
     """
     args = parser.parse_intermixed_args(argv)  # settings may also follow an option
     try:
@@ -76,9 +85,34 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: 
     except Exception as error:
         if args.debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            return _report(f"error: {error.filename}: {error.strerror}", 1)
+        missing = missing_extra(error, parser.prog.rpartition(".")[2]) if isinstance(error, ImportError) else None
+        if missing:
+            return _report(f"error: {missing}", 2)
         return _report(f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1)
 
 
 def _report(message: str, status: int) -> int:
     print(" ".join(message.split()), file=sys.stderr)
     return status
+
+
+def _say_what_is_missing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The excepthook of a command: one line and status 2 for a package that an extra would bring."""
+    missing = missing_extra(error, _command_that_runs()) if isinstance(error, ImportError) else None
+    if missing is None or "--debug" in sys.argv:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        sys.exit(_report(f"error: {missing}", 2))
+
+
+def _command_that_runs() -> str:
+    """`train` in `python -m mlcfast.train`; nothing in any other program, `mlcfast train` included."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    package, *names = (spec.name if spec else "").removesuffix(".__main__").split(".")
+    return names[0] if package == "mlcfast" and names else ""
+
+
+if _command_that_runs():  # before the command imports what it needs
+    sys.excepthook = _say_what_is_missing

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from mlcfast.documents import parse_yaml, reading
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint_path
 from mlcfast.settings import (
     FORMATS,
     IMAGENET_MEAN,
@@ -39,6 +40,7 @@ __all__ = [
     "TrainConfig",
     "load_config",
     "parse_config",
+    "read_yaml",
     "set_value",
 ]
 
@@ -49,7 +51,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises UsageError, one line, for a missing or malformed file, an unknown key (with the nearest one), a wrong
     type or an impossible combination.
     """
-    return parse_config(_read_yaml(Path(path)), overrides, source=str(path))
+    for override in overrides:
+        _setting(override)  # what is wrong there is not the file's
+    with reading(Path(path)):
+        return parse_config(read_yaml(Path(path)), overrides, source=str(path))
 
 
 def parse_config(values: dict[str, Any], overrides: Sequence[str] = (), source: str = "configuration") -> Config:
@@ -96,16 +101,24 @@ def _check_loss(loss: LossConfig, source: str) -> None:
         raise UsageError(f"{source}: loss: {str(error).removeprefix('loss ')}") from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings of a configuration file as they stand there; UsageError names a file that is none."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot read the configuration: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot read the configuration: {error.strerror}{_near(path, error)}") from error
+    except ValueError as error:
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path}: expected `key: value` lines at the top level")
     return values
+
+
+def _near(path: Path, error: OSError) -> str:
+    """The nearest file that is there, for one that is not, among those of its directory and of configs/."""
+    if not isinstance(error, FileNotFoundError):
+        return ""
+    return hint_path(path) or hint_path(Path("configs") / path.name)
 
 
 def _setting(override: str) -> tuple[str, Any]:
@@ -113,8 +126,8 @@ def _setting(override: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"override {override!r} is not of the form section.key=value")
     try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return key, parse_yaml(text)
+    except ValueError as error:
         raise UsageError(f"override {override!r}: the value is not valid YAML") from error
 
 

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mlcfast import cli
 from mlcfast.data import contact_sheet, ensure_demo, read_coco
 
@@ -23,6 +21,8 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> None:
     """Make the set unless it is there and say where it is."""
+    from tqdm import tqdm  # after cli, which says what to install where it is missing
+
     with tqdm(total=args.images, desc="scenes", leave=False, disable=None) as bar:
         made = ensure_demo(args.directory, args.images, args.seed, progress=lambda done, _: bar.update(done - bar.n))
     print(f"{args.directory}: {args.images} scenes of digits, {'made' if made else 'already there'}")

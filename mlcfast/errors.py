@@ -1,9 +1,62 @@
-"""The two failures a command reports in one line; anything else is a defect and keeps its type in the message."""
+"""The two failures a command reports in one line, and what it says where a package is not installed.
+
+Anything else is a defect and keeps its type in the message.
+"""
+
+# What an import needs -> the extra of the distribution that brings it (csrc/requirements.py).
+EXTRA_OF = {
+    "PIL": "train",
+    "yaml": "train",
+    "safetensors": "train",
+    "tqdm": "train",
+    "torchvision": "train",
+    "timm": "train",
+    "pydantic": "train",
+    "tensorboard": "train",
+    "matplotlib": "train",
+    "deepspeed": "deepspeed",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+    "sklearn": "demo",
+    "bitsandbytes": "eight_bit",
+    "pyarrow": "parquet",
+}
+# Commands that need less than training, and the extra that is enough for them.
+EXTRA_OF_COMMAND = {"inspect": "data", "export": "export"}
+
+LONGEST = 480  # characters of a message: what a file holds may be repeated in it, and a file may be long
 
 
-class UsageError(Exception):
+class _OneLineError(Exception):
+    """An error whose message is one line of at most LONGEST characters, its middle left out where it has more."""
+
+    def __init__(self, message: str):
+        super().__init__(shortened(" ".join(message.split("\n"))))
+
+
+class UsageError(_OneLineError):
     """The command line, the configuration or the data set it names is wrong: exit status 2."""
 
 
-class RunError(Exception):
+class RunError(_OneLineError):
     """A run that started could not finish: exit status 1."""
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The text, or its beginning, which names the file, and its end, which says what to do."""
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 3]} … {text[-end:]}"
+
+
+def missing_extra(error: ImportError, command: str) -> str | None:
+    """What to install where an import failed because an extra is not there; None where that is not the reason.
+
+    command: the one that was called, such as train.
+    """
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or package not in EXTRA_OF:
+        return None
+    extra = EXTRA_OF[package]
+    extra = EXTRA_OF_COMMAND.get(command, extra) if extra == "train" else extra
+    return f"mlcfast {command} needs {package}: pip install 'mlcfast[{extra}]'"

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
-from mlcfast.config import load_config
 from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
+from mlcfast.errors import UsageError
 from mlcfast.evaluation.compare import compare, comparison_table
-from mlcfast.evaluation.evaluate import configured_model, evaluate_model, own_labels, stored_model
+from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
+from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
 
@@ -31,6 +32,12 @@ def build_parser() -> cli.Parser:
         "--split",
         help="instead of data.test, or data.val where there is none; `val` and `train` where data.val is a share",
     )
+    parser.add_argument(
+        "--errors",
+        type=Path,
+        metavar="FILE.csv",
+        help="also write every error, the worst first: image, label, kind, score",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -38,11 +45,13 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> None:
     """Evaluate and print the report; the table's last line is the mAP."""
-    config = load_config(args.config, args.overrides)
+    config = load_for_model(args.config, args.overrides, args.checkpoint)
+    checkpoints = [find_weights(path) for path in (args.checkpoint, args.against) if path]
     process = discover()
     if process.is_main:
         log_to_console()
-    checkpoints = [find_weights(path) for path in (args.checkpoint, args.against) if path]
+    if args.errors and not args.errors.absolute().parent.is_dir():
+        raise UsageError(f"--errors {args.errors}: no directory {args.errors.parent}")
     split = args.split or config.data.test or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
@@ -56,6 +65,10 @@ def work(args: argparse.Namespace) -> None:
     if not process.is_main:
         return
     report = result.report
+    if args.errors:
+        found = mistakes(result, records, bounds_of(checkpoints[0], len(result.names)))
+        write_mistakes(args.errors, found)
+        print(f"{args.errors}: {len(found)} errors in {result.scores.size} entries", file=sys.stderr)
     if others:
         report = report | compare(result, others[0], [str(path) for path in checkpoints])
     if args.json:

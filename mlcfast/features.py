@@ -6,16 +6,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcfast import cli
+
+# isort: split
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from mlcfast import cli
 from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features
 from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.engine import Predictor, Process, start
-from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.files import locked
 from mlcfast.runs.journal import log_to_console
@@ -58,6 +59,8 @@ def extract(
     config: Config, process: Process, model: nn.Module, records: LabelledImages, directory: Path, dtype: str
 ) -> tuple[int, int]:
     """Write the pooled features of `records` into `directory`, unless they are there; returns (M, D)."""
+    from tqdm import tqdm  # after cli, which says what to install where it is missing
+
     classifier = model.get_submodule("fc")
     assert isinstance(classifier, nn.Linear), "the head is linear"
     shape = (len(records), classifier.in_features)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from mlcfast.errors import RunError
@@ -24,40 +26,62 @@ AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file whole or not at all."""
+    """Write a safetensors file whole or not at all; OSError names it."""
     draft = path.with_name(path.name + ".partial")
-    draft.touch()  # with the permissions files have here: safetensors itself gives them to the owner alone
-    permissions = draft.stat().st_mode
-    safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata)
-    draft.chmod(permissions)
-    _publish(draft, path)
+    with errors_name(path):
+        draft.touch()  # with the permissions files have here: safetensors itself gives them to the owner alone
+        permissions = draft.stat().st_mode
+        safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata)
+        draft.chmod(permissions)
+        _publish(draft, path)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    write_bytes(path, text.encode())
+    """Write a text file whole or not at all, in UTF-8; a file name in it that is not UTF-8 keeps its bytes."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; OSError names it."""
     draft = path.with_name(path.name + ".partial")
-    draft.write_bytes(content)
-    _publish(draft, path)
+    with errors_name(path):
+        draft.write_bytes(content)
+        _publish(draft, path)
+
+
+@contextlib.contextmanager
+def errors_name(path: Path) -> Iterator[None]:
+    """Within the block what fails for the disk's sake is an OSError that names `path`.
+
+    The errors of writing and of fsync name no file, and those of safetensors are of another kind.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def publish_directory(draft: Path, target: Path) -> None:
     """Give a finished directory its name in one step, in the place of one that has it already.
 
-    Where the system cannot exchange two directories at once the old one is gone for a moment.
+    Where the system cannot exchange two directories at once the old one is gone for a moment. OSError names the target.
     """
-    sync(draft)
-    if target.exists() and _exchange(draft, target):
+    with errors_name(target):
+        sync(draft)
+        if target.exists() and _exchange(draft, target):
+            sync(target.parent)
+            shutil.rmtree(draft, ignore_errors=True)  # what is left of it is cleared at the next draft
+            return
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(draft, target)
         sync(target.parent)
-        shutil.rmtree(draft)
-        return
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(draft, target)
-    sync(target.parent)
 
 
 def sync(place: Path) -> None:
@@ -111,7 +135,10 @@ def unsealed(text: str | bytes) -> dict[str, Any]:
     A document without a digest is taken as it is: earlier versions wrote none, and who edits one by hand removes it.
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     if document.pop(DIGEST, None) is not None and sealed(document) != text:

@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mlcfast import cli
+
+# isort: split
 import torch
 
-from mlcfast import cli
 from mlcfast.config import Config, load_config
 
 

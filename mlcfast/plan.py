@@ -6,12 +6,15 @@ import re
 import sys
 from collections.abc import Sequence
 
+from mlcfast import cli
+
+# isort: split
 import torch
 
-from mlcfast import cli
 from mlcfast.config import load_config
 from mlcfast.errors import UsageError
 from mlcfast.planning import Planner, as_json, as_table
+from mlcfast.planning.kept import trace_directory
 from mlcfast.runs.journal import log_to_console
 
 DEFAULT_GPUS, DEFAULT_MEMORY = 2, 12 * 2**30  # the hardware that must suffice, where there is no GPU to ask
@@ -55,7 +58,7 @@ def work(args: argparse.Namespace) -> int:
     memory = args.gpu_memory or (torch.cuda.get_device_properties(0).total_memory if present else DEFAULT_MEMORY)
     if config.engine.name == "single" and gpus > 1:
         raise UsageError(f"engine.name single uses one GPU, not {gpus}: pass --gpus 1 or set it to auto")
-    plan = Planner(config, gpus, memory, args.labels, args.images).plan()
+    plan = Planner(config, gpus, memory, args.labels, args.images, trace_directory()).plan()
     print(json.dumps(as_json(plan)) if args.json else as_table(plan))
     return 0 if plan.fits or plan.best else 1
 

@@ -1,6 +1,7 @@
 """Name the labels of images with a trained model."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -8,15 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from tqdm import tqdm
-
 from mlcfast import cli
+
+# isort: split
+import torch
+
 from mlcfast.data.sources import find_images
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.predictor import Predictor
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_files, select
+from mlcfast.evaluation.tables import PredictionTable
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.trained import load_image_model
 from mlcfast.report.attention import AttentionWriter
@@ -28,6 +31,9 @@ def build_parser() -> cli.Parser:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="model.safetensors or its directory")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, directories (with all below) and patterns")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="also write a table: image, labels, each label's score"
+    )
     parser.add_argument("--top-k", type=cli.at_least(1), metavar="N", help="the N best labels, whatever their scores")
     parser.add_argument(
         "--threshold",
@@ -51,6 +57,8 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> int:
     """Predict and print; 1 if any image failed."""
+    from tqdm import tqdm  # after cli, which says what to install where it is missing
+
     model, card = load_image_model(args.checkpoint)
     if args.attention and not isinstance(model, Query2Label):
         raise UsageError("--attention: this model has a linear head; only query2label attends to places")
@@ -62,15 +70,21 @@ def work(args: argparse.Namespace) -> int:
     predictions = predict_files(predictor, card, sources, args.batch_size, workers, bool(args.attention))
     writer = AttentionWriter(args.attention, card.labels, drawn) if args.attention else None
     rows: list[dict[str, Any]] = []
-    for image, scores, maps, error in tqdm(predictions, "predicting", len(sources), leave=False, disable=None):
-        rows.append({"image": image, "error": error})
-        if not error:
-            found = select(scores, card, args.top_k, args.threshold)
-            labels = [{"name": card.labels[k], "score": round(float(scores[k]), 6)} for k in found]
-            rows[-1] = {"image": image, "labels": labels}
-            if writer:
-                rows[-1]["attention"] = writer.write(image, scores, maps, found)
-        show(rows[-1], args.json)
+    with contextlib.ExitStack() as opened:
+        table = opened.enter_context(PredictionTable(args.csv, card.labels)) if args.csv else None
+        for image, scores, maps, error in tqdm(predictions, "predicting", len(sources), leave=False, disable=None):
+            rows.append({"image": image, "error": error})
+            if not error:
+                found = select(scores, card, args.top_k, args.threshold)
+                labels = [{"name": card.labels[k], "score": round(float(scores[k]), 6)} for k in found]
+                rows[-1] = {"image": image, "labels": labels}
+                if writer:
+                    rows[-1]["attention"] = writer.write(image, scores, maps, found)
+                if table:
+                    table.write(image, found, scores)
+            elif table:
+                table.write_error(image, error)
+            show(rows[-1], args.json)
     if args.json:
         print(json.dumps(rows))
     failed = sum("error" in row for row in rows)
@@ -80,6 +94,8 @@ def work(args: argparse.Namespace) -> int:
 
 def show(row: dict[str, Any], as_json: bool) -> None:
     """One line for an image: its labels on stdout unless the document follows, its error on stderr."""
+    from tqdm import tqdm
+
     name = row["image"] if row["image"].isprintable() else ascii(row["image"])
     if "error" in row:
         tqdm.write(f"{name}: {row['error']}", file=sys.stderr)

@@ -107,6 +107,25 @@ def hint(name: object, known: Iterable[str]) -> str:
     return f": did you mean {near[0]}?" if near else ""
 
 
+def hint_path(path: str | Path) -> str:
+    """`: did you mean …?` with the existing path nearest to one that does not exist, or nothing.
+
+    The first part of the path that does not exist is compared with what lies beside it.
+    """
+    missing = Path(path).absolute()
+    if missing.exists():
+        return ""
+    while not missing.parent.exists():
+        missing = missing.parent
+    try:
+        siblings = os.listdir(missing.parent)
+    except OSError:  # no directory, or one that may not be read
+        return ""
+    near = difflib.get_close_matches(missing.name, siblings, n=1)
+    written = Path(path).parts[: len(Path(path).parts) - len(Path(path).absolute().relative_to(missing).parts) - 1]
+    return f": did you mean {Path(*written, near[0])}?" if near else ""
+
+
 def _module(name: str) -> ModuleType:
     # The console script does not put the current directory on the path, as `python -m` does.
     if not any(os.path.realpath(place or ".") == os.getcwd() for place in sys.path):

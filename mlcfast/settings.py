@@ -1,131 +1,73 @@
-"""The settings of a run, typed and checked: every key, its default and what values it takes."""
+"""The settings of a run, typed and checked: every key, its default, what values it takes and what it means.
+
+`python -m mlcfast.train --help-settings` prints them (mlcfast/settings_reference.py).
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 
 from mlcfast.errors import UsageError
-from mlcfast.registry import hint, is_import_name
+from mlcfast.settings_data import FORMATS, IMAGENET_MEAN, IMAGENET_STD, DataConfig, Section, named
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-FORMATS = (
-    "auto", "coco", "csv", "features", "demo", "wide", "list", "long", "attributes", "file_list", "label_studio",
-    "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "parquet", "huggingface", "webdataset"
-)  # fmt: skip
-
-
-def _named(*known: str) -> AfterValidator:
-    """Accepts a name of the project's own or `package.module:name`, which is imported where it is used."""
-
-    def check(name: str) -> str:
-        if name in known or is_import_name(name):
-            return name
-        raise ValueError(f"Input should be {', '.join(known)} or package.module:name{hint(name, known)}")
-
-    return AfterValidator(check)
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_values_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        assert info.field_name is not None, "a validator of fields is called for a field"
-        wanted = cls.model_fields[info.field_name].annotation
-        if isinstance(value, bool) and wanted is not bool:
-            raise ValueError(f"Input should be {getattr(wanted, '__name__', wanted)}")
-        return value
-
-
-class DataConfig(Section):
-    """Where the samples are and how they become tensors.
-
-    val: a share, such as 0.2, validates on a part of the training file that holds each label in proportion; null takes
-    the published fifth, as labels: single_positive does without a share. split_column: the column of data.train that
-    says which rows train, validate and test; group: the column of what may not be torn apart. docs/data.md explains
-    these and what settles an ambiguous label file. options: for a reader of one's own, named in format as
-    `package.module:name`.
-    """
-
-    format: Annotated[str, _named(*FORMATS)]
-    options: dict[str, Any] = {}
-    root: str = Field(min_length=1)
-    train: str = "train"
-    val: float | str | None = "val"
-    test: str | None = None
-    split_column: str | None = None
-    group: str | None = None
-    image_size: int = Field(448, ge=8)
-    labels: Literal["full", "single_positive"] = "full"
-    augment: Annotated[str, _named("published", "flip", "none")] = "published"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = IMAGENET_STD
-    workers: int = Field(4, ge=0)
-    keep_unlabelled: bool = False
-    resized_cache: bool = False
-    bad_images: Literal["error", "skip"] = "error"
-    image_column: str | None = None
-    label_columns: list[str] = []
-    ignore_columns: list[str] = []
-    separator: str | None = None
-    uncertain: Literal["unknown", "positive", "negative"] = "unknown"
-    allow_outside: bool = False
-
-    @field_validator("val", mode="before")
-    @classmethod
-    def _share(cls, value: Any) -> Any:
-        """A number in (0, 1) is a share; a whole number names a split, as numbered folds do."""
-        if isinstance(value, float) and not 0 < value < 1:
-            raise ValueError("a share lies between 0 and 1, such as 0.2")
-        return str(value) if type(value) is int else value
-
-    @model_validator(mode="after")
-    def _whole_groups(self) -> "DataConfig":
-        if self.group is not None and (self.val is None or (self.labels == "single_positive" and not self.val_share)):
-            raise ValueError("group needs val as a share, such as 0.2: the published fifth knows no groups")
-        return self
-
-    @property
-    def val_share(self) -> float | None:
-        """The share of the training file that validates; None where val is something else."""
-        return self.val if isinstance(self.val, float) else None
+__all__ = [
+    "FORMATS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Config",
+    "DataConfig",
+    "EngineConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "Section",
+    "SweepConfig",
+    "TrainConfig",
+]
 
 
 class ModelConfig(Section):
-    """The head, its backbone and where their weights come from.
+    """The head, its backbone and where their weights come from; embed_dim to query_groups are query2label's."""
 
-    embed_dim to query_groups are query2label's; head_options: for a head of one's own.
-    """
-
-    head: Annotated[str, _named("query2label", "linear")] = "query2label"
-    head_options: dict[str, Any] = {}
-    backbone: str = Field(min_length=1)
-    backbone_options: dict[str, Any] = {}
-    weights: str = "pretrained"
-    freeze: Literal["auto", "published", "none", "backbone"] = "auto"
-    embed_dim: int | None = Field(None, ge=4)
-    num_heads: int = Field(4, ge=1)
-    feedforward: int = Field(8192, ge=1)
-    encoder_layers: int = Field(1, ge=0)
-    decoder_layers: int = Field(2, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    decoder_self_attention: bool = False
-    query_groups: int | None = Field(None, ge=1)
+    head: Annotated[str, named("query2label", "linear")] = Field(
+        default="query2label",
+        description="What turns the backbone's feature map into labels: query2label looks at the image once for each "
+        "label, linear is one layer on the map's mean.",
+    )
+    head_options: dict[str, Any] = Field(default={}, description="Arguments of a head of your own.")
+    backbone: str = Field(
+        min_length=1,
+        description="A model of timm by name, cvt_w24, or package.module:name; none for stored features.",
+    )
+    backbone_options: dict[str, Any] = Field(
+        default={}, description="Arguments of the backbone; out_index stops at an earlier feature map."
+    )
+    weights: str = Field(
+        default="pretrained",
+        description="Where the backbone starts: pretrained downloads, none begins at random, else a .pth or "
+        ".safetensors file.",
+    )
+    freeze: Literal["auto", "published", "none", "backbone"] = Field(
+        default="auto",
+        description="What is not trained: published freezes what the papers froze, backbone all of it; auto is "
+        "published where there are weights to begin with.",
+    )
+    embed_dim: int | None = Field(
+        default=None, ge=4, description="Width of the label embeddings; null takes the backbone's channels."
+    )
+    num_heads: int = Field(default=4, ge=1, description="Attention heads.")
+    feedforward: int = Field(default=8192, ge=1, description="Width of the transformer's feed-forward layers.")
+    encoder_layers: int = Field(default=1, ge=0, description="Transformer layers over the feature map.")
+    decoder_layers: int = Field(default=2, ge=1, description="Transformer layers in which the labels query the map.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout of the transformer.")
+    decoder_self_attention: bool = Field(
+        default=False, description="The labels also attend to each other, as the paper writes and its code does not."
+    )
+    query_groups: int | None = Field(
+        default=None, ge=1, description="Share a query among labels: this many queries; null is one a label."
+    )
 
     @property
     def head_arguments(self) -> dict[str, Any]:
@@ -137,10 +79,13 @@ class ModelConfig(Section):
 
 
 class LossConfig(Section):
-    """A loss by name; every other key is an option of that loss (see `mlcfast.losses.build_loss`)."""
+    """A loss by name; every other key is an option of that loss (docs/losses.md)."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-    name: str = "asymmetric"
+    name: str = Field(
+        default="asymmetric",
+        description="A loss of docs/losses.md, or package.module:name. Other keys are its options.",
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -149,35 +94,46 @@ class LossConfig(Section):
 
 
 class OptimConfig(Section):
-    """The optimizer and its learning-rate schedule; warmup is a fraction of all steps.
+    """The optimizer and its learning-rate schedule."""
 
-    name: adamw8bit keeps its moments in 8 bits (bitsandbytes). options: further arguments of the optimizer, such as
-    betas.
-    """
-
-    name: Annotated[str, _named("adamw", "adam", "adamw8bit")] = "adamw"
-    options: dict[str, Any] = {}
-    lr: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    warmup: float = Field(0.2, ge=0, lt=1)
-    grad_clip: float | None = Field(None, gt=0)
+    name: Annotated[str, named("adamw", "adam", "adamw8bit")] = Field(
+        default="adamw", description="The optimizer; adamw8bit keeps its moments in 8 bits and needs bitsandbytes."
+    )
+    options: dict[str, Any] = Field(default={}, description="Further arguments of the optimizer, such as betas.")
+    lr: float = Field(default=1e-4, gt=0, description="The learning rate, under one_cycle its highest.")
+    weight_decay: float = Field(default=1e-2, ge=0, description="Decay of the weights, by the optimizer's own rule.")
+    schedule: Literal["one_cycle", "constant"] = Field(
+        default="one_cycle", description="one_cycle rises to optim.lr and falls to nearly nothing at the run's end."
+    )
+    warmup: float = Field(default=0.2, ge=0, lt=1, description="The share of all steps in which one_cycle rises.")
+    grad_clip: float | None = Field(
+        default=None, gt=0, description="The largest norm of the gradient; a larger one is scaled down to it."
+    )
 
 
 class EngineConfig(Section):
-    """How a step is executed; batches are counted in images, micro_batch is the most a device holds at once.
+    """How a step is executed; batches are counted in images."""
 
-    activation_checkpointing: blocks keeps only each block's input and computes the rest again in the backward pass;
-    auto does so under zero2.
-    """
-
-    name: Literal["auto", "single", "ddp", "zero2"] = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    micro_batch: int = Field(8, ge=1)
-    global_batch: int = Field(64, ge=1)
-    activation_checkpointing: Literal["none", "blocks", "auto"] = "none"
-    offload_optimizer: bool = False
-    compile: bool = False
+    name: Literal["auto", "single", "ddp", "zero2"] = Field(
+        default="auto",
+        description="One process, data-parallel ones, or DeepSpeed's ZeRO-2; auto follows the launcher and the memory.",
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="bf16", description="What the model computes in; its weights are kept in fp32."
+    )
+    micro_batch: int = Field(default=8, ge=1, description="The most images a device holds at once.")
+    global_batch: int = Field(
+        default=64, ge=1, description="Images of a step over all processes; beyond the micro-batches they accumulate."
+    )
+    activation_checkpointing: Literal["none", "blocks", "auto"] = Field(
+        default="none",
+        description="blocks keeps only each block's input and computes the rest again in the backward pass; auto does "
+        "so under zero2.",
+    )
+    offload_optimizer: bool = Field(default=False, description="zero2 only: the optimizer's state lies in host memory.")
+    compile: bool = Field(
+        default=False, description="Compile the model with torch.compile; the first step then takes a minute or two."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "EngineConfig":
@@ -201,38 +157,53 @@ class EngineConfig(Section):
 
 
 class TrainConfig(Section):
-    """Length of the run and what is kept of it; ema_decay 0 and early_stop 0 switch those off.
+    """Length of the run and what is kept of it."""
 
-    early_stop: training ends after more than this many epochs without a new best; checkpoint_every: steps, 0 for
-    once an epoch; initialise_from: a run's directory or its best/, whose classifier and label estimates training
-    starts from.
-    """
-
-    epochs: int = Field(80, ge=1)
-    ema_decay: float = Field(0.9997, ge=0, lt=1)
-    early_stop: int = Field(8, ge=0)
-    log_every: int = Field(50, ge=1)
-    checkpoint_every: int = Field(0, ge=0)
-    keep_checkpoints: int = Field(2, ge=1)
-    initialise_from: str | None = None
+    epochs: int = Field(default=80, ge=1, description="How many times the training images are gone through at most.")
+    ema_decay: float = Field(
+        default=0.9997,
+        ge=0,
+        lt=1,
+        description="Decay a step of the moving average of the weights, which is evaluated beside them; 0 keeps none.",
+    )
+    ema_warmup: bool = Field(
+        default=False,
+        description="The average forgets the initial weights at once, for short runs; published recipes do without.",
+    )
+    early_stop: int = Field(
+        default=8, ge=0, description="End after more than this many epochs without a new best; 0 never does."
+    )
+    log_every: int = Field(default=50, ge=1, description="Steps between two lines of metrics.jsonl.")
+    checkpoint_every: int = Field(default=0, ge=0, description="Steps between two checkpoints; 0 is once an epoch.")
+    keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")
+    on_save_error: Literal["stop", "continue"] = Field(
+        default="stop",
+        description="What a full or failing disk means for a checkpoint or best/: `stop` ends the run, `continue` "
+        "warns and trains on, to save at the next occasion.",
+    )
+    initialise_from: str | None = Field(
+        default=None,
+        description="A run's directory or its best/, whose classifier and label estimates training starts from.",
+    )
 
 
 class SweepConfig(Section):
-    """What `mlcfast.sweep` runs of this configuration: every variant at every point of the grid.
+    """What `mlcfast.sweep` runs of this configuration: every variant at every point of the grid."""
 
-    grid: values by dotted key; variants: by name, settings by dotted key that belong together.
-    """
-
-    grid: dict[str, list[Any]] = {}
-    variants: dict[str, dict[str, Any]] = {}
+    grid: dict[str, list[Any]] = Field(default={}, description="Values to try, by dotted key.")
+    variants: dict[str, dict[str, Any]] = Field(
+        default={}, description="By name, settings by dotted key that belong together."
+    )
 
 
 class Config(Section):
     """One training run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
-    seed: int = Field(0, ge=0)
-    output: str = "runs"
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="The run's name and that of its directory in output."
+    )
+    seed: int = Field(default=0, ge=0, description="Of every random draw: weights, order, augmentation, split.")
+    output: str = Field(default="runs", description="The directory that runs are written to.")
     data: DataConfig
     model: ModelConfig
     loss: LossConfig = LossConfig()

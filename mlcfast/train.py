@@ -4,15 +4,37 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mlcfast import cli
 from mlcfast.config import load_config
-from mlcfast.engine import discover, resolve_engine, start, stop
+from mlcfast.engine import discover, peers_explained, resolve_engine, start, stop
+from mlcfast.errors import UsageError
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.runs.journal import log_to_console
+from mlcfast.settings_reference import reference
 from mlcfast.training.run import run
 
 NEWEST = object()  # `--resume` without DIR: the last checkpoint of the configuration's own run
+
+
+class ShowSettings(argparse.Action):
+    """Prints the reference of the settings and ends, as --help does."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Print what was asked for and exit."""
+        try:
+            text = reference(str(values) if values else None)
+        except UsageError as error:
+            parser.error(str(error))
+        print(text, end="")
+        parser.exit()
 
 
 def build_parser() -> cli.Parser:
@@ -22,6 +44,13 @@ def build_parser() -> cli.Parser:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
     parser.add_argument(
         "--resume", nargs="?", type=Path, const=NEWEST, metavar="DIR", help="go on from DIR or the last checkpoint"
+    )
+    parser.add_argument(
+        "--help-settings",
+        nargs="?",
+        action=ShowSettings,
+        metavar="KEY",
+        help="print all settings, or a section's, or KEY's: meaning, values, default",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -40,7 +69,8 @@ def work(args: argparse.Namespace) -> None:
     RunDirectory(config.run_directory).check_writable()
     start(process)
     try:
-        progress = run(config, process, config.run_directory if args.resume is NEWEST else args.resume)
+        with peers_explained(process):
+            progress = run(config, process, config.run_directory if args.resume is NEWEST else args.resume)
     finally:
         stop()
     if process.is_main:

@@ -86,7 +86,8 @@ def test_output_is_shown_as_it_is_printed(workshop, shown):
 
 
 def test_every_block_of_text_is_compared_with_something():
-    printed = {(piece.document, piece.text.splitlines()[0]) for piece in of_kind("text")}
+    shown = (piece for piece in of_kind("text") if piece.document != tables.MINIATURES)
+    printed = {(piece.document, piece.text.splitlines()[0]) for piece in shown}
     assert printed == {entry[:2] for entry in tables.SHOWN}
     lines = {piece.text for piece in of_kind("shell")}
     assert not [entry.command for entry in tables.SHOWN if entry.command and entry.command not in lines]

@@ -11,7 +11,7 @@ from mlcfast.config import load_config
 from mlcfast.data import FeatureWriter
 from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.engine import Process
-from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import make_model
 from mlcfast.training.run import run
 
 

@@ -1,5 +1,6 @@
 """The predict command: what it prints, what it does with bad files, and that it needs the model's two files only."""
 
+import csv
 import json
 import os
 import re
@@ -322,3 +323,20 @@ def test_a_classifier_of_stored_features_takes_no_images(photos, tmp_path, capsy
         .err.strip()
         .endswith("a classifier of stored features (model.backbone none) takes no images")
     )
+
+
+def test_a_table_for_a_spreadsheet(best, photos, tmp_path, capsys):
+    """--csv holds what --json does: the labels found and every label's score; a bad file has its error."""
+    bad = tmp_path / "empty.jpg"
+    bad.touch()
+    table = tmp_path / "predictions.csv"
+    words = [best, photos / "val0.jpg", bad, "--threshold", "0.5", "--csv", table]
+    first, failed = documents(capsys, *words, status=1)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image", "labels", "error", *NAMES]
+    assert [row["image"] for row in rows] == [str(photos / "val0.jpg"), str(bad)]
+    assert rows[0]["labels"] == ";".join(label["name"] for label in first["labels"])
+    for label in first["labels"]:
+        assert float(rows[0][label["name"]]) == pytest.approx(label["score"], abs=1e-6)
+    assert rows[1]["error"] == failed["error"] and not any(rows[1][name] for name in ("labels", *NAMES))

@@ -8,8 +8,10 @@ import pytest
 
 from mlcfast import sweep
 from mlcfast.config import load_config
+from mlcfast.losses import LOSSES
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
 from mlcfast.sweeps.results import Result, table
+from tests.conftest import ROOT
 from tests.test_single_positive import feature_config  # noqa: F401 - a fixture
 
 
@@ -39,6 +41,16 @@ def test_variants_change_what_belongs_together(feature_config):  # noqa: F811
     role, full = cells_of(feature_config, variants=words)
     assert (role.config.name, role.config.loss.options) == ("role", {"expected_positives": 1.5})
     assert (full.config.loss.name, full.config.loss.options, full.config.data.labels) == ("bce", {}, "full")
+
+
+def test_the_shipped_comparison_has_every_loss_for_one_positive():
+    config = load_config(ROOT / "configs" / "demo_methods.yaml")
+    cells = make_cells(config, config.sweep.grid, config.sweep.variants)
+    losses = {cell.choices["variant"]: cell.config.loss.name for cell in cells}
+    with_all_labels = {"asymmetric", "bce_ls", "focal", "poly", "db", "zlpr", "two_way"}
+    assert set(losses.values()) == set(LOSSES) - with_all_labels
+    assert {name for name, loss in losses.items() if name != loss} == {"full"}
+    assert {cell.config.data.labels for cell in cells if cell.choices["variant"] != "full"} == {"single_positive"}
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,14 @@ from PIL import Image
 from mlcfast import evaluate, train
 from mlcfast.config import load_config
 from mlcfast.data import LabelledImages
-from mlcfast.data.build import Samples
 from mlcfast.engine import Process, load_checkpoint, save_checkpoint
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation import gather
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.runs.directory import find_checkpoints
 from mlcfast.training import trainer
+from mlcfast.training.announce import labels_without_positives
 from mlcfast.training.run import run as run_training
-from mlcfast.training.run import warn_of_labels_without_positives
 from tests.conftest import COLOURS, write_colour_set
 
 NEWEST = "newest"  # of the run's own checkpoints
@@ -266,13 +265,11 @@ def test_labels_of_another_data_set_are_refused(config_file, tmp_path, colour_se
     assert "blue" in capsys.readouterr().err
 
 
-def test_labels_without_positives_are_named_before_training(caplog):
-    caplog.set_level("WARNING", "mlcfast")
+def test_labels_without_positives_are_named_before_training():
     train_labels, val_labels = np.array([[1, 0, 0], [1, 1, 0]], np.int8), np.array([[1, 0, 0]], np.int8)
     names = ["cat", "dog", "owl"]
     parts = [LabelledImages(["x"] * len(rows), rows, names, ["x"] * len(rows)) for rows in (train_labels, val_labels)]
-    warn_of_labels_without_positives(Samples(*parts))
-    first, second = caplog.messages
+    first, second = (labels_without_positives(*each) for each in zip(("training", "validation"), parts, strict=True))
     assert "no training image" in first and first.endswith("cannot learn owl")
     assert "no validation image" in second and second.endswith("threshold 0.5: dog, owl")
 

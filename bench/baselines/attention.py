@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from bench.baselines.losses import compiled
 from bench.timing import forced
 from mlcfast.ops import label_query_attention
-from mlcfast.ops.kernels import has_triton
+from mlcfast.ops.backend import has_triton
 from mlcfast.ops.label_query_attention.plan import PLANS
 
 BACKENDS = {

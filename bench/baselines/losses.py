@@ -7,8 +7,8 @@ from torch import Tensor
 
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
-from mlcfast.ops.epr_loss.reference import epr_loss as epr_reference
-from mlcfast.ops.role_loss.reference import role_loss as role_reference
+from mlcfast.ops.expected_positives.reference import epr_loss as epr_reference
+from mlcfast.ops.expected_positives.reference import role_loss as role_reference
 from mlcfast.ops.weighted_bce.reference import weighted_bce as bce_reference
 
 OPERATORS = {"asymmetric": "asymmetric_loss", "role": "role_loss", "epr": "epr_loss", "an": "weighted_bce"}

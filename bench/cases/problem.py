@@ -108,7 +108,7 @@ def verdict(problem: Problem, draws: int = DRAWS) -> Row:
 def worst(row: Row, errors: Iterable[tuple[float, float, float]]) -> Row:
     """The row with the (error, plain torch's, floor) of the output that is nearest to its bound or furthest beyond."""
     pairs = [(error, 2 * (max(plain, floor) if plain < torch.inf else ONE_CASE)) for error, plain, floor in errors]
-    error, bound = max(pairs, key=lambda pair: pair[0] / pair[1] if pair[1] else float(pair[0] > 0))
+    error, bound = max(pairs, key=lambda pair: pair[0] / pair[1] if pair[1] else torch.inf if pair[0] else 0.0)
     if error == torch.inf:
         return row | {"passed": False, "reason": "a value is not finite, or a shape is another"}
     return row | {"error": round(error, 3), "bound": round(bound, 3), "passed": error <= bound}

@@ -19,10 +19,8 @@ def benchmarks(devices: list[Device], plots: dict[str, list[tuple[str, str]]]) -
     measured = {row["suite"] for device in gpus for row in device.rows if "event" not in row and "refused" not in row}
     missing = [name for name in SECTIONS if not SUITES[name].alone and name not in measured] or ["nothing"]
     start = f"Recorded on {', '.join(device.name for device in gpus)}." if gpus else "**No GPU has been recorded.**"
-    pieces = [
-        f"{start} Not measured on any GPU: {', '.join(missing)}.\n",
-        "## Where we lose\n\n" + "\n".join(lines) + "\n",
-    ]
+    start += f" Not measured on any GPU: {', '.join(missing)}."
+    pieces = [f"{start}\n", "## Where we lose\n\n" + "\n".join(lines) + "\n"]
     for device in devices:
         pieces += [f"## {device.name}\n", tables.provenance(device), tables.suites(device, SUITES)]
         for suite in SECTIONS:

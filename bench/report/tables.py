@@ -28,11 +28,8 @@ def provenance(device: Device) -> str:
     found = device.suite("device")
     gpu = next((row for row in reversed(found) if "gpu" in row), {})
     triton = {row["run"]: row["packages"].get("triton") for row in found if "packages" in row}
-    columns = ("commit", "torch", "python", "threads")
-    rows = [
-        [name, *(str(begin.get(each) or DASH) for each in columns), triton.get(name) or DASH]
-        for name, begin in device.runs.items()
-    ]
+    columns, runs = ("commit", "torch", "python", "threads"), device.runs.items()
+    rows = [[run, *(str(row.get(each) or DASH) for each in columns), triton.get(run) or DASH] for run, row in runs]
     words = [f"{key} {_text(value)}" for key, value in gpu.items() if key not in ("run", "suite", "gpu")]
     return f"{', '.join([device.name, *words])}\n\n{table(['run (UTC)', *columns, 'triton'], rows)}\n"
 
@@ -159,5 +156,5 @@ EXTRAS = {
         PEAK: lambda each, device: _least(each, "peak_extra_bytes"),
         SAVED: lambda each, device: _least(each, "saved_bytes_per_image"),
     },
-    "training": {},
+    "training": {},  # in its cells
 }

@@ -19,8 +19,7 @@ from bench.cases import attention, elementwise, losses
 from bench.cases.problem import DRAWS, verdict
 from bench.record import ROOT, setting
 from bench.suites import Context, Row, Rows
-from mlcfast.ops.backend import choose
-from mlcfast.ops.kernels import has_triton
+from mlcfast.ops.backend import choose, has_triton
 from mlcfast.ops.library import MISSING
 
 CUT = "out of time"

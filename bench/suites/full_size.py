@@ -14,8 +14,7 @@ from bench.suites.memory import LABELS, batch
 from bench.timing import peak_resident_bytes
 from mlcfast.config import load_config
 from mlcfast.engine import build_engine, discover, start, stop
-from mlcfast.engine.model import make_model
-from mlcfast.engine.training_module import TrainingModule
+from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.training.build import make_loss
 
 RANKS = 2

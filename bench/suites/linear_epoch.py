@@ -29,7 +29,7 @@ from mlcfast.training.run import run
 
 D, K, BATCH, EPOCHS = 2048, 80, 16, 2
 LONGEST = 30.0  # seconds a contender takes at least
-SETTLE = 5  # steps
+WARM_UP = 5  # steps
 
 
 def rows(context: Context) -> Rows:
@@ -124,8 +124,8 @@ def measure_straightforward(root: Path, steps: int) -> Row:
         loss.item()
         seconds.append(time.perf_counter() - mark)
         mark = time.perf_counter()
-    epoch = float(np.mean(seconds[SETTLE:])) * (len(part) // BATCH)
-    return {"epoch_s": round(epoch, 2), **quantiles_ms(seconds[SETTLE:])}
+    epoch = float(np.mean(seconds[WARM_UP:])) * (len(part) // BATCH)
+    return {"epoch_s": round(epoch, 2), **quantiles_ms(seconds[WARM_UP:])}
 
 
 CONTENDERS: dict[str, tuple[Callable[[Path, int], Row], int]] = {

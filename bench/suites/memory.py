@@ -20,9 +20,8 @@ from bench.suites import Context, Row, Rows, SkippedError, attempt, first_line
 from mlcfast.config import Config, load_config
 from mlcfast.engine import REDUCE_BUCKET, Process, build_engine
 from mlcfast.engine.base import trainable
-from mlcfast.engine.model import make_model
 from mlcfast.engine.predictor import DTYPES
-from mlcfast.engine.training_module import TrainingModule
+from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.planning import Estimate, Planner, Settings, hardware

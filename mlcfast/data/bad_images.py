@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ def find_bad_images(
     the list or a file's size or time changes. Raises RunError if a file is missing.
     """
     folder = cache_directory(Path(records.paths[0]).parent)
-    listed = hashlib.sha256("\0".join(records.paths).encode()).hexdigest()[:16]
+    listed = hashlib.sha256(os.fsencode("\0".join(records.paths))).hexdigest()[:16]
     cache, key = folder / f"bad-images-{listed}.json", fingerprint(records.paths)
     with locked(cache.with_suffix(".lock")):
         bad = _load(cache, key)

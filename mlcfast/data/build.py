@@ -33,6 +33,7 @@ from mlcfast.data import (
     resized_cache_bytes,
     split_train_val,
 )
+from mlcfast.data.overlap import refuse_shared_images
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
@@ -86,6 +87,18 @@ def open_samples(config: Config, held: Path | None = None) -> Samples:
     if samples.train.names != samples.validation.names:
         raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
     return samples
+
+
+def open_test(config: Config, train: LabelledImages, held: Path | None = None) -> LabelledImages | None:
+    """The images of data.test, with the labels of the training images in their order; None where there is no test.
+
+    held: see open_samples. UsageError where training images are among them, unless data.allow_overlap is set.
+    """
+    if config.data.test is None:
+        return None
+    test = open_split(config.data, config.data.test, train.names, config.seed, held)
+    refuse_shared_images(train, test, "data.test", config.data.allow_overlap)
+    return test
 
 
 def open_split(
@@ -195,6 +208,7 @@ def _open_both(settings: DataConfig, seed: int, held: Path | None) -> Samples:
         return dataclasses.replace(_with_validation_part(train, settings, seed, held), skipped=skipped)
     validation, also_skipped = _open(settings, str(settings.val), train.names)
     refuse_shared_groups(train, validation)
+    refuse_shared_images(train, validation, "data.val", settings.allow_overlap)
     return Samples(train, validation, skipped=skipped + also_skipped)
 
 

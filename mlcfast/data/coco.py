@@ -13,8 +13,10 @@ import numpy as np
 from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.records import LabelledImages, require_directory
+from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
+from mlcfast.registry import hint_path
 
 CACHE_VERSION = 2
 LOGGER = logging.getLogger("mlcfast")
@@ -47,18 +49,27 @@ def read_coco(
     require_directory(root, "data.root")
     images, annotations = _locations(root, split)
     if not annotations.is_file():
-        raise UsageError(f"{annotations}: no such annotation file")
+        raise UsageError(f"{annotations}: no such annotation file{hint_path(annotations)}")
     require_directory(images, f"the images of {annotations.name}")
-    table = _cached(annotations)
-    for warning in table.warnings:
-        LOGGER.warning("%s: %s", annotations, warning)
-    wheres = [f"image {number}" for number in table.image_ids]
-    paths = require_images(images, table.files, annotations, wheres, allow_outside)
+    with reading(annotations, within=root):
+        table = _cached(annotations)
+        for warning in table.warnings:
+            LOGGER.warning("%s: %s", annotations, warning)
+        wheres = [f"image {number}" for number in table.image_ids]
+        paths = require_images(images, table.files, annotations, wheres, allow_outside)
     records = LabelledImages(paths, table.labels, table.names, table.image_ids)
     labelled = np.flatnonzero(table.labels.any(axis=1))
     if not len(labelled):
         raise UsageError(f"{annotations}: no image has a label")
-    return records if keep_unlabelled else records.subset(labelled)
+    if keep_unlabelled or len(labelled) == len(records):
+        return records
+    LOGGER.info(
+        "%s: %d of %d images have no label and are left out: data.keep_unlabelled=true keeps them",
+        annotations,
+        len(records) - len(labelled),
+        len(records),
+    )
+    return records.subset(labelled)
 
 
 def _locations(root: Path, split: str | Mapping[str, str]) -> tuple[Path, Path]:
@@ -114,12 +125,11 @@ def coco_source(annotations: Path) -> LabelSource:
 
 def _parse(annotations: Path) -> _Table:
     try:
-        content = json.loads(annotations.read_bytes())
-        return _table(content, annotations)
-    except json.JSONDecodeError as error:
+        content = parse_json(annotations.read_bytes())
+    except ValueError as error:
         raise UsageError(f"{annotations}: not valid JSON: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{annotations}: not valid JSON: not UTF-8 text") from error
+    try:
+        return _table(content, annotations)
     except KeyError as error:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: an entry lacks {error}") from error
     except (TypeError, AssertionError, AttributeError) as error:

@@ -12,7 +12,9 @@ from mlcfast.data.readers.recognise import image_root, read_named
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_of_part
+from mlcfast.documents import reading
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint, hint_path
 
 LOGGER = logging.getLogger("mlcfast")
 PATH_COLUMNS = ("image", "path", "file", "file_name", "filename")
@@ -39,7 +41,8 @@ def read_csv(
     """
     root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
-    source = read_named(root, file, options).in_order(None if names is None else list(names))
+    with reading(path, within=root):
+        source = read_named(root, file, options).in_order(None if names is None else list(names))
     for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
     for line in source.warnings:
@@ -51,11 +54,12 @@ def read_csv(
     if part is not None and options.split_column is not None:
         rows = rows_of_part(source, options.split_column, part, others)
     images, wheres = [source.images[row] for row in rows], [f"line {source.lines[row]}" for row in rows]
-    if source.unpack is not None:
-        unpacked = source.unpack()
-        paths = [unpacked[row] for row in rows]
-    else:
-        paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
+    with reading(path, within=root):
+        if source.unpack is not None:
+            unpacked = source.unpack()
+            paths = [unpacked[row] for row in rows]
+        else:
+            paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
     kept = None if groups is None else [groups[row] for row in rows]
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=kept)
 
@@ -80,7 +84,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = ([cell.strip() for cell in row] for row in csv.reader(file) if row)
     except OSError as error:
-        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}{hint_path(path)}") from error
     except (ValueError, csv.Error) as error:
         raise UsageError(f"{path}: not a CSV file with a header in UTF-8: {error}") from error
     if not rows:
@@ -104,7 +108,8 @@ def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tu
     for number, row in enumerate(lists, start=1):
         for name in row:
             if name not in columns:
-                raise UsageError(f"{path}: row {number} has the label {name!r}, which the training file has not")
+                near = hint(name, known)
+                raise UsageError(f"{path}: row {number} has the label {name!r}, which the training file has not{near}")
             labels[number - 1, columns[name]] = 1
     return labels, known
 

@@ -40,8 +40,8 @@ class ImageDataset(Dataset):
         Raises RunError naming the file if it cannot be decoded.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        cache = self.resized_cache
-        image = load_rgb(self.records.paths[index]) if cache is None else Image.fromarray(cache[index])
+        cache, path = self.resized_cache, self.records.paths[index]
+        image = load_rgb(path) if cache is None else Image.fromarray(cache.read(index, path))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(sample_seed(self.seed, epoch, index))
             return self.transform(image), self.labels[index], index

@@ -5,7 +5,6 @@ Files of other origin lie flat in ROOT: SPLIT_features*.npy with SPLIT_labels.np
 formatted_SPLIT_labels.npy (the names of arXiv 2106.09708's code), and optionally label_names.txt, a name a line.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,9 @@ import numpy as np
 
 from mlcfast.data.csv_labels import read_label_table
 from mlcfast.data.records import LabelledImages, require_directory
+from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint_path
 
 ROWS_AT_ONCE = 4096
 NOTE = "features.json"
@@ -50,6 +51,11 @@ def read_features(root: str | Path, split: str, names: Sequence[str] | None = No
     """
     root = Path(root)
     require_directory(root, "data.root")
+    with reading(root / split, within=root):
+        return _read(root, split, names)
+
+
+def _read(root: Path, split: str, names: Sequence[str] | None) -> LabelledFeatures:
     file = _feature_file(root, split)
     features = open_matrix(file)
     _check_finite(features, file)
@@ -58,6 +64,11 @@ def read_features(root: str | Path, split: str, names: Sequence[str] | None = No
     if len(labels) != len(features):
         raise UsageError(f"{labels_at}: {len(labels)} rows of labels for {len(features)} rows of features in {file}")
     note = _read_note(file.parent / NOTE) if file.parent != root else {}
+    for key, held in note.items():
+        if key in ("names", "image_ids", "paths") and not (
+            isinstance(held, list) and all(isinstance(each, str) for each in held)
+        ):
+            raise UsageError(f"{file.parent / NOTE}: {key} is no list of texts")
     found = note.get("names") or own_names or _names_beside(root) or [str(k) for k in range(labels.shape[1])]
     if len(found) != labels.shape[1]:
         raise UsageError(f"{labels_at}: {labels.shape[1]} columns of labels for {len(found)} label names")
@@ -136,17 +147,20 @@ def _names_beside(root: Path) -> list[str]:
 
 def _read_note(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError:
+        note = parse_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
     except ValueError as error:
         raise UsageError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(note, dict):
+        raise UsageError(f"{file}: not a JSON object")
+    return note
 
 
 def _load(file: Path, **options: Any) -> np.ndarray:
     try:
         return np.load(file, allow_pickle=False, **options)
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror or error}{hint_path(file)}") from error
     except (ValueError, EOFError) as error:
         raise UsageError(f"{file}: not a .npy file of numbers: {error}") from error

@@ -12,6 +12,8 @@ from mlcfast.errors import RunError
 
 # What a decoder may unpack: beyond this a small file could fill the memory. Pillow holds 4 bytes a pixel.
 MAX_PIXELS, MAX_SIDE = 2**27, 2**15
+# A progressive JPEG is gone over once a scan: encoders write about ten, and a small file may hold thousands.
+MAX_SCANS, MAX_SCANNED = 100, 2**31  # the latter in pixels times scans
 # Pillow's other formats include some that start programs (EPS) or are no pictures.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "PCX", "DIB", "ICO")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # load_rgb has its own, firm limits
@@ -23,12 +25,14 @@ def load_rgb(path: str) -> Image.Image:
 
     Transparency is composited on white, 16-bit grey scaled by 255/65535 (not clipped), CMYK and palettes converted.
     Raises RunError "PATH: reason" for a file that is missing, empty, truncated, not an image, of 32-bit pixels or of
-    more than MAX_PIXELS pixels or MAX_SIDE pixels a side, which is found before any is decoded.
+    more than MAX_PIXELS pixels, MAX_SIDE pixels a side or MAX_SCANS scans, which is found before any is decoded.
     """
     try:
         _check_regular(path)
         with Image.open(path, formats=_formats()) as image:
             _check_size(*image.size)
+            if "progressive" in image.info:
+                _check_scans(path, *image.size)
             image.load()
             if image.format != "JPEG" or image.info.keys() & {"exif", "xmp"}:  # looking for it in vain takes time
                 ImageOps.exif_transpose(image, in_place=True)
@@ -58,6 +62,15 @@ def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         limit = f"at most {MAX_PIXELS // 2**20} Mi pixels and {MAX_SIDE} a side are decoded"
         raise _RefusedError(f"too large: {width} × {height} pixels; {limit}")
+
+
+def _check_scans(path: str, width: int, height: int) -> None:
+    """Count the markers that begin a scan; coded data hold no such bytes."""
+    with open(path, "rb") as file:
+        scans = file.read().count(b"\xff\xda")
+    if scans > MAX_SCANS or scans * width * height > MAX_SCANNED:
+        limit = f"at most {MAX_SCANS}, and {MAX_SCANNED // 2**20} Mi pixels in all of them together, are decoded"
+        raise _RefusedError(f"a progressive JPEG of {scans} scans of {width} × {height} pixels; {limit}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.errors import RunError, UsageError
+from mlcfast.registry import hint, hint_path
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class LabelledImages:
         """The same images with the label columns of `names`, in that order; UsageError where the sets differ."""
         if set(names) != set(self.names):
             odd = sorted(set(names) ^ set(self.names))
-            raise UsageError(f"{what}: other labels than those of the training images, {odd[0]!r} among them")
+            near = hint(odd[0], odd[1:])
+            raise UsageError(f"{what}: other labels than those of the training images, {odd[0]!r} among them{near}")
         columns = [self.names.index(name) for name in names]
         return LabelledImages(self.paths, self.labels[:, columns], list(names), self.image_ids)
 
@@ -62,7 +64,9 @@ class LabelledImages:
 def require_directory(path: Path, what: str) -> None:
     """Raise UsageError unless `path` is a directory; `what` says which one it should be."""
     if not path.is_dir():
-        raise UsageError(f"{path}: {'not a directory' if path.exists() else 'no such directory'} ({what})")
+        if path.exists():
+            raise UsageError(f"{path}: not a directory ({what})")
+        raise UsageError(f"{path}: no such directory ({what}){hint_path(path)}")
 
 
 def fingerprint(paths: Sequence[str]) -> str:
@@ -73,5 +77,5 @@ def fingerprint(paths: Sequence[str]) -> str:
             status = os.stat(path)
         except OSError as error:
             raise RunError(f"{path}: {error.strerror}") from error
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"))
     return digest.hexdigest()

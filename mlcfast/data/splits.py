@@ -44,7 +44,7 @@ def divide(records: LabelledImages, share: float, seed: int, held: Path | None =
 
 def _held(records: LabelledImages, held: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with held.open(newline="", encoding="utf-8") as file:
+        with held.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             sides = {row["image"]: row["split"] for row in csv.DictReader(file)}
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UsageError(f"{held}: not the split of a run: {error}") from error

@@ -17,7 +17,10 @@ from mlcfast.errors import UsageError
 
 
 class StepOutcome(NamedTuple):
-    """0-d tensors, so that reading them, not the step, waits for the device: skipped is 1 for a non-finite gradient."""
+    """Both are 0-d device tensors: step() does not synchronise, reading them does.
+
+    skipped: 1 if the gradient was not finite.
+    """
 
     grad_norm: Tensor
     skipped: Tensor
@@ -29,13 +32,14 @@ class EngineState:
 
     weights: parameters and buffers; average: the same names, empty without EMA; moments: what the optimizer keeps for
     each parameter as `<key>/<name>`, for Adam `exp_avg`, `exp_avg_sq` and `step`; scaler: fp16's loss scale and its
-    growth counter, else empty.
+    growth counter, else empty; average_steps: how many steps the average has followed.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     moments: dict[str, Tensor] = field(default_factory=dict)
     scaler: dict[str, float] = field(default_factory=dict)
+    average_steps: int = 0
 
     def moments_by_name(self) -> dict[str, dict[str, Tensor]]:
         """Parameter -> key -> tensor."""
@@ -78,7 +82,7 @@ class Engine(ABC):
     def load_state(self, state: EngineState) -> None:
         """Take over a state exported by any engine at any number of processes."""
 
-    def settle(self) -> None:  # noqa: B027 - most engines have nothing to do
+    def sync_label_estimates(self) -> None:  # noqa: B027 - most engines have nothing to do
         """Bring what is updated lazily, the label estimates, up to date before they are read."""
 
     def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -87,12 +91,15 @@ class Engine(ABC):
 
     @torch.no_grad()
     def average_buffers(self) -> None:
-        """Give every rank the mean of the floating buffers and of their averages.
+        """Give every rank the mean of the floating buffers and of their averages, and every rank's new positives.
 
-        BatchNorm's running statistics see only local data.
+        BatchNorm's running statistics see only local data, and so do the pseudo-labels.
         """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
+        if self.objective.pseudo_labels is not None:
+            # A label that one rank alone changed has risen; all others are alike on all of them.
+            dist.all_reduce(self.objective.pseudo_labels.labels, dist.ReduceOp.MAX)
         buffers = [buffer for _, buffer in floating_buffers(self.objective)]
         averages = self.average.tensors[len(self.average.tensors) - len(buffers) :] if self.average else []
         for buffer in (*buffers, *averages):
@@ -109,7 +116,7 @@ class RunningStatistics:
         self.kept = [buffer.clone() for buffer in self.buffers]
 
     @torch.no_grad()
-    def settle(self, skipped: Tensor) -> None:
+    def commit_or_restore(self, skipped: Tensor) -> None:
         """Keep the new statistics, or go back to the old ones where `skipped` is 1; without asking the host."""
         for buffer, kept in zip(self.buffers, self.kept, strict=True):
             kept.copy_(torch.where(skipped > 0, kept, buffer))

@@ -85,6 +85,7 @@ def build_engine(config: Config, process: Process, objective: TrainingModule) ->
         "accumulation": accumulation,
         "grad_clip": config.optim.grad_clip,
         "ema_decay": config.train.ema_decay,
+        "ema_warmup": config.train.ema_warmup,
     }
     LOGGER.info(
         "engine %s on %d x %s, %s, micro-batch %d x %d accumulated",

@@ -3,7 +3,7 @@
     checkpoints/<step>/weights.safetensors    parameters and buffers, fp32
                        average.safetensors    the moving average, where one is kept
                        moments.safetensors    Adam's moments and step counts
-                       progress.json          counters of the trainer, the loss scaler
+                       progress.json          counters of the trainer and the average, the loss scaler
                        manifest.json          size and SHA-256 of each file above
     checkpoints/latest                        the number of the last complete one
 
@@ -27,23 +27,37 @@ TENSOR_FILES = ("weights", "average", "moments")
 
 
 def save_checkpoint(root: Path, step: int, state: EngineState, progress: Mapping[str, Any], keep: int) -> Path:
-    """Write checkpoint `step` under `root`, point `latest` at it; drop later ones and all but the newest `keep`."""
+    """Write checkpoint `step` under `root`, point `latest` at it; drop later ones and all but the newest `keep`.
+
+    OSError, which names the file, where that fails; what was written of it is then removed.
+    """
     target, draft = root / f"{step:08d}", root / f".{step:08d}.partial"
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    for name in TENSOR_FILES:
-        tensors: dict[str, Tensor] = getattr(state, name)
-        if tensors:
-            write_tensors(draft / f"{name}.safetensors", tensors)
-    write_text(draft / "progress.json", json.dumps({**progress, "scaler": state.scaler}, indent=1))
-    write_text(draft / "manifest.json", sealed(listed(draft)))
-    publish_directory(draft, target)
+    try:
+        draft.mkdir(parents=True)
+        _write(draft, state, progress)
+        publish_directory(draft, target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)  # on a full disk every byte counts
+        raise
     write_text(root / "latest", target.name)
     steps = sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name.isdigit())
     for entry in steps:  # later ones are of a course this run has gone back from
         if entry.name > target.name or entry in steps[: steps.index(target) + 1][:-keep]:
             shutil.rmtree(entry)
     return target
+
+
+def _write(draft: Path, state: EngineState, progress: Mapping[str, Any]) -> None:
+    for name in TENSOR_FILES:
+        tensors: dict[str, Tensor] = getattr(state, name)
+        if tensors:
+            write_tensors(draft / f"{name}.safetensors", tensors)
+    write_text(
+        draft / "progress.json",
+        json.dumps({**progress, "scaler": state.scaler, "average_steps": state.average_steps}, indent=1),
+    )
+    write_text(draft / "manifest.json", sealed(listed(draft)))
 
 
 def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:
@@ -55,7 +69,8 @@ def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:
         if (directory / f"{name}.safetensors").exists()
     }
     progress = json.loads((directory / "progress.json").read_text(encoding="utf-8"))
-    return EngineState(**tensors, scaler=progress.pop("scaler")), progress
+    steps = progress.pop("average_steps", progress.get("step", 0))  # not written before there was a warm-up
+    return EngineState(**tensors, scaler=progress.pop("scaler"), average_steps=steps), progress
 
 
 def verify_manifest(directory: Path) -> None:

@@ -1,11 +1,12 @@
 """Which process this is: rank and launcher from the environment, and the few collectives the trainer needs."""
 
+import contextlib
 import datetime
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from mlcfast.errors import UsageError
+from mlcfast.errors import RunError, UsageError
 
 # The main process may fill a cache of resized images while the others wait for it.
 PATIENCE = datetime.timedelta(hours=3)
@@ -130,6 +131,26 @@ def stop() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
         time.sleep(LETTING_GO)
+
+
+@contextlib.contextmanager
+def peers_explained(process: Process) -> Iterator[None]:
+    """Within the block the loss of another rank is a RunError that says where its reason is to be found.
+
+    From then on SIGTERM is ignored: the launcher sends it within a moment, and the error would not be said any more.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, dist.DistError) and "gloo" not in text and "onnection closed by peer" not in text:
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise RunError(
+            f"rank {process.rank} has lost another process of this run, whose own error, or the kernel's log where it "
+            f"was killed for want of memory, has the reason; --resume goes on ({text.splitlines()[0][:120]})"
+        ) from error
 
 
 def all_gather_objects(value: Any) -> list[Any]:

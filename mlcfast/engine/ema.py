@@ -6,26 +6,38 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+WARMUP_POWER = -2 / 3
+
 
 class WeightAverage:
-    """average ← average + (1 − decay) · (source − average), once for each applied step.
+    """average ← average + (1 − decay_t) · (source − average), once for each applied step.
+
+    decay_t = decay; with warm-up min(decay, 1 − (1 + t)^(−2/3)) in step t from 0, as timm's ModelEmaV3 has it, so that
+    the initial weights are forgotten at once and the average reaches as far back as it is long. `steps` is t, and is
+    part of a checkpoint; steps that were not applied count.
 
     sources: the fp32 masters (whole tensors, or this rank's shards of them) and floating buffers, updated in place
     by their owner; the averages live on the same devices, in the same order.
     """
 
-    def __init__(self, sources: Sequence[Tensor], decay: float):
+    def __init__(self, sources: Sequence[Tensor], decay: float, warmup: bool = False):
         self.sources = [source.detach() for source in sources]
         self.tensors = [source.float().clone() for source in self.sources]
-        self.decay = decay
+        self.decay, self.warmup, self.steps = decay, warmup, 0
+
+    def decay_now(self) -> float:
+        """decay_t of the next step."""
+        return min(self.decay, 1 - (1 + self.steps) ** WARMUP_POWER) if self.warmup else self.decay
 
     @torch.no_grad()
     def update(self, skipped: Tensor) -> None:
         """Follow the sources one step; `skipped` (0-d, 1 where the step was not applied) leaves the average."""
+        followed_by = 1 - self.decay_now()
+        self.steps += 1
         for average, source in zip(self.tensors, self.sources, strict=True):
             # A step that was not applied may have left non-finite values in a buffer: they must not be read at all.
             followed = torch.where(skipped.to(average.device) > 0, average, source.float())
-            average.lerp_(followed, 1 - self.decay)
+            average.lerp_(followed, followed_by)
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The label estimates in an engine: sparse rows of all ranks and TableAdam, instead of a dense table and its Adam."""
+"""Steps ROLE's label-logit table from row gradients gathered over ranks, instead of a dense gradient and Adam."""
 
 import torch
 import torch.distributed as dist
@@ -42,12 +42,12 @@ class TableStep:
         self.optimizer.step()
         self.table.grad = None
 
-    def settle(self) -> None:
+    def catch_up(self) -> None:
         """Bring every row up to date: the table is then that of dense Adam."""
         self.optimizer.catch_up()
 
     def export_moments(self) -> dict[str, Tensor]:
-        """Adam's moments and step count by name, on the CPU; call `settle` first."""
+        """Adam's moments and step count by name, on the CPU; call `catch_up` first."""
         return {f"{key}/{NAME}": tensor.detach().cpu().clone() for key, tensor in self.optimizer.moments().items()}
 
     def load_moments(self, moments: dict[str, Tensor]) -> None:

@@ -1,9 +1,7 @@
 """The engine for models whose whole state fits each device: one process, or several through DDP."""
 
-import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +19,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
+from mlcfast.engine.internals import data_parallel
 from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.optimizers import moments_of, set_moments, step_unless
 from mlcfast.engine.predictor import DTYPES, Predictor
@@ -43,6 +42,7 @@ class LocalEngine(Engine):
         accumulation: int,
         grad_clip: float | None,
         ema_decay: float,
+        ema_warmup: bool = False,
         distributed: bool,
         table: TableStep | None = None,
     ):
@@ -59,16 +59,12 @@ class LocalEngine(Engine):
         self.predictor = Predictor(process, objective.model, precision)
         self.scaler = torch.amp.GradScaler(device_type, enabled=precision == "fp16")
         if ema_decay:
-            self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay)
+            self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay, ema_warmup)
 
     def _wrap(self) -> DistributedDataParallel:
-        devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
-        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
-        if self.table:
-            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.objective, [NAME])
-        unsent: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
-        return DistributedDataParallel(self.objective, device_ids=devices, gradient_as_bucket_view=True, **unsent)
+        devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
+        return data_parallel(self.objective, devices, ignored=[NAME] if self.table else [])
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
@@ -102,16 +98,16 @@ class LocalEngine(Engine):
         if self.table:
             factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1) if self.grad_clip else None
             self.table.step(skipped, factor)
-        self.statistics.settle(skipped)
+        self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
         self.optimizer.zero_grad(set_to_none=True)
         return StepOutcome(norm.detach(), skipped)
 
-    def settle(self) -> None:
+    def sync_label_estimates(self) -> None:
         """See Engine."""
         if self.table:
-            self.table.settle()
+            self.table.catch_up()
 
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
@@ -127,13 +123,14 @@ class LocalEngine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
-        self.settle()
+        self.sync_label_estimates()
         weights = _cpu(self.objective.state_dict())
         average = {}
         if self.average:
             followed = (*self.parameters, *self.buffers)
             average = weights | _cpu(dict(zip(followed, self.average.tensors, strict=True)))
-        return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict())
+        steps = self.average.steps if self.average else 0
+        return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict(), steps)
 
     def _export_moments(self) -> dict[str, Tensor]:
         moments = {
@@ -151,6 +148,7 @@ class LocalEngine(Engine):
             followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
             held = state.average or state.weights
             load_tensors(followed, {name: held[name] for name in followed if name in held}, "average")
+            self.average.steps = state.average_steps
         moments = state.moments_by_name()
         for name, parameter in self.parameters.items():
             if name in moments:

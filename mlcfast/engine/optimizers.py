@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mlcfast.config import OptimConfig
 from mlcfast.engine.base import trainable
+from mlcfast.engine.internals import skips_on_device
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.registry import Registry, as_callable, check_options
@@ -63,8 +64,7 @@ def step_unless(optimizer: torch.optim.Optimizer, skipped: Tensor) -> None:
     torch's fused optimizers and ours read `found_inf`, the channel of torch's own GradScaler, on the device. For any
     other optimizer the host reads `skipped`, which waits for the device.
     """
-    on_device = getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf")
-    if on_device:
+    if skips_on_device(optimizer):
         optimizer.found_inf = skipped  # type: ignore[attr-defined]  # of some optimizers only, as asked above
         optimizer.step()
     elif not skipped.item():

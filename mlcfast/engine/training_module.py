@@ -1,18 +1,23 @@
-"""What an engine wraps and differentiates: the model, its loss and, for ROLE, the label estimator."""
+"""What an engine wraps and differentiates: the model, its loss and what the loss keeps of every training image."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
-from mlcfast.losses import LabelEstimator
+from mlcfast.config import Config
+from mlcfast.data import feature_width
+from mlcfast.losses import LabelEstimator, PseudoLabels
 from mlcfast.losses.base import LabelLoss
+from mlcfast.models import build_model
 
 
 class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
     on_logits: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of
-    all training images, for a loss that knows more than it is shown.
+    all training images, for a loss that knows more than it is shown. pseudo_labels: of all training images, for a loss
+    that changes labels; they stand in for those of the batch.
     """
 
     on_logits: Callable[[Tensor, Tensor], None] | None = None
@@ -23,10 +28,11 @@ class TrainingModule(nn.Module):
         loss: nn.Module,
         estimator: LabelEstimator | None = None,
         true_labels: Tensor | None = None,
+        pseudo_labels: PseudoLabels | None = None,
     ):
         super().__init__()
         self.true_labels: Tensor | None
-        self.model, self.loss, self.estimator = model, loss, estimator
+        self.model, self.loss, self.estimator, self.pseudo_labels = model, loss, estimator, pseudo_labels
         self.register_buffer("true_labels", true_labels, persistent=False)
 
     @property
@@ -49,9 +55,39 @@ class TrainingModule(nn.Module):
         logits = self.model(images)
         if self.on_logits is not None and self.training:
             self.on_logits(logits.detach(), index)
+        if self.pseudo_labels is not None:
+            return self._with_pseudo_labels(logits, index)
         if self.true_labels is not None:
             return self.loss(logits, labels, true_labels=self.true_labels[index])
         if self.estimator is None:
             return self.loss(logits, labels)
         estimates = self.estimator.rows(index) if self.estimator.sparse else self.estimator.table[index]
         return self.loss(logits, labels, estimate_logits=estimates)
+
+    def _with_pseudo_labels(self, logits: Tensor, index: Tensor) -> Tensor:
+        """The loss with the labels as they are now, which it may change for the batches to come."""
+        loss = self.loss(logits, self.pseudo_labels(index))
+        chosen = self.loss.new_positives()
+        if chosen is not None and self.training:
+            self.pseudo_labels.make_positive(index, chosen)
+        return loss
+
+
+def model_arguments(config: Config, num_labels: int) -> dict[str, Any]:
+    """The keyword arguments of `build_model` for this configuration."""
+    settings, data = config.model, config.data
+    width = {"in_features": feature_width(data.root, data.train)} if data.format == "features" else {}
+    return {
+        "head": settings.head,
+        "backbone": settings.backbone,
+        "num_labels": num_labels,
+        "image_size": config.data.image_size,
+        "backbone_options": settings.backbone_options,
+        **settings.head_arguments,
+        **width,
+    }
+
+
+def make_model(config: Config, num_labels: int) -> nn.Module:
+    """The configured model with its initial weights."""
+    return build_model(**model_arguments(config, num_labels), weights=config.model.weights, freeze=config.model.freeze)

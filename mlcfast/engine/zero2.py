@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlcfast.engine.base import (
     Engine,
@@ -20,6 +20,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
+from mlcfast.engine.internals import ZeroState
 from mlcfast.engine.optimizers import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
 from mlcfast.engine.training_module import TrainingModule
@@ -62,8 +63,8 @@ def deepspeed_config(
 class Zero2Engine(Engine):
     """Parameters in the training precision on every rank; fp32 masters, moments and average as one shard a rank.
 
-    A shard is flat: this rank's part of one parameter group. Each parameter's `_hp_mapping` (DeepSpeed's) says which
-    piece of it lies where in the shard; the accessors below read and write any such list of shards by name.
+    A shard is flat: this rank's part of one parameter group. DeepSpeed says which piece of a parameter lies where
+    in the shard (internals.ZeroState); the accessors below read and write any such list of shards by name.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Zero2Engine(Engine):
         accumulation: int,
         grad_clip: float | None,
         ema_decay: float,
+        ema_warmup: bool = False,
         offload: bool,
     ):
         import deepspeed
@@ -89,15 +91,16 @@ class Zero2Engine(Engine):
         # What is not trained is rounded to the training precision too; exported it should be what it was.
         self.unrounded = {name: _fp32(t) for name, t in objective.state_dict().items() if name not in self.parameters}
         config = deepspeed_config(precision, micro_batch, accumulation, process.world_size, grad_clip, offload)
-        self.deepspeed, self.zero, _, _ = deepspeed.initialize(
+        self.deepspeed, zero, _, _ = deepspeed.initialize(
             model=objective, optimizer=optimizer, config=config, dist_init_required=False
         )
+        self.zero = ZeroState(zero, self.parameters)
         self.optimizer = optimizer
         self.statistics = RunningStatistics(objective)
-        self.masters: list[Tensor] = self.zero.single_partition_of_fp32_groups
+        self.masters = self.zero.masters
         self.buffers = dict(floating_buffers(objective))
         if ema_decay:
-            self.average = WeightAverage([*self.masters, *self.buffers.values()], ema_decay)
+            self.average = WeightAverage([*self.masters, *self.buffers.values()], ema_decay, ema_warmup)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DeepSpeed counts the micro-batches itself and divides by their number."""
@@ -111,8 +114,8 @@ class Zero2Engine(Engine):
     def step(self) -> StepOutcome:
         """See Engine."""
         self.deepspeed.step()
-        skipped = torch.tensor(float(bool(self.zero.overflow)), device=self.process.device)
-        self.statistics.settle(skipped)
+        skipped = torch.tensor(float(self.zero.overflow), device=self.process.device)
+        self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
         norm = self.deepspeed.get_global_grad_norm()
@@ -132,10 +135,10 @@ class Zero2Engine(Engine):
             raise RuntimeError("no average is kept: ema_decay is 0")
         try:
             with self.average.swapped_in():
-                self.zero.update_lp_params()
+                self.zero.refresh_parameters()
                 yield
         finally:
-            self.zero.update_lp_params()
+            self.zero.refresh_parameters()
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
@@ -146,7 +149,8 @@ class Zero2Engine(Engine):
             average = weights | self._gather(self.average.tensors[: len(self.masters)])
             buffers = self.average.tensors[len(self.masters) :]
             average |= {name: tensor.cpu().clone() for name, tensor in zip(self.buffers, buffers, strict=True)}
-        return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler())
+        steps = self.average.steps if self.average else 0
+        return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler(), steps)
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
@@ -155,16 +159,17 @@ class Zero2Engine(Engine):
         self.statistics = RunningStatistics(self.objective)
         self.unrounded = {name: state.weights[name].clone() for name in self.unrounded}
         self._scatter(self.masters, state.weights)
-        self.zero.update_lp_params()
+        self.zero.refresh_parameters()
         if self.average:
             held = state.average or state.weights
             self._scatter(self.average.tensors[: len(self.masters)], held)
             for name, tensor in zip(self.buffers, self.average.tensors[len(self.masters) :], strict=True):
                 tensor.copy_(held[name])
+            self.average.steps = state.average_steps
         if state.moments:
             self._load_moments(state.moments_by_name())
         if state.scaler and self.dtype == torch.float16:
-            self.zero.loss_scaler.cur_scale = state.scaler["scale"]
+            self.zero.loss_scale = state.scaler["scale"]
 
     def _unrounded(self, name: str, tensor: Tensor) -> Tensor:
         original = self.unrounded[name]
@@ -176,7 +181,7 @@ class Zero2Engine(Engine):
 
     def _export_moments(self) -> dict[str, Tensor]:
         states = [moments_of(self.optimizer, master) for master in self.masters]
-        groups = self._group_of()
+        groups = self.zero.groups
         moments: dict[str, Tensor] = {}
         for key in sorted(set.intersection(*map(set, states))):  # in one order on every rank
             values = [state[key] for state in states]
@@ -189,7 +194,7 @@ class Zero2Engine(Engine):
 
     def _load_moments(self, moments: dict[str, dict[str, Tensor]]) -> None:
         """moments: by parameter; those of a parameter that has none are zeros, as before its first step."""
-        groups = self._group_of()
+        groups = self.zero.groups
         states: list[dict[str, Tensor]] = [{} for _ in self.masters]
         for key in sorted({key for held in moments.values() for key in held}):
             whole = {name: held[key] for name, held in moments.items() if name in groups and key in held}
@@ -205,18 +210,14 @@ class Zero2Engine(Engine):
             set_moments(self.optimizer, master, state)
 
     def _export_scaler(self) -> dict[str, float]:
-        return {"scale": float(self.zero.loss_scaler.cur_scale)} if self.dtype == torch.float16 else {}
-
-    def _group_of(self) -> dict[str, int]:
-        groups = {id(p): number for number, group in enumerate(self.zero.bit16_groups) for p in group}
-        return {name: groups[id(parameter)] for name, parameter in self.parameters.items()}
+        return {"scale": self.zero.loss_scale} if self.dtype == torch.float16 else {}
 
     def _gather(self, shards: Sequence[Tensor]) -> dict[str, Tensor]:
         """Whole tensors by name from every rank's shards; each rank adds its pieces to zeros. A collective."""
-        groups, whole = self._group_of(), {}
+        groups, whole = self.zero.groups, {}
         for name, parameter in self.parameters.items():
             flat = torch.zeros(parameter.numel(), device=self.process.device)
-            for mine, piece in _pieces(parameter, shards[groups[name]], flat):
+            for mine, piece in self.zero.pieces(name, shards[groups[name]], flat):
                 mine.copy_(piece)
             dist.all_reduce(flat)
             whole[name] = flat.view(parameter.shape).cpu()
@@ -224,21 +225,13 @@ class Zero2Engine(Engine):
 
     def _scatter(self, shards: Sequence[Tensor], whole: dict[str, Tensor]) -> None:
         """Write this rank's pieces of whole tensors into its shards."""
-        groups = self._group_of()
+        groups = self.zero.groups
         for name in whole.keys() & self.parameters.keys():
-            parameter, flat = self.parameters[name], whole[name].detach().float().flatten()
-            for mine, piece in _pieces(parameter, shards[groups[name]], flat):
+            flat = whole[name].detach().float().flatten()
+            for mine, piece in self.zero.pieces(name, shards[groups[name]], flat):
                 piece.copy_(mine)
 
 
 def _fp32(tensor: Tensor) -> Tensor:
     held = tensor.detach().cpu().clone()
     return held.float() if held.is_floating_point() else held
-
-
-def _pieces(parameter: nn.Parameter, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """(view of the flattened parameter, view of the shard) where this rank holds a piece of the parameter."""
-    mapping = parameter._hp_mapping  # type: ignore[attr-defined]  # set by DeepSpeed
-    if mapping is not None:
-        here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
-        yield flat.narrow(0, here.start, here.numel), shard.detach().narrow(0, there.start, there.numel)

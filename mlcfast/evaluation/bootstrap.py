@@ -47,6 +47,19 @@ def ap_differences(
     return _interval(observed_K, resampled_KR), _interval(observed_K.mean(), resampled_KR.mean(axis=0))
 
 
+def mean_ap_interval(scores: np.ndarray, targets: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The mean average precision with its 95 % percentile interval; scores, targets (M, K) as for ap_differences."""
+    counts_MR = resample_counts(len(scores), resamples, seed)
+    positives, known = targets == 1, known_entries(targets)
+
+    def resampled(k: int) -> np.ndarray:
+        rows = known[:, k]
+        return weighted_ap(scores[rows, k], positives[rows, k], counts_MR[rows])
+
+    means_R = sum(resampled(k) for k in range(scores.shape[1])) / scores.shape[1]
+    return _interval(means_R[0], means_R[1:])
+
+
 def resample_counts(images: int, resamples: int, seed: int) -> np.ndarray:
     """How often each image is drawn, (M, 1 + R) float32; column 0 is the data itself, every image once."""
     random = np.random.default_rng(seed)

@@ -2,31 +2,57 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from mlcfast.config import Config
+from mlcfast.config import Config, ModelConfig, parse_config, read_yaml
 from mlcfast.data import LabelledImages
-from mlcfast.data.build import evaluation_loader, open_split
-from mlcfast.data.splits import find_split
+from mlcfast.data.build import evaluation_loader
 from mlcfast.engine import Predictor, Process
-from mlcfast.engine.model import make_model
+from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.models.card import card_file, load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
 from mlcfast.models.trained import load_trained
 
+NOT_THE_MODELS = ("num_labels", "image_size", "in_features")  # of build_model's arguments: the data decide them
 
-def evaluate_weights(config: Config, process: Process, checkpoint: Path, split: str) -> EvaluationResult:
-    """The weights at `checkpoint` on every image of `split`; a collective.
+
+def evaluate_weights(config: Config, process: Process, checkpoint: Path, records: LabelledImages) -> EvaluationResult:
+    """The weights at `checkpoint` on every one of the images; a collective.
 
     Raises UsageError where the weights do not fit the configuration or were made for other labels.
     """
     weights = find_weights(checkpoint)
-    records = open_split(config.data, split, own_labels(weights), config.seed, find_split(weights))
     model, _ = configured_model(config, weights, records.names)
     return evaluate_model(model, config, records, process)
+
+
+def load_for_model(path: str | Path, overrides: Sequence[str], checkpoint: Path) -> Config:
+    """A configuration, with the model of the card beside the weights where its file has no section `model`.
+
+    checkpoint: see find_weights.
+
+    Then image size, mean and standard deviation are the card's too, unless file or overrides name them. What the
+    overrides say of the model goes before the card. Raises UsageError as load_config does.
+    """
+    values = read_yaml(Path(path))
+    if "model" not in values and card_file(weights := find_weights(checkpoint)).exists():
+        card, data = load_card(weights), values.setdefault("data", {})
+        values["model"] = dict(card.config.get("model") or _settings_of(card.model))
+        if isinstance(data, dict):
+            values["data"] = {**card.preprocessing, **data}
+    return parse_config(values, overrides, source=str(path))
+
+
+def _settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The section `model` for what `build_model` was called with."""
+    known = ModelConfig.model_fields
+    own = {name: value for name, value in arguments.items() if name in known}
+    others = {name: value for name, value in arguments.items() if name not in {*known, *NOT_THE_MODELS}}
+    return own | ({"head_options": others} if others else {})
 
 
 def own_labels(weights: Path) -> list[str] | None:
@@ -40,8 +66,23 @@ def configured_model(config: Config, weights: Path, names: list[str]) -> tuple[n
     if own not in (None, names):
         raise UsageError(f"{weights}: made for the labels {_shown(own)}; the images have {_shown(names)}")
     model = make_model(config.without_initial_weights(), len(names))
-    fill(model, read_weights(weights), weights)
+    try:
+        fill(model, read_weights(weights), weights)
+    except UsageError as error:
+        other = _differences(config, weights)
+        if not other:
+            raise
+        raise UsageError(f"{error}; {other}: a configuration without the section model takes the card's") from error
     return model, config
+
+
+def _differences(config: Config, weights: Path) -> str:
+    """What the card beside the weights says otherwise of the model than the configuration; nothing without a card."""
+    if not card_file(weights).exists():
+        return ""
+    held, here = load_card(weights).model, config.model.model_dump()
+    other = [name for name in held if name in here and held[name] != here[name]]
+    return ", ".join(f"model.{name} is {held[name]} on its card and {here[name]} here" for name in other)
 
 
 def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:

@@ -7,6 +7,7 @@ from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
 from mlcfast.losses.label_bce import LabelBCE, PairwiseRankingLoss
 from mlcfast.losses.label_estimator import LabelEstimator, TableRows
 from mlcfast.losses.label_weights import balanced_weights
+from mlcfast.losses.pseudo_labels import PseudoLabels
 from mlcfast.losses.table_adam import TableAdam
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LabelEstimator",
     "LabelLoss",
     "PairwiseRankingLoss",
+    "PseudoLabels",
     "ROLELoss",
     "TableAdam",
     "TableRows",

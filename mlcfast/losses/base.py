@@ -16,8 +16,9 @@ class LabelLoss(nn.Module):
 
     needs: what the caller must give beyond logits and labels, of `estimates` (estimate_logits), `true_labels`,
     `batch_statistic` (the loss couples the whole batch: see all_reduce and batch_statistic of EPR and ROLE),
-    `batch_parts` (it does so too: see all_gather and batch_statistic of TwoWayLoss) and `label_counts` (call
-    set_label_counts once, before the first batch).
+    `batch_parts` (it does so too: see all_gather and batch_statistic of TwoWayLoss), `label_counts` (call
+    set_label_counts once, before the first batch) and `pseudo_labels` (it changes labels in the course of training,
+    which the caller keeps in a PseudoLabels: see new_positives and soft_share).
     """
 
     needs: frozenset[str] = frozenset()
@@ -28,6 +29,13 @@ class LabelLoss(nn.Module):
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Tell the loss that epoch `epoch`, from 0, of `epochs` begins; most losses do not follow it."""
+
+    def new_positives(self) -> Tensor | None:
+        """Which entries (B, K) of the last call's labels are to be positive from now on; None for none."""
+
+    def soft_share(self, epoch: int, epochs: int) -> float:
+        """The share of each label's unknown entries to make soft negatives after epoch `epoch`, from 0, of `epochs`."""
+        return 0.0
 
     def set_label_counts(self, label_counts: Tensor, images: int) -> None:
         """Tell the loss how many of `images` training images have each label, (K,); most losses do not ask."""

@@ -7,9 +7,8 @@ from torch import Tensor
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_estimator import TableRows
 from mlcfast.ops.checks import as_number
-from mlcfast.ops.epr_loss import epr_loss
-from mlcfast.ops.expected_positives.statistic import batch_statistic
-from mlcfast.ops.role_loss import role_loss
+from mlcfast.ops.expected_positives import epr_loss, role_loss
+from mlcfast.ops.expected_positives.reference import batch_statistic
 
 AllReduce = Callable[[Tensor], Tensor]
 
@@ -25,7 +24,7 @@ class _ExpectedPositivesLoss(LabelLoss):
       then `all_reduce` is not called. Without it each micro-batch (over all ranks) is its own batch.
     Either way the plain average of the parts' losses and gradients (DDP's average, 1/steps) is that of the global
     batch, also for uneven parts; a part's value is its own terms plus the global regulariser. See
-    mlcfast.ops.expected_positives.statistic.
+    mlcfast.ops.expected_positives.reference.
     """
 
     needs = frozenset({"batch_statistic"})
@@ -59,7 +58,7 @@ class _ExpectedPositivesLoss(LabelLoss):
 
 
 class EPRLoss(_ExpectedPositivesLoss):
-    """Observed positives plus λ·R(F) (arXiv 2106.09708): the formula is in mlcfast.ops.epr_loss.reference.
+    """Observed positives plus λ·R(F) (arXiv 2106.09708): the formula is in mlcfast.ops.expected_positives.reference.
 
     expected_positives: κ, positives per image (PASCAL 1.5, COCO 2.9, NUS-WIDE 1.9, CUB 31.4). weight: λ.
     """
@@ -79,7 +78,9 @@ class EPRLoss(_ExpectedPositivesLoss):
 
 
 class ROLELoss(_ExpectedPositivesLoss):
-    """Classifier and label estimator trained on each other's output: the formula is in mlcfast.ops.role_loss.reference.
+    """Classifier and label estimator trained on each other's output.
+
+    The formula is in mlcfast.ops.expected_positives.reference.
 
     expected_positives: κ, positives per image (PASCAL 1.5, COCO 2.9, NUS-WIDE 1.9, CUB 31.4). weight: λ.
     """

@@ -9,7 +9,7 @@ from mlcfast.losses.label_weights import WeighedLoss, checked_counts
 from mlcfast.losses.missing_labels import positive_number
 from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction
 from mlcfast.ops.full_labels import op, reference
-from mlcfast.ops.reduce import reduce, upcast
+from mlcfast.ops.numerics import reduce, upcast
 
 
 def prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

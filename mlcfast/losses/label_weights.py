@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.ops.checks import as_number
-from mlcfast.ops.reduce import Weights
+from mlcfast.ops.numerics import Weights
 
 # What a method balances, and its number: an exponent, or β of the effective number of images.
 METHODS = {"neg_pos": ("pos_weight", 1.0), "inv_freq": ("class_weight", 1.0), "effective_num": ("class_weight", 0.999)}

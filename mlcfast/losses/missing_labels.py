@@ -41,12 +41,24 @@ class EntropyMaximisationLoss(LabelLoss):
 class AsymmetricPseudoLabelLoss(EntropyMaximisationLoss):
     """EM + APL: EM, and soft negative pseudo-labels of weight beta (arXiv 2203.16219).
 
-    A pseudo-label s is passed as the label −s, in (−1, 0). beta: published 0.02 VOC, 0.9 COCO, 0.2 NUS-WIDE, 0.4 CUB.
+    A pseudo-label s is passed as the label −s, in (−1, 0). After epoch e, from 1, of T the caller gives one to 0.9 /
+    (T − warm_up) of the entries of a label that were unknown at first, those of lowest score, if e ≥ warm_up; see
+    PseudoLabels. beta, warm_up: published 0.02, 5 for VOC; 0.9, 5 COCO; 0.2, 4 NUS-WIDE; 0.4, 3 CUB, of 10 epochs.
     """
 
-    def __init__(self, alpha: float = 0.1, beta: float = 0.9) -> None:
+    needs = frozenset({"pseudo_labels"})
+
+    def __init__(self, alpha: float = 0.1, beta: float = 0.9, warm_up: int = 5) -> None:
         super().__init__(alpha)
         self.beta = as_number(beta, "beta")
+        if not isinstance(warm_up, int) or warm_up < 0:
+            raise ValueError(f"warm_up must be a number of epochs, not {warm_up!r}")
+        self.warm_up = warm_up
+
+    def soft_share(self, epoch: int, epochs: int) -> float:
+        """See LabelLoss."""
+        done = epoch + 1
+        return 0.9 / (epochs - self.warm_up) if self.warm_up <= done < epochs else 0.0
 
 
 class LargeLossLoss(LabelLoss):
@@ -66,6 +78,8 @@ class LargeLossLoss(LabelLoss):
         if not 0 <= self.delta <= 1:
             raise ValueError(f"delta must be in [0, 1], not {delta!r}")
         self.last: tuple[Tensor, Tensor, Tensor | None] | None = None
+        if kind == "ll_cp":
+            self.needs = frozenset({"pseudo_labels"})
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
@@ -82,6 +96,11 @@ class LargeLossLoss(LabelLoss):
         threshold = op.large_loss_threshold(logits, labels, count) if count else None
         self.last = (logits.detach(), labels, threshold)
         return op.large_losses(logits, labels, threshold, flip=self.kind != "ll_r")
+
+    def new_positives(self) -> Tensor | None:
+        """See LabelLoss."""
+        nothing = self.kind != "ll_cp" or self.last is None or self.last[2] is None
+        return None if nothing else self.changed
 
     @property
     def changed(self) -> Tensor | None:

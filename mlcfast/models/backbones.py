@@ -3,6 +3,7 @@
 Shapes: B batch, S image side, C channels, H × W grid.
 """
 
+import difflib
 import math
 from typing import Any
 
@@ -71,14 +72,19 @@ def timm_body(name: str, image_size: int, pretrained: bool, options: dict[str, A
     options = dict(options)
     out_index = options.pop("out_index", None)
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('.')[0]}*")[:3]
-        hint = f"; near: {', '.join(near)}" if near else ""
-        raise UsageError(f"model.backbone: {name!r} is no timm model of timm {timm.__version__}{hint}")
+        raise UsageError(f"model.backbone: {name!r} is no timm model of timm {timm.__version__}{_near_models(name)}")
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         options.setdefault("img_size", image_size)
     body = _create(name, pretrained, options)
     return body if out_index is None else _cut(body, name, out_index)
+
+
+def _near_models(name: str) -> str:
+    """Names of models like one that there is not: those that hold it, else the nearest; nothing for no likeness."""
+    base = name.split(".")[0]
+    near = timm.list_models(f"*{base}*")[:3] or difflib.get_close_matches(base, timm.list_models(), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:

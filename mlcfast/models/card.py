@@ -1,6 +1,7 @@
 """A trained model as two files others can use: model.safetensors and model.json beside it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,10 @@ from torch import Tensor
 
 from mlcfast.errors import UsageError
 from mlcfast.files import compare_listed, listed, sealed, unsealed, write_bytes, write_tensors, write_text
+from mlcfast.registry import hint_path
 
+MOST_BYTES = 2**24  # of a card; one of 10,000 labels has about 1 MB
+LARGEST_SIDE = 4096  # of the images, in pixels
 REMEDY = "take it from a copy, or export or train the model again"
 
 
@@ -79,11 +83,41 @@ def load_card(path: Path) -> ModelCard:
     """Read the card of a model file or of the directory that holds it; UsageError names what is wrong."""
     file = card_file(path)
     try:
+        size = file.stat().st_size
+        if size > MOST_BYTES:
+            raise UsageError(f"{file}: not a model card: {size} bytes, and at most {MOST_BYTES} are read")
         card = ModelCard(**unsealed(file.read_bytes()))
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror}{hint_path(file)}") from error
     except (ValueError, TypeError) as error:
         raise UsageError(f"{file}: not a model card: {error}") from error
-    if not isinstance(card.files, dict):
-        raise UsageError(f"{file}: not a model card: files is a {type(card.files).__name__}, not a mapping")
+    wrong = _wrong_entry(card)
+    if wrong:
+        raise UsageError(f"{file}: not a model card: {wrong}")
     return card
+
+
+def _wrong_entry(card: ModelCard) -> str:
+    """What is of another type than the card's fields are, "" for nothing."""
+    for name in ("model", "preprocessing", "metrics", "config", "files"):
+        value = getattr(card, name)
+        if not isinstance(value, dict):
+            return f"{name} is a {type(value).__name__}, not a mapping"
+    if not (isinstance(card.labels, list) and all(isinstance(name, str) for name in card.labels)):
+        return "labels is no list of names"
+    if not _are_numbers(card.thresholds):
+        return "thresholds is no list of numbers"
+    for name, many in (("mean", 3), ("std", 3)):
+        value = card.preprocessing.get(name, [1, 1, 1])
+        if not (_are_numbers(value) and len(value) == many) or (name == "std" and min(value) <= 0):
+            return f"preprocessing.{name} is no list of {many} numbers, or holds one that is not possible"
+    size = card.preprocessing.get("image_size", 1)
+    if type(size) is not int or not 1 <= size <= LARGEST_SIDE:
+        return f"preprocessing.image_size {size!r} is not from 1 to {LARGEST_SIDE}"
+    return ""
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
+    )

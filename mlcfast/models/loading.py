@@ -9,6 +9,7 @@ from mlcfast.models.card import card_file, check_file
 from mlcfast.models.published import fill_published, is_published_layout
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, read_state_dict
+from mlcfast.registry import hint_path
 
 
 def find_weights(path: Path) -> Path:
@@ -18,7 +19,9 @@ def find_weights(path: Path) -> Path:
     for name in ("model.safetensors", "weights.safetensors", "best/model.safetensors"):
         if (path / name).is_file():
             return path / name
-    raise UsageError(f"{path}: no such checkpoint (a model.safetensors, or a directory that holds one)")
+    raise UsageError(
+        f"{path}: no such checkpoint (a model.safetensors, or a directory that holds one){hint_path(path)}"
+    )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

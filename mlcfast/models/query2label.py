@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from mlcfast.models.backbones import Backbone
 from mlcfast.models.heads import Head
-from mlcfast.models.position import sine_position
-from mlcfast.models.transformer import Transformer
+from mlcfast.models.transformer import Transformer, sine_position
 from mlcfast.ops import groupwise_linear
 from mlcfast.ops.groupwise_linear import group_size
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from torch import nn
 
+from mlcfast.documents import reading
 from mlcfast.errors import UsageError
+from mlcfast.models.bounds import built_for, check_arguments
 from mlcfast.models.build import build_model
 from mlcfast.models.card import ModelCard, card_file, load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
@@ -21,10 +23,11 @@ def load_trained(path: str | Path) -> tuple[nn.Module, ModelCard]:
         raise UsageError(f"{file}: expected model.safetensors with model.json beside it, or their directory")
     card = load_card(file)
     _check(card, card_file(file))
-    try:
-        model = build_model(**card.model)
-    except TypeError as error:
-        raise UsageError(f"{card_file(file)}: not a model card: model: {error}") from error
+    with reading(card_file(file)), built_for(file, card_file(file)):
+        try:
+            model = build_model(**card.model)
+        except RuntimeError as error:  # of torch, such as for want of memory
+            raise UsageError(f"model: {error}") from error
     fill(model, read_weights(file), file)
     return model.eval(), card
 
@@ -42,6 +45,7 @@ def _check(card: ModelCard, file: Path) -> None:
     if not (isinstance(K, int) and len(card.labels) == len(card.thresholds) == K):
         counts = f"{len(card.labels)} labels and {len(card.thresholds)} thresholds for a model of {K}"
         raise UsageError(f"{file}: not a model card: {counts}")
+    check_arguments(card.model, file)
     missing = {"image_size", "mean", "std"} - set(card.preprocessing)
     if missing:
         raise UsageError(f"{file}: not a model card: preprocessing lacks {', '.join(sorted(missing))}")

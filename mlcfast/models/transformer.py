@@ -3,10 +3,38 @@
 Shapes: B batch, K labels, N feature cells, D width.
 """
 
+import math
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlcfast.models.attention import LabelQueryAttention
+
+TEMPERATURE = 10_000  # of DETR's and Query2Label's position code
+EPS = 1e-6
+
+
+def sine_position(height: int, width: int, dim: int) -> Tensor:
+    """The fixed 2-D sine position code, (1, height·width, dim) fp32; cells in row-major order.
+
+    dim/2 features of the row come first, then dim/2 of the column. A row r of H (counted from 1) is the angle
+    a = 2π r / (H + 1e-6); feature i of n = dim/2 is sin(a / T^(2⌊i/2⌋/n)) for even i and its cosine for odd i,
+    T = 10000. Raises ValueError when dim is not divisible by 4.
+    """
+    if dim % 4:
+        raise ValueError(f"embed_dim {dim} is not divisible by 4, as the sine and cosine of rows and columns need")
+    rows = _axis_code(height, dim // 2)[:, None].expand(height, width, -1)
+    columns = _axis_code(width, dim // 2)[None, :].expand(height, width, -1)
+    return torch.cat((rows, columns), dim=-1).reshape(1, height * width, dim)
+
+
+def _axis_code(length: int, features: int) -> Tensor:
+    """(length, features): sine and cosine interleaved."""
+    angle = torch.arange(1, length + 1, dtype=torch.float32) / (length + EPS) * (2 * math.pi)
+    period = TEMPERATURE ** (torch.arange(0, features, 2, dtype=torch.float32) / features)
+    phase = angle[:, None] / period
+    return torch.stack((phase.sin(), phase.cos()), dim=-1).flatten(1)
 
 
 class SelfAttention(nn.Module):

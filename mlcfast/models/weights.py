@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mlcfast.errors import UsageError
 from mlcfast.models.heads import Head
 from mlcfast.models.key_mapping import translate
+from mlcfast.registry import hint_path
 
 WRAPPERS = ("state_dict", "model")
 # Training scripts keep numpy numbers (a best score) beside the weights; these globals build those and nothing else.
@@ -35,7 +36,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"weights {path}: there is no such file")
+        raise UsageError(f"weights {path}: there is no such file{hint_path(path)}")
     contents = _read(path)
     while isinstance(contents, Mapping):
         inner = next((contents[key] for key in WRAPPERS if isinstance(contents.get(key), Mapping)), None)

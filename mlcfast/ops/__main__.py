@@ -1,11 +1,13 @@
 """`python -m mlcfast.ops`: which implementation of each operator runs here, on CPU and on CUDA tensors, and why."""
 
+import argparse
+import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from mlcfast.ops.backend import IN_WORDS, card, decide, requested
-from mlcfast.ops.kernels import has_triton
+from mlcfast.ops.backend import IN_WORDS, card, decide, has_triton, requested
 from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
 LOSSES = ("asymmetric_loss", "epr_loss", "pairwise_ranking", "role_loss", "weighted_bce")
@@ -62,14 +64,23 @@ def _why(chosen: str, device_type: str) -> str:
     return "built for this machine"
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, which takes no arguments."""
+    return argparse.ArgumentParser(
+        "python -m mlcfast.ops", description=__doc__, epilog="example: python -m mlcfast.ops"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the facts, then a line for each operator and device."""
+    build_parser().parse_args(argv)
     print("\n".join(environment()), end="\n\n")
     for operator in sorted((*LOSSES, *ON_REQUEST, *PLAIN)):
         for device_type in ("cpu", "cuda"):
             name, why = implementation(operator, device_type)
             print(f"{operator:<22} {device_type:<5} {name:<21} {why}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,7 +19,7 @@ IN_WORDS = {"native": "the compiled kernels", "triton": "Triton's kernels", "ref
 _logged: set[str] = set()
 _unfit: dict[int, str] = {}  # CUDA device -> why the compiled kernels have no image for it
 _HAS_TRITON = find_spec("triton") is not None
-_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 # os.environ raises and catches a KeyError for a variable that is not set, a fifth of a small loss's whole step; the
 # dictionary behind it answers at once.
 _VARIABLES = getattr(os.environ, "_data", os.environ)
@@ -86,12 +86,6 @@ def why_unfit(index: int | None) -> str:
 why_unfit._dynamo_marked_constant = True  # type: ignore[attr-defined]  # a mark that only Dynamo looks for
 
 
-def missing_kernels(device_type: str, index: int | None = None) -> str:
-    """Why the compiled kernels cannot run on a device, "" where they can."""
-    missing = MISSING.get(device_type, f"no compiled kernels for {device_type}")
-    return why_unfit(index) if device_type == "cuda" and not missing else missing
-
-
 def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tuple[str, str]:
     """native, triton or reference for a loss, and why a faster one is passed over, "" where none is.
 
@@ -100,14 +94,17 @@ def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tu
     name = requested()
     if name == "reference":
         return name, ""
-    device_type, index = (device, None) if isinstance(device, str) else (device.type, device.index)
+    named = isinstance(device, str)
+    device_type = device if named else device.type
     if name == "triton":
         reason = "Triton's kernels run on CUDA tensors other than fp64"
     else:
-        reason = missing_kernels(device_type, index)
+        reason = MISSING.get(device_type, "there are no compiled kernels for them")
+        if device_type == "cuda" and not reason:
+            reason = why_unfit(None if named else device.index)
         if not reason:
             return "native", ""
-    if name != "native" and _HAS_TRITON and dtype != torch.float64 and (device_type == "cuda" or _INTERPRETED):
+    if name != "native" and dtype != torch.float64 and has_triton(device_type):
         return "triton", "" if name == "triton" else reason
     return "reference", reason
 
@@ -119,3 +116,14 @@ def choose(device: torch.device | str, dtype: torch.dtype = torch.float32) -> st
         kind = device if isinstance(device, str) else device.type
         log_once(f"the losses take {IN_WORDS[chosen]} for {kind} tensors (MLCFAST_BACKEND={requested()}): {reason}")
     return chosen
+
+
+def has_triton(device_type: str) -> bool:
+    """True where Triton is installed and its kernels run on tensors of that device: CUDA, or any in its interpreter."""
+    return _HAS_TRITON and (device_type == "cuda" or INTERPRETED)
+
+
+def passed_over(message: str) -> None:
+    """Log once that kernels were asked for in vain; silent inside torch.compile, which cannot log."""
+    if not torch.compiler.is_compiling():
+        log_once(message)

@@ -65,7 +65,7 @@ def define_forward(
 
 
 def _triton_rescale(gradient: Tensor, incoming: Tensor, factor: float, mean: bool) -> None:
-    from mlcfast.ops.rescale_triton import rescale_
+    from mlcfast.ops.triton_elementwise import rescale_
 
     rescale_(gradient, incoming, factor, mean)
 

@@ -1,13 +1,19 @@
-"""Host side of the elementwise Triton kernels: outputs allocated, one launch, the loss reduced."""
+"""The host side of the elementwise Triton kernels, and the kernel of their backward pass.
+
+Forward: outputs allocated, one launch, the loss reduced. Backward: gradient *= incoming · factor, in place; the factor
+is read on the device, so nothing waits, and where it is 1 (loss.backward()) the programs return at once.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
+import triton
+import triton.language as tl
 from torch import Tensor
 
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES
-from mlcfast.ops.kernels import INTERPRETED
+from mlcfast.ops.backend import INTERPRETED
 from mlcfast.ops.library import fake_gradient, fake_loss
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, launch_size, total_of
 
@@ -48,3 +54,24 @@ def run_elementwise(
     if cut_off:
         gradient.copy_(stored)
     return (loss if whole else total_of(loss)), gradient
+
+
+@triton.jit
+def rescale_kernel(gradient, incoming, factor, entries, BLOCK: tl.constexpr):
+    """One program a block."""
+    scale = tl.load(incoming).to(tl.float32) * factor
+    if scale != 1.0:
+        at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+        inside = at < entries
+        value = tl.load(gradient + at, mask=inside, other=0.0).to(tl.float32) * scale
+        tl.store(gradient + at, value.to(gradient.dtype.element_ty), mask=inside)
+
+
+def rescale_(gradient: Tensor, incoming: Tensor, factor: float, mean: bool) -> None:
+    """gradient: contiguous; incoming: the scalar gradient of the loss; mean: divide by the number of entries too."""
+    entries = gradient.numel()
+    if entries:
+        factor = factor / entries if mean else factor
+        rescale_kernel[(triton.cdiv(entries, BLOCK),)](
+            gradient, incoming, factor, entries, BLOCK=BLOCK, num_warps=NUM_WARPS
+        )

@@ -1,4 +1,4 @@
-"""What CUDA would run where torch takes another path on the CPU, whose fake tensors need no driver.
+"""Makes CPU fake tensors allocate like CUDA: flash attention, fused dropout, autocast's fp32 list.
 
 Only what differs in memory is replaced: attention, dropout, autocast's fp32 list, and the choice of the attention op.
 """

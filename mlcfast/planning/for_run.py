@@ -1,4 +1,4 @@
-"""What a starting run asks of the planner: settings for `auto`, a prediction to compare with, words for a full GPU."""
+"""Planner calls made by a training run: resolve `auto`, predict peak memory, explain an out-of-memory error."""
 
 import logging
 
@@ -21,7 +21,7 @@ def gpu_memory() -> int:
 def planned(config: Config, process: Process, images: int, labels: int) -> tuple[Config, Plan | None]:
     """The configuration with what was `auto` decided, and the plan behind it; see plan_run."""
     plan = plan_run(config, process, images, labels)
-    return settle(config, plan), plan
+    return apply_plan(config, plan), plan
 
 
 def plan_run(config: Config, process: Process, images: int, labels: int) -> Plan | None:
@@ -38,7 +38,7 @@ def plan_run(config: Config, process: Process, images: int, labels: int) -> Plan
     return on_main(process, lambda: Planner(config, process.world_size, memory, labels, images).plan())
 
 
-def settle(config: Config, plan: Plan | None) -> Config:
+def apply_plan(config: Config, plan: Plan | None) -> Config:
     """The configuration with what was `auto` decided as planned; itself without a plan."""
     if plan is None:
         return config

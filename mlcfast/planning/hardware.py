@@ -1,7 +1,14 @@
-"""What is not traced: bytes and speeds of the card this project is made for, a GeForce RTX 3060 with 12 GB.
+"""What is not traced: bytes and speeds of the card this project is made for, and the time of a step by them.
+
+The card is a GeForce RTX 3060 with 12 GB.
 
 None of these figures has been measured on such a card here; each says where it comes from.
 """
+
+import math
+
+from mlcfast.planning.state import Settings, moment_bytes
+from mlcfast.planning.trace import Sizes, StepTrace
 
 MIB = 2**20
 GIB = 2**30
@@ -21,3 +28,21 @@ GPU_BANDWIDTH = 250e9  # 70 % of the card's 360e9 bytes a second
 HOST_BANDWIDTH = 20e9  # a desktop's two memory channels, shared by all ranks of the host
 LINK_BANDWIDTH = 10e9  # PCIe 4.0, 8 lanes, one direction
 MICRO_BATCH_SECONDS = 0.05  # launching a pass's kernels and what else does not grow with the images
+
+
+def seconds_per_step(trace: StepTrace, settings: Settings, sizes: Sizes, gpus: int, global_batch: int) -> float:
+    """One optimizer step over `global_batch` images, for comparing settings with each other.
+
+    Passes: their traced floating-point operations, recomputation included, at a fixed rate, and a fixed time for each
+    micro-batch. Optimizer: the bytes that AdamW and the average read and write, at the speed of the memory they are in,
+    which all ranks share on the host; gradients and weights cross the bus if it is there.
+    """
+    images = global_batch / gpus
+    passes = trace.flops / settings.micro_batch * images / FLOPS
+    passes += images / settings.micro_batch * MICRO_BATCH_SECONDS
+    owned = sizes.trainable / gpus if settings.engine == "zero2" else sizes.trainable
+    # Bytes moved: read and write of both moments, of weight and average; one read of gradient and weight.
+    moved = 2 * moment_bytes(settings.optimizer, math.ceil(owned)) + owned * (12 + 12)
+    if not settings.offload:
+        return passes + moved / GPU_BANDWIDTH
+    return passes + moved * gpus / HOST_BANDWIDTH + owned * 6 / LINK_BANDWIDTH

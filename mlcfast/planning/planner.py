@@ -3,10 +3,11 @@
 import itertools
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mlcfast.config import Config
 from mlcfast.planning import hardware
-from mlcfast.planning.cost import seconds_per_step
+from mlcfast.planning.hardware import seconds_per_step
 from mlcfast.planning.state import Settings, State, state_bytes
 from mlcfast.planning.trace import StepTrace, Tracer
 
@@ -55,12 +56,20 @@ class Plan:
 class Planner:
     """Estimates for one configuration on `gpus` cards of `gpu_memory` bytes each.
 
-    num_labels, num_images: of the training set.
+    num_labels, num_images: of the training set. traces: the directory where traces are kept, if they are to be.
     """
 
-    def __init__(self, config: Config, gpus: int, gpu_memory: int, num_labels: int = 80, num_images: int = 82_081):
+    def __init__(
+        self,
+        config: Config,
+        gpus: int,
+        gpu_memory: int,
+        num_labels: int = 80,
+        num_images: int = 82_081,
+        traces: Path | None = None,
+    ):
         self.config, self.gpus, self.gpu_memory = config, gpus, gpu_memory
-        self.tracer = Tracer(config, num_labels, num_images)
+        self.tracer = Tracer(config, num_labels, num_images, traces)
         self.sizes = self.tracer.sizes()
 
     def plan(self) -> Plan:

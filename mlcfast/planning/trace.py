@@ -2,19 +2,21 @@
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mlcfast.config import Config
-from mlcfast.engine.model import make_model
-from mlcfast.engine.training_module import TrainingModule
+from mlcfast.engine.training_module import TrainingModule, make_model, model_arguments
 from mlcfast.losses import LabelEstimator, TableRows, build_loss
 from mlcfast.models import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.planning.cuda_emulation import cuda_kernels
 from mlcfast.planning.empty_tensors import EmptyTensors
+from mlcfast.planning.kept import KeptTraces
 from mlcfast.planning.tracker import LiveMemory
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,10 +55,12 @@ class Tracer:
     """Traces steps of one configuration; a trace is made once for the same arguments.
 
     num_labels, num_images: of the training set, which need not be there; images matter to ROLE's table only.
+    directory: where traces are kept from one process to the next, if anywhere.
     """
 
-    def __init__(self, config: Config, num_labels: int, num_images: int):
+    def __init__(self, config: Config, num_labels: int, num_images: int, directory: Path | None = None):
         self.config, self.num_labels = config, num_labels
+        self._kept = KeptTraces(directory, _about(config, num_labels, num_images)) if directory else None
         self.skeleton = _skeleton(config, num_labels, num_images)
         self._empty = EmptyTensors()  # what it has learnt in one trace, such as parameters' shapes, serves the next
         self._traces: dict[tuple[int, str, bool, bool], StepTrace] = {}
@@ -77,7 +81,10 @@ class Tracer:
         """
         arguments = (micro_batch, checkpointing, half_weights, keep_gradients)
         if arguments not in self._traces:
-            self._traces[arguments] = self._trace(*arguments)
+            kept = self._kept.get(arguments, len(fields(StepTrace))) if self._kept else None
+            self._traces[arguments] = StepTrace(*kept) if kept else self._trace(*arguments)
+            if self._kept and not kept:
+                self._kept.put(arguments, astuple(self._traces[arguments]))
         return self._traces[arguments]
 
     def _trace(self, micro_batch: int, checkpointing: str, half_weights: bool, keep_gradients: bool) -> StepTrace:
@@ -119,6 +126,18 @@ def _forward(module: TrainingModule, batch: tuple[Tensor, ...], precision: torch
         return module(images.to(precision), labels, index)
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         return module(images, labels, index)
+
+
+def _about(config: Config, num_labels: int, num_images: int) -> dict[str, Any]:
+    """All of a configuration that a trace depends on."""
+    model = config.without_initial_weights().model
+    return {
+        "model": model_arguments(config, num_labels),
+        "freeze": model.freeze,
+        "precision": config.engine.precision,
+        "loss": config.loss.model_dump(mode="json"),
+        "images": num_images,
+    }
 
 
 def _skeleton(config: Config, num_labels: int, num_images: int) -> TrainingModule:

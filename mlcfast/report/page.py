@@ -19,7 +19,7 @@ from mlcfast.report.record import RunRecord, hardest, rates, read_run, surprise
 from mlcfast.report.style import CSS
 from mlcfast.runs.directory import RunDirectory
 
-MOST_LABELS, MOST_IMAGES = 200, 12
+MOST_LABELS, MOST_IMAGES = 1000, 12
 THUMBNAIL, PREFIX = 280, "data:image/jpeg;base64,"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -32,23 +32,29 @@ class Attended(NamedTuple):
     titles: list[str]
 
 
-def write_report(directory: Path, attended: Sequence[Attended] = ()) -> Path:
-    """Write report.html of the run in `directory` and return its path; UsageError if that is no run."""
+def write_report(
+    directory: Path, attended: Sequence[Attended] = (), interval: tuple[float, float] | None = None
+) -> Path:
+    """Write report.html of the run in `directory` and return its path; UsageError if that is no run.
+
+    interval: within which the validation mAP lies, in percent, where that was worked out.
+    """
     file = RunDirectory(directory).report
-    write_text(file, render(read_run(directory), attended))
+    write_text(file, render(read_run(directory), attended, interval))
     return file
 
 
-def render(record: RunRecord, attended: Sequence[Attended] = ()) -> str:
+def render(record: RunRecord, attended: Sequence[Attended] = (), interval: tuple[float, float] | None = None) -> str:
     """The page as text. Images that are no longer there are named without their picture."""
     sections = (
-        _section("Training", charts.training(record)),
+        _section("The data", _data(record)),
         _section("Average precision of each label", _per_label(record)),
         _section("Precision and recall", _precision_recall(record)),
         _section("Which labels are wrongly added to which", charts.confusion(record)),
         _section("The images that surprised the model most", _images(record)),
         _section("Where the labels look", _attention(attended)),
         _unobserved(record.unobserved),
+        _section("Training", charts.training(record)),
         _section(
             "Configuration", f"<details open><summary>config.yaml</summary><pre>{escape(record.config)}</pre></details>"
         ),
@@ -58,7 +64,7 @@ def render(record: RunRecord, attended: Sequence[Attended] = ()) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{CSS}</style></head>'
-        f"<body><h1>{title}</h1>{_facts(record)}{''.join(sections)}</body></html>\n"
+        f"<body><h1>{title}</h1>{_facts(record, interval)}{''.join(sections)}</body></html>\n"
     )
 
 
@@ -75,12 +81,35 @@ def _unobserved(png: bytes | None) -> str:
     return _section("Positives that training was not shown", f'<p class="note">{note}</p>{picture}')
 
 
-def _facts(record: RunRecord) -> str:
+def _data(record: RunRecord) -> str:
+    """How many images and positives each part has, and what was said of them before training."""
+    data = record.data
+    if not data:
+        return '<p class="note">This run did not record its data.</p>'
+    sides = list(data["sides"])
+    head = "".join(f"<th>{escape(side)}</th>" for side in sides)
+    images = "".join(f"<td>{data['sides'][side]['images']:,}</td>" for side in sides)
+    bare = "".join(f"<td>{data['sides'][side]['unlabelled']:,}</td>" for side in sides)
+    rows = f"<tr><td>images</td>{images}</tr><tr><td>of them without a label</td>{bare}</tr>"
+    for name in data["rarest"]:
+        counts = "".join(f"<td>{data['sides'][side]['positives'][name]:,}</td>" for side in sides)
+        rows += f"<tr><td>with {escape(name)}</td>{counts}</tr>"
+    few = "" if len(data["rarest"]) == len(record.names) else " The labels are the rarest."
+    warned = "".join(f"<li>{escape(sentence)}</li>" for sentence in data["warnings"])
+    warnings = f'<ul class="missed">{warned}</ul>' if warned else '<p class="note">Nothing odd was found in them.</p>'
+    note = f'<p class="note">As they were when training began.{few}</p>'
+    return f"{warnings}{note}<table><tr><th></th>{head}</tr>{rows}</table>"
+
+
+def _facts(record: RunRecord, interval: tuple[float, float] | None) -> str:
     metrics, K = record.card["metrics"], len(record.names)
     which = {"raw": "raw", "ema": "averaged"}[record.card["weights"]]
     best = [e for e in record.evaluations if e["mAP"] == metrics["mAP"]]
+    test = record.outcome.get("test_mAP")
     facts = {
+        **({"test mAP": f"{test:.2f} %"} if isinstance(test, float) else {}),
         "validation mAP": f"{metrics['mAP']:.2f} %",
+        **({"of that, 95 % interval": f"{interval[0]:.1f} to {interval[1]:.1f} %"} if interval else {}),
         **_left_out(metrics),
         "mAP, VOC interpolated": f"{metrics['mAP_voc']:.2f} %",
         "CF1 / OF1 at 0.5": f"{metrics['CF1']:.1f} / {metrics['OF1']:.1f} %",

@@ -5,7 +5,7 @@ Shapes: M validation images, K labels.
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ class RunRecord:
 
     config: the resolved YAML as text; train, evaluations: the journal's lines; card: best/model.json; scores, labels:
     (M, K) of the best weights on the validation images; paths: their M files, empty in runs that did not record them;
-    unobserved: the PNG of draw_unobserved, where labels were hidden from training.
+    unobserved: the PNG of draw_unobserved, where labels were hidden from training; data: the journal's last line on
+    the images, {} in runs that have none; outcome: that of a finished run, else {}.
     """
 
     name: str
@@ -35,6 +36,8 @@ class RunRecord:
     labels: np.ndarray
     paths: list[str]
     unobserved: bytes | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    outcome: dict[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -86,9 +89,20 @@ def read_run(directory: Path) -> RunRecord:
         raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}; is this a run?") from error
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
+    described = events
     kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
     train, evaluations = kinds["train"], kinds["evaluation"]
-    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, unobserved)
+    data = next((event for event in reversed(described) if event["event"] == "data"), {})
+    outcome = _outcome(run)
+    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, unobserved, data, outcome)
+
+
+def _outcome(run: RunDirectory) -> dict[str, Any]:
+    """The outcome of a finished run; {} for one that is still going, or whose outcome is of another model."""
+    try:
+        return dict(run.read_outcome()) if run.outcome.exists() else {}
+    except UsageError:
+        return {}
 
 
 def hardest(record: RunRecord, count: int) -> list[int]:

@@ -49,8 +49,15 @@ td.bar i { display: block; height: .8rem; background: var(--s1); border-radius: 
 .maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); gap: .6rem; margin-bottom: 1rem; }
 .maps figcaption { font-weight: 400; font-size: .85rem; overflow-wrap: anywhere; }
 pre { background: var(--card); padding: .7rem; border-radius: 8px; overflow-x: auto; font-size: .85rem; }
+@media print { :root { color-scheme: light; --page: #ffffff; --ink: #000000; --soft: #444c56; --grid: #c4ccd4;
+  --card: #ffffff; --s1: #0072b2; --s2: #c24e00; --s3: #007f5c; --s4: #a3487d; --heat: #0072b2; --heat-ink: #ffffff; }
+  body { max-width: none; padding: 0; } .long, .wide, pre { max-height: none; overflow: visible; }
+  .long th { position: static; } thead { display: table-header-group; } pre { white-space: pre-wrap;
+  overflow-wrap: anywhere; } tr, figure, dl.facts div { break-inside: avoid; } h2 { break-after: avoid; }
+  td.bar i, .scale i, rect.heat { print-color-adjust: exact; } .two { display: block; }
+  details::details-content { content-visibility: visible; block-size: auto; } }
 @media (max-width: 500px) { table { font-size: .82rem; } th, td { padding: .2rem .25rem; }
   th:first-child, td:first-child { min-width: 3.6rem; } }
-@media (min-width: 760px) { dl.facts { grid-template-columns: repeat(4, 1fr); }
+@media screen and (min-width: 760px) { dl.facts { grid-template-columns: repeat(4, 1fr); }
   .two { display: grid; grid-template-columns: 2fr 3fr; gap: 2rem; } .two > * { min-width: 0; } }
 """

@@ -43,6 +43,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def non_finite(self) -> Path:
+        """A JSON line for each batch whose loss was not finite: its step, rank and images, by number."""
+        return self.path / "nonfinite.jsonl"
+
+    @property
     def summary(self) -> Path:
         """A row an epoch."""
         return self.path / "summary.csv"
@@ -175,7 +180,8 @@ class RunDirectory:
         """
         for draft in (*self.path.rglob("*.partial"), *self.path.rglob(".*.partial")):
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
-        rewind_lines(self.metrics, step)
+        for lines in (self.metrics, self.non_finite):
+            rewind_lines(lines, step)
         _rewind_epochs(self.unobserved, epoch)
         self.outcome.unlink(missing_ok=True)
         best = self.best_step()
@@ -216,8 +222,7 @@ def find_checkpoints(place: Path) -> list[Path]:
     for root in (place / "checkpoints", place):
         if not root.is_dir():
             continue
-        found = sorted((entry for entry in root.iterdir() if (entry / "manifest.json").is_file()), reverse=True)
-        found = [entry for entry in found if entry.name.isdigit()]
+        found = complete_checkpoints(root)
         try:
             last = (root / "latest").read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -226,6 +231,14 @@ def find_checkpoints(place: Path) -> list[Path]:
         if pointed or found:
             return pointed or found
     raise UsageError(f"{place}: no checkpoint to resume from")
+
+
+def complete_checkpoints(root: Path) -> list[Path]:
+    """The checkpoints under `root` that were published whole, the newest first; none where there is no such place."""
+    if not root.is_dir():
+        return []
+    found = sorted((entry for entry in root.iterdir() if (entry / "manifest.json").is_file()), reverse=True)
+    return [entry for entry in found if entry.name.isdigit()]
 
 
 def rewind_lines(path: Path, step: int) -> None:

@@ -1,5 +1,6 @@
 """The run directory's records: log.txt, metrics.jsonl, summary.csv and TensorBoard; on the main process only."""
 
+import contextlib
 import csv
 import io
 import json
@@ -7,7 +8,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -35,16 +36,31 @@ def log_to_console(level: int = logging.INFO) -> None:
     LOGGER.propagate = False
 
 
+class LogFile(logging.FileHandler):
+    """Log lines in a file; what cannot be written, on a full disk, is left out of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing: the console has the line, and a traceback for each would hide it."""
+
+    def close(self) -> None:
+        """Close the file, whatever of its end could not be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class Journal:
-    """Appends to the run directory's records; on other ranks than the main one every call does nothing."""
+    """Appends to the run directory's records; on other ranks than the main one every call does nothing.
+
+    A record that cannot be written, on a full disk, is warned of once and does not end the run.
+    """
 
     def __init__(self, directory: RunDirectory, is_main: bool, from_step: int = 0):
-        self.directory, self.is_main = directory, is_main
+        self.directory, self.is_main, self._warned = directory, is_main, False
         if not is_main:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        handler = logging.FileHandler(directory.log, encoding="utf-8")
+        handler = LogFile(directory.log, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         LOGGER.addHandler(handler)
         self._handler = handler
@@ -57,11 +73,13 @@ class Journal:
             return
         values = {name: None if _not_finite(value) else value for name, value in values.items()}
         line = {"event": event, "step": step, "time": round(time.time(), 3), **values}
-        self._metrics.write(json.dumps(line) + "\n")
-        self._metrics.flush()
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self._board.add_scalar(f"{event}/{name}", value, step)
+        with self._warning():
+            self._metrics.write(json.dumps(line) + "\n")
+            self._metrics.flush()
+        with self._warning():
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(f"{event}/{name}", value, step)
 
     def summarise(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write summary.csv anew, one row an epoch."""
@@ -72,15 +90,27 @@ class Journal:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self.directory.summary, text.getvalue())
+        with self._warning():
+            write_text(self.directory.summary, text.getvalue())
 
     def close(self) -> None:
         """Flush and close every file."""
-        if self.is_main:
-            self._metrics.close()
-            self._board.close()
-            LOGGER.removeHandler(self._handler)
-            self._handler.close()
+        if not self.is_main:
+            return
+        for file in (self._metrics, self._board):
+            with self._warning():
+                file.close()
+        LOGGER.removeHandler(self._handler)
+        self._handler.close()
+
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                LOGGER.warning("%s: its records cannot be written: %s", self.directory.path, error.strerror or error)
+            self._warned = True
 
 
 def _not_finite(value: Any) -> bool:

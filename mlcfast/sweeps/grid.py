@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlcfast.config import Config, SweepConfig, parse_config, set_value
+from mlcfast.documents import parse_yaml
 from mlcfast.errors import UsageError
 
 VARIANT = "variant"
@@ -52,7 +51,7 @@ def parse_variants(words: Sequence[str]) -> dict[str, dict[str, Any]]:
         wrong = [key for key, equals, _ in pairs if not equals]
         if wrong:
             raise UsageError(f"variant {name}: {wrong[0]!r} is not of the form section.key=value")
-        variants[name.strip()] = {key: yaml.safe_load(text) for key, _, text in pairs}
+        variants[name.strip()] = {key: parse_yaml(text) for key, _, text in pairs}
     return variants
 
 
@@ -108,8 +107,8 @@ def _values(word: str, text: str) -> list[Any]:
             pieces.append(text[start:position])
             start = position + 1
     try:
-        values = [_number(yaml.safe_load(piece)) for piece in [*pieces, text[start:]]]
-    except yaml.YAMLError as error:
+        values = [_number(parse_yaml(piece)) for piece in [*pieces, text[start:]]]
+    except ValueError as error:
         raise UsageError(f"{word!r}: a value is not valid YAML") from error
     return values
 

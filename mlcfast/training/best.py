@@ -1,16 +1,15 @@
-"""What a run leaves for use: its best model with everything needed to apply it, a picture and a report."""
+"""Writes best/ (weights, card, validation scores), its outcome.json, and the pictures of a finished run."""
 
 import logging
 import os
 import shutil
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
-from mlcfast.engine.model import model_arguments
+from mlcfast.engine.training_module import model_arguments
 from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.files import publish_directory, write_text
 from mlcfast.metrics import best_f1_thresholds
@@ -35,16 +34,12 @@ class BestModel:
         self.config, self.records, self.directory = config, records, directory
 
     def keep(
-        self,
-        weights: dict[str, Tensor],
-        which: str,
-        result: EvaluationResult,
-        step: int,
-        estimates: dict[str, Any] | None,
+        self, weights: dict[str, Tensor], which: str, result: EvaluationResult, step: int, beside: dict[str, bytes]
     ) -> None:
         """Put these weights, of the model by name, in the place of the best so far; on the main process only.
 
-        which: raw or ema; result: on the validation images; estimates: the arrays of estimates.npz.
+        which: raw or ema; result: on the validation images; beside: further files, by name. OSError, which names the
+        file, where that fails: the best so far then stays.
         """
         data, names = self.config.data, self.records.names
         card = ModelCard(
@@ -58,13 +53,15 @@ class BestModel:
             step=step,
         )
         paths = np.array(self.records.paths)
-        beside = {"validation.npz": packed(scores=result.scores, labels=result.labels, paths=paths)}
-        if estimates is not None:
-            beside["estimates.npz"] = packed(**estimates)
+        beside = beside | {"validation.npz": packed(scores=result.scores, labels=result.labels, paths=paths)}
         draft = self.directory.best.with_name(".best.partial")
         shutil.rmtree(draft, ignore_errors=True)
-        save_model(draft / "model.safetensors", weights, card, beside)
-        publish_directory(draft, self.directory.best)
+        try:
+            save_model(draft / "model.safetensors", weights, card, beside)
+            publish_directory(draft, self.directory.best)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
 
 def list_skipped(directory: RunDirectory, skipped: list[tuple[str, str]]) -> None:

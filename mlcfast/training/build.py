@@ -1,4 +1,4 @@
-"""Builds what an engine trains: the configured model and loss and, for ROLE, the label estimator."""
+"""Builds what an engine trains: the configured model and loss and, where it needs them, label estimates."""
 
 import numpy as np
 import torch
@@ -6,10 +6,9 @@ import torch
 from mlcfast.config import Config, LossConfig
 from mlcfast.data import LabelledImages
 from mlcfast.engine import all_gather_stack, all_reduce_sum
-from mlcfast.engine.model import make_model
-from mlcfast.engine.training_module import TrainingModule
+from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.errors import UsageError
-from mlcfast.losses import LabelEstimator, build_loss
+from mlcfast.losses import LabelEstimator, PseudoLabels, build_loss
 from mlcfast.losses.base import LabelLoss
 
 
@@ -24,7 +23,7 @@ def make_loss(settings: LossConfig) -> LabelLoss:
 def make_training_module(config: Config, records: LabelledImages, hidden: np.ndarray | None = None) -> TrainingModule:
     """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks.
 
-    records: the training images; ROLE's estimator holds a row for each. hidden: see Samples.
+    records: the training images; ROLE's estimator and pseudo-labels hold a row for each. hidden: see Samples.
     """
     loss = make_loss(config.loss)
     if "batch_statistic" in loss.needs:
@@ -42,4 +41,5 @@ def make_training_module(config: Config, records: LabelledImages, hidden: np.nda
         generator = torch.Generator().manual_seed(config.seed)
         images, labels = records.labels.shape
         estimator = LabelEstimator(images, labels, observed, generator, sparse=False)
-    return TrainingModule(make_model(config, len(records.names)), loss, estimator, true_labels)
+    pseudo = PseudoLabels(torch.from_numpy(records.labels)) if "pseudo_labels" in loss.needs else None
+    return TrainingModule(make_model(config, len(records.names)), loss, estimator, true_labels, pseudo)

@@ -10,8 +10,8 @@ import torch
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
-from mlcfast.data.build import Samples, evaluation_loader, open_samples, train_loader
-from mlcfast.data.splits import find_split, in_words, side_counts, write_split
+from mlcfast.data.build import Samples, evaluation_loader, open_samples, open_test, train_loader
+from mlcfast.data.splits import find_split, write_split
 from mlcfast.engine import Engine, EngineState, Process, build_engine, load_checkpoint, on_main, with_micro_batch
 from mlcfast.errors import RunError
 from mlcfast.evaluation.evaluate import evaluate_weights
@@ -20,10 +20,12 @@ from mlcfast.files import write_text
 from mlcfast.planning import out_of_memory, planned
 from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
+from mlcfast.training.announce import announce_end, announce_samples, announce_training
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
-from mlcfast.training.trainer import Loaders, Progress, Trainer
+from mlcfast.training.pseudo_labels import PseudoLabelling
+from mlcfast.training.trainer import Follower, Loaders, Progress, Trainer
 from mlcfast.training.unobserved import UnobservedPositives
 
 LOGGER = logging.getLogger("mlcfast")
@@ -36,10 +38,13 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
     """
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
-    samples = open_samples(config, None if resume is None else find_split(resume))
+    held = None if resume is None else find_split(resume)
+    samples = open_samples(config, held)
+    test_images = open_test(config, samples.train, held)
+    about: dict[str, Any] = {}
     if process.is_main:
-        count_samples(samples)
-        warn_of_labels_without_positives(samples)
+        parts = {"training": samples.train, "validation": samples.validation, "test": test_images}
+        about = announce_samples({name: records for name, records in parts.items() if records is not None})
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
     torch.manual_seed(config.seed)
@@ -49,16 +54,21 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
     if checkpoint is not None:
         trainer.resume(*checkpoint)
+    if process.is_main:
+        announce_training(config, trainer, process)
     with prepared(directory, saved, samples, process, trainer) as journal:
+        journal.record("data", trainer.progress.step, **about)
         try:
             with threads_for(config, samples.train, process):
                 progress = trainer.fit(journal, plan.estimate.allocated if plan else None)
-            test = evaluate_weights(config, process, directory.best, config.data.test) if config.data.test else None
+            test = evaluate_weights(config, process, directory.best, test_images) if test_images else None
         except torch.OutOfMemoryError as error:
             raise out_of_memory(config, plan) from error
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
     on_main(process, lambda: report_run(directory.path))
+    if process.is_main:
+        announce_end(config, directory, progress, len(samples.validation), test)
     return progress
 
 
@@ -87,10 +97,13 @@ def make_trainer(config: Config, saved: Config, samples: Samples, directory: Run
     loaders = Loaders(
         train_loader(config, train, process), evaluation_loader(config, samples.validation, process), train.names
     )
-    unobserved = None
+    followers: list[Follower] = []
     if samples.hidden is not None:
-        unobserved = UnobservedPositives(engine.objective, train, samples.hidden, directory.unobserved)
-    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), unobserved)
+        file = directory.unobserved if process.is_main else None
+        followers.append(UnobservedPositives(engine.objective, train, samples.hidden, file))
+    if engine.objective.pseudo_labels is not None:
+        followers.append(PseudoLabelling(engine, train, evaluation_loader(config, train, process)))
+    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers)
 
 
 @contextlib.contextmanager
@@ -119,25 +132,6 @@ def prepared(
             yield journal
         finally:
             journal.close()
-
-
-def count_samples(samples: Samples) -> None:
-    """Log what each part holds: its images and groups, and how many images have the labels."""
-    parts = {"training": samples.train, "validation": samples.validation}
-    counts = {part: side_counts(each.names, each.labels, each.groups) for part, each in parts.items()}
-    LOGGER.info("%s", in_words(counts))
-
-
-def warn_of_labels_without_positives(samples: Samples) -> None:
-    """Name the labels that no image of a part has: such a label counts as 0 in the part's mAP."""
-    for part, records in (("training", samples.train), ("validation", samples.validation)):
-        absent = [name for name, some in zip(records.names, (records.labels == 1).any(axis=0), strict=True) if not some]
-        if absent:
-            shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-            means = (
-                "the model cannot learn" if part == "training" else "count as AP 0 in the mAP and get threshold 0.5:"
-            )
-            LOGGER.warning("no %s image has these labels, which %s %s", part, means, shown)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import math
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -30,7 +30,9 @@ from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
-from mlcfast.training.unobserved import UnobservedPositives
+from mlcfast.training.nonfinite import record_non_finite
+from mlcfast.training.pace import Pace
+from mlcfast.training.saving import attempt
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -74,20 +76,28 @@ class KeepsBest(Protocol):
     """What stores the best model."""
 
     def keep(
-        self,
-        weights: dict[str, Tensor],
-        which: str,
-        result: EvaluationResult,
-        step: int,
-        estimates: dict[str, Any] | None,
+        self, weights: dict[str, Tensor], which: str, result: EvaluationResult, step: int, beside: dict[str, bytes]
     ) -> None:
-        """Store the weights of the model by name, which they are (raw or ema), and their validation result."""
+        """Store the weights of the model by name, which they are (raw or ema), their validation result and files."""
+
+
+class Follower(Protocol):
+    """What follows training beside the weights: the labels that it is not shown, or labels that it changes."""
+
+    def columns(self, epoch: int) -> dict[str, float]:
+        """Columns for the row of epoch `epoch`, from 0, of summary.csv; a collective."""
+
+    def beside_best(self, weights: dict[str, Tensor]) -> dict[str, bytes]:
+        """Files that belong to the best weights, by name; weights: of the whole training module."""
+
+    def end_epoch(self, epoch: int, epochs: int) -> None:
+        """Called after epoch `epoch` was evaluated and its best weights are kept; a collective."""
 
 
 class Trainer:
     """Trains until the last epoch or the early stop and keeps the best weights.
 
-    best: called on the main process; unobserved: what follows the labels that training is not shown, if any are.
+    best: called on the main process.
     """
 
     def __init__(
@@ -96,11 +106,11 @@ class Trainer:
         engine: Engine,
         loaders: Loaders,
         best: KeepsBest,
-        unobserved: UnobservedPositives | None = None,
+        followers: Sequence[Follower] = (),
     ):
         self.config, self.engine = config, engine
         self.train, self.validation, self.names = loaders
-        self.best, self.unobserved = best, unobserved
+        self.best, self.followers = best, followers
         self.accumulation = accumulation_steps(config, engine.process)
         self.steps_per_epoch = len(self.train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
@@ -108,6 +118,7 @@ class Trainer:
         images = len(self.train.dataset)  # type: ignore[arg-type]  # ours have a length, which torch does not promise
         self.progress = Progress(config.seed, config.engine.global_batch, images)
         self.losses: list[Tensor] = []
+        self.indices: list[Tensor] = []  # of the micro-batches of these losses
         self.skips: list[Tensor] = []
         self.grad_norm = torch.zeros(())
         self.signals = Signals(engine.process)
@@ -140,6 +151,8 @@ class Trainer:
         SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number.
         """
         self.journal, self.predicted_bytes = journal, predicted_bytes
+        steps, epochs = self.total_steps - self.progress.step, self.config.train.epochs - self.progress.epoch
+        self.pace = Pace(steps, self.accumulation, epochs)
         with self.signals:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
@@ -154,8 +167,9 @@ class Trainer:
             if self.skips:
                 self._log(self.grad_norm)
             self._save()
-        name = signal.Signals(stop or save).name
-        LOGGER.info("%s: step %d is saved; %s", name, self.saved_step, "--resume goes on" if stop else "going on")
+        name, then = signal.Signals(stop or save).name, "--resume goes on" if stop else "going on"
+        what = f"step {self.saved_step}" if self.saved_step else "no step"
+        LOGGER.info("%s: %s is saved; %s", name, what, then if self.saved_step else "there is nothing to resume")
         if stop:
             raise SystemExit(128 + stop)
 
@@ -180,12 +194,16 @@ class Trainer:
             disable=None if self.engine.process.is_main else True,
         )
         self.window_started = time.perf_counter()
+        self.pace.begin()
         with bar:
             for micro_batches in _grouped(self.train, self.accumulation):
                 self._step(micro_batches)
                 bar.update()
                 self._heed_signals()
         self._evaluate()
+        self.pace.evaluated()
+        for follower in self.followers:
+            follower.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
         self._save()
         self._heed_signals()
@@ -197,6 +215,10 @@ class Trainer:
             images, labels, index = engine.to_device(*batch)
             last = number == len(micro_batches) - 1
             self.losses.append(engine.micro_step(images, labels, index, last))
+            self.indices.append(batch[2])
+            self.pace.micro_batch()
+            if engine.process.is_main and not last and self.pace.line_is_due():
+                self._say_progress(number + 1, len(micro_batches))
         self.schedule.apply(progress.step)
         outcome = engine.step()
         self.skips.append(outcome.skipped)
@@ -209,13 +231,34 @@ class Trainer:
         saves = bool(settings.checkpoint_every) and progress.step % settings.checkpoint_every == 0
         if saves or progress.step % settings.log_every == 0 or progress.step % self.steps_per_epoch == 0:
             self._log(outcome.grad_norm)
+        elif engine.process.is_main and self.pace.line_is_due():
+            self._say_progress()
         if saves and progress.step % self.steps_per_epoch:
             self._save()
+
+    def _say_progress(self, micro_batch: int = 0, micro_batches: int = 0) -> None:
+        """A line between those of the journal, for a person who waits; the main process's own losses, no collective.
+
+        micro_batch: how many of the step's micro_batches are done, where it goes on.
+        """
+        within = f", micro-batch {micro_batch} of {micro_batches} of the next" if micro_batch else ""
+        LOGGER.info(
+            "step %d/%d%s loss %.5g, %s",
+            self.progress.step,
+            self.total_steps,
+            within,
+            torch.stack(self.losses).float().mean().item(),
+            self.pace.left_in_words(),
+        )
+        self.pace.line_written()
 
     def _log(self, grad_norm: Tensor) -> None:
         """Read the window's losses (the one wait for the device) and check that training still moves."""
         world, steps = self.engine.process.world_size, len(self.skips)
         loss = (all_reduce_sum(torch.stack(self.losses).float().mean()) / world).item()
+        if not math.isfinite(loss):
+            place, steps_of = self.journal.directory.non_finite, (self.progress.step, self.accumulation)
+            record_non_finite(place, self.engine.process, *steps_of, self.losses, self.indices)
         for skipped in torch.stack(self.skips).tolist():
             self.progress.skipped += int(skipped)
             self.progress.skipped_in_a_row = self.progress.skipped_in_a_row + 1 if skipped else 0
@@ -231,20 +274,22 @@ class Trainer:
         }
         self.journal.record("train", self.progress.step, **values)
         LOGGER.info(
-            "step %d/%d loss %.5g lr %.3g %.1f images/s",
+            "step %d/%d loss %.5g lr %.3g %.1f images/s, %s",
             self.progress.step,
             self.total_steps,
             loss,
             values["lr"],
             values["images_per_second"],
+            self.pace.left_in_words(),
         )
+        self.pace.line_written()
         if self.progress.skipped_in_a_row >= min(SKIPS_IN_A_ROW, self.steps_per_epoch):
             raise RunError(
                 f"the gradient was not finite in {self.progress.skipped_in_a_row} steps in a row, "
                 f"step {self.progress.step} (loss {loss:.4g}): {REMEDY}"
             )
-        self.losses.clear()
-        self.skips.clear()
+        for window in (self.losses, self.indices, self.skips):
+            window.clear()
         self.window_started = time.perf_counter()
 
     def _compare_memory(self) -> None:
@@ -258,7 +303,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         self.engine.average_buffers()
-        self.engine.settle()
+        self.engine.sync_label_estimates()
         results = {"raw": self._measure("raw")}
         if self.engine.average:
             with self.engine.averaged_weights():
@@ -266,20 +311,25 @@ class Trainer:
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         for which, result in results.items():
             row |= {f"{which}_{name}": round(result.report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
-        if self.unobserved:
-            row |= self.unobserved.end_epoch(self.progress.epoch, self.engine.process.is_main)
+        for follower in self.followers:
+            row |= follower.columns(self.progress.epoch)
         self.progress.rows.append(row)
         self.journal.summarise(self.progress.rows)
         which = max(results, key=lambda key: results[key].report["mAP"])
         score = results[which].report["mAP"]
         LOGGER.info("epoch %d: mAP %.2f (%s)", self.progress.epoch + 1, score, which)
         if score > self.progress.best:
-            self.progress.best, self.progress.best_epoch = score, self.progress.epoch
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
-            if self.engine.process.is_main:
-                estimates = self.unobserved.estimates(state.weights) if self.unobserved else None
-                self.best.keep(_of_model(held), which, results[which], self.progress.step, estimates)
+
+            def keep() -> None:
+                beside: dict[str, bytes] = {}
+                for follower in self.followers:
+                    beside |= follower.beside_best(state.weights)
+                self.best.keep(_of_model(held), which, results[which], self.progress.step, beside)
+
+            if self._write(keep):
+                self.progress.best, self.progress.best_epoch = score, self.progress.epoch
 
     def _measure(self, which: str) -> EvaluationResult:
         quiet = not self.engine.process.is_main
@@ -295,12 +345,15 @@ class Trainer:
 
     def _save(self) -> None:
         self.engine.average_buffers()
-        state = self.engine.export_state()
-        if self.engine.process.is_main:
-            root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
-            save_checkpoint(root, self.progress.step, state, asdict(self.progress), keep)
-            self.journal.record("checkpoint", self.progress.step)
-        self.saved_step = self.progress.step
+        state, progress = self.engine.export_state(), self.progress
+        root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
+        if self._write(lambda: save_checkpoint(root, progress.step, state, asdict(progress), keep)):
+            self.journal.record("checkpoint", progress.step)
+            self.saved_step = progress.step
+
+    def _write(self, work: Callable[[], object]) -> bool:
+        """Whether the main process could write; see `attempt`."""
+        return attempt(self.engine.process, work, self.journal.directory, self.config.train.on_save_error)
 
 
 def _grouped(loader: DataLoader | FeatureLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:

@@ -1,7 +1,6 @@
 """Tracks, in single-positive training, what the model predicts for the positives hidden from it (arXiv 2106.09708)."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from mlcfast.data import LabelledImages
 from mlcfast.engine import all_reduce_sum
 from mlcfast.engine.training_module import TrainingModule
-from mlcfast.runs.directory import write_arrays
+from mlcfast.runs.directory import packed, write_arrays
 
 BINS = 50
 
@@ -22,10 +21,11 @@ class UnobservedPositives:
     image in that epoch (in an epoch that was resumed, since then); expected, estimated (E,): mean over images of the
     sum of the model's probabilities and of the label estimates (NaN without); true: mean number of positives.
 
-    hidden: (M, K) bool, the positives that are not observed, of the training images `records`. file: unobserved.npz.
+    hidden: (M, K) bool, the positives that are not observed, of the training images `records`. file:
+    unobserved.npz, on the main process only.
     """
 
-    def __init__(self, objective: TrainingModule, records: LabelledImages, hidden: np.ndarray, file: Path):
+    def __init__(self, objective: TrainingModule, records: LabelledImages, hidden: np.ndarray, file: Path | None):
         self.objective, self.records, self.file = objective, records, file
         self.true = float((hidden | (records.labels == 1)).sum(axis=1).mean())
         self.hidden = torch.from_numpy(hidden)
@@ -44,7 +44,7 @@ class UnobservedPositives:
         self.sums[0] += probabilities.sum()
         self.sums[1] += len(index)
 
-    def end_epoch(self, epoch: int, is_main: bool) -> dict[str, float]:
+    def columns(self, epoch: int) -> dict[str, float]:
         """Add the epoch to the file and begin the next; a collective. Returns what belongs in the epoch's summary."""
         counts, sums = all_reduce_sum(self.counts).cpu().numpy(), all_reduce_sum(self.sums).tolist()
         self.counts.zero_()
@@ -52,34 +52,34 @@ class UnobservedPositives:
         estimator = self.objective.estimator
         estimated = float("nan") if estimator is None else float(_expected_positives(estimator.table.detach()))
         expected = sums[0] / max(sums[1], 1)
-        if is_main:
-            self._append(epoch, counts, expected, estimated)
+        if self.file is not None:
+            self._append(self.file, epoch, counts, expected, estimated)
         values = {"expected_positives": expected}
         if estimator is not None:
             values["estimated_positives"] = estimated
         return {name: round(value, 4) for name, value in values.items()}
 
-    def _append(self, epoch: int, counts: np.ndarray, expected: float, estimated: float) -> None:
+    def _append(self, file: Path, epoch: int, counts: np.ndarray, expected: float, estimated: float) -> None:
         rows = {"epochs": epoch, "counts": counts, "expected": expected, "estimated": estimated}
         arrays = {name: np.asarray(row)[None] for name, row in rows.items()}
-        if self.file.exists():
-            held = read_unobserved(self.file)
+        if file.exists():
+            held = read_unobserved(file)
             arrays = {name: np.concatenate([held[name], row]) for name, row in arrays.items()}
-        write_arrays(self.file, **arrays, true=self.true)
+        write_arrays(file, **arrays, true=self.true)
 
-    def estimates(self, weights: dict[str, Tensor]) -> dict[str, Any] | None:
-        """The arrays of best/estimates.npz, if there are label estimates among the weights.
+    def beside_best(self, weights: dict[str, Tensor]) -> dict[str, bytes]:
+        """estimates.npz, if there are label estimates among the weights.
 
         logits (M, K) float32, whose sigmoid is the estimate; observed (M, K) int8; ids (M,) and names (K,).
         """
         if "estimator.table" not in weights:
-            return None
-        return {
-            "logits": weights["estimator.table"].float().numpy(),
-            "observed": self.records.labels,
-            "ids": np.array(self.records.image_ids),
-            "names": np.array(self.records.names),
-        }
+            return {}
+        logits, records = weights["estimator.table"].float().numpy(), self.records
+        ids, names = np.array(records.image_ids), np.array(records.names)
+        return {"estimates.npz": packed(logits=logits, observed=records.labels, ids=ids, names=names)}
+
+    def end_epoch(self, epoch: int, epochs: int) -> None:
+        """Nothing more to do."""
 
 
 def read_unobserved(file: Path) -> dict[str, np.ndarray]:

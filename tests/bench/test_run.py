@@ -142,7 +142,7 @@ def test_every_case_of_small_operators_passes(operator):
 
 def test_a_group_that_crashes_has_failed(tmp_path, monkeypatch):
     monkeypatch.setattr(correctness, "setting", lambda device: {})
-    rows = correctness.try_group(context(tmp_path / "record.jsonl"), "no_such_operator", "native")
+    rows = correctness.try_group(context(tmp_path / "record.jsonl", 600), "no_such_operator", "native")
     assert [row["passed"] for row in rows] == [False] and "exit status 1: KeyError" in rows[0]["reason"]
 
 
@@ -259,7 +259,7 @@ def test_untested_operators_keep_our_step_from_being_timed(tmp_path, monkeypatch
     monkeypatch.setattr(training, "timed", lambda *arguments: {"p50_ms": 1.0})
     monkeypatch.setattr(training, "stepper", lambda *arguments: None)
     monkeypatch.setattr(training, "forward_flop", lambda *arguments: (1, 1))
-    rows = {row.get("contender"): row for row in training.rows(context(tmp_path / "record.jsonl"))}
+    rows = {row.get("contender"): row for row in training.rows(context(tmp_path / "record.jsonl", 600))}
     assert "no correctness case" in rows["mlcfast"]["refused"]
     assert "refused" not in rows["plain torch"] and "refused" not in rows["mlcfast, definitions"]
 

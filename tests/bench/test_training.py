@@ -15,8 +15,8 @@ from mlcfast.models import build_model
 from mlcfast.models import cvt as cvt_models
 from mlcfast.models.published import PUBLISHED, Published
 from mlcfast.ops.backend import choose
-from mlcfast.ops.layer_norm.reference import layer_norm
-from mlcfast.ops.quick_gelu.reference import quick_gelu
+from mlcfast.ops.layer_norm import layer_norm_reference as layer_norm
+from mlcfast.ops.quick_gelu import quick_gelu_reference as quick_gelu
 
 SMALL = {"embed_dim": 32, "feedforward": 64}
 NAME = "Q2L-R101-448"
@@ -24,7 +24,7 @@ NAME = "Q2L-R101-448"
 
 @pytest.fixture
 def context(tmp_path):
-    return Context("cpu", 100.0, tmp_path / "record.jsonl", Gate(tmp_path / "record.jsonl"))
+    return Context("cpu", 1000.0, tmp_path / "record.jsonl", Gate(tmp_path / "record.jsonl"))
 
 
 @pytest.fixture

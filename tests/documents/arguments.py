@@ -17,6 +17,7 @@ import yaml
 from mlcfast.config import load_config
 from mlcfast.engine.deepspeed_cli import translate
 from mlcfast.errors import UsageError
+from mlcfast.settings_reference import reference
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ def _check(words: list[str]) -> bool:
         if Path(program).name == "python" and rest[:1] == ["-m"]:
             return _check_module(rest[1], rest[2:])
         if program == "mlcfast":
-            return rest == ["--help"] or _check_module(f"mlcfast.{rest[0]}", rest[1:])
+            return rest in (["--help"], ["--version"]) or _check_module(f"mlcfast.{rest[0]}", rest[1:])
         if program == "torchrun":
             from torch.distributed.run import get_args_parser
 
@@ -99,6 +100,9 @@ def _check_module(module: str, words: list[str]) -> bool:
         return True
     if module.startswith("bench."):
         return _check_bench(module, words)
+    if module == "mlcfast.train" and "--help-settings" in words:  # prints and ends, as --help does
+        reference(*words[1:2])
+        return True
     place = f"{module}.__main__" if (ROOT / module.replace(".", "/")).is_dir() else module
     args = importlib.import_module(place).build_parser().parse_intermixed_args(words)
     if module == "mlcfast.sweep":

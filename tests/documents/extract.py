@@ -11,7 +11,8 @@ PROGRAMS = (
     "./launch.sh", "python", "mlcfast", "torchrun", "deepspeed", "srun", "sbatch", "pytest", "ruff", "pre-commit",
     "pip", "source", "git", "curl", "wget", "docker", "apt", "apt-get", "conda", "make", "bash",
 )  # fmt: skip
-SHELL, PYTHON, TEXT = ("sh", "bash"), ("python",), ("text",)
+RUN_WHOLE = ("extending.md",)  # its blocks are two files, with which tests/test_extending.py trains
+SHELL, PYTHON, TEXT, SETTINGS = ("sh", "bash"), ("python",), ("text",), ("yaml",)
 FENCE = re.compile(r"^([ \t]*)(`{3,})([^\n`]*)\n(.*?)^[ \t]*\2[ \t]*$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 OPTION = re.compile(r"(--[a-z][a-z-]*)( .*)?")
@@ -40,8 +41,9 @@ class Piece:
 
 
 def pages(root: Path) -> list[Path]:
-    """The documents whose every line is run: README.md, CONTRIBUTING.md and docs/*.md."""
-    return [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
+    """The documents whose every line is run: README.md, CONTRIBUTING.md and docs/*.md but for RUN_WHOLE."""
+    docs = [page for page in sorted((root / "docs").glob("*.md")) if page.name not in RUN_WHOLE]
+    return [root / "README.md", root / "CONTRIBUTING.md", *docs]
 
 
 def pieces(name: str, page: str) -> list[Piece]:
@@ -57,10 +59,13 @@ def _block(name: str, page: str, fence: re.Match) -> Iterator[Piece]:
     first = page.count("\n", 0, fence.start(4)) + 1
     if language in SHELL:
         yield from _shell_lines(name, first, body)
+    elif language in SETTINGS:
+        for number, line in enumerate(body.splitlines(), first):
+            yield Piece(name, number, "setting", COMMENT.match(line.strip())[1].strip())
     elif language in (*PYTHON, *TEXT):
         yield Piece(name, first, "python" if language in PYTHON else "text", body)
     else:
-        known = ", ".join((*SHELL, *PYTHON, *TEXT))
+        known = ", ".join((*SHELL, *PYTHON, *TEXT, *SETTINGS))
         raise ValueError(
             f"{name}:{first - 1}: a block of {repr(language) if language else 'no language'}; the tests know {known}"
         )

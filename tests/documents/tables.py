@@ -16,6 +16,7 @@ class Reason(StrEnum):
     CLUSTER = "needs several machines"
     NETWORK = "installs a package from the network"
     MEASURES = "measures for minutes, and rewrites what is recorded; tests/bench runs the suites small"
+    LONG = "takes minutes to hours; the suite runs the same tests with fewer cases"
     CHANGES = "changes the reader's own checkout; tests/test_style.py runs the same check"
 
 
@@ -42,8 +43,9 @@ NOT_RUN = (
     NotRun(r"(\./launch\.sh|python -m mlcfast\.\w+) configs/(role|resnet)\w+\.yaml.*", Reason.COCO),
     NotRun(r"deepspeed --hostfile .*", Reason.CLUSTER),
     NotRun(r"export MASTER_ADDR=\$\(scontrol .*\)|srun .*", Reason.CLUSTER),
-    NotRun(r"pip install bitsandbytes", Reason.NETWORK),
+    NotRun(r"pip install (bitsandbytes|'?mlcfast(\[\w+\]')?)", Reason.NETWORK),
     NotRun(r"python -m bench\..*", Reason.MEASURES),
+    NotRun(r"MLCFAST_\w+=\w+ pytest tests/faults/.*", Reason.LONG),
     NotRun(r"ruff (check|format)|pre-commit install", Reason.CHANGES),
 )
 
@@ -131,6 +133,7 @@ SHOWN = (
     ),
     Shown("docs/memory.md", "node1 slots=2", file="hostfile"),
 )
+MINIATURES = "docs/data.md"  # its blocks of text are files; tests/data/test_formats.py reads them
 
 
 def substituted(text: str) -> str:

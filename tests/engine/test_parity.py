@@ -87,6 +87,18 @@ def test_zero2_equals_one_process(tmp_path, alone):
     torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
 
 
+def test_the_average_warms_up_alike_under_zero2(tmp_path):
+    """The count of steps is part of the state: two processes that take it over go on as those that did not stop."""
+    words = ["train.ema_warmup=true", "train.ema_decay=0.99"]
+    single = build_engine(runner.config_of(words), Process(), runner.objective())
+    runner.train(single, 8)
+    results = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=4", *words)
+    average = trained(results[0]["state"]["average"])
+    torch.testing.assert_close(average, trained(single.export_state().average), **FP32)
+    assert results[0]["state"]["average_steps"] == runner.STEPS
+    torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -128,7 +128,7 @@ def started(config_file: Path, directory: Path, *words: str) -> subprocess.Popen
         process = subprocess.Popen(
             [*words, "mlcfast.train", str(config_file), *LONG], cwd=ROOT, env=environment, stdout=log, stderr=log
         )  # fmt: skip
-    until(lambda: (directory / "metrics.jsonl").exists() and len(events(directory, "train")) > 2, 200)
+    until(lambda: (directory / "metrics.jsonl").exists() and len(events(directory, "train")) > 2, 600)
     return process
 
 

@@ -131,3 +131,18 @@ def test_another_number_of_labels_is_named():
 def test_it_shows_in_the_loss():
     assert "pos_weight=('neg_pos', None)" in repr(build_loss("bce", pos_weight="neg_pos"))
     assert "class_weight=[2.0]" in repr(build_loss("asymmetric", class_weight=2))
+
+
+@pytest.mark.parametrize("name", ["bce", "asymmetric", "focal"])
+def test_weighed_losses_compile_whole(name):
+    x, z = problem(torch.float32)
+    loss = build_loss(name, pos_weight=POSITIVE, class_weight="effective_num")
+    loss.set_label_counts(torch.tensor([3, 0, 8, 10, 1]), 10)
+    logits = x.clone().requires_grad_()
+    value = torch.compile(loss, fullgraph=True, backend="aot_eager")(logits, z)
+    value.backward()
+    plain = x.clone().requires_grad_()
+    expected = loss(plain, z)
+    expected.backward()
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(logits.grad, plain.grad)

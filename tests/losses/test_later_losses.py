@@ -236,10 +236,14 @@ def test_wrong_options_are_named(name, options, says):
 
 
 def test_what_a_loss_needs_is_declared():
-    needs = {name: set(build_loss(name).needs) for name in ("role", "epr", "iun", "iu", "em", "db", "two_way")}
+    needs = {
+        name: set(build_loss(name).needs)
+        for name in ("role", "epr", "iun", "iu", "em", "db", "two_way", "ll_r", "ll_cp", "em_apl")
+    }
     assert needs == {
         "role": {"estimates", "batch_statistic"}, "epr": {"batch_statistic"}, "iun": {"true_labels"},
-        "iu": set(), "em": set(), "db": {"label_counts"}, "two_way": {"batch_parts"},
+        "iu": set(), "em": set(), "db": {"label_counts"}, "two_way": {"batch_parts"}, "ll_r": set(),
+        "ll_cp": {"pseudo_labels"}, "em_apl": {"pseudo_labels"},
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mlcfast.models.position import sine_position
+from mlcfast.models.transformer import sine_position
 
 
 @pytest.mark.parametrize(("height", "width", "dim"), [(1, 1, 4), (3, 5, 8), (14, 14, 2048), (12, 12, 1536)])

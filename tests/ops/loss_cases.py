@@ -15,7 +15,7 @@ from mlcfast.ops.full_labels import op as full
 from mlcfast.ops.full_labels import reference as full_plain
 from mlcfast.ops.missing_labels import op as missing
 from mlcfast.ops.missing_labels import reference as missing_plain
-from mlcfast.ops.reduce import reduce, upcast, weigh
+from mlcfast.ops.numerics import reduce, upcast, weigh
 from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
 
 

@@ -34,7 +34,7 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
     from mlcfast.ops.label_loss.op import Formula
     from mlcfast.ops.label_loss.triton import label_kernel
     from mlcfast.ops.pairwise_ranking.triton import pairwise_kernel
-    from mlcfast.ops.rescale_triton import rescale_kernel
+    from mlcfast.ops.triton_elementwise import rescale_kernel
     from mlcfast.ops.triton_launch import BLOCK
     from mlcfast.ops.weighted_bce.triton import weighted_bce_kernel
 

@@ -5,9 +5,8 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-import yaml
-
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.documents import parse_yaml
 from mlcfast.errors import UsageError
 
 
@@ -40,11 +39,11 @@ def text_of(element: Element, tag: str) -> str:
 def read_yaml(file: Path) -> dict[str, Any]:
     """The keys of a YAML file; UsageError for anything else."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        content = parse_yaml(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise UsageError(f"{file}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{file}: expected `key: value` lines at the top level")
     return content

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint
 
 IMAGE_COLUMNS = (
     "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
@@ -64,9 +65,8 @@ def column_named(sheet: Sheet, name: str, option: str) -> int:
     for position, own in enumerate(sheet.header):
         if own == name or own.lower() == name.lower():
             return position
-    raise UsageError(
-        f"{sheet.path}: {option}: no column {name!r}; there are {', '.join(filter(None, sheet.header[:12]))}"
-    )
+    there = f"there are {', '.join(filter(None, sheet.header[:12]))}"
+    raise UsageError(f"{sheet.path}: {option}: no column {name!r}; {there}{hint(name, sheet.header)}")
 
 
 def share(sheet: Sheet, column: int, holds: Callable[[str], bool]) -> float:

@@ -13,6 +13,7 @@ from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.documents import parse_json
 from mlcfast.errors import UsageError
 
 STUDIO_IMAGES = ("image", "img", "url", "photo", "picture")
@@ -26,10 +27,10 @@ RESULT_LABELS = (
 def json_of(path: Path) -> Any:
     """The content of a JSON file; UsageError for one that cannot be read or is damaged."""
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not valid JSON: {error}") from error
 
 
@@ -110,7 +111,7 @@ def read_label_studio_sheet(sheet: Sheet, options: TableOptions) -> LabelSource:
         for key in options.label_columns or STUDIO_LABELS:
             if task.get(key, "")[:1] in ("[", "{"):
                 try:
-                    task[key] = json.loads(task[key])
+                    task[key] = parse_json(task[key])
                 except ValueError:
                     continue  # a label that begins with a bracket
         tasks.append(task)
@@ -127,7 +128,7 @@ def read_metadata(path: Path, options: TableOptions) -> LabelSource:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise UsageError(f"{path}: line {number}: not a JSON object: {error}") from error
         if not isinstance(row, dict):

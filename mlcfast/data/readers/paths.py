@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint_path
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 
@@ -93,5 +94,6 @@ def require_images(
     missing = [name for name, path in zip(names, paths, strict=True) if path is None]
     if missing:
         count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing"
-        raise UsageError(f"{os.path.join(root, missing[0])}: no such image; {count}")
+        first = os.path.join(root, missing[0])
+        raise UsageError(f"{first}: no such image; {count}{hint_path(first)}")
     return [path for path in paths if path is not None]

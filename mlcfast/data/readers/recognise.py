@@ -28,7 +28,9 @@ from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.splits import is_part
+from mlcfast.documents import reading
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint
 
 ROBOFLOW = "_classes.csv"
 VOC_LISTS = Path("ImageSets", "Main")
@@ -63,16 +65,18 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     fitting = exact or [source for source in sources if source.split and is_part(source.split, name)]
     if len(fitting) != 1:
         shown = ", ".join(source.split or "one without a name" for source in sources)
-        raise UsageError(f"{root}: no split {name!r}, and no file of that name; there is {shown}")
+        near = hint(name, [source.split for source in sources])
+        raise UsageError(f"{root}: no split {name!r}, and no file of that name; there is {shown}{near}")
     return fitting[0]
 
 
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     """The sources of a file or a directory, a split each; of a directory they say where their images are."""
     in_layout = options.form == "coco" and path.is_dir()
-    if options.form != "auto" and not in_layout:
-        return [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
-    return _read_directory(path, options) if path.is_dir() else _read_file(path, options)
+    with reading(path, within=path.parent):
+        if options.form != "auto" and not in_layout:
+            return [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
+        return _read_directory(path, options) if path.is_dir() else _read_file(path, options)
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:

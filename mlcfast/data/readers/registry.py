@@ -20,6 +20,7 @@ from mlcfast.data.readers.voc import is_cvat, is_voc, read_cvat, read_voc
 from mlcfast.data.readers.webdataset import is_webdataset, read_webdataset
 from mlcfast.data.readers.yolo import is_yolo, read_yolo
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint, hint_path
 
 Read = Callable[[Path, TableOptions], Sequence[LabelSource]]
 
@@ -90,10 +91,12 @@ FORMATS: dict[str, Format] = {
 def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
     """Read a file or directory as the format that the options name; UsageError lists the formats for another name."""
     if options.form not in FORMATS:
-        raise UsageError(f"data.format: {options.form!r} is none of auto, {', '.join(FORMATS)}")
+        raise UsageError(
+            f"data.format: {options.form!r} is none of auto, {', '.join(FORMATS)}{hint(options.form, FORMATS)}"
+        )
     form = FORMATS[options.form]
     if not path.exists():
-        raise UsageError(f"{path}: no such file or directory")
+        raise UsageError(f"{path}: no such file or directory{hint_path(path)}")
     if form.files and path.is_dir():
         path = _only_file(path, form.files, options.form)
     elif options.form in ("tag_files", "folders", "huggingface") and not path.is_dir():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint_path
 
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -31,7 +32,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}{hint_path(path)}") from error
     if content[:1024].count(0) > 0 and content[:2] not in BYTE_ORDER_MARKS:
         return _without_mark(path, content)
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")

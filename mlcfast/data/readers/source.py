@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class LabelSource:
     def column(self, name: str, option: str) -> list[str]:
         """The M cells of a column that `option` names; UsageError where the file has none, or a blank one."""
         if name not in self.columns:
-            raise UsageError(f"{self.path}: {option}: a file of this kind ({self.format}) has no column {name!r}")
+            raise UsageError(
+                f"{self.path}: {option}: a file of this kind ({self.format}) has no column {name!r}"
+                f"{hint(name, self.columns)}"
+            )
         cells = self.columns[name]
         if "" in cells:
             raise UsageError(f"{self.path}: line {self.lines[cells.index('')]}: {option}: column {name!r} is blank")
@@ -93,13 +97,16 @@ class LabelSource:
             return self
         differ = sorted(set(names) ^ set(self.names))
         if self.format in ("wide", "attributes") and differ:
-            raise UsageError(f"{self.path}: the label columns differ in {differ[0]!r} from training")
+            raise UsageError(
+                f"{self.path}: the label columns differ in {differ[0]!r} from training{hint(differ[0], differ[1:])}"
+            )
         column = {name: position for position, name in enumerate(names)}
         for position, name in enumerate(self.names):
             if name not in column:
                 row = int(np.argmax(self.states[:, position] == 1))
                 raise UsageError(
                     f"{self.path}: line {self.lines[row]} has the label {name!r}, which is not in the training file"
+                    f"{hint(name, names)}"
                 )
         fill = 0 if (self.states == 0).any() else -1
         states = np.full((len(self.images), len(names)), fill, np.int8)

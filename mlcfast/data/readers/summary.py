@@ -15,6 +15,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, is_part, one_sided, rows_of_part, side_counts
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint_path
 
 STATES = {"positives": 1, "negatives": -1, "unknown": 0}
 
@@ -22,7 +23,7 @@ STATES = {"positives": 1, "negatives": -1, "unknown": 0}
 def open_sources(data: Path, images: Path | None, options: TableOptions) -> list[tuple[LabelSource, list[str | None]]]:
     """Each split's labels and the paths of its images, None for one that is missing."""
     if not data.exists():
-        raise UsageError(f"{data}: no such file or directory")
+        raise UsageError(f"{data}: no such file or directory{hint_path(data)}")
     found: list[tuple[LabelSource, list[str | None]]] = []
     for source in read_all(data, options):
         finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)

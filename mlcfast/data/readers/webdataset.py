@@ -1,7 +1,6 @@
 """WebDataset's shards: tar files in which the members of one name, without their endings, are a sample."""
 
 import dataclasses
-import json
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, unpack
+from mlcfast.documents import parse_json
 from mlcfast.errors import UsageError
 
 CLASS = "class"  # the column that a .cls becomes
@@ -105,7 +105,7 @@ def _note(file: Path, name: str, ending: str, content: bytes) -> dict[str, Any]:
             if not all(word.isdecimal() for word in words):
                 raise ValueError("holds something else than class numbers")
             return {CLASS: " ".join(words)}
-        row = json.loads(content)
+        row = parse_json(content)
         if not isinstance(row, dict):
             raise ValueError("is not an object")
     except ValueError as error:

@@ -12,7 +12,7 @@ from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import as_number, check_label_values, check_pair, check_reduction
 from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
-from mlcfast.ops.reduce import Weights
+from mlcfast.ops.numerics import Weights
 
 _ARGUMENTS = (
     "Tensor logits, Tensor targets, float gamma_neg, float gamma_pos, float clip, float eps, "

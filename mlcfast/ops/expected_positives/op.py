@@ -1,4 +1,4 @@
-"""The registered operators behind epr_loss (no estimate) and role_loss, and the choice of their implementation."""
+"""epr_loss and role_loss as a user calls them, over the registered operators that serve both."""
 
 from typing import Any
 
@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.autograd import RecomputedGradient
+from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_like, check_matrix, check_pair
+from mlcfast.ops.expected_positives import reference
 from mlcfast.ops.library import LIBRARY, define_forward, fake_loss
+from mlcfast.ops.weighted_bce.op import check_eps
 
 _INPUTS = "Tensor logits, Tensor observed, Tensor? estimate_logits, Tensor? index"
 _OPTIONS = "float expected_positives, float weight, float eps"
@@ -52,6 +55,59 @@ define_forward(
     _fake_backward,
     _triton_backward,
 )
+
+
+def epr_loss(
+    logits: Tensor,
+    observed: Tensor,
+    expected_positives: float,
+    weight: float = 1.0,
+    eps: float = 1e-5,
+    statistic: Tensor | None = None,
+) -> Tensor:
+    """Observed positives plus λ times the squared distance to κ positives an image (arXiv 2106.09708, reference.py).
+
+    logits: (B, K), fp32, bf16, fp16 or fp64; observed: (B, K) in [-1, 1], any real dtype.
+    expected_positives: κ. weight: λ. statistic: (4,) of the global batch when this is a part of it, see
+    mlcfast.ops.expected_positives.reference. Returns a scalar, fp32 (fp64 for fp64 logits), 0 for an empty batch.
+    Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
+    """
+    backend = choose(logits.device, logits.dtype)
+    check_inputs(logits, observed, statistic, backend)
+    check_eps(eps)
+    if backend == "reference":
+        return reference.epr_loss(logits, observed, expected_positives, weight, eps, statistic)
+    return run(backend, logits, observed, None, None, statistic, expected_positives, weight, eps)
+
+
+def role_loss(
+    logits: Tensor,
+    observed: Tensor,
+    estimate_logits: Tensor,
+    expected_positives: float,
+    index: Tensor | None = None,
+    weight: float = 1.0,
+    eps: float = 1e-5,
+    statistic: Tensor | None = None,
+) -> Tensor:
+    """A classifier and a label estimator trained on each other's output (arXiv 2106.09708), see reference.py.
+
+    logits: (B, K), fp32, bf16, fp16 or fp64; observed: (B, K) in [-1, 1], any real dtype.
+    estimate_logits: (B, K) rows; or, with index (B,) int64, the (N, K) table: the kernel gathers the rows itself and
+    the table's gradient is a sparse tensor of the B rows. On a GPU an index outside [0, N) makes the loss NaN.
+    expected_positives: κ. weight: λ. statistic: (4,) of the global batch when this is a part of it, see
+    mlcfast.ops.expected_positives.reference. Returns a scalar, fp32 (fp64 for fp64 logits), 0 for an empty batch.
+    Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values and indices.
+    """
+    backend = choose(logits.device, logits.dtype)
+    check_inputs(logits, observed, statistic, backend)
+    check_estimate(logits, estimate_logits, index)
+    check_eps(eps)
+    if backend == "reference":
+        if index is not None and index.device.type == "cpu":
+            check_index_values(index, estimate_logits.shape[0])
+        return reference.role_loss(logits, observed, estimate_logits, expected_positives, index, weight, eps, statistic)
+    return run(backend, logits, observed, estimate_logits, index, statistic, expected_positives, weight, eps)
 
 
 def check_inputs(logits: Tensor, observed: Tensor, statistic: Tensor | None, backend: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mlcfast.ops.full_labels import reference
 from mlcfast.ops.label_loss.op import Formula, label_loss
-from mlcfast.ops.reduce import Weights
+from mlcfast.ops.numerics import Weights
 
 
 def focal(

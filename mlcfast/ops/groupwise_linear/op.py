@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlcfast.ops.autocast import suspended
-from mlcfast.ops.backend import requested
+from mlcfast.ops.backend import has_triton, passed_over, requested
 from mlcfast.ops.groupwise_linear import matmul
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as reference
-from mlcfast.ops.kernels import has_triton, passed_over
+from mlcfast.ops.numerics import suspended
 
 
 def groupwise_linear(

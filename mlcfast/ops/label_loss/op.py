@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
-from mlcfast.ops.backend import choose
+from mlcfast.ops.backend import choose, has_triton, passed_over
 from mlcfast.ops.checks import check_label_values, check_pair, check_reduction
-from mlcfast.ops.kernels import has_triton, passed_over
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
-from mlcfast.ops.reduce import Weights, reduce, upcast, weigh
+from mlcfast.ops.numerics import Weights, reduce, upcast, weigh
 
 
 class Formula(IntEnum):

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlcfast.ops.autocast import active_dtype, suspended
 from mlcfast.ops.backend import requested
 from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention import matmul
@@ -18,6 +17,7 @@ from mlcfast.ops.label_query_attention.matmul import Inputs, Options, Saved
 from mlcfast.ops.label_query_attention.plan import PLANS, choose
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 from mlcfast.ops.label_query_attention.validate import check
+from mlcfast.ops.numerics import active_dtype, suspended
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from mlcfast.ops.backend import requested
-from mlcfast.ops.kernels import has_triton, passed_over
+from mlcfast.ops.backend import has_triton, passed_over, requested
 
 PLANS = {"folded": (True, True), "mixed": (True, False), "projected": (False, False)}
 

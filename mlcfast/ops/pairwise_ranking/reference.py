@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mlcfast.ops.reduce import reduce, upcast
+from mlcfast.ops.numerics import reduce, upcast
 
 
 def pairwise_ranking(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:

@@ -11,7 +11,7 @@ from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_like, check_pair, check_reduction
 from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
-from mlcfast.ops.reduce import Weights as EntryWeights
+from mlcfast.ops.numerics import Weights as EntryWeights
 from mlcfast.ops.weighted_bce.reference import Weights
 from mlcfast.ops.weighted_bce.reference import weighted_bce as reference
 

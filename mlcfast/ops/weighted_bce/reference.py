@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mlcfast.ops.reduce import reduce, upcast
+from mlcfast.ops.numerics import reduce, upcast
 
 Weights = tuple[float, float]
 

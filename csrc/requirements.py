@@ -1,0 +1,53 @@
+"""What setup.py asks pip to install: two packages for ops, losses and metrics, and an extra for each further use."""
+
+REQUIRED = ["torch>=2.11", "numpy>=2.0"]  # torch brings Triton where Triton runs
+
+PARQUET = ["pyarrow>=16"]
+DEMO = ["scikit-learn>=1.5"]
+EIGHT_BIT = ["bitsandbytes>=0.50"]
+# Label files and images: `mlcfast inspect` needs no more than this.
+DATA = ["pillow>=10", "pyyaml>=6.0", "safetensors>=0.5", "tqdm>=4.66", *PARQUET]
+# Everything from a configuration to a trained model, its report and its predictions.
+TRAIN = [
+    "pillow>=10",
+    "pyyaml>=6.0",
+    "safetensors>=0.5",
+    "tqdm>=4.66",
+    "torchvision>=0.26",
+    "timm>=1.0.20",
+    "pydantic>=2.10",
+    "tensorboard>=2.18",
+    "matplotlib>=3.11",
+]
+DEEPSPEED = [*TRAIN, "deepspeed>=0.19.3"]
+EXPORT = [*TRAIN, "onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"]
+# The compiler of torch's own CUDA version, which torch's requirements pin; for builds with --no-build-isolation.
+CUDA = ["cuda-toolkit[nvcc]; platform_system == 'Linux'"]
+TEST = [
+    "pytest>=8",
+    "pytest-benchmark>=5",
+    "ruff>=0.8",
+    "transformers>=4.50",
+    "playwright>=1.49",
+    "pycocotools>=2.0.8",
+]
+
+
+def _together(*extras: list[str]) -> list[str]:
+    """Each requirement once, in the order in which it is first named."""
+    return list(dict.fromkeys(requirement for extra in extras for requirement in extra))
+
+
+ALL = _together(TRAIN, DATA, DEEPSPEED, EXPORT, DEMO, EIGHT_BIT)
+EXTRAS = {
+    "data": DATA,
+    "train": TRAIN,
+    "deepspeed": DEEPSPEED,
+    "export": EXPORT,
+    "cuda": CUDA,
+    "parquet": _together(PARQUET, DATA),
+    "demo": _together(DEMO, TRAIN),
+    "eight_bit": _together(EIGHT_BIT, TRAIN),
+    "all": ALL,
+    "test": _together(TEST, ALL),
+}

@@ -1,0 +1,199 @@
+"""What a configuration has to say of a data set that nobody has described: its root, its splits and its columns."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mlcfast.config import Config, DataConfig, ModelConfig
+from mlcfast.data.build import Samples, open_samples
+from mlcfast.data.readers.recognise import ROBOFLOW, read_all
+from mlcfast.data.readers.sheet import Sheet, read_sheet
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.splits import TRAIN, VALIDATION, is_part
+from mlcfast.errors import UsageError
+
+TEST = "test"
+SHARE = 0.2  # of the training images validates where the data set has no validation part
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
+SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
+GROUP_COLUMNS = {
+    "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
+    "group", "group_id", "scene_id", "location_id", "camera_id", "video_id",
+}  # fmt: skip
+LOOKED_AT = 64  # images whose size is read
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set as training will read it.
+
+    settings: of the section `data`, but for what says how images become tensors. samples: both parts, opened with these
+    settings. form: what it was recognised as. short_side: the median of the shorter sides of some images, in pixels.
+    """
+
+    settings: dict[str, Any]
+    samples: Samples
+    form: str
+    short_side: int
+
+
+def discover(data: Path, images: Path | None = None, given: Mapping[str, Any] | None = None) -> Found:
+    """Settings with which training reads a label file or directory, tried out: its images are looked for.
+
+    images: where the images of a label file are, its own directory without. given: settings of `data` that a user has
+    chosen; they come first. UsageError, one line, where the data set cannot be read or may be read in several ways.
+    """
+    given = dict(given or {})
+    if not data.exists():
+        raise UsageError(f"{data}: no such file or directory")
+    settings = _settings(data, images, given)
+    samples, settings["format"] = _opened(settings)
+    return Found(settings, samples, str(settings["format"]), _short_side(samples.train.paths))
+
+
+def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with the format that was recognised; the splits and columns that are there are those named."""
+    files = _split_files(data) if data.is_dir() and not given.keys() & {"train", "format"} else {}
+    table = files.get(TRAIN) or _single_table(data)
+    columns = {} if files else _columns(table, given)
+    options = _options(given | columns)
+    sources = read_all(table if files else data, options)
+    if files:
+        root = images or data
+        found = {name: _name(file, root) for name, file in files.items()}
+    elif len(sources) == 1 and not _is_split(data, sources[0]):
+        root = images or _root(data)
+        found = {"train": _name_of_source(data, sources[0], root)}
+    else:
+        if images is not None:
+            raise UsageError(f"{data}: its layout says where its images are: leave --images out")
+        root = _root(data)
+        splits = [source.split for source in sources]
+        found = {"train": splits[0]} if len(splits) == 1 else _named_splits(data, splits, given)
+    form = sources[0].format
+    settings = {"format": form, "root": str(root), "val": SHARE} | found | columns
+    return settings | {"format": settings["format"]} | given
+
+
+def _options(given: Mapping[str, Any]) -> TableOptions:
+    names = {field.name for field in dataclasses.fields(TableOptions)} & given.keys()
+    chosen = {name: tuple(given[name]) if isinstance(given[name], list) else given[name] for name in names}
+    form = given.get("format", "auto")
+    return TableOptions(**chosen, form="auto" if form == "csv" else form)
+
+
+def _split_files(folder: Path) -> dict[str, Path]:
+    """Label files called train, val and test; nothing unless there is one for training, or in MS-COCO's layout."""
+    found: dict[str, Path] = {}
+    if any(folder.glob("annotations/instances_*.json")):
+        return found
+    for file in sorted(folder.iterdir()):
+        for part in (TRAIN, VALIDATION, TEST):
+            if file.is_file() and file.suffix.lower() in TABLES and is_part(file.stem, part):
+                if part in found:
+                    shown = f"{found[part].name} and {file.name}"
+                    raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")
+                found[part] = file
+    return found if TRAIN in found else {}
+
+
+def _single_table(data: Path) -> Path | None:
+    """The text table that `data` is, or the only one that it holds."""
+    if data.is_file():
+        return data if data.suffix.lower() in (".csv", ".tsv") else None
+    tables = [file for file in sorted(data.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
+    return tables[0] if len(tables) == 1 else None
+
+
+def _columns(table: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings for a column of splits and a column of groups, where the table's header and cells leave no doubt."""
+    if table is None or table.name == ROBOFLOW:
+        return {}
+    sheet = read_sheet(table)
+    found: dict[str, Any] = {}
+    divides = [i for i, name in enumerate(sheet.header) if name.lower() in SPLIT_COLUMNS and _divides(sheet, i)]
+    if len(divides) == 1 and not given.keys() & {"split_column", "val"}:
+        words = list(dict.fromkeys(row[divides[0]] for row in sheet.rows))
+        found["split_column"] = sheet.header[divides[0]]
+        parts = ((part, [word for word in words if is_part(word, part)]) for part in (VALIDATION, TEST))
+        found |= {part: held[0] for part, held in parts if held}
+    groups = [i for i, name in enumerate(sheet.header) if name.lower() in GROUP_COLUMNS and _groups(sheet, i)]
+    if len(groups) == 1 and VALIDATION not in found and "group" not in given:
+        found["group"] = sheet.header[groups[0]]
+    return found
+
+
+def _divides(sheet: Sheet, column: int) -> bool:
+    """Whether every cell says train, validation or test, and some say train."""
+    words = {row[column] for row in sheet.rows}
+    known = all(any(is_part(word, part) for part in (TRAIN, VALIDATION, TEST)) for word in words)
+    return known and len(words) > 1 and any(is_part(word, TRAIN) for word in words)
+
+
+def _groups(sheet: Sheet, column: int) -> bool:
+    """Whether no cell is blank, there are several values and one of them belongs to several rows."""
+    cells = [row[column] for row in sheet.rows]
+    return all(cells) and 1 < len(set(cells)) < len(cells)
+
+
+def _is_split(data: Path, source: LabelSource) -> bool:
+    """Whether a directory's only source is a split that is found by its name alone, as in MS-COCO's layout."""
+    return data.is_dir() and bool(source.split) and source.split != data.resolve().name
+
+
+def _root(data: Path) -> Path:
+    return data if data.is_dir() else data.parent
+
+
+def _name(file: Path, root: Path) -> str:
+    """The file as data.train names it: relative to the root, or absolute where it lies elsewhere."""
+    file, root = file.resolve(), root.resolve()
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+
+
+def _name_of_source(data: Path, source: LabelSource, root: Path) -> str:
+    in_root = source.path.is_file() and source.path.suffix.lower() in TABLES and source.path.parent == data
+    return _name(source.path if data.is_dir() and in_root else data, root)
+
+
+def _named_splits(data: Path, splits: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Which of a data set's splits train, validate and test; UsageError where their names do not tell."""
+    found: dict[str, Any] = {}
+    for part in (TRAIN, VALIDATION, TEST):
+        exact = [split for split in splits if is_part(split, part)]
+        held = exact or [split for split in splits if split.lower().startswith(part)]
+        if len(held) == 1:
+            found[part] = held[0]
+        elif part not in given and (held or part == TRAIN):
+            raise UsageError(f"{data}: holds the splits {', '.join(splits)}: say which is data.{part}=…")
+    return found
+
+
+def _opened(settings: dict[str, Any]) -> tuple[Samples, str]:
+    """Both parts as a run opens them, and the format: the one recognised, or auto where that alone reads it."""
+    last: UsageError | None = None
+    for form in dict.fromkeys((settings["format"], "auto")):
+        data = DataConfig.model_validate(settings | {"format": form})
+        try:
+            return open_samples(Config(name="init", data=data, model=ModelConfig(backbone="resnet18"))), form
+        except UsageError as error:
+            last = error
+    assert last is not None
+    raise last
+
+
+def _short_side(paths: Sequence[str]) -> int:
+    """The median over some images, whose headers alone are read; 224 where none can be."""
+    sides = []
+    for path in paths[:: max(1, len(paths) // LOOKED_AT)]:
+        try:
+            with Image.open(path) as image:
+                sides.append(min(image.size))
+        except OSError:
+            continue
+    return int(np.median(sides)) if sides else 224

@@ -1,0 +1,89 @@
+"""Images that stand on two sides of a data set, by their path or by their content."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import combinations
+
+from mlcfast.data.records import LabelledImages
+from mlcfast.errors import UsageError
+
+# Content is compared in sets up to this size: what reading them takes is then little beside the training.
+MOST_IMAGES, MOST_BYTES = 5_000, 2**30
+
+
+def shared_paths(one: LabelledImages, other: LabelledImages) -> list[str]:
+    """The image files that both hold, sorted; samples whose path is not known are left out."""
+    return sorted(_paths(one) & _paths(other))
+
+
+def refuse_shared_images(train: LabelledImages, other: LabelledImages, side: str, allowed: bool) -> None:
+    """UsageError where images are trained on and judged by; nothing where that is allowed.
+
+    side: the setting that names the other side, such as data.val.
+    """
+    shared = [] if allowed else shared_paths(train, other)
+    if shared:
+        raise UsageError(
+            f"{side}: {len(shared)} of {len(other)} images are in data.train too, such as {shared[0]}: scores would "
+            "praise what was learnt by heart; take them out of one side, or set data.allow_overlap to true"
+        )
+
+
+def overlaps(parts: Mapping[str, LabelledImages]) -> list[str]:
+    """A sentence for each two parts that share files, and for each part that names one several times."""
+    sentences = []
+    for (name, one), (other_name, other) in combinations(parts.items(), 2):
+        shared = shared_paths(one, other)
+        if shared:
+            sentences.append(f"{len(shared)} images are in {name} and in {other_name}, first {shared[0]}")
+    for name, records in parts.items():
+        known = [path for path in records.paths if path]
+        if len(_paths(records)) < len(known):
+            sentences.append(f"{len(known) - len(_paths(records))} of {len(known)} images of {name} are named again")
+    return sentences
+
+
+def copies(parts: Mapping[str, LabelledImages]) -> list[str]:
+    """A sentence for each two parts that hold copies of one file under different names; small sets only.
+
+    Files of one size are read and compared by their digest. Sets beyond MOST_IMAGES, or with more than MOST_BYTES to
+    read, are not compared.
+    """
+    sides = {path: name for name, records in parts.items() for path in _in_order(records)}
+    if len(sides) > MOST_IMAGES:
+        return []
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for path in sides:
+        if os.path.isfile(path):
+            by_size[os.path.getsize(path)].append(path)
+    alike = {size: paths for size, paths in by_size.items() if len(paths) > 1}
+    if sum(size * len(paths) for size, paths in alike.items()) > MOST_BYTES:
+        return []
+    by_content: dict[str, list[str]] = defaultdict(list)
+    for path in (path for paths in alike.values() for path in paths):
+        with open(path, "rb") as file:
+            by_content[hashlib.file_digest(file, "sha256").hexdigest()].append(path)
+    return _across(by_content, sides, list(parts))
+
+
+def _across(by_content: Mapping[str, list[str]], sides: Mapping[str, str], names: list[str]) -> list[str]:
+    sentences = []
+    for one, other in combinations(names, 2):
+        groups = [paths for paths in by_content.values() if {one, other} <= {sides[path] for path in paths}]
+        if groups:
+            first, second = (next(path for path in groups[0] if sides[path] == side) for side in (one, other))
+            sentences.append(
+                f"{len(groups)} images are in {one} and, under another name, in {other}: first {first} and {second}"
+            )
+    return sentences
+
+
+def _paths(records: LabelledImages) -> set[str]:
+    return set(_in_order(records))
+
+
+def _in_order(records: LabelledImages) -> list[str]:
+    """The known paths, each once, in the order of the images."""
+    return list(dict.fromkeys(os.path.normpath(path) for path in records.paths if path))

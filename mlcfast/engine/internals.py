@@ -1,0 +1,106 @@
+"""What the engines use of other libraries' private parts, each in one place with the version it was read from.
+
+DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, utils/mixed_precision_linkage.py) and torch 2.14's
+DistributedDataParallel. `check_deepspeed` fails at the start of a run, by name, when a later version has moved them;
+tests/engine/test_internals.py does so in the suite.
+"""
+
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mlcfast.errors import RunError
+
+DEEPSPEED = "0.19.8"  # the version that the names below were read from
+OF_THE_OPTIMIZER = (
+    "single_partition_of_fp32_groups",
+    "bit16_groups",
+    "overflow",
+    "loss_scaler",
+    "update_lp_params",
+)
+OF_A_FRAGMENT = ("lp_fragment_address", "hp_fragment_address")
+
+
+class ZeroState:
+    """ZeRO-2's partitioned state of one rank, as DeepSpeed's optimizer holds it.
+
+    parameters: the module's trainable parameters by name. Raises RunError where DeepSpeed has moved what is read here.
+    """
+
+    def __init__(self, zero: Any, parameters: dict[str, nn.Parameter]):
+        self._zero, self.parameters = zero, parameters
+        check_deepspeed(zero, parameters.values())
+
+    @property
+    def masters(self) -> list[Tensor]:
+        """This rank's flat fp32 part of each parameter group."""
+        return self._zero.single_partition_of_fp32_groups
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """The number of each parameter's group."""
+        numbers = {id(p): number for number, group in enumerate(self._zero.bit16_groups) for p in group}
+        return {name: numbers[id(parameter)] for name, parameter in self.parameters.items()}
+
+    @property
+    def overflow(self) -> bool:
+        """Whether the last step was left out for a gradient that is not finite."""
+        return bool(self._zero.overflow)
+
+    @property
+    def loss_scale(self) -> float:
+        """fp16's factor of the loss."""
+        return float(self._zero.loss_scaler.cur_scale)
+
+    @loss_scale.setter
+    def loss_scale(self, scale: float) -> None:
+        self._zero.loss_scaler.cur_scale = scale
+
+    def refresh_parameters(self) -> None:
+        """Give every rank the parameters in the training precision anew from the masters; a collective."""
+        self._zero.update_lp_params()
+
+    def pieces(self, name: str, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """(view of the flattened parameter `flat`, view of this rank's `shard`) where the rank holds a piece of it."""
+        mapping = self.parameters[name]._hp_mapping
+        if mapping is not None:
+            here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
+            yield flat.narrow(0, here.start, here.numel), shard.detach().narrow(0, there.start, there.numel)
+
+
+def check_deepspeed(zero: Any, parameters: Iterable[nn.Parameter]) -> None:
+    """RunError that names the first private part of DeepSpeed which is not where it was."""
+    gone = [f"optimizer.{name}" for name in OF_THE_OPTIMIZER if not hasattr(zero, name)]
+    if not gone and not hasattr(zero.loss_scaler, "cur_scale"):
+        gone = ["loss_scaler.cur_scale"]
+    mappings = [getattr(parameter, "_hp_mapping", "") for parameter in parameters]
+    if "" in mappings:
+        gone.append("parameter._hp_mapping")
+    held = next((mapping for mapping in mappings if mapping), None)
+    gone += [f"_hp_mapping.{name}" for name in OF_A_FRAGMENT if held is not None and not hasattr(held, name)]
+    if gone:
+        import deepspeed
+
+        raise RunError(
+            f"DeepSpeed {deepspeed.__version__} has no {gone[0]} any more, which engine zero2 reads: "
+            f"install deepspeed=={DEEPSPEED}"
+        )
+
+
+def data_parallel(module: nn.Module, devices: list[int] | None, ignored: Sequence[str] = ()) -> DistributedDataParallel:
+    """DDP that sends no buffers with each step and leaves the parameters called `ignored` alone."""
+    if ignored:
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, list(ignored))
+    renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
+    unsent = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True, **unsent)
+
+
+def skips_on_device(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a step reads `found_inf` on the device: torch's fused optimizers, as GradScaler asks them, and ours."""
+    return getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf")

@@ -1,0 +1,56 @@
+"""Write a first configuration for a data set, fitted to this machine."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast import cli
+from mlcfast.errors import UsageError
+from mlcfast.files import write_text
+from mlcfast.planning.starting import propose
+from mlcfast.planning.written import as_yaml, next_steps
+from mlcfast.runs.journal import log_to_console
+
+
+def build_parser() -> cli.Parser:
+    """The command line of `python -m mlcfast.init`."""
+    parser = cli.Parser("init", __doc__, "python -m mlcfast.init photos/labels.csv --images photos")
+    parser.add_argument("data", type=Path, metavar="DATA", help="a label file, or the directory of a data set")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that are written as they are")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it (default: NAME.yaml)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where the images are (default: beside the file)")
+    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
+    return parser
+
+
+def work(args: argparse.Namespace) -> None:
+    """Propose, write and say what to type next."""
+    log_to_console()
+    if args.out is not None:
+        _refuse(args.out, args.force)
+    proposal = propose(args.data, args.images, args.overrides)
+    out = args.out or Path(f"{proposal.config.name}.yaml")
+    _refuse(out, args.force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, as_yaml(proposal))
+    samples = proposal.found.samples
+    print(
+        f"read as {proposal.found.form}: {len(samples.train)} images for training, {len(samples.validation)} for "
+        f"validation, {len(samples.train.names)} labels\nwrote {out}; look through it, then:"
+    )
+    print(next_steps(proposal, out))
+
+
+def _refuse(out: Path, force: bool) -> None:
+    if out.exists() and not force:
+        raise UsageError(f"{out}: is there already: --force replaces it, --out FILE writes another")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return cli.run(build_parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

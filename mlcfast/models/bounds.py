@@ -1,0 +1,71 @@
+"""What a card from elsewhere may ask for: a model of the size of its weight file, and nothing from the network."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules import module as registration
+
+from mlcfast.errors import UsageError
+from mlcfast.models.card import LARGEST_SIDE
+
+LARGEST_NUMBER = 2**20  # of any size or count in a card
+MOST_MODULES = 100_000
+SLACK = 2**20  # parameters and buffers that a weight file need not hold, such as positions
+
+
+def check_arguments(arguments: dict[str, Any], card: Path) -> None:
+    """UsageError, which names the card, unless the keyword arguments of `build_model` are of plausible size and kind.
+
+    Weights are those of the file beside the card: it may not name others, which might have to be downloaded.
+    """
+    if not isinstance(arguments.get("head"), str) or not isinstance(arguments.get("backbone"), str):
+        raise UsageError(f"{card}: not a model card: model names no head and backbone")
+    if arguments.get("weights", "none") != "none":
+        raise UsageError(f"{card}: model.weights must be none: a card's weights are in the file beside it")
+    side = arguments.get("image_size", 0)
+    if not isinstance(side, int) or not 0 <= side <= LARGEST_SIDE:
+        raise UsageError(f"{card}: model.image_size {side!r} is not from 0 to {LARGEST_SIDE}")
+    for name, value in _numbers("model", arguments):
+        if not abs(value) <= LARGEST_NUMBER:
+            raise UsageError(f"{card}: {name} is {value:g}: numbers up to {LARGEST_NUMBER} are taken")
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(value, int | float):
+        yield name, value
+    elif isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _numbers(f"{name}.{key}", each)
+
+
+@contextlib.contextmanager
+def built_for(file: Path, card: Path) -> Iterator[None]:
+    """Within the block a model may be built of as many entries as the weight file has bytes, and a little more.
+
+    UsageError, which names the card, as soon as more are registered: before they are filled, and without an end to wait
+    for. Not for several threads at once.
+    """
+    left = {"entries": file.stat().st_size + SLACK, "modules": MOST_MODULES}
+
+    def take(what: str, number: int) -> None:
+        left[what] -= number
+        if left[what] < 0:
+            raise UsageError(f"{card}: describes a larger model than the weights in {file.name} are for")
+
+    def count_tensor(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        take("entries", 0 if tensor is None else tensor.numel())
+
+    def count_module(module: nn.Module, name: str, child: nn.Module | None) -> None:
+        take("modules", 1)
+
+    with contextlib.ExitStack() as hooks:
+        for register, count in (
+            (registration.register_module_parameter_registration_hook, count_tensor),
+            (registration.register_module_buffer_registration_hook, count_tensor),
+            (registration.register_module_module_registration_hook, count_module),
+        ):
+            hooks.callback(register(count).remove)
+        yield

@@ -1,0 +1,134 @@
+"""The settings of the data: every key, its default, what values it takes and what it means."""
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from mlcfast.registry import hint, is_import_name
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+FORMATS = (
+    "auto", "coco", "csv", "features", "demo", "wide", "list", "long", "attributes", "file_list", "label_studio",
+    "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "parquet", "huggingface", "webdataset"
+)  # fmt: skip
+
+
+def named(*known: str) -> AfterValidator:
+    """Accepts a name of the project's own or `package.module:name`, which is imported where it is used."""
+    return AfterValidator(partial(_check_name, known=known))
+
+
+def _check_name(name: str, known: tuple[str, ...]) -> str:
+    if name in known or is_import_name(name):
+        return name
+    raise ValueError(f"Input should be {', '.join(known)} or package.module:name{hint(name, known)}")
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError(f"Input should be {getattr(wanted, '__name__', wanted)}")
+        return value
+
+
+class DataConfig(Section):
+    """Where the samples are and how they become tensors; docs/data.md explains what settles an ambiguous label file."""
+
+    format: Annotated[str, named(*FORMATS)] = Field(
+        description="What the labels are read from; auto recognises it; python -m mlcfast.inspect shows what is read."
+    )
+    options: dict[str, Any] = Field(default={}, description="Arguments of a reader of your own, named in data.format.")
+    root: str = Field(min_length=1, description="The directory of the data set; the names below are looked for in it.")
+    train: str = Field(default="train", description="The split, or the label file in data.root, that is trained on.")
+    val: float | str | None = Field(
+        default="val",
+        description="The split or file that chooses the best epoch, or a share of the training file, such as 0.2, with "
+        "each label in proportion; null takes the published fifth.",
+    )
+    test: str | None = Field(
+        default=None, description="A split or file that the best weights are measured on once, at the end."
+    )
+    split_column: str | None = Field(
+        default=None, description="The column of data.train that says which rows train, validate and test."
+    )
+    group: str | None = Field(
+        default=None,
+        description="The column of what may not be torn apart, such as the patient, where data.val is a share.",
+    )
+    image_size: int = Field(
+        default=448, ge=8, description="The side in pixels that images are resized to, whatever their shape."
+    )
+    labels: Literal["full", "single_positive"] = Field(
+        default="full",
+        description="single_positive keeps one positive label of each training image, by the published protocol.",
+    )
+    augment: Annotated[str, named("published", "flip", "none")] = Field(
+        default="published",
+        description="How training images are varied: published is cutout and RandAugment, flip left for right.",
+    )
+    mean: tuple[float, float, float] = Field(
+        default=IMAGENET_MEAN, description="Subtracted from the red, green and blue of each pixel, which lie in 0 to 1."
+    )
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
+        default=IMAGENET_STD, description="What the differences from data.mean are divided by."
+    )
+    workers: int = Field(
+        default=4, ge=0, description="Processes that decode images; 0 decodes in the training process itself."
+    )
+    keep_unlabelled: bool = Field(
+        default=False, description="For MS-COCO's layout: images without a label are kept as images with none of them."
+    )
+    resized_cache: bool = Field(
+        default=False, description="Store the resized images once, which saves most of a sample's CPU time later."
+    )
+    bad_images: Literal["error", "skip"] = Field(
+        default="error", description="skip finds unreadable images before training and leaves them out, each listed."
+    )
+    image_column: str | None = Field(default=None, description="The column of image files, where it is not evident.")
+    label_columns: list[str] = Field(default=[], description="The columns that are labels, where not all are.")
+    ignore_columns: list[str] = Field(default=[], description="Columns that are neither image nor label.")
+    separator: str | None = Field(default=None, description="The sign between the labels of a list column.")
+    uncertain: Literal["unknown", "positive", "negative"] = Field(
+        default="unknown", description="What -1 means in a file that has blank cells too."
+    )
+    allow_outside: bool = Field(default=False, description="Image files may lie outside data.root.")
+    allow_overlap: bool = Field(
+        default=False, description="Images may be trained on and validate or test too, which is an error otherwise."
+    )
+
+    @field_validator("val", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        """A number in (0, 1) is a share; a whole number names a split, as numbered folds do."""
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError("a share lies between 0 and 1, such as 0.2")
+        return str(value) if type(value) is int else value
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "DataConfig":
+        if self.group is not None and (self.val is None or (self.labels == "single_positive" and not self.val_share)):
+            raise ValueError("group needs val as a share, such as 0.2: the published fifth knows no groups")
+        return self
+
+    @property
+    def val_share(self) -> float | None:
+        """The share of the training file that validates; None where val is something else."""
+        return self.val if isinstance(self.val, float) else None

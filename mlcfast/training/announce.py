@@ -1,0 +1,149 @@
+"""What a run says before it trains and after: its data, its model, its length, the figure that counts, what is next."""
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlcfast.config import Config
+from mlcfast.data import LabelledImages
+from mlcfast.data.overlap import copies, overlaps
+from mlcfast.data.splits import in_words, side_counts
+from mlcfast.engine import Process
+from mlcfast.evaluation.gather import EvaluationResult
+from mlcfast.runs.directory import RunDirectory
+from mlcfast.training.trainer import Progress, Trainer
+
+LOGGER = logging.getLogger("mlcfast")
+SHOWN = 5  # labels named in a warning
+RAREST = 20  # labels whose images the journal counts
+MUCH = 0.1  # of the initial weights in the average at the end
+
+
+def announce_samples(parts: dict[str, LabelledImages]) -> dict[str, Any]:
+    """Log what each part holds and what is odd about it; parts: training, validation and, where there is one, test.
+
+    Returns what the journal keeps of it: `sides`, with images, unlabelled ones and positives of the `rarest` labels,
+    and `warnings`.
+    """
+    counts = {name: side_counts(r.names, r.labels, r.groups) for name, r in parts.items()}
+    LOGGER.info("%s", in_words(counts))
+    for name, records in parts.items():
+        bare = counts[name]["unlabelled"] = int((~(records.labels == 1).any(axis=1)).sum())
+        if bare:
+            becomes = "trained on as images with none of the labels" if name == "training" else "counted as such"
+            LOGGER.info("%d of %d %s images have no label: they are %s", bare, len(records), name, becomes)
+    lacking = (labels_without_positives(name, records) for name, records in parts.items())
+    warnings = [*overlaps(parts), *copies(parts), *filter(None, lacking)]
+    for sentence in warnings:
+        LOGGER.warning("%s", sentence)
+    held = [each["positives"] for each in counts.values()]
+    rarest = sorted(held[0], key=lambda name: sum(each.get(name, 0) for each in held))[:RAREST]
+    sides = {
+        name: {**each, "positives": {label: each["positives"].get(label, 0) for label in rarest}}
+        for name, each in counts.items()
+    }
+    return {"sides": sides, "rarest": rarest, "warnings": warnings}
+
+
+def labels_without_positives(part: str, records: LabelledImages) -> str:
+    """A sentence with the labels that no image of a part has, such a label counts as 0 in the part's mAP; or ""."""
+    absent = [name for name, some in zip(records.names, (records.labels == 1).any(axis=0), strict=True) if not some]
+    if not absent:
+        return ""
+    shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
+    means = {
+        "training": "the model cannot learn",
+        "validation": "count as AP 0 in the mAP and get threshold 0.5:",
+        "test": "count as AP 0 in the mAP:",
+    }
+    return f"no {part} image has these labels, which {means[part]} {shown}"
+
+
+def announce_training(config: Config, trainer: Trainer, process: Process) -> None:
+    """Log the model, the device and how many steps there are."""
+    parameters = list(trainer.engine.objective.model.parameters())
+    whole = sum(parameter.numel() for parameter in parameters)
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    images = f", images of {config.data.image_size} × {config.data.image_size} pixels"
+    LOGGER.info(
+        "model: %s on %s, %s parameters, %s of them trained%s",
+        config.model.head,
+        "stored features" if config.data.format == "features" else config.model.backbone,
+        f"{whole:,}",
+        "all" if trained == whole else f"{trained:,}",
+        "" if config.data.format == "features" else images,
+    )
+    LOGGER.info("device: %s", _device(process))
+    begun = f", of which {trainer.progress.step} are done" if trainer.is_resumed else ""
+    LOGGER.info(
+        "steps: %d an epoch of %d images each, %d in %d epochs%s; after each epoch validation chooses the best "
+        "weights; how long it takes is said after the first steps",
+        trainer.steps_per_epoch,
+        config.engine.global_batch,
+        trainer.total_steps,
+        config.train.epochs,
+        begun,
+    )
+    kept = config.train.ema_decay**trainer.total_steps
+    if not config.train.ema_warmup and config.train.ema_decay and kept > MUCH:
+        LOGGER.warning(
+            "the average of the weights will still hold %.0f %% of the initial ones at the end: train.ema_warmup=true "
+            "forgets them, or lower train.ema_decay",
+            100 * kept,
+        )
+
+
+def _device(process: Process) -> str:
+    if process.device.type == "cuda":
+        name = torch.cuda.get_device_name(process.device)
+    else:
+        threads = torch.get_num_threads()
+        name = f"CPU with {threads} thread{'' if threads == 1 else 's'}"
+    return name if process.world_size == 1 else f"{process.world_size} processes, each {name}"
+
+
+def announce_end(
+    config: Config, directory: RunDirectory, progress: Progress, validation: int, test: EvaluationResult | None
+) -> None:
+    """Log the figure that counts, where the best model is and what can be done with it.
+
+    validation: how many images chose the best epoch.
+    """
+    if test is None:
+        LOGGER.info(
+            "the figure that counts: validation mAP %.2f on %d images, after epoch %d; it is a little too high, since "
+            "the epoch was chosen by it: data.test=SPLIT would judge by images of its own",
+            progress.best,
+            validation,
+            progress.best_epoch + 1,
+        )
+    else:
+        LOGGER.info(
+            "the figure that counts: test mAP %.2f on %d images; validation, mAP %.2f, chose epoch %d",
+            test.report["mAP"],
+            len(test.scores),
+            progress.best,
+            progress.best_epoch + 1,
+        )
+    LOGGER.info("the best model: %s", directory.best)
+    for line in next_commands(config, directory):
+        LOGGER.info("next: %s", line)
+
+
+def next_commands(config: Config, directory: RunDirectory) -> list[str]:
+    """What to type after a run: to use the model, to judge it label by label, to see the report."""
+    best, report = _typed(directory.best), _typed(directory.report)
+    lines = [] if config.data.format == "features" else [f"python -m mlcfast.predict {best} IMAGES"]
+    return [
+        *lines,
+        f"python -m mlcfast.evaluate {_typed(directory.config)} --checkpoint {best}",
+        f"open {report} in a browser; python -m mlcfast.report {_typed(directory.path)} writes it anew",
+    ]
+
+
+def _typed(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))

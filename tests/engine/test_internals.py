@@ -1,0 +1,74 @@
+"""The private parts of DeepSpeed and torch that the engines use are where they were, and a move is named."""
+
+import inspect
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mlcfast.engine.internals import check_deepspeed, data_parallel, skips_on_device
+from mlcfast.errors import RunError
+
+
+def zero_optimizer(**changes):
+    """What check_deepspeed looks at, with some of it moved (None)."""
+    parts = {
+        "single_partition_of_fp32_groups": [],
+        "bit16_groups": [],
+        "overflow": False,
+        "loss_scaler": SimpleNamespace(cur_scale=1.0),
+        "update_lp_params": lambda: None,
+    } | changes
+    return SimpleNamespace(**{name: part for name, part in parts.items() if part is not None})
+
+
+def parameter(*names: str):
+    held = torch.nn.Parameter(torch.zeros(1))
+    held._hp_mapping = SimpleNamespace(**dict.fromkeys(names, 0))
+    return held
+
+
+WHOLE = ("lp_fragment_address", "hp_fragment_address")
+
+
+@pytest.mark.parametrize("part", ["single_partition_of_fp32_groups", "bit16_groups", "overflow", "update_lp_params"])
+def test_a_part_that_moved_is_named(part):
+    check_deepspeed(zero_optimizer(), [parameter(*WHOLE)])
+    with pytest.raises(RunError, match=rf"has no optimizer\.{part} any more.*install deepspeed=="):
+        check_deepspeed(zero_optimizer(**{part: None}), [parameter(*WHOLE)])
+
+
+def test_the_scale_and_the_mapping_are_looked_at_too():
+    with pytest.raises(RunError, match="cur_scale"):
+        check_deepspeed(zero_optimizer(loss_scaler=SimpleNamespace()), [parameter(*WHOLE)])
+    with pytest.raises(RunError, match=r"parameter\._hp_mapping"):
+        check_deepspeed(zero_optimizer(), [torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(RunError, match="hp_fragment_address"):
+        check_deepspeed(zero_optimizer(), [parameter("lp_fragment_address")])
+
+
+def test_the_installed_deepspeed_has_them():
+    """The names stand in the source that was installed; a run of engine zero2 checks the objects themselves."""
+    from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
+    from deepspeed.utils import mixed_precision_linkage, tensor_fragment
+
+    source = inspect.getsource(DeepSpeedZeroOptimizer)
+    for name in ("single_partition_of_fp32_groups", "bit16_groups", "overflow", "loss_scaler"):
+        assert f"self.{name}" in source
+    assert hasattr(DeepSpeedZeroOptimizer, "update_lp_params")
+    assert "_hp_mapping" in inspect.getsource(mixed_precision_linkage)
+    for name in WHOLE:
+        assert name in inspect.getsource(tensor_fragment)
+
+
+def test_ddp_takes_what_it_is_given():
+    parameters = inspect.signature(torch.nn.parallel.DistributedDataParallel).parameters
+    assert {"forward_sync_buffers", "broadcast_buffers"} & parameters.keys()
+    assert hasattr(torch.nn.parallel.DistributedDataParallel, "_set_params_and_buffers_to_ignore_for_model")
+    assert callable(data_parallel)
+
+
+def test_fused_optimizers_and_ours_skip_on_the_device():
+    p = torch.nn.Parameter(torch.zeros(2))
+    assert skips_on_device(torch.optim.AdamW([p], fused=True))
+    assert not skips_on_device(torch.optim.AdamW([p]))

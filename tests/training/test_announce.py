@@ -1,0 +1,82 @@
+"""What a run says before and after training."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mlcfast.config import load_config
+from mlcfast.data import LabelledImages
+from mlcfast.engine import HostProcess
+from mlcfast.runs.directory import RunDirectory
+from mlcfast.training.announce import announce_end, announce_samples, announce_training, next_commands
+
+
+@pytest.fixture(autouse=True)
+def heard(caplog):
+    caplog.set_level("INFO", "mlcfast")
+
+
+def records(prefix: str, *rows: tuple[int, ...]) -> LabelledImages:
+    paths = [f"{prefix}{number}.jpg" for number in range(len(rows))]
+    return LabelledImages(paths, np.array(rows, np.int8), ["cat", "dog"], paths)
+
+
+def test_the_data_are_counted_and_what_is_odd_is_said(caplog):
+    train, validation = records("t", (1, 0), (1, 1), (0, 0)), records("v", (1, 0), (0, -1))
+    shared = LabelledImages(["v0.jpg"], np.array([[1, 1]], np.int8), ["cat", "dog"], ["v0.jpg"])
+    announce_samples({"training": train, "validation": validation, "test": shared})
+    assert caplog.messages == [
+        "training 3 images, validation 2 images, test 1 images; images with each label: dog 1 / 0 / 1, cat 2 / 1 / 1",
+        "1 of 3 training images have no label: they are trained on as images with none of the labels",
+        "1 of 2 validation images have no label: they are counted as such",
+        "1 images are in validation and in test, first v0.jpg",
+        "no validation image has these labels, which count as AP 0 in the mAP and get threshold 0.5: dog",
+    ]
+
+
+def test_model_device_and_steps_are_said(caplog, config_file):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    trainer = SimpleNamespace(
+        engine=SimpleNamespace(objective=SimpleNamespace(model=model)),
+        progress=SimpleNamespace(step=5),
+        is_resumed=True,
+        steps_per_epoch=5,
+        total_steps=10,
+    )
+    announce_training(load_config(config_file), trainer, HostProcess())
+    first, second, third, fourth = caplog.messages
+    assert first == ("model: query2label on test_resnet, 26 parameters, 10 of them trained, images of 32 × 32 pixels")
+    threads = torch.get_num_threads()
+    assert second == f"device: CPU with {threads} thread" + ("s" if threads > 1 else "")
+    assert third.startswith("steps: 5 an epoch of 8 images each, 10 in 2 epochs, of which 5 are done;")
+    assert fourth.startswith("the average of the weights will still hold 35 % of the initial ones at the end:")
+    caplog.clear()
+    announce_training(load_config(config_file, ["train.ema_warmup=true"]), trainer, HostProcess())
+    assert len(caplog.messages) == 3
+
+
+def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_file):
+    config, progress = load_config(config_file), SimpleNamespace(best=63.4, best_epoch=3)
+    directory = RunDirectory(config.run_directory)
+    announce_end(config, directory, progress, 13, None)
+    assert caplog.messages[0].startswith("the figure that counts: validation mAP 63.40 on 13 images, after epoch 4;")
+    assert caplog.messages[1] == f"the best model: {directory.best}"
+    assert len([line for line in caplog.messages if line.startswith("next: ")]) == 3
+    caplog.clear()
+    test = SimpleNamespace(report={"mAP": 61.25}, scores=np.zeros((7, 3)))
+    announce_end(config, directory, progress, 13, test)
+    assert caplog.messages[0] == (
+        "the figure that counts: test mAP 61.25 on 7 images; validation, mAP 63.40, chose epoch 4"
+    )
+
+
+def test_commands_are_quoted_as_a_shell_needs(config_file, tmp_path):
+    config = load_config(config_file, [f"output={tmp_path / 'my runs'}"])
+    predict, evaluate, _ = next_commands(config, RunDirectory(config.run_directory))
+    best = f"'{tmp_path}/my runs/tiny/best'"
+    assert predict == f"python -m mlcfast.predict {best} IMAGES"
+    assert evaluate == f"python -m mlcfast.evaluate '{tmp_path}/my runs/tiny/config.yaml' --checkpoint {best}"
