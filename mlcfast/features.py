@@ -45,7 +45,7 @@ def work(args: argparse.Namespace) -> None:
     start(process)
     data = config.data
     parts = (data.train, None if data.val_share else data.val, data.test)  # a share is a part of data.train
-    for split in dict.fromkeys(filter(None, parts)):
+    for split in dict.fromkeys(part for part in parts if part):
         records = open_split(data, split, names)
         if model is None:
             names = records.names
@@ -61,7 +61,9 @@ def extract(
     """Write the pooled features of `records` into `directory`, unless they are there; returns (M, D)."""
     from tqdm import tqdm  # after cli, which says what to install where it is missing
 
-    shape = (len(records), model.fc.in_features)
+    classifier = model.get_submodule("fc")
+    assert isinstance(classifier, nn.Linear), "the head is linear"
+    shape = (len(records), classifier.in_features)
     key = _key(config, model, records, dtype)
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / ".lock"):
@@ -86,7 +88,7 @@ def _key(config: Config, model: nn.Module, records: LabelledImages, dtype: str) 
     settings = (data.image_size, data.mean, data.std, config.engine.precision, config.engine.micro_batch, dtype)
     digest = hashlib.sha256(repr(settings).encode())
     digest.update("\0".join(records.paths).encode())
-    for name, tensor in model.backbone.state_dict().items():
+    for name, tensor in model.get_submodule("backbone").state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()

@@ -119,7 +119,7 @@ def _precision_recall(predicted_KM: np.ndarray, positives_KM: np.ndarray) -> dic
     correct = np.count_nonzero(predicted_KM & positives_KM, axis=1)
     predicted = np.count_nonzero(predicted_KM, axis=1)
     positives = np.count_nonzero(positives_KM, axis=1)
-    values = {}
+    values: dict[str, Any] = {}  # numbers, as numpy gives them
     for prefix, precision, recall in (
         ("C", _ratio(correct, predicted).mean(), _ratio(correct, positives).mean()),
         ("O", _ratio(correct.sum(), predicted.sum()), _ratio(correct.sum(), positives.sum())),

@@ -64,7 +64,7 @@ def work(args: argparse.Namespace) -> int:
         raise UsageError("--attention: this model has a linear head; only query2label attends to places")
     drawn = label_numbers(args.labels.split(","), card.labels) if args.labels else None
     process = Process()
-    predictor = Predictor(process, model.to(process.device, memory_format=torch.channels_last), "fp32")
+    predictor = Predictor(process, model.to(process.device).to(memory_format=torch.channels_last), "fp32")
     sources = list(find_images(args.images))
     workers = args.workers or os.cpu_count() or 1
     predictions = predict_files(predictor, card, sources, args.batch_size, workers, bool(args.attention))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Entry = TypeVar("Entry")
 
@@ -39,7 +39,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             return self._entries[name]
         if is_import_name(name):
             try:
-                return import_by_name(str(name))
+                return import_by_name(str(name))  # type: ignore[return-value]  # a user's object is taken at its word
             except ValueError as error:
                 raise self.error(f"{self.what}: {error}") from error
         choices = ", ".join(self)
@@ -71,7 +71,7 @@ def check_options(
             raise error(f"{what} has no option {option!r}{hint(option, known)}; {has}")
 
 
-def as_callable(entry: object, what: str, error: type[Exception] = ValueError) -> Callable[..., object]:
+def as_callable(entry: object, what: str, error: type[Exception] = ValueError) -> Callable[..., Any]:
     """The entry itself; `error` unless it can be called."""
     if not callable(entry):
         raise error(f"{what}: {entry!r} is a {type(entry).__name__}, not a class or function")

@@ -72,8 +72,8 @@ class ModelConfig(Section):
     @property
     def head_arguments(self) -> dict[str, Any]:
         """What `build_model` takes for this head beyond the backbone; the linear head takes nothing."""
-        names = ("embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout")
-        names += ("decoder_self_attention", "query_groups")
+        names = ["embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout"]
+        names += ["decoder_self_attention", "query_groups"]
         own = {name: getattr(self, name) for name in names} if self.head == "query2label" else {}
         return own | self.head_options
 
@@ -211,9 +211,9 @@ class Config(Section):
     data: DataConfig
     model: ModelConfig
     loss: LossConfig = LossConfig()
-    optim: OptimConfig = OptimConfig()
-    engine: EngineConfig = EngineConfig()
-    train: TrainConfig = TrainConfig()
+    optim: OptimConfig = OptimConfig()  # type: ignore[call-arg]  # pydantic fills in every field
+    engine: EngineConfig = EngineConfig()  # type: ignore[call-arg]  # pydantic fills in every field
+    train: TrainConfig = TrainConfig()  # type: ignore[call-arg]  # pydantic fills in every field
     sweep: SweepConfig = SweepConfig()
 
     @model_validator(mode="after")

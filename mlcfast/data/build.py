@@ -105,7 +105,7 @@ def _open_test(config: Config, train: LabelledImages, held: Path | None) -> Labe
 
 def open_split(
     settings: DataConfig,
-    split: str | float,
+    split: str | float | None,
     names: list[str] | None = None,
     seed: int = 0,
     held: Path | None = None,
@@ -230,8 +230,8 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
     hidden = (records.labels != observed)[train] if single else None
-    shown, held = dataclasses.replace(records, labels=observed), records.labels
-    if (held[train] == -1).any() and not (held[validation] == -1).any() and not held[validation].all():
+    shown, full = dataclasses.replace(records, labels=observed), records.labels
+    if (full[train] == -1).any() and not (full[validation] == -1).any() and not full[validation].all():
         LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
     return Samples(shown.subset(train), records.subset(validation), hidden)
 

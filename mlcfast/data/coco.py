@@ -169,7 +169,7 @@ def _without_unused(
     A category that no image of this file has may be there in the other split, so it stays.
     """
     above = {str(category.get("supercategory")) for category in categories}
-    unused = [name for name, some in zip(names, labels.any(axis=0), strict=True) if not some]
+    unused = [name for name, some in zip(names, np.any(labels, axis=0).tolist(), strict=True) if not some]
     dropped = [name for name in unused if name in above]
     warnings = [f"the super-category {name!r} is no label: no image has it" for name in dropped]
     warnings += [f"no image has the label {name!r}" for name in unused if name not in above][:5]

@@ -90,10 +90,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:
     wide = image.convert("I")
-    _, largest = wide.getextrema()
-    if largest > 65535:
+    values = np.asarray(wide)
+    if values.max(initial=0) > 65535:
         raise ValueError("32-bit pixels have no defined range; convert the image to 8 or 16 bits")
-    scaled = (np.asarray(wide).astype(np.uint32) * 255 + 32767) // 65535
+    scaled = (values.astype(np.uint32) * 255 + 32767) // 65535
     return Image.fromarray(scaled.astype(np.uint8))
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from mlcfast.errors import RunError, UsageError
 
 
-def make_loader(dataset: Dataset, batch_sampler: Iterable[Sequence[Any]], workers: int = 0) -> DataLoader:
+def make_loader(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: int = 0) -> DataLoader:
     """Batches (images (m, 3, S, S) float32, labels (m, K) int8, index (m,) int64) in the sampler's order.
 
     Workers persist over epochs; host memory is pinned where CUDA is. RunError and UsageError of a sample are raised
@@ -31,7 +31,7 @@ def make_loader(dataset: Dataset, batch_sampler: Iterable[Sequence[Any]], worker
 
 
 class _Loader(DataLoader):
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator: torch names its private iterator
         batches = super().__iter__()
         while True:
             try:
@@ -57,7 +57,7 @@ class _Guarded(Dataset):
         self.dataset = dataset
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.dataset)  # type: ignore[arg-type]  # torch types its map-style datasets without a length
 
     def __getitem__(self, key: Any) -> Any:
         return self.dataset[key]

@@ -14,7 +14,8 @@ from mlcfast.data.sources import Source
 from mlcfast.data.transforms import resize
 from mlcfast.errors import RunError
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Decoded(NamedTuple):

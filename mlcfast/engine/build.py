@@ -1,6 +1,7 @@
 """From a configuration and an objective to the engine that runs it."""
 
 import logging
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ def resolve_engine(config: Config, process: Process) -> str:
 
     UsageError where the configured engine and the number of processes do not go together.
     """
-    name = config.engine.name
+    name: str = config.engine.name
     if name == "auto":
         by_launcher = {"single": "single", "deepspeed": "zero2"}
         name = by_launcher.get(process.launcher, "ddp" if process.world_size > 1 else "single")
@@ -74,7 +75,7 @@ def build_engine(config: Config, process: Process, objective: TrainingModule) ->
         objective.model.compile()
     table = _table_step(config, name, objective)
     optimizer = build_optimizer(config.optim, objective)
-    common = {
+    common: dict[str, Any] = {
         "precision": config.engine.precision,
         "accumulation": accumulation,
         "grad_clip": config.optim.grad_clip,

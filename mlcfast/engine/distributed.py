@@ -202,7 +202,7 @@ def on_main(process: Process, work: Callable[[], Any]) -> Any:
             outcome = (work(), None)
         except Exception as error:
             outcome = (None, error)
-    value, error = all_gather_objects(outcome)[0]
-    if error is not None:
-        raise error
+    value, failure = all_gather_objects(outcome)[0]
+    if failure is not None:
+        raise failure
     return value

@@ -5,6 +5,9 @@ A moment is cut into blocks of 256 elements; each element is the index of the ne
 elements stay in fp32.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from bitsandbytes.optim import AdamW8bit
 from torch import Tensor
@@ -22,7 +25,7 @@ class EightBitAdamW(AdamW8bit):
     found_inf: Tensor | None = None
 
     @torch.no_grad()
-    def step(self, closure=None) -> Tensor | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step, or none at all where the gradient was not finite."""
         if self.found_inf is not None and self.found_inf > 0:
             return None
@@ -37,6 +40,7 @@ class EightBitAdamW(AdamW8bit):
     def update_step(self, group: dict, p: Tensor, gindex: int, pindex: int) -> None:
         """Step a flat view: the base class would replace a weight in channels_last by a contiguous copy."""
         flat = _flat(p)
+        assert p.grad is not None, "the base class steps parameters with a gradient"
         flat.grad = _flat(_like(p, p.grad))
         self.state[flat] = self.state[p]
         super().update_step(group, flat, gindex, pindex)

@@ -20,12 +20,14 @@ class TableStep:
     def __init__(self, estimator: LabelEstimator, lr: float):
         self.table, self.optimizer = estimator.table, TableAdam(estimator, lr)
         own = estimator.before_read
+        assert own is not None, "TableAdam has set it"
         if dist.is_initialized():
             estimator.before_read = lambda index: own(_of_all_ranks(index))
 
     def exchange(self) -> Tensor:
         """Make the gradient the mean over ranks; returns its norm, 0-d."""
         gradient = self.table.grad
+        assert gradient is not None, "the backward pass left a gradient of the rows read"
         index, values = gradient._indices()[0], gradient._values()
         if dist.is_initialized():
             index, values = _of_all_ranks(index), _of_all_ranks(values) / dist.get_world_size()
@@ -34,7 +36,7 @@ class TableStep:
 
     def step(self, skipped: Tensor, factor: Tensor | None) -> None:
         """Apply the gradient times `factor`, or nothing where `skipped` is 1, and clear it."""
-        if factor is not None:
+        if factor is not None and self.table.grad is not None:
             self.table.grad._values().mul_(factor)
         self.optimizer.found_inf = skipped
         self.optimizer.step()

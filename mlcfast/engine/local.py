@@ -76,8 +76,9 @@ class LocalEngine(Engine):
         return loss.detach()
 
     def _exchange(self, last: bool) -> AbstractContextManager[None]:
-        waits = isinstance(self.wrapped, DistributedDataParallel) and not last
-        return self.wrapped.no_sync() if waits else nullcontext()
+        if isinstance(self.wrapped, DistributedDataParallel) and not last:
+            return self.wrapped.no_sync()
+        return nullcontext()
 
     def step(self) -> StepOutcome:
         """See Engine; a step with a non-finite gradient is dropped on the device, without asking the host."""
@@ -148,10 +149,10 @@ class LocalEngine(Engine):
             held = state.average or state.weights
             load_tensors(followed, {name: held[name] for name in followed if name in held}, "average")
             self.average.steps = state.average_steps
-        held = state.moments_by_name()
+        moments = state.moments_by_name()
         for name, parameter in self.parameters.items():
-            if name in held:
-                set_moments(self.optimizer, parameter, held[name])
+            if name in moments:
+                set_moments(self.optimizer, parameter, moments[name])
         if self.table:
             self.table.load_moments(state.moments)
         if self.scaler.is_enabled():

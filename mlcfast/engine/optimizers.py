@@ -65,7 +65,7 @@ def step_unless(optimizer: torch.optim.Optimizer, skipped: Tensor) -> None:
     other optimizer the host reads `skipped`, which waits for the device.
     """
     if skips_on_device(optimizer):
-        optimizer.found_inf = skipped
+        optimizer.found_inf = skipped  # type: ignore[attr-defined]  # of some optimizers only, as asked above
         optimizer.step()
     elif not skipped.item():
         optimizer.step()

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mlcfast.engine.distributed import Process
+from mlcfast.models.heads import LinearClassifier
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -22,6 +23,7 @@ class Predictor:
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """images (B, 3, S, S) on any device -> a linear model's pooled features (B, D), fp32."""
+        assert isinstance(self.model, LinearClassifier), "other heads pool no features"
         self.model.eval()
         with self.autocast:
             return self.model.features(images.to(self.process.device, non_blocking=True))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mlcfast.config import Config
 from mlcfast.data import feature_width
-from mlcfast.losses import PseudoLabels
+from mlcfast.losses import LabelEstimator, PseudoLabels
 from mlcfast.losses.base import LabelLoss
 from mlcfast.models import build_model
 
@@ -26,11 +26,12 @@ class TrainingModule(nn.Module):
         self,
         model: nn.Module,
         loss: nn.Module,
-        estimator: nn.Module | None = None,
+        estimator: LabelEstimator | None = None,
         true_labels: Tensor | None = None,
         pseudo_labels: PseudoLabels | None = None,
     ):
         super().__init__()
+        self.true_labels: Tensor | None
         self.model, self.loss, self.estimator, self.pseudo_labels = model, loss, estimator, pseudo_labels
         self.register_buffer("true_labels", true_labels, persistent=False)
 

@@ -181,7 +181,8 @@ class Zero2Engine(Engine):
 
     def _export_moments(self) -> dict[str, Tensor]:
         states = [moments_of(self.optimizer, master) for master in self.masters]
-        groups, moments = self.zero.groups, {}
+        groups = self.zero.groups
+        moments: dict[str, Tensor] = {}
         for key in sorted(set.intersection(*map(set, states))):  # in one order on every rank
             values = [state[key] for state in states]
             if all(value.shape == master.shape for value, master in zip(values, self.masters, strict=True)):

@@ -45,7 +45,7 @@ def _attended(directory: Path) -> list[Attended]:
     predictions = predict_files(predictor, card, sources, workers=1, attention=True)  # few images, beside a trainer
     for index, seen in zip(chosen, predictions, strict=True):
         shown = np.flatnonzero(record.positive[index])[:ATTENDED_LABELS]
-        if not seen.error and len(shown):
+        if seen.scores is not None and seen.maps is not None and len(shown):
             titles = [f"{card.labels[k]} {seen.scores[k]:.2f}" for k in shown]
             attended.append(Attended(seen.image, seen.maps[shown], titles))
     return attended

@@ -1,6 +1,6 @@
 """Losses for full labels beyond the cross-entropy and the asymmetric loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -90,7 +90,7 @@ class DistributionBalancedLoss(LabelLoss):
 
     def __init__(
         self,
-        label_counts: object = None,
+        label_counts: Tensor | Sequence[float] | None = None,
         images: int | None = None,
         map_alpha: float = 0.1,
         map_beta: float = 10.0,
@@ -102,9 +102,10 @@ class DistributionBalancedLoss(LabelLoss):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        self.mapping = tuple(
-            as_number(value, name)
-            for value, name in ((map_alpha, "map_alpha"), (map_beta, "map_beta"), (map_mu, "map_mu"))
+        self.mapping = (
+            as_number(map_alpha, "map_alpha"),
+            as_number(map_beta, "map_beta"),
+            as_number(map_mu, "map_mu"),
         )
         self.neg_scale, self.init_bias = positive_number(neg_scale, "neg_scale"), as_number(init_bias, "init_bias")
         self.focal_gamma = as_number(focal_gamma, "focal_gamma")
@@ -120,7 +121,7 @@ class DistributionBalancedLoss(LabelLoss):
         else:
             self.set_label_counts(label_counts, images)
 
-    def set_label_counts(self, label_counts: Tensor, images: int) -> None:
+    def set_label_counts(self, label_counts: Tensor | Sequence[float], images: int) -> None:
         """See LabelLoss."""
         self.counts, self.images = checked_counts(label_counts, images), images
 

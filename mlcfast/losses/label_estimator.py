@@ -13,7 +13,7 @@ class TableRows(NamedTuple):
     """Rows of a table by reference: a kernel that takes it reads table[index] itself and writes a sparse gradient."""
 
     table: Tensor  # (N, K)
-    index: Tensor  # (B,) int64
+    index: Tensor  # type: ignore[assignment]  # (B,) int64; hides tuple.index, which nobody calls
 
     def gather(self) -> Tensor:
         """The rows themselves, (B, K), detached."""

@@ -210,7 +210,8 @@ class GeneralizedRobustLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), 0 unknown. Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
-        return op.generalized_robust(logits, labels, **self.values, q2=self.q2, q3=self.q3)
+        w, b, mu, sigma = (self.values[name] for name in ("w", "b", "mu", "sigma"))
+        return op.generalized_robust(logits, labels, w=w, b=b, mu=mu, sigma=sigma, q2=self.q2, q3=self.q3)
 
 
 def _pair(values: object, name: str) -> Range:

@@ -47,7 +47,9 @@ class TableAdam(torch.optim.Optimizer):
         self._horizon = math.ceil(30 * math.log(2) / -math.log(betas[0])) if betas[0] > 0 else 1
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(  # type: ignore[override]  # torch's closures give a float, ours a loss that stays on the device
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
         """One Adam step on the rows with a gradient; no host synchronisation. Repeated indices add up."""
         loss = closure() if closure is not None else None
         table = self.param_groups[0]["params"][0]

@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,13 @@ def backbone_units(body: nn.Module) -> list[nn.Module]:
     return found or [body]
 
 
+@runtime_checkable
+class InUnits(Protocol):
+    """A model that names the modules to recompute, as heads do."""
+
+    def checkpoint_units(self) -> list[nn.Module]: ...
+
+
 def enable_activation_checkpointing(model: nn.Module) -> None:
     """Recompute every module of `model.checkpoint_units()` in the backward pass of training.
 
@@ -37,6 +44,8 @@ def enable_activation_checkpointing(model: nn.Module) -> None:
     A large batch goes through a unit in slices, so that what is recomputed exists for one slice at a time. Where a
     BatchNorm ties the images together only the unit's Mlp is sliced, if an image is large; it is computed once more.
     """
+    if not isinstance(model, InUnits):
+        raise TypeError(f"{type(model).__name__} has no checkpoint_units(), the modules to recompute")
     for unit in model.checkpoint_units():
         if _batch_norms(unit):
             for inner in [module for module in unit.modules() if type(module).__name__ == "Mlp"]:
@@ -56,8 +65,8 @@ def _variant(behaviour: type, cls: type) -> type:
     return _classes[behaviour, cls]
 
 
-class _Checkpointed:
-    def forward(self, *args, **kwargs):
+class _Checkpointed(nn.Module):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         forward = super().forward
         if not (self.training and torch.is_grad_enabled()):
             return forward(*args, **kwargs)
@@ -65,8 +74,8 @@ class _Checkpointed:
         return _joined([_recomputed(self, forward, part, kwargs) for part in parts])
 
 
-class _SlicedWithin:
-    def forward(self, x):
+class _SlicedWithin(nn.Module):
+    def forward(self, x: Tensor) -> Any:
         forward = super().forward
         if not (self.training and torch.is_grad_enabled()) or _bytes_an_image(x) < LARGE_IMAGE:
             return forward(x)
@@ -74,7 +83,7 @@ class _SlicedWithin:
 
 
 def _recomputed(unit: nn.Module, forward: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
-    def contexts():
+    def contexts() -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
         return contextlib.nullcontext(), _kept_statistics(unit)
 
     return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)

@@ -44,7 +44,7 @@ class LabelQueryAttention(nn.Module):
             need_weights,
             self.plan,
         )
-        return (out, weights) if need_weights else out
+        return out if weights is None else (out, weights)
 
     def extra_repr(self) -> str:
         """What print(model) shows of this module."""

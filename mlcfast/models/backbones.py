@@ -27,15 +27,15 @@ class Backbone(nn.Module):
         self.body, self.image_size = body, image_size
         self.prefix_tokens = getattr(body, "num_prefix_tokens", 0)
         self.channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
-        self.channels, *grid = self._feature_shape()
-        self.grid = tuple(grid)
+        self.channels, height, width = self._feature_shape()
+        self.grid = (height, width)
 
     def forward(self, images: Tensor) -> Tensor:
         """images (B, 3, S, S) -> features (B, C, H, W); ValueError for any other image size."""
         if images.shape[1:] != (3, self.image_size, self.image_size):
             size = "×".join(str(side) for side in images.shape[1:])
             raise ValueError(f"images of {size}; this model was built for 3×{self.image_size}×{self.image_size}")
-        return self._to_map(self.body.forward_features(images))
+        return self._to_map(self.body.forward_features(images))  # type: ignore[operator]  # a method of timm's models
 
     def _to_map(self, features: Tensor) -> Tensor:
         if features.dim() == 4:
@@ -106,7 +106,7 @@ def _cut(body: nn.Module, name: str, out_index: int) -> nn.Module:
     if not hasattr(body, "prune_intermediate_layers"):
         raise UsageError(f"model.backbone_options.out_index: {name} has no intermediate feature maps to stop at")
     try:
-        body.prune_intermediate_layers([out_index])
+        body.prune_intermediate_layers([out_index])  # type: ignore[operator]  # a method, as asked above
     except AssertionError as error:
         raise UsageError(f"model.backbone_options.out_index of {name}: {error}") from error
     return body

@@ -28,7 +28,9 @@ class Stage:
     drop_path: float = 0.0
 
 
-def _stages(widths, depths, heads, drop_path: float) -> tuple[Stage, ...]:
+def _stages(
+    widths: tuple[int, int, int], depths: tuple[int, int, int], heads: tuple[int, int, int], drop_path: float
+) -> tuple[Stage, ...]:
     return (
         Stage(widths[0], depths[0], heads[0], patch=7, stride=4, padding=2),
         Stage(widths[1], depths[1], heads[1], patch=3, stride=2, padding=1),

@@ -4,6 +4,8 @@ A frozen BatchNorm y = s·x + t after a convolution is the convolution with weig
 activation is left of it, in training neither.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,11 @@ class FrozenBatchNorm2d(nn.Module):
     act: applied to the result, for timm's normalisations that include their activation. folded: a convolution before it
     does the affine part (see `FoldedConv2d`), and only the activation is left here.
     """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, num_features: int, eps: float = 1e-5, act: nn.Module | None = None):
         super().__init__()
@@ -43,7 +50,7 @@ class FrozenBatchNorm2d(nn.Module):
         scale, shift = (value.to(x.dtype)[:, None, None] for value in self.affine())
         return self.act(torch.addcmul(shift, x, scale))
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         state_dict.pop(prefix + "num_batches_tracked", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -72,7 +79,7 @@ def fold_frozen_norms(module: nn.Module) -> None:
     for child in module.children():
         if isinstance(child, FrozenBatchNorm2d) and type(previous) is nn.Conv2d and previous.bias is None:
             previous.__class__ = FoldedConv2d
-            previous.following = (child,)
+            previous.following = (child,)  # type: ignore[assignment]  # a FoldedConv2d since the line above
             child.folded = True
         fold_frozen_norms(child)
         previous = child[-1] if isinstance(child, nn.Sequential) and len(child) else child

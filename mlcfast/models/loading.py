@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from mlcfast.errors import UsageError
 from mlcfast.models.card import card_file, check_file
 from mlcfast.models.published import fill_published, is_published_layout
+from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, read_state_dict
 from mlcfast.registry import hint_path
 
@@ -42,6 +43,8 @@ def fill(model: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
     UsageError lists missing, unexpected and misshapen names. Frozen and plain BatchNorm exchange weights.
     """
     if is_published_layout(weights):
+        if not isinstance(model, Query2Label):
+            raise UsageError(f"{source}: a published Query2Label, which needs model.head query2label")
         fill_published(model, weights, str(source))
     else:
         load_checked(model, weights, str(source))

@@ -44,9 +44,9 @@ def largest_difference(content: bytes, model: nn.Module) -> float:
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
-    differences = []
+    differences, side = [], _image_side(model)
     for batch in (1, 3):
-        images = torch.randn(batch, 3, model.image_size, model.image_size, generator=generator)
+        images = torch.randn(batch, 3, side, side, generator=generator)
         (logits,) = session.run(["logits"], {"images": images.numpy()})
         with torch.no_grad():
             differences.append(np.abs(logits - model(images).numpy()).max())
@@ -62,8 +62,14 @@ def _check_possible(model: nn.Module) -> None:
         raise UsageError(f"{size / 2**30:.1f} GiB of weights exceed an ONNX file's 2 GiB: use --format safetensors")
 
 
+def _image_side(model: nn.Module) -> int:
+    side = model.image_size
+    return int(side)  # type: ignore[arg-type]  # a number: torch types every attribute as Tensor | Module
+
+
 def _converted(model: nn.Module, card: ModelCard) -> bytes:
-    images = torch.randn(2, 3, model.image_size, model.image_size)
+    side = _image_side(model)
+    images = torch.randn(2, 3, side, side)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about its own calls
         program = torch.onnx.export(
@@ -77,6 +83,7 @@ def _converted(model: nn.Module, card: ModelCard) -> bytes:
             verbose=False,
         )
     facts = ("labels", "preprocessing", "thresholds", "weights", "metrics")
+    assert program is not None, "the exporter returns a program where dynamo is on"
     document = program.model_proto
     for name in facts:
         document.metadata_props.add(key=name, value=json.dumps(getattr(card, name)))

@@ -38,6 +38,8 @@ def _wide_affine(cls: type) -> type:
 
 
 class _WideAffine:
+    _parameters: dict[str, nn.Parameter | None]  # of the normalisation that it is mixed into
+
     @property
     def weight(self) -> Tensor | None:
         parameter = self._parameters["weight"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlcfast.errors import UsageError
 from mlcfast.models.build import build_model
@@ -64,6 +64,7 @@ def load_published(name: str, path: str | Path) -> Query2Label:
         feedforward=len(state[FEEDFORWARD]),
         freeze="published",
     )
+    assert isinstance(model, Query2Label), "as the name of the head says"
     fill_published(model, state, f"{path} as {name}")
     mean, std = published.normalisation
     model.preprocessing = {"image_size": published.image_size, "mean": mean, "std": std}
@@ -87,7 +88,7 @@ def fill_published(model: Query2Label, state: dict[str, Tensor], source: str) ->
 
 
 @torch.no_grad()
-def _check_position(model: nn.Module, code: Tensor | None, source: str) -> None:
+def _check_position(model: Query2Label, code: Tensor | None, source: str) -> None:
     if code is None:
         raise UsageError(f"{source} does not fit the model: 1 missing: backbone.1.pe")
     shape = (1, model.embed_dim, *model.grid)

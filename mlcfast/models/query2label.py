@@ -4,6 +4,7 @@ Shapes: B batch, S image side, C backbone channels, H × W grid, N = H·W cells,
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,9 @@ class Query2Label(Head):
     Starts as published: transformer matrices Xavier-uniform, label embeddings N(0, 1), head uniform in ±D^-1/2.
     """
 
+    position: Tensor
+    preprocessing: dict[str, Any]  # of a published model: image_size, mean, std
+
     def __init__(
         self,
         backbone: Backbone,
@@ -68,7 +72,9 @@ class Query2Label(Head):
         self.query_embed = nn.Embedding(queries, embed_dim)
         self.fc = GroupWiseLinear(num_labels, embed_dim)
 
-    def forward(self, images: Tensor, need_weights: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(  # type: ignore[override]  # a pair with need_weights only, which other heads do not take
+        self, images: Tensor, need_weights: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """images (B, 3, S, S) -> logits (B, K) fp32; with need_weights also the last decoder layer's (B, K, N).
 
         N runs over `grid` row by row; every row of weights sums to 1, and labels of a group share theirs. Raises

@@ -118,7 +118,7 @@ class DecoderLayer(FeedForward):
         Returns the new target (B, K, D) and, with need_weights, the attention weights (B, K, N). The label embedding
         is added to queries only. A zero target leaves it as the query of every image, so that it is projected once.
         """
-        if self.self_attn is not None:
+        if self.self_attn is not None and self.norm1 is not None:  # both or neither
             target = memory.new_zeros(memory.shape[0], *labels.shape) if target is None else target
             target = self.norm1(target + self.dropout(self.self_attn(target, labels)))
         queries = labels if target is None else target + labels
@@ -132,9 +132,9 @@ class DecoderLayer(FeedForward):
 class Encoder(nn.Module):
     """A stack of encoder layers without a final normalisation."""
 
-    def __init__(self, layers: int, *layer_options: float):
+    def __init__(self, layers: int, embed_dim: int, num_heads: int, feedforward: int, dropout: float):
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(*layer_options) for _ in range(layers))
+        self.layers = nn.ModuleList(EncoderLayer(embed_dim, num_heads, feedforward, dropout) for _ in range(layers))
 
     def forward(self, cells: Tensor, position: Tensor) -> Tensor:
         """cells (B, N, D), position (1, N, D) -> (B, N, D)."""
@@ -146,9 +146,12 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """A stack of decoder layers and the final normalisation's parameters, which the head applies as it reads."""
 
-    def __init__(self, layers: int, embed_dim: int, *layer_options: float):
+    def __init__(
+        self, layers: int, embed_dim: int, num_heads: int, feedforward: int, dropout: float, self_attention: bool
+    ):
         super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(embed_dim, *layer_options) for _ in range(layers))
+        options = (embed_dim, num_heads, feedforward, dropout, self_attention)
+        self.layers = nn.ModuleList(DecoderLayer(*options) for _ in range(layers))
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(
@@ -162,6 +165,7 @@ class Decoder(nn.Module):
         for layer in self.layers:
             last = layer is self.layers[-1]
             target, weights = layer(target, labels, memory, position, need_weights and last)
+        assert target is not None, "a decoder has one layer at least"
         return target, weights
 
 

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mlcfast.errors import UsageError
+from mlcfast.models.heads import Head
 from mlcfast.models.key_mapping import translate
 from mlcfast.registry import hint_path
 
 WRAPPERS = ("state_dict", "model")
 # Training scripts keep numpy numbers (a best score) beside the weights; these globals build those and nothing else.
-NUMPY_SCALARS = [
+NUMPY_SCALARS: list[Any] = [
     np.dtype,
     type(np.dtype(np.float64)),
     type(np.dtype(np.float32)),
@@ -101,7 +102,7 @@ def _shortened(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
+def load_weights(model: Head, path: str | Path) -> None:
     """Load a file into a built model: a whole model's state dict, or a backbone's without its classifier.
 
     Backbones may be in their original layout (see `translate`).

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 REDUCTION_CODES = {"none": 0, "mean": 1, "sum": 2}
 HALF_UNIT = 16.0  # fp16 gradients are stored unreduced times this, clear of fp16's subnormals (csrc/ops.h)
@@ -34,7 +34,7 @@ class StoredGradient(torch.autograd.Function):
         return (None, None, None, scaled) + (None,) * (ctx.inputs - 4)
 
 
-def _rescaled(ctx: FunctionCtx, gradient: Tensor, incoming: Tensor, factor: float, mean: bool) -> Tensor:
+def _rescaled(ctx: Any, gradient: Tensor, incoming: Tensor, factor: float, mean: bool) -> Tensor:
     if ctx.reduction == REDUCTION_CODES["none"] or torch.compiler.is_compiling():
         scale = incoming * factor / (max(gradient.numel(), 1) if mean else 1)
         return (gradient.to(incoming.dtype) * scale).to(gradient.dtype)

@@ -83,7 +83,7 @@ def why_unfit(index: int | None) -> str:
 
 
 # What torch.compiler.assume_constant_result does (torch 2.14); calling it would import Dynamo with every import of ops.
-why_unfit._dynamo_marked_constant = True
+why_unfit._dynamo_marked_constant = True  # type: ignore[attr-defined]  # a mark that only Dynamo looks for
 
 
 def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tuple[str, str]:

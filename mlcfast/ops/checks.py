@@ -59,7 +59,7 @@ def check_label_values(labels: Tensor, name: str = "targets") -> None:
 def as_number(value: object, name: str) -> float:
     """`value` as a float; ValueError unless it is a finite real number."""
     try:
-        number = math.nan if isinstance(value, str) else float(value)
+        number = math.nan if isinstance(value, str) else float(value)  # type: ignore[arg-type]  # TypeError below
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):

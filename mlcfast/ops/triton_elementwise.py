@@ -5,6 +5,7 @@ is read on the device, so nothing waits, and where it is 1 (loss.backward()) the
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import triton
@@ -17,8 +18,14 @@ from mlcfast.ops.library import fake_gradient, fake_loss
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, launch_size, total_of
 
 
+class Kernel(Protocol):
+    """A compiled Triton kernel: kernel[grid](…) launches it."""
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., object]: ...
+
+
 def run_elementwise(
-    kernel: Callable,
+    kernel: Kernel,
     logits: Tensor,
     labels: Tensor,
     others: tuple[object, ...],

@@ -49,13 +49,15 @@ class EmptyTensors(TorchDispatchMode):
     RuntimeError. Tensors made outside keep their values; operators that are given only such tensors are run.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._fake = FakeTensorMode()
         self._answers: dict[Any, _Answer] = {}
         self._handlers: dict[Any, Callable] = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """Return what the operator would return, without memory."""
         handler = self._handlers.get(func)
         if handler is None:
@@ -136,7 +138,7 @@ def _ask(fake: FakeTensorMode, func: Any, args: tuple, kwargs: dict[str, Any]) -
             number = numbers.setdefault(storage._cdata, len(sizes))
             if number == len(sizes):
                 sizes.append(storage.nbytes())
-            leaf = _Made(tuple(leaf.shape), leaf.stride(), leaf.dtype, leaf.storage_offset(), number)
+            leaf = _Made(tuple(leaf.shape), leaf.stride(), leaf.dtype, int(leaf.storage_offset()), number)
         made.append(leaf)
     single = isinstance(out, Tensor)
     return _Answer(tuple(made), None if single else structure, tuple(sizes))

@@ -170,7 +170,8 @@ def materialise(module: nn.Module, half: torch.dtype | None) -> None:
 
     for part in module.modules():
         for tensors in (part._parameters, part._buffers):
-            tensors.update({name: fake(tensor) for name, tensor in tensors.items() if tensor is not None})
+            new = {name: fake(tensor) for name, tensor in tensors.items() if tensor is not None}
+            tensors.update(new)  # type: ignore[arg-type]  # of a parameter fake makes a parameter
 
 
 def _watch_gradients(parameters: Iterable[nn.Parameter], memory: LiveMemory, keep: bool) -> None:
@@ -178,6 +179,7 @@ def _watch_gradients(parameters: Iterable[nn.Parameter], memory: LiveMemory, kee
 
     def seen(parameter: nn.Parameter) -> None:
         if keep:
+            assert parameter.grad is not None, "the hook runs after the gradient was added"
             memory.relabel(parameter.grad, "gradients")
         else:
             parameter.grad = None

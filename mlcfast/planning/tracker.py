@@ -34,7 +34,7 @@ class LiveMemory(TorchDispatchMode):
     attention. `kind` is what new storages count as; the caller changes it as the step goes from forward to backward.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.kind = "activations"
         self.live: dict[str, int] = {"activations": 0, "temporary": 0, "gradients": 0}
@@ -43,7 +43,9 @@ class LiveMemory(TorchDispatchMode):
         self._left_out: dict[int, Tensor] = {}
         self._bodies = _bodies()
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """Run an operator and hold what it returns."""
         kwargs = kwargs or {}
         body = self._bodies.get(func)

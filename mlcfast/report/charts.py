@@ -48,9 +48,9 @@ def precision_recall_chart(record: RunRecord) -> str:
             continue
         recall, precision = precision_recall(record.scores[rows, k], record.positive[rows, k])
         single.append(Series(100 * recall, 100 * precision, title, "faint", record.names[k]))
-    rows = slice(None, max(1, MOST_SCORES // K))
-    known = record.known[rows]
-    recall, precision = precision_recall(record.scores[rows][known], record.positive[rows][known])
+    first = slice(None, max(1, MOST_SCORES // K))
+    known = record.known[first]
+    recall, precision = precision_recall(record.scores[first][known], record.positive[first][known])
     pooled = Series(100 * recall, 100 * precision, "all labels pooled", "s1")
     return line_chart("Precision over recall", "recall (%)", "precision (%)", [*single, pooled], **limits)
 

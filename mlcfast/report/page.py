@@ -185,8 +185,8 @@ def _images(record: RunRecord) -> str:
 
 def _verdicts(record: RunRecord, index: int) -> str:
     predicted, positive = record.scores[index] >= record.thresholds, record.labels[index] == 1
-    kinds = (("missed", "−", ~predicted & positive), ("added", "+", record.wrong[index]))
-    kinds += (("found", "✓", predicted & positive),)
+    kinds = [("missed", "−", ~predicted & positive), ("added", "+", record.wrong[index])]
+    kinds += [("found", "✓", predicted & positive)]
     lines = [
         f'<li class="{style}">{sign} {escape(record.names[k])} {record.scores[index, k]:.2f}</li>'
         for style, sign, which in kinds

@@ -91,9 +91,10 @@ def read_run(directory: Path) -> RunRecord:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
     described = events
     kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
-    events = (kinds["train"], kinds["evaluation"])
+    train, evaluations = kinds["train"], kinds["evaluation"]
     data = next((event for event in reversed(described) if event["event"] == "data"), {})
-    return RunRecord(directory.name, config, *events, card, scores, labels, paths, unobserved, data, _outcome(run))
+    outcome = _outcome(run)
+    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, unobserved, data, outcome)
 
 
 def _outcome(run: RunDirectory) -> dict[str, Any]:

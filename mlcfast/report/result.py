@@ -84,10 +84,10 @@ def _write(figure: Any, left: float, top: float, text: str, colour: str, size: f
 
 def _curves(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     epochs = [row["epoch"] + 1 for row in rows]
-    for which, colour, marker in (("raw", BLUE, "o"), ("ema", ORANGE, "s")):
+    for which, colour, shape in (("raw", BLUE, "o"), ("ema", ORANGE, "s")):
         if f"{which}_mAP" in rows[0]:
             title = {"raw": "weights", "ema": "averaged weights"}[which]
-            marker = marker if len(rows) <= MARKED else None
+            marker = shape if len(rows) <= MARKED else None
             axis.plot(epochs, [row[f"{which}_mAP"] for row in rows], color=colour, marker=marker, label=title)
     axis.set(xlabel="epoch", ylabel="validation mAP (%)", ylim=(0, 100))
     axis.xaxis.get_major_locator().set_params(integer=True)
@@ -107,13 +107,13 @@ def _picture(axis: Any, path: str) -> None:
 def _caption(
     figure: Any, left: float, top: float, names: Sequence[str], predicted: np.ndarray, true: np.ndarray
 ) -> None:
-    groups = (("✓", predicted & true, FOUND), ("−", ~predicted & true, MISSED), ("+", predicted & ~true, WRONG))
-    groups = [group for group in groups if group[1].any()]
+    kinds = (("✓", predicted & true, FOUND), ("−", ~predicted & true, MISSED), ("+", predicted & ~true, WRONG))
+    groups = [kind for kind in kinds if kind[1].any()]
     if not groups:
         _write(figure, left, top, "no label", "#555555")
     measured, indent = measure(figure, LETTERS), 0.15
     for sign, which, colour in groups:
-        shown = [drawn_name(names[k], k + 1) for k in np.flatnonzero(which)]
+        shown = [drawn_name(names[k], k + 1) for k in np.flatnonzero(which).tolist()]
         lines = wrapped(shown, CELL - indent, LINES // len(groups), measured)
         _write(figure, left, top, sign, colour)
         for line in lines:

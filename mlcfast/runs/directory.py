@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -197,7 +198,7 @@ class RunDirectory:
         """Mark the run as finished with the best model that is there."""
         write_text(self.outcome, sealed({**outcome, "card": sha256_of(self.card)}))
 
-    def read_outcome(self) -> dict[str, object]:
+    def read_outcome(self) -> dict[str, Any]:
         """What marks the run as finished; UsageError where it is not there or damaged."""
         try:
             outcome = unsealed(self.outcome.read_bytes())
@@ -283,7 +284,7 @@ def write_arrays(path: Path, **arrays: object) -> None:
     write_bytes(path, packed(**arrays))
 
 
-def packed(**arrays: object) -> bytes:
+def packed(**arrays: Any) -> bytes:
     """The content of a compressed .npz."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)

@@ -72,7 +72,7 @@ def make_cells(
 
 
 def _cell(config: Config, choices: dict[str, Any], variants: Mapping[str, Mapping[str, Any]]) -> Cell:
-    settings = {**variants.get(choices.get(VARIANT), {}), **{k: v for k, v in choices.items() if k != VARIANT}}
+    settings = {**variants.get(choices.get(VARIANT, ""), {}), **{k: v for k, v in choices.items() if k != VARIANT}}
     values = config.model_dump(mode="json")
     for key, value in sorted(settings.items(), key=lambda setting: setting[0] not in ("loss", "loss.name")):
         if key.split(".")[0] == "sweep":

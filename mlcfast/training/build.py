@@ -27,9 +27,9 @@ def make_training_module(config: Config, records: LabelledImages, hidden: np.nda
     """
     loss = make_loss(config.loss)
     if "batch_statistic" in loss.needs:
-        loss.all_reduce = all_reduce_sum
+        loss.all_reduce = all_reduce_sum  # type: ignore[assignment]  # a function, which nn.Module holds as it is
     if "batch_parts" in loss.needs:
-        loss.all_gather = all_gather_stack
+        loss.all_gather = all_gather_stack  # type: ignore[assignment]  # as above
     if "label_counts" in loss.needs:
         loss.set_label_counts(torch.from_numpy((records.labels == 1).sum(axis=0)), len(records))
     true_labels = None
@@ -39,6 +39,7 @@ def make_training_module(config: Config, records: LabelledImages, hidden: np.nda
     if "estimates" in loss.needs:
         observed = torch.from_numpy(records.labels)
         generator = torch.Generator().manual_seed(config.seed)
-        estimator = LabelEstimator(*records.labels.shape, observed, generator, sparse=False)
+        images, labels = records.labels.shape
+        estimator = LabelEstimator(images, labels, observed, generator, sparse=False)
     pseudo = PseudoLabels(torch.from_numpy(records.labels)) if "pseudo_labels" in loss.needs else None
     return TrainingModule(make_model(config, len(records.names)), loss, estimator, true_labels, pseudo)

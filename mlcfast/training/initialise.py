@@ -9,6 +9,7 @@ import torch
 from mlcfast.data import LabelledImages
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
+from mlcfast.losses import LabelEstimator
 from mlcfast.models.card import check_file, load_card
 from mlcfast.models.loading import find_weights, read_weights
 from mlcfast.models.weights import load_checked
@@ -42,11 +43,12 @@ def _copy_weights(model: torch.nn.Module, file: Path) -> None:
     alone = len(classifier) == len(weights)
     if alone and not hasattr(model, "fc"):
         raise UsageError(f"train.initialise_from {file}: a linear classifier, which model.head linear takes")
-    load_checked(model.fc if alone else model, classifier if alone else weights, f"train.initialise_from {file}")
+    target = model.get_submodule("fc") if alone else model
+    load_checked(target, classifier if alone else weights, f"train.initialise_from {file}")
     LOGGER.info("%s of %s handed over", "the classifier" if alone else "all weights", file)
 
 
-def _copy_estimates(estimator: torch.nn.Module, records: LabelledImages, file: Path) -> None:
+def _copy_estimates(estimator: LabelEstimator, records: LabelledImages, file: Path) -> None:
     with np.load(file) as held:
         rows = {image: row for row, image in enumerate(held["ids"].tolist())}
         missing = [image for image in records.image_ids if image not in rows]

@@ -103,7 +103,8 @@ class Trainer:
         self.steps_per_epoch = len(self.train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = Schedule(config.optim, engine.optimizer, self.total_steps)
-        self.progress = Progress(config.seed, config.engine.global_batch, len(self.train.dataset))
+        images = len(self.train.dataset)  # type: ignore[arg-type]  # ours have a length, which torch does not promise
+        self.progress = Progress(config.seed, config.engine.global_batch, images)
         self.losses: list[Tensor] = []
         self.indices: list[Tensor] = []  # of the micro-batches of these losses
         self.skips: list[Tensor] = []
@@ -171,7 +172,8 @@ class Trainer:
     def _epoch(self) -> None:
         progress = self.progress
         self.engine.objective.begin_epoch(progress.epoch, self.config.train.epochs)
-        self.train.batch_sampler.set_position(progress.epoch, progress.samples)
+        sampler = self.train.batch_sampler
+        sampler.set_position(progress.epoch, progress.samples)  # type: ignore[union-attr]  # one of data/samplers.py
         bar = tqdm(
             total=self.steps_per_epoch,
             initial=progress.samples // self.config.engine.global_batch,

@@ -90,4 +90,7 @@ def read_unobserved(file: Path) -> dict[str, np.ndarray]:
 
 def _expected_positives(table: Tensor) -> Tensor:
     """Mean over the rows of the sum of their probabilities, without a second table in memory."""
-    return sum(torch.sigmoid(rows.float()).sum(dtype=torch.float64) for rows in table.split(8192)) / len(table)
+    total = torch.zeros((), dtype=torch.float64, device=table.device)
+    for rows in table.split(8192):
+        total += torch.sigmoid(rows.float()).sum(dtype=torch.float64)
+    return total / len(table)

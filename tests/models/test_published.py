@@ -280,6 +280,13 @@ def test_evaluation_fills_either_layout(tmp_path, tiny_published, published):
         torch.testing.assert_close(model(images), tiny_published(images), rtol=1e-4, atol=1e-5)
 
 
+def test_a_published_checkpoint_needs_a_query2label(tmp_path, tiny_published):
+    path = tmp_path / "checkpoint.pkl"
+    torch.save(original_layout(tiny_published), path)
+    with pytest.raises(UsageError, match=r"checkpoint\.pkl: .* model\.head query2label"):
+        fill(build_model("linear", "resnet26", 5, 64), read_weights(path), path)
+
+
 def test_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(UsageError, match="Q2L-CvT_w24-384"):
         load_published("Q2L", tmp_path / "checkpoint.pkl")

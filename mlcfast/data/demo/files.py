@@ -115,7 +115,8 @@ def _random(*key: int) -> np.random.RandomState:
 
 def _annotations(names: list[str], scenes: list[list[Digit]], side: int) -> dict[str, Any]:
     ids = list(CATEGORIES)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, (name, digits) in enumerate(zip(names, scenes, strict=True), start=1):
         images.append({"id": image_id, "file_name": name, "width": side, "height": side})
         for digit in digits:

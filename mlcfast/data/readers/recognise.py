@@ -56,7 +56,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     """Read the file or directory `root/name`; where there is none, the split of that name of the data set in `root`."""
     path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
-        return _at(*read_as(listed, dataclasses.replace(options, form="voc")), root)
+        (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
+        return _at(source, root)
     if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
         return read_labels(path, options)
     sources = read_all(root, options)
@@ -135,13 +136,13 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
     tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv", ".json"))
-    known = known_as(path)
-    beside = [file.name for file in tables if file.suffix.lower() != ".json"] if known else []
-    if len(known) > 1 or beside:
-        shown = " or as ".join([*known, *(f"the table {name}" for name in beside)])
+    layouts = known_as(path)
+    beside = [file.name for file in tables if file.suffix.lower() != ".json"] if layouts else []
+    if len(layouts) > 1 or beside:
+        shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
-    if known:
-        return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=known[0]))]
+    if layouts:
+        return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
         raise UsageError(f"{path}: holds several label files, {shown}: name one of them")

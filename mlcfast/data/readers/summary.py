@@ -24,7 +24,7 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     """Each split's labels and the paths of its images, None for one that is missing."""
     if not data.exists():
         raise UsageError(f"{data}: no such file or directory{hint_path(data)}")
-    found = []
+    found: list[tuple[LabelSource, list[str | None]]] = []
     for source in read_all(data, options):
         finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)
         places = zip(source.images, source.lines, strict=True)

@@ -95,17 +95,17 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
         if value not in (0, 1):
             cell = f"line {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
             raise UsageError(f"{sheet.path}: {cell} must be 1 or 0")
-        cell, state = (place[row[image]], label[row[column]]), 1 if value else -1
-        if seen.setdefault(cell, state) != state:
+        entry, state = (place[row[image]], label[row[column]]), 1 if value else -1
+        if seen.setdefault(entry, state) != state:
             where = f"line {number}: {row[image]!r} has {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} both as 1 and as 0: keep one of the rows")
-        states[cell] = state
+        states[entry] = state
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
     said += ["labels without a row for an image are unknown"] if confidence is not None else []
-    for row, (number, word) in empty.items():
-        if (states[row] == 1).any():
-            other = names[int(np.argmax(states[row] == 1))]
+    for at, (number, word) in empty.items():
+        if (states[at] == 1).any():
+            other = names[int(np.argmax(states[at] == 1))]
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
-            raise UsageError(f"{where}, but {images[row]!r} also has {other!r}: keep one of the rows")
+            raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
     return LabelSource(sheet.path, "long", images, lines, names, states, [*sheet.assumptions, *said])

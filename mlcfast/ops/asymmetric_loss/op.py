@@ -1,6 +1,7 @@
 """The asymmetric loss as a user calls it: checks, the registered operator, and the choice of its implementation."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,15 +24,15 @@ _NATIVE = torch.ops.mlcfast.asymmetric_loss.default  # bound once: the lookup co
 
 
 @torch.library.register_fake("mlcfast::asymmetric_loss", lib=LIBRARY)
-def _fake(logits: Tensor, targets: Tensor, *options: object) -> Tensor:
+def _fake(logits: Tensor, targets: Tensor, *options: Any) -> Tensor:
     return fake_loss(logits, options[5])
 
 
-def _fake_forward(logits: Tensor, targets: Tensor, *options: object) -> tuple[Tensor, Tensor]:
+def _fake_forward(logits: Tensor, targets: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
     return fake_loss(logits, options[5]), fake_gradient(logits, options[7])
 
 
-def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.asymmetric_loss.triton import forward
 
     return forward(*arguments)
@@ -70,7 +71,7 @@ def asymmetric_loss(
             detach_focal_weight=detach_focal_weight, reduction="none",
         )  # fmt: skip
         options = (gamma_neg, gamma_pos, clip, eps, float(detach_focal_weight))
-        scaled = weights if scale == 1.0 else tuple(scale * weight for weight in weights)
+        scaled = weights if scale == 1.0 else (scale * weights[0], scale * weights[1])
         return label_loss(
             Formula.ASYMMETRIC, plain, logits, targets, options, reduction, weights=scaled, name="targets"
         )
@@ -83,10 +84,10 @@ def asymmetric_loss(
     if logits.dtype == torch.float16 and max(gamma_neg, gamma_pos) * HALF_UNIT > 1024:
         logits = logits.float()
     code = REDUCTION_CODES[reduction]
-    options = (gamma_neg, gamma_pos, clip, eps, detach_focal_weight, code, scale)
+    arguments = (gamma_neg, gamma_pos, clip, eps, detach_focal_weight, code, scale)
     if backend == "native":
-        return _NATIVE(logits, targets, *options)
-    return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, *options)
+        return _NATIVE(logits, targets, *arguments)
+    return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, *arguments)
 
 
 def check_options(gamma_neg: float, gamma_pos: float, clip: float, eps: float) -> None:

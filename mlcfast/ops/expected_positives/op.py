@@ -1,5 +1,7 @@
 """epr_loss and role_loss as a user calls them, over the registered operators that serve both."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,13 +36,13 @@ def _fake_backward(
     return logits.new_empty(logits.shape), rows
 
 
-def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.expected_positives.triton import forward
 
     return forward(*arguments)
 
 
-def _triton_backward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_backward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.expected_positives.triton import backward
 
     return backward(*arguments)

@@ -163,7 +163,7 @@ def forward(
     partial = torch.empty(3, programs, device=logits.device)
     role, gather = estimate_logits is not None, index is not None
     pointers = _inputs(logits, observed, estimate_logits, index)
-    rows = estimate_logits.shape[0] if role else 0
+    rows = 0 if estimate_logits is None else estimate_logits.shape[0]
     sums_kernel[(programs,)](
         *pointers, partial, eps, K, rows, entries, chunk, programs,
         ROLE=role, GATHER=gather, BLOCK=BLOCK, num_warps=NUM_WARPS,
@@ -192,11 +192,11 @@ def backward(
     pointers = _inputs(logits, observed, estimate_logits, index)
     entries, K = logits.numel(), logits.shape[1]
     gradient = torch.empty_like(pointers[0])
-    rows = estimate_logits.new_empty(logits.shape) if role else logits.new_empty(0)
+    rows = logits.new_empty(0) if estimate_logits is None else estimate_logits.new_empty(logits.shape)
     if entries:
         gradient_kernel[(triton.cdiv(entries, BLOCK),)](
             incoming, *pointers, statistic, gradient, rows, expected_positives, weight, eps, K,
-            estimate_logits.shape[0] if role else 0, entries,
+            0 if estimate_logits is None else estimate_logits.shape[0], entries,
             ROLE=role, GATHER=gather, BLOCK=BLOCK, num_warps=NUM_WARPS,
         )  # fmt: skip
     return gradient, rows

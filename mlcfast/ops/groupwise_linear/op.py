@@ -1,6 +1,7 @@
 """The group-wise linear head: the function users call, and the operator that joins the final LayerNorm to it."""
 
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def groupwise_linear(
             return reference(x, weight, bias, norm_weight, norm_bias, eps)
         wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
         weight, bias = _grouped(weight.to(wide), x.shape[1]), _grouped(bias.to(wide), x.shape[1])
-        if norm_weight is None:
+        if norm_weight is None or norm_bias is None:  # both, as _check saw to
             logits = torch.bmm(x.to(wide).transpose(0, 1), weight.mT).transpose(0, 1) + bias
         else:
             kernels = _kernels(x, weight)
@@ -91,7 +92,9 @@ def _forward(
 
 
 @_forward.register_fake
-def _(x, weight, bias, gamma, beta, eps, kernels):
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, eps: float, kernels: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     B, G, _ = x.shape
     return weight.new_empty(B, G, weight.shape[1]), weight.new_empty(B, G), weight.new_empty(B, G)
 
@@ -105,12 +108,14 @@ def _backward(
 
 
 @_backward.register_fake
-def _(grad, x, weight, gamma, beta, mean, rstd, kernels):
+def _(
+    grad: Tensor, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor, kernels: bool
+) -> tuple[Tensor, ...]:
     bias = weight.new_empty(weight.shape[:2])
     return tuple(torch.empty_like(t) for t in (x, weight, bias, gamma, beta))
 
 
-def _setup_context(ctx, inputs, output):
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     x, weight, _, gamma, beta, _, ctx.kernels = inputs
     _, mean, rstd = output
     ctx.mark_non_differentiable(mean, rstd)
@@ -118,7 +123,7 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(x, weight, gamma, beta, mean, rstd)
 
 
-def _backward_formula(ctx, grad, *_):
+def _backward_formula(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
     if grad is None:
         return (None,) * 7
     return *_backward(grad, *ctx.saved_tensors, ctx.kernels), None, None

@@ -22,6 +22,7 @@ def groupwise_linear(
     wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
     y = x.to(wide)
     if norm_weight is not None:
+        assert norm_bias is not None, "norm_weight and norm_bias go together"
         y = F.layer_norm(y, (D,), norm_weight.to(wide), norm_bias.to(wide), eps)
     per_label = y if K == G else y.repeat_interleave(-(-K // G), dim=1)[:, :K]
     return torch.einsum("bkd,kd->bk", per_label, weight.to(wide)) + bias.to(wide)

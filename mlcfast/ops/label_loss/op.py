@@ -6,6 +6,7 @@ beside them. It serves missing_labels.op, full_labels.op and, for weighed entrie
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,15 +39,15 @@ _NATIVE = torch.ops.mlcfast.label_loss.default  # bound once: the lookup costs m
 
 
 @torch.library.register_fake("mlcfast::label_loss", lib=LIBRARY)
-def _fake(logits: Tensor, labels: Tensor, *rest: object) -> Tensor:
+def _fake(logits: Tensor, labels: Tensor, *rest: Any) -> Tensor:
     return fake_loss(logits, rest[5])
 
 
-def _fake_forward(logits: Tensor, labels: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+def _fake_forward(logits: Tensor, labels: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     return fake_loss(logits, rest[5]), fake_gradient(logits, rest[6])
 
 
-def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.label_loss.triton import forward
 
     return forward(*arguments)

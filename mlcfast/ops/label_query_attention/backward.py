@@ -28,11 +28,12 @@ class Totals:
         self.out_proj_bias = like.new_zeros(D, dtype=wide(like))
         self.queries = None if count == 1 else torch.zeros_like(like, dtype=dtype)
         self.memory = None if count == 1 else torch.empty_like(inputs.memory)
-        self.position = torch.zeros_like(inputs.position, dtype=dtype) if position_too else None
+        position = inputs.position if position_too else None
+        self.position = None if position is None else torch.zeros_like(position, dtype=dtype)
 
     def add_images(self, images: slice, grad_queries: Tensor, grad_memory: Tensor) -> None:
         """Gradients of the projected queries and of memory from a slice; the only slice is taken as it is."""
-        if self.memory is None:
+        if self.queries is None or self.memory is None:
             self.queries, self.memory = grad_queries, grad_memory
         else:
             of(self.queries, images).add_(grad_queries)
@@ -41,6 +42,7 @@ class Totals:
     def finish(self, inputs: Inputs) -> Grads:
         """Add the query projection; the gradients of `inputs` but the seed, in its order and dtypes."""
         dtype, D = inputs.queries.dtype, inputs.memory.shape[2]
+        assert self.queries is not None and self.memory is not None, "the only slice gave them"
         queries = self.queries.to(dtype)
         rows = queries.reshape(-1, D)
         self.wq.add(rows.mT.unsqueeze(0), inputs.queries.reshape(1, -1, D))
@@ -88,7 +90,7 @@ def _add_slice(
     grad_queries = keys.scores_backward(
         grad_scores, part.queries, part.key_side, memory, position, wk, grad_keys, totals.wk
     )
-    if position_too:
+    if position is not None and totals.position is not None:
         of(totals.position, images).add_(grad_keys.sum_to_size(position.shape))
         grad_memory += grad_keys
     totals.add_images(images, grad_queries, grad_memory)

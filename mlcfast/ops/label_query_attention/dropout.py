@@ -35,6 +35,7 @@ def apply(x: Tensor, seed: Tensor | None, dropout: float, first_image: int = 0) 
     """
     if dropout == 0:
         return x
+    assert seed is not None, "a seed is drawn wherever dropout is above 0"
     return x * keep(seed, x.shape, dropout, first_image) * scale(dropout)
 
 

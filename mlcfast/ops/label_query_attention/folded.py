@@ -83,7 +83,7 @@ def value_side(kept: Tensor, memory: Tensor, wv: Tensor) -> Tensor:
     return torch.bmm(kept.reshape(B, N, K * H).mT, memory).view(B, K, H, -1)
 
 
-def context(kept: Tensor, pooled: Tensor, wv: Tensor) -> Tensor:
+def context(kept: Tensor | None, pooled: Tensor, wv: Tensor) -> Tensor:
     """(B, K, H, W), without the value bias."""
     B, K, H, D = pooled.shape
     return _per_head(pooled.view(B * K, H, D), wv.view(H, -1, D).mT).view(B, K, H, -1)

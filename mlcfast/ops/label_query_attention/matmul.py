@@ -5,7 +5,7 @@ weights and context where a side is folded, keys or values where it is not, and 
 """
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention import folded, projected
 
 SLICE_BYTES = 32 << 20
+MaybeTensor = TypeVar("MaybeTensor", Tensor, Tensor | None)
 
 
 class Inputs(NamedTuple):
@@ -63,6 +64,16 @@ class Saved(NamedTuple):
     row_sums: Tensor | None = None
 
 
+class Attended(NamedTuple):
+    """The first five of Saved, all there."""
+
+    queries: Tensor
+    key_side: Tensor
+    weights: Tensor
+    value_side: Tensor
+    context: Tensor
+
+
 def forward(inputs: Inputs, options: Options, need_weights: bool, save: bool) -> tuple[Tensor, Tensor | None, Saved]:
     """(out (B, K, D), head-averaged weights (B, K, N) if wanted, what the backward pass needs if `save`)."""
     (B, N, D), K = inputs.memory.shape, inputs.queries.shape[-2]
@@ -89,7 +100,7 @@ def slices(inputs: Inputs, options: Options) -> list[slice]:
     return [slice(start, min(start + step, B)) for start in range(0, B, step)]
 
 
-def attend(inputs: Inputs, options: Options, images: slice, saved: Saved) -> tuple[Saved, Tensor]:
+def attend(inputs: Inputs, options: Options, images: slice, saved: Saved) -> tuple[Attended, Tensor]:
     """Every intermediate of a slice, computing what is not saved, and the weights after dropout U (B, N, K, H)."""
     keys, values = options.sides()
     wq, wk, wv = inputs.in_proj_weight.chunk(3)
@@ -108,7 +119,7 @@ def attend(inputs: Inputs, options: Options, images: slice, saved: Saved) -> tup
         bias = value_bias(inputs, options)
         bias = bias * kept.sum(1).unsqueeze(-1) if options.dropout > 0 else bias
         context = (values.context(kept, value_side, wv) + bias).flatten(2)
-    return Saved(queries, key_side, weights, value_side, context), kept
+    return Attended(queries, key_side, weights, value_side, context), kept
 
 
 def empty_saved(inputs: Inputs, options: Options) -> Saved:
@@ -138,7 +149,7 @@ def value_bias(inputs: Inputs, options: Options) -> Tensor:
     return inputs.in_proj_bias[2 * inputs.memory.shape[2] :].view(options.num_heads, -1)
 
 
-def of(x: Tensor | None, images: slice) -> Tensor | None:
+def of(x: MaybeTensor, images: slice) -> MaybeTensor:
     """The slice's share; queries (K, D) and a position of one image belong to all images."""
     return x if x is None or x.ndim == 2 or len(x) == 1 else x[images]
 
@@ -155,11 +166,14 @@ def _softmax(scores: Tensor) -> Tensor:
     return torch.softmax(scores.permute(0, 3, 2, 1), 3, dtype=wide(scores)).to(scores.dtype).permute(0, 3, 2, 1)
 
 
-def _stored(saved: Saved, part: Saved, images: slice, whole: bool) -> Saved:
-    """`saved` with the slice's part written into it; a part that is the whole batch is taken as it is."""
+def _stored(saved: Saved, part: Attended, images: slice, whole: bool) -> Saved:
+    """`saved` with the slice's part written into it; a part that is the whole batch is taken as it is.
+
+    The sums at the end of `saved` have no part here: they are the kernels' own.
+    """
     if whole:
-        return Saved(*(None if room is None else value for room, value in zip(saved, part, strict=True)))
-    for room, value in zip(saved, part, strict=True):
+        return Saved(*(None if room is None else value for room, value in zip(saved, part, strict=False)))
+    for room, value in zip(saved, part, strict=False):
         if room is not None:
             (room if room.shape == value.shape else room[images]).copy_(value)
     return saved

@@ -4,6 +4,7 @@ Its outputs after the first two are what the backward pass wants; one that is no
 """
 
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,14 @@ def label_query_attention(
     check(*tensors, num_heads, dropout, plan, autocast is not None)
     dtype = autocast or memory.dtype
     if requested() == "reference" or torch.onnx.is_in_onnx_export():
-        return reference(*(None if t is None else t.to(dtype) for t in tensors), num_heads, dropout, need_weights)
+        queries, memory, position = (
+            queries.to(dtype),
+            memory.to(dtype),
+            None if position is None else position.to(dtype),
+        )
+        in_weight, in_bias, out_weight, out_bias = (parameter.to(dtype) for parameter in tensors[3:])
+        parameters = (in_weight, in_bias, out_weight, out_bias)
+        return reference(queries, memory, position, *parameters, num_heads, dropout, need_weights)
     (_, N, D), K = memory.shape, queries.shape[-2]
     chosen = choose(queries.ndim == 2, K, N, D, num_heads, memory.device.type, dtype, plan)
     seed = masks.draw_seed(memory.device) if dropout > 0 else None
@@ -81,7 +89,7 @@ def _forward(
     save: bool,
 ) -> Outputs:
     parameters = (in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
-    inputs = _inputs(dtype, queries, memory, position, *parameters, seed)
+    inputs = _inputs(dtype, queries, memory, position, parameters, seed)
     options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep, triton)
     with suspended(memory):
         out, weights, saved = _implementation(options).forward(inputs, options, need_weights, save)
@@ -89,7 +97,10 @@ def _forward(
 
 
 @_forward.register_fake
-def _(queries, memory, position, w, b, out_w, out_b, seed, dtype, *options_and_flags):
+def _(
+    queries: Tensor, memory: Tensor, position: Tensor | None, w: Tensor, b: Tensor, out_w: Tensor, out_b: Tensor,
+    seed: Tensor | None, dtype: torch.dtype, *options_and_flags: Any,
+) -> tuple[Tensor, ...]:  # fmt: skip
     (B, N, D), K = memory.shape, queries.shape[-2]
     *options, weights, save = options_and_flags
     inputs = Inputs(queries, memory, position, w, b, out_w, out_b, seed)
@@ -120,7 +131,7 @@ def _backward(
     position_too: bool,
 ) -> Gradients:
     parameters = (in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
-    inputs = _inputs(dtype, queries, memory, position, *parameters, seed)
+    inputs = _inputs(dtype, queries, memory, position, parameters, seed)
     options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep, triton)
     kept = Saved(*(x if x.numel() else None for x in saved))
     originals = (queries, memory, position, *parameters)
@@ -130,16 +141,22 @@ def _backward(
             grads = _implementation(options).backward(incoming, inputs, options, kept)
         else:
             grads = backward(incoming, inputs, options, kept, position_too)
-        return tuple(memory.new_empty(0) if g is None else g.to(t.dtype) for g, t in zip(grads, originals, strict=True))
+        pairs = zip(grads, originals, strict=True)
+        cast = (memory.new_empty(0) if g is None or t is None else g.to(t.dtype) for g, t in pairs)
+        d_queries, d_memory, d_position, d_in_weight, d_in_bias, d_out_weight, d_out_bias = cast
+        return d_queries, d_memory, d_position, d_in_weight, d_in_bias, d_out_weight, d_out_bias
 
 
 @_backward.register_fake
-def _(grad_out, saved, queries, memory, position, w, b, out_w, out_b, *options):
-    position = position if options[-1] else memory.new_empty(0)
+def _(
+    grad_out: Tensor, saved: list[Tensor], queries: Tensor, memory: Tensor, position: Tensor | None,
+    w: Tensor, b: Tensor, out_w: Tensor, out_b: Tensor, *options: Any,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    position = memory.new_empty(0) if position is None or not options[-1] else position
     return tuple(x.new_empty(x.shape) for x in (queries, memory, position, w, b, out_w, out_b))
 
 
-def _setup_context(ctx, inputs, output):
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
     tensors, options = inputs[:8], inputs[8:15]
     _, weights, *saved = output
     ctx.mark_non_differentiable(weights, *saved)
@@ -148,7 +165,7 @@ def _setup_context(ctx, inputs, output):
     ctx.options = options
 
 
-def _backward_formula(ctx, grad_out, *_):
+def _backward_formula(ctx: Any, grad_out: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
     if torch.is_grad_enabled():
         raise NotImplementedError(
             "label_query_attention has no second derivative: set MLCFAST_BACKEND=reference for create_graph=True"
@@ -164,10 +181,18 @@ def _backward_formula(ctx, grad_out, *_):
 _forward.register_autograd(_backward_formula, setup_context=_setup_context)
 
 
-def _inputs(dtype: torch.dtype, queries: Tensor, memory: Tensor, *others: Tensor | None) -> Inputs:
-    *others, seed = others
-    cast = (None if t is None else t.to(dtype).contiguous() for t in others)
-    return Inputs(queries.to(dtype).contiguous(), memory.contiguous(), *cast, seed)
+def _inputs(
+    dtype: torch.dtype,
+    queries: Tensor,
+    memory: Tensor,
+    position: Tensor | None,
+    parameters: tuple[Tensor, Tensor, Tensor, Tensor],
+    seed: Tensor | None,
+) -> Inputs:
+    position = None if position is None else position.to(dtype).contiguous()
+    in_weight, in_bias, out_weight, out_bias = (parameter.to(dtype).contiguous() for parameter in parameters)
+    queries, memory = queries.to(dtype).contiguous(), memory.contiguous()
+    return Inputs(queries, memory, position, in_weight, in_bias, out_weight, out_bias, seed)
 
 
 def _implementation(options: Options) -> ModuleType:

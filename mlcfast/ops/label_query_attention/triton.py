@@ -26,7 +26,7 @@ def forward(inputs: Inputs, options: Options, need_weights: bool, save: bool) ->
         pooled, log_sums[images], row_sums[images] = attend(rows)
         bias = row_sums[images].unsqueeze(-1).to(pooled.dtype) * value_bias(inputs, options)
         context[images] = (folded.context(None, pooled, wv) + bias).flatten(2)
-        if need_weights:
+        if mean_weights is not None:
             scores = folded.scores(queries, rows.folded, rows.memory, rows.position, options.num_heads)
             mean_weights[images] = (scores - log_sums[images].unsqueeze(1)).exp_().mean(3).mT
     torch.addmm(inputs.out_proj_bias, context.view(-1, D), inputs.out_proj_weight.mT, out=out.view(-1, D))
@@ -43,6 +43,7 @@ def backward(grad_out: Tensor, inputs: Inputs, options: Options, saved: Saved) -
 
 
 def _add_slice(totals: Totals, grad_out: Tensor, inputs: Inputs, options: Options, images: slice, saved: Saved) -> None:
+    assert saved.context is not None and saved.log_sums is not None and saved.row_sums is not None, "forward keeps them"
     _, wk, wv = inputs.in_proj_weight.chunk(3)
     queries, rows = _rows(inputs, options, images)
     grad_context = through_out_proj(totals, grad_out, saved.context[images], inputs)

@@ -1,5 +1,7 @@
 """The pairwise ranking hinge as a user calls it: checks, the registered operator, the choice of its implementation."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ def _fake_forward(logits: Tensor, labels: Tensor, reduction: int, with_gradient:
     return fake_loss(logits, reduction), fake_gradient(logits, with_gradient)
 
 
-def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.pairwise_ranking.triton import forward
 
     return forward(*arguments)

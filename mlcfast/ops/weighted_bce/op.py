@@ -1,6 +1,7 @@
 """The weighted cross-entropy as a user calls it: checks, the registered operator, the choice of its implementation."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,17 +24,15 @@ _NATIVE = torch.ops.mlcfast.weighted_bce.default  # bound once: the lookup costs
 
 
 @torch.library.register_fake("mlcfast::weighted_bce", lib=LIBRARY)
-def _fake(logits: Tensor, labels: Tensor, true_labels: Tensor | None, *options: object) -> Tensor:
+def _fake(logits: Tensor, labels: Tensor, true_labels: Tensor | None, *options: Any) -> Tensor:
     return fake_loss(logits, options[7])
 
 
-def _fake_forward(
-    logits: Tensor, labels: Tensor, true_labels: Tensor | None, *options: object
-) -> tuple[Tensor, Tensor]:
+def _fake_forward(logits: Tensor, labels: Tensor, true_labels: Tensor | None, *options: Any) -> tuple[Tensor, Tensor]:
     return fake_loss(logits, options[7]), fake_gradient(logits, options[8])
 
 
-def _triton_forward(*arguments: object) -> tuple[Tensor, Tensor]:
+def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     from mlcfast.ops.weighted_bce.triton import forward
 
     return forward(*arguments)
@@ -70,8 +69,7 @@ def weighted_bce(
     if weights is not None:
         if true_labels is not None:
             labels = torch.where(labels > 0, labels.to(torch.float32), -(true_labels <= 0).to(torch.float32))
-        kinds = {"positive": positive, "unknown": unknown, "negative": negative}
-        plain = partial(reference, **kinds, eps=eps, reduction="none")
+        plain = partial(reference, positive=positive, unknown=unknown, negative=negative, eps=eps, reduction="none")
         options = (*positive, *unknown, *negative, eps)
         return label_loss(Formula.WEIGHTED_BCE, plain, logits, labels, options, reduction, weights=weights)
     backend = choose(logits.device, logits.dtype)
@@ -83,10 +81,10 @@ def weighted_bce(
     if logits.dtype == torch.float16 and max(map(abs, of_kinds)) * HALF_UNIT > 1024:
         logits = logits.float()
     code = REDUCTION_CODES[reduction]
-    options = (*of_kinds, eps, code)
+    arguments = (*of_kinds, eps, code)
     if backend == "native":
-        return _NATIVE(logits, labels, true_labels, *options)
-    return StoredGradient.apply("weighted_bce_forward", code, 1.0, logits, labels, true_labels, *options)
+        return _NATIVE(logits, labels, true_labels, *arguments)
+    return StoredGradient.apply("weighted_bce_forward", code, 1.0, logits, labels, true_labels, *arguments)
 
 
 def check_eps(eps: float) -> None:

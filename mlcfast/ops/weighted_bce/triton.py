@@ -52,8 +52,7 @@ def forward(logits: Tensor, labels: Tensor, true_labels: Tensor | None, *options
     """The loss and, with_gradient, its gradient as csrc/ops.h stores it; options as in the operator's schema."""
     check_supported(logits)
     *weights_and_eps, reduction, with_gradient = options
+    codes = (int(reduction), 1.0, bool(with_gradient))
     truth = labels if true_labels is None else true_labels
     others = (as_loaded(truth), *weights_and_eps)
-    return run_elementwise(
-        weighted_bce_kernel, logits, labels, others, reduction, 1.0, with_gradient, WITH_TRUTH=true_labels is not None
-    )
+    return run_elementwise(weighted_bce_kernel, logits, labels, others, *codes, WITH_TRUTH=true_labels is not None)
