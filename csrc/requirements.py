@@ -27,6 +27,7 @@ TEST = [
     "pytest>=8",
     "pytest-benchmark>=5",
     "ruff>=0.8",
+    "mypy>=1.14",
     "transformers>=4.50",
     "playwright>=1.49",
     "pycocotools>=2.0.8",

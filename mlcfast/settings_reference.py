@@ -61,7 +61,7 @@ def reference(key: str | None = None) -> str:
 
 
 def _section(name: str, every: list[Setting]) -> str:
-    model: type[Section] = Config if not name else Config.model_fields[name].annotation  # type: ignore[assignment]
+    model: type[Section] = Config if not name else Config.model_fields[name].annotation  # type: ignore[assignment]  # this is a section
     about = "The run." if not name else " ".join((model.__doc__ or "").split())
     entries = "".join(entry(each) for each in every if each.section == name)
     return f"\n## {name or 'Top level'}\n\n{about}\n\n{entries}"

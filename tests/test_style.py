@@ -1,8 +1,10 @@
 """The tree passes the linter and the formatter, and the rooms import only what they may."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,33 @@ def test_ruff(words):
         [sys.executable, "-m", "ruff", *words, "."], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_every_silenced_type_error_gives_its_code_and_its_reason():
+    reasoned = re.compile(r"# type: ignore\[[a-z-]+(, [a-z-]+)*\]  # .*[a-z]{2,}.* [a-z]{2,}")
+    for path in (ROOT / "mlcfast").rglob("*.py"):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            assert "type: ignore" not in line or reasoned.search(line), f"{path}:{number}: {line}"
+
+
+def kernel_modules() -> list[Path]:
+    """The modules that pyproject.toml frees of annotations for the sake of their Triton kernels."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    (names,) = [each["module"] for each in settings["overrides"] if each.get("disallow_untyped_defs") is False]
+    return [path for name in names for path in ROOT.glob(f"{name.replace('.', '/')}.py")]
+
+
+def test_only_kernels_go_without_annotations():
+    modules = kernel_modules()
+    assert any(path.name == "triton_kernels.py" for path in modules)
+    for path in modules:
+        functions = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)]
+        for function in functions:
+            if any(ast.unparse(decorator).startswith("triton.jit") for decorator in function.decorator_list):
+                continue
+            arguments = ast.walk(function.args)
+            bare = [each.arg for each in arguments if isinstance(each, ast.arg) and each.annotation is None]
+            assert function.returns is not None and not bare, f"{path}: {function.name} {bare}"
 
 
 def imported(path: Path) -> set[str]:
