@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mlcfast.engine import Process
 from mlcfast.errors import UsageError
 from mlcfast.report import __main__ as command
 from mlcfast.report import attention
-from mlcfast.report.page import write_report
+from mlcfast.report.page import render, write_report
 from mlcfast.report.record import precision_recall, rates, read_run, wrongly_added
 from mlcfast.report.svg import Series, line_chart, ticks
 from mlcfast.training.run import run as run_training
@@ -96,6 +97,37 @@ def test_the_page_shows_the_runs_numbers(run):
                  "precision (%)", "label that is there", "label wrongly added"):  # fmt: skip
         assert axis in shown
     assert "global_batch: 8" in shown and "cross-entropy" in shown
+
+
+def test_the_page_begins_with_the_result_and_the_data(run):
+    """The interval holds the mAP; the counts are those of the files; what was odd stands before the labels."""
+    text = (run / "report.html").read_text()
+    order = [
+        "validation mAP",
+        "95 % interval",
+        "The data",
+        "Average precision of each label",
+        "Training",
+        "config.yaml",
+    ]
+    places = [text.index(f">{word}<" if word != "95 % interval" else word) for word in order]
+    assert places == sorted(places)
+    low, high = map(float, re.search(r"interval</dt><dd>([\d.]+) to ([\d.]+) %", text).groups())
+    assert low - 0.05 <= read_run(run).card["metrics"]["mAP"] <= high + 0.05
+    data = read_run(run).data
+    assert {side: counts["images"] for side, counts in data["sides"].items()} == {"training": 40, "validation": 13}
+    table = text[places[2] : places[3]]
+    assert "<tr><td>images</td><td>40</td><td>13</td></tr>" in table and "with green &amp; &lt;i&gt;lush" in table
+    assert "Nothing odd was found" in table
+
+
+def test_warnings_about_the_data_and_the_test_result_are_shown(run):
+    record = read_run(run)
+    data = {**record.data, "warnings": ["2 images are in <both>"]}
+    text = render(replace(record, data=data, outcome={"test_mAP": 61.25}), interval=(50.0, 70.0))
+    assert '<ul class="missed"><li>2 images are in &lt;both&gt;</li></ul>' in text
+    assert text.index("<dt>test mAP</dt><dd>61.25 %</dd>") < text.index("<dt>validation mAP</dt>")
+    assert "did not record its data" in render(replace(record, data={}))
 
 
 def test_the_command_writes_it_anew_without_images(run, tmp_path, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlcfast.evaluation.bootstrap import ap_differences, resample_counts, weighted_ap
+from mlcfast.evaluation.bootstrap import ap_differences, mean_ap_interval, resample_counts, weighted_ap
 from mlcfast.metrics import average_precision
 
 
@@ -38,6 +38,18 @@ def test_differences_and_their_intervals():
     assert (each.low < each.value).all() and (each.value < each.high).all()
     assert 0 < mean.low < mean.value < mean.high
     assert mean.high - mean.low < (each.high - each.low).mean()
+
+
+def test_the_interval_of_one_model_is_that_of_its_resamples():
+    scores, targets = problem(120, 3)
+    targets[:20, 1] = -1
+    interval = mean_ap_interval(scores, targets, resamples=40, seed=2)
+    means = []
+    for drawn in resample_counts(120, 40, seed=2).T.astype(int)[1:]:
+        rows = np.repeat(np.arange(120), drawn)
+        means.append(np.nanmean(average_precision(scores[rows], targets[rows])))
+    assert interval.value == pytest.approx(average_precision(scores, targets).mean())
+    np.testing.assert_allclose((interval.low, interval.high), np.quantile(means, (0.025, 0.975)), atol=1e-9)
 
 
 def test_a_model_against_itself_and_a_label_without_positives():
