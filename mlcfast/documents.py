@@ -4,6 +4,7 @@ import contextlib
 import json
 import struct
 import tarfile
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ MOST_NODES = 2**17  # of YAML, each alias counted with all that it stands for
 # What code that reads a file raises when the file is not what it took it for.
 UNFORESEEN = (
     TypeError, AttributeError, LookupError, ValueError, ArithmeticError, AssertionError, RecursionError, EOFError,
-    struct.error, tarfile.TarError,
+    struct.error, tarfile.TarError, tokenize.TokenError, SyntaxError,
 )  # fmt: skip
 
 

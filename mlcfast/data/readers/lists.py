@@ -9,7 +9,7 @@ import numpy as np
 
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError
 
 BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
@@ -47,10 +47,15 @@ def is_file_list(text: str) -> bool:
 
 
 def _entry(line: str) -> tuple[str, list[int]] | None:
-    match = re.fullmatch(r"\s*(.+?\.\w+)((?:[\s,]+\d+)*)\s*", line)
-    if match is None or not match[1].lower().endswith(IMAGE_ENDINGS):
+    text = line.strip()
+    words = list(re.finditer(r"[^\s,]+", text))
+    if not words or words[-1].end() != len(text):
         return None
-    return match[1], [int(number) for number in re.findall(r"\d+", match[2])]
+    image = len(words) - 1
+    while image and words[image][0].isdecimal():
+        image -= 1
+    name = text[: words[image].end()]
+    return (name, [int(word[0]) for word in words[image + 1 :]]) if name.lower().endswith(IMAGE_ENDINGS) else None
 
 
 def read_file_list(path: Path, options: TableOptions) -> LabelSource:
@@ -72,7 +77,7 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
             numbers.append(number)
     given = list(options.label_columns) or names_beside(path)
     flags = _are_flags(path, lists, "," in text, given, options)
-    count = len(lists[0]) if flags else 1 + max((k for each in lists for k in each), default=-1)
+    count = len(lists[0]) if flags else number_of_classes(path, [k for each in lists for k in each])
     names = given or [str(number) for number in range(count)]
     if len(names) < count or (flags and len(names) != count):
         holds = f"{count} flags an image" if flags else f"class {count - 1}"

@@ -1,6 +1,6 @@
 """What every reader of labels returns, and the options a user can give one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
+
+MOST_CLASSES = 2**17  # for which a label matrix is made: a class number beyond it is a slip or worse
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,14 @@ class LabelSource:
         states = np.full((len(self.images), len(names)), fill, np.int8)
         states[:, [column[name] for name in self.names]] = self.states
         return replace(self, names=list(names), states=states)
+
+
+def number_of_classes(path: Path, classes: Sequence[int]) -> int:
+    """One more than the largest of the classes, which count from 0; UsageError, which names the path, beyond reason."""
+    largest = max(classes, default=-1)
+    if largest >= MOST_CLASSES:
+        raise UsageError(f"{path}: class {largest}: at most {MOST_CLASSES} classes without names are read")
+    return 1 + largest
 
 
 def _merge_row(target: np.ndarray, other: np.ndarray) -> None:

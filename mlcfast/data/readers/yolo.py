@@ -9,7 +9,7 @@ from mlcfast.data.readers.boxes import images_below, read_yaml
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -154,7 +154,7 @@ def _read(folder: Path, split: str, images: list[Path], names: list[str], said: 
         file = _label_file(image)
         without += file is None
         numbers.append(_classes(file, names) if file else [])
-    known = names or [str(n) for n in range(1 + max((n for each in numbers for n in each), default=-1))]
+    known = names or [str(n) for n in range(number_of_classes(folder, [n for each in numbers for n in each]))]
     tags = [[known[n] for n in each] for each in numbers]
     files = [str(image.relative_to(folder)) if image.is_relative_to(folder) else str(image) for image in images]
     said = ["an image has the labels of its boxes", *said]
