@@ -211,9 +211,9 @@ class Config(Section):
     data: DataConfig
     model: ModelConfig
     loss: LossConfig = LossConfig()
-    optim: OptimConfig = OptimConfig()  # type: ignore[call-arg]  # pydantic fills in every field
-    engine: EngineConfig = EngineConfig()  # type: ignore[call-arg]  # pydantic fills in every field
-    train: TrainConfig = TrainConfig()  # type: ignore[call-arg]  # pydantic fills in every field
+    optim: OptimConfig = OptimConfig()
+    engine: EngineConfig = EngineConfig()
+    train: TrainConfig = TrainConfig()
     sweep: SweepConfig = SweepConfig()
 
     @model_validator(mode="after")

@@ -46,6 +46,32 @@ def test_ruff(words):
     assert done.returncode == 0, done.stdout
 
 
+def mypy(request: pytest.FixtureRequest, *words: str) -> str:
+    """What the checker says; its cache lies beside pytest's own, so that only the first run takes long."""
+    cache = request.config.cache.mkdir("mypy")
+    line = [sys.executable, "-m", "mypy", "--cache-dir", str(cache), "--config-file", "pyproject.toml", *words]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr  # 2 where the checker itself did not run
+    return done.stdout
+
+
+def test_mypy(request):
+    said = mypy(request)
+    assert said.startswith("Success"), said
+
+
+def test_mypy_refuses_what_has_no_type_and_what_may_be_none(request, tmp_path):
+    file = tmp_path / "wrong.py"
+    file.write_text(
+        "def untyped(x):\n    return x\n\n\n"
+        "def unguarded(x: str | None) -> int:\n    return len(x)\n\n\n"
+        "def implicit(x: str = None) -> str:  # type: ignore[misc]\n    return x\n"
+    )
+    said = mypy(request, str(file))
+    for line, code in ((1, "no-untyped-def"), (6, "arg-type"), (9, "assignment"), (9, "unused-ignore")):
+        assert re.search(rf"wrong\.py:{line}: .*\[{code}\]", said), said
+
+
 def test_every_silenced_type_error_gives_its_code_and_its_reason():
     reasoned = re.compile(r"# type: ignore\[[a-z-]+(, [a-z-]+)*\]  # .*[a-z]{2,}.* [a-z]{2,}")
     for path in (ROOT / "mlcfast").rglob("*.py"):

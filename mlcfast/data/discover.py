@@ -62,7 +62,7 @@ def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[st
     table = files.get(TRAIN) or _single_table(data)
     columns = {} if files else _columns(table, given)
     options = _options(given | columns)
-    sources = read_all(table if files else data, options)
+    sources = read_all(table if files and table else data, options)
     if files:
         root = images or data
         found = {name: _name(file, root) for name, file in files.items()}
@@ -82,7 +82,9 @@ def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[st
 
 def _options(given: Mapping[str, Any]) -> TableOptions:
     names = {field.name for field in dataclasses.fields(TableOptions)} & given.keys()
-    chosen = {name: tuple(given[name]) if isinstance(given[name], list) else given[name] for name in names}
+    chosen: dict[str, Any] = {
+        name: tuple(given[name]) if isinstance(given[name], list) else given[name] for name in names
+    }
     form = given.get("format", "auto")
     return TableOptions(**chosen, form="auto" if form == "csv" else form)
 

@@ -67,7 +67,7 @@ class ZeroState:
 
     def pieces(self, name: str, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(view of the flattened parameter `flat`, view of this rank's `shard`) where the rank holds a piece of it."""
-        mapping = self.parameters[name]._hp_mapping
+        mapping = getattr(self.parameters[name], "_hp_mapping")  # noqa: B009 - torch does not know the attribute
         if mapping is not None:
             here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
             yield flat.narrow(0, here.start, here.numel), shard.detach().narrow(0, there.start, there.numel)
@@ -97,7 +97,7 @@ def data_parallel(module: nn.Module, devices: list[int] | None, ignored: Sequenc
     if ignored:
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, list(ignored))
     renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
-    unsent = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    unsent: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
     return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True, **unsent)
 
 

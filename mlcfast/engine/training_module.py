@@ -1,7 +1,7 @@
 """What an engine wraps and differentiates: the model, its loss and what the loss keeps of every training image."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -56,7 +56,7 @@ class TrainingModule(nn.Module):
         if self.on_logits is not None and self.training:
             self.on_logits(logits.detach(), index)
         if self.pseudo_labels is not None:
-            return self._with_pseudo_labels(logits, index)
+            return self._with_pseudo_labels(self.pseudo_labels, logits, index)
         if self.true_labels is not None:
             return self.loss(logits, labels, true_labels=self.true_labels[index])
         if self.estimator is None:
@@ -64,12 +64,12 @@ class TrainingModule(nn.Module):
         estimates = self.estimator.rows(index) if self.estimator.sparse else self.estimator.table[index]
         return self.loss(logits, labels, estimate_logits=estimates)
 
-    def _with_pseudo_labels(self, logits: Tensor, index: Tensor) -> Tensor:
+    def _with_pseudo_labels(self, labels: PseudoLabels, logits: Tensor, index: Tensor) -> Tensor:
         """The loss with the labels as they are now, which it may change for the batches to come."""
-        loss = self.loss(logits, self.pseudo_labels(index))
-        chosen = self.loss.new_positives()
+        loss = self.loss(logits, labels(index))
+        chosen = cast(LabelLoss, self.loss).new_positives()
         if chosen is not None and self.training:
-            self.pseudo_labels.make_positive(index, chosen)
+            labels.make_positive(index, chosen)
         return loss
 
 

@@ -14,6 +14,9 @@ class PseudoLabels(nn.Module):
     observed: (N, K), any real dtype: +1 positive, 0 unknown, −1 negative.
     """
 
+    labels: Tensor
+    unknown: Tensor
+
     def __init__(self, observed: Tensor) -> None:
         super().__init__()
         if observed.dim() != 2:

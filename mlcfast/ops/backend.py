@@ -94,14 +94,13 @@ def decide(device: torch.device | str, dtype: torch.dtype = torch.float32) -> tu
     name = requested()
     if name == "reference":
         return name, ""
-    named = isinstance(device, str)
-    device_type = device if named else device.type
+    device_type = device if isinstance(device, str) else device.type
     if name == "triton":
         reason = "Triton's kernels run on CUDA tensors other than fp64"
     else:
         reason = MISSING.get(device_type, "there are no compiled kernels for them")
         if device_type == "cuda" and not reason:
-            reason = why_unfit(None if named else device.index)
+            reason = why_unfit(None if isinstance(device, str) else device.index)
         if not reason:
             return "native", ""
     if name != "native" and dtype != torch.float64 and has_triton(device_type):

@@ -34,8 +34,9 @@ class KeptTraces:
     def get(self, arguments: Hashable, length: int) -> tuple[int, ...] | None:
         """The `length` numbers kept for these arguments, or None."""
         numbers = self._read().get(repr(arguments))
-        sound = isinstance(numbers, list) and len(numbers) == length and all(type(n) is int for n in numbers)
-        return tuple(numbers) if sound else None
+        if isinstance(numbers, list) and len(numbers) == length and all(type(n) is int for n in numbers):
+            return tuple(numbers)
+        return None
 
     def put(self, arguments: Hashable, numbers: tuple[int, ...]) -> None:
         """Keep them."""

@@ -92,7 +92,7 @@ def read_run(directory: Path) -> RunRecord:
     described = events
     kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
     train, evaluations = kinds["train"], kinds["evaluation"]
-    data = next((event for event in reversed(described) if event["event"] == "data"), {})
+    data: dict[str, Any] = next((event for event in reversed(described) if event["event"] == "data"), {})
     outcome = _outcome(run)
     return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, unobserved, data, outcome)
 

@@ -1,6 +1,7 @@
 """Pseudo-labels in a run: made soft at the end of an epoch by EM + APL, kept beside the best weights."""
 
 import logging
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader
 from mlcfast.data import FeatureLoader, LabelledImages
 from mlcfast.engine import Engine
 from mlcfast.evaluation.gather import evaluate_loader
+from mlcfast.losses import LabelLoss
 from mlcfast.losses.pseudo_labels import ONE
 from mlcfast.runs.directory import packed
 
@@ -33,8 +35,8 @@ class PseudoLabelling:
     def end_epoch(self, epoch: int, epochs: int) -> None:
         """Make soft negatives by the raw weights' scores of the training images, if the loss says so; a collective."""
         module = self.engine.objective
-        share = module.loss.soft_share(epoch, epochs)
-        if not share:
+        share = cast(LabelLoss, module.loss).soft_share(epoch, epochs)
+        if not share or module.pseudo_labels is None:
             return
         quiet = not self.engine.process.is_main
         found = evaluate_loader(self.engine, self.loader, self.records.names, "scoring unknown labels", quiet)
