@@ -17,8 +17,8 @@ from mlcfast.config import load_config
 from mlcfast.data import observe_single_positive, split_train_val
 from mlcfast.engine import Process
 from mlcfast.errors import UsageError
+from mlcfast.training.progress import Progress
 from mlcfast.training.run import run as run_training
-from mlcfast.training.trainer import Progress
 from mlcfast.training.unobserved import BINS, read_unobserved
 from tests.conftest import without_digests, write_colour_set
 from tests.test_train import events, without_time

@@ -14,7 +14,8 @@ from mlcfast.data.splits import in_words, side_counts
 from mlcfast.engine import Process
 from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.runs.directory import RunDirectory
-from mlcfast.training.trainer import Progress, Trainer
+from mlcfast.training.progress import Progress
+from mlcfast.training.trainer import Trainer
 
 LOGGER = logging.getLogger("mlcfast")
 SHOWN = 5  # labels named in a warning

@@ -18,7 +18,7 @@ from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
 from mlcfast.runs.directory import RunDirectory, packed
 from mlcfast.runs.journal import Journal
-from mlcfast.training.trainer import Progress
+from mlcfast.training.progress import Progress
 from mlcfast.training.unobserved import read_unobserved
 
 LOGGER = logging.getLogger("mlcfast")

@@ -24,8 +24,9 @@ from mlcfast.training.announce import announce_end, announce_samples, announce_t
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
+from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
-from mlcfast.training.trainer import Follower, Progress, Trainer
+from mlcfast.training.trainer import Trainer
 from mlcfast.training.unobserved import UnobservedPositives
 
 LOGGER = logging.getLogger("mlcfast")

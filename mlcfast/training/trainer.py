@@ -7,8 +7,8 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,54 +32,13 @@ from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
 from mlcfast.training.pace import Pace
+from mlcfast.training.progress import Follower, KeepsBest, Progress
 from mlcfast.training.saving import attempt
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
 STEPS_TO_PEAK = 3  # by then every buffer has been made once
 SKIPS_IN_A_ROW = 25  # fp16 halves its loss scale this often at most before it is usable; more means divergence
-
-
-@dataclass
-class Progress:
-    """The trainer's counters; with the engine's state and the configuration, all a resumed run needs.
-
-    seed, global_batch and images decide the order of samples: a run resumes only with the same ones.
-    """
-
-    seed: int
-    global_batch: int
-    images: int
-    step: int = 0
-    epoch: int = 0
-    samples: int = 0  # consumed of this epoch, over all ranks
-    best: float = -math.inf
-    best_epoch: int = -1
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-
-class KeepsBest(Protocol):
-    """What stores the best model."""
-
-    def keep(
-        self, weights: dict[str, Tensor], which: str, result: EvaluationResult, step: int, beside: dict[str, bytes]
-    ) -> None:
-        """Store the weights of the model by name, which they are (raw or ema), their validation result and files."""
-
-
-class Follower(Protocol):
-    """What follows training beside the weights: the labels that it is not shown, or labels that it changes."""
-
-    def columns(self, epoch: int) -> dict[str, float]:
-        """Columns for the row of epoch `epoch`, from 0, of summary.csv; a collective."""
-
-    def beside_best(self, weights: dict[str, Tensor]) -> dict[str, bytes]:
-        """Files that belong to the best weights, by name; weights: of the whole training module."""
-
-    def end_epoch(self, epoch: int, epochs: int) -> None:
-        """Called after epoch `epoch` was evaluated and its best weights are kept; a collective."""
 
 
 class Trainer:
