@@ -14,6 +14,8 @@ from mlcfast.ops.library import MISSING
 from tests.ops.loss_cases import LOSSES
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
+# Those of these that run here: the emulated CUDA kernels are not those of the later losses.
+COMPILED = {"asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed"}
 
 
 def make_case(B: int = 5, K: int = 7, dtype: torch.dtype = torch.float32) -> Case:
@@ -101,7 +103,7 @@ def test_opcheck_expected_positives(estimate):
     torch.library.opcheck(torch.ops.mlcfast.expected_positives.default, inputs)
 
 
-@pytest.mark.parametrize("name", ("asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed"))
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() & COMPILED))
 def test_compile_fullgraph_gives_the_same(name):
     case = make_case()
     compiled = torch.compile(lambda x, rows: call(name, x, case, rows) * 3, fullgraph=True, backend="aot_eager")
