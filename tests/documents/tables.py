@@ -111,6 +111,12 @@ PRELUDES = (
         "loss = criterion(model(images), targets)",
         "import torch\nmodel, images, targets = torch.nn.Linear(5, 3), torch.randn(4, 5), torch.ones(4, 3)\n",
     ),
+    Prelude(
+        "docs/losses.md",
+        "value = loss(logits, table(index))",
+        "import torch\nobserved, logits, index = torch.eye(6, 4), torch.randn(3, 4), torch.arange(3)\n"
+        "epoch, epochs, scores = 1, 4, torch.rand(6, 4)\n",
+    ),
 )
 
 
