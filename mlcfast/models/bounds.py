@@ -22,7 +22,7 @@ def check_arguments(arguments: dict[str, Any], card: Path) -> None:
     Weights are those of the file beside the card: it may not name others, which might have to be downloaded.
     """
     if not isinstance(arguments.get("head"), str) or not isinstance(arguments.get("backbone"), str):
-        raise UsageError(f"{card}: not a model card: model names no head and backbone")
+        raise UsageError(f"{card}: not a model card: model: it names no head and backbone")
     if arguments.get("weights", "none") != "none":
         raise UsageError(f"{card}: model.weights must be none: a card's weights are in the file beside it")
     side = arguments.get("image_size", 0)
