@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -101,13 +101,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def listed(directory: Path) -> dict[str, dict[str, Any]]:
-    """Name, size and digest of each file in a directory, to be compared by `compare_listed`."""
-    return {
-        file.name: {"bytes": file.stat().st_size, DIGEST: sha256_of(file)}
-        for file in sorted(directory.iterdir())
-        if file.is_file()
-    }
+def listed(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Name, size and digest of files of one directory, to be compared by `compare_listed`."""
+    return {file.name: {"bytes": file.stat().st_size, DIGEST: sha256_of(file)} for file in files}
 
 
 def compare_listed(
@@ -196,9 +192,7 @@ def published(path: Path) -> Iterator[Path]:
     draft = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        _publish(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 

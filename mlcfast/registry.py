@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 Entry = TypeVar("Entry")
 
@@ -38,10 +38,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         if isinstance(name, str) and name in self._entries:
             return self._entries[name]
         if is_import_name(name):
-            try:
-                return import_by_name(str(name))  # type: ignore[return-value]  # a user's object is taken at its word
-            except ValueError as error:
-                raise self.error(f"{self.what}: {error}") from error
+            return cast(Entry, imported(str(name), self.what, self.error))
         choices = ", ".join(self)
         raise self.error(f"{self.what} must be one of {choices} or package.module:name, not {name!r}{hint(name, self)}")
 
@@ -84,6 +81,14 @@ def is_import_name(name: object) -> bool:
         return False
     module, colon, attribute = name.rpartition(":")
     return bool(colon and module) and attribute.isidentifier()
+
+
+def imported(name: str, what: str, error: type[Exception] = ValueError) -> object:
+    """As `import_by_name`; `error`, which begins with `what`, where that fails."""
+    try:
+        return import_by_name(name)
+    except ValueError as reason:
+        raise error(f"{what}: {reason}") from reason
 
 
 def import_by_name(name: str) -> object:

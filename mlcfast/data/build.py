@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -37,12 +36,10 @@ from mlcfast.data.overlap import refuse_shared_images
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
-from mlcfast.registry import Registry, as_callable, check_options, is_import_name
+from mlcfast.registry import as_callable, check_options, imported, is_import_name
 
 LOGGER = logging.getLogger("mlcfast")
 FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
-READERS: Registry[Callable[..., LabelledImages]] = Registry("data.format", {}, UsageError)
-
 OWN_READERS = ("coco", "features", "demo")  # the other formats are of mlcfast.data.readers
 
 Skipped = list[tuple[str, str]]  # paths and reasons
@@ -165,7 +162,7 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
 
 def _read_with(settings: DataConfig, split: str, names: list[str] | None) -> LabelledImages:
     """What a user's own reader gives for (root, split, **data.options), its labels in the order of `names` if given."""
-    reader = as_callable(READERS.find(settings.format), "data.format", UsageError)
+    reader = as_callable(imported(settings.format, "data.format", UsageError), "data.format", UsageError)
     check_options(reader, settings.options, f"data.format {settings.format}", ("root", "split"), UsageError)
     try:
         records = reader(settings.root, split, **settings.options)

@@ -1,13 +1,14 @@
 """Images that stand on two sides of a data set, by their path or by their content."""
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Mapping
 from itertools import combinations
+from pathlib import Path
 
 from mlcfast.data.records import LabelledImages
 from mlcfast.errors import UsageError
+from mlcfast.files import sha256_of
 
 # Content is compared in sets up to this size: what reading them takes is then little beside the training.
 MOST_IMAGES, MOST_BYTES = 5_000, 2**30
@@ -34,14 +35,15 @@ def refuse_shared_images(train: LabelledImages, other: LabelledImages, side: str
 def overlaps(parts: Mapping[str, LabelledImages]) -> list[str]:
     """A sentence for each two parts that share files, and for each part that names one several times."""
     sentences = []
-    for (name, one), (other_name, other) in combinations(parts.items(), 2):
-        shared = shared_paths(one, other)
+    held = {name: _paths(records) for name, records in parts.items()}
+    for name, other_name in combinations(parts, 2):
+        shared = sorted(held[name] & held[other_name])
         if shared:
             sentences.append(f"{len(shared)} images are in {name} and in {other_name}, first {shared[0]}")
     for name, records in parts.items():
-        known = [path for path in records.paths if path]
-        if len(_paths(records)) < len(known):
-            sentences.append(f"{len(known) - len(_paths(records))} of {len(known)} images of {name} are named again")
+        known = sum(1 for path in records.paths if path)
+        if len(held[name]) < known:
+            sentences.append(f"{known - len(held[name])} of {known} images of {name} are named again")
     return sentences
 
 
@@ -63,8 +65,7 @@ def copies(parts: Mapping[str, LabelledImages]) -> list[str]:
         return []
     by_content: dict[str, list[str]] = defaultdict(list)
     for path in (path for paths in alike.values() for path in paths):
-        with open(path, "rb") as file:
-            by_content[hashlib.file_digest(file, "sha256").hexdigest()].append(path)
+        by_content[sha256_of(Path(path))].append(path)
     return _across(by_content, sides, list(parts))
 
 

@@ -57,7 +57,7 @@ def _write(draft: Path, state: EngineState, progress: Mapping[str, Any]) -> None
         draft / "progress.json",
         json.dumps({**progress, "scaler": state.scaler, "average_steps": state.average_steps}, indent=1),
     )
-    write_text(draft / "manifest.json", sealed(listed(draft)))
+    write_text(draft / "manifest.json", sealed(listed(sorted(draft.iterdir()))))
 
 
 def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:

@@ -13,7 +13,7 @@ from mlcfast.models.freezing import freeze_backbone
 from mlcfast.models.heads import FeatureClassifier, Head, LinearClassifier
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, load_weights, read_state_dict
-from mlcfast.registry import Registry, as_callable, check_options, is_import_name
+from mlcfast.registry import Registry, as_callable, check_options, imported, is_import_name
 
 
 def _cvt(name: str, image_size: int, pretrained: bool, **options: Any) -> nn.Module:
@@ -25,8 +25,6 @@ def _cvt(name: str, image_size: int, pretrained: bool, **options: Any) -> nn.Mod
 HEADS: Registry[type[Head]] = Registry(
     "model.head", {"query2label": Query2Label, "linear": LinearClassifier}, UsageError
 )
-# Called as make(image_size=…, pretrained=…, **options) -> body; the names in CVT are ours, all others timm's.
-BACKBONES: Registry[Callable[..., nn.Module]] = Registry("model.backbone", {}, UsageError)
 FREEZE = ("auto", "none", "published", "backbone")
 
 
@@ -87,7 +85,7 @@ def _on_features(head: str, in_features: int | None, num_labels: int, weights: s
 def _body(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     if name not in CVT and not is_import_name(name):
         return timm_body(name, image_size, pretrained, options)
-    make = partial(_cvt, name) if name in CVT else as_callable(BACKBONES.find(name), "model.backbone", UsageError)
+    make = partial(_cvt, name) if name in CVT else _imported_backbone(name)
     try:
         body = make(image_size=image_size, pretrained=pretrained, **options)
     except (TypeError, ValueError) as error:
@@ -96,3 +94,9 @@ def _body(name: str, image_size: int, pretrained: bool, options: dict[str, Any])
         wanted = "nn.Module with forward_features(images)"
         raise UsageError(f"model.backbone: {name} gives a {type(body).__name__}, not an {wanted}")
     return body
+
+
+def _imported_backbone(name: str) -> Callable[..., Any]:
+    """What a user's module holds under this name; called as make(image_size=…, pretrained=…, **options) -> body."""
+    what = "model.backbone"
+    return as_callable(imported(name, what, UsageError), what, UsageError)

@@ -56,8 +56,7 @@ def save_model(
     write_tensors(file, weights, {"format": "pt", **facts})
     for name, content in (beside or {}).items():
         write_bytes(file.with_name(name), content)
-    written = listed(file.parent)
-    files = {name: written[name] for name in (file.name, *(beside or {}))}
+    files = listed([file, *(file.with_name(name) for name in beside or {})])
     write_text(file.with_suffix(".json"), sealed(asdict(replace(card, files=files))))
     return file
 
@@ -107,10 +106,10 @@ def _wrong_entry(card: ModelCard) -> str:
         return "labels is no list of names"
     if not _are_numbers(card.thresholds):
         return "thresholds is no list of numbers"
-    for name, many in (("mean", 3), ("std", 3)):
+    for name in ("mean", "std"):
         value = card.preprocessing.get(name, [1, 1, 1])
-        if not (_are_numbers(value) and len(value) == many) or (name == "std" and min(value) <= 0):
-            return f"preprocessing.{name} is no list of {many} numbers, or holds one that is not possible"
+        if not (_are_numbers(value) and len(value) == 3) or (name == "std" and min(value) <= 0):
+            return f"preprocessing.{name} is no list of 3 numbers, or holds one that is not possible"
     size = card.preprocessing.get("image_size", 1)
     if type(size) is not int or not 1 <= size <= LARGEST_SIDE:
         return f"preprocessing.image_size {size!r} is not from 1 to {LARGEST_SIDE}"

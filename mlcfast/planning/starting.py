@@ -15,7 +15,7 @@ import yaml
 from mlcfast.config import Config, parse_config, set_value
 from mlcfast.data.build import Samples
 from mlcfast.data.discover import Found, discover
-from mlcfast.models import build_model
+from mlcfast.engine.training_module import make_model
 from mlcfast.models.pretrained import weights_at_hand
 from mlcfast.planning.planner import Planner
 
@@ -220,12 +220,8 @@ def _length(
 
 def seconds_per_epoch(config: Config, samples: Samples) -> float:
     """Of training and validating on this CPU, from one timed step; reading the images is not counted."""
-    model, batch = config.model, config.engine.micro_batch_for(1)
-    freeze = "published" if model.freeze == "auto" and model.weights != "none" else model.freeze
-    module = build_model(
-        model.head, model.backbone, len(samples.train.names), config.data.image_size, "none", freeze,
-        model.backbone_options, **model.head_arguments,
-    )  # fmt: skip
+    batch = config.engine.micro_batch_for(1)
+    module = make_model(config.without_initial_weights(), len(samples.train.names))
     images = torch.rand(batch, 3, config.data.image_size, config.data.image_size)
     for _ in range(2):  # the first warms up
         began = time.perf_counter()

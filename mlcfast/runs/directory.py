@@ -178,7 +178,7 @@ class RunDirectory:
         Lines of the journal after the step, epochs from this one on, a best model of a later step, the outcome, and
         what an interrupted run left half written. The checkpoints stay until the next one is saved.
         """
-        for draft in (*self.path.rglob("*.partial"), *self.path.rglob(".*.partial")):
+        for draft in list(self.path.rglob("*.partial")):  # hidden ones too
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
         for lines in (self.metrics, self.non_finite):
             rewind_lines(lines, step)

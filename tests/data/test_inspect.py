@@ -34,8 +34,9 @@ def test_no_image_leaves_the_root(tmp_path):
     for name in ("../out.jpg", str(tmp_path / "out.jpg"), "link.jpg", "door/out.jpg", "/etc/passwd"):
         with pytest.raises(UsageError, match=r"line 3: .*data\.allow_outside=true"):
             finder.find(name, "t.csv: line 3")
-    assert finder.find("../root/in.jpg", "t.csv: line 3") is not None
-    assert ImageFinder(tmp_path / "root", allow_outside=True).find("../out.jpg", "line 3") is not None
+    assert (tmp_path / "root" / "in.jpg").samefile(finder.find("../root/in.jpg", "t.csv: line 3"))
+    outside = ImageFinder(tmp_path / "root", allow_outside=True).find("../out.jpg", "line 3")
+    assert (tmp_path / "out.jpg").samefile(outside)
 
 
 def test_a_link_found_by_its_name_alone_does_not_leave_the_root_either(tmp_path):
