@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ./launch.sh              set up, then train and evaluate the demo; the last line of stdout is `mAP <number>`
 # ./launch.sh CONFIG …     set up, then train CONFIG with the launcher it needs
-# ./launch.sh test         set up, then run the tests
+# ./launch.sh test         set up, then run the tests, two files at a time
 # ./launch.sh setup        set up only
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -74,7 +74,7 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" # as the commands set it th
 export PATH="$PWD/.venv/bin:$PATH" # DeepSpeed's launcher and its workers look for python here
 case "${1:-demo}" in
     setup) say "ready: source .venv/bin/activate" ;;
-    test) shift && exec .venv/bin/python -m pytest "$@" ;;
+    test) shift && exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@" ;;
     demo) demo ;;
     *) exec .venv/bin/python -m mlcfast.launch "$@" ;;
 esac

@@ -26,6 +26,7 @@ CUDA = ["cuda-toolkit[nvcc]; platform_system == 'Linux'"]
 TEST = [
     "pytest>=8",
     "pytest-benchmark>=5",
+    "pytest-xdist>=3.6",
     "ruff>=0.8",
     "mypy>=1.14",
     "transformers>=4.50",

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from tests.not_run import (  # noqa: F401  pytest finds hooks by their names her
     pytest_configure,
     pytest_sessionfinish,
     pytest_terminal_summary,
+    pytest_testnodedown,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +48,15 @@ def colour_set(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("colours")
     write_colour_set(root, train=40, val=13)
     return root
+
+
+@pytest.fixture(autouse=True)
+def package_log() -> Iterator[None]:
+    """The package's log goes after each test where it went before, whatever a command called in the test made of it."""
+    logger = logging.getLogger("mlcfast")
+    before = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers, logger.level, logger.propagate = before
 
 
 @pytest.fixture
