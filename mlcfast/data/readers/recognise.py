@@ -15,6 +15,7 @@ from mlcfast.data.readers.exports import (
     read_metadata,
 )
 from mlcfast.data.readers.lists import (
+    from_tags,
     is_attribute_table,
     is_file_list,
     read_attribute_table,
@@ -186,7 +187,20 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
         return coco_source(path)
     if isinstance(content, list):
         return read_label_studio(path, content, options)
-    raise UsageError(f"{path}: neither MS-COCO annotations nor a list of Label Studio's tasks")
+    if isinstance(content, dict) and content and all(_is_image_with_labels(*pair) for pair in content.items()):
+        tags = [list(dict.fromkeys(str(tag).strip() for tag in each)) for each in content.values()]
+        return from_tags(path, "metadata", list(content), tags, ["each key is an image, its list the labels"])
+    raise UsageError(
+        f"{path}: neither MS-COCO annotations nor a list of Label Studio's tasks, nor a list of labels for each image"
+    )
+
+
+def _is_image_with_labels(name: str, labels: object) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS) and isinstance(labels, list) and all(map(_is_word, labels))
+
+
+def _is_word(label: object) -> bool:
+    return isinstance(label, str | int) and not isinstance(label, bool)
 
 
 def combined(sources: Sequence[LabelSource]) -> LabelSource:

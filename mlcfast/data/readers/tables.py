@@ -15,7 +15,13 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
 )
-from mlcfast.data.readers.listed import list_column, read_list, refuse_flags_beside, with_flags_apart
+from mlcfast.data.readers.listed import (
+    list_column,
+    read_list,
+    refuse_flags_beside,
+    with_flags_apart,
+    with_labels_together,
+)
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
@@ -27,7 +33,7 @@ SHAPES = ("wide", "list", "long")
 def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
     named = (("data.split_column", options.split_column), ("data.group", options.group))
-    sheet = with_flags_apart(sheet, options)
+    sheet, options = with_labels_together(with_flags_apart(sheet, options), options)
     told = {name: column_named(sheet, name, option) for option, name in named if name is not None}
     image = image_column(sheet, options)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
