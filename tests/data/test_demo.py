@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from mlcfast import demo_data
-from mlcfast.data import contact_sheet, ensure_demo, load_rgb, make_demo, read_coco
-from mlcfast.data.demo import demo
-from mlcfast.data.demo.files import split_scans
-from mlcfast.data.demo.scenes import SceneStyle
+from mlcfast.data import contact_sheet, demo, ensure_demo, load_rgb, make_demo, read_coco
+from mlcfast.data.demo_files import split_scans
+from mlcfast.data.demo_scenes import SceneStyle
 from mlcfast.errors import UsageError
 
 

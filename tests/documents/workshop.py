@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mlcfast.data.demo.files import CATEGORIES
+from mlcfast.data.demo_files import CATEGORIES
 from tests.documents.arguments import ROOT, shortened
 from tests.documents.tables import CONFIGURATIONS, DEMO_IMAGES, SHOWN, substituted
 

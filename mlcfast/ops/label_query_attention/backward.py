@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.label_query_attention import dropout as masks
-from mlcfast.ops.label_query_attention.accumulate import Accumulator
 from mlcfast.ops.label_query_attention.matmul import Inputs, Options, Saved, attend, of, slices, value_bias, wide
+from mlcfast.ops.label_query_attention.projected import Accumulator
 
 Grads = tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor]
 

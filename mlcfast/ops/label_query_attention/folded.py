@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor
 
-from mlcfast.ops.label_query_attention.accumulate import Accumulator
+from mlcfast.ops.label_query_attention.projected import Accumulator
 
 MANY_IMAGES = 12
 

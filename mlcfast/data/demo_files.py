@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.demo.scenes import Digit, SceneStyle, draw_scene
+from mlcfast.data.demo_scenes import Digit, SceneStyle, draw_scene
 from mlcfast.errors import UsageError
 
 SPLITS = {"train": 4, "val": 1, "test": 1}  # shares of the scenes

@@ -5,15 +5,18 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlcfast.data.demo.files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
-from mlcfast.data.demo.scenes import SceneStyle
+from mlcfast.data.demo_files import NEEDS_SCANS, SPLITS, Progress, file_names, write_splits
+from mlcfast.data.demo_scenes import SceneStyle
 from mlcfast.data.readers.paths import require_images
 from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 VERSION = 1
 MARKER = "demo.json"
@@ -123,3 +126,18 @@ def _make(directory: Path, wanted: dict[str, Any], progress: Progress | None) ->
             marker.write_text(json.dumps(wanted))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def contact_sheet(paths: Sequence[str], columns: int = 8, side: int = 96, gap: int = 4) -> "Image.Image":
+    """The images in reading order, each resized to `side` × `side` pixels, on white, `gap` pixels apart."""
+    from PIL import Image
+
+    from mlcfast.data.images import load_rgb
+    from mlcfast.data.transforms import resize  # imports torch, which making the set does without
+
+    rows, pitch = -(-len(paths) // columns), side + gap
+    sheet = Image.new("RGB", (columns * pitch - gap, rows * pitch - gap), "white")
+    for number, path in enumerate(paths):
+        place = (number % columns * pitch, number // columns * pitch)
+        sheet.paste(resize(load_rgb(path), side), place)
+    return sheet

@@ -1,1 +1,0 @@
-"""The demo set: scenes of handwritten digits in MS-COCO's layout."""
