@@ -4,13 +4,13 @@ import hashlib
 import json
 import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcfast.data.readers.paths import require_images
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, require_images
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.documents import parse_json, reading
@@ -37,7 +37,8 @@ def read_coco(
 ) -> LabelledImages:
     """Read one split of a data set in MS-COCO's layout.
 
-    split: a name such as "train2014", or {"images": folder, "annotations": file} relative to `root`. An image has a
+    split: a name such as "train2014", or {"images": folder, "annotations": file} relative to `root`; see images_folder
+    for where a named split's images may be. An image has a
     label when any annotation, crowds included, gives it that category. Labels are in the order of the file's
     categories, images in the order of its images; images without a label are left out unless `keep_unlabelled`
     (MS-COCO 2014 then has 82,081 and 40,137). The parsed label matrix is cached by the file's content.
@@ -47,12 +48,17 @@ def read_coco(
     """
     root = Path(root)
     require_directory(root, "data.root")
-    images, annotations = _locations(root, split)
+    given = {} if isinstance(split, str) else split
+    annotations = root / given.get("annotations", f"annotations/instances_{split}.json")
     if not annotations.is_file():
         raise UsageError(f"{annotations}: no such annotation file{hint_path(annotations)}")
-    require_directory(images, f"the images of {annotations.name}")
+    beside = (root / "images").is_dir() or any(file.suffix.lower() in IMAGE_ENDINGS for file in root.iterdir())
+    if given or not beside:  # a missing folder is named before minutes are spent on the annotations
+        require_directory(root / given.get("images", str(split)), f"the images of {annotations.name}")
     with reading(annotations, within=root):
         table = _cached(annotations)
+        images = root / given["images"] if given else images_folder(root, str(split), table.files)
+        require_directory(images, f"the images of {annotations.name}")
         for warning in table.warnings:
             LOGGER.warning("%s: %s", annotations, warning)
         wheres = [f"image {number}" for number in table.image_ids]
@@ -72,10 +78,13 @@ def read_coco(
     return records.subset(labelled)
 
 
-def _locations(root: Path, split: str | Mapping[str, str]) -> tuple[Path, Path]:
-    if isinstance(split, str):
-        return root / split, root / "annotations" / f"instances_{split}.json"
-    return root / split["images"], root / split["annotations"]
+def images_folder(root: Path, split: str, files: Sequence[str]) -> Path:
+    """Where the images of a split are: in `root/SPLIT`, as MS-COCO's; else in images/SPLIT, images or the root itself.
+
+    The first of these that holds the first of the files; `root/SPLIT` where none does.
+    """
+    places = (root / split, root / "images" / split, root / "images", root)
+    return next((place for place in places if files and (place / files[0]).is_file()), root / split)
 
 
 def _cached(annotations: Path) -> _Table:

@@ -56,6 +56,13 @@ SHAPES = {
     "oui et non": ("t.csv", "image;chat\na.jpg;Oui\nb.jpg;non\n", ["chat"], [[P], [N]]),
     "excel's separator": ("t.csv", "sep=;\nimage;cat;dog\na.jpg;1;0\nb.jpg;0;1\n", ["cat", "dog"], [[P, N], [N, P]]),
     "lists under another name": ("t.csv", "Id,Genre,Year\na,Drama|Film noir,1944\nb,Drama,1950\n", ["Drama", "Film noir"], [[P, P], [P, N]]),
+    "json of records": ("l.json", '[{"image": "a.jpg", "cat": 1, "dog": 0}, {"image": "b.jpg", "cat": 0, "dog": 1}]', ["cat", "dog"], [[P, N], [N, P]]),
+    "mmpretrain's json": (
+        "ann.json",
+        '{"metainfo": {"classes": ["cat", "dog"]}, "data_list": [{"img_path": "a.jpg", "gt_label": [0, 1]}, {"img_path": "b.jpg", "gt_label": 1}]}',
+        ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "fastai": ("t.csv", "fname,labels,is_valid\na.jpg,car chair,True\nb.jpg,car,False\nc.jpg,chair,False\nd.jpg,chair car,True\n", ["car", "chair"], [[P, P], [P, N], [N, P], [P, P]]),
     "json of lists": ("l.json", '{"a.jpg": ["cat", "dog"], "b.jpg": ["dog"]}', ["cat", "dog"], [[P, P], [N, P]]),
     "a split column": ("t.csv", "image,split,cat\na.jpg,train,1\nb.jpg,val,0\n", ["cat"], [[P], [N]]),
     "our own partial labels": ("t.csv", "image,cat,dog\na.jpg,1,0\nb.jpg,-1,1\n", ["cat", "dog"], [[P, U], [N, P]]),
@@ -323,3 +330,15 @@ def test_a_list_printed_by_numpy_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text("image,labels\na.jpg,['cat' 'dog']\n")
     with pytest.raises(UsageError, match=r"line 2, column 'labels': .* write the list with commas"):
         read_labels(tmp_path / "t.csv", TableOptions())
+
+
+def test_labels_that_are_nearly_the_same_are_warned_of(tmp_path):
+    (tmp_path / "t.csv").write_text("image,labels\na.jpg,Traffic light;cat\nb.jpg,traffic  light;dog\n")
+    (warning,) = read_labels(tmp_path / "t.csv", TableOptions()).warnings
+    assert "'Traffic light' and 'traffic  light'" in warning
+
+
+def test_a_table_of_regions_is_refused(tmp_path):
+    (tmp_path / "via.csv").write_text("filename,region_count,region_attributes\na.jpg,1,{}\n")
+    with pytest.raises(UsageError, match="VGG Image Annotator"):
+        read_labels(tmp_path / "via.csv", TableOptions())

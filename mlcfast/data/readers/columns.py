@@ -38,7 +38,8 @@ TRUTH |= dict.fromkeys(
 ABOUT_IMAGES = {
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
-    "height", "note", "notes", "comment", "comments", "remark", "remarks", "author", "source", "date", "count",
+    "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
+    "remarks", "author", "source", "date", "count",
 }  # fmt: skip
 BLANK = {"", "nan", "na", "n/a", "null", "none"}
 # Words that stand for an empty list; ChestX-ray14 writes the first.

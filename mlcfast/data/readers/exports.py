@@ -139,8 +139,18 @@ def read_metadata(path: Path, options: TableOptions) -> LabelSource:
         numbers.append(number)
     if not rows:
         raise UsageError(f"{path}: no images: it is empty")
-    sheet = sheet_of(path, rows, numbers, assumptions)
-    return dataclasses.replace(read_rows(sheet, options), format="metadata")
+    return read_rows_of_json(path, rows, numbers, options, assumptions)
+
+
+def read_rows_of_json(
+    path: Path,
+    rows: Sequence[dict[str, Any]],
+    numbers: Sequence[int],
+    options: TableOptions,
+    assumptions: Sequence[str] = (),
+) -> LabelSource:
+    """Read objects of which each names an image and its labels; numbers: where each stands in the file."""
+    return dataclasses.replace(read_rows(sheet_of(path, rows, numbers, assumptions), options), format="metadata")
 
 
 def sheet_of(

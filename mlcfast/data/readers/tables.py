@@ -32,6 +32,8 @@ SHAPES = ("wide", "list", "long")
 
 def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
+    if "region_attributes" in sheet.header:
+        raise UsageError(f"{sheet.path}: VGG Image Annotator's table: export its annotations as MS-COCO's JSON instead")
     named = (("data.split_column", options.split_column), ("data.group", options.group))
     sheet, options = with_labels_together(with_flags_apart(sheet, options), options)
     told = {name: column_named(sheet, name, option) for option, name in named if name is not None}
