@@ -24,6 +24,11 @@ from tests.not_run import (  # noqa: F401  pytest finds hooks by their names her
 )
 
 ROOT = Path(__file__).parents[1]
+# Launchers that run at the same time may not share a port; each process of pytest-xdist gives its own another than the
+# default, which tests/test_launchers.py keeps to itself.
+LAUNCHER_PORT = 29600 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ["PET_MASTER_PORT"] = str(LAUNCHER_PORT)  # torchrun's
+DEEPSPEED = ("deepspeed", "--master_port", str(LAUNCHER_PORT), "--num_gpus", "2")
 COLOURS = ("red", "green", "blue")
 
 
