@@ -80,3 +80,21 @@ def test_missing_file_and_root(write):
     (root / "set.csv").write_bytes(b"image,cat\na.jpg,\x00\x01\n")
     with pytest.raises(UsageError, match="not a text file: save it as CSV in UTF-8"):
         read_csv(root, "set.csv")
+
+
+@pytest.mark.parametrize("place", ["/home/me/set/images/", "C:\\set\\images\\", "D:/set/images/"])
+def test_paths_of_another_machine(tmp_path, caplog, place):
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        (tmp_path / "images" / f"{name}.jpg").touch()
+    (tmp_path / "t.csv").write_text(f"image,cat\n{place}a.jpg,1\n{place}b.jpg,0\n")
+    with caplog.at_level("INFO", logger="mlcfast"):
+        records = read_csv(tmp_path, "t.csv")
+    assert records.paths == [str(tmp_path / "images" / f"{name}.jpg") for name in "ab"]
+    assert "is not on this machine: what follows it is looked for in" in caplog.text
+
+
+def test_paths_of_another_machine_stay_inside(tmp_path):
+    (tmp_path / "t.csv").write_text("image,cat\n/home/me/../../secret/a.jpg,1\n/home/me/b.jpg,0\n")
+    with pytest.raises(UsageError, match="lies outside"):
+        read_csv(tmp_path, "t.csv")

@@ -31,8 +31,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
             continue
-        paths = (finder.find(image, f"{source.path}: line {line}") for image, line in places)
-        found.append((source, list(paths)))
+        paths = [finder.find(image, f"{source.path}: line {line}") for image, line in places]
+        found.append((replace(source, assumptions=[*source.assumptions, *finder.moved]), paths))
     return found
 
 
