@@ -33,11 +33,22 @@ fingerprint() {
     { cat setup.py pyproject.toml launch.sh; find csrc -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 -r cat; } | cksum
 }
 
+# Where there is an NVIDIA driver and no nvcc, the compiler of torch's CUDA version comes from PyPI, so that the CUDA kernels
+# are built; without it their operators run in Triton, which the log says.
+cuda_compiler() {
+    local version
+    if ! command -v nvidia-smi >/dev/null || command -v nvcc >/dev/null || [ "${MLCFAST_CUDA:-1}" = 0 ]; then return; fi
+    version=$(.venv/bin/python -c 'import torch; print(".".join((torch.version.cuda or "").split(".")[:2]))')
+    [ -z "$version" ] || .venv/bin/python -m pip install "nvidia-cuda-nvcc==$version.*" "nvidia-nvvm==$version.*" \
+        "nvidia-cuda-crt==$version.*" || say "no nvcc $version from PyPI: the CUDA kernels are not built, Triton's run instead"
+}
+
 install() {
     local log=.venv/install.log
     say "installing into .venv (a few GB, some minutes; details in $log)"
     {
         .venv/bin/python -m pip install --upgrade pip "setuptools>=77" wheel packaging ninja numpy "torch>=2.11" &&
+            cuda_compiler &&
             MLCFAST_NATIVE="${MLCFAST_NATIVE:-auto}" .venv/bin/python -m pip install --no-build-isolation -e ".[all,test]"
     } >"$log" 2>&1 || { tail -n 15 "$log" >&2; fail "the installation failed; the whole log is $log"; }
 }
