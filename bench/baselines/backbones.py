@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlcfast.models.freezing import FrozenBatchNorm2d
-from mlcfast.ops.backbone_layers import quick_gelu_reference as quick_gelu
+from mlcfast.ops.quick_gelu import quick_gelu_reference as quick_gelu
 
 
 def unfused_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bench.cases.problem import DTYPES, FEW, Problem
 from mlcfast import ops
-from mlcfast.ops.backbone_layers import layer_norm_reference as norm_reference
-from mlcfast.ops.backbone_layers import quick_gelu_reference as gelu_reference
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as groupwise_reference
+from mlcfast.ops.layer_norm import layer_norm_reference as norm_reference
+from mlcfast.ops.quick_gelu import quick_gelu_reference as gelu_reference
 
 HEADS = ((3, 1, 1, 8), (2, 81, 81, 6), (2, 7, 20, 6))
 PUBLISHED = ((16, 80, 80, 2048), (2, 9605, 9605, 512), (4, 100, 9605, 1024))

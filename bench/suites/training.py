@@ -26,8 +26,8 @@ from mlcfast.errors import UsageError
 from mlcfast.losses import AsymmetricLoss
 from mlcfast.models import Query2Label, build_model, enable_activation_checkpointing
 from mlcfast.models.published import PUBLISHED
-from mlcfast.ops.backbone_layers import layer_norm_reference as layer_norm
 from mlcfast.ops.backend import choose
+from mlcfast.ops.layer_norm import layer_norm_reference as layer_norm
 
 LABELS = 80
 PLAIN, OURS, DEFINITIONS = "plain torch", "mlcfast", "mlcfast, definitions"

@@ -5,7 +5,6 @@ one runs here, and why.
 """
 
 from mlcfast.ops.asymmetric_loss import asymmetric_loss
-from mlcfast.ops.backbone_layers import layer_norm, quick_gelu
 from mlcfast.ops.expected_positives import epr_loss, role_loss
 from mlcfast.ops.groupwise_linear import groupwise_linear
 from mlcfast.ops.label_bce import pairwise_ranking, weighted_bce
@@ -19,6 +18,8 @@ from mlcfast.ops.label_loss.missing_labels import (
     self_paced_correction,
 )
 from mlcfast.ops.label_query_attention import label_query_attention
+from mlcfast.ops.layer_norm import layer_norm
+from mlcfast.ops.quick_gelu import quick_gelu
 
 __all__ = [
     "asymmetric_loss",

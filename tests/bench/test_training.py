@@ -14,9 +14,9 @@ from bench.suites import Context, training
 from mlcfast.models import build_model
 from mlcfast.models import cvt as cvt_models
 from mlcfast.models.published import PUBLISHED, Published
-from mlcfast.ops.backbone_layers import layer_norm_reference as layer_norm
-from mlcfast.ops.backbone_layers import quick_gelu_reference as quick_gelu
 from mlcfast.ops.backend import choose
+from mlcfast.ops.layer_norm import layer_norm_reference as layer_norm
+from mlcfast.ops.quick_gelu import quick_gelu_reference as quick_gelu
 
 SMALL = {"embed_dim": 32, "feedforward": 64}
 NAME = "Q2L-R101-448"

@@ -4,7 +4,7 @@ import torch
 from bench.cases.elementwise import accurate
 from bench.cases.problem import verdict
 from mlcfast.ops import quick_gelu
-from mlcfast.ops.backbone_layers import quick_gelu_reference as reference
+from mlcfast.ops.quick_gelu import quick_gelu_reference as reference
 
 
 def test_gradients():

@@ -1,10 +1,7 @@
-"""Layers of backbones that keep less for the backward pass than autograd would, without kernels of their own.
+"""Layer normalisation that keeps a half-precision input as it came; autograd would keep its fp32 copy.
 
-LayerNorm: x̂ = (x − μ)·r, r = 1/√(σ² + eps), y = x̂·w + b. With g = dy·w and means over C:
-dx = r·(g − mean(g) − x̂·mean(g·x̂)), dw = Σ dy·x̂, db = Σ dy. Kept: a half-precision x as it came, where autograd would
-keep its fp32 copy, and μ and r in fp32.
-QuickGELU: y = x·s, s = σ(a·x), a = 1.702; dx = dy · s·(1 + a·x·(1 − s)), with s computed again. Kept: x alone, where
-autograd would keep s too.
+x̂ = (x − μ)·r, r = 1/√(σ² + eps), y = x̂·w + b. With g = dy·w and means over C: dx = r·(g − mean(g) − x̂·mean(g·x̂)),
+dw = Σ dy·x̂, db = Σ dy. Kept: x in its own type, μ and r in fp32.
 """
 
 from typing import Any
@@ -14,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SLOPE = 1.702
 HALF = (torch.bfloat16, torch.float16)
 
 
@@ -56,26 +52,3 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Te
     if x.dtype not in HALF or weight.dtype != torch.float32:
         return layer_norm_reference(x, weight, bias, eps)
     return _HalfLayerNorm.apply(x, weight, bias, eps)
-
-
-def quick_gelu_reference(x: Tensor) -> Tensor:
-    """The definition in plain torch: x · σ(1.702 x), elementwise, in the type of x."""
-    return x * torch.sigmoid(SLOPE * x)
-
-
-class _QuickGELU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return quick_gelu_reference(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        s = torch.sigmoid(SLOPE * x)
-        return grad * (s * (1 + SLOPE * x * (1 - s)))
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """x · σ(1.702 x), elementwise: any shape, any floating type; differentiable twice, saves only x."""
-    return _QuickGELU.apply(x)
