@@ -1,5 +1,5 @@
 // The entries of the later losses and their derivatives, as formulas.h writes those of the first ones; the definitions are in
-// mlcfast/ops/missing_labels and full_labels. Further functions asked of the including file: log1p_unit(x in [0, 1]) and
+// mlcfast/ops/label_loss/reference.py. Further functions asked of the including file: log1p_unit(x in [0, 1]) and
 // expm1_nonpositive(x ≤ 0).
 //
 // Notation: x logit, z label (above 0 positive, 0 unknown, below 0 negative), p = σ(x), q = σ(−x), up = −log p, down = −log q.

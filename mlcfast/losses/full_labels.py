@@ -8,7 +8,8 @@ from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_weights import WeighedLoss, checked_counts
 from mlcfast.losses.missing_labels import positive_number
 from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction
-from mlcfast.ops.full_labels import op, reference
+from mlcfast.ops.label_loss import full_labels as op
+from mlcfast.ops.label_loss import reference
 from mlcfast.ops.numerics import reduce, upcast
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.ops.checks import as_number, check_pair, check_reduction
-from mlcfast.ops.missing_labels import op
+from mlcfast.ops.label_loss import missing_labels as op
 
 
 def positive_number(value: object, name: str) -> float:
@@ -19,7 +19,7 @@ def positive_number(value: object, name: str) -> float:
 
 
 class EntropyMaximisationLoss(LabelLoss):
-    """EM: the entropy of unknown labels is maximised (arXiv 2203.16219); see ops.missing_labels.reference.
+    """EM: the entropy of unknown labels is maximised (arXiv 2203.16219); see ops.label_loss.reference.
 
     alpha: published 0.2 for VOC, 0.1 for COCO and NUS-WIDE, 0.01 for CUB. Labels: 1 positive, 0 unknown, −1 negative.
     """

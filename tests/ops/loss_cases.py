@@ -11,10 +11,9 @@ from torch import Tensor
 from bench.cases.losses import EVERY, LOSSES, Case, Loss
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
-from mlcfast.ops.full_labels import op as full
-from mlcfast.ops.full_labels import reference as full_plain
-from mlcfast.ops.missing_labels import op as missing
-from mlcfast.ops.missing_labels import reference as missing_plain
+from mlcfast.ops.label_loss import full_labels as full
+from mlcfast.ops.label_loss import missing_labels as missing
+from mlcfast.ops.label_loss import reference as definitions
 from mlcfast.ops.numerics import reduce, upcast, weigh
 from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
 
@@ -58,39 +57,39 @@ def _alike(
 
 def _large(flip: bool) -> Loss:
     threshold = torch.tensor(0.75)
-    return _alike(missing.large_losses, missing_plain.large_losses, threshold=threshold, flip=flip)
+    return _alike(missing.large_losses, definitions.large_losses, threshold=threshold, flip=flip)
 
 
 ROBUST = {"w": 1.5, "b": -2.0, "mu": 0.7, "sigma": 0.8, "q2": 0.01, "q3": 1.0}
 LATER = {
     "em": _of_entries(
-        missing.entropy_maximisation, partial(missing_plain.entropy_maximisation, alpha=0.1, beta=None), True
+        missing.entropy_maximisation, partial(definitions.entropy_maximisation, alpha=0.1, beta=None), True
     ),
     "em_apl": _of_entries(
         partial(missing.entropy_maximisation, alpha=0.2, beta=0.9),
-        partial(missing_plain.entropy_maximisation, alpha=0.2, beta=0.9),
+        partial(definitions.entropy_maximisation, alpha=0.2, beta=0.9),
         finite=True,
     ),
     "large left out": _large(False),
     "large flipped": _large(True),
-    "hill": _alike(missing.hill, missing_plain.hill, lambda_=1.5, margin=1.0, gamma=2.0),
-    "hill fractional": _alike(missing.hill, missing_plain.hill, lambda_=1.2, margin=0.5, gamma=1.3),
+    "hill": _alike(missing.hill, definitions.hill, lambda_=1.5, margin=1.0, gamma=2.0),
+    "hill fractional": _alike(missing.hill, definitions.hill, lambda_=1.2, margin=0.5, gamma=1.3),
     "splc": _of_entries(
         partial(missing.self_paced_correction, tau=0.6, margin=1.0, gamma=2.0),
-        partial(missing_plain.self_paced_correction, corrected=math.log(0.6 / 0.4), margin=1.0, gamma=2.0),
+        partial(definitions.self_paced_correction, corrected=math.log(0.6 / 0.4), margin=1.0, gamma=2.0),
     ),
-    "gr": _alike(missing.generalized_robust, missing_plain.generalized_robust, exact_gradient=False, **ROBUST),
+    "gr": _alike(missing.generalized_robust, definitions.generalized_robust, exact_gradient=False, **ROBUST),
     "gr q3": _alike(
-        missing.generalized_robust, missing_plain.generalized_robust, exact_gradient=False, **ROBUST | {"q3": 0.7}
+        missing.generalized_robust, definitions.generalized_robust, exact_gradient=False, **ROBUST | {"q3": 0.7}
     ),
-    "focal": _alike(full.focal, full_plain.focal, gamma=2.0, alpha=0.25),
-    "focal fractional": _alike(full.focal, full_plain.focal, gamma=0.7, alpha=None),
-    "poly": _alike(full.poly, full_plain.poly, epsilon=2.0, gamma=0.0, alpha=None),
-    "poly focal": _alike(full.poly, full_plain.poly, epsilon=-1.0, gamma=3.0, alpha=0.3),
+    "focal": _alike(full.focal, definitions.focal, gamma=2.0, alpha=0.25),
+    "focal fractional": _alike(full.focal, definitions.focal, gamma=0.7, alpha=None),
+    "poly": _alike(full.poly, definitions.poly, epsilon=2.0, gamma=0.0, alpha=None),
+    "poly focal": _alike(full.poly, definitions.poly, epsilon=-1.0, gamma=3.0, alpha=0.3),
     "asymmetric weighed": _weighed(ops.asymmetric_loss, partial(asymmetric_reference, reduction="none")),
     "an weighed": _weighed(ops.weighted_bce, partial(weighted_reference, reduction="none")),
     "focal weighed": _weighed(
-        full.focal, lambda x, z: full_plain.focal(upcast(x), z.to(upcast(x).dtype), 2.0, 0.25), finite=False
+        full.focal, lambda x, z: definitions.focal(upcast(x), z.to(upcast(x).dtype), 2.0, 0.25), finite=False
     ),
 }
 if "MLCFAST_EMULATED_LIBRARY" not in os.environ:  # the emulated CUDA kernels are those of the losses before

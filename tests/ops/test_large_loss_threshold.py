@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mlcfast.ops.backend import choose
-from mlcfast.ops.missing_labels.op import large_loss_threshold, large_losses
+from mlcfast.ops.label_loss.missing_labels import large_loss_threshold, large_losses
 
 SHAPES = ((1, 1), (3, 5), (64, 80), (40, 9605))
 

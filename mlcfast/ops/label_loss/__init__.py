@@ -1,1 +1,1 @@
-"""One operator for the losses that are sums of entries, told apart by a formula's number."""
+"""The losses that are sums of entries: one operator, with a formula and its options, serves them all."""

@@ -1,7 +1,7 @@
 """The registered operator of the losses that are sums of entries: checks, schema, and the choice of its implementation.
 
 Each loss is a formula with its options, in the order of cpu/kernels.h; its definition is the plain function it is given
-beside them. It serves missing_labels.op, full_labels.op and, for weighed entries, asymmetric_loss and weighted_bce.
+beside them. It serves missing_labels.py, full_labels.py and, for weighed entries, asymmetric_loss and weighted_bce.
 """
 
 from collections.abc import Callable

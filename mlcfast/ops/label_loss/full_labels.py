@@ -11,7 +11,7 @@ from functools import partial
 
 from torch import Tensor
 
-from mlcfast.ops.full_labels import reference
+from mlcfast.ops.label_loss import reference
 from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.numerics import Weights
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.backend import choose
+from mlcfast.ops.label_loss import reference
 from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY
-from mlcfast.ops.missing_labels import reference
 
 LIBRARY.define("large_loss_threshold(Tensor logits, Tensor labels, int count) -> Tensor")
 _THRESHOLD = torch.ops.mlcfast.large_loss_threshold.default

@@ -1,1 +1,0 @@
-"""Losses for full labels beyond the cross-entropy."""

@@ -1,1 +1,0 @@
-"""Entries of losses for labels of which some are missing."""
