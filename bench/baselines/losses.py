@@ -9,7 +9,7 @@ from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
 from mlcfast.ops.expected_positives.reference import epr_loss as epr_reference
 from mlcfast.ops.expected_positives.reference import role_loss as role_reference
-from mlcfast.ops.weighted_bce.reference import weighted_bce as bce_reference
+from mlcfast.ops.label_bce.reference import weighted_bce as bce_reference
 
 OPERATORS = {"asymmetric": "asymmetric_loss", "role": "role_loss", "epr": "epr_loss", "an": "weighted_bce"}
 OURS, COMPILED, FOCAL = "mlcfast", "torch.compile", "torchvision focal"

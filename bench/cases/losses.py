@@ -18,8 +18,8 @@ from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
 from mlcfast.ops.expected_positives.reference import epr_loss as epr_reference
 from mlcfast.ops.expected_positives.reference import role_loss as role_reference
-from mlcfast.ops.pairwise_ranking.reference import pairwise_ranking as pairwise_reference
-from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
+from mlcfast.ops.label_bce.reference import pairwise_ranking as pairwise_reference
+from mlcfast.ops.label_bce.reference import weighted_bce as weighted_reference
 
 LABEL_COUNTS, K_SET = (1, 2, 20, 80, 81), (1, 20, 80, 81, 9605)
 ENTRIES = int(os.environ.get("MLCFAST_TEST_ENTRIES", 3000))

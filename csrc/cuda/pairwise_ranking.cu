@@ -1,4 +1,4 @@
-// The pairwise ranking hinge on CUDA: one block an image, two passes over its row (see mlcfast/ops/pairwise_ranking).
+// The pairwise ranking hinge on CUDA: one block an image, two passes over its row (see mlcfast/ops/label_bce/triton.py).
 #include "device.cuh"
 
 namespace mlcfast::gpu {

@@ -5,8 +5,7 @@ from torch import Tensor
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.checks import as_number, check_reduction
-from mlcfast.ops.pairwise_ranking import pairwise_ranking
-from mlcfast.ops.weighted_bce import weighted_bce
+from mlcfast.ops.label_bce import pairwise_ranking, weighted_bce
 
 KINDS = ("bce", "bce_ls", "an", "an_ls", "wan", "iu", "iun")
 

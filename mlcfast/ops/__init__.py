@@ -3,11 +3,10 @@
 from mlcfast.ops.asymmetric_loss import asymmetric_loss
 from mlcfast.ops.expected_positives import epr_loss, role_loss
 from mlcfast.ops.groupwise_linear import groupwise_linear
+from mlcfast.ops.label_bce import pairwise_ranking, weighted_bce
 from mlcfast.ops.label_query_attention import label_query_attention
 from mlcfast.ops.layer_norm import layer_norm
-from mlcfast.ops.pairwise_ranking import pairwise_ranking
 from mlcfast.ops.quick_gelu import quick_gelu
-from mlcfast.ops.weighted_bce import weighted_bce
 
 __all__ = [
     "asymmetric_loss",

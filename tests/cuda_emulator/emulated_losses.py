@@ -14,7 +14,7 @@ from bench.cases.losses import LOSSES, Case, errors, run
 from mlcfast import ops
 from mlcfast.ops.expected_positives.reference import epr_loss as epr_reference
 from mlcfast.ops.expected_positives.reference import role_loss as role_reference
-from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
+from mlcfast.ops.label_bce.reference import weighted_bce as weighted_reference
 
 SHAPES = ((1, 1), (1, 31), (3, 11), (1, 255), (31, 33), (41, 25), (1, 1025), (45, 91), (64, 64), (17, 241), (3, 2731))
 MANY = (23, 2851)  # more entries than are spread over small blocks

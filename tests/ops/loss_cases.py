@@ -11,11 +11,11 @@ from torch import Tensor
 from bench.cases.losses import EVERY, LOSSES, Case, Loss
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_reference
+from mlcfast.ops.label_bce.reference import weighted_bce as weighted_reference
 from mlcfast.ops.label_loss import full_labels as full
 from mlcfast.ops.label_loss import missing_labels as missing
 from mlcfast.ops.label_loss import reference as definitions
 from mlcfast.ops.numerics import reduce, upcast, weigh
-from mlcfast.ops.weighted_bce.reference import weighted_bce as weighted_reference
 
 
 def _of_entries(

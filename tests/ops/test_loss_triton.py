@@ -31,12 +31,12 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
     """Every kernel with the argument types and constants of a training step in fp32 with byte labels."""
     from mlcfast.ops.asymmetric_loss.triton import asymmetric_kernel
     from mlcfast.ops.expected_positives.triton import finish_kernel, gradient_kernel, sums_kernel
+    from mlcfast.ops.label_bce.triton import pairwise_kernel
+    from mlcfast.ops.label_bce.triton_kernels import weighted_bce_kernel
     from mlcfast.ops.label_loss.op import Formula
     from mlcfast.ops.label_loss.triton import label_kernel
-    from mlcfast.ops.pairwise_ranking.triton import pairwise_kernel
     from mlcfast.ops.triton_elementwise import rescale_kernel
     from mlcfast.ops.triton_launch import BLOCK
-    from mlcfast.ops.weighted_bce.triton import weighted_bce_kernel
 
     bytes_ = {"labels": "*u8", "observed": "*u8", "truth": "*u8", "index": "*i64"}
     integers = {"K", "entries", "chunk", "programs", "table_rows", "images"}

@@ -9,8 +9,8 @@ from mlcfast.ops.autograd import RecomputedGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_like, check_matrix, check_pair
 from mlcfast.ops.expected_positives import reference
+from mlcfast.ops.label_bce.weighted_bce import check_eps
 from mlcfast.ops.library import LIBRARY, define_forward, fake_loss
-from mlcfast.ops.weighted_bce.op import check_eps
 
 _INPUTS = "Tensor logits, Tensor observed, Tensor? estimate_logits, Tensor? index"
 _OPTIONS = "float expected_positives, float weight, float eps"

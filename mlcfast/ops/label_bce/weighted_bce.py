@@ -9,11 +9,11 @@ from torch import Tensor
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_like, check_pair, check_reduction
+from mlcfast.ops.label_bce.reference import Weights
+from mlcfast.ops.label_bce.reference import weighted_bce as reference
 from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
 from mlcfast.ops.numerics import Weights as EntryWeights
-from mlcfast.ops.weighted_bce.reference import Weights
-from mlcfast.ops.weighted_bce.reference import weighted_bce as reference
 
 _ARGUMENTS = (
     "Tensor logits, Tensor labels, Tensor? true_labels, float positive_a, float positive_b, float unknown_a, "
@@ -33,7 +33,7 @@ def _fake_forward(logits: Tensor, labels: Tensor, true_labels: Tensor | None, *o
 
 
 def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
-    from mlcfast.ops.weighted_bce.triton import forward
+    from mlcfast.ops.label_bce.triton_kernels import forward
 
     return forward(*arguments)
 

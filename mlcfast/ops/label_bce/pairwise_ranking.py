@@ -8,8 +8,8 @@ from torch import Tensor
 from mlcfast.ops.autograd import REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
 from mlcfast.ops.checks import check_label_values, check_matrix, check_pair, check_reduction
+from mlcfast.ops.label_bce.reference import pairwise_ranking as reference
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
-from mlcfast.ops.pairwise_ranking.reference import pairwise_ranking as reference
 
 _ARGUMENTS = "Tensor logits, Tensor labels, int reduction"
 LIBRARY.define(f"pairwise_ranking({_ARGUMENTS}) -> Tensor")
@@ -26,7 +26,7 @@ def _fake_forward(logits: Tensor, labels: Tensor, reduction: int, with_gradient:
 
 
 def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
-    from mlcfast.ops.pairwise_ranking.triton import forward
+    from mlcfast.ops.label_bce.triton import forward
 
     return forward(*arguments)
 
