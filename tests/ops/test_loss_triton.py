@@ -31,8 +31,7 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
     """Every kernel with the argument types and constants of a training step in fp32 with byte labels."""
     from mlcfast.ops.asymmetric_loss.triton import asymmetric_kernel
     from mlcfast.ops.expected_positives.triton import finish_kernel, gradient_kernel, sums_kernel
-    from mlcfast.ops.label_bce.triton import pairwise_kernel
-    from mlcfast.ops.label_bce.triton_kernels import weighted_bce_kernel
+    from mlcfast.ops.label_bce.triton import pairwise_kernel, weighted_bce_kernel
     from mlcfast.ops.label_loss.op import Formula
     from mlcfast.ops.label_loss.triton import label_kernel
     from mlcfast.ops.triton_elementwise import rescale_kernel

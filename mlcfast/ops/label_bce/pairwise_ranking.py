@@ -26,9 +26,9 @@ def _fake_forward(logits: Tensor, labels: Tensor, reduction: int, with_gradient:
 
 
 def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
-    from mlcfast.ops.label_bce.triton import forward
+    from mlcfast.ops.label_bce.triton import pairwise_ranking
 
-    return forward(*arguments)
+    return pairwise_ranking(*arguments)
 
 
 define_forward("pairwise_ranking_forward", f"{_ARGUMENTS}, bool with_gradient", _fake_forward, _triton_forward)

@@ -33,9 +33,9 @@ def _fake_forward(logits: Tensor, labels: Tensor, true_labels: Tensor | None, *o
 
 
 def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
-    from mlcfast.ops.label_bce.triton_kernels import forward
+    from mlcfast.ops.label_bce.triton import weighted_bce
 
-    return forward(*arguments)
+    return weighted_bce(*arguments)
 
 
 define_forward("weighted_bce_forward", f"{_ARGUMENTS}, bool with_gradient", _fake_forward, _triton_forward)
