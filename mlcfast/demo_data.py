@@ -8,6 +8,8 @@ from pathlib import Path
 from mlcfast import cli
 from mlcfast.data import contact_sheet, ensure_demo, read_coco
 
+ON_SHEET = 32  # validation scenes
+
 
 def build_parser() -> cli.Parser:
     """The command line of `python -m mlcfast.demo_data`."""
@@ -15,7 +17,9 @@ def build_parser() -> cli.Parser:
     parser.add_argument("directory", type=Path, metavar="DIR", help="where to put it; made if absent")
     parser.add_argument("--images", type=int, default=6000, help="scenes in all; train, val and test get 4 : 1 : 1")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other scenes")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also save 32 validation scenes as one picture")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help=f"also save {ON_SHEET} validation scenes as one picture"
+    )
     return parser
 
 
@@ -27,7 +31,7 @@ def work(args: argparse.Namespace) -> None:
         made = ensure_demo(args.directory, args.images, args.seed, progress=lambda done, _: bar.update(done - bar.n))
     print(f"{args.directory}: {args.images} scenes of digits, {'made' if made else 'already there'}")
     if args.sheet:
-        contact_sheet(read_coco(args.directory, "val").paths[:32]).save(args.sheet)
+        contact_sheet(read_coco(args.directory, "val").paths[:ON_SHEET]).save(args.sheet)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

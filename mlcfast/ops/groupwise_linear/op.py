@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mlcfast.ops.backend import has_triton, passed_over, requested
 from mlcfast.ops.groupwise_linear import matmul
+from mlcfast.ops.groupwise_linear.reference import group_size, grouped
 from mlcfast.ops.groupwise_linear.reference import groupwise_linear as reference
 from mlcfast.ops.numerics import suspended
 
@@ -34,31 +35,13 @@ def groupwise_linear(
         if requested() == "reference" or torch.onnx.is_in_onnx_export() or x.numel() == 0:
             return reference(x, weight, bias, norm_weight, norm_bias, eps)
         wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
-        weight, bias = _grouped(weight.to(wide), x.shape[1]), _grouped(bias.to(wide), x.shape[1])
+        weight, bias = grouped(weight.to(wide), x.shape[1]), grouped(bias.to(wide), x.shape[1])
         if norm_weight is None or norm_bias is None:  # both, as _check saw to
             logits = torch.bmm(x.to(wide).transpose(0, 1), weight.mT).transpose(0, 1) + bias
         else:
             kernels = _kernels(x, weight)
             logits, _, _ = _forward(x, weight, bias, norm_weight.to(wide), norm_bias.to(wide), eps, kernels)
     return logits.flatten(1)[:, :K]
-
-
-def group_size(num_labels: int, groups: int) -> int:
-    """Labels a query, ⌈K / G⌉; ValueError where some query would be left without a label."""
-    size = -(-num_labels // groups) if groups > 0 else 0
-    used = -(-num_labels // size) if size else 0
-    if groups < 1 or used != groups:
-        fits = "1" if groups < 1 else str(min(used, num_labels))
-        raise ValueError(f"{groups} query groups leave some without a label of {num_labels}; {fits} would fit")
-    return size
-
-
-def _grouped(rows: Tensor, groups: int) -> Tensor:
-    """(K, …) -> (G, m, …), padded with zeros where the last group is not full."""
-    size = group_size(len(rows), groups)
-    missing = groups * size - len(rows)
-    padded = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
-    return padded.unflatten(0, (groups, size))
 
 
 def _check(

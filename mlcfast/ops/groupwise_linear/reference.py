@@ -1,4 +1,4 @@
-"""The group-wise linear head in plain torch: the definition."""
+"""The group-wise linear head in plain torch, the definition, and which labels share a query."""
 
 import torch
 import torch.nn.functional as F
@@ -26,3 +26,21 @@ def groupwise_linear(
         y = F.layer_norm(y, (D,), norm_weight.to(wide), norm_bias.to(wide), eps)
     per_label = y if K == G else y.repeat_interleave(-(-K // G), dim=1)[:, :K]
     return torch.einsum("bkd,kd->bk", per_label, weight.to(wide)) + bias.to(wide)
+
+
+def group_size(num_labels: int, groups: int) -> int:
+    """Labels a query, ⌈K / G⌉; ValueError where some query would be left without a label."""
+    size = -(-num_labels // groups) if groups > 0 else 0
+    used = -(-num_labels // size) if size else 0
+    if groups < 1 or used != groups:
+        fits = "1" if groups < 1 else str(min(used, num_labels))
+        raise ValueError(f"{groups} query groups leave some without a label of {num_labels}; {fits} would fit")
+    return size
+
+
+def grouped(rows: Tensor, groups: int) -> Tensor:
+    """(K, …) -> (G, m, …), padded with zeros where the last group is not full."""
+    size = group_size(len(rows), groups)
+    missing = groups * size - len(rows)
+    padded = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+    return padded.unflatten(0, (groups, size))
