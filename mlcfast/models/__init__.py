@@ -1,7 +1,7 @@
 """Query2Label, the linear head, their backbones, the published checkpoints and trained models with their card.
 
-model, card = load_trained("runs/demo/best")
-probabilities = model(images).sigmoid()  # images (B, 3, S, S) normalised as card.preprocessing says
+A trained model is `model, card = load_trained("runs/demo/best")`; `model(images).sigmoid()` are its probabilities for
+images (B, 3, S, S) normalised as card.preprocessing says.
 """
 
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
