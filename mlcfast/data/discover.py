@@ -1,4 +1,4 @@
-"""What a configuration has to say of a data set that nobody has described: its root, its splits and its columns."""
+"""Finds the settings that read a data set nobody has described: its root, its splits and its columns."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class Found:
 
 
 def discover(data: Path, images: Path | None = None, given: Mapping[str, Any] | None = None) -> Found:
-    """Settings with which training reads a label file or directory, tried out: its images are looked for.
+    """Propose the settings that read a label file or directory, and try them: its images are looked for.
 
     images: where the images of a label file are, its own directory without. given: settings of `data` that a user has
     chosen; they come first. UsageError, one line, where the data set cannot be read or may be read in several ways.

@@ -1,4 +1,4 @@
-"""Images that stand on two sides of a data set, by their path or by their content."""
+"""Finds images that are in two parts of a data set (training, validation, test), by path or by content."""
 
 import os
 from collections import defaultdict
@@ -20,7 +20,7 @@ def shared_paths(one: LabelledImages, other: LabelledImages) -> list[str]:
 
 
 def refuse_shared_images(train: LabelledImages, other: LabelledImages, side: str, allowed: bool) -> None:
-    """UsageError where images are trained on and judged by; nothing where that is allowed.
+    """Raise UsageError if training and evaluation share images, unless the configuration allows it.
 
     side: the setting that names the other side, such as data.val.
     """

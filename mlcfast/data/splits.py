@@ -29,7 +29,7 @@ SHOWN = 8  # labels named in a line of the log
 
 
 def divide(records: LabelledImages, share: float, seed: int, held: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (train, val): those that split.csv at `held` has written down, else a stratified split by the seed.
+    """Indices (train, val): read from the split.csv at `held` if there is one, else a stratified split by the seed.
 
     Images of one group stay on one side where the records have groups. UsageError where a part would be empty, and for
     an image that `held` does not know.

@@ -1,4 +1,4 @@
-"""Which process this is: rank and launcher from the environment, and the few collectives the trainer needs."""
+"""Finds this process's rank and launcher in the environment, and holds the few collectives the trainer needs."""
 
 import contextlib
 import datetime
@@ -135,7 +135,7 @@ def stop() -> None:
 
 @contextlib.contextmanager
 def peers_explained(process: Process) -> Iterator[None]:
-    """Within the block the loss of another rank is a RunError that says where its reason is to be found.
+    """Turn the failure of another rank, within the block, into a RunError that says where its cause is to be found.
 
     From then on SIGTERM is ignored: the launcher sends it within a moment, and the error would not be said any more.
     """

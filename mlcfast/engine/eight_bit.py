@@ -1,4 +1,4 @@
-"""AdamW whose moments take a byte each: bitsandbytes' kernels, with what the engines ask of an optimizer beside them.
+"""AdamW with 8-bit moments: bitsandbytes' kernels, extended by what the engines ask of every optimizer.
 
 A moment is cut into blocks of 256 elements; each element is the index of the nearest of 256 values of a fixed code in
 [-1, 1], times the largest magnitude of its block (Dettmers et al., arXiv 2110.02861). Tensors of fewer than 4096

@@ -1,4 +1,4 @@
-"""What an engine wraps and differentiates: the model, its loss and what the loss keeps of every training image."""
+"""The module an engine trains: the model, its loss, and what the loss keeps of every training image."""
 
 from collections.abc import Callable
 from typing import Any, cast

@@ -21,7 +21,7 @@ NOT_THE_MODELS = ("num_labels", "image_size", "in_features")  # of build_model's
 
 
 def evaluate_weights(config: Config, process: Process, checkpoint: Path, records: LabelledImages) -> EvaluationResult:
-    """The weights at `checkpoint` on every one of the images; a collective.
+    """Evaluate the weights at `checkpoint` on all of the images; a collective.
 
     Raises UsageError where the weights do not fit the configuration or were made for other labels.
     """
@@ -31,7 +31,7 @@ def evaluate_weights(config: Config, process: Process, checkpoint: Path, records
 
 
 def load_for_model(path: str | Path, overrides: Sequence[str], checkpoint: Path) -> Config:
-    """A configuration, with the model of the card beside the weights where its file has no section `model`.
+    """Load a configuration; a file without a section `model` gets the model of the card beside the weights.
 
     checkpoint: see find_weights.
 
@@ -86,7 +86,7 @@ def _differences(config: Config, weights: Path) -> str:
 
 
 def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:
-    """As `configured_model`, but what is on the weights' card goes before the configuration's model and input."""
+    """As `configured_model`, but the weights' card overrides the configuration's model and input."""
     if own_labels(weights) != names:
         return configured_model(config, weights, names)
     model, card = load_trained(weights)
@@ -94,7 +94,7 @@ def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Mo
 
 
 def evaluate_model(model: nn.Module, config: Config, records: LabelledImages, process: Process) -> EvaluationResult:
-    """A model on the images, on every rank; a collective."""
+    """Evaluate a model on the images; every rank gets the whole result; a collective."""
     predictor = Predictor(process, model.to(process.device), config.engine.precision)
     loader = evaluation_loader(config, records, process)
     return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)

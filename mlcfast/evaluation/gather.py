@@ -1,4 +1,4 @@
-"""Runs a model over a loader; scores and labels of all ranks in data-set order, and the metrics of them."""
+"""Runs a model over a loader and gathers the scores and labels of all ranks in data-set order, with their metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Predicts(Protocol):
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What a model gives for M images with K labels.
+    """A model's scores for M images with K labels, beside the labels and the metrics.
 
     scores: (M, K) probabilities; labels: (M, K), 1 positive, 0 or −1 not; names: the K labels.
     """
@@ -40,7 +40,7 @@ class EvaluationResult:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """The report without what is longer than a line of the journal."""
+        """The report's single numbers, as one line of the journal holds them."""
         return figures(self.report)
 
     @property

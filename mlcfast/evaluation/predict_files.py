@@ -1,4 +1,4 @@
-"""Labels for image files: decoding, the model, and which of the labels to report."""
+"""Predicts the labels of image files: decodes them, runs the model and chooses which labels to report."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence

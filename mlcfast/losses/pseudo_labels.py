@@ -1,4 +1,4 @@
-"""The labels as training sees them now: those observed, and what a loss has made of unknown ones since."""
+"""The training labels with pseudo-labels: those observed, and those a loss has given to unknown entries since."""
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class PseudoLabels(nn.Module):
 
     @torch.no_grad()
     def make_positive(self, index: Tensor, chosen: Tensor) -> None:
-        """Make positive for good what is `chosen`, (B, K) bool, of the images `index`, (B,) int64."""
+        """Set the entries `chosen`, (B, K) bool, of the images `index`, (B,), to positive for the rest of the run."""
         rows = self.labels[index]
         self.labels[index] = torch.where(chosen, torch.full_like(rows, ONE), rows)
 

@@ -75,7 +75,7 @@ class TableAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def catch_up(self, index: Tensor | None = None) -> None:
-        """Apply the silent steps of the rows in `index` (B,), or of all rows: afterwards they are dense Adam's."""
+        """Apply the zero-gradient steps that rows `index` (B,), or all rows, missed: then they are dense Adam's."""
         calls, table = self._state()["calls"], self.param_groups[0]["params"][0]
         if self._settled == calls:
             return

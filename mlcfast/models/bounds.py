@@ -1,4 +1,4 @@
-"""What a card from elsewhere may ask for: a model of the size of its weight file, and nothing from the network."""
+"""Limits what an untrusted card can make this program build: a model as large as its weight file, no download."""
 
 import contextlib
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
 
 @contextlib.contextmanager
 def built_for(file: Path, card: Path) -> Iterator[None]:
-    """Within the block a model may be built of as many entries as the weight file has bytes, and a little more.
+    """Limit models built within the block to about as many entries as the weight file has bytes.
 
     UsageError, which names the card, as soon as more are registered: before they are filled, and without an end to wait
     for. Not for several threads at once.

@@ -1,4 +1,4 @@
-"""What a head is, and the linear one on globally pooled features of single-positive training (arXiv 2106.09708)."""
+"""The base class of heads, and the linear head on pooled features of single-positive training (arXiv 2106.09708)."""
 
 from abc import abstractmethod
 

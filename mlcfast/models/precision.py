@@ -1,4 +1,4 @@
-"""Where a result must not be rounded: leaving autocast, and fp32 statistics beside half-precision weights."""
+"""Keeps results from being rounded: leaves autocast, and keeps statistics in fp32 beside half-precision weights."""
 
 import contextlib
 

@@ -84,7 +84,7 @@ def _choose_on_cuda(shared: bool, K: int, N: int, D: int, H: int, device_type: s
 
 @contextmanager
 def cuda_kernels() -> Iterator[None]:
-    """Within it CPU tensors are computed with as CUDA tensors would be, on a card of compute capability 8.6."""
+    """Context in which operators treat CPU tensors as CUDA tensors on a card of compute capability 8.6."""
     with ExitStack() as stack:
         for owner, name in FP32:
             stack.enter_context(mock.patch.object(owner, name, _widening(getattr(owner, name))))

@@ -110,7 +110,7 @@ def _key(values: Iterable[Any]) -> tuple:
 
 
 def is_empty(tensor: Tensor) -> bool:
-    """Whether it has no memory."""
+    """Whether there is no memory behind a tensor."""
     return tensor.untyped_storage().data_ptr() == _ADDRESS
 
 

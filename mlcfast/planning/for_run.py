@@ -19,13 +19,13 @@ def gpu_memory() -> int:
 
 
 def planned(config: Config, process: Process, images: int, labels: int) -> tuple[Config, Plan | None]:
-    """The configuration with what was `auto` decided, and the plan behind it; see plan_run."""
+    """Decide the settings that are `auto`: the configuration with them, and the plan behind it; see plan_run."""
     plan = plan_run(config, process, images, labels)
     return apply_plan(config, plan), plan
 
 
 def plan_run(config: Config, process: Process, images: int, labels: int) -> Plan | None:
-    """The planner's word on a run as it was launched, the same on every rank; None without a GPU or a backbone.
+    """Plan a run as it was launched, the same on every rank; None without a GPU or a backbone.
 
     `engine.name: auto` on several processes is DDP where that fits, else ZeRO-2. images, labels: of the training set.
     """
@@ -39,7 +39,7 @@ def plan_run(config: Config, process: Process, images: int, labels: int) -> Plan
 
 
 def apply_plan(config: Config, plan: Plan | None) -> Config:
-    """The configuration with what was `auto` decided as planned; itself without a plan."""
+    """Replace the settings that are `auto` by the plan's; without a plan the configuration stays as it is."""
     if plan is None:
         return config
     estimate, chosen = plan.estimate, plan.estimate.settings

@@ -1,4 +1,4 @@
-"""What is not traced: bytes and speeds of the card this project is made for, and the time of a step by them.
+"""Bytes and speeds of the card this project is made for, which no trace gives, and the time of a step by them.
 
 The card is a GeForce RTX 3060 with 12 GB.
 

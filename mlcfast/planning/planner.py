@@ -1,4 +1,4 @@
-"""Will a configuration fit, how large may its micro-batch be, and which settings are the fastest that fit."""
+"""Predicts whether a configuration fits a GPU, its largest micro-batch, and the fastest settings that fit."""
 
 import itertools
 import math
@@ -49,7 +49,7 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """The configuration as it stands."""
+        """Whether the configuration fits as it stands."""
         return self.estimate.peak <= self.gpu_memory
 
 
@@ -73,7 +73,7 @@ class Planner:
         self.sizes = self.tracer.sizes()
 
     def plan(self) -> Plan:
-        """Everything there is to say."""
+        """The estimate as configured, the largest micro-batch, and the best settings."""
         settings = self.configured()
         best = self.best()
         return Plan(self.estimate(settings), self.largest_micro_batch(settings), best, self.gpus, self.gpu_memory)
@@ -101,11 +101,11 @@ class Planner:
         return None
 
     def estimate(self, settings: Settings) -> Estimate:
-        """By a trace at the settings' own micro-batch."""
+        """Estimate the memory of these settings by a trace at their own micro-batch."""
         return self._estimate(settings, self._trace(settings))
 
     def seconds(self, settings: Settings) -> float:
-        """Of one optimizer step, by cost.py's model."""
+        """Seconds of one optimizer step, by the model of hardware.py."""
         trace = self._trace(replace(settings, micro_batch=PROBES[0]))
         trace = replace(trace, flops=trace.flops * settings.micro_batch // PROBES[0])
         return seconds_per_step(trace, settings, self.sizes, self.gpus, self.config.engine.global_batch)

@@ -29,7 +29,7 @@ COARSEST = 32  # pixels of the image for each cell of the last feature map
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains: the GPUs with their bytes, none on a machine without, and the CPU's cores."""
+    """The hardware to train on: the GPUs with their bytes, none on a machine without, and the CPU's cores."""
 
     gpus: int = 0
     gpu_memory: int = 0
@@ -52,7 +52,7 @@ class Proposal:
 
 
 def this_machine() -> Machine:
-    """The machine that asks."""
+    """The GPUs and CPU cores of this machine."""
     gpus = torch.cuda.device_count()
     memory = min((torch.cuda.get_device_properties(i).total_memory for i in range(gpus)), default=0)
     return Machine(
@@ -67,7 +67,7 @@ def propose(
     machine: Machine | None = None,
     weights: Callable[[str], str] = weights_at_hand,
 ) -> Proposal:
-    """A configuration that trains on `data` here and now.
+    """Propose a configuration that trains on `data` on this machine.
 
     images: where the images are, where a label file does not stand beside them. overrides: `section.key=value`, which
     come first. machine: this one. weights: says where the pretrained weights of a backbone are. UsageError, one line,
@@ -219,7 +219,7 @@ def _length(
 
 
 def seconds_per_epoch(config: Config, samples: Samples) -> float:
-    """Of training and validating on this CPU, from one timed step; reading the images is not counted."""
+    """Seconds to train and validate an epoch on this CPU, from one timed step; reading the images is not counted."""
     batch = config.engine.micro_batch_for(1)
     module = make_model(config.without_initial_weights(), len(samples.train.names))
     images = torch.rand(batch, 3, config.data.image_size, config.data.image_size)

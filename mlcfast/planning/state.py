@@ -19,7 +19,7 @@ class Settings:
     micro_batch: int
 
     def overrides(self) -> dict[str, str | int | bool]:
-        """As keys of the configuration."""
+        """These settings by their keys in the configuration."""
         return {
             "engine.name": self.engine,
             "engine.micro_batch": self.micro_batch,
@@ -44,7 +44,7 @@ def moment_bytes(optimizer: str, elements: int) -> int:
 
 
 def state_bytes(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
-    """Of one rank; `host` too. accumulates: several micro-batches make a step."""
+    """Bytes that one rank holds, on its host too. accumulates: several micro-batches make a step."""
     if settings.engine == "zero2":
         return _zero2(sizes, settings, gpus, precision, ema, accumulates)
     grads = 4 * sizes.trainable

@@ -37,7 +37,7 @@ class StepTrace:
 
     @property
     def peak(self) -> int:
-        """All of them."""
+        """The sum of all kinds of bytes at the step's peak."""
         return self.activations + self.temporary + self.gradients
 
 
@@ -66,7 +66,7 @@ class Tracer:
         self._traces: dict[tuple[int, str, bool, bool], StepTrace] = {}
 
     def sizes(self) -> Sizes:
-        """Of the model and, for ROLE, its table."""
+        """Count the elements of the model and, for ROLE, of its table."""
         parameters = list(self.skeleton.parameters())
         owned = [p.numel() for p in parameters if p.requires_grad]
         frozen = sum(p.numel() for p in parameters if not p.requires_grad)
@@ -74,7 +74,7 @@ class Tracer:
         return Sizes(sum(owned), max(owned), frozen, buffers)
 
     def trace(self, micro_batch: int, checkpointing: str, half_weights: bool, keep_gradients: bool) -> StepTrace:
-        """One micro-batch's forward and backward pass.
+        """Trace the forward and backward pass of one micro-batch.
 
         checkpointing: none or blocks; half_weights: the weights themselves are of the training precision, as under
         ZeRO-2, rather than cast by autocast; keep_gradients: count them, rather than leave that to the caller.

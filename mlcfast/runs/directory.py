@@ -94,7 +94,7 @@ class RunDirectory:
 
     @property
     def unobserved_picture(self) -> Path:
-        """The same drawn."""
+        """The histograms of unobserved.npz, an epoch a panel."""
         return self.path / "unobserved.png"
 
     @property
@@ -124,7 +124,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def held(self, resume: bool) -> Iterator[None]:
-        """Make the directory and keep other runs out of it; UsageError if it cannot be written or another run has it.
+        """Make the directory and lock it against other runs; UsageError if it cannot be written or another run has it.
 
         Without `resume`, an earlier run of the same name is kept beside the new one as `NAME.1`, `NAME.2`, …
         """
@@ -199,7 +199,7 @@ class RunDirectory:
         write_text(self.outcome, sealed({**outcome, "card": sha256_of(self.card)}))
 
     def read_outcome(self) -> dict[str, Any]:
-        """What marks the run as finished; UsageError where it is not there or damaged."""
+        """Read outcome.json, which marks the run as finished; UsageError where it is not there or damaged."""
         try:
             outcome = unsealed(self.outcome.read_bytes())
             card = sha256_of(self.card)
@@ -285,7 +285,7 @@ def write_arrays(path: Path, **arrays: object) -> None:
 
 
 def packed(**arrays: Any) -> bytes:
-    """The content of a compressed .npz."""
+    """The bytes of a compressed .npz with these arrays."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()

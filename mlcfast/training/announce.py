@@ -1,4 +1,4 @@
-"""What a run says before it trains and after: its data, its model, its length, the figure that counts, what is next."""
+"""Logs what a run is about to train and what came of it: data, model, length, final metric, next commands."""
 
 import logging
 import shlex
@@ -109,7 +109,7 @@ def _device(process: Process) -> str:
 def announce_end(
     config: Config, directory: RunDirectory, progress: Progress, validation: int, test: EvaluationResult | None
 ) -> None:
-    """Log the figure that counts, where the best model is and what can be done with it.
+    """Log the final metric, where the best model is and what can be done with it.
 
     validation: how many images chose the best epoch.
     """

@@ -1,4 +1,4 @@
-"""Signals to a training process: heard at once, heeded between two steps, so that what is saved can be resumed."""
+"""Handles signals to a training process: noted at once, acted on between two steps, so that saves can be resumed."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Batches whose loss was not finite, written aside: which images to look at."""
+"""Records the batches whose loss was not finite, so that one can look at their images."""
 
 import json
 import logging

@@ -24,7 +24,7 @@ class Pace:
         self.started = self.said = self.since = clock()
 
     def begin(self) -> None:
-        """The clock goes on with training; what was before does not count."""
+        """Start timing: what was before this call does not count as training."""
         self.since = self.clock()
 
     def micro_batch(self) -> None:

@@ -1,4 +1,4 @@
-"""The counters of a run, and what the trainer asks of those that keep its best model or follow it."""
+"""The counters of a run, and the protocols of what stores its best model and of what follows its training."""
 
 import math
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class KeepsBest(Protocol):
 
 
 class Follower(Protocol):
-    """What follows training beside the weights: the labels that it is not shown, or labels that it changes."""
+    """What is kept beside the weights during training: statistics of hidden positives, or pseudo-labels."""
 
     def columns(self, epoch: int) -> dict[str, float]:
         """Columns for the row of epoch `epoch`, from 0, of summary.csv; a collective."""

@@ -1,4 +1,4 @@
-"""Pseudo-labels in a run: made soft at the end of an epoch by EM + APL, kept beside the best weights."""
+"""Updates a run's pseudo-labels: EM + APL makes soft ones after an epoch; they are stored beside the best weights."""
 
 import logging
 from typing import cast
@@ -20,7 +20,7 @@ NAME = "pseudo_labels.labels"  # in the training module
 
 
 class PseudoLabelling:
-    """What the pseudo-labels need at the end of an epoch and when the weights are the best so far.
+    """Follows training: makes pseudo-labels at the end of an epoch and stores them with the best weights.
 
     loader: the training images `records` in evaluation mode, each on one rank.
     """

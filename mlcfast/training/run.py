@@ -108,7 +108,7 @@ def make_trainer(config: Config, saved: Config, samples: Samples, directory: Run
 def prepared(
     directory: RunDirectory, config: Config, samples: Samples, process: Process, trainer: Trainer
 ) -> Iterator[Journal]:
-    """The run's journal, its directory made, gone back to the trainer's step, and held against other runs."""
+    """Make the run's directory, lock it against other runs and rewind it to the trainer's step; gives its journal."""
     progress, resumed = trainer.progress, trainer.is_resumed
 
     def prepare() -> int | None:

@@ -1,4 +1,4 @@
-"""Saving amid training: a full or failing disk costs what could not be written and nothing that was there before."""
+"""Saves during training so that a full or failing disk loses only what could not be written, nothing older."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a column of a table may be: the image's, a label's, a list of labels, or something said of the image."""
+"""Decides what a column of a table holds: image files, a label, lists of labels, or other facts of the image."""
 
 import re
 from collections import Counter
@@ -50,7 +50,7 @@ WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")
 
 
 def image_column(sheet: Sheet, options: TableOptions) -> int:
-    """The column of image files: the one named, the one whose cells look like it, or the one called like it."""
+    """Find the column of image files: by the name the user gave, else by its cells, else by its header."""
     names = [name.lower() for name in sheet.header]
     if options.image_column is not None:
         return column_named(sheet, options.image_column, "data.image_column")

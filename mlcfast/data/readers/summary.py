@@ -39,7 +39,7 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
 def sides_of(
     found: Sequence[tuple[LabelSource, list[str | None]]], options: TableOptions, share: float | None, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """What each part of the data holds: of a directory with several splits, or as training would divide one file.
+    """Count what each part of the data holds: the splits of a directory, or the parts that training would make.
 
     That is by the options' split column, and by a share of the training rows, or of all, under a seed.
     """

@@ -52,7 +52,7 @@ def _backward(grad, x, weight, gamma, mean, rstd, grad_x, moments, B, G, D, BLOC
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> list[Tensor]:
-    """As native.forward, for m = 1 and fp32 parameters."""
+    """As matmul.forward, for m = 1 and fp32 parameters."""
     B, G, D = x.shape
     logits, mean, rstd = (weight.new_empty(B, G) for _ in range(3))
     parameters = (weight.contiguous(), bias.contiguous(), gamma.contiguous(), beta.contiguous())
@@ -64,7 +64,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor
 def backward(
     grad: Tensor, x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """As native.backward, for m = 1 and fp32 parameters."""
+    """As matmul.backward, for m = 1 and fp32 parameters."""
     B, G, D = x.shape
     grad, x, weight = grad.contiguous(), x.contiguous(), weight.contiguous()
     splits = _splits(x, B, G)

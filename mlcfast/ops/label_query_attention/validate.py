@@ -1,4 +1,4 @@
-"""Arguments that do not fit are refused by name before anything runs."""
+"""Checks the arguments of label_query_attention before anything runs; an error names the first that does not fit."""
 
 from collections.abc import Callable
 
