@@ -14,6 +14,7 @@ from mlcfast.engine import discover, start, stop
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
+from mlcfast.evaluation.side_by_side import picture_of_both
 from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
@@ -28,6 +29,12 @@ def build_parser() -> cli.Parser:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="PATH", help="weight file or its directory")
     parser.add_argument("--against", type=Path, metavar="PATH", help="a second model to compare with, label by label")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE.png",
+        help="with --against: also draw what each model finds in five images",
+    )
     parser.add_argument(
         "--split",
         help="instead of data.test, or data.val where there is none; `val` and `train` where data.val is a share",
@@ -50,8 +57,11 @@ def work(args: argparse.Namespace) -> None:
     process = discover()
     if process.is_main:
         log_to_console()
-    if args.errors and not args.errors.absolute().parent.is_dir():
-        raise UsageError(f"--errors {args.errors}: no directory {args.errors.parent}")
+    for option, file in (("--errors", args.errors), ("--picture", args.picture)):
+        if file and not file.absolute().parent.is_dir():
+            raise UsageError(f"{option} {file}: no directory {file.parent}")
+    if args.picture and not args.against:
+        raise UsageError("--picture shows two models: name the second with --against")
     split = args.split or config.data.test or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
@@ -69,6 +79,9 @@ def work(args: argparse.Namespace) -> None:
         found = mistakes(result, records, bounds_of(checkpoints[0], len(result.names)))
         write_mistakes(args.errors, found)
         print(f"{args.errors}: {len(found)} errors in {result.scores.size} entries", file=sys.stderr)
+    if args.picture:
+        picture_of_both(args.picture, [result, *others], checkpoints, records)
+        print(f"{args.picture}: images with what each model finds", file=sys.stderr)
     if others:
         report = report | compare(result, others[0], [str(path) for path in checkpoints])
     if args.json:

@@ -55,7 +55,9 @@ class DataConfig(Section):
     format: Annotated[str, named(*FORMATS)] = Field(
         description="What the labels are read from; auto recognises it; python -m mlcfast.inspect shows what is read."
     )
-    options: dict[str, Any] = Field(default={}, description="Arguments of a reader of your own, named in data.format.")
+    options: dict[str, Any] = Field(
+        default={}, description="Arguments of a reader of your own, named in data.format, or of the demo set: style."
+    )
     root: str = Field(min_length=1, description="The directory of the data set; the names below are looked for in it.")
     train: str = Field(default="train", description="The split, or the label file in data.root, that is trained on.")
     val: float | str | None = Field(

@@ -156,7 +156,9 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
     if settings.format == "demo":
         from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
 
-        ensure_demo(settings.root)
+        given = ("directory", "images", "seed", "side", "progress")
+        check_options(ensure_demo, settings.options, "data.format demo", given, UsageError)
+        ensure_demo(settings.root, **settings.options)
     return read_coco(settings.root, split, settings.keep_unlabelled, settings.allow_outside)
 
 

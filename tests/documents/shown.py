@@ -27,12 +27,13 @@ def _pattern(line: str, labels: set[str]) -> str:
     parts: list[str] = []
     words = line.split()
     while words:
-        word = words.pop(0)
-        if word in labels and words and re.fullmatch(NUMBER, words[0]):
-            words.pop(0)
+        long = next((n for n in range(len(words) - 1, 0, -1) if " ".join(words[:n]) in labels), 0)
+        if long and re.fullmatch(NUMBER, words[long]):
+            del words[: long + 1]
             pair = rf"(?:{name})\s+{NUMBER}"
             if not parts or parts[-1] != rf"{pair}(?:\s+{pair})*":
                 parts.append(rf"{pair}(?:\s+{pair})*")
         else:
+            word = words.pop(0)
             parts.append(NUMBER if re.fullmatch(NUMBER, word) else re.escape(word))
     return r"\s+".join(parts)
