@@ -97,12 +97,17 @@ def measure(figure: Any, size: float) -> Callable[[str], float]:
 
 def shortened(text: str, width: float, measured: Callable[[str], float]) -> str:
     """The text, its middle replaced by … where it is wider than `width`: names often differ at their ends."""
-    kept = len(text)
-    short = text
-    while measured(short) > width and kept > 2:
-        kept -= 1
-        short = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-    return short
+    if len(text) <= 3 or measured(text) <= width:
+        return text
+    fits, most = 2, len(text) - 1  # letters that are kept; two are, however wide
+    while fits < most:
+        kept = (fits + most + 1) // 2
+        fits, most = (kept, most) if measured(_without_middle(text, kept)) <= width else (fits, kept - 1)
+    return _without_middle(text, fits)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
 
 
 def wrapped(names: Sequence[str], width: float, lines: int, measured: Callable[[str], float]) -> list[str]:

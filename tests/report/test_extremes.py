@@ -100,7 +100,7 @@ def test_axes_have_one_unit():
     assert tick_texts([0, 200_000, 400_000]) == (["0", "200", "400"], " (× 10³)")
     assert tick_texts([0.0]) == (["0"], "") and tick_texts([]) == ([], "")
     assert "learning rate (× 10⁻³)" in training(record_of(["cat", "dog"]))
-    assert short_name("cat") == "cat" and short_name("水" * 80) == "水水水水…水水水"
+    assert short_name("cat") == "cat" and short_name("水" * 80) == "水水水水…水水水水"
     assert short_name("animals/mammals/aquatic/27").endswith("tic/27")
 
 
