@@ -31,6 +31,8 @@ TEST = [
     "mypy>=1.14",
     "transformers>=4.50",
     "playwright>=1.49",
+    "axe-playwright-python>=0.1.4",
+    "pypdf>=5",
     "pycocotools>=2.0.8",
 ]
 

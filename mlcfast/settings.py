@@ -180,6 +180,11 @@ class TrainConfig(Section):
     log_every: int = Field(default=50, ge=1, description="Steps between two lines of metrics.jsonl.")
     checkpoint_every: int = Field(default=0, ge=0, description="Steps between two checkpoints; 0 is once an epoch.")
     keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")
+    keep_finished: bool = Field(
+        default=True,
+        description="Whether a finished run keeps its checkpoints; without them best/ stays, but more epochs cannot "
+        "be added with --resume.",
+    )
     on_save_error: Literal["stop", "continue"] = Field(
         default="stop",
         description="What a full or failing disk means for a checkpoint or best/: `stop` ends the run, `continue` "

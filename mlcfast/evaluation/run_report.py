@@ -9,7 +9,8 @@ from mlcfast.engine import HostProcess, Predictor
 from mlcfast.evaluation.bootstrap import mean_ap_interval
 from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
-from mlcfast.report.page import Attended, write_report
+from mlcfast.report.gallery import Attended
+from mlcfast.report.page import write_report
 from mlcfast.report.record import RunRecord, read_run
 
 ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4

@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from mlcfast.report.record import RunRecord, precision_recall, wrongly_added
-from mlcfast.report.svg import Series, heat_map, line_chart
+from mlcfast.metrics import average_precision
+from mlcfast.report.record import RunRecord, precision_recall, with_one_not_other, wrongly_added
+from mlcfast.report.svg import FEW_IMAGES, Series, heat_map, line_chart, short_name
 
 FEW, MATRIX, CANDIDATES = 20, 30, 300  # labels with a curve each; in the matrix; looked at for it
+WORST = ("s2", "s3", "s4")  # the looks of the labels with the lowest average precision
+LEGEND = 200.0  # the widest name in a legend, in the SVG's units
 MOST_SCORES = 2_000_000  # pooled for the precision-recall curve
 GIB = 2**30
 
@@ -38,21 +41,23 @@ def _mean_ap(record: RunRecord) -> list[Series]:
 
 
 def precision_recall_chart(record: RunRecord) -> str:
-    """All labels pooled, and a faint curve for each of a few labels."""
+    """All labels pooled, the labels of the lowest average precision, and a faint curve for each of a few others."""
     limits = {"x_range": (0.0, 100.0), "y_range": (0.0, 100.0)}
-    K, single = len(record.names), []
-    title = "single labels" if K <= FEW else f"single labels, the first {FEW}"
-    for k in range(min(K, FEW)):
-        rows = record.known[:, k]
-        if not rows.any():
-            continue
-        recall, precision = precision_recall(record.scores[rows, k], record.positive[rows, k])
-        single.append(Series(100 * recall, 100 * precision, title, "faint", record.names[k]))
+    K, known, positive = len(record.names), record.known, record.positive
+    ap = average_precision(record.scores, record.labels)
+    order = [k for k in np.argsort(ap, kind="stable").tolist() if positive[:, k].any()]
+    worst, others = dict(zip(order, WORST, strict=False)), sorted(order[len(WORST) :])
+    title = "the other labels" if len(others) <= FEW else f"{FEW} of the {len(others):,} other labels"
+    lines = []
+    for k in [*others[:FEW], *worst] if K > 1 else []:
+        rows, name = known[:, k], record.names[k]
+        recall, precision = precision_recall(record.scores[rows, k], positive[rows, k])
+        called = short_name(name, LEGEND) if k in worst else title
+        lines.append(Series(100 * recall, 100 * precision, called, worst.get(k, "faint"), name))
     first = slice(None, max(1, MOST_SCORES // K))
-    known = record.known[first]
-    recall, precision = precision_recall(record.scores[first][known], record.positive[first][known])
-    pooled = Series(100 * recall, 100 * precision, "all labels pooled", "s1")
-    return line_chart("Precision over recall", "recall (%)", "precision (%)", [*single, pooled], **limits)
+    recall, precision = precision_recall(record.scores[first][known[first]], positive[first][known[first]])
+    pooled = Series(100 * recall, 100 * precision, "all labels pooled" if K > 1 else record.names[0], "s1")
+    return line_chart("Precision over recall", "recall (%)", "precision (%)", [*lines, pooled], **limits)
 
 
 def confusion(record: RunRecord) -> str:
@@ -67,15 +72,18 @@ def confusion(record: RunRecord) -> str:
     if len(chosen) < 2:
         return '<p class="note">There is one label only.</p>'
     names = [record.names[k] for k in chosen]
+    counts = with_one_not_other(record.positive[:, chosen], record.known[:, chosen])
     title = "Share (%) of the images with one label, and without the other, that were given the other"
-    few = f'<p class="note">{MATRIX} of {len(record.names):,} labels, those most often mixed up.</p>'
-    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares)
-    return f"{few}{matrix}" if len(chosen) < len(record.names) else matrix
+    few = f"{MATRIX} of {len(record.names):,} labels, those most often mixed up. "
+    note = f"Shares of fewer than {FEW_IMAGES} images are written as fractions. Where the matrix is cut, it scrolls."
+    note = few + note if len(chosen) < len(record.names) else note
+    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares, counts)
+    return f'<p class="note">{note}</p>{matrix}'
 
 
 def duration(record: RunRecord) -> str:
     """From the first to the last line of the journal, as a person says it."""
-    times = [line["time"] for line in record.train + record.evaluations]
+    times = record.times
     seconds = round(max(times) - min(times)) if times else 0
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"

@@ -65,6 +65,11 @@ class RunRecord:
         return known_entries(self.labels)
 
     @property
+    def times(self) -> list[float]:
+        """When the journal's lines were written, in seconds since 1970."""
+        return [line["time"] for line in self.train + self.evaluations]
+
+    @property
     def wrong(self) -> np.ndarray:
         """(M, K) bool: the labels given to images that are known not to have them."""
         return self.predicted & self.known & ~self.positive
@@ -123,11 +128,17 @@ def wrongly_added(predicted: np.ndarray, positive: np.ndarray, known: np.ndarray
     predicted, positive: (M, K) bool; known: (M, K) bool, without which all entries are.
     """
     absent = ~positive if known is None else known & ~positive
-    false_positive, positive = (predicted & absent).astype(np.float32), positive.astype(np.float32)
+    given = positive.astype(np.float32).T @ (predicted & absent).astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = (positive.T @ false_positive) / (positive.T @ absent.astype(np.float32))
+        shares = given / with_one_not_other(positive, known)
     np.fill_diagonal(shares, np.nan)
     return shares
+
+
+def with_one_not_other(positive: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """(K, K): how many images have label i and are known not to have j; arguments as those of `wrongly_added`."""
+    absent = ~positive if known is None else known & ~positive
+    return positive.astype(np.float32).T @ absent.astype(np.float32)
 
 
 def precision_recall(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -108,6 +108,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def labels(self) -> Path:
+        """A row a label: its average precision, images, threshold, precision and recall."""
+        return self.path / "labels.csv"
+
+    @property
     def skipped(self) -> Path:
         """The images left out and why."""
         return self.path / "skipped.txt"

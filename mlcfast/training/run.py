@@ -26,6 +26,7 @@ from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
+from mlcfast.training.saving import settle_checkpoints
 from mlcfast.training.trainer import Trainer
 from mlcfast.training.unobserved import UnobservedPositives
 
@@ -68,6 +69,7 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
     on_main(process, lambda: report_run(directory.path))
     if process.is_main:
+        settle_checkpoints(directory, config.train.keep_finished)
         announce_end(config, directory, progress, len(samples.validation), test)
     return progress
 

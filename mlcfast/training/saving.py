@@ -1,6 +1,7 @@
 """Saves during training so that a full or failing disk loses only what could not be written, nothing older."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,22 @@ def attempt(process: Process, work: Callable[[], object], directory: RunDirector
     if process.is_main:
         LOGGER.warning("%s; %s; training goes on and saves at the next occasion", failure, _intact(directory))
     return False
+
+
+def settle_checkpoints(directory: RunDirectory, keep: bool) -> None:
+    """Drop the checkpoints of a finished run, or say what room they take; best/ stays. On the main process only."""
+    place = directory.checkpoints
+    megabytes = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) / 10**6
+    if keep:
+        LOGGER.info(
+            "disk: %s takes %.0f MB and is needed only to add epochs with --resume; it may be deleted, and "
+            "train.keep_finished=false does so at the end of a run",
+            place,
+            megabytes,
+        )
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+        LOGGER.info("disk: %s is deleted, %.0f MB: the run is finished", place, megabytes)
 
 
 def _intact(directory: RunDirectory) -> str:

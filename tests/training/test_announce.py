@@ -12,6 +12,7 @@ from mlcfast.data import LabelledImages
 from mlcfast.engine import HostProcess
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, next_commands
+from mlcfast.training.saving import settle_checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +81,14 @@ def test_commands_are_quoted_as_a_shell_needs(config_file, tmp_path):
     best = f"'{tmp_path}/my runs/tiny/best'"
     assert predict == f"python -m mlcfast.predict {best} IMAGES"
     assert evaluate == f"python -m mlcfast.evaluate '{tmp_path}/my runs/tiny/config.yaml' --checkpoint {best}"
+
+
+def test_what_the_checkpoints_of_a_finished_run_take_is_said_or_freed(tmp_path, caplog):
+    directory = RunDirectory(tmp_path)
+    step = directory.checkpoints / "00000005"
+    step.mkdir(parents=True)
+    (step / "weights.safetensors").write_bytes(bytes(3_000_000))
+    settle_checkpoints(directory, keep=True)
+    assert step.exists() and "takes 3 MB" in caplog.text and "train.keep_finished=false" in caplog.text
+    settle_checkpoints(directory, keep=False)
+    assert not directory.checkpoints.exists() and "is deleted, 3 MB" in caplog.text
