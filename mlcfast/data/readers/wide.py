@@ -82,7 +82,7 @@ def _doubt(sheet: Sheet, column: int) -> str:
 
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
     found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
-    return f": {found} is none of 1, 0, -1 and blank" if found else ""
+    return f": {found} is not 1, 0, -1 or blank" if found else ""
 
 
 def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
