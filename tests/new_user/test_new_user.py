@@ -149,8 +149,10 @@ def test_what_would_fool_is_refused_in_one_line(desk, capsys):
     assert "data.val: 300 of 300 images are in data.train too" in line
     assert "did you mean resnet18" in failing(capsys, train.main, *desk.config, "model.backbone=resnet19")
     assert "did you mean" in failing(capsys, train.main, *desk.config, "data.train=lables.csv")
-    line = failing(capsys, train.main, str(ROOT / "configs" / "own_dat.yaml"))
-    assert "did you mean" in line
+    assert "did you mean" in failing(capsys, train.main, str(ROOT / "configs" / "own_dat.yaml"))
+    with pytest.raises(SystemExit):
+        train.main([])
+    assert "the following arguments are required: config (see " in capsys.readouterr().err
 
 
 def test_without_a_network_the_weights_address_is_said_at_once(desk, capsys, monkeypatch):
