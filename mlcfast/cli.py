@@ -18,6 +18,9 @@ from mlcfast.errors import RunError, UsageError, missing_extra
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+REQUIRED = "the following arguments are required: "  # argparse's words
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser with an example in its help, `--debug`, and usage errors on one line."""
 
@@ -33,6 +36,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message on one line and exit with status 2."""
+        head, names = message.partition(REQUIRED)[1:]
+        if head:  # argparse also counts what may be left out, where options and settings are mixed
+            spare = {action.metavar or action.dest for action in self._actions if action.nargs == "*"}
+            message = head + ", ".join(name for name in names.split(", ") if name not in spare)
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 

@@ -12,10 +12,20 @@ from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.errors import UsageError
+from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
+from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.evaluation.side_by_side import picture_of_both
 from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
+from mlcfast.evaluation.thresholds import (
+    Aim,
+    as_json,
+    choose_thresholds,
+    read_aim,
+    thresholds_table,
+    write_thresholds,
+)
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
 
@@ -45,6 +55,12 @@ def build_parser() -> cli.Parser:
         metavar="FILE.csv",
         help="also write every error, the worst first: image, label, kind, score",
     )
+    parser.add_argument(
+        "--thresholds",
+        metavar="AIM",
+        help="choose the labels' thresholds anew: f1, precision=P or recall=R; on data.val, unless --split says else",
+    )
+    parser.add_argument("--write", action="store_true", help="with --thresholds: write them into the model's card")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -62,7 +78,10 @@ def work(args: argparse.Namespace) -> None:
             raise UsageError(f"{option} {file}: no directory {file.parent}")
     if args.picture and not args.against:
         raise UsageError("--picture shows two models: name the second with --against")
-    split = args.split or config.data.test or config.data.val
+    aim = read_aim(args.thresholds) if args.thresholds else None
+    if args.write and aim is None:
+        raise UsageError("--write goes with --thresholds")
+    split = args.split or (config.data.test if aim is None else None) or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
     models = [configured_model(config, checkpoints[0], records.names)]
@@ -74,7 +93,10 @@ def work(args: argparse.Namespace) -> None:
         stop()
     if not process.is_main:
         return
-    report = result.report
+    interval = percent_interval(result.scores, result.labels)
+    report = result.report | {"mAP_interval": None if interval is None else list(interval)}
+    if aim is not None:
+        report |= {"thresholds": new_thresholds(result, aim, checkpoints[0], args.write, not args.json)}
     if args.errors:
         found = mistakes(result, records, bounds_of(checkpoints[0], len(result.names)))
         write_mistakes(args.errors, found)
@@ -88,6 +110,17 @@ def work(args: argparse.Namespace) -> None:
         print(json.dumps(report))
     else:
         print(f"{comparison_table(report)}\n{table(report)}" if others else table(report))
+
+
+def new_thresholds(result: EvaluationResult, aim: Aim, weights: Path, write: bool, show: bool) -> dict[str, Any]:
+    """Choose thresholds, show them as a table and write them to the model if told so; what --json says of them."""
+    choices = choose_thresholds(result, aim)
+    if show:
+        print(thresholds_table(result.names, choices, aim, bounds_of(weights, len(choices)).tolist()))
+    if write:
+        write_thresholds(weights, [each.threshold for each in choices])
+        print(f"{weights.parent}: the new thresholds are written to it", file=sys.stderr)
+    return as_json(result.names, choices, aim)
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -109,6 +142,9 @@ def table(report: Mapping[str, Any]) -> str:
     if absent:
         means = f"{report['mAP_present']:.2f}; the other {len(absent)} count as 0 in the mAP"
         lines += [f"mAP of the {report['labels'] - len(absent)} labels that some image has {means}"]
+    if report["mAP_interval"]:
+        low, high = report["mAP_interval"]
+        lines += [f"95 % interval of the mAP, by resampling the images: {low:.2f} to {high:.2f}"]
     return "\n".join([*lines, f"mAP {report['mAP']:.2f}"])
 
 

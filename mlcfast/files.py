@@ -151,12 +151,17 @@ def cache_directory(beside: str | Path) -> Path:
     beside = Path(beside).resolve()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     own = hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]
-    choices = [beside / FOLDER, home / "mlcfast" / own, Path(tempfile.gettempdir()) / f"mlcfast-{os.getuid()}" / own]
+    choices = [beside / FOLDER, home / "mlcfast" / own, Path(tempfile.gettempdir()) / f"mlcfast-{_user()}" / own]
     for choice in choices[:-1]:
         if _is_writable(choice):
             return choice
     choices[-1].mkdir(parents=True, exist_ok=True)
     return choices[-1]
+
+
+def _user() -> int | str:
+    """What tells the users of a machine apart; Windows gives each a temporary directory of their own."""
+    return os.getuid() if hasattr(os, "getuid") else "files"
 
 
 @contextlib.contextmanager

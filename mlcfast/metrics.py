@@ -6,7 +6,7 @@ and −1 both mean that it is not there.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -180,26 +180,50 @@ def _label_names(names: Sequence[str] | None, K: int) -> list[str]:
     return names
 
 
+class Cuts(NamedTuple):
+    """Every way to cut one label's C distinct scores in two, from the highest threshold down.
+
+    thresholds (C,) float64, each halfway between the last accepted score and the next lower one (0 below the lowest);
+    correct, accepted (C,): how many positives and how many images reach it; positives: how many there are.
+    """
+
+    thresholds: np.ndarray
+    correct: np.ndarray
+    accepted: np.ndarray
+    positives: int
+
+    @property
+    def f1(self) -> np.ndarray:
+        """(C,) F1 of each cut; 0 without positives."""
+        return 2 * self.correct / (self.accepted + self.positives)
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(C,) the share of the accepted images that have the label."""
+        return self.correct / self.accepted
+
+    @property
+    def recall(self) -> np.ndarray:
+        """(C,) the share of the images with the label that are accepted; 0 without positives."""
+        return self.correct / max(self.positives, 1)
+
+
+def label_cuts(scores: Any, targets: Any) -> Iterator[Cuts]:
+    """The cuts of each label; scores, targets (M, K) as in `average_precision`."""
+    for scores_M, positives_M in _observed(*_label_major(scores, targets)):
+        order = np.argsort(-scores_M, kind="stable")
+        ordered = scores_M[order].astype(np.float64)
+        # Tied scores are accepted together: only the last of each run is a possible cut.
+        last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if ordered.size else np.array([], int)
+        below = np.append(ordered[last[:-1] + 1], 0.0) if last.size else np.array([])
+        correct = np.cumsum(positives_M[order])[last]
+        yield Cuts((ordered[last] + below) / 2, correct, last + 1, int(positives_M.sum()))
+
+
 def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
     """The threshold of each label with the best F1 when `score ≥ threshold` predicts it, (K,) float64.
 
-    scores, targets: as in `average_precision`. The threshold lies halfway between the last accepted score and the
-    next lower one (0 below the lowest); a label without positives gets 0.5, as nothing is known of it.
+    scores, targets: as in `average_precision`. A label without positives gets 0.5, as nothing is known of it.
     """
-    labels = _observed(*_label_major(scores, targets))
-    return np.array([_best_threshold(*label) for label in labels], dtype=np.float64)
-
-
-def _best_threshold(scores_M: np.ndarray, positives_M: np.ndarray) -> float:
-    if not positives_M.any():
-        return 0.5
-    order = np.argsort(-scores_M, kind="stable")
-    ordered = scores_M[order].astype(np.float64)
-    true_positives = np.cumsum(positives_M[order])
-    accepted = np.arange(1, ordered.size + 1)
-    f1 = 2 * true_positives / (accepted + positives_M.sum())
-    # Tied scores are accepted together: only the last of each run is a possible cut.
-    possible = np.append(ordered[1:] != ordered[:-1], True)
-    cut = int(np.argmax(np.where(possible, f1, -1.0)))
-    below = ordered[cut + 1] if cut + 1 < ordered.size else 0.0
-    return float((ordered[cut] + below) / 2)
+    best = (0.5 if not cuts.positives else cuts.thresholds[np.argmax(cuts.f1)] for cuts in label_cuts(scores, targets))
+    return np.array(list(best), dtype=np.float64)

@@ -14,8 +14,10 @@ from mlcfast.settings_data import FORMATS, IMAGENET_MEAN, IMAGENET_STD, DataConf
 
 __all__ = [
     "FORMATS",
+    "FREE_ON_RESUME",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "LENGTH_ON_RESUME",
     "Config",
     "DataConfig",
     "EngineConfig",
@@ -26,6 +28,20 @@ __all__ = [
     "SweepConfig",
     "TrainConfig",
 ]
+
+# What --resume says of a setting that has changed (training/resuming.py). These change nothing of the result: where
+# things lie, how a step is executed, what is written. What data settings read is compared by what was read.
+FREE_ON_RESUME = frozenset({
+    "name", "output", "sweep.grid", "sweep.variants", "model.weights", "train.initialise_from", "train.renamed_labels",
+    "data.format", "data.options", "data.root", "data.train", "data.val", "data.test", "data.split_column",
+    "data.group", "data.workers", "data.keep_unlabelled", "data.resized_cache", "data.bad_images", "data.image_column",
+    "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain", "data.allow_outside",
+    "data.allow_overlap", "engine.name", "engine.micro_batch", "engine.activation_checkpointing",
+    "engine.offload_optimizer", "engine.compile", "train.log_every", "train.checkpoint_every",
+    "train.keep_checkpoints", "train.on_save_error",
+})  # fmt: skip
+LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
+# All others make another run of it, which only --with-changes allows.
 
 
 class ModelConfig(Section):
@@ -47,7 +63,7 @@ class ModelConfig(Section):
     weights: str = Field(
         default="pretrained",
         description="Where the backbone starts: pretrained downloads, none begins at random, else a .pth or "
-        ".safetensors file.",
+        ".safetensors file, or package:NAME for the file in an installed package.",
     )
     freeze: Literal["auto", "published", "none", "backbone"] = Field(
         default="auto",
@@ -192,7 +208,12 @@ class TrainConfig(Section):
     )
     initialise_from: str | None = Field(
         default=None,
-        description="A run's directory or its best/, whose classifier and label estimates training starts from.",
+        description="A run's directory or its best/, whose weights and label estimates training starts from; "
+        "labels are matched by name, and one that is new starts afresh.",
+    )
+    renamed_labels: dict[str, str] = Field(
+        default={},
+        description="Labels that train.initialise_from knows under another name: the name now, then the name there.",
     )
 
 

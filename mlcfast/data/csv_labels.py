@@ -109,7 +109,9 @@ def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tu
         for name in row:
             if name not in columns:
                 near = hint(name, known)
-                raise UsageError(f"{path}: row {number} has the label {name!r}, which the training file has not{near}")
+                raise UsageError(
+                    f"{path}: row {number} has the label {name!r}, which is not in the training file{near}"
+                )
             labels[number - 1, columns[name]] = 1
     return labels, known
 
@@ -131,7 +133,7 @@ def _from_columns(
         except KeyError as error:
             column = next(name for name in wanted if row[header.index(name)] not in VALUES)
             value = error.args[0]
-            raise UsageError(f"{path}: row {number + 1}, column {column!r}: {value!r} is none of 1, 0, -1") from error
+            raise UsageError(f"{path}: row {number + 1}, column {column!r}: {value!r} must be 1, 0 or -1") from error
     if not (labels == 1).any():
         raise UsageError(f"{path}: no image has a label")
     return labels, wanted

@@ -129,7 +129,7 @@ def _read_labels(file: Path, names: Sequence[str] | None) -> tuple[np.ndarray, l
     if len(strange):
         row, column = strange[0]
         value = labels[row, column]
-        raise UsageError(f"{file}: row {row} (counted from 0), column {column}: {value:g} is none of 1, 0, -1")
+        raise UsageError(f"{file}: row {row} (counted from 0), column {column}: {value:g} must be 1, 0 or -1")
     return labels.astype(np.int8), [], []
 
 

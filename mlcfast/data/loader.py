@@ -1,7 +1,9 @@
 """Batches from worker processes, whose failures reach the user as one line."""
 
+import contextlib
 import signal
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -18,6 +20,19 @@ def make_loader(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: i
     Workers persist over epochs; host memory is pinned where CUDA is. RunError and UsageError of a sample are raised
     here as they were in the worker, without its traceback. The caller's random state is not touched.
     """
+    with _quiet_about_cores():
+        return _made(dataset, batch_sampler, workers)
+
+
+@contextlib.contextmanager
+def _quiet_about_cores() -> Iterator[None]:
+    """Without torch's three lines at every start that data.workers is more than the cores: it does no harm."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
+
+
+def _made(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: int) -> DataLoader:
     return _Loader(
         _Guarded(dataset),
         batch_sampler=batch_sampler,
@@ -32,7 +47,8 @@ def make_loader(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: i
 
 class _Loader(DataLoader):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator: torch names its private iterator
-        batches = super().__iter__()
+        with _quiet_about_cores():
+            batches = super().__iter__()
         while True:
             try:
                 batch = next(batches)

@@ -1,6 +1,7 @@
 """From a configuration and an objective to the engine that runs it."""
 
 import logging
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -29,6 +30,9 @@ def resolve_engine(config: Config, process: Process) -> str:
         name = by_launcher.get(process.launcher, "ddp" if process.world_size > 1 else "single")
     if name == "single" and process.world_size > 1:
         raise UsageError(f"engine.name single cannot use {process.world_size} processes: set it to ddp or zero2")
+    if name == "zero2" and find_spec("deepspeed") is None:
+        remedy = "pip install 'mlcfast[deepspeed]' brings it on Linux; engine.name single and ddp do without"
+        raise UsageError(f"engine.name zero2 needs DeepSpeed, which is not installed here: {remedy}")
     if name in ("ddp", "zero2") and process.launcher == "single":
         starter = "torchrun --nproc_per_node" if name == "ddp" else "deepspeed --num_gpus"
         raise UsageError(f"engine.name {name} needs a launcher: {starter} N -m mlcfast.train CONFIG")

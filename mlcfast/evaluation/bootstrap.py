@@ -10,6 +10,7 @@ import numpy as np
 from mlcfast.metrics import known_entries
 
 RESAMPLES, LEVEL = 1000, 0.95
+MOST_ENTRIES = 2**20  # images × labels that are resampled without being asked to
 
 
 class Interval(NamedTuple):
@@ -58,6 +59,14 @@ def mean_ap_interval(scores: np.ndarray, targets: np.ndarray, resamples: int = R
 
     means_R = sum(resampled(k) for k in range(scores.shape[1])) / scores.shape[1]
     return _interval(means_R[0], means_R[1:])
+
+
+def percent_interval(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float] | None:
+    """The 95 % interval of the mAP in percent; None where there are so many entries that it would take long."""
+    if scores.size > MOST_ENTRIES:
+        return None
+    interval = mean_ap_interval(scores, targets)
+    return 100 * float(interval.low), 100 * float(interval.high)
 
 
 def resample_counts(images: int, resamples: int, seed: int) -> np.ndarray:

@@ -26,12 +26,14 @@ class Predicts(Protocol):
 class EvaluationResult:
     """A model's scores for M images with K labels, beside the labels and the metrics.
 
-    scores: (M, K) probabilities; labels: (M, K), 1 positive, 0 or −1 not; names: the K labels.
+    scores: (M, K) probabilities; labels: (M, K), 1 positive, 0 or −1 not; names: the K labels; loss: the loss that is
+    trained with, of these images; None where it has no value on them.
     """
 
     scores: np.ndarray
     labels: np.ndarray
     names: Sequence[str]
+    loss: float | None = None
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -40,8 +42,8 @@ class EvaluationResult:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """The report's single numbers, as one line of the journal holds them."""
-        return figures(self.report)
+        """The report's single numbers, as one line of the journal holds them, and the loss."""
+        return figures(self.report) | ({} if self.loss is None else {"loss": self.loss})
 
     @property
     def is_finite(self) -> bool:

@@ -6,28 +6,20 @@ import numpy as np
 
 from mlcfast.data.sources import Source
 from mlcfast.engine import HostProcess, Predictor
-from mlcfast.evaluation.bootstrap import mean_ap_interval
+from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
 from mlcfast.report.gallery import Attended
 from mlcfast.report.page import write_report
-from mlcfast.report.record import RunRecord, read_run
+from mlcfast.report.record import read_run
 
 ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
-MOST_ENTRIES = 2**20  # images × labels that are resampled
 
 
 def report_run(directory: Path) -> Path:
     """Write report.html of the run in `directory` from what is there, and return its path."""
-    return write_report(directory, _attended(directory), _interval(read_run(directory)))
-
-
-def _interval(record: RunRecord) -> tuple[float, float] | None:
-    """Of the validation mAP in percent, by resampling the images; None where there are many, and it would take long."""
-    if record.scores.size > MOST_ENTRIES:
-        return None
-    interval = mean_ap_interval(record.scores, record.labels)
-    return 100 * float(interval.low), 100 * float(interval.high)
+    record = read_run(directory)
+    return write_report(directory, _attended(directory), percent_interval(record.scores, record.labels))
 
 
 def _attended(directory: Path) -> list[Attended]:

@@ -2,9 +2,11 @@
 
 import logging
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mlcfast.config import Config
@@ -12,6 +14,7 @@ from mlcfast.data import LabelledImages
 from mlcfast.data.overlap import copies, overlaps
 from mlcfast.data.splits import in_words, side_counts
 from mlcfast.engine import Process
+from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.training.progress import Progress
@@ -109,29 +112,55 @@ def _device(process: Process) -> str:
 def announce_end(
     config: Config, directory: RunDirectory, progress: Progress, validation: int, test: EvaluationResult | None
 ) -> None:
-    """Log the final metric, where the best model is and what can be done with it.
+    """Log the figure that counts with its interval, where the best model is and what can be done with it.
 
     validation: how many images chose the best epoch.
     """
+    interval = None
+    if directory.validation.exists():
+        with np.load(directory.validation) as held:
+            interval = percent_interval(held["scores"], held["labels"])
     if test is None:
         LOGGER.info(
-            "the figure that counts: validation mAP %.2f on %d images, after epoch %d; it is a little too high, since "
-            "the epoch was chosen by it: data.test=SPLIT would judge by images of its own",
+            "the figure that counts: validation mAP %.2f%s on %d images, after epoch %d; it is a little too high, "
+            "since the epoch was chosen by it: data.test=SPLIT would judge by images of its own",
             progress.best,
+            in_brackets(interval),
             validation,
             progress.best_epoch + 1,
         )
     else:
         LOGGER.info(
-            "the figure that counts: test mAP %.2f on %d images; validation, mAP %.2f, chose epoch %d",
+            "the figure that counts: test mAP %.2f%s on %d images; validation, mAP %.2f%s, chose epoch %d",
             test.report["mAP"],
+            in_brackets(percent_interval(test.scores, test.labels)),
             len(test.scores),
             progress.best,
+            in_brackets(interval),
             progress.best_epoch + 1,
         )
+    if interval is not None:
+        rivals = [row for row in progress.rows if row["epoch"] != progress.best_epoch and _best_of(row) >= interval[0]]
+        if rivals:
+            LOGGER.info(
+                "%d other epochs lie within that 95 %% interval: on %d validation images they are as good as the best "
+                "one, and two runs differ for sure only where evaluate --against says so",
+                len(rivals),
+                validation,
+            )
     LOGGER.info("the best model: %s", directory.best)
     for line in next_commands(config, directory):
         LOGGER.info("next: %s", line)
+
+
+def in_brackets(interval: tuple[float, float] | None) -> str:
+    """` [48.10, 66.02]`, the 95 % interval of an mAP; nothing where it was not computed."""
+    return "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def _best_of(row: Mapping[str, Any]) -> float:
+    """The higher of an epoch's mAPs, of the raw and the averaged weights."""
+    return max(value for name, value in row.items() if name in ("raw_mAP", "ema_mAP"))
 
 
 def next_commands(config: Config, directory: RunDirectory) -> list[str]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
+from mlcfast.training.resuming import Changes, changes_since, contents_of
 from mlcfast.training.saving import settle_checkpoints
 from mlcfast.training.trainer import Trainer
 from mlcfast.training.unobserved import UnobservedPositives
@@ -34,30 +35,37 @@ LOGGER = logging.getLogger("mlcfast")
 SMALL_STEP = 2**18  # features in a micro-batch
 
 
-def run(config: Config, process: Process, resume: Path | None = None) -> Progress:
+def run(config: Config, process: Process, resume: Path | None = None, with_changes: bool = False) -> Progress:
     """Open the samples, plan, build, train, evaluate the best weights and report; returns where training ended.
 
     resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
+    with_changes: whether what goes on may be another run than the one that was stopped (see training/resuming.py).
     """
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
     samples = open_samples(config, held)
+    parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
+    given = {name: records for name, records in parts.items() if records is not None}
     about: dict[str, Any] = {}
     if process.is_main:
-        parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
-        about = announce_samples({name: records for name, records in parts.items() if records is not None})
+        about = announce_samples(given) | {"contents": contents_of(given)}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
+    changes = since_saved(resume, saved, given, process)
     torch.manual_seed(config.seed)
     module = make_training_module(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
-        initialise_from_run(module, samples.train, Path(config.train.initialise_from))
+        initialise_from_run(module, samples.train, Path(config.train.initialise_from), config.train.renamed_labels)
     trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
-    if checkpoint is not None:
+    if checkpoint is not None and resume is not None:
         trainer.resume(*checkpoint)
+        changes.refuse(resume, trainer.progress.step, with_changes)
+        if "validation" in changes.data:
+            trainer.forget_best()
     if process.is_main:
         announce_training(config, trainer, process)
     with prepared(directory, saved, samples, process, trainer) as journal:
+        changes.write_down(journal, trainer.progress.step)
         journal.record("data", trainer.progress.step, **about)
         try:
             with threads_for(config, samples.train, process):
@@ -91,6 +99,13 @@ def load_last_checkpoint(place: Path, process: Process) -> tuple[EngineState, di
             LOGGER.warning("going on from %s: the %d steps after it are lost and run again", directory, lost)
         return loaded
     raise AssertionError("find_checkpoints gives at least one")
+
+
+def since_saved(resume: Path | None, config: Config, parts: Mapping[str, LabelledImages], process: Process) -> Changes:
+    """What has changed since the run that goes on was saved, the same on every rank; nothing for a new run."""
+    if resume is None:
+        return Changes()
+    return on_main(process, lambda: changes_since(resume, config.model_dump(mode="json"), contents_of(parts)))
 
 
 def make_trainer(config: Config, saved: Config, samples: Samples, directory: RunDirectory, engine: Engine) -> Trainer:

@@ -1,13 +1,14 @@
 """The training loop: knows an engine, samples and metrics, no device and no launcher."""
 
+import contextlib
 import itertools
 import logging
 import math
-import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from mlcfast.training.nonfinite import record_non_finite
 from mlcfast.training.pace import Pace
 from mlcfast.training.progress import Follower, KeepsBest, Progress
 from mlcfast.training.saving import attempt
+from mlcfast.training.validation_loss import mean_loss
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -70,7 +72,8 @@ class Trainer:
         self.grad_norm = torch.zeros(())
         self.signals = Signals(engine.process)
         self.window_started = time.perf_counter()
-        self.saved_step = self.steps_here = 0
+        self.saved_step = self.steps_here = self.epoch_steps = 0
+        self.epoch_loss = 0.0
         self.predicted_bytes: int | None = None
         self.is_resumed = False
 
@@ -141,6 +144,7 @@ class Trainer:
             disable=None if self.engine.process.is_main else True,
         )
         self.window_started = time.perf_counter()
+        self.epoch_loss, self.epoch_steps = 0.0, 0  # of this epoch, since it was begun or resumed
         self.pace.begin()
         with bar:
             for micro_batches in _grouped(self.train, self.accumulation):
@@ -230,6 +234,7 @@ class Trainer:
             self.pace.left_in_words(),
         )
         self.pace.line_written()
+        self.epoch_loss, self.epoch_steps = self.epoch_loss + loss * steps, self.epoch_steps + steps
         if self.progress.skipped_in_a_row >= min(SKIPS_IN_A_ROW, self.steps_per_epoch):
             raise RunError(
                 f"the gradient was not finite in {self.progress.skipped_in_a_row} steps in a row, "
@@ -258,13 +263,16 @@ class Trainer:
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         for which, result in results.items():
             row |= {f"{which}_{name}": round(result.report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
+        row |= {f"{which}_loss": round(r.loss, 6) for which, r in results.items() if r.loss is not None}
         for follower in self.followers:
             row |= follower.columns(self.progress.epoch)
         self.progress.rows.append(row)
         self.journal.summarise(self.progress.rows)
         which = max(results, key=lambda key: results[key].report["mAP"])
         score = results[which].report["mAP"]
-        LOGGER.info("epoch %d: mAP %.2f (%s)", self.progress.epoch + 1, score, which)
+        own, trained = results[which].loss, self.epoch_loss / max(self.epoch_steps, 1)
+        beside = "" if own is None else f", loss {own:.5g}; {trained:.5g} on the training images as they were learnt"
+        LOGGER.info("epoch %d: mAP %.2f (%s)%s", self.progress.epoch + 1, score, which, beside)
         if score > self.progress.best:
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
@@ -285,6 +293,7 @@ class Trainer:
             raise RunError(
                 f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
             )
+        result = replace(result, loss=mean_loss(self.engine.objective.loss, result))
         self.journal.record(
             "evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **result.figures
         )
@@ -318,6 +327,11 @@ def _of_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _memory() -> dict[str, int]:
-    """Bytes at this process's peak so far: resident in host memory and, where there is a GPU, allocated on it."""
-    host = {"host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    """Bytes at this process's peak so far: resident in host memory, which Windows does not say, and on a GPU."""
+    host = {}
+    with contextlib.suppress(ImportError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+        host = {"host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     return host | {"peak_bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_available() else host

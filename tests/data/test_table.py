@@ -48,7 +48,7 @@ def test_another_split_keeps_the_training_order(write):
 @pytest.mark.parametrize(
     ("text", "names", "says"),
     [
-        ("image,cat\na.jpg,2\n", None, "line 2, column 'cat': '2' is none of 1, 0, -1"),
+        ("image,cat\na.jpg,2\n", None, "line 2, column 'cat': '2' is not 1, 0, -1 or blank"),
         ("image,cat,dog\na.jpg,1,0\nb.jpg,0,maybe\n", None, "line 3, column 'dog': 'maybe' must be 1, 0, -1 or blank"),
         ("image,cat\na.jpg,1,0\n", None, "line 2 has 3 cells, the header 2"),
         ("image,cat,cat\na.jpg,1,0\n", None, "the header repeats 'cat'"),

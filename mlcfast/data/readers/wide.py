@@ -83,7 +83,7 @@ def _doubt(sheet: Sheet, column: int) -> str:
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
     found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
     remedy = "name the columns that hold or list the labels in data.label_columns"
-    return f": {found} is none of 1, 0, -1 and blank; {remedy}" if found else f"; {remedy}"
+    return f": {found} is not 1, 0, -1 or blank; {remedy}" if found else f"; {remedy}"
 
 
 def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
