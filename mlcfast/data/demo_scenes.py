@@ -42,7 +42,7 @@ def _background(random: np.random.RandomState, side: int, style: SceneStyle) -> 
 
 
 def _ink(random: np.random.RandomState, ground: np.ndarray, style: SceneStyle) -> np.ndarray:
-    """A colour (3,) that differs from the ground it is drawn on by a contrast from the style's range."""
+    """A colour (3,) by a contrast from the style's range with the ground it is drawn on, or one of the style's."""
     if style.colours:
         return _shade(random, style.colours[random.randint(len(style.colours))])
     level = ground.mean()

@@ -142,7 +142,7 @@ SHOWN = (
     Shown("README.md", "image,cat,dog", file="mine/train.csv"),
     Shown(
         "docs/predict.md",
-        "photo.jpg  zero 1.00  five 0.93  three 0.84",
+        "photo.jpg  red two 1.00  green five 0.99  blue seven 0.74  yellow five 0.71",
         command="python -m mlcfast.predict runs/demo/best photo.jpg holiday/ 'more/**/*.png'",
     ),
     Shown("docs/memory.md", "node1 slots=2", file="hostfile"),
