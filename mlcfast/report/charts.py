@@ -62,23 +62,40 @@ def precision_recall_chart(record: RunRecord) -> str:
 
 def confusion(record: RunRecord) -> str:
     """The matrix of wrongly added labels; of many labels those that are most often mixed up."""
-    wrong = record.wrong
-    chosen = np.sort(np.argsort(-wrong.sum(axis=0), kind="stable")[:CANDIDATES])
-    shares = wrongly_added(wrong[:, chosen], record.positive[:, chosen], record.known[:, chosen])
-    if len(chosen) > MATRIX:
-        filled = np.nan_to_num(shares)
-        mixed_up = np.sort(np.argsort(-(filled.sum(axis=0) + filled.sum(axis=1)), kind="stable")[:MATRIX])
-        chosen, shares = chosen[mixed_up], shares[np.ix_(mixed_up, mixed_up)]
-    if len(chosen) < 2:
+    K, wrong, positive = len(record.names), record.wrong, record.positive
+    if K < 2:
         return '<p class="note">There is one label only.</p>'
-    names = [record.names[k] for k in chosen]
-    counts = with_one_not_other(record.positive[:, chosen], record.known[:, chosen])
+    chosen = np.arange(K)
+    if K > CANDIDATES:  # those beside which others are wrongly added, and these others
+        beside = _highest(_weighted(positive, wrong.sum(axis=1)), CANDIDATES // 2)
+        added = _highest(_weighted(wrong, positive[:, beside].sum(axis=1)), CANDIDATES // 2)
+        chosen = np.union1d(beside, added)
+    shares = wrongly_added(wrong[:, chosen], positive[:, chosen], record.known[:, chosen])
+    counts = with_one_not_other(positive[:, chosen], record.known[:, chosen])
+    mixed = np.nan_to_num(shares * counts)
+    if not mixed.any():
+        return '<p class="note">No label was wrongly added to an image that has another one.</p>'
+    beside = _highest(mixed.sum(axis=1), MATRIX // 2)
+    added = _highest(mixed[beside].sum(axis=0), MATRIX // 2)
+    others = _highest(mixed.sum(axis=0) + mixed.sum(axis=1), MATRIX)
+    most = np.sort(list(dict.fromkeys([*beside, *added, *others]))[:MATRIX])
+    names, places = [record.names[k] for k in chosen[most]], np.ix_(most, most)
     title = "Share (%) of the images with one label, and without the other, that were given the other"
-    few = f"{MATRIX} of {len(record.names):,} labels, those most often mixed up. "
+    few = f"{MATRIX} of {K:,} labels, those most often mixed up. " if len(most) < K else ""
     note = f"Shares of fewer than {FEW_IMAGES} images are written as fractions. Where the matrix is cut, it scrolls."
-    note = few + note if len(chosen) < len(record.names) else note
-    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares, counts)
-    return f'<p class="note">{note}</p>{matrix}'
+    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares[places], counts[places])
+    return f'<p class="note">{few}{note}</p>{matrix}'
+
+
+def _highest(values: np.ndarray, count: int) -> np.ndarray:
+    """The places of the `count` highest, the highest first."""
+    return np.argsort(-values, kind="stable")[:count]
+
+
+def _weighted(which: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(K,): for each label the sum of the weights (M,) of the images in which it is true; which: (M, K) bool, few."""
+    rows, columns = np.nonzero(which)
+    return np.bincount(columns, weights[rows], which.shape[1])
 
 
 def duration(record: RunRecord) -> str:

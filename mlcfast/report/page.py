@@ -10,7 +10,7 @@ from mlcfast import __version__
 from mlcfast.files import write_text
 from mlcfast.report import charts
 from mlcfast.report.gallery import Attended, attention_maps, embedded_png, hardest_images
-from mlcfast.report.labels import LabelFigures, average_precisions, label_table, row_head, thresholds
+from mlcfast.report.labels import MOST, LabelFigures, average_precisions, label_table, row_head, thresholds
 from mlcfast.report.record import RunRecord, read_run
 from mlcfast.report.style import CSS
 from mlcfast.runs.directory import RunDirectory
@@ -23,12 +23,13 @@ SOURCES = ("format", "root", "train", "val", "test")  # of the configuration's d
 def write_report(
     directory: Path, attended: Sequence[Attended] = (), interval: tuple[float, float] | None = None
 ) -> Path:
-    """Write report.html and labels.csv of the run in `directory` and return the page's path.
+    """Write report.html of a run and return its path; beside it labels.csv where there are more labels than it shows.
 
     UsageError if that is no run. interval: within which the validation mAP lies, in percent, where that was worked out.
     """
     run, record = RunDirectory(directory), read_run(directory)
-    write_text(run.labels, label_table(LabelFigures(record)))
+    if len(record.names) > MOST:
+        write_text(run.labels, label_table(LabelFigures(record)))
     write_text(run.report, render(record, attended, interval))
     return run.report
 

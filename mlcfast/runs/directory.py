@@ -110,7 +110,7 @@ class RunDirectory:
 
     @property
     def labels(self) -> Path:
-        """A row a label: its average precision, images, threshold, precision and recall."""
+        """A row a label, where the report cannot show them all: its average precision, threshold and so on."""
         return self.path / "labels.csv"
 
     @property

@@ -4,11 +4,10 @@ No warning, no name lost in silence, no text over another or over a panel.
 """
 
 import csv
-import io
 import itertools
 import logging
 import warnings
-from html import escape
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,9 +16,9 @@ from PIL import Image
 
 from mlcfast.report import text
 from mlcfast.report.attention import CLEAR, AttentionWriter, attention_figure, overlay
-from mlcfast.report.charts import training
-from mlcfast.report.labels import MOST, LabelFigures, label_table
-from mlcfast.report.page import render
+from mlcfast.report.charts import confusion, training
+from mlcfast.report.labels import MOST, LabelFigures
+from mlcfast.report.page import render, write_report
 from mlcfast.report.svg import short_name, tick_texts
 from mlcfast.report.text import drawn_name
 from mlcfast.report.unobserved import MOST as MOST_RUNS
@@ -54,23 +53,29 @@ class Texts(HTMLParser):
 
 
 @pytest.mark.parametrize("count", [1, 27, 312, 9605])
-def test_every_label_is_on_the_page_or_counted(count):
+def test_every_label_is_on_the_page_or_counted(tmp_path, monkeypatch, count):
     """Of more than 1,000 the page says how many there are and where; the table beside it has each of them."""
     names = mixed_names(count)
     assert len(set(names)) == count and max(map(len, names)) <= 80
     record = record_of(names, epochs=300 if count > 27 else 3)
+    monkeypatch.setattr("mlcfast.report.page.read_run", lambda directory: record)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        page = render(record)
-        figures = LabelFigures(record)
-        rows = list(csv.DictReader(io.StringIO(label_table(figures))))
-    shown = Texts(page).texts
-    listed = {escape(name) for name in names} if count <= MOST else {names[k] for k in figures.worst_first[:MOST]}
-    assert all(name in shown or name in page for name in listed)
-    assert (f"… and {count - MOST:,} more: " in shown) == ('href="labels.csv"' in page) == (count > MOST)
-    assert sorted(row["label"] for row in rows) == sorted(names)
-    assert "nan" not in page.replace("nance", "") and len(page) < 2**21
+        page = write_report(tmp_path).read_text()
+    table, shown = tmp_path / "labels.csv", Texts(page).texts
+    assert (
+        table.exists() == ('href="labels.csv"' in page) == (f"… and {count - MOST:,} more: " in shown) == (count > MOST)
+    )
+    worst = names if count <= MOST else [names[k] for k in LabelFigures(record).worst_first[:MOST]]
+    assert set(worst) <= shown
+    if count > MOST:
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["label"] for row in rows[:MOST]] == worst and {row["label"] for row in rows} == set(names)
+        assert 0 <= float(rows[0]["ap"]) <= float(rows[MOST]["ap"]) <= 100
+    assert "nan" not in page and len(page) < 2**21
     assert not any(markup in page for markup in HOSTILE[:2])
+    assert (page.count('class="in ') > 20) == (count > 1)  # the matrix is not left empty by labels that never meet
 
 
 def test_a_label_that_no_image_has_is_no_failure():
@@ -81,6 +86,13 @@ def test_a_label_that_no_image_has_is_no_failure():
     page = render(record)
     assert '<bdi>ghost</bdi></th><td class="bar"><i style="width:0.0%"></i></td><td>–</td><td>0</td>' in page
     assert "; last, 1 that no image has" in page
+
+
+def test_without_mixed_up_labels_there_is_no_matrix():
+    record = record_of(["cat", "ghost", "dog"])
+    perfect = replace(record, scores=np.where(record.labels == 1, 0.9, 0.1))
+    assert "No label was wrongly added" in confusion(perfect) and "heat" not in confusion(perfect)
+    assert "one label only" in confusion(record_of(["cat"]))
 
 
 def test_the_page_says_when_where_and_of_what():
