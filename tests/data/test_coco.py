@@ -160,7 +160,7 @@ def test_listed_images_that_are_absent_are_named_and_counted(coco_set):
         read_coco(root, "train")
     annotations = root / "annotations" / "instances_train.json"
     assert str(caught.value) == (
-        f"{root}/train/0100.jpg: no such image; 2 of 4 images listed in {annotations} are missing"
+        f"{root}/train/0100.jpg: no such image; 2 of 4 images listed in {annotations} are missing, first image 100"
     )
 
 

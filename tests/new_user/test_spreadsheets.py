@@ -120,7 +120,7 @@ REFUSED = {
         joined([*ROWS[:2], ["", "", "", ""], *ROWS[2:4], [ROWS[4][0], "0", "oui", "0"], *ROWS[5:]]),
         "line 6, column 'star': 'oui' must be",
     ),
-    "a photograph that is not there": (changed(3, 1, "photos/99 photo.jpg"), "are missing, first in line 3"),
+    "a photograph that is not there": (changed(3, 1, "photos/99 photo.jpg"), "are missing, first line 3"),
     "a cell too few": (joined([*ROWS[:5], ROWS[5][:2], *ROWS[6:]]), "line 6 has 2 cells, the header 4"),
     "a label beside none": (listed("image,labels", ";").replace("temple", "star;none", 1), "line 3, column 'labels'"),
     "a column twice": (joined([["image", "star", "star", "temple"], *ROWS[1:]]), "the header repeats 'star'"),

@@ -124,9 +124,7 @@ def require_images(
         LOGGER.info("%s: %s", listed_in, line)
     missing = [row for row, path in enumerate(paths) if path is None]
     if missing:
-        count = (
-            f"{len(missing)} of {len(names)} images listed in {listed_in} are missing, first in {wheres[missing[0]]}"
-        )
+        count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing, first {wheres[missing[0]]}"
         first = os.path.join(root, names[missing[0]])
         near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
         raise UsageError(f"{first}: no such image; {count}{near}")
