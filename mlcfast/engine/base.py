@@ -88,7 +88,7 @@ class Engine(ABC):
 
     def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The tensors on this engine's device; copies from pinned memory do not wait."""
-        return tuple(tensor.to(self.process.device, non_blocking=True) for tensor in tensors)
+        return tuple(map(self.process.place, tensors))
 
     @torch.no_grad()
     def average_buffers(self) -> None:
