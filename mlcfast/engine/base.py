@@ -14,6 +14,7 @@ from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
+from mlcfast.models.freezing import FrozenBatchNorm2d
 
 
 class StepOutcome(NamedTuple):
@@ -87,7 +88,7 @@ class Engine(ABC):
 
     def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The tensors on this engine's device; copies from pinned memory do not wait."""
-        return tuple(tensor.to(self.process.device, non_blocking=True) for tensor in tensors)
+        return tuple(map(self.process.place, tensors))
 
     @torch.no_grad()
     def average_buffers(self) -> None:
@@ -109,10 +110,15 @@ class Engine(ABC):
 
 
 class RunningStatistics:
-    """BatchNorm's running statistics as they were after the last applied step, to undo those of a dropped one."""
+    """BatchNorm's running statistics as they were after the last applied step, to undo those of a dropped one.
+
+    Those of frozen norms never change and are left alone.
+    """
 
     def __init__(self, module: nn.Module):
-        self.buffers = [b for name, b in module.named_buffers() if name.endswith(("running_mean", "running_var"))]
+        frozen = {id(b) for m in module.modules() if isinstance(m, FrozenBatchNorm2d) for b in m.buffers(recurse=False)}
+        found = module.named_buffers()
+        self.buffers = [b for n, b in found if n.endswith(("running_mean", "running_var")) and id(b) not in frozen]
         self.kept = [buffer.clone() for buffer in self.buffers]
 
     @torch.no_grad()

@@ -26,14 +26,14 @@ class Predictor:
         assert isinstance(self.model, LinearClassifier), "other heads pool no features"
         self.model.eval()
         with self.autocast:
-            return self.model.features(images.to(self.process.device, non_blocking=True))
+            return self.model.features(self.process.place(images))
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """images (B, …) on any device -> probabilities (B, K), fp32; the model is left in evaluation mode."""
         self.model.eval()
         with self.autocast:
-            logits = self.model(images.to(self.process.device, non_blocking=True))
+            logits = self.model(self.process.place(images))
         return torch.sigmoid(logits.float())
 
     @torch.no_grad()
@@ -44,5 +44,5 @@ class Predictor:
         """
         self.model.eval()
         with self.autocast:
-            logits, weights = self.model(images.to(self.process.device, non_blocking=True), need_weights=True)
+            logits, weights = self.model(self.process.place(images), need_weights=True)
         return torch.sigmoid(logits.float()), weights.float().unflatten(2, self.model.grid)

@@ -125,7 +125,7 @@ class Zero2Engine(Engine):
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
         self.objective.eval()
-        images = images.to(self.process.device, self.dtype, non_blocking=True)
+        images = self.process.place(images, self.dtype)
         return torch.sigmoid(self.objective.model(images).float())
 
     @contextmanager
