@@ -12,8 +12,10 @@ from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.errors import UsageError
+from mlcfast.evaluation.bootstrap import few_positive_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
+from mlcfast.evaluation.gather import MOST_HELD
 from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
@@ -55,6 +57,9 @@ def work(args: argparse.Namespace) -> None:
     split = args.split or config.data.test or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
+    if (args.errors or args.against) and len(records) * len(records.names) > MOST_HELD:
+        size = f"{len(records)} images × {len(records.names)} labels"
+        raise UsageError(f"--errors and --against: the scores of {size} are not all held: name a smaller split")
     models = [configured_model(config, checkpoints[0], records.names)]
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
@@ -65,10 +70,14 @@ def work(args: argparse.Namespace) -> None:
     if not process.is_main:
         return
     report = result.report
+    if result.rows is None:
+        found = few_positive_intervals(result.scores, result.labels)
+        within = {result.names[k]: [100 * float(each.low), 100 * float(each.high)] for k, each in found.items()}
+        report = report | {"intervals": within}
     if args.errors:
-        found = mistakes(result, records, bounds_of(checkpoints[0], len(result.names)))
-        write_mistakes(args.errors, found)
-        print(f"{args.errors}: {len(found)} errors in {result.scores.size} entries", file=sys.stderr)
+        wrong = mistakes(result, records, bounds_of(checkpoints[0], len(result.names)))
+        write_mistakes(args.errors, wrong)
+        print(f"{args.errors}: {len(wrong)} errors in {result.scores.size} entries", file=sys.stderr)
     if others:
         report = report | compare(result, others[0], [str(path) for path in checkpoints])
     if args.json:
@@ -82,7 +91,7 @@ def table(report: Mapping[str, Any]) -> str:
     width, absent = max(len(name) for name in report["per_label"]), set(report["labels_without_positives"])
     lines = [f"{'label':<{width}}     AP"]
     lines += [
-        f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else "")
+        f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else _within(report, name))
         for name, ap in sorted(report["per_label"].items(), key=lambda item: item[1])
     ]
     lines += [f"{report['images']} images, {report['labels']} labels, values in percent"]
@@ -97,6 +106,14 @@ def table(report: Mapping[str, Any]) -> str:
         means = f"{report['mAP_present']:.2f}; the other {len(absent)} count as 0 in the mAP"
         lines += [f"mAP of the {report['labels'] - len(absent)} labels that some image has {means}"]
     return "\n".join([*lines, f"mAP {report['mAP']:.2f}"])
+
+
+def _within(report: Mapping[str, Any], name: str) -> str:
+    """Where the AP of a label that few images have lies; "" for others."""
+    if name not in report.get("intervals", {}):
+        return ""
+    low, high = report["intervals"][name]
+    return f"  {low:.1f} to {high:.1f} (95 %): {report['support'][name]} images have it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

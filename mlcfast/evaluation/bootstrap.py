@@ -10,6 +10,8 @@ import numpy as np
 from mlcfast.metrics import known_entries
 
 RESAMPLES, LEVEL = 1000, 0.95
+FEW_POSITIVES = 20  # images with a label, up to which its AP is given with an interval
+MOST_IMAGES, MOST_ENTRIES = 2**16, 2**21  # and images × such labels, up to which they are resampled
 
 
 class Interval(NamedTuple):
@@ -58,6 +60,28 @@ def mean_ap_interval(scores: np.ndarray, targets: np.ndarray, resamples: int = R
 
     means_R = sum(resampled(k) for k in range(scores.shape[1])) / scores.shape[1]
     return _interval(means_R[0], means_R[1:])
+
+
+def few_positive_intervals(
+    scores: np.ndarray, targets: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[int, Interval]:
+    """The AP of each label, by number, that some but at most FEW_POSITIVES images have, with its 95 % interval.
+
+    scores, targets: (M, K) as for ap_differences. Empty for more than MOST_IMAGES images or MOST_ENTRIES entries.
+    """
+    positives, known = targets == 1, known_entries(targets)
+    support = positives.sum(axis=0)
+    few = np.flatnonzero((support > 0) & (support <= FEW_POSITIVES)).tolist()
+    if not few or len(scores) > MOST_IMAGES or len(few) * len(scores) > MOST_ENTRIES:
+        return {}
+    counts_MR = resample_counts(len(scores), resamples, seed)
+
+    def interval(k: int) -> Interval:
+        rows = known[:, k]
+        aps_R = weighted_ap(scores[rows, k], positives[rows, k], counts_MR[rows])
+        return _interval(aps_R[0], aps_R[1:])
+
+    return {k: interval(k) for k in few}
 
 
 def resample_counts(images: int, resamples: int, seed: int) -> np.ndarray:

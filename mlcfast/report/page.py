@@ -114,7 +114,8 @@ def _facts(record: RunRecord, interval: tuple[float, float] | None) -> str:
         "mAP, VOC interpolated": f"{metrics['mAP_voc']:.2f} %",
         "CF1 / OF1 at 0.5": f"{metrics['CF1']:.1f} / {metrics['OF1']:.1f} %",
         "best weights": f"{which}, epoch {best[0]['epoch'] + 1}" if best else which,
-        "validation images": f"{len(record.scores):,}",
+        "validation images": f"{record.images:,}",
+        **({"of these, shown below": f"{len(record.scores):,}"} if record.images > len(record.scores) else {}),
         "labels": f"{K:,}",
         "backbone and head": f"{record.card['model']['backbone']}, {record.card['model']['head']}",
         "time": charts.duration(record),
@@ -137,7 +138,11 @@ def _left_out(metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def _per_label(record: RunRecord) -> str:
-    ap, support = 100 * average_precision(record.scores, record.labels), record.positive.sum(axis=0)
+    if record.images > len(record.scores):
+        metrics = record.card["metrics"]
+        ap, support = (np.array([metrics[key][name] for name in record.names]) for key in ("per_label", "support"))
+    else:
+        ap, support = 100 * average_precision(record.scores, record.labels), record.positive.sum(axis=0)
     order = np.argsort(ap, kind="stable")
     rows = "".join(
         f"<tr><td>{escape(record.names[k])}</td>"
