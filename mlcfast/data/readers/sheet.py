@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Sheet:
     path: Path
     header: list[str]
     rows: list[list[str]]
-    numbers: list[int]
+    numbers: Sequence[int]
     assumptions: list[str]
     delimiter: str = ","
 
