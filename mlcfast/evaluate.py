@@ -12,10 +12,10 @@ from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.errors import UsageError
-from mlcfast.evaluation.bootstrap import percent_interval
+from mlcfast.evaluation.bootstrap import few_positive_intervals, percent_interval
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
-from mlcfast.evaluation.gather import EvaluationResult
+from mlcfast.evaluation.gather import MOST_HELD, EvaluationResult
 from mlcfast.evaluation.side_by_side import picture_of_both
 from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
 from mlcfast.evaluation.thresholds import (
@@ -84,6 +84,9 @@ def work(args: argparse.Namespace) -> None:
     split = args.split or (config.data.test if aim is None else None) or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
+    if (args.errors or args.against) and len(records) * len(records.names) > MOST_HELD:
+        size = f"{len(records)} images × {len(records.names)} labels"
+        raise UsageError(f"--errors and --against: the scores of {size} are not all held: name a smaller split")
     models = [configured_model(config, checkpoints[0], records.names)]
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
@@ -93,8 +96,12 @@ def work(args: argparse.Namespace) -> None:
         stop()
     if not process.is_main:
         return
-    interval = percent_interval(result.scores, result.labels)
+    interval = None if result.rows is not None else percent_interval(result.scores, result.labels)
     report = result.report | {"mAP_interval": None if interval is None else list(interval)}
+    if result.rows is None:
+        few = few_positive_intervals(result.scores, result.labels)
+        within = {result.names[k]: [100 * float(each.low), 100 * float(each.high)] for k, each in few.items()}
+        report |= {"intervals": within}
     if aim is not None:
         report |= {"thresholds": new_thresholds(result, aim, checkpoints[0], args.write, not args.json)}
     if args.errors:
@@ -128,7 +135,7 @@ def table(report: Mapping[str, Any]) -> str:
     width, absent = max(len(name) for name in report["per_label"]), set(report["labels_without_positives"])
     lines = [f"{'label':<{width}}     AP"]
     lines += [
-        f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else "")
+        f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else _within(report, name))
         for name, ap in sorted(report["per_label"].items(), key=lambda item: item[1])
     ]
     lines += [f"{report['images']} images, {report['labels']} labels, values in percent"]
@@ -146,6 +153,14 @@ def table(report: Mapping[str, Any]) -> str:
         low, high = report["mAP_interval"]
         lines += [f"95 % interval of the mAP, by resampling the images: {low:.2f} to {high:.2f}"]
     return "\n".join([*lines, f"mAP {report['mAP']:.2f}"])
+
+
+def _within(report: Mapping[str, Any], name: str) -> str:
+    """Where the AP of a label that few images have lies; "" for others."""
+    if name not in report.get("intervals", {}):
+        return ""
+    low, high = report["intervals"][name]
+    return f"  {low:.1f} to {high:.1f} (95 %): {report['support'][name]} images have it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

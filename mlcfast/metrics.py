@@ -69,27 +69,66 @@ def multilabel_report(
     names = _label_names(names, K)
     if scores_KM.size and (scores_KM.min() < 0 or scores_KM.max() > 1):
         raise ValueError("scores must be probabilities in [0, 1]: apply a sigmoid to logits first")
-    labels = [
-        (np.sort(scores_M), scores_M, hits_M) for scores_M, hits_M in _observed(scores_KM, positives_KM, known_KM)
-    ]
-    plain = np.array([_label_ap(*label, False) for label in labels])
-    interpolated = np.array([_label_ap(*label, True) for label in labels])
-    predicted_KM, ranked_KM = (scores_KM >= threshold) & known_KM, np.where(known_KM, scores_KM, -1)
-    support_K = positives_KM.sum(axis=1)
-    present_K = support_K > 0
+    parts = LabelParts.of(scores_KM, positives_KM, known_KM)
+    return assembled_report(M, names, parts, label_counts(scores_KM, positives_KM, known_KM, threshold))
+
+
+class LabelParts(NamedTuple):
+    """What of a report each label adds, given all its images: AP plain and interpolated, thresholds; all (K,)."""
+
+    plain: np.ndarray
+    interpolated: np.ndarray
+    thresholds: np.ndarray
+
+    @classmethod
+    def of(
+        cls, scores_KM: np.ndarray, positives_KM: np.ndarray, known_KM: np.ndarray, thresholds: bool = False
+    ) -> "LabelParts":
+        """Of the labels whose scores, positives and known entries these are; thresholds: work them out too, else 0."""
+        rows = []
+        for scores_M, hits_M in _observed(scores_KM, positives_KM, known_KM):
+            ordered_M = np.sort(scores_M)
+            bound = _best_threshold(ordered_M, scores_M, hits_M) if thresholds else 0.0
+            rows.append((*(_label_ap(ordered_M, scores_M, hits_M, each) for each in (False, True)), bound))
+        return cls(*np.array(rows, np.float64).reshape(-1, 3).T)
+
+
+def label_counts(
+    scores_KM: np.ndarray, positives_KM: np.ndarray, known_KM: np.ndarray, threshold: float = 0.5
+) -> np.ndarray:
+    """What of a report each image adds, (2, 4, K) int64: correct, predicted, positive and known; for all and top 3.
+
+    Counts of parts of the images add up to those of the whole.
+    """
+    predicted_KM = (scores_KM >= threshold) & known_KM
+    among_KM = predicted_KM & _among_top(np.where(known_KM, scores_KM, -1), TOP)
+    known = (np.count_nonzero(positives_KM, axis=1), np.count_nonzero(known_KM, axis=1))
+    return np.array(
+        [
+            [np.count_nonzero(given_KM & positives_KM, axis=1), np.count_nonzero(given_KM, axis=1), *known]
+            for given_KM in (predicted_KM, among_KM)
+        ],
+        np.int64,
+    )
+
+
+def assembled_report(images: int, names: Sequence[str], parts: LabelParts, counts: np.ndarray) -> dict[str, Any]:
+    """The report of `multilabel_report`; counts: of all the images, as `label_counts` gives them."""
+    support_K, known_K = counts[0, 2], counts[0, 3]
+    present_K, plain = support_K > 0, parts.plain
     return {
-        "images": M,
-        "labels": K,
-        "unknown": int(known_KM.size - np.count_nonzero(known_KM)),
+        "images": images,
+        "labels": len(names),
+        "unknown": int(images * len(names) - known_K.sum()),
         "mAP": 100 * float(plain.mean()),
         "mAP_present": 100 * float(plain[present_K].mean()) if present_K.any() else 0.0,
-        "mAP_voc": 100 * float(interpolated.mean()),
-        **_precision_recall(predicted_KM, positives_KM),
-        "top3": _precision_recall(predicted_KM & _among_top(ranked_KM, TOP), positives_KM),
+        "mAP_voc": 100 * float(parts.interpolated.mean()),
+        **_precision_recall(*counts[0, :3]),
+        "top3": _precision_recall(*counts[1, :3]),
         "per_label": {name: 100 * float(ap) for name, ap in zip(names, plain, strict=True)},
         "support": dict(zip(names, support_K.tolist(), strict=True)),
         "labels_without_positives": [name for name, some in zip(names, present_K, strict=True) if not some],
-        "labels_without_negatives": [names[k] for k in np.flatnonzero(~(known_KM & ~positives_KM).any(axis=1))],
+        "labels_without_negatives": [names[k] for k in np.flatnonzero(known_K == support_K).tolist()],
     }
 
 
@@ -107,18 +146,14 @@ def _label_ap(ordered_M: np.ndarray, scores_M: np.ndarray, positives_M: np.ndarr
     hits = np.sort(scores_M[positives_M])
     if hits.size == 0:
         return 0.0
-    true_positives = hits.size - np.searchsorted(hits, hits, side="left")
-    retrieved = ordered_M.size - np.searchsorted(ordered_M, hits, side="left")
+    true_positives, retrieved = _found_from(ordered_M, hits)
     precision = true_positives / retrieved
     if interpolated:
         precision = np.maximum.accumulate(precision)
     return float(precision.mean())
 
 
-def _precision_recall(predicted_KM: np.ndarray, positives_KM: np.ndarray) -> dict[str, float]:
-    correct = np.count_nonzero(predicted_KM & positives_KM, axis=1)
-    predicted = np.count_nonzero(predicted_KM, axis=1)
-    positives = np.count_nonzero(positives_KM, axis=1)
+def _precision_recall(correct: np.ndarray, predicted: np.ndarray, positives: np.ndarray) -> dict[str, float]:
     values: dict[str, Any] = {}  # numbers, as numpy gives them
     for prefix, precision, recall in (
         ("C", _ratio(correct, predicted).mean(), _ratio(correct, positives).mean()),
@@ -225,5 +260,24 @@ def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
 
     scores, targets: as in `average_precision`. A label without positives gets 0.5, as nothing is known of it.
     """
-    best = (0.5 if not cuts.positives else cuts.thresholds[np.argmax(cuts.f1)] for cuts in label_cuts(scores, targets))
-    return np.array(list(best), dtype=np.float64)
+    labels = _observed(*_label_major(scores, targets))
+    return np.array([_best_threshold(np.sort(scores_M), scores_M, hits_M) for scores_M, hits_M in labels], np.float64)
+
+
+def _best_threshold(ordered_M: np.ndarray, scores_M: np.ndarray, positives_M: np.ndarray) -> float:
+    """The best cut of one label; ordered_M as for `_label_ap`. Below its lowest positive a cut only adds negatives."""
+    hits = np.sort(scores_M[positives_M])
+    if hits.size == 0:
+        return 0.5
+    true_positives, retrieved = _found_from(ordered_M, hits)
+    f1 = 2 * true_positives / (retrieved + hits.size)
+    cut = hits.size - 1 - int(np.argmax(f1[::-1]))  # of equally good ones the highest
+    left = ordered_M.size - int(retrieved[cut])
+    below = float(ordered_M[left - 1]) if left else 0.0
+    return (float(hits[cut]) + below) / 2
+
+
+def _found_from(ordered_M: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many positives and how many images are scored at least as high as each positive; hits in ascending order."""
+    true_positives = hits.size - np.searchsorted(hits, hits, side="left")
+    return true_positives, ordered_M.size - np.searchsorted(ordered_M, hits, side="left")

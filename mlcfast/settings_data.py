@@ -24,6 +24,9 @@ FORMATS = (
 )  # fmt: skip
 
 
+Uncertain = Literal["unknown", "positive", "negative"]
+
+
 def named(*known: str) -> AfterValidator:
     """Accepts a name of the project's own or `package.module:name`, which is imported where it is used."""
     return AfterValidator(partial(_check_name, known=known))
@@ -108,8 +111,16 @@ class DataConfig(Section):
     label_columns: list[str] = Field(default=[], description="The columns that are labels, where not all are.")
     ignore_columns: list[str] = Field(default=[], description="Columns that are neither image nor label.")
     separator: str | None = Field(default=None, description="The sign between the labels of a list column.")
-    uncertain: Literal["unknown", "positive", "negative"] = Field(
-        default="unknown", description="What -1 means in a file that has blank cells too."
+    uncertain: Uncertain | dict[str, Uncertain] = Field(
+        default="unknown",
+        description="What -1 means in a file that has blank cells too; by label, such as {Edema: positive}, those not "
+        "named being unknown.",
+    )
+    stream: bool = Field(
+        default=False, description="Read images inside .tar or Parquet files where they lie, in runs, without a copy."
+    )
+    stream_buffer: int = Field(
+        default=1000, ge=1, description="How many images that follow each other are shuffled together by data.stream."
     )
     allow_outside: bool = Field(default=False, description="Image files may lie outside data.root.")
     allow_overlap: bool = Field(
@@ -128,6 +139,12 @@ class DataConfig(Section):
     def _whole_groups(self) -> "DataConfig":
         if self.group is not None and (self.val is None or (self.labels == "single_positive" and not self.val_share)):
             raise ValueError("group needs val as a share, such as 0.2: the published fifth knows no groups")
+        return self
+
+    @model_validator(mode="after")
+    def _streamed_or_written(self) -> "DataConfig":
+        if self.stream and (self.resized_cache or self.bad_images == "skip"):
+            raise ValueError("stream reads images where they lie: it goes without resized_cache and bad_images skip")
         return self
 
     @property

@@ -20,6 +20,7 @@ from mlcfast.data import (
     LabelledFeatures,
     LabelledImages,
     ResizedCache,
+    StreamSampler,
     TrainSampler,
     TrainTransform,
     find_bad_images,
@@ -32,7 +33,9 @@ from mlcfast.data import (
     resized_cache_bytes,
     split_train_val,
 )
+from mlcfast.data.labels import Labels, SparseLabels, count, from_entries, holds, pairs, whole
 from mlcfast.data.overlap import refuse_shared_images
+from mlcfast.data.packed import StreamedImages
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
@@ -65,13 +68,13 @@ class Rank(Protocol):
 class Samples:
     """The images of a run, all with the same labels in the same order; test: None without data.test.
 
-    skipped: path of and reason for each image left out because it cannot be read. hidden: (M, K) bool, the positives of
-    the training images that training is not shown; None where it is shown all labels.
+    skipped: path of and reason for each image left out because it cannot be read. hidden: (M, K), 1 or true for the
+    positives of the training images that training is not shown, else 0; None where it is shown all labels.
     """
 
     train: LabelledImages
     validation: LabelledImages
-    hidden: np.ndarray | None = None
+    hidden: Labels | None = None
     skipped: Skipped = dataclasses.field(default_factory=list)
     test: LabelledImages | None = None
 
@@ -144,7 +147,17 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
     if not own and not (settings.format == "auto" and _is_coco(settings, split)):
         file, part = _place(settings, split)
         others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
-        return read_csv(settings.root, file, names, _table_options(settings), part, others)
+        return read_csv(
+            settings.root,
+            file,
+            names,
+            _table_options(settings),
+            part,
+            others,
+            settings.stream_buffer if settings.stream else None,
+        )
+    if settings.stream:
+        raise UsageError(f"data.stream: data.format {settings.format} keeps no images inside .tar or Parquet files")
     if settings.split_column is not None or settings.group is not None:
         raise UsageError(
             "data.split_column and data.group need a table of labels, which this data.format does not read"
@@ -228,11 +241,21 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
         train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
-    hidden = (records.labels != observed)[train] if single else None
+    hidden = _hidden(records.labels, observed)[train] if single else None
     shown, full = dataclasses.replace(records, labels=observed), records.labels
-    if (full[train] == -1).any() and not (full[validation] == -1).any() and not full[validation].all():
+    if holds(full[train], -1) and not holds(full[validation], -1) and holds(full[validation], 0):
         LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
     return Samples(shown.subset(train), records.subset(validation), hidden)
+
+
+def _hidden(labels: Labels, observed: Labels) -> Labels:
+    """The positives of `labels` that `observed` lacks: a matrix of bool, or a sparse table of 1 and 0."""
+    if not (isinstance(labels, SparseLabels) and isinstance(observed, SparseLabels)):
+        return whole(labels) != whole(observed)
+    M, K = labels.shape
+    kept, all_of = (rows * K + columns for rows, columns in (pairs(observed), pairs(labels)))
+    rows, columns = np.divmod(np.setdiff1d(all_of, kept, assume_unique=True), K)
+    return from_entries(rows, columns, (M, K), fill=0)
 
 
 def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
@@ -241,8 +264,8 @@ def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
     file = label_file(Path(settings.root), settings.train) if settings.format == "features" else file
     counted = "" if file.suffix == ".csv" else " (counted from 0)"
     for wrong, says in (
-        (~(records.labels == 1).any(axis=1), "has no positive label: leave such images out"),
-        ((records.labels == -1).any(axis=1), "holds a -1: labels single_positive starts from full labels, 1 and 0"),
+        (count(records.labels, 1, axis=1) == 0, "has no positive label: leave such images out"),
+        (count(records.labels, -1, axis=1) > 0, "holds a -1: labels single_positive starts from full labels, 1 and 0"),
     ):
         rows = np.flatnonzero(wrong)
         if len(rows):
@@ -271,9 +294,11 @@ def make_loaders(config: Config, samples: Samples, process: Rank) -> Loaders:
 def train_loader(config: Config, records: LabelledImages, process: Rank) -> DataLoader | FeatureLoader:
     """This rank's micro-batches of augmented images or of features, in the order that (seed, epoch) alone decides."""
     settings, engine = config.data, config.engine
-    sampler = TrainSampler(
-        len(records.paths), engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed
-    )
+    share = (engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed)
+    if isinstance(records, StreamedImages):
+        sampler: TrainSampler = StreamSampler(records.packed.block, records.buffer, *share)
+    else:
+        sampler = TrainSampler(len(records.paths), *share)
     if isinstance(records, LabelledFeatures):
         return FeatureLoader(records, sampler, process.device)
     transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)

@@ -10,7 +10,9 @@ import numpy as np
 from mlcfast.metrics import known_entries
 
 RESAMPLES, LEVEL = 1000, 0.95
-MOST_ENTRIES = 2**20  # images × labels that are resampled without being asked to
+MOST_RESAMPLED = 2**20  # images × labels that are resampled without being asked to
+FEW_POSITIVES = 20  # images with a label, up to which its AP is given with an interval
+MOST_IMAGES, MOST_ENTRIES = 2**16, 2**21  # and images × such labels, up to which they are resampled
 
 
 class Interval(NamedTuple):
@@ -63,10 +65,32 @@ def mean_ap_interval(scores: np.ndarray, targets: np.ndarray, resamples: int = R
 
 def percent_interval(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float] | None:
     """The 95 % interval of the mAP in percent; None where there are so many entries that it would take long."""
-    if scores.size > MOST_ENTRIES:
+    if scores.size > MOST_RESAMPLED:
         return None
     interval = mean_ap_interval(scores, targets)
     return 100 * float(interval.low), 100 * float(interval.high)
+
+
+def few_positive_intervals(
+    scores: np.ndarray, targets: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[int, Interval]:
+    """The AP of each label, by number, that some but at most FEW_POSITIVES images have, with its 95 % interval.
+
+    scores, targets: (M, K) as for ap_differences. Empty for more than MOST_IMAGES images or MOST_ENTRIES entries.
+    """
+    positives, known = targets == 1, known_entries(targets)
+    support = positives.sum(axis=0)
+    few = np.flatnonzero((support > 0) & (support <= FEW_POSITIVES)).tolist()
+    if not few or len(scores) > MOST_IMAGES or len(few) * len(scores) > MOST_ENTRIES:
+        return {}
+    counts_MR = resample_counts(len(scores), resamples, seed)
+
+    def interval(k: int) -> Interval:
+        rows = known[:, k]
+        aps_R = weighted_ap(scores[rows, k], positives[rows, k], counts_MR[rows])
+        return _interval(aps_R[0], aps_R[1:])
+
+    return {k: interval(k) for k in few}
 
 
 def resample_counts(images: int, resamples: int, seed: int) -> np.ndarray:

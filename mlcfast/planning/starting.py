@@ -15,6 +15,7 @@ import yaml
 from mlcfast.config import Config, parse_config, set_value
 from mlcfast.data.build import Samples
 from mlcfast.data.discover import Found, discover
+from mlcfast.data.labels import holds
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.models.pretrained import weights_at_hand
@@ -180,7 +181,7 @@ def is_shipped(weights: str) -> bool:
 
 def _loss(values: dict[str, Any], reasons: dict[str, str], samples: Samples) -> None:
     labels = samples.train.labels
-    if (labels == -1).any() and (labels == 0).any():
+    if holds(labels, -1) and holds(labels, 0):
         values["loss"] = {"name": "iu"}
         reasons["loss.name"] = "cross-entropy of what is known; unknown labels count nothing (docs/losses.md)"
     else:

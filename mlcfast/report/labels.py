@@ -24,8 +24,12 @@ class LabelFigures:
 
     def __init__(self, record: RunRecord):
         self.names, self.thresholds = record.names, record.thresholds
-        self.ap = 100 * average_precision(record.scores, record.labels)
-        self.images = record.positive.sum(axis=0)
+        if record.images > len(record.scores):  # of a large set: what was worked out of all images
+            of_all = (record.card["metrics"][key] for key in ("per_label", "support"))
+            self.ap, self.images = (np.array([each[name] for name in record.names]) for each in of_all)
+        else:
+            self.ap = 100 * average_precision(record.scores, record.labels)
+            self.images = record.positive.sum(axis=0)
         own, half = (rates(given & record.known, record.positive) for given in (record.predicted, record.scores >= 0.5))
         self.precision, self.recall, self.f1, self.f1_at_half = (100 * values for values in (*own, half[2]))
 

@@ -22,9 +22,10 @@ class RunRecord:
     """A finished or running run.
 
     config: the resolved YAML as text; train, evaluations: the journal's lines; card: best/model.json; scores, labels:
-    (M, K) of the best weights on the validation images; paths: their M files, empty in runs that did not record them;
-    unobserved: the PNG of draw_unobserved, where labels were hidden from training; data: the journal's last line on
-    the images, {} in runs that have none; outcome: that of a finished run, else {}.
+    (M, K) of the best weights on the validation images, of large sets on some of them, spread evenly; paths: their M
+    files, empty in runs that did not record them; unobserved: the PNG of draw_unobserved, where labels were hidden from
+    training; data: the journal's last line on the images, {} in runs that have none; outcome: that of a finished run,
+    else {}.
     """
 
     name: str
@@ -48,6 +49,11 @@ class RunRecord:
     def thresholds(self) -> np.ndarray:
         """(K,): the probability from which each label counts as present."""
         return np.asarray(self.card["thresholds"])
+
+    @property
+    def images(self) -> int:
+        """How many images validated; M, or more where the scores of some alone were kept."""
+        return int(self.card["metrics"].get("images", len(self.scores)))
 
     @property
     def predicted(self) -> np.ndarray:

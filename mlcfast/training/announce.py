@@ -11,6 +11,7 @@ import torch
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
+from mlcfast.data.labels import count
 from mlcfast.data.overlap import copies, overlaps
 from mlcfast.data.splits import in_words, side_counts
 from mlcfast.engine import Process
@@ -35,7 +36,7 @@ def announce_samples(parts: dict[str, LabelledImages]) -> dict[str, Any]:
     counts = {name: side_counts(r.names, r.labels, r.groups) for name, r in parts.items()}
     LOGGER.info("%s", in_words(counts))
     for name, records in parts.items():
-        bare = counts[name]["unlabelled"] = int((~(records.labels == 1).any(axis=1)).sum())
+        bare = counts[name]["unlabelled"] = int((count(records.labels, 1, axis=1) == 0).sum())
         if bare:
             becomes = "trained on as images with none of the labels" if name == "training" else "counted as such"
             LOGGER.info("%d of %d %s images have no label: they are %s", bare, len(records), name, becomes)
@@ -54,7 +55,8 @@ def announce_samples(parts: dict[str, LabelledImages]) -> dict[str, Any]:
 
 def labels_without_positives(part: str, records: LabelledImages) -> str:
     """A sentence with the labels that no image of a part has, such a label counts as 0 in the part's mAP; or ""."""
-    absent = [name for name, some in zip(records.names, (records.labels == 1).any(axis=0), strict=True) if not some]
+    counts = count(records.labels, 1, axis=0).tolist()
+    absent = [name for name, images in zip(records.names, counts, strict=True) if not images]
     if not absent:
         return ""
     shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
@@ -133,8 +135,8 @@ def announce_end(
         LOGGER.info(
             "the figure that counts: test mAP %.2f%s on %d images; validation, mAP %.2f%s, chose epoch %d",
             test.report["mAP"],
-            in_brackets(percent_interval(test.scores, test.labels)),
-            len(test.scores),
+            in_brackets(None if test.rows is not None else percent_interval(test.scores, test.labels)),
+            test.report["images"],
             progress.best,
             in_brackets(interval),
             progress.best_epoch + 1,

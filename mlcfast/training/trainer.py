@@ -65,7 +65,8 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = Schedule(config.optim, engine.optimizer, self.total_steps)
         images = len(self.train.dataset)  # type: ignore[arg-type]  # ours have a length, which torch does not promise
-        self.progress = Progress(config.seed, config.engine.global_batch, images)
+        buffer = config.data.stream_buffer if config.data.stream else 0
+        self.progress = Progress(config.seed, config.engine.global_batch, images, stream_buffer=buffer)
         self.losses: list[Tensor] = []
         self.indices: list[Tensor] = []  # of the micro-batches of these losses
         self.skips: list[Tensor] = []
@@ -80,7 +81,7 @@ class Trainer:
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
         """Go on exactly where a checkpoint was written; UsageError if it is of another model or another run."""
         held = Progress(**progress)
-        for name in ("seed", "global_batch", "images"):
+        for name in ("seed", "global_batch", "images", "stream_buffer"):
             now, then = getattr(self.progress, name), getattr(held, name)
             if now != then:
                 raise UsageError(f"cannot resume with {name} {now}: the checkpoint was written with {then}")

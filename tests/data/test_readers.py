@@ -213,6 +213,12 @@ def test_what_could_be_read_in_two_ways_is_an_error(tmp_path, content, says):
         ("image,cat,fold\na.jpg,1,0\n", {"ignore_columns": ("fold",)}, ["cat"], [[P]]),
         ("image,cat,fold\na.jpg,1,0\n", {"label_columns": ("cat",)}, ["cat"], [[P]]),
         ("image,cat,dog\na.jpg,-1,\nb.jpg,0,1\n", {"uncertain": "positive"}, ["cat", "dog"], [[P, U], [N, P]]),
+        (
+            "image,cat,dog\na.jpg,-1,-1\nb.jpg,0,\n",
+            {"uncertain": {"cat": "positive"}},
+            ["cat", "dog"],
+            [[P, U], [N, U]],
+        ),
         ("x,y,cat\na,b,1\n", {"image_column": "y"}, ["cat"], [[P]]),
         (
             "image,tags\na.jpg,traffic light\nb.jpg,traffic sign\n",

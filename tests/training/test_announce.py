@@ -69,7 +69,9 @@ def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_fi
     assert caplog.messages[1] == f"the best model: {directory.best}"
     assert len([line for line in caplog.messages if line.startswith("next: ")]) == 3
     caplog.clear()
-    test = SimpleNamespace(report={"mAP": 61.25}, scores=np.zeros((7, 3)), labels=np.ones((7, 3), np.int8))
+    test = SimpleNamespace(
+        report={"mAP": 61.25, "images": 7}, rows=None, scores=np.zeros((7, 3)), labels=np.ones((7, 3), np.int8)
+    )
     announce_end(config, directory, progress, 13, test)
     assert caplog.messages[0] == (
         "the figure that counts: test mAP 61.25 [100.00, 100.00] on 7 images; validation, mAP 63.40, chose epoch 4"

@@ -159,7 +159,7 @@ def sheet_of(
     """Rows of values by name as a table of text; lists become JSON, which the readers of tables understand."""
     flat = [dict(_flat(row)) for row in rows]
     header = list(dict.fromkeys(key for row in flat for key in row))
-    cells = [[_cell(row.get(key)) for key in header] for row in flat]
+    cells = [[text_of_cell(row.get(key)) for key in header] for row in flat]
     return Sheet(path, header, cells, list(numbers), list(assumptions), "")
 
 
@@ -172,7 +172,8 @@ def _flat(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield str(key), value
 
 
-def _cell(value: Any) -> str:
+def text_of_cell(value: Any) -> str:
+    """A value as a table's cell: blank for none, JSON for a list."""
     if value is None or value != value:
         return ""
     if isinstance(value, list | tuple):

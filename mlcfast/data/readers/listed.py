@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
+from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
     BLANK,
@@ -109,11 +108,9 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     separator, why = (options.separator, "") if options.separator is not None else _separator(sheet, column)
     lists = [_split(sheet, column, row, separator) for row in range(len(sheet.rows))]
     lists, said = without_no_label(sheet, column, lists)
-    names = sorted({name for each in lists for name in each}, key=_natural)
+    names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
-    states = np.full((len(lists), len(names)), -1, np.int8)
-    for row, each in enumerate(lists):
-        states[row, [label[name] for name in each]] = 1
+    states = from_lists([[label[name] for name in each] for each in lists], len(names))
     shown = f", separated by {separator!r}{why}" if separator else ""
     said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
     told = (options.split_column, options.group)
@@ -196,7 +193,8 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     return together, replace(options, label_columns=(name,))
 
 
-def _natural(name: str) -> tuple[int, int, str]:
+def natural_order(name: str) -> tuple[int, int, str]:
+    """The key that sorts labels: numbers first, by their value, then words."""
     return (0, int(name), name) if name.isdecimal() else (1, 0, name)
 
 

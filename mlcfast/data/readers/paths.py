@@ -26,6 +26,7 @@ class ImageFinder:
     def __init__(self, root: Path, allow_outside: bool = False):
         self.root, self.allow_outside = root, allow_outside
         self.real_root = os.path.realpath(root)
+        self._top = os.path.join(root, "")
         self._folders: dict[str, dict[str, bool]] = {}
         self._inside: dict[str, bool] = {}
         self._index: dict[str, list[str]] | None = None
@@ -39,6 +40,8 @@ class ImageFinder:
 
     def find(self, name: str, where: str) -> str | None:
         """The path of one image, None if there is none; UsageError naming `where` if it leaves the root."""
+        if "/" not in name and "\\" not in name and self._entries(self._top).get(name) is False:  # a plain file in it
+            return self._top + name
         path = self._here(name.replace("\\", "/"))
         folder, base = os.path.split(path)
         plain = ".." not in path.split("/") or self._is_inside(folder)

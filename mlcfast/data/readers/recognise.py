@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from mlcfast.data.labels import stacked
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.exports import (
     is_label_studio,
@@ -216,7 +215,7 @@ def combined(sources: Sequence[LabelSource]) -> LabelSource:
         images=[f"{source.path.stem}/{image}" for source in ordered for image in source.images],
         lines=[line for source in ordered for line in source.lines],
         names=names,
-        states=np.concatenate([source.states for source in ordered]),
+        states=stacked([source.states for source in ordered]),
         assumptions=list(dict.fromkeys(line for source in ordered for line in source.assumptions)),
         warnings=[f"{source.path.name}: {line}" for source in ordered for line in source.warnings],
     )

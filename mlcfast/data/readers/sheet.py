@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Sheet:
     path: Path
     header: list[str]
     rows: list[list[str]]
-    numbers: list[int]
+    numbers: Sequence[int]
     assumptions: list[str]
     delimiter: str = ","
 
