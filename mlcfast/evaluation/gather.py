@@ -129,7 +129,7 @@ def _streamed(batches: Batches, images: int, names: Sequence[str]) -> Evaluation
         held = _report(store, images, names, open_zeros) if finite else ({}, np.full(K, 0.5))
     scores, targets, index = (np.concatenate([part[i] for _, _, part in about if part]) for i in range(3))
     order = np.argsort(index, kind="stable")
-    return EvaluationResult(scores[order], targets[order], names, index[order], Measured(*held, finite))
+    return EvaluationResult(scores[order], targets[order], names, rows=index[order], measured=Measured(*held, finite))
 
 
 def _report(
