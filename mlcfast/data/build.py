@@ -40,6 +40,7 @@ from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
 from mlcfast.registry import as_callable, check_options, imported, is_import_name
+from mlcfast.stopwatch import Stopwatch
 
 LOGGER = logging.getLogger("mlcfast")
 FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
@@ -285,13 +286,15 @@ class Loaders(NamedTuple):
     names: list[str]
 
 
-def make_loaders(config: Config, samples: Samples, process: Rank) -> Loaders:
-    """The batches of this rank."""
+def make_loaders(config: Config, samples: Samples, process: Rank, watch: Stopwatch | None = None) -> Loaders:
+    """The batches of this rank; watch: is told how long those of training take to reach the device."""
     validation = evaluation_loader(config, samples.validation, process)
-    return Loaders(train_loader(config, samples.train, process), validation, samples.train.names)
+    return Loaders(train_loader(config, samples.train, process, watch), validation, samples.train.names)
 
 
-def train_loader(config: Config, records: LabelledImages, process: Rank) -> DataLoader | FeatureLoader:
+def train_loader(
+    config: Config, records: LabelledImages, process: Rank, watch: Stopwatch | None = None
+) -> DataLoader | FeatureLoader:
     """This rank's micro-batches of augmented images or of features, in the order that (seed, epoch) alone decides."""
     settings, engine = config.data, config.engine
     share = (engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed)
@@ -302,8 +305,8 @@ def train_loader(config: Config, records: LabelledImages, process: Rank) -> Data
     if isinstance(records, LabelledFeatures):
         return FeatureLoader(records, sampler, process.device)
     transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)
-    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records))
-    return make_loader(dataset, sampler, settings.workers)
+    dataset = ImageDataset(records, transform.pixels, config.seed, _resized_cache(config, records))
+    return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise, watch)
 
 
 def evaluation_loader(
@@ -316,8 +319,8 @@ def evaluation_loader(
         return FeatureLoader(records, sampler, process.device)
     transform = EvalTransform(settings.image_size, settings.mean, settings.std)
     sampler = EvalSampler(len(records.paths), together, process.rank, process.world_size, first)
-    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records))
-    return make_loader(dataset, sampler, settings.workers)
+    dataset = ImageDataset(records, transform.pixels, config.seed, _resized_cache(config, records))
+    return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise)
 
 
 def _resized_cache(config: Config, records: LabelledImages) -> ResizedCache | None:

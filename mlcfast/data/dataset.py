@@ -35,7 +35,7 @@ class ImageDataset(Dataset):
         return len(self.records)
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor, int]:
-        """Image (3, S, S) float32, labels (K,) int8 and index, for an index or (epoch, index); the epoch is else 0.
+        """Image as the transform gives it, labels (K,) int8 and index, for an index or (epoch, index); else epoch 0.
 
         Raises RunError naming the file if it cannot be decoded.
         """

@@ -59,7 +59,7 @@ def state_bytes(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema
         "ema": 4 * (sizes.trainable + sizes.buffers) * ema,
     }
     late = 4 * sizes.trainable if settings.engine == "single" and not accumulates else 0
-    return State(gpu, late + 4 * sizes.largest * ema, 0)
+    return State(gpu, late, 0)
 
 
 def _zero2(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
@@ -80,5 +80,5 @@ def _zero2(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: boo
     }
     # The host also holds fp32 gradients and the half-precision weights on their way back.
     host = optimizer + average + (4 + width) * shard if offload else 0
-    step = 0 if offload else 4 * shard + max(width * shard, 4 * shard * ema)
+    step = 0 if offload else (4 + width) * shard  # the flat gradient in fp32, and before that in the training precision
     return State(gpu, step, host)
