@@ -123,9 +123,9 @@ class ArrowImages:
         return replace(self, **parts)
 
     def keeping(self, images: int) -> "ArrowImages":
-        """The same, keeping as many groups as `images` that follow each other, block after block, lie in."""
-        smallest = int(np.bincount(self.block)[np.unique(self.block)].min()) if len(self.block) else 1
-        return replace(self, groups_kept=images // max(1, smallest) + 2)
+        """The same, keeping about as many groups as `images` that follow each other, block after block, lie in."""
+        in_a_group = len(self.block) // max(1, len(np.unique(self.block)))
+        return replace(self, groups_kept=images // max(1, in_a_group) + 2)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_held": OrderedDict()}
