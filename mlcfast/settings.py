@@ -118,10 +118,29 @@ class OptimConfig(Section):
     options: dict[str, Any] = Field(default={}, description="Further arguments of the optimizer, such as betas.")
     lr: float = Field(default=1e-4, gt=0, description="The learning rate, under one_cycle its highest.")
     weight_decay: float = Field(default=1e-2, ge=0, description="Decay of the weights, by the optimizer's own rule.")
-    schedule: Literal["one_cycle", "constant"] = Field(
-        default="one_cycle", description="one_cycle rises to optim.lr and falls to nearly nothing at the run's end."
+    weight_decay_on: Literal["all", "matrices"] = Field(
+        default="all", description="matrices spares norms, biases and embeddings; published recipes decay everything."
     )
-    warmup: float = Field(default=0.2, ge=0, lt=1, description="The share of all steps in which one_cycle rises.")
+    backbone_lr_factor: float = Field(
+        default=1.0, gt=0, description="The backbone's learning rate is optim.lr times this."
+    )
+    head_lr_factor: float = Field(
+        default=1.0, gt=0, description="The learning rate of all that is not the backbone is optim.lr times this."
+    )
+    estimator_lr_factor: float = Field(
+        default=10.0, gt=0, description="The learning rate of ROLE's label estimates is optim.lr times this."
+    )
+    layer_lr_decay: float = Field(
+        default=1.0, gt=0, le=1, description="Each block of the backbone learns at this share of the next one's rate."
+    )
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
+        default="one_cycle",
+        description="one_cycle rises to optim.lr and falls to nearly nothing at the run's end; cosine does so with a "
+        "straight rise and without moving Adam's beta1.",
+    )
+    warmup: float = Field(
+        default=0.2, ge=0, lt=1, description="The share of all steps in which the learning rate rises, unless constant."
+    )
     grad_clip: float | None = Field(
         default=None, gt=0, description="The largest norm of the gradient; a larger one is scaled down to it."
     )
@@ -147,6 +166,16 @@ class EngineConfig(Section):
         "so under zero2.",
     )
     offload_optimizer: bool = Field(default=False, description="zero2 only: the optimizer's state lies in host memory.")
+    tf32: bool = Field(
+        default=False,
+        description="On a GPU products of fp32 numbers are made of their first 10 bits: several times as fast. It "
+        "matters under precision fp32.",
+    )
+    time_convolutions: bool = Field(
+        default=True,
+        description="On a GPU each convolution tries cuDNN's algorithms once and keeps the fastest; false lets a rule "
+        "choose, the same in every run.",
+    )
     compile: bool = Field(
         default=False, description="Compile the model with torch.compile; the first step then takes a minute or two."
     )

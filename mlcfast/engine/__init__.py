@@ -23,7 +23,7 @@ from mlcfast.engine.distributed import (
     watch_ancestors,
 )
 from mlcfast.engine.optimizers import OPTIMIZERS, Schedule
-from mlcfast.engine.predictor import Predictor
+from mlcfast.engine.predictor import Predictor, set_arithmetic
 from mlcfast.engine.zero2 import REDUCE_BUCKET
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "peers_explained",
     "resolve_engine",
     "save_checkpoint",
+    "set_arithmetic",
     "start",
     "stop",
     "watch_ancestors",

@@ -11,7 +11,8 @@ from mlcfast.engine.base import Engine
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.label_estimates import TableStep
 from mlcfast.engine.local import LocalEngine
-from mlcfast.engine.optimizers import ESTIMATOR_LR_FACTOR, build_optimizer
+from mlcfast.engine.optimizers import build_optimizer
+from mlcfast.engine.predictor import set_arithmetic
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
@@ -64,12 +65,9 @@ def build_engine(config: Config, process: Process, objective: TrainingModule) ->
     name = resolve_engine(config, process)
     accumulation = config.engine.accumulation_for(process.world_size)
     if accumulation > 1 and objective.needs & {"batch_statistic", "batch_parts"}:
-        LOGGER.warning(
-            "the loss couples the images of each micro-batch by itself: raise engine.micro_batch to %d to couple those "
-            "of the global batch",
-            config.engine.global_batch // process.world_size,
-        )
+        _say_what_coupling_costs(objective, config.engine.global_batch // process.world_size)
     objective.to(process.device)
+    set_arithmetic(config.engine)
     if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
         objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
     checkpointing = config.engine.activation_checkpointing
@@ -103,6 +101,21 @@ def build_engine(config: Config, process: Process, objective: TrainingModule) ->
     return Zero2Engine(process, objective, optimizer, micro_batch=micro_batch, offload=offload, **common)
 
 
+def _say_what_coupling_costs(objective: TrainingModule, together: int) -> None:
+    if objective.couples_images:
+        LOGGER.info(
+            "the loss couples the images of the global batch, so each micro-batch is gone through twice: "
+            "engine.micro_batch=%d, where it fits, takes once",
+            together,
+        )
+    else:
+        LOGGER.warning(
+            "the loss couples the images of each micro-batch by itself: raise engine.micro_batch to %d to couple those "
+            "of the global batch",
+            together,
+        )
+
+
 def _table_step(config: Config, engine: str, objective: TrainingModule) -> TableStep | None:
     """TableAdam for the label estimates where it gives what dense Adam would; else None, and the table stays dense."""
     if objective.estimator is None:
@@ -117,6 +130,6 @@ def _table_step(config: Config, engine: str, objective: TrainingModule) -> Table
     against = [reason for reason, holds in reasons.items() if holds]
     objective.estimator.sparse = not against
     if not against:
-        return TableStep(objective.estimator, optim.lr * ESTIMATOR_LR_FACTOR)
+        return TableStep(objective.estimator, optim.lr * optim.estimator_lr_factor)
     LOGGER.info("label estimates: dense Adam over the whole table every step, for %s", " and ".join(against))
     return None

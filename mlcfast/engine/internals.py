@@ -1,8 +1,8 @@
 """What the engines use of other libraries' private parts, each in one place with the version it was read from.
 
 DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, utils/mixed_precision_linkage.py) and torch 2.14's
-DistributedDataParallel. `check_deepspeed` fails at the start of a run, by name, when a later version has moved them;
-tests/engine/test_internals.py does so in the suite.
+DistributedDataParallel and fused kernels. `check_deepspeed` fails at the start of a run, by name, when a later version
+has moved them; tests/engine/test_internals.py does so in the suite.
 """
 
 import inspect
@@ -104,3 +104,27 @@ def data_parallel(module: nn.Module, devices: list[int] | None, ignored: Sequenc
 def skips_on_device(optimizer: torch.optim.Optimizer) -> bool:
     """Whether a step reads `found_inf` on the device: torch's fused optimizers, as GradScaler asks them, and ours."""
     return getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf")
+
+
+@torch.no_grad()
+def follow(averages: Sequence[Tensor], sources: Sequence[Tensor], weight: float, skipped: Tensor) -> None:
+    """average ← average + weight · (source − average) for every pair, or nothing at all where `skipped` is 1.
+
+    averages, sources: fp32 on one device, each pair of one layout in memory; skipped: 0-d fp32 there. One operation,
+    which reads `skipped` on the device and touches 12 bytes an element: torch's fused SGD, whose step is
+    average − lr · (source + decay · average), with lr = −weight and decay = −1.
+    """
+    if averages:
+        torch._fused_sgd_(
+            list(averages),
+            list(sources),
+            [],
+            weight_decay=-1.0,
+            momentum=0.0,
+            lr=-weight,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+            found_inf=skipped,
+        )

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
@@ -24,6 +26,7 @@ from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.optimizers import moments_of, set_moments, step_unless
 from mlcfast.engine.predictor import DTYPES, Predictor
 from mlcfast.engine.training_module import TrainingModule
+from mlcfast.stopwatch import Point, Stopwatch
 
 
 class LocalEngine(Engine):
@@ -48,11 +51,12 @@ class LocalEngine(Engine):
     ):
         self.process, self.objective, self.optimizer, self.table = process, objective, optimizer, table
         self.accumulation, self.grad_clip = accumulation, grad_clip
-        self.parameters = trainable(objective)
+        self.parameters, self.watch = trainable(objective), Stopwatch(process.device)
         if table:
             del self.parameters[NAME]
         self.buffers = dict(floating_buffers(objective))
         self.statistics = RunningStatistics(objective)
+        self.sent: Point | None = None  # when the last bucket of gradients began to be exchanged
         self.wrapped = self._wrap() if distributed else objective
         device_type = process.device.type
         self.autocast = torch.autocast(device_type, DTYPES[precision], enabled=precision != "fp32")
@@ -64,7 +68,15 @@ class LocalEngine(Engine):
     def _wrap(self) -> DistributedDataParallel:
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
         devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
-        return data_parallel(self.objective, devices, ignored=[NAME] if self.table else [])
+        wrapped = data_parallel(self.objective, devices, ignored=[NAME] if self.table else [])
+        wrapped.register_comm_hook(None, self._average_bucket)
+        return wrapped
+
+    def _average_bucket(self, state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+        """The mean over the ranks, and the time: after the last bucket's, a backward pass only waits for the others."""
+        self.sent, group = self.watch.point(), dist.group.WORLD
+        assert group is not None, "DDP is made within a process group"
+        return allreduce_hook(group, bucket)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
@@ -73,7 +85,15 @@ class LocalEngine(Engine):
             with self.autocast:
                 loss = self.wrapped(images, labels, index)
             self.scaler.scale(loss / self.accumulation).backward()
+        if self.sent is not None:
+            self.watch.since("exchanging", self.sent)
+            self.sent = None
         return loss.detach()
+
+    def training_logits(self, images: Tensor) -> Tensor:
+        """See Engine."""
+        with self.autocast:
+            return self.objective.model(images)
 
     def _exchange(self, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.wrapped, DistributedDataParallel) and not last:

@@ -25,6 +25,7 @@ from mlcfast.engine.optimizers import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.precision import prepare_half_weights
+from mlcfast.stopwatch import Stopwatch
 
 # Elements of the buffer that gradients are reduced in: larger than any parameter here (16.8 million in a feed-forward
 # layer of width 2048), far smaller than DeepSpeed's default of 1 GB in bf16, which would lie beside all activations.
@@ -94,7 +95,7 @@ class Zero2Engine(Engine):
         self.deepspeed, zero, _, _ = deepspeed.initialize(
             model=objective, optimizer=optimizer, config=config, dist_init_required=False
         )
-        self.zero = ZeroState(zero, self.parameters)
+        self.zero, self.watch = ZeroState(zero, self.parameters), Stopwatch(process.device)
         self.optimizer = optimizer
         self.statistics = RunningStatistics(objective)
         self.masters = self.zero.masters
@@ -105,11 +106,20 @@ class Zero2Engine(Engine):
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DeepSpeed counts the micro-batches itself and divides by their number."""
         self.objective.train()
-        loss = self.deepspeed(images.to(self.dtype), labels, index)
+        loss = self.deepspeed(self._prepared(images), labels, index)
         self.deepspeed.backward(loss)
         if not last:
             self.deepspeed.step()
         return loss.detach()
+
+    def training_logits(self, images: Tensor) -> Tensor:
+        """See Engine."""
+        return self.objective.model(self._prepared(images))
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        """In the training precision and channels-last memory: convolutions follow it, whatever their weights lie in."""
+        layout = torch.channels_last if images.dim() == 4 else torch.preserve_format
+        return images.to(self.process.device, self.dtype, non_blocking=True, memory_format=layout)
 
     def step(self) -> StepOutcome:
         """See Engine."""
@@ -125,8 +135,7 @@ class Zero2Engine(Engine):
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
         self.objective.eval()
-        images = self.process.place(images, self.dtype)
-        return torch.sigmoid(self.objective.model(images).float())
+        return torch.sigmoid(self.objective.model(self._prepared(images)).float())
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """Runs a model over a loader and gathers the scores and labels of all ranks in data-set order, with their metrics."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -11,13 +13,15 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mlcfast.data import FeatureLoader
-from mlcfast.engine import all_gather_objects
+from mlcfast.engine import all_gather_objects, all_reduce_max
 from mlcfast.evaluation.score_store import ScoreStore
 from mlcfast.metrics import LabelParts, assembled_report, best_f1_thresholds, figures, label_counts, multilabel_report
 
 MOST_HELD = 2**26  # images × labels whose scores are held in memory, and by every rank
 SHOWN_ENTRIES = 2**22  # of more than those: images × labels that are kept to be looked at
 LABELS_AT_ONCE = 128  # that ranks exchange together
+
+TOGETHER = 4  # batches on the device for which the weights are exchanged once
 
 
 class Predicts(Protocol):
@@ -86,50 +90,101 @@ def evaluate_loader(
 
     Beyond most_held entries they go through a file of each rank, and are exchanged a block of labels at a time.
     """
-    batches = _predicted(predictor, tqdm(loader, desc=description, leave=False, disable=True if quiet else None))
+    whole = {"": nullcontext}
+    return evaluate_weights_in_turn(predictor, loader, names, description, quiet, whole, most_held)[""]
+
+
+def evaluate_weights_in_turn(
+    predictor: Predicts,
+    loader: DataLoader | FeatureLoader,
+    names: Sequence[str],
+    description: str,
+    quiet: bool,
+    weights: Mapping[str, Callable[[], AbstractContextManager[None]]],
+    most_held: int = MOST_HELD,
+) -> dict[str, EvaluationResult]:
+    """As `evaluate_loader`, for several weights of one model, so that every sample is decoded once; a collective.
+
+    weights: by name, a context in which the predictor has them; each is entered for TOGETHER batches at a time.
+    """
     images = len(getattr(loader, "dataset", ()))
-    if images * len(names) > most_held:
-        return _streamed(batches, images, names)
-    parts = all_gather_objects(_joined(batches))
-    scores, labels, index = (np.concatenate([part[i] for part in parts if part]) for i in range(3))
-    order = np.argsort(index, kind="stable")
-    return EvaluationResult(scores[order], labels[order], names)
+    with ExitStack() as stack, tqdm(loader, desc=description, leave=False, disable=True if quiet else None) as bar:
+        gathered: dict[str, _Held | _Streamed] = {
+            name: stack.enter_context(_Streamed(images, names)) if images * len(names) > most_held else _Held(names)
+            for name in weights
+        }
+        batches = iter(bar)
+        for _ in range(-(-all_reduce_max([len(loader)])[0] // TOGETHER)):  # entering a context may be a collective
+            held = list(itertools.islice(batches, TOGETHER))
+            about = [(targets.cpu().numpy(), index.cpu().numpy()) for _, targets, index in held]
+            for name, context in weights.items():
+                with context():
+                    found = [predictor.predict(pixels) for pixels, *_ in held]
+                for scores, (targets, index) in zip(found, about, strict=True):
+                    gathered[name].append(scores.cpu().numpy(), targets, index)
+        # Read to its end, which a loader's worker processes wait for.
+        assert next(batches, None) is None, "a loader has as many batches as it says"
+        return {name: each.result() for name, each in gathered.items()}
 
 
-Batches = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+class _Held:
+    """Scores (m, K), labels (m, K) and index (m,) of batches, all of them in memory."""
+
+    def __init__(self, names: Sequence[str]):
+        self.names = names
+        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def append(self, scores: np.ndarray, targets: np.ndarray, index: np.ndarray) -> None:
+        self.parts.append((scores, targets, index))
+
+    def result(self) -> EvaluationResult:
+        """The result of all ranks' batches; a collective."""
+        scores, labels, index = _joined(part for part in all_gather_objects(_joined(self.parts)) if part)
+        order = np.argsort(index, kind="stable")
+        return EvaluationResult(scores[order], labels[order], self.names)
 
 
-def _predicted(predictor: Predicts, loader: Any) -> Batches:
-    """Scores (m, K), labels (m, K) and index (m,) of this rank's batches."""
-    for images, targets, index in loader:
-        yield predictor.predict(images).cpu().numpy(), targets.cpu().numpy(), index.cpu().numpy()
+class _Streamed:
+    """The same of more entries than are held: they go through a file, and evenly spread images alone stay in memory."""
 
+    def __init__(self, images: int, names: Sequence[str]):
+        self.images, self.names, self.finite = images, names, True
+        self.wanted = np.unique(np.linspace(0, images - 1, max(1, SHOWN_ENTRIES // len(names))).astype(np.int64))
+        self.states = {-1: False, 0: False}
+        self.shown = _Held(names)
+        self.store = ScoreStore(len(names))
 
-def _joined(batches: Batches) -> list[np.ndarray] | None:
-    parts = list(batches)
-    return [np.concatenate(part) for part in zip(*parts, strict=True)] if parts else None
+    def __enter__(self) -> "_Streamed":
+        self.store.__enter__()
+        return self
 
+    def __exit__(self, *details: object) -> None:
+        self.store.__exit__(*details)
 
-def _streamed(batches: Batches, images: int, names: Sequence[str]) -> EvaluationResult:
-    """The result of more entries than are held."""
-    K, shown, finite = len(names), [], True
-    wanted = np.unique(np.linspace(0, images - 1, max(1, SHOWN_ENTRIES // K)).astype(np.int64))
-    states = {-1: False, 0: False}
-    with ScoreStore(K) as store:
-        for scores, targets, index in batches:
-            finite = finite and bool(np.isfinite(scores).all())
-            states = {state: seen or bool((targets == state).any()) for state, seen in states.items()}
-            store.append(scores, targets)
-            kept = np.isin(index, wanted)
-            shown.append((scores[kept], targets[kept], index[kept]))
-        store.flush()
-        about = all_gather_objects((finite, states, _joined(iter(shown))))
+    def append(self, scores: np.ndarray, targets: np.ndarray, index: np.ndarray) -> None:
+        self.finite = self.finite and bool(np.isfinite(scores).all())
+        self.states = {state: seen or bool((targets == state).any()) for state, seen in self.states.items()}
+        self.store.append(scores, targets)
+        kept = np.isin(index, self.wanted)
+        self.shown.append(scores[kept], targets[kept], index[kept])
+
+    def result(self) -> EvaluationResult:
+        """The result of all ranks' batches; a collective."""
+        self.store.flush()
+        about = all_gather_objects((self.finite, self.states, _joined(self.shown.parts)))
         finite = all(each for each, _, _ in about)
-        open_zeros = all(any(each[state] for _, each, _ in about) for state in states)
-        held = _report(store, images, names, open_zeros) if finite else ({}, np.full(K, 0.5))
-    scores, targets, index = (np.concatenate([part[i] for _, _, part in about if part]) for i in range(3))
-    order = np.argsort(index, kind="stable")
-    return EvaluationResult(scores[order], targets[order], names, rows=index[order], measured=Measured(*held, finite))
+        open_zeros = all(any(each[state] for _, each, _ in about) for state in self.states)
+        nothing: tuple[dict[str, Any], np.ndarray] = ({}, np.full(len(self.names), 0.5))
+        held = _report(self.store, self.images, self.names, open_zeros) if finite else nothing
+        scores, targets, index = _joined(part for _, _, part in about if part)
+        order = np.argsort(index, kind="stable")
+        measured = Measured(*held, finite)
+        return EvaluationResult(scores[order], targets[order], self.names, rows=index[order], measured=measured)
+
+
+def _joined(parts: Iterable[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Parts of scores, labels and index one after the other; empty where there are none."""
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def _report(

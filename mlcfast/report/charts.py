@@ -1,5 +1,7 @@
 """The report's charts: which numbers of a run are drawn against which."""
 
+from html import escape
+
 import numpy as np
 
 from mlcfast.metrics import average_precision
@@ -29,7 +31,25 @@ def training(record: RunRecord) -> str:
         line_chart("Throughput", "step", "images a second", [over_steps("images_per_second")]),
         line_chart("Peak memory of the main process", "step", "memory (GiB)", memory),
     )
-    return f'<div class="charts">{"".join(figures)}</div>'
+    return f'<div class="charts">{"".join(figures)}</div>{_spent(record)}'
+
+
+def _spent(record: RunRecord) -> str:
+    """Where each epoch's time went, in percent, and the setting that would have helped the last one most."""
+    if not record.spent:
+        return ""
+    kinds = [kind for kind in record.spent[-1] if kind not in ("event", "step", "time", "epoch", "seconds", "remedy")]
+    head = "".join(f"<th>{escape(kind)} (%)</th>" for kind in kinds)
+    rows = "".join(
+        f"<tr><td>{line['epoch'] + 1}</td><td>{line['seconds']:,.1f}</td>"
+        + "".join(f"<td>{line[kind]:.1f}</td>" for kind in kinds)
+        + "</tr>"
+        for line in record.spent
+    )
+    change = record.spent[-1]["remedy"]
+    note = f'<p class="note">{escape(change)} would have helped most.</p>' if change else ""
+    table = f"<table><tr><th>epoch</th><th>seconds</th>{head}</tr>{rows}</table>"
+    return f"<details><summary>Where the time went</summary>{note}{table}</details>"
 
 
 def _mean_ap(record: RunRecord) -> list[Series]:

@@ -25,7 +25,7 @@ class RunRecord:
     (M, K) of the best weights on the validation images, of large sets on some of them, spread evenly; paths: their M
     files, empty in runs that did not record them; unobserved: the PNG of draw_unobserved, where labels were hidden from
     training; data: the journal's last line on the images, {} in runs that have none; outcome: that of a finished run,
-    else {}.
+    else {}; spent: the journal's lines on where each epoch's time went.
     """
 
     name: str
@@ -39,6 +39,7 @@ class RunRecord:
     unobserved: bytes | None = None
     data: dict[str, Any] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
+    spent: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -101,11 +102,12 @@ def read_run(directory: Path) -> RunRecord:
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
     described = events
-    kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
+    kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation", "spent")}
     train, evaluations = kinds["train"], kinds["evaluation"]
     data: dict[str, Any] = next((event for event in reversed(described) if event["event"] == "data"), {})
     outcome = _outcome(run)
-    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, unobserved, data, outcome)
+    beside = unobserved, data, outcome, kinds["spent"]
+    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, *beside)
 
 
 def _outcome(run: RunDirectory) -> dict[str, Any]:

@@ -7,18 +7,17 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mlcfast.config import Config
-from mlcfast.data import FeatureLoader
 from mlcfast.data.build import Loaders
 from mlcfast.engine import (
     Engine,
@@ -28,13 +27,14 @@ from mlcfast.engine import (
     save_checkpoint,
 )
 from mlcfast.errors import RunError, UsageError
-from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
+from mlcfast.evaluation.gather import EvaluationResult, evaluate_weights_in_turn
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
 from mlcfast.training.pace import Pace
 from mlcfast.training.progress import Follower, KeepsBest, Progress
 from mlcfast.training.saving import attempt
+from mlcfast.training.spent import TimeSpent, in_words, remedy
 from mlcfast.training.validation_loss import mean_loss
 
 LOGGER = logging.getLogger("mlcfast")
@@ -71,7 +71,7 @@ class Trainer:
         self.indices: list[Tensor] = []  # of the micro-batches of these losses
         self.skips: list[Tensor] = []
         self.grad_norm = torch.zeros(())
-        self.signals = Signals(engine.process)
+        self.signals, self.spent = Signals(engine.process), TimeSpent(engine.watch)
         self.window_started = time.perf_counter()
         self.saved_step = self.steps_here = self.epoch_steps = 0
         self.epoch_loss = 0.0
@@ -137,9 +137,10 @@ class Trainer:
         self.engine.objective.begin_epoch(progress.epoch, self.config.train.epochs)
         sampler = self.train.batch_sampler
         sampler.set_position(progress.epoch, progress.samples)  # type: ignore[union-attr]  # one of data/samplers.py
+        done = progress.samples // self.config.engine.global_batch
         bar = tqdm(
             total=self.steps_per_epoch,
-            initial=progress.samples // self.config.engine.global_batch,
+            initial=done,
             desc=f"epoch {progress.epoch + 1}/{self.config.train.epochs}",
             leave=False,
             disable=None if self.engine.process.is_main else True,
@@ -147,9 +148,11 @@ class Trainer:
         self.window_started = time.perf_counter()
         self.epoch_loss, self.epoch_steps = 0.0, 0  # of this epoch, since it was begun or resumed
         self.pace.begin()
+        self.spent.begin()
         with bar:
-            for micro_batches in _grouped(self.train, self.accumulation):
-                self._step(micro_batches)
+            micro_batches = self.spent.batches(self.train)
+            for _ in range(done, self.steps_per_epoch):
+                self._step(itertools.islice(micro_batches, self.accumulation))
                 bar.update()
                 self._heed_signals()
         self._evaluate()
@@ -158,19 +161,23 @@ class Trainer:
             follower.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
         self._save()
+        self._say_where_time_went()
         self._heed_signals()
 
-    def _step(self, micro_batches: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+    def _step(self, micro_batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """One optimizer step; each micro-batch is asked for after the work on the one before it."""
         progress, settings, engine = self.progress, self.config.train, self.engine
+        if self.accumulation > 1 and engine.objective.couples_images:
+            micro_batches = engine.coupled(micro_batches, self._seed)
         for number, batch in enumerate(micro_batches):
-            torch.manual_seed(_step_seed(self.config.seed, progress.step, number, engine.process.rank))
+            self._seed(number)
             images, labels, index = engine.to_device(*batch)
-            last = number == len(micro_batches) - 1
+            last = number == self.accumulation - 1
             self.losses.append(engine.micro_step(images, labels, index, last))
             self.indices.append(batch[2])
             self.pace.micro_batch()
             if engine.process.is_main and not last and self.pace.line_is_due():
-                self._say_progress(number + 1, len(micro_batches))
+                self._say_progress(number + 1, self.accumulation)
         self.schedule.apply(progress.step)
         outcome = engine.step()
         self.skips.append(outcome.skipped)
@@ -188,6 +195,11 @@ class Trainer:
         if saves and progress.step % self.steps_per_epoch:
             self._save()
 
+    def _seed(self, micro_batch: int) -> None:
+        """Every random draw of the step's micro-batch with this number is a function of (seed, step, rank) and it."""
+        position = (self.config.seed, self.progress.step, micro_batch, self.engine.process.rank)
+        torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0]))
+
     def _say_progress(self, micro_batch: int = 0, micro_batches: int = 0) -> None:
         """A line between those of the journal, for a person who waits; the main process's own losses, no collective.
 
@@ -204,10 +216,19 @@ class Trainer:
         )
         self.pace.line_written()
 
+    def _say_where_time_went(self) -> None:
+        """A line of the log and of the journal on the epoch that has ended, by this rank's clock."""
+        shares, engine = self.spent.shares(), self.engine
+        change = remedy(shares, self.config, engine.process.world_size)
+        hint = f"; {change} would help most" if change else ""
+        LOGGER.info("epoch %d: %.3g s: %s%s", self.progress.epoch, shares["seconds"], in_words(shares), hint)
+        self.journal.record("spent", self.progress.step, epoch=self.progress.epoch - 1, **shares, remedy=change)
+
     def _log(self, grad_norm: Tensor) -> None:
         """Read the window's losses (the one wait for the device) and check that training still moves."""
         world, steps = self.engine.process.world_size, len(self.skips)
         loss = (all_reduce_sum(torch.stack(self.losses).float().mean()) / world).item()
+        self.spent.note()
         if not math.isfinite(loss):
             place, steps_of = self.journal.directory.non_finite, (self.progress.step, self.accumulation)
             record_non_finite(place, self.engine.process, *steps_of, self.losses, self.indices)
@@ -257,10 +278,7 @@ class Trainer:
     def _evaluate(self) -> None:
         self.engine.average_buffers()
         self.engine.sync_label_estimates()
-        results = {"raw": self._measure("raw")}
-        if self.engine.average:
-            with self.engine.averaged_weights():
-                results["ema"] = self._measure("ema")
+        results = self._measure()
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         for which, result in results.items():
             row |= {f"{which}_{name}": round(result.report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
@@ -287,22 +305,28 @@ class Trainer:
             if self._write(keep):
                 self.progress.best, self.progress.best_epoch = score, self.progress.epoch
 
-    def _measure(self, which: str) -> EvaluationResult:
+    def _measure(self) -> dict[str, EvaluationResult]:
+        """Of the raw weights and, where an average is kept, of that, on one pass over the validation images."""
+        weights: dict[str, Callable[[], AbstractContextManager[None]]] = {"raw": nullcontext}
+        if self.engine.average:
+            weights["ema"] = self.engine.averaged_weights
         quiet = not self.engine.process.is_main
-        result = evaluate_loader(self.engine, self.validation, self.names, f"evaluating {which} weights", quiet)
-        if not result.is_finite:
-            raise RunError(
-                f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
-            )
-        result = replace(result, loss=mean_loss(self.engine.objective.loss, result))
-        self.journal.record(
-            "evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **result.figures
-        )
-        return result
+        with self.spent.of("evaluating"):
+            results = evaluate_weights_in_turn(self.engine, self.validation, self.names, "evaluating", quiet, weights)
+        for which, result in results.items():
+            if not result.is_finite:
+                raise RunError(
+                    f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
+                )
+            results[which] = result = replace(result, loss=mean_loss(self.engine.objective.loss, result))
+            about = {"weights": which, "epoch": self.progress.epoch}
+            self.journal.record("evaluation", self.progress.step, **about, **result.figures)
+        return results
 
     def _save(self) -> None:
-        self.engine.average_buffers()
-        state, progress = self.engine.export_state(), self.progress
+        with self.spent.of("saving"):
+            self.engine.average_buffers()
+            state, progress = self.engine.export_state(), self.progress
         root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
         if self._write(lambda: save_checkpoint(root, progress.step, state, asdict(progress), keep)):
             self.journal.record("checkpoint", progress.step)
@@ -310,17 +334,8 @@ class Trainer:
 
     def _write(self, work: Callable[[], object]) -> bool:
         """Whether the main process could write; see `attempt`."""
-        return attempt(self.engine.process, work, self.journal.directory, self.config.train.on_save_error)
-
-
-def _grouped(loader: DataLoader | FeatureLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-    batches = iter(loader)
-    while group := list(itertools.islice(batches, size)):
-        yield group
-
-
-def _step_seed(*position: int) -> int:
-    return int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0])
+        with self.spent.of("saving"):
+            return attempt(self.engine.process, work, self.journal.directory, self.config.train.on_save_error)
 
 
 def _of_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mlcfast.engine.internals import check_deepspeed, skips_on_device
+from mlcfast.engine.internals import check_deepspeed, follow, skips_on_device
 from mlcfast.errors import RunError
 
 
@@ -71,3 +71,19 @@ def test_fused_optimizers_and_ours_skip_on_the_device():
     p = torch.nn.Parameter(torch.zeros(2))
     assert skips_on_device(torch.optim.AdamW([p], fused=True))
     assert not skips_on_device(torch.optim.AdamW([p]))
+
+
+def test_the_fused_kernel_follows_as_written_and_reads_nothing_of_a_left_out_step():
+    """To the bit what lerp gives below a weight of one half, in any layout; a source that is not finite is not read."""
+    torch.manual_seed(0)
+    shapes = [(3,), (0,), (), (4, 3, 5, 5)]
+    averages = [torch.randn(shape) for shape in shapes]
+    averages[3] = averages[3].to(memory_format=torch.channels_last)
+    sources = [torch.randn_like(average) for average in averages]
+    expected, before = [a.lerp(s, 3e-4) for a, s in zip(averages, sources, strict=True)], [s.clone() for s in sources]
+    follow(averages, sources, 3e-4, torch.zeros(()))
+    torch.testing.assert_close(averages, expected, rtol=0, atol=0)
+    torch.testing.assert_close(sources, before, rtol=0, atol=0)
+    follow(averages, [torch.full_like(s, float("nan")) for s in sources], 3e-4, torch.ones(()))
+    torch.testing.assert_close(averages, expected, rtol=0, atol=0)
+    follow([], [], 3e-4, torch.zeros(()))
