@@ -109,8 +109,9 @@ def evaluate_weights_in_turn(
     """
     images = len(getattr(loader, "dataset", ()))
     with ExitStack() as stack, tqdm(loader, desc=description, leave=False, disable=True if quiet else None) as bar:
+        large = images * len(names) > most_held
         gathered: dict[str, _Held | _Streamed] = {
-            name: stack.enter_context(_Streamed(images, names)) if images * len(names) > most_held else _Held(names)
+            name: _Streamed(images, names, stack.enter_context(ScoreStore(len(names)))) if large else _Held(names)
             for name in weights
         }
         batches = iter(bar)
@@ -147,19 +148,12 @@ class _Held:
 class _Streamed:
     """The same of more entries than are held: they go through a file, and evenly spread images alone stay in memory."""
 
-    def __init__(self, images: int, names: Sequence[str]):
+    def __init__(self, images: int, names: Sequence[str], store: ScoreStore):
         self.images, self.names, self.finite = images, names, True
         self.wanted = np.unique(np.linspace(0, images - 1, max(1, SHOWN_ENTRIES // len(names))).astype(np.int64))
         self.states = {-1: False, 0: False}
         self.shown = _Held(names)
-        self.store = ScoreStore(len(names))
-
-    def __enter__(self) -> "_Streamed":
-        self.store.__enter__()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.store.__exit__(*details)
+        self.store = store
 
     def append(self, scores: np.ndarray, targets: np.ndarray, index: np.ndarray) -> None:
         self.finite = self.finite and bool(np.isfinite(scores).all())

@@ -1,13 +1,11 @@
 """The training loop: knows an engine, samples and metrics, no device and no launcher."""
 
-import contextlib
 import itertools
 import logging
 import math
 import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
@@ -31,7 +29,7 @@ from mlcfast.evaluation.gather import EvaluationResult, evaluate_weights_in_turn
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
-from mlcfast.training.pace import Pace
+from mlcfast.training.pace import Pace, memory_peaks
 from mlcfast.training.progress import Follower, KeepsBest, Progress
 from mlcfast.training.saving import attempt
 from mlcfast.training.spent import TimeSpent, in_words, remedy
@@ -243,7 +241,7 @@ class Trainer:
             "grad_norm": grad_norm.item(),
             "skipped": self.progress.skipped,
             "images_per_second": round(steps * self.config.engine.global_batch / seconds, 2),
-            **_memory(),
+            **memory_peaks(),
         }
         self.journal.record("train", self.progress.step, **values)
         LOGGER.info(
@@ -268,7 +266,7 @@ class Trainer:
 
     def _compare_memory(self) -> None:
         """Log the planner's prediction beside what the first steps took; nothing without a GPU."""
-        measured = _memory().get("peak_bytes")
+        measured = memory_peaks().get("peak_bytes")
         if measured is None or self.predicted_bytes is None:
             return
         LOGGER.info("GPU memory: predicted %.2f GiB, measured %.2f GiB", self.predicted_bytes / 2**30, measured / 2**30)
@@ -340,14 +338,3 @@ class Trainer:
 
 def _of_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-
-
-def _memory() -> dict[str, int]:
-    """Bytes at this process's peak so far: resident in host memory, which Windows does not say, and on a GPU."""
-    host = {}
-    with contextlib.suppress(ImportError):
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-        host = {"host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    return host | {"peak_bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_available() else host
