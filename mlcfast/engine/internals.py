@@ -14,11 +14,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mlcfast.errors import RunError
+from mlcfast.stopwatch import Stopwatch
 
 DEEPSPEED = "0.19.8"  # the version that the names below were read from
 OF_THE_OPTIMIZER = (
     "single_partition_of_fp32_groups",
     "bit16_groups",
+    "averaged_gradients",
+    "average_tensor",
     "overflow",
     "loss_scaler",
     "update_lp_params",
@@ -48,6 +51,15 @@ class ZeroState:
         return {name: numbers[id(parameter)] for name, parameter in self.parameters.items()}
 
     @property
+    def gradients(self) -> list[Tensor]:
+        """This rank's parts of the mean gradient, from the last micro-batch's backward pass until the step.
+
+        Padding between them is zeros.
+        """
+        held = self._zero.averaged_gradients
+        return [part for number in range(len(self._zero.bit16_groups)) for part in held[number]]
+
+    @property
     def overflow(self) -> bool:
         """Whether the last step was left out for a gradient that is not finite."""
         return bool(self._zero.overflow)
@@ -60,6 +72,16 @@ class ZeroState:
     @loss_scale.setter
     def loss_scale(self, scale: float) -> None:
         self._zero.loss_scaler.cur_scale = scale
+
+    def watch_exchange(self, watch: Stopwatch) -> None:
+        """Let `watch` time every reduction of a bucket of gradients, for which the backward pass waits."""
+        reduce = self._zero.average_tensor
+
+        def timed(*bucket: Any) -> None:
+            with watch.of("exchanging"):
+                reduce(*bucket)
+
+        self._zero.average_tensor = timed
 
     def refresh_parameters(self) -> None:
         """Give every rank the parameters in the training precision anew from the masters; a collective."""

@@ -20,7 +20,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
-from mlcfast.engine.internals import ZeroState
+from mlcfast.engine.internals import ZeroState, skips_on_device
 from mlcfast.engine.optimizers import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
 from mlcfast.engine.training_module import TrainingModule
@@ -33,14 +33,26 @@ REDUCE_BUCKET = 2**25
 
 
 def deepspeed_config(
-    precision: str, micro_batch: int, accumulation: int, world_size: int, grad_clip: float | None, offload: bool
+    precision: str,
+    micro_batch: int,
+    accumulation: int,
+    world_size: int,
+    grad_clip: float | None,
+    offload: bool,
+    asks_host: bool,
 ) -> dict[str, Any]:
-    """DeepSpeed's configuration for these settings, complete: nothing of it is written by hand elsewhere."""
+    """DeepSpeed's configuration for these settings, complete: nothing of it is written by hand elsewhere.
+
+    asks_host: DeepSpeed itself finds the gradient's norm, clips it and drops a step, for which its host reads a flag
+    from the device several times a step; else the engine does so on the device.
+    """
     zero: dict[str, Any] = {
         "stage": 2,
         "overlap_comm": False,
         "contiguous_gradients": True,
         "reduce_bucket_size": REDUCE_BUCKET,
+        "use_multi_rank_bucket_allreduce": False,  # each rank is sent its own part, not the sum of all parts
+        "compute_grad_norm": asks_host,
     }
     if offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
@@ -48,13 +60,14 @@ def deepspeed_config(
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "train_batch_size": micro_batch * accumulation * world_size,
-        "gradient_clipping": grad_clip or 0.0,
+        "gradient_clipping": (grad_clip or 0.0) if asks_host else 0.0,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
-        "bf16": {"enabled": precision == "bf16"},
+        "bf16": {"enabled": precision == "bf16", "check_grad_overflow": asks_host},
         "fp16": {"enabled": precision == "fp16"},
         "steps_per_print": 10**9,
+        "timers": {"throughput": {"enabled": False}},  # it waits for the device in every forward pass and step
     }
     if accumulation > 1:  # in bf16 the sum of many micro-batches would lose what is added last
         config["data_types"] = {"grad_accum_dtype": "fp32"}
@@ -91,12 +104,19 @@ class Zero2Engine(Engine):
         prepare_half_weights(objective, self.dtype)  # DeepSpeed casts parameters only
         # What is not trained is rounded to the training precision too; exported it should be what it was.
         self.unrounded = {name: _fp32(t) for name, t in objective.state_dict().items() if name not in self.parameters}
-        config = deepspeed_config(precision, micro_batch, accumulation, process.world_size, grad_clip, offload)
+        # fp16's loss scale and an offloaded gradient are the host's own; other optimizers cannot leave a step out.
+        self.asks_host = precision == "fp16" or offload or not skips_on_device(optimizer)
+        config = deepspeed_config(
+            precision, micro_batch, accumulation, process.world_size, grad_clip, offload, self.asks_host
+        )
         self.deepspeed, zero, _, _ = deepspeed.initialize(
             model=objective, optimizer=optimizer, config=config, dist_init_required=False
         )
         self.zero, self.watch = ZeroState(zero, self.parameters), Stopwatch(process.device)
-        self.optimizer = optimizer
+        self.zero.watch_exchange(self.watch)
+        self.optimizer, self.grad_clip = optimizer, grad_clip
+        self.factor: Tensor | None = None  # of the gradient in this step
+        optimizer.register_step_pre_hook(self._scale_gradient)
         self.statistics = RunningStatistics(objective)
         self.masters = self.zero.masters
         self.buffers = dict(floating_buffers(objective))
@@ -122,14 +142,37 @@ class Zero2Engine(Engine):
         return images.to(self.process.device, self.dtype, non_blocking=True, memory_format=layout)
 
     def step(self) -> StepOutcome:
-        """See Engine."""
-        self.deepspeed.step()
-        skipped = torch.tensor(float(self.zero.overflow), device=self.process.device)
+        """See Engine; the host reads nothing of the gradient, but where `asks_host` says so."""
+        if self.asks_host:
+            self.deepspeed.step()
+            skipped = torch.tensor(float(self.zero.overflow), device=self.process.device)
+            found = self.deepspeed.get_global_grad_norm()
+            norm = torch.as_tensor(found if found is not None else float("nan"))
+        else:
+            norm = self._gradient_norm()
+            skipped = (~torch.isfinite(norm)).float()
+            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]  # skips_on_device has asked for it
+            self.factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1) if self.grad_clip else None
+            self.deepspeed.step()
         self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
-        norm = self.deepspeed.get_global_grad_norm()
-        return StepOutcome(torch.as_tensor(norm if norm is not None else float("nan")), skipped)
+        return StepOutcome(norm, skipped)
+
+    @torch.no_grad()
+    def _gradient_norm(self) -> Tensor:
+        """Of the whole gradient, 0-d fp32, summed over the ranks' parts of it; a collective."""
+        norms = torch._foreach_norm(self.zero.gradients, 2, dtype=torch.float32)
+        square = torch.stack(norms).square().sum()
+        dist.all_reduce(square)
+        return square.sqrt()
+
+    @torch.no_grad()
+    def _scale_gradient(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        """Clip the fp32 gradient of the group that DeepSpeed lets the optimizer step."""
+        if self.factor is not None:
+            masters = [master for group in optimizer.param_groups for master in group["params"]]
+            torch._foreach_mul_([master.grad for master in masters if master.grad is not None], self.factor)
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:

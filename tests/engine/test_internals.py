@@ -15,6 +15,8 @@ def zero_optimizer(**changes):
     parts = {
         "single_partition_of_fp32_groups": [],
         "bit16_groups": [],
+        "averaged_gradients": {},
+        "average_tensor": lambda *bucket: None,
         "overflow": False,
         "loss_scaler": SimpleNamespace(cur_scale=1.0),
         "update_lp_params": lambda: None,
@@ -31,7 +33,11 @@ def parameter(*names: str):
 WHOLE = ("lp_fragment_address", "hp_fragment_address")
 
 
-@pytest.mark.parametrize("part", ["single_partition_of_fp32_groups", "bit16_groups", "overflow", "update_lp_params"])
+ATTRIBUTES = ("single_partition_of_fp32_groups", "bit16_groups", "averaged_gradients", "overflow")
+METHODS = ("average_tensor", "update_lp_params")
+
+
+@pytest.mark.parametrize("part", [*ATTRIBUTES, *METHODS])
 def test_a_part_that_moved_is_named(part):
     check_deepspeed(zero_optimizer(), [parameter(*WHOLE)])
     with pytest.raises(RunError, match=rf"has no optimizer\.{part} any more.*install deepspeed=="):
@@ -53,9 +59,9 @@ def test_the_installed_deepspeed_has_them():
     from deepspeed.utils import mixed_precision_linkage, tensor_fragment
 
     source = inspect.getsource(DeepSpeedZeroOptimizer)
-    for name in ("single_partition_of_fp32_groups", "bit16_groups", "overflow", "loss_scaler"):
+    for name in (*ATTRIBUTES, "loss_scaler"):
         assert f"self.{name}" in source
-    assert hasattr(DeepSpeedZeroOptimizer, "update_lp_params")
+    assert all(hasattr(DeepSpeedZeroOptimizer, name) for name in METHODS)
     assert "_hp_mapping" in inspect.getsource(mixed_precision_linkage)
     for name in WHOLE:
         assert name in inspect.getsource(tensor_fragment)
