@@ -7,7 +7,6 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,7 @@ from tqdm import tqdm
 from mlcfast.config import Config
 from mlcfast.data import FeatureLoader
 from mlcfast.data.build import Loaders
-from mlcfast.engine import (
-    Engine,
-    EngineState,
-    Schedule,
-    all_reduce_sum,
-    save_checkpoint,
-)
+from mlcfast.engine import Engine, EngineState, Schedule, all_reduce_sum
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
 from mlcfast.runs.journal import Journal
@@ -33,7 +26,7 @@ from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
 from mlcfast.training.pace import Pace
 from mlcfast.training.progress import Follower, KeepsBest, Progress
-from mlcfast.training.saving import attempt
+from mlcfast.training.saving import Checkpoints, attempt
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -70,7 +63,7 @@ class Trainer:
         self.grad_norm = torch.zeros(())
         self.signals = Signals(engine.process)
         self.window_started = time.perf_counter()
-        self.saved_step = self.steps_here = 0
+        self.steps_here = 0
         self.predicted_bytes: int | None = None
         self.is_resumed = False
 
@@ -85,7 +78,6 @@ class Trainer:
             raise UsageError(f"cannot resume at step {held.step}: train.epochs ends the run at step {self.total_steps}")
         self.engine.load_state(state)
         self.progress, self.is_resumed = held, True
-        self.saved_step = self.progress.step
 
     def forget_best(self) -> None:
         """Choose the best model anew from the next evaluation on: the one the checkpoint knows of is not there."""
@@ -100,23 +92,28 @@ class Trainer:
         self.journal, self.predicted_bytes = journal, predicted_bytes
         steps, epochs = self.total_steps - self.progress.step, self.config.train.epochs - self.progress.epoch
         self.pace = Pace(steps, self.accumulation, epochs)
-        with self.signals:
+        saved_step = self.progress.step if self.is_resumed else 0
+        self.checkpoints = Checkpoints(self.engine, self.config.train, journal, saved_step)
+        with self.signals, self.checkpoints:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
         return self.progress
 
     def _heed_signals(self) -> None:
-        """Save, and end, where a signal asks for it; a collective."""
+        """Save, wait until it is saved, and end, where a signal asks for it; a collective."""
         stop, save = self.signals.requested()
         if not (stop or save):
             return
-        if self.saved_step != self.progress.step:
+        self.checkpoints.settle(wait=True)
+        if self.checkpoints.saved_step != self.progress.step:
             if self.skips:
                 self._log(self.grad_norm)
-            self._save()
+            self.checkpoints.save(self.progress)
+            self.checkpoints.settle(wait=True)
+        saved = self.checkpoints.saved_step
         name, then = signal.Signals(stop or save).name, "--resume goes on" if stop else "going on"
-        what = f"step {self.saved_step}" if self.saved_step else "no step"
-        LOGGER.info("%s: %s is saved; %s", name, what, then if self.saved_step else "there is nothing to resume")
+        what = f"step {saved}" if saved else "no step"
+        LOGGER.info("%s: %s is saved; %s", name, what, then if saved else "there is nothing to resume")
         if stop:
             raise SystemExit(128 + stop)
 
@@ -146,13 +143,14 @@ class Trainer:
             for micro_batches in _grouped(self.train, self.accumulation):
                 self._step(micro_batches)
                 bar.update()
+                self.checkpoints.settle()
                 self._heed_signals()
         self._evaluate()
         self.pace.evaluated()
         for follower in self.followers:
             follower.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
-        self._save()
+        self.checkpoints.save(progress)
         self._heed_signals()
 
     def _step(self, micro_batches: list[tuple[Tensor, Tensor, Tensor]]) -> None:
@@ -181,7 +179,7 @@ class Trainer:
         elif engine.process.is_main and self.pace.line_is_due():
             self._say_progress()
         if saves and progress.step % self.steps_per_epoch:
-            self._save()
+            self.checkpoints.save(progress)
 
     def _say_progress(self, micro_batch: int = 0, micro_batches: int = 0) -> None:
         """A line between those of the journal, for a person who waits; the main process's own losses, no collective.
@@ -289,14 +287,6 @@ class Trainer:
             "evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **result.figures
         )
         return result
-
-    def _save(self) -> None:
-        self.engine.average_buffers()
-        state, progress = self.engine.export_state(), self.progress
-        root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
-        if self._write(lambda: save_checkpoint(root, progress.step, state, asdict(progress), keep)):
-            self.journal.record("checkpoint", progress.step)
-            self.saved_step = progress.step
 
     def _write(self, work: Callable[[], object]) -> bool:
         """Whether the main process could write; see `attempt`."""
