@@ -1,5 +1,6 @@
 """Single process, DDP and DeepSpeed ZeRO-2 behind one surface; the only room that knows torch.distributed."""
 
+from mlcfast.engine.background import BackgroundSave
 from mlcfast.engine.base import Engine, EngineState, StepOutcome
 from mlcfast.engine.build import (
     build_engine,
@@ -29,6 +30,7 @@ from mlcfast.engine.zero2 import REDUCE_BUCKET
 __all__ = [
     "OPTIMIZERS",
     "REDUCE_BUCKET",
+    "BackgroundSave",
     "Engine",
     "EngineState",
     "HostProcess",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mlcfast.engine.coupling import coupled
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
+from mlcfast.engine.share import StateShare
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.models.freezing import FrozenBatchNorm2d
@@ -91,6 +92,13 @@ class Engine(ABC):
         """The engine's state by name, without Adam's moments if told so; a collective, complete on every rank."""
 
     @abstractmethod
+    def share_of_state(self) -> StateShare:
+        """This rank's part of what `export_state` gives, all ranks' together being the whole; no collective.
+
+        Its tensors are the engine's own where they can be: copy them before the next step.
+        """
+
+    @abstractmethod
     def load_state(self, state: EngineState) -> None:
         """Take over a state exported by any engine at any number of processes."""
 
@@ -166,6 +174,11 @@ def floating_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters the optimizer owns, by name."""
     return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def on_host(tensor: Tensor) -> Tensor:
+    """A copy on the CPU."""
+    return tensor.detach().to("cpu", copy=True)
 
 
 def load_tensors(targets: dict[str, Tensor], values: dict[str, Tensor], what: str) -> None:

@@ -26,6 +26,7 @@ OF_THE_OPTIMIZER = (
     "loss_scaler",
     "update_lp_params",
 )
+OF_A_SCALER = ("cur_iter", "last_overflow_iter", "scale_window", "cur_hysteresis", "delayed_shift")  # one that moves
 OF_A_FRAGMENT = ("lp_fragment_address", "hp_fragment_address")
 
 
@@ -65,13 +66,23 @@ class ZeroState:
         return bool(self._zero.overflow)
 
     @property
-    def loss_scale(self) -> float:
-        """fp16's factor of the loss."""
-        return float(self._zero.loss_scaler.cur_scale)
+    def scaler(self) -> dict[str, float]:
+        """fp16's factor of the loss, its growth counter, and how many more overflows leave it as it is.
 
-    @loss_scale.setter
-    def loss_scale(self, scale: float) -> None:
-        self._zero.loss_scaler.cur_scale = scale
+        The first two under the names of torch's GradScaler. The counter is of good steps since the factor last changed,
+        as DeepSpeed counts them: from 1 to the number that it grows after, 0 before the first.
+        """
+        held = self._zero.loss_scaler
+        good = held.cur_iter - held.last_overflow_iter - 1
+        counted = (good - 1) % held.scale_window + 1 if good else 0
+        return {"scale": float(held.cur_scale), "_growth_tracker": counted, "hysteresis": held.cur_hysteresis}
+
+    @scaler.setter
+    def scaler(self, state: dict[str, float]) -> None:
+        held = self._zero.loss_scaler
+        held.cur_scale = state["scale"]
+        held.last_overflow_iter = held.cur_iter - 1 - int(state.get("_growth_tracker", 0))
+        held.cur_hysteresis = int(state.get("hysteresis", held.delayed_shift))  # GradScaler has none
 
     def watch_exchange(self, watch: Stopwatch) -> None:
         """Let `watch` time every reduction of a bucket of gradients, for which the backward pass waits."""
@@ -89,10 +100,15 @@ class ZeroState:
 
     def pieces(self, name: str, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(view of the flattened parameter `flat`, view of this rank's `shard`) where the rank holds a piece of it."""
+        for start, held in self.held(name, shard):
+            yield flat.narrow(0, start, held.numel()), held
+
+    def held(self, name: str, shard: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """(start in the flattened parameter, view of this rank's `shard`) where the rank holds a piece of it."""
         mapping = getattr(self.parameters[name], "_hp_mapping")  # noqa: B009 - torch does not know the attribute
         if mapping is not None:
             here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
-            yield flat.narrow(0, here.start, here.numel), shard.detach().narrow(0, there.start, there.numel)
+            yield here.start, shard.detach().narrow(0, there.start, there.numel)
 
 
 def check_deepspeed(zero: Any, parameters: Iterable[nn.Parameter]) -> None:
@@ -100,6 +116,8 @@ def check_deepspeed(zero: Any, parameters: Iterable[nn.Parameter]) -> None:
     gone = [f"optimizer.{name}" for name in OF_THE_OPTIMIZER if not hasattr(zero, name)]
     if not gone and not hasattr(zero.loss_scaler, "cur_scale"):
         gone = ["loss_scaler.cur_scale"]
+    if not gone and getattr(zero.loss_scaler, "dynamic", False):
+        gone = [f"loss_scaler.{name}" for name in OF_A_SCALER if not hasattr(zero.loss_scaler, name)]
     mappings = [getattr(parameter, "_hp_mapping", "") for parameter in parameters]
     if "" in mappings:
         gone.append("parameter._hp_mapping")

@@ -17,6 +17,7 @@ from mlcfast.engine.base import (
     StepOutcome,
     floating_buffers,
     load_tensors,
+    on_host,
     trainable,
 )
 from mlcfast.engine.distributed import Process
@@ -25,6 +26,7 @@ from mlcfast.engine.internals import data_parallel
 from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.optimizers import moments_of, set_moments, step_unless
 from mlcfast.engine.predictor import DTYPES, Predictor
+from mlcfast.engine.share import Kinds, StateShare, share_of
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.stopwatch import Point, Stopwatch
 
@@ -143,22 +145,39 @@ class LocalEngine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
+        held = self._held(moments)
+        copies = {id(t): t for tensors in held.values() for t in tensors.values()}
+        copies = {key: on_host(t) for key, t in copies.items()}  # what two kinds share is copied once
+        kinds = {kind: {name: copies[id(t)] for name, t in tensors.items()} for kind, tensors in held.items()}
+        return EngineState(**kinds, scaler=self.scaler.state_dict(), average_steps=self._average_steps())
+
+    def share_of_state(self) -> StateShare:
+        """See Engine."""
+        files = share_of(self._held(), self.process.rank, self.process.world_size)
+        return StateShare(files, self.scaler.state_dict(), self._average_steps())
+
+    def _average_steps(self) -> int:
+        return self.average.steps if self.average else 0
+
+    def _held(self, moments: bool = True) -> Kinds:
+        """The tensors of an EngineState as they lie here, on the device."""
         self.sync_label_estimates()
-        weights = _cpu(self.objective.state_dict())
-        average = {}
+        weights = {name: tensor.detach() for name, tensor in self.objective.state_dict().items()}
+        average: dict[str, Tensor] = {}
         if self.average:
             followed = (*self.parameters, *self.buffers)
-            average = weights | _cpu(dict(zip(followed, self.average.tensors, strict=True)))
-        steps = self.average.steps if self.average else 0
-        return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict(), steps)
+            average = weights | dict(zip(followed, self.average.tensors, strict=True))
+        return {"weights": weights, "average": average, "moments": self._moments() if moments else {}}
 
-    def _export_moments(self) -> dict[str, Tensor]:
+    def _moments(self) -> dict[str, Tensor]:
+        # An optimizer that keeps them in another form makes them anew, on the device: they do not stay there.
+        held = on_host if hasattr(self.optimizer, "moments_of") else Tensor.detach
         moments = {
-            f"{key}/{name}": moment.detach().cpu().clone()
+            f"{key}/{name}": held(moment)
             for name, parameter in self.parameters.items()
             for key, moment in moments_of(self.optimizer, parameter).items()
         }
-        return moments | (self.table.export_moments() if self.table else {})
+        return moments | (self.table.moments() if self.table else {})
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
@@ -177,7 +196,3 @@ class LocalEngine(Engine):
             self.table.load_moments(state.moments)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(self.scaler.state_dict() | state.scaler)
-
-
-def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}

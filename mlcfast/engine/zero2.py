@@ -16,6 +16,7 @@ from mlcfast.engine.base import (
     StepOutcome,
     floating_buffers,
     load_tensors,
+    on_host,
     trainable,
 )
 from mlcfast.engine.distributed import Process
@@ -23,9 +24,11 @@ from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.internals import ZeroState, skips_on_device
 from mlcfast.engine.optimizers import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
+from mlcfast.engine.share import Kinds, StateShare, share_of
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.stopwatch import Stopwatch
+from mlcfast.tensor_files import Form, Share, Stretch
 
 # Elements of the buffer that gradients are reduced in: larger than any parameter here (16.8 million in a feed-forward
 # layer of width 2048), far smaller than DeepSpeed's default of 1 GB in bf16, which would lie beside all activations.
@@ -204,6 +207,28 @@ class Zero2Engine(Engine):
         steps = self.average.steps if self.average else 0
         return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler(), steps)
 
+    def share_of_state(self) -> StateShare:
+        """See Engine: the pieces in this rank's shards, and its part of what every rank holds whole."""
+        whole: Kinds = {"weights": {n: self._unrounded(n, t) for n, t in self._whole_tensors().items()}}
+        sharded = {"weights": [("", self.masters)]}
+        if self.average:
+            averages = zip(self.buffers, self.average.tensors[len(self.masters) :], strict=True)
+            whole["average"] = whole["weights"] | dict(averages)
+            sharded["average"] = [("", self.average.tensors[: len(self.masters)])]
+        shards, counts = self._moments()
+        whole["moments"], sharded["moments"] = counts, [(f"{key}/", values) for key, values in shards.items()]
+        files = share_of(whole, self.process.rank, self.process.world_size)
+        for kind, prefixed in sharded.items():
+            file = files.setdefault(kind, Share({}, []))
+            for prefix, values in prefixed:
+                for name, parameter in self.parameters.items():
+                    shard = values[self.zero.groups[name]]
+                    file.forms[prefix + name] = Form(shard.dtype, tuple(parameter.shape))
+                    file.stretches.extend(
+                        Stretch(prefix + name, start, held) for start, held in self.zero.held(name, shard)
+                    )
+        return StateShare(files, self._export_scaler(), self.average.steps if self.average else 0)
+
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
         targets = dict(self.objective.state_dict())
@@ -221,7 +246,7 @@ class Zero2Engine(Engine):
         if state.moments:
             self._load_moments(state.moments_by_name())
         if state.scaler and self.dtype == torch.float16:
-            self.zero.loss_scale = state.scaler["scale"]
+            self.zero.scaler = state.scaler
 
     def _unrounded(self, name: str, tensor: Tensor) -> Tensor:
         original = self.unrounded[name]
@@ -232,17 +257,22 @@ class Zero2Engine(Engine):
         return {name: t for name, t in self.objective.state_dict().items() if name not in self.parameters}
 
     def _export_moments(self) -> dict[str, Tensor]:
+        shards, counts = self._moments()
+        whole = {f"{key}/{name}": t for key, values in shards.items() for name, t in self._gather(values).items()}
+        return whole | {name: on_host(count) for name, count in counts.items()}
+
+    def _moments(self) -> tuple[dict[str, list[Tensor]], dict[str, Tensor]]:
+        """This rank's shards of each moment, and by `<key>/<name>` the counts, one for all parameters of a group."""
         states = [moments_of(self.optimizer, master) for master in self.masters]
-        groups = self.zero.groups
-        moments: dict[str, Tensor] = {}
+        shards: dict[str, list[Tensor]] = {}
+        counts: dict[str, Tensor] = {}
         for key in sorted(set.intersection(*map(set, states))):  # in one order on every rank
-            values = [state[key] for state in states]
+            values = [state[key].detach() for state in states]
             if all(value.shape == master.shape for value, master in zip(values, self.masters, strict=True)):
-                whole = self._gather(values)
-            else:  # a count, one for all parameters of a group
-                whole = {name: values[group].detach().cpu().clone() for name, group in groups.items()}
-            moments |= {f"{key}/{name}": tensor for name, tensor in whole.items()}
-        return moments
+                shards[key] = values
+            else:
+                counts |= {f"{key}/{name}": values[group] for name, group in self.zero.groups.items()}
+        return shards, counts
 
     def _load_moments(self, moments: dict[str, dict[str, Tensor]]) -> None:
         """moments: by parameter; those of a parameter that has none are zeros, as before its first step."""
@@ -262,7 +292,7 @@ class Zero2Engine(Engine):
             set_moments(self.optimizer, master, state)
 
     def _export_scaler(self) -> dict[str, float]:
-        return {"scale": self.zero.loss_scale} if self.dtype == torch.float16 else {}
+        return self.zero.scaler if self.dtype == torch.float16 else {}
 
     def _gather(self, shards: Sequence[Tensor]) -> dict[str, Tensor]:
         """Whole tensors by name from every rank's shards; each rank adds its pieces to zeros. A collective."""

@@ -164,6 +164,13 @@ class RunDirectory:
             file.flush()
             yield
 
+    def holder(self) -> str:
+        """The process that writes here and its host; "" where none does, or where this host does not see it."""
+        try:
+            return (self.path / LOCK).read_text(encoding="utf-8").strip()
+        except OSError:
+            return ""
+
     def _set_aside(self) -> Path:
         number = 1
         while (kept := self.path.with_name(f"{self.path.name}.{number}")).exists():

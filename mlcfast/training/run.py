@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,17 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
 from mlcfast.data.splits import find_split, write_split
-from mlcfast.engine import Engine, EngineState, Process, build_engine, load_checkpoint, on_main, with_micro_batch
-from mlcfast.errors import RunError
+from mlcfast.engine import (
+    Engine,
+    EngineState,
+    Process,
+    all_gather_objects,
+    build_engine,
+    load_checkpoint,
+    on_main,
+    with_micro_batch,
+)
+from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.evaluate import evaluate_weights
 from mlcfast.evaluation.run_report import report_run
 from mlcfast.files import write_text
@@ -140,6 +150,7 @@ def prepared(
 
     with contextlib.ExitStack() as holding:
         best = on_main(process, prepare)
+        require_shared(directory, process)
         if resumed and best is None:
             trainer.forget_best()
         journal = Journal(directory, process.is_main, progress.step)
@@ -147,6 +158,23 @@ def prepared(
             yield journal
         finally:
             journal.close()
+
+
+def require_shared(directory: RunDirectory, process: Process, seconds: float = 30.0) -> None:
+    """UsageError on every rank unless all see the run's directory, where each writes its share of a checkpoint.
+
+    seconds: that the other hosts' views of a file system may lag behind. A collective.
+    """
+    holder, until = on_main(process, directory.holder), time.monotonic() + seconds
+    while directory.holder() != holder and time.monotonic() < until:
+        time.sleep(0.1)
+    seen = all_gather_objects(directory.holder() == holder)
+    blind = [rank for rank, sees in enumerate(seen) if not sees]
+    if blind:
+        raise UsageError(
+            f"output {directory.path}: rank {blind[0]} does not see the directory that rank 0 ({holder}) writes to: "
+            "put it on a file system that all hosts of the run share"
+        )
 
 
 @contextlib.contextmanager

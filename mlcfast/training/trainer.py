@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,7 @@ from tqdm import tqdm
 
 from mlcfast.config import Config
 from mlcfast.data.build import Loaders
-from mlcfast.engine import (
-    Engine,
-    EngineState,
-    Schedule,
-    all_reduce_sum,
-    save_checkpoint,
-)
+from mlcfast.engine import Engine, EngineState, Schedule, all_reduce_sum
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_weights_in_turn
 from mlcfast.runs.journal import Journal
@@ -31,7 +25,7 @@ from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
 from mlcfast.training.pace import Pace, memory_peaks
 from mlcfast.training.progress import Follower, KeepsBest, Progress
-from mlcfast.training.saving import attempt
+from mlcfast.training.saving import Checkpoints, attempt
 from mlcfast.training.spent import TimeSpent, in_words, remedy
 from mlcfast.training.validation_loss import mean_loss
 
@@ -71,7 +65,7 @@ class Trainer:
         self.grad_norm = torch.zeros(())
         self.signals, self.spent = Signals(engine.process), TimeSpent(engine.watch)
         self.window_started = time.perf_counter()
-        self.saved_step = self.steps_here = self.epoch_steps = 0
+        self.steps_here = self.epoch_steps = 0
         self.epoch_loss = 0.0
         self.predicted_bytes: int | None = None
         self.is_resumed = False
@@ -87,7 +81,6 @@ class Trainer:
             raise UsageError(f"cannot resume at step {held.step}: train.epochs ends the run at step {self.total_steps}")
         self.engine.load_state(state)
         self.progress, self.is_resumed = held, True
-        self.saved_step = self.progress.step
 
     def forget_best(self) -> None:
         """Choose the best model anew from the next evaluation on: the one the checkpoint knows of is not there."""
@@ -102,23 +95,28 @@ class Trainer:
         self.journal, self.predicted_bytes = journal, predicted_bytes
         steps, epochs = self.total_steps - self.progress.step, self.config.train.epochs - self.progress.epoch
         self.pace = Pace(steps, self.accumulation, epochs)
-        with self.signals:
+        saved_step = self.progress.step if self.is_resumed else 0
+        self.checkpoints = Checkpoints(self.engine, self.config.train, journal, saved_step)
+        with self.signals, self.checkpoints:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
         return self.progress
 
     def _heed_signals(self) -> None:
-        """Save, and end, where a signal asks for it; a collective."""
+        """Save, wait until it is saved, and end, where a signal asks for it; a collective."""
         stop, save = self.signals.requested()
         if not (stop or save):
             return
-        if self.saved_step != self.progress.step:
+        self.checkpoints.settle(wait=True)
+        if self.checkpoints.saved_step != self.progress.step:
             if self.skips:
                 self._log(self.grad_norm)
             self._save()
+            self.checkpoints.settle(wait=True)
+        saved = self.checkpoints.saved_step
         name, then = signal.Signals(stop or save).name, "--resume goes on" if stop else "going on"
-        what = f"step {self.saved_step}" if self.saved_step else "no step"
-        LOGGER.info("%s: %s is saved; %s", name, what, then if self.saved_step else "there is nothing to resume")
+        what = f"step {saved}" if saved else "no step"
+        LOGGER.info("%s: %s is saved; %s", name, what, then if saved else "there is nothing to resume")
         if stop:
             raise SystemExit(128 + stop)
 
@@ -152,6 +150,7 @@ class Trainer:
             for _ in range(done, self.steps_per_epoch):
                 self._step(itertools.islice(micro_batches, self.accumulation))
                 bar.update()
+                self.checkpoints.settle()
                 self._heed_signals()
         self._evaluate()
         self.pace.evaluated()
@@ -323,12 +322,7 @@ class Trainer:
 
     def _save(self) -> None:
         with self.spent.of("saving"):
-            self.engine.average_buffers()
-            state, progress = self.engine.export_state(), self.progress
-        root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
-        if self._write(lambda: save_checkpoint(root, progress.step, state, asdict(progress), keep)):
-            self.journal.record("checkpoint", progress.step)
-            self.saved_step = progress.step
+            self.checkpoints.save(self.progress)
 
     def _write(self, work: Callable[[], object]) -> bool:
         """Whether the main process could write; see `attempt`."""

@@ -1,12 +1,15 @@
 """The private parts of DeepSpeed and torch that the engines use are where they were, and a move is named."""
 
 import inspect
+import json
+import random
 from types import SimpleNamespace
 
 import pytest
 import torch
+from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
 
-from mlcfast.engine.internals import check_deepspeed, follow, skips_on_device
+from mlcfast.engine.internals import ZeroState, check_deepspeed, follow, skips_on_device
 from mlcfast.errors import RunError
 
 
@@ -44,9 +47,45 @@ def test_a_part_that_moved_is_named(part):
         check_deepspeed(zero_optimizer(**{part: None}), [parameter(*WHOLE)])
 
 
+def scaler_of(monkeypatch, window: int = 5) -> tuple[ZeroState, DynamicLossScaler]:
+    monkeypatch.setattr("deepspeed.comm.get_rank", lambda: 0)
+    held = DynamicLossScaler(2.0**16, window, 1.0, delayed_shift=2, consecutive_hysteresis=False)
+    return ZeroState(zero_optimizer(loss_scaler=held), {}), held
+
+
+def test_the_loss_scaler_goes_on_where_it_was(monkeypatch):
+    """After any course of overflows, with its growth counter: the same factors in every later step."""
+    draw = random.Random(0)
+    for _ in range(200):
+        (state, first), (again, second) = scaler_of(monkeypatch), scaler_of(monkeypatch)
+        for _ in range(draw.randrange(16)):
+            first.update_scale(draw.random() < 0.2)
+        again.scaler = json.loads(json.dumps(state.scaler))
+        for _ in range(12):
+            overflow = draw.random() < 0.2
+            first.update_scale(overflow)
+            second.update_scale(overflow)
+            assert (first.cur_scale, first.cur_hysteresis) == (second.cur_scale, second.cur_hysteresis)
+
+
+def test_the_loss_scaler_and_torchs_take_over_from_each_other(monkeypatch):
+    state, held = scaler_of(monkeypatch, window=1000)
+    for _ in range(7):
+        held.update_scale(False)
+    torchs = torch.amp.GradScaler("cpu")
+    torchs.load_state_dict(torchs.state_dict() | state.scaler)
+    assert {"scale": 2.0**16, "_growth_tracker": 7}.items() <= torchs.state_dict().items()
+    other, _ = scaler_of(monkeypatch, window=1000)
+    other.scaler = torchs.state_dict() | {"scale": 512.0}
+    assert other.scaler == {"scale": 512.0, "_growth_tracker": 7, "hysteresis": 2}
+
+
 def test_the_scale_and_the_mapping_are_looked_at_too():
     with pytest.raises(RunError, match="cur_scale"):
         check_deepspeed(zero_optimizer(loss_scaler=SimpleNamespace()), [parameter(*WHOLE)])
+    moved = SimpleNamespace(cur_scale=1.0, dynamic=True, cur_iter=0, scale_window=1, cur_hysteresis=1, delayed_shift=1)
+    with pytest.raises(RunError, match=r"loss_scaler\.last_overflow_iter"):
+        check_deepspeed(zero_optimizer(loss_scaler=moved), [parameter(*WHOLE)])
     with pytest.raises(RunError, match=r"parameter\._hp_mapping"):
         check_deepspeed(zero_optimizer(), [torch.nn.Parameter(torch.zeros(1))])
     with pytest.raises(RunError, match="hp_fragment_address"):
