@@ -44,7 +44,7 @@ def ran_elsewhere(config: pytest.Config, where: str, output: str) -> int:
     """
     last = output.splitlines()[-1].split(" in ")[0]
     counts = {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", last)}
-    assert set(counts) <= {"passed", "deselected"} and counts.get("passed"), output[-4000:]
+    assert set(counts) <= {"passed", "deselected", "warning", "warnings"} and counts.get("passed"), output[-4000:]
     config.stash[ELSEWHERE][where] = counts["passed"]
     return counts["passed"]
 

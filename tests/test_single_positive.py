@@ -168,6 +168,7 @@ def test_evaluate_measures_the_test_split(feature_config, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     low, high = report.pop("mAP_interval")
     assert low < report["mAP"] < high
+    assert all(low <= report["per_label"][name] <= high for name, (low, high) in report.pop("intervals").items())
     assert report == json.loads((best / "outcome.json").read_text())["test"]
 
 

@@ -66,7 +66,7 @@ def read_stored_labels(file: Path, names: Sequence[str] | None) -> tuple[Labels,
     if len(strange):
         row, column = strange[0]
         value = labels[row, column]
-        raise UsageError(f"{file}: row {row} (counted from 0), column {column}: {value:g} is none of 1, 0, -1")
+        raise UsageError(f"{file}: row {row} (counted from 0), column {column}: {value:g} must be 1, 0 or -1")
     return labels.astype(np.int8), [], []
 
 
@@ -87,7 +87,7 @@ def _read_sparse(file: Path) -> SparseLabels:
     if len(strange):
         row = int(np.searchsorted(starts, strange[0], side="right")) - 1
         value = values[strange[0]]
-        raise UsageError(f"{file}: row {row} (counted from 0): {value:g} is none of 1, 0, -1")
+        raise UsageError(f"{file}: row {row} (counted from 0): {value:g} must be 1, 0 or -1")
     try:
         return SparseLabels(starts.astype(np.int64), columns.astype(np.int32), values.astype(np.int8), shape[1], fill=0)
     except (ValueError, IndexError) as error:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mlcfast.data.images import load_rgb
-from mlcfast.data.labels import Labels, placed
+from mlcfast.data.labels import Labels, SparseLabels, placed
 from mlcfast.errors import RunError, UsageError
 from mlcfast.registry import hint, hint_path
 
@@ -62,7 +62,12 @@ class LabelledImages:
             near = hint(odd[0], odd[1:])
             raise UsageError(f"{what}: other labels than those of the training images, {odd[0]!r} among them{near}")
         place = {name: column for column, name in enumerate(names)}
-        labels = placed(self.labels, [place[name] for name in self.names], len(names), getattr(self.labels, "fill", 0))
+        labels = placed(
+            self.labels,
+            [place[name] for name in self.names],
+            len(names),
+            self.labels.fill if isinstance(self.labels, SparseLabels) else 0,
+        )
         return LabelledImages(self.paths, labels, list(names), self.image_ids)
 
     def sorted_by_id_text(self) -> "LabelledImages":

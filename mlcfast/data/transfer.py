@@ -38,7 +38,7 @@ def _ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[Bat
     held: tuple[Batch, torch.cuda.Event] | None = None
     for batch in batches:
         with torch.cuda.stream(stream):
-            copies = tuple(tensor.to(device, non_blocking=True) for tensor in batch)
+            copies = tuple(tensor.to(device, non_blocking=tensor.is_pinned()) for tensor in batch)
             copied = stream.record_event()
         if held is not None:
             yield held

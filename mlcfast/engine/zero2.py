@@ -142,7 +142,7 @@ class Zero2Engine(Engine):
     def _prepared(self, images: Tensor) -> Tensor:
         """In the training precision and channels-last memory: convolutions follow it, whatever their weights lie in."""
         layout = torch.channels_last if images.dim() == 4 else torch.preserve_format
-        return images.to(self.process.device, self.dtype, non_blocking=True, memory_format=layout)
+        return self.process.place(images, self.dtype).to(memory_format=layout)
 
     def step(self) -> StepOutcome:
         """See Engine; the host reads nothing of the gradient, but where `asks_host` says so."""

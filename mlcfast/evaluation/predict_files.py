@@ -67,7 +67,7 @@ def _predict_batch(
     results: Iterator[tuple[np.ndarray, np.ndarray | None]] = iter(())
     if pixels:
         stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-        images = normalise(stacked.to(predictor.process.device, non_blocking=True))  # as bytes: a quarter of float32
+        images = normalise(predictor.process.place(stacked))  # as bytes: a quarter of float32
         scores, maps = predictor.attend(images) if attention else (predictor.predict(images), None)
         results = zip(scores.cpu().numpy(), [None] * len(pixels) if maps is None else maps.cpu().numpy(), strict=True)
     for image in batch:

@@ -22,6 +22,9 @@ class Copied:
         self.done.append(f"copy {self.number}")
         return Copied(self.number, self.done, device)
 
+    def is_pinned(self) -> bool:
+        return True
+
     def record_stream(self, stream: object) -> None:
         self.done.append(f"keep {self.number}")
 

@@ -117,8 +117,8 @@ REFUSED = {
         "line 5, column 'bridge': '?' must be",
     ),
     "below a blank row": (
-        joined([*ROWS[:2], ["", "", "", ""], *ROWS[2:4], [ROWS[4][0], "0", "oui", "0"], *ROWS[5:]]),
-        "line 6, column 'star': 'oui' must be",
+        joined([*ROWS[:2], ["", "", "", ""], *ROWS[2:4], [ROWS[4][0], "0", "peut-être", "0"], *ROWS[5:]]),
+        "line 6, column 'star': 'peut-être' must be",
     ),
     "a photograph that is not there": (changed(3, 1, "photos/99 photo.jpg"), "are missing, first line 3"),
     "a cell too few": (joined([*ROWS[:5], ROWS[5][:2], *ROWS[6:]]), "line 6 has 2 cells, the header 4"),

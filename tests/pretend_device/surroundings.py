@@ -4,7 +4,7 @@ import ctypes
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,43 @@ def _always(value: Any) -> Any:
     return lambda *_, **__: value
 
 
+class Event:
+    """A point in a stream of work that is done at once, as all is here."""
+
+    def __init__(self, enable_timing: bool = False):
+        self.enable_timing = enable_timing
+
+    def record(self, stream: Any = None) -> None:
+        """Nothing is ahead of it."""
+
+    def synchronize(self) -> None:
+        """It has passed."""
+
+    def elapsed_time(self, end: "Event") -> float:
+        """Milliseconds up to another one."""
+        assert self.enable_timing and end.enable_timing
+        return 0.0
+
+
+class Stream:
+    """A stream whose work is done at once."""
+
+    def __init__(self, device: Any = None):
+        self.device = device
+
+    def record_event(self) -> Event:
+        """Where it is now."""
+        return Event()
+
+    def wait_event(self, event: Event) -> None:
+        """The event has passed."""
+
+
 ANSWERS = {
+    "Event": Event,
+    "Stream": Stream,
+    "stream": lambda stream: nullcontext(),
+    "current_stream": Stream,
     "is_available": _always(True),
     "device_count": _always(1),
     "current_device": _always(0),
@@ -66,6 +102,7 @@ def pretend_device(guard: ctypes.CDLL) -> Iterator[None]:
         for name, answer in ACCELERATOR.items():
             stack.enter_context(mock.patch.object(torch.accelerator, name, answer))
         stack.enter_context(mock.patch.object(torch.Tensor, "pin_memory", lambda tensor, *_: pin(tensor)))
+        stack.enter_context(mock.patch.object(torch.Tensor, "record_stream", _always(None)))
         stack.enter_context(mock.patch.object(torch.Tensor, "is_pinned", lambda tensor, *_: is_pinned(tensor)))
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))  # batch_norm would ask for its kernels by name
         stack.callback(torch._C._set_only_lift_cpu_tensors, torch._C._only_lift_cpu_tensors())

@@ -94,7 +94,7 @@ def with_fault(function, old: str, new: str):
     ("owner", "name", "old", "new", "says"),
     [
         # configs/role_linear.yaml could not be evaluated: its labels are gathered on the GPU
-        (trainer, "evaluate_loader", "targets.cpu()", "targets", "can't convert cuda:0"),
+        (trainer, "evaluate_weights_in_turn", "targets.cpu()", "targets", "can't convert cuda:0"),
         (Process, "place", "tensor.is_pinned()", "True", "not pinned"),
         (trainer.Trainer, "_step", "engine.to_device(*batch)", "batch", "same device"),
     ],
