@@ -21,6 +21,7 @@ ALL = os.environ.get("MLCFAST_CHANGES") == "all"
 BEFORE, AFTER = ((1, 2, 4), (1, 2, 4)) if ALL else ((2,), (1,))
 STEPS = 3
 KINDS = ("weights", "average", "moments")
+TABLE = "estimator.table"  # single and DDP step a row when it is met and keep no average of it; ZeRO-2 does
 
 
 def engines_of(processes: int) -> list[str]:
@@ -51,6 +52,8 @@ def read(process: Process, folder: Path) -> None:
         engine = engine_of(name, process)
         engine.load_state(state)
         taken, held = engine.export_state(), EngineState(**torch.load(file))
+        for each in (taken, held):
+            each.average.pop(TABLE, None)
         wrong = [kind for kind in KINDS if not same(getattr(taken, kind), getattr(held, kind))]
         wrong += [] if taken.average_steps == held.average_steps == STEPS else ["average_steps"]
         role.train(engine, range(STEPS, STEPS + 2), process.world_size, process.rank)
@@ -91,6 +94,8 @@ def test_each_engine_takes_over_each_checkpoint(folder):
             for kind in KINDS:  # and goes on the same way on every rank, as the engine did that wrote it
                 assert same(state[kind], ranks[0][1][kind]), (one, other, kind)
         went_on = torch.load(folder / f"{one}-{after[0]}.0.read")[1]
+        for state in (ranks[0][1], went_on):
+            state["average"].pop(TABLE, None)
         role.assert_same(EngineState(**ranks[0][1]), EngineState(**went_on), **role.CLOSE)
 
 
