@@ -62,7 +62,7 @@ class HostCopy:
         rooms = self._rooms([tensor.nbytes for tensor in sources.values()])
         copies = {}
         for (key, source), room in zip(sources.items(), rooms, strict=True):
-            copies[key] = _like(source, room.view(source.dtype)).copy_(source, non_blocking=True)
+            copies[key] = _like(source, room.view(source.dtype)).copy_(source, non_blocking=room.is_pinned())
         for device in {tensor.device for tensor in sources.values() if tensor.is_cuda}:
             torch.cuda.current_stream(device).synchronize()
         files = {

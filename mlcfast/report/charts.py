@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from mlcfast.metrics import average_precision
+from mlcfast.report.labels import long_table, row_head
 from mlcfast.report.record import RunRecord, precision_recall, with_one_not_other, wrongly_added
 from mlcfast.report.svg import FEW_IMAGES, Series, heat_map, line_chart, short_name
 
@@ -39,16 +40,15 @@ def _spent(record: RunRecord) -> str:
     if not record.spent:
         return ""
     kinds = [kind for kind in record.spent[-1] if kind not in ("event", "step", "time", "epoch", "seconds", "remedy")]
-    head = "".join(f"<th>{escape(kind)} (%)</th>" for kind in kinds)
-    rows = "".join(
-        f"<tr><td>{line['epoch'] + 1}</td><td>{line['seconds']:,.1f}</td>"
+    rows = (
+        row_head(str(line["epoch"] + 1))
+        + f"<td>{line['seconds']:,.1f}</td>"
         + "".join(f"<td>{line[kind]:.1f}</td>" for kind in kinds)
-        + "</tr>"
         for line in record.spent
     )
     change = record.spent[-1]["remedy"]
     note = f'<p class="note">{escape(change)} would have helped most.</p>' if change else ""
-    table = f"<table><tr><th>epoch</th><th>seconds</th>{head}</tr>{rows}</table>"
+    table = long_table("Where the time went", ("epoch", "seconds", *(f"{kind} (%)" for kind in kinds)), rows)
     return f"<details><summary>Where the time went</summary>{note}{table}</details>"
 
 

@@ -83,12 +83,18 @@ def measure(parameters: int, rounds: int, place: Path) -> dict[str, float]:
     return figures | {"written_beside_s": round(statistics.median(writes), 2)}
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `python -m tests.faults.held_up`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parameters", type=float, default=340, metavar="M", help="millions (default 340)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="where to write the checkpoints; default: a temporary directory")
-    words = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print the medians as one line of JSON."""
+    words = build_parser().parse_args()
     with tempfile.TemporaryDirectory(dir=words.out) as place:
         sys.stdout.write(json.dumps(measure(int(words.parameters * 1e6), words.rounds, Path(place))) + "\n")
 

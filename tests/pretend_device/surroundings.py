@@ -52,6 +52,9 @@ class Stream:
     def wait_event(self, event: Event) -> None:
         """The event has passed."""
 
+    def synchronize(self) -> None:
+        """All that was asked of it is done."""
+
 
 ANSWERS = {
     "Event": Event,
