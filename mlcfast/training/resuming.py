@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlcfast.data import LabelledImages
+from mlcfast.data.labels import table_arrays
 from mlcfast.errors import UsageError
 from mlcfast.runs.directory import find_run
 from mlcfast.runs.journal import Journal
@@ -90,13 +93,16 @@ def contents_of(parts: Mapping[str, LabelledImages]) -> dict[str, str]:
     first = next(iter(parts.values()))
     digests = {"labels": _digest(json.dumps(first.names).encode())}
     for name, records in parts.items():
-        ids = json.dumps(records.image_ids).encode()
-        digests[name] = _digest(ids + records.labels.tobytes())
+        tables = (np.ascontiguousarray(table).data for table in table_arrays(records.labels).values())
+        digests[name] = _digest(json.dumps(records.image_ids).encode(), *tables)
     return digests
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digest(*contents: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def changes_since(place: Path, settings: Mapping[str, Any], contents: Mapping[str, str]) -> Changes:

@@ -57,11 +57,13 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
     about: dict[str, Any] = {}
+    contents: dict[str, str] = {}
     if process.is_main:
-        about = announce_samples(given) | {"contents": contents_of(given)}
+        contents = contents_of(given)
+        about = announce_samples(given) | {"contents": contents}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
-    changes = since_saved(resume, saved, given, process)
+    changes = since_saved(resume, saved, contents, process)
     torch.manual_seed(config.seed)
     module = make_training_module(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
@@ -85,10 +87,10 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
             raise out_of_memory(config, plan) from error
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
-    on_main(process, lambda: report_run(directory.path))
+    _, interval = on_main(process, lambda: report_run(directory.path))
     if process.is_main:
         settle_checkpoints(directory, config.train.keep_finished)
-        announce_end(config, directory, progress, len(samples.validation), test)
+        announce_end(config, directory, progress, len(samples.validation), interval, test)
     return progress
 
 
@@ -111,11 +113,14 @@ def load_last_checkpoint(place: Path, process: Process) -> tuple[EngineState, di
     raise AssertionError("find_checkpoints gives at least one")
 
 
-def since_saved(resume: Path | None, config: Config, parts: Mapping[str, LabelledImages], process: Process) -> Changes:
-    """What has changed since the run that goes on was saved, the same on every rank; nothing for a new run."""
+def since_saved(resume: Path | None, config: Config, contents: Mapping[str, str], process: Process) -> Changes:
+    """What has changed since the run that goes on was saved, the same on every rank; nothing for a new run.
+
+    contents: see contents_of; the main process alone needs them.
+    """
     if resume is None:
         return Changes()
-    return on_main(process, lambda: changes_since(resume, config.model_dump(mode="json"), contents_of(parts)))
+    return on_main(process, lambda: changes_since(resume, config.model_dump(mode="json"), contents))
 
 
 def make_trainer(config: Config, saved: Config, samples: Samples, directory: RunDirectory, engine: Engine) -> Trainer:

@@ -5,7 +5,10 @@ import json
 import pytest
 import yaml
 
-from mlcfast import train
+from mlcfast import evaluate, train
+from mlcfast.config import load_config
+from mlcfast.data.build import open_samples
+from mlcfast.data.labels import SparseLabels
 from mlcfast.errors import UsageError
 from mlcfast.settings import FREE_ON_RESUME, LENGTH_ON_RESUME
 from mlcfast.settings_reference import defaults, flattened, settings
@@ -120,3 +123,23 @@ def test_sections_are_taken_apart_and_options_are_not():
 def test_with_changes_needs_resume(config_file, capsys):
     assert train.main([str(config_file), "--with-changes"]) == 2
     assert "--with-changes goes with --resume" in capsys.readouterr().err
+
+
+def test_labels_that_are_kept_sparse(config_file, colour_set, tmp_path, monkeypatch, capsys):
+    """A run on such labels trains, goes on and is evaluated; another label of one image is noticed."""
+    monkeypatch.setattr("mlcfast.data.labels.DENSE_ENTRIES", 0)
+    monkeypatch.setattr("mlcfast.data.labels.SPARSE_SHARE", 1.0)
+    for split, images in (("train", 40), ("val", 13)):
+        rows = [f"{colour_set / split}{k}.jpg,{'red;blue' if k % 3 else 'green'}" for k in range(images)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["image,labels", *rows]))
+    words = [str(config_file), f"data.train={tmp_path / 'train.csv'}", f"data.val={tmp_path / 'val.csv'}"]
+    assert isinstance(open_samples(load_config(*words[:1], words[1:])).train.labels, SparseLabels)
+    assert train.main([*words, "train.epochs=1"]) == 0
+    assert train.main([*words, "--resume"]) == 0
+    best = tmp_path / "runs" / "tiny" / "best"
+    assert evaluate.main([*words, "--checkpoint", str(best)]) == 0
+    table = tmp_path / "train.csv"
+    table.write_text(table.read_text().replace("green", "red", 1))
+    capsys.readouterr()
+    assert train.main([*words, "train.epochs=3", "--resume"]) == 2
+    assert "the training images, their order or their labels" in capsys.readouterr().err
