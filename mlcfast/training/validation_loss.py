@@ -15,9 +15,14 @@ def mean_loss(loss: torch.nn.Module, result: EvaluationResult) -> float | None:
     """The loss of all images, as the mean over parts of them weighted by their size.
 
     None for a loss that needs more than logits and labels, such as label estimates or the whole batch, which has no
-    value on images that are not trained on, and for one that is no mean.
+    value on images that are not trained on, for one that is no mean, and where not all scores are held.
     """
-    if not isinstance(loss, LabelLoss) or loss.needs - OF_EACH_ENTRY or not len(result.scores):
+    if (
+        result.rows is not None
+        or not isinstance(loss, LabelLoss)
+        or loss.needs - OF_EACH_ENTRY
+        or not len(result.scores)
+    ):
         return None
     if getattr(loss, "reduction", "mean") != "mean":
         return None
