@@ -12,7 +12,7 @@ from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.errors import UsageError
-from mlcfast.evaluation.bootstrap import few_positive_intervals, percent_interval
+from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
 from mlcfast.evaluation.gather import MOST_HELD, EvaluationResult
@@ -84,9 +84,11 @@ def work(args: argparse.Namespace) -> None:
     split = args.split or (config.data.test if aim is None else None) or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
-    if (args.errors or args.against) and len(records) * len(records.names) > MOST_HELD:
+    if (args.errors or args.against or aim) and len(records) * len(records.names) > MOST_HELD:
         size = f"{len(records)} images × {len(records.names)} labels"
-        raise UsageError(f"--errors and --against: the scores of {size} are not all held: name a smaller split")
+        raise UsageError(
+            f"--errors, --against and --thresholds: the scores of {size} are not all held: name a smaller split"
+        )
     models = [configured_model(config, checkpoints[0], records.names)]
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
@@ -96,12 +98,10 @@ def work(args: argparse.Namespace) -> None:
         stop()
     if not process.is_main:
         return
-    interval = None if result.rows is not None else percent_interval(result.scores, result.labels)
-    report = result.report | {"mAP_interval": None if interval is None else list(interval)}
-    if result.rows is None:
-        few = few_positive_intervals(result.scores, result.labels)
-        within = {result.names[k]: [100 * float(each.low), 100 * float(each.high)] for k, each in few.items()}
-        report |= {"intervals": within}
+    within = {"mAP_interval": None}
+    if result.rows is None:  # all scores are held
+        within = report_intervals(result.scores, result.labels, result.names)
+    report = result.report | within
     if aim is not None:
         report |= {"thresholds": new_thresholds(result, aim, checkpoints[0], args.write, not args.json)}
     if args.errors:

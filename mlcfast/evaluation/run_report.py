@@ -11,23 +11,26 @@ from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
 from mlcfast.report.gallery import Attended
 from mlcfast.report.page import write_report
-from mlcfast.report.record import read_run
+from mlcfast.report.record import RunRecord, read_run
 
 ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
 
 
-def report_run(directory: Path) -> Path:
-    """Write report.html of the run in `directory` from what is there, and return its path."""
+def report_run(directory: Path) -> tuple[Path, tuple[float, float] | None]:
+    """Write report.html of the run in `directory` from what is there.
+
+    Returns its path and the interval of the validation mAP in percent, None where that was not worked out.
+    """
     record = read_run(directory)
-    return write_report(directory, _attended(directory), percent_interval(record.scores, record.labels))
+    interval = percent_interval(record.scores, record.labels)
+    return write_report(directory, _attended(directory, record), interval), interval
 
 
-def _attended(directory: Path) -> list[Attended]:
+def _attended(directory: Path, record: RunRecord) -> list[Attended]:
     """Attention maps of the labels of a few validation images, spread evenly over the set, that can still be read.
 
     On the CPU: a training run's device may be full.
     """
-    record = read_run(directory)
     if record.card["model"]["head"] != "query2label" or not record.paths:
         return []
     model, card = load_trained(directory / "best")

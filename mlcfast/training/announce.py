@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mlcfast.config import Config
@@ -112,16 +111,17 @@ def _device(process: Process) -> str:
 
 
 def announce_end(
-    config: Config, directory: RunDirectory, progress: Progress, validation: int, test: EvaluationResult | None
+    config: Config,
+    directory: RunDirectory,
+    progress: Progress,
+    validation: int,
+    interval: tuple[float, float] | None,
+    test: EvaluationResult | None,
 ) -> None:
     """Log the figure that counts with its interval, where the best model is and what can be done with it.
 
-    validation: how many images chose the best epoch.
+    validation: how many images chose the best epoch; interval: of the best mAP on them, in percent, see report_run.
     """
-    interval = None
-    if directory.validation.exists():
-        with np.load(directory.validation) as held:
-            interval = percent_interval(held["scores"], held["labels"])
     if test is None:
         LOGGER.info(
             "the figure that counts: validation mAP %.2f%s on %d images, after epoch %d; it is a little too high, "

@@ -29,7 +29,8 @@ def rank_of_run(file: Path, words: list[str], resume: bool, rank: int, world_siz
     from mlcfast.runs.journal import log_to_console
     from mlcfast.training import run as training
 
-    training.draw_outcome = training.report_run = lambda *_: None  # slow, and no part of what is kept
+    training.draw_outcome = lambda *_: None  # slow, and no part of what is kept
+    training.report_run = lambda *_: (None, None)
     torch.set_num_threads(1)
     with said.open("a", encoding="utf-8", buffering=1) as out:
         sys.stderr = out

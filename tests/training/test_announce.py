@@ -64,7 +64,7 @@ def test_model_device_and_steps_are_said(caplog, config_file):
 def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_file):
     config, progress = load_config(config_file), SimpleNamespace(best=63.4, best_epoch=3, rows=[])
     directory = RunDirectory(config.run_directory)
-    announce_end(config, directory, progress, 13, None)
+    announce_end(config, directory, progress, 13, None, None)
     assert caplog.messages[0].startswith("the figure that counts: validation mAP 63.40 on 13 images, after epoch 4;")
     assert caplog.messages[1] == f"the best model: {directory.best}"
     assert len([line for line in caplog.messages if line.startswith("next: ")]) == 3
@@ -72,7 +72,7 @@ def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_fi
     test = SimpleNamespace(
         report={"mAP": 61.25, "images": 7}, rows=None, scores=np.zeros((7, 3)), labels=np.ones((7, 3), np.int8)
     )
-    announce_end(config, directory, progress, 13, test)
+    announce_end(config, directory, progress, 13, None, test)
     assert caplog.messages[0] == (
         "the figure that counts: test mAP 61.25 [100.00, 100.00] on 7 images; validation, mAP 63.40, chose epoch 4"
     )
@@ -83,11 +83,9 @@ def test_epochs_that_are_as_good_as_the_best_one_are_counted(caplog, config_file
     labels = (random.random((20, 2)) < 0.5).astype(np.int8)
     scores = np.clip(0.5 * labels + 0.6 * random.random((20, 2)), 0, 1)
     directory = RunDirectory(config.run_directory)
-    directory.best.mkdir(parents=True)
-    np.savez(directory.validation, scores=scores, labels=labels)
     low, high = percent_interval(scores, labels)
     rows = [{"epoch": e, "raw_mAP": value, "ema_mAP": 1.0} for e, value in enumerate((low - 1, low + 1, 99.0, high))]
-    announce_end(config, directory, SimpleNamespace(best=99.0, best_epoch=2, rows=rows), 20, None)
+    announce_end(config, directory, SimpleNamespace(best=99.0, best_epoch=2, rows=rows), 20, (low, high), None)
     assert f"validation mAP 99.00 [{low:.2f}, {high:.2f}] on 20 images" in caplog.messages[0]
     assert caplog.messages[1].startswith("2 other epochs lie within that 95 % interval: on 20 validation images")
 
