@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,9 @@ from mlcfast.report.record import precision_recall, rates, read_run, wrongly_add
 from mlcfast.report.svg import Series, line_chart, ticks
 from mlcfast.training.run import run as run_training
 from tests.conftest import without_digests
-from tests.report.records import record_of
+from tests.report.records import Page, record_of
 
 BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
-VOID = {"meta", "img", "br"}
 
 
 @pytest.fixture(scope="module")
@@ -49,32 +47,6 @@ def run(tmp_path_factory, colour_set) -> Path:
     (root / "empty.yaml").write_text("{}")
     run_training(load_config(root / "empty.yaml", overrides), Process())
     return root / "tiny"
-
-
-class Page(HTMLParser):
-    """Checks that tags are balanced and collects texts and what is referred to."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.references: list[str] = []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.references += [value for name, value in attributes if name in ("src", "href", "srcset")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
 
 
 def test_training_leaves_a_page_that_needs_nothing_else(run):

@@ -1,10 +1,13 @@
-"""Runs made up in memory, at the extremes of what people train: a report needs no training to be looked at."""
+"""Runs made up in memory, at the extremes of what people train: a report needs no training. And a reader of pages."""
+
+from html.parser import HTMLParser
 
 import numpy as np
 
 from mlcfast.metrics import best_f1_thresholds, multilabel_report
 from mlcfast.report.record import RunRecord
 
+VOID = {"meta", "img", "br"}
 LATIN = "a very long name of a label that nobody would type and that everybody exports, "
 CHINESE = "水生哺乳动物在北冰洋的浮冰上休息并等待下一次潮汐到来时捕食鱼类和磷虾"
 ARABIC = "قطة صغيرة تجلس على النافذة وتنظر الى الطيور في الحديقة"
@@ -69,3 +72,29 @@ def record_of(names: list[str], images: int = 40, epochs: int = 3) -> RunRecord:
     }
     paths = [f"/gone/<i>{HEBREW} {number}.jpg" for number in range(images)]
     return RunRecord("a <run>", "name: a run\n" * 60, train, evaluations, card, scores, labels, paths, None, data)
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced and collects texts and what is referred to."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.references: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.references += [value for name, value in attributes if name in ("src", "href", "srcset")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)

@@ -8,7 +8,6 @@ import itertools
 import logging
 import warnings
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -23,33 +22,7 @@ from mlcfast.report.svg import short_name, tick_texts
 from mlcfast.report.text import drawn_name
 from mlcfast.report.unobserved import MOST as MOST_RUNS
 from mlcfast.report.unobserved import unobserved_figure
-from tests.report.records import HOSTILE, mixed_names, record_of
-
-VOID = {"meta", "img", "br"}
-
-
-class Texts(HTMLParser):
-    """What a reader sees, a string an element."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: set[str] = set()
-        self.feed(page)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.add(data)
+from tests.report.records import HOSTILE, Page, mixed_names, record_of
 
 
 @pytest.mark.parametrize("count", [1, 27, 312, 9605])
@@ -62,7 +35,7 @@ def test_every_label_is_on_the_page_or_counted(tmp_path, monkeypatch, count):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         page = write_report(tmp_path).read_text()
-    table, shown = tmp_path / "labels.csv", Texts(page).texts
+    table, shown = tmp_path / "labels.csv", set(Page(page).texts)
     assert (
         table.exists() == ('href="labels.csv"' in page) == (f"… and {count - MOST:,} more: " in shown) == (count > MOST)
     )
