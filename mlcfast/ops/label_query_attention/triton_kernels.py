@@ -42,6 +42,14 @@ def _row_keys(seed, image, first_image, number, R):
 
 
 @triton.jit
+def _tile(start, first, row, inside, N, n_stride, r_stride, BN: tl.constexpr):
+    """The cells from `start` on, where these rows' entries of them lie, and which of these there are."""
+    cell = start + tl.arange(0, BN)
+    at = first + cell[:, None] * n_stride + row[None, :] * r_stride
+    return cell, at, (cell < N)[:, None] & inside[None, :]
+
+
+@triton.jit
 def weights_kernel(
     scores, seed, weights, kept, row_sums, temperature, first_image,
     N, K, H, n_stride, r_stride, threshold, scale,
@@ -57,9 +65,8 @@ def weights_kernel(
     largest = tl.full((BR,), float("-inf"), tl.float32)
     total = tl.zeros((BR,), tl.float32)
     for start in range(0, N, BN):
-        cell = start + tl.arange(0, BN)
-        at = first + cell[:, None] * n_stride + row[None, :] * r_stride
-        score = tl.load(scores + at, mask=(cell < N)[:, None] & inside[None, :], other=0.0).to(tl.float32)
+        cell, at, mask = _tile(start, first, row, inside, N, n_stride, r_stride, BN)
+        score = tl.load(scores + at, mask=mask, other=0.0).to(tl.float32)
         score = tl.where((cell < N)[:, None], score * temperature, float("-inf"))
         raised = tl.maximum(largest, tl.max(score, 0))
         total = total * tl.exp(largest - raised) + tl.sum(tl.exp(score - raised[None, :]), 0)
@@ -70,9 +77,7 @@ def weights_kernel(
         keys = _row_keys(seed, image, first_image, number, R)
     row_sum = tl.zeros((BR,), tl.float32)
     for start in range(0, N, BN):
-        cell = start + tl.arange(0, BN)
-        at = first + cell[:, None] * n_stride + row[None, :] * r_stride
-        mask = (cell < N)[:, None] & inside[None, :]
+        cell, at, mask = _tile(start, first, row, inside, N, n_stride, r_stride, BN)
         score = tl.load(scores + at, mask=mask, other=0.0).to(tl.float32)
         weight = (tl.exp(score * temperature - largest[None, :]) * share[None, :]).to(weights.dtype.element_ty)
         tl.store(weights + at, weight, mask=mask)
@@ -105,18 +110,14 @@ def weights_backward_kernel(
         added = tl.load(beta + image * R + number, mask=inside, other=0.0).to(tl.float32)
     delta = tl.zeros((BR,), tl.float32)
     for start in range(0, N, BN):
-        cell = start + tl.arange(0, BN)
-        at = first + cell[:, None] * n_stride + row[None, :] * r_stride
-        mask = (cell < N)[:, None] & inside[None, :]
+        cell, at, mask = _tile(start, first, row, inside, N, n_stride, r_stride, BN)
         weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         gradient = tl.load(grad + at, mask=mask, other=0.0).to(tl.float32) + added[None, :]
         if DROPOUT:
             gradient *= _keep_scale(keys, cell, threshold, scale)
         delta += tl.sum(weight * gradient, 0)
     for start in range(0, N, BN):
-        cell = start + tl.arange(0, BN)
-        at = first + cell[:, None] * n_stride + row[None, :] * r_stride
-        mask = (cell < N)[:, None] & inside[None, :]
+        cell, at, mask = _tile(start, first, row, inside, N, n_stride, r_stride, BN)
         weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         gradient = tl.load(grad + at, mask=mask, other=0.0).to(tl.float32) + added[None, :]
         if DROPOUT:
