@@ -21,8 +21,6 @@ from mlcfast.models.weights import load_checked
 from mlcfast.registry import hint
 
 LOGGER = logging.getLogger("mlcfast")
-
-
 LABEL_AXIS = {"fc.weight": 0, "fc.bias": 0, "fc.W": 1, "fc.b": 1, "query_embed.weight": 0}
 SHOWN = 8  # labels named in a line of the log
 
@@ -62,7 +60,8 @@ def matching_rows(held: Sequence[str], names: Sequence[str], renamed: Mapping[st
     place = {name: row for row, name in enumerate(held)}
     rows = [place.get(renamed.get(name, name)) for name in names]
     new = [name for name, row in zip(names, rows, strict=True) if row is None]
-    left = [name for row, name in enumerate(held) if row not in rows]
+    taken = set(rows)
+    left = [name for row, name in enumerate(held) if row not in taken]
     if len(new) == len(names):
         raise UsageError(f"{what}: made for other labels than those of data.train: none is shared, such as {held[0]!r}")
     if new or left:
