@@ -176,3 +176,6 @@ def test_what_is_shown_is_compared_by_its_shape():
     assert missing_line("mAP 95.19\ntwo 88.74\n", printed, labels) == "two 88.74"
     assert missing_line("photo.jpg  one 0.9\n", "photo.jpg  two 0.10  one 0.05\n", labels) is None
     assert missing_line("mAP 95.19\n", "mAP nan\n", labels) == "mAP 95.19"
+    few = "two 5.00  0.0 to 51.1 (95 %): 2 images have it\none 0.00  no image has it\n"
+    assert missing_line("two 57.52\nred one 69.31\n", few, labels) is None
+    assert missing_line("two 57.52\n", "two 5.00  anything else\n", labels) == "two 57.52"

@@ -150,5 +150,5 @@ def test_names_without_a_font_are_said_once(monkeypatch, caplog):
     text._say_no_font.cache_clear()
     with caplog.at_level(logging.WARNING, "mlcfast"):
         assert [drawn_name(f"\U00013000{k}", k) for k in (1, 2, 3)] == ["label 1", "label 2", "label 3"]
-    (said,) = [record for record in caplog.records if record.name == "mlcfast"]  # matplotlib may speak of its cache
-    assert "fonts-noto-cjk" in said.getMessage()
+    said = {id(record): record for record in caplog.records if record.name == "mlcfast"}  # two handlers may get one
+    assert ["fonts-noto-cjk" in record.getMessage() for record in said.values()] == [True]
