@@ -67,7 +67,8 @@ def test_a_rank_is_interrupted_at_random(crew, tally, kind, number):
     said = crew.said(name)
     assert None not in statuses, (statuses, said)
     steps = [line["step"] for line in events(directory.path, "train")]
-    saved = (directory.checkpoints / "latest").read_text() if directory.checkpoints.exists() else "0"
+    latest = directory.checkpoints / "latest"
+    saved = latest.read_text() if latest.exists() else "0"
     if kind == signal.SIGTERM and steps[-1] < LAST:  # heard in the loop: the step is finished and saved
         assert set(statuses) == {143} and int(saved) == steps[-1], (statuses, said)
     elif kind == signal.SIGKILL:
