@@ -16,7 +16,7 @@ import torch
 from mlcfast.config import load_config
 from mlcfast.engine import Process, load_checkpoint
 from mlcfast.errors import RunError, UsageError
-from mlcfast.files import publish_directory, sealed, unsealed
+from mlcfast.files import publish_directory, remove_directory, sealed, unsealed
 from mlcfast.models.card import check_file
 from mlcfast.models.trained import load_trained
 from mlcfast.report.record import read_run
@@ -171,6 +171,20 @@ def test_a_directory_takes_anothers_place_whole(tmp_path):
     publish_directory(tmp_path / "old", tmp_path / "fresh")
     assert [entry.name for entry in tmp_path.iterdir()] == ["fresh"]
     assert (tmp_path / "fresh" / "file").read_text() == "2"
+
+
+def test_a_directory_that_is_half_removed_has_lost_its_name(tmp_path, monkeypatch):
+    place = tmp_path / "00000002"
+    for _ in range(2):  # the second time beside what is left of the first
+        place.mkdir()
+        (place / "file").write_text("1")
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # ends before anything is gone
+            if not list(tmp_path.glob(".*")):
+                remove_directory(place)
+                assert [entry.name for entry in tmp_path.iterdir()] == [".00000002.partial"]
+    remove_directory(place)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sealed_document_shows_every_changed_byte():
