@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from mlcfast.errors import RunError, UsageError, missing_extra
+from mlcfast.errors import RunError, UsageError, dead_worker, missing_extra
 
 # Read by OpenMP when torch is loaded, so every command imports this module first. Threads without work then sleep
 # instead of spinning, which costs a machine that also does other work far more than it gains (docs/notes.md).
@@ -97,6 +97,8 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: 
             raise
         if isinstance(error, OSError) and error.filename is not None:
             return _report(f"error: {error.filename}: {error.strerror}", 1)
+        if died := dead_worker(error):
+            return _report(f"error: {died}", 1)
         missing = missing_extra(error, parser.prog.rpartition(".")[2]) if isinstance(error, ImportError) else None
         if missing:
             return _report(f"error: {missing}", 2)

@@ -43,6 +43,17 @@ class RunError(_OneLineError):
     """A run that started could not finish: exit status 1."""
 
 
+def dead_worker(error: Exception) -> str | None:
+    """What to say where torch tells of a data worker that died, which it may do amid any line of the main process."""
+    said = str(error).splitlines()
+    if not isinstance(error, RuntimeError) or not said or not said[0].startswith("DataLoader worker (pid"):
+        return None
+    return (
+        "a data worker died, most often for lack of memory or of shared memory (/dev/shm): "
+        f"lower data.workers ({said[0]})"
+    )
+
+
 def shortened(text: str, most: int = LONGEST) -> str:
     """The text, or its beginning, which names the file, and its end, which says what to do."""
     end = most // 3

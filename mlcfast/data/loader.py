@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mlcfast.data.transfer import on_device
-from mlcfast.errors import RunError, UsageError
+from mlcfast.errors import RunError, UsageError, dead_worker
 from mlcfast.stopwatch import Stopwatch
 
 
@@ -81,12 +81,10 @@ class _Loader(DataLoader):
             except StopIteration:
                 return
             except RuntimeError as error:
-                if not str(error).startswith("DataLoader worker (pid"):
+                died = dead_worker(error)
+                if died is None:
                     raise
-                raise RunError(
-                    "a data worker died, most often for lack of memory or of shared memory (/dev/shm): "
-                    f"lower data.workers ({str(error).splitlines()[0]})"
-                ) from error
+                raise RunError(died) from error
             if isinstance(batch, Exception):
                 raise batch
             yield batch

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mlcfast import cli
 from mlcfast.data import EvalSampler, EvalTransform, ImageDataset, TrainSampler, TrainTransform, make_loader
 from mlcfast.errors import RunError
 from tests.conftest import ROOT
@@ -97,6 +98,16 @@ def test_a_defect_keeps_its_type_and_a_dead_worker_is_explained(monkeypatch):
         list(make_loader(_Defect(), EvalSampler(4, 2), 1))
     with pytest.raises(RunError, match=r"a data worker died.*lower data\.workers"):
         list(make_loader(_Dies(), EvalSampler(4, 2), 1))
+
+
+def test_a_dead_worker_of_which_another_line_hears_is_explained_too(capsys):
+    """torch raises it in the handler of a signal: amid any line of the main process."""
+
+    def work(args):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    assert cli.run(cli.Parser("train", "", ""), work, []) == 1
+    assert "error: a data worker died, most often for lack of memory" in capsys.readouterr().err
 
 
 def test_interrupt_prints_nothing_of_the_workers():
