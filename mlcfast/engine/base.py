@@ -19,6 +19,8 @@ from mlcfast.errors import UsageError
 from mlcfast.models.freezing import FrozenBatchNorm2d
 from mlcfast.stopwatch import Stopwatch
 
+RUNNING = ("running_mean", "running_var")  # how the names of BatchNorm's statistics end
+
 
 class StepOutcome(NamedTuple):
     """Both are 0-d device tensors: step() does not synchronise, reading them does.
@@ -111,18 +113,19 @@ class Engine(ABC):
 
     @torch.no_grad()
     def average_buffers(self) -> None:
-        """Give every rank the mean of the floating buffers and of their averages, and every rank's new positives.
+        """Give every rank the mean of buffers that see only local data, and of their averages; new positives of all.
 
-        BatchNorm's running statistics see only local data, and so do the pseudo-labels.
+        BatchNorm's running statistics are alike already, see RunningStatistics.
         """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
         if self.objective.pseudo_labels is not None:
             # A label that one rank alone changed has risen; all others are alike on all of them.
             dist.all_reduce(self.objective.pseudo_labels.labels, dist.ReduceOp.MAX)
-        buffers = [buffer for _, buffer in floating_buffers(self.objective)]
+        buffers = list(floating_buffers(self.objective))
         averages = self.average.tensors[len(self.average.tensors) - len(buffers) :] if self.average else []
-        tensors = [*buffers, *averages]
+        local = [number for number, (name, _) in enumerate(buffers) if not name.endswith(RUNNING)]
+        tensors = [buffers[number][1] for number in local] + [averages[number] for number in local if averages]
         if not tensors:
             return
         total = torch.cat([tensor.float().flatten() for tensor in tensors])
@@ -135,12 +138,13 @@ class Engine(ABC):
 class RunningStatistics:
     """BatchNorm's running statistics as they were after the last applied step, to undo those of a dropped one.
 
-    They are kept one after the other in one tensor, so that the number of operations does not grow with theirs.
+    Each rank's see its own images; after a step they are the mean over ranks on all of them. So a checkpoint may be
+    written after any step: were they averaged for it, they would not be those of a run that is not saved there. They
+    are kept one after the other in one tensor, so that the number of operations does not grow with theirs.
     """
 
     def __init__(self, module: nn.Module):
-        changing = _changing_buffers(module)
-        self.buffers = [buffer for name, buffer in changing if name.endswith(("running_mean", "running_var"))]
+        self.buffers = [buffer for name, buffer in _changing_buffers(module) if name.endswith(RUNNING)]
         self._flat = [buffer.view(-1) for buffer in self.buffers]
         self.kept = self._now()
         pieces = self.kept.split([buffer.numel() for buffer in self.buffers]) if self.buffers else ()
@@ -148,9 +152,16 @@ class RunningStatistics:
 
     @torch.no_grad()
     def commit_or_restore(self, skipped: Tensor) -> None:
-        """Keep the new statistics, or go back to the old ones where `skipped` is 1; without asking the host."""
+        """Keep the new statistics, or go back to the old ones where `skipped` is 1; without asking the host.
+
+        A collective where there are several ranks.
+        """
         if self.buffers:
-            torch.where(skipped > 0, self.kept, self._now(), out=self.kept)
+            now = self._now()
+            if dist.is_initialized() and dist.get_world_size() > 1:
+                dist.all_reduce(now)
+                now /= dist.get_world_size()
+            torch.where(skipped > 0, self.kept, now, out=self.kept)
             torch._foreach_copy_(self.buffers, self._pieces)
 
     def _now(self) -> Tensor:

@@ -68,7 +68,7 @@ class LocalEngine(Engine):
             self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay, ema_warmup)
 
     def _wrap(self) -> DistributedDataParallel:
-        # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
+        # Running statistics are averaged after each step (RunningStatistics), so DDP need not send them before it.
         devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
         wrapped = data_parallel(self.objective, devices, ignored=[NAME] if self.table else [])
         wrapped.register_comm_hook(None, self._average_bucket)

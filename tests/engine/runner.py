@@ -92,7 +92,6 @@ def main() -> None:
     start(process)
     engine = build_engine(config, process, objective())
     losses = train(engine, config.engine.micro_batch)
-    engine.average_buffers()
     state = engine.export_state()
     written = write(engine, Path(f"{out}.checkpoints"))
     with engine.averaged_weights():
