@@ -54,7 +54,7 @@ class Engine(ABC):
     """Runs a TrainingModule on this process's device, alone or together with its peers."""
 
     process: Process
-    objective: TrainingModule
+    training_module: TrainingModule
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
 
@@ -97,10 +97,10 @@ class Engine(ABC):
         """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
-        if self.objective.pseudo_labels is not None:
+        if self.training_module.pseudo_labels is not None:
             # A label that one rank alone changed has risen; all others are alike on all of them.
-            dist.all_reduce(self.objective.pseudo_labels.labels, dist.ReduceOp.MAX)
-        buffers = [buffer for _, buffer in floating_buffers(self.objective)]
+            dist.all_reduce(self.training_module.pseudo_labels.labels, dist.ReduceOp.MAX)
+        buffers = [buffer for _, buffer in floating_buffers(self.training_module)]
         averages = self.average.tensors[len(self.average.tensors) - len(buffers) :] if self.average else []
         for buffer in (*buffers, *averages):
             total = buffer.float().clone()

@@ -35,7 +35,7 @@ class LocalEngine(Engine):
     def __init__(
         self,
         process: Process,
-        objective: TrainingModule,
+        training_module: TrainingModule,
         optimizer: torch.optim.Optimizer,
         *,
         precision: str,
@@ -46,17 +46,17 @@ class LocalEngine(Engine):
         distributed: bool,
         table: TableStep | None = None,
     ):
-        self.process, self.objective, self.optimizer, self.table = process, objective, optimizer, table
+        self.process, self.training_module, self.optimizer, self.table = process, training_module, optimizer, table
         self.accumulation, self.grad_clip = accumulation, grad_clip
-        self.parameters = trainable(objective)
+        self.parameters = trainable(training_module)
         if table:
             del self.parameters[NAME]
-        self.buffers = dict(floating_buffers(objective))
-        self.statistics = RunningStatistics(objective)
-        self.wrapped = self._wrap() if distributed else objective
+        self.buffers = dict(floating_buffers(training_module))
+        self.statistics = RunningStatistics(training_module)
+        self.wrapped = self._wrap() if distributed else training_module
         device_type = process.device.type
         self.autocast = torch.autocast(device_type, DTYPES[precision], enabled=precision != "fp32")
-        self.predictor = Predictor(process, objective.model, precision)
+        self.predictor = Predictor(process, training_module.model, precision)
         self.scaler = torch.amp.GradScaler(device_type, enabled=precision == "fp16")
         if ema_decay:
             self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay, ema_warmup)
@@ -64,11 +64,11 @@ class LocalEngine(Engine):
     def _wrap(self) -> DistributedDataParallel:
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
         devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
-        return data_parallel(self.objective, devices, ignored=[NAME] if self.table else [])
+        return data_parallel(self.training_module, devices, ignored=[NAME] if self.table else [])
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
-        self.objective.train()
+        self.training_module.train()
         with self._exchange(last):
             with self.autocast:
                 loss = self.wrapped(images, labels, index)
@@ -124,7 +124,7 @@ class LocalEngine(Engine):
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
         self.sync_label_estimates()
-        weights = _cpu(self.objective.state_dict())
+        weights = _cpu(self.training_module.state_dict())
         average = {}
         if self.average:
             followed = (*self.parameters, *self.buffers)
@@ -142,8 +142,8 @@ class LocalEngine(Engine):
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
-        load_tensors(self.objective.state_dict(), state.weights, "weights")
-        self.statistics = RunningStatistics(self.objective)
+        load_tensors(self.training_module.state_dict(), state.weights, "weights")
+        self.statistics = RunningStatistics(self.training_module)
         if self.average:
             followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
             held = state.average or state.weights

@@ -70,7 +70,7 @@ class Zero2Engine(Engine):
     def __init__(
         self,
         process: Process,
-        objective: TrainingModule,
+        training_module: TrainingModule,
         optimizer: torch.optim.Optimizer,
         *,
         precision: str,
@@ -84,27 +84,28 @@ class Zero2Engine(Engine):
         import deepspeed
 
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-        self.process, self.objective = process, objective
-        self.parameters = trainable(objective)
+        self.process, self.training_module = process, training_module
+        self.parameters = trainable(training_module)
         self.dtype = DTYPES[precision]
-        prepare_half_weights(objective, self.dtype)  # DeepSpeed casts parameters only
+        prepare_half_weights(training_module, self.dtype)  # DeepSpeed casts parameters only
         # What is not trained is rounded to the training precision too; exported it should be what it was.
-        self.unrounded = {name: _fp32(t) for name, t in objective.state_dict().items() if name not in self.parameters}
+        tensors = training_module.state_dict().items()
+        self.unrounded = {name: _fp32(tensor) for name, tensor in tensors if name not in self.parameters}
         config = deepspeed_config(precision, micro_batch, accumulation, process.world_size, grad_clip, offload)
         self.deepspeed, zero, _, _ = deepspeed.initialize(
-            model=objective, optimizer=optimizer, config=config, dist_init_required=False
+            model=training_module, optimizer=optimizer, config=config, dist_init_required=False
         )
         self.zero = ZeroState(zero, self.parameters)
         self.optimizer = optimizer
-        self.statistics = RunningStatistics(objective)
+        self.statistics = RunningStatistics(training_module)
         self.masters = self.zero.masters
-        self.buffers = dict(floating_buffers(objective))
+        self.buffers = dict(floating_buffers(training_module))
         if ema_decay:
             self.average = WeightAverage([*self.masters, *self.buffers.values()], ema_decay, ema_warmup)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DeepSpeed counts the micro-batches itself and divides by their number."""
-        self.objective.train()
+        self.training_module.train()
         loss = self.deepspeed(images.to(self.dtype), labels, index)
         self.deepspeed.backward(loss)
         if not last:
@@ -124,9 +125,9 @@ class Zero2Engine(Engine):
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
-        self.objective.eval()
+        self.training_module.eval()
         images = images.to(self.process.device, self.dtype, non_blocking=True)
-        return torch.sigmoid(self.objective.model(images).float())
+        return torch.sigmoid(self.training_module.model(images).float())
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -154,9 +155,9 @@ class Zero2Engine(Engine):
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
-        targets = dict(self.objective.state_dict())
+        targets = dict(self.training_module.state_dict())
         load_tensors(targets, state.weights, "weights")
-        self.statistics = RunningStatistics(self.objective)
+        self.statistics = RunningStatistics(self.training_module)
         self.unrounded = {name: state.weights[name].clone() for name in self.unrounded}
         self._scatter(self.masters, state.weights)
         self.zero.refresh_parameters()
@@ -177,7 +178,7 @@ class Zero2Engine(Engine):
 
     def _whole_tensors(self) -> dict[str, Tensor]:
         """What is not partitioned: buffers and frozen parameters."""
-        return {name: t for name, t in self.objective.state_dict().items() if name not in self.parameters}
+        return {name: t for name, t in self.training_module.state_dict().items() if name not in self.parameters}
 
     def _export_moments(self) -> dict[str, Tensor]:
         states = [moments_of(self.optimizer, master) for master in self.masters]

@@ -17,8 +17,8 @@ from mlcfast.models.weights import load_checked
 LOGGER = logging.getLogger("mlcfast")
 
 
-def initialise_from_run(objective: TrainingModule, records: LabelledImages, place: Path) -> None:
-    """Copy the best weights of the run at `place` into the objective: all, or the classifier `fc` of a linear run.
+def initialise_from_run(training_module: TrainingModule, records: LabelledImages, place: Path) -> None:
+    """Copy the best weights of the run at `place` into the module: all, or the classifier `fc` of a linear run.
 
     records: the training images. Label estimates are found by image id. Raises UsageError where labels, images or
     shapes differ.
@@ -27,14 +27,14 @@ def initialise_from_run(objective: TrainingModule, records: LabelledImages, plac
     names = load_card(file).labels
     if names != records.names:
         raise UsageError(f"train.initialise_from {file}: made for other labels than those of data.train")
-    _copy_weights(objective.model, file)
-    if objective.estimator is None:
+    _copy_weights(training_module.model, file)
+    if training_module.estimator is None:
         return
     estimates = file.with_name("estimates.npz")
     if not estimates.is_file():
         raise UsageError(f"train.initialise_from: {estimates} is missing: the run there has no label estimates")
     check_file(estimates)
-    _copy_estimates(objective.estimator, records, estimates)
+    _copy_estimates(training_module.estimator, records, estimates)
 
 
 def _copy_weights(model: torch.nn.Module, file: Path) -> None:

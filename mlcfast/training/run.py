@@ -98,8 +98,8 @@ def make_trainer(config: Config, saved: Config, samples: Samples, directory: Run
     followers: list[Follower] = []
     if samples.hidden is not None:
         file = directory.unobserved if process.is_main else None
-        followers.append(UnobservedPositives(engine.objective, train, samples.hidden, file))
-    if engine.objective.pseudo_labels is not None:
+        followers.append(UnobservedPositives(engine.training_module, train, samples.hidden, file))
+    if engine.training_module.pseudo_labels is not None:
         followers.append(PseudoLabelling(engine, train, evaluation_loader(config, train, process)))
     return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers)
 

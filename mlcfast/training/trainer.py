@@ -130,7 +130,7 @@ class Trainer:
 
     def _epoch(self) -> None:
         progress = self.progress
-        self.engine.objective.begin_epoch(progress.epoch, self.config.train.epochs)
+        self.engine.training_module.begin_epoch(progress.epoch, self.config.train.epochs)
         sampler = self.train.batch_sampler
         sampler.set_position(progress.epoch, progress.samples)  # type: ignore[union-attr]  # one of data/samplers.py
         bar = tqdm(
