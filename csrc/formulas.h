@@ -88,26 +88,29 @@ MLCFAST_FN T power_below(T d, bool positive, const Asymmetric<T>& f) {
   return (ones > 0 ? d : T(1)) * (twos > 0 ? d2 : T(1)) * (fours > 0 ? d2 * d2 : T(1));
 }
 
-// Labels in {0, 1} and integer exponents up to 8.
+// Labels in {0, 1} and integer exponents up to 8. With u = x for a positive and −x for a negative, σ(u) is the probability of
+// the label and d = σ(−u) the distance to it; a negative's clip moves both and leaves nothing where it exceeds d.
 template <class T>
 MLCFAST_FN Term<T> asymmetric_hard(T x, T y, const Asymmetric<T>& f) {
-  const auto [p, not_p] = sigmoid(x);
   const bool positive = y > 0;
-  const T shifted = not_p + f.clip;
-  const T q = shifted > 1 ? T(1) : shifted;
-  const T target = positive ? p : q;
+  const T e = exp_nonpositive(x < 0 ? x : -x);
+  const T large = 1 / (1 + e);
+  const T small = e * large;
+  const bool agrees = positive == (x >= 0);
+  const T clip = positive ? T(0) : f.clip;
+  const T below = (agrees ? small : large) - clip;
+  const T d = below < 0 ? T(0) : below;
+  const T slope = below < 0 ? T(0) : small * large;
+  const T shifted = (agrees ? large : small) + clip;
+  const T target = shifted > 1 ? T(1) : shifted;
   const T a = target < f.eps ? f.eps : target;
   const T log_a = log_positive(a);
-  const T moves = positive ? p * not_p : (shifted > 1 ? T(0) : -p * not_p);
-  const T log_slope = target < f.eps ? T(0) : moves / a;
-  const T below = p - f.clip;
-  const T d = positive ? not_p : (below < 0 ? T(0) : below);
-  const T d_slope = positive ? -p * not_p : (below < 0 ? T(0) : p * not_p);
+  const T inverse = target < f.eps ? T(0) : slope / a;
   const T gamma = positive ? f.gamma_pos : f.gamma_neg;
   const T w_below = power_below(d, positive, f);
   const T weight = gamma > 0 ? w_below * d : T(1);
-  const T weight_slope = f.attached * (gamma * w_below * d_slope);
-  return asymmetric_from_weight(log_slope, log_a, weight, weight_slope);
+  const T gradient = f.attached * (gamma * w_below) * slope * log_a - inverse * weight;
+  return {-log_a * weight, positive ? gradient : -gradient};
 }
 
 // Any label in [0, 1] and any exponents ≥ 0.

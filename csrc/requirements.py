@@ -26,10 +26,13 @@ CUDA = ["cuda-toolkit[nvcc]; platform_system == 'Linux'"]
 TEST = [
     "pytest>=8",
     "pytest-benchmark>=5",
+    "pytest-xdist>=3.6",
     "ruff>=0.8",
     "mypy>=1.14",
     "transformers>=4.50",
     "playwright>=1.49",
+    "axe-playwright-python>=0.1.4",
+    "pypdf>=5",
     "pycocotools>=2.0.8",
 ]
 

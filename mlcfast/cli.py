@@ -16,6 +16,12 @@ from mlcfast.errors import RunError, UsageError, missing_extra
 # Read by OpenMP when torch is loaded, so every command imports this module first. Threads without work then sleep
 # instead of spinning, which costs a machine that also does other work far more than it gains (docs/notes.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Read by torch when it first allocates on a GPU: segments that grow leave fewer holes between blocks of many sizes.
+if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # the older name of the same
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+
+REQUIRED = "the following arguments are required: "  # argparse's words
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,6 +39,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message on one line and exit with status 2."""
+        head, names = message.partition(REQUIRED)[1:]
+        if head:  # argparse also counts what may be left out, where options and settings are mixed
+            spare = {action.metavar or action.dest for action in self._actions if action.nargs == "*"}
+            message = head + ", ".join(name for name in names.split(", ") if name not in spare)
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 

@@ -12,9 +12,20 @@ from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.errors import UsageError
+from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
+from mlcfast.evaluation.gather import MOST_HELD, EvaluationResult
+from mlcfast.evaluation.side_by_side import picture_of_both
 from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
+from mlcfast.evaluation.thresholds import (
+    Aim,
+    as_json,
+    choose_thresholds,
+    read_aim,
+    thresholds_table,
+    write_thresholds,
+)
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
 
@@ -29,6 +40,12 @@ def build_parser() -> cli.Parser:
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="PATH", help="weight file or its directory")
     parser.add_argument("--against", type=Path, metavar="PATH", help="a second model to compare with, label by label")
     parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE.png",
+        help="with --against: also draw what each model finds in five images",
+    )
+    parser.add_argument(
         "--split",
         help="instead of data.test, or data.val where there is none; `val` and `train` where data.val is a share",
     )
@@ -38,6 +55,12 @@ def build_parser() -> cli.Parser:
         metavar="FILE.csv",
         help="also write every error, the worst first: image, label, kind, score",
     )
+    parser.add_argument(
+        "--thresholds",
+        metavar="AIM",
+        help="choose the labels' thresholds anew: f1, precision=P or recall=R; on data.val, unless --split says else",
+    )
+    parser.add_argument("--write", action="store_true", help="with --thresholds: write them into the model's card")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -50,11 +73,22 @@ def work(args: argparse.Namespace) -> None:
     process = discover()
     if process.is_main:
         log_to_console()
-    if args.errors and not args.errors.absolute().parent.is_dir():
-        raise UsageError(f"--errors {args.errors}: no directory {args.errors.parent}")
-    split = args.split or config.data.test or config.data.val
+    for option, file in (("--errors", args.errors), ("--picture", args.picture)):
+        if file and not file.absolute().parent.is_dir():
+            raise UsageError(f"{option} {file}: no directory {file.parent}")
+    if args.picture and not args.against:
+        raise UsageError("--picture shows two models: name the second with --against")
+    aim = read_aim(args.thresholds) if args.thresholds else None
+    if args.write and aim is None:
+        raise UsageError("--write goes with --thresholds")
+    split = args.split or (config.data.test if aim is None else None) or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
+    if (args.errors or args.against or aim) and len(records) * len(records.names) > MOST_HELD:
+        size = f"{len(records)} images × {len(records.names)} labels"
+        raise UsageError(
+            f"--errors, --against and --thresholds: the scores of {size} are not all held: name a smaller split"
+        )
     models = [configured_model(config, checkpoints[0], records.names)]
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
@@ -64,11 +98,19 @@ def work(args: argparse.Namespace) -> None:
         stop()
     if not process.is_main:
         return
-    report = result.report
+    within = {"mAP_interval": None}
+    if result.rows is None:  # all scores are held
+        within = report_intervals(result.scores, result.labels, result.names)
+    report = result.report | within
+    if aim is not None:
+        report |= {"thresholds": new_thresholds(result, aim, checkpoints[0], args.write, not args.json)}
     if args.errors:
         found = mistakes(result, records, bounds_of(checkpoints[0], len(result.names)))
         write_mistakes(args.errors, found)
         print(f"{args.errors}: {len(found)} errors in {result.scores.size} entries", file=sys.stderr)
+    if args.picture:
+        picture_of_both(args.picture, [result, *others], checkpoints, records)
+        print(f"{args.picture}: images with what each model finds", file=sys.stderr)
     if others:
         report = report | compare(result, others[0], [str(path) for path in checkpoints])
     if args.json:
@@ -77,12 +119,23 @@ def work(args: argparse.Namespace) -> None:
         print(f"{comparison_table(report)}\n{table(report)}" if others else table(report))
 
 
+def new_thresholds(result: EvaluationResult, aim: Aim, weights: Path, write: bool, show: bool) -> dict[str, Any]:
+    """Choose thresholds, show them as a table and write them to the model if told so; what --json says of them."""
+    choices = choose_thresholds(result, aim)
+    if show:
+        print(thresholds_table(result.names, choices, aim, bounds_of(weights, len(choices)).tolist()))
+    if write:
+        write_thresholds(weights, [each.threshold for each in choices])
+        print(f"{weights.parent}: the new thresholds are written to it", file=sys.stderr)
+    return as_json(result.names, choices, aim)
+
+
 def table(report: Mapping[str, Any]) -> str:
     """The report as lines a person reads: labels by AP, then the summary."""
     width, absent = max(len(name) for name in report["per_label"]), set(report["labels_without_positives"])
     lines = [f"{'label':<{width}}     AP"]
     lines += [
-        f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else "")
+        f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else _within(report, name))
         for name, ap in sorted(report["per_label"].items(), key=lambda item: item[1])
     ]
     lines += [f"{report['images']} images, {report['labels']} labels, values in percent"]
@@ -96,7 +149,18 @@ def table(report: Mapping[str, Any]) -> str:
     if absent:
         means = f"{report['mAP_present']:.2f}; the other {len(absent)} count as 0 in the mAP"
         lines += [f"mAP of the {report['labels'] - len(absent)} labels that some image has {means}"]
+    if report["mAP_interval"]:
+        low, high = report["mAP_interval"]
+        lines += [f"95 % interval of the mAP, by resampling the images: {low:.2f} to {high:.2f}"]
     return "\n".join([*lines, f"mAP {report['mAP']:.2f}"])
+
+
+def _within(report: Mapping[str, Any], name: str) -> str:
+    """Where the AP of a label that few images have lies; "" for others."""
+    if name not in report.get("intervals", {}):
+        return ""
+    low, high = report["intervals"][name]
+    return f"  {low:.1f} to {high:.1f} (95 %): {report['support'][name]} images have it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

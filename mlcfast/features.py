@@ -15,7 +15,7 @@ from torch import nn
 from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features
 from mlcfast.data.build import evaluation_loader, open_split
-from mlcfast.engine import Predictor, Process, start
+from mlcfast.engine import Predictor, Process, set_arithmetic, start
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.files import locked
@@ -69,6 +69,7 @@ def extract(
     with locked(directory / ".lock"):
         if holds_features(directory, key):
             return shape
+        set_arithmetic(config.engine)
         predictor = Predictor(process, model.to(process.device), config.engine.precision)
         with FeatureWriter(directory, key, shape, dtype) as writer:
             loader = evaluation_loader(config, records, process, first=writer.done)

@@ -6,34 +6,19 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor
-
 from mlcfast.errors import RunError
 
 LOGGER = logging.getLogger("mlcfast")
 FOLDER = ".mlcfast"
+CHUNK = 2**24  # bytes read, written and hashed at a time
 DIGEST = "sha256"  # the key of a sealed document's own digest
 AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file whole or not at all; OSError names it."""
-    draft = path.with_name(path.name + ".partial")
-    with errors_name(path):
-        draft.touch()  # with the permissions files have here: safetensors itself gives them to the owner alone
-        permissions = draft.stat().st_mode
-        safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata)
-        draft.chmod(permissions)
-        _publish(draft, path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,16 +38,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 def errors_name(path: Path) -> Iterator[None]:
     """Within the block what fails for the disk's sake is an OSError that names `path`.
 
-    The errors of writing and of fsync name no file, and those of safetensors are of another kind.
+    The errors of writing and of fsync name none.
     """
     try:
         yield
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        code = int(number[1])
-        raise OSError(code, os.strerror(code), str(path)) from error
     except OSError as error:
         error.filename = str(path)
         raise
@@ -112,12 +91,29 @@ def compare_listed(
     """Raise `error`, which names the file and ends with `remedy`, for the first one that is missing or was changed."""
     for name, expected in files.items():
         file = directory / name
-        if not isinstance(expected, Mapping) or not {"bytes", DIGEST} <= expected.keys():
+        parts = parts_of(expected)
+        if parts is None:
             raise error(f"{directory}: the list of its files is damaged at {name!r}; {remedy}")
         if not file.is_file():
             raise error(f"{file}: missing; {remedy}")
-        if file.stat().st_size != expected["bytes"] or sha256_of(file) != expected[DIGEST]:
+        if file.stat().st_size != expected["bytes"] or any(_digest_of_segments(file, s) != d for d, s in parts):
             raise error(f"{file}: damaged (its content is not what was written); {remedy}")
+
+
+def parts_of(entry: Any) -> list[tuple[str, list[Any]]] | None:
+    """Digest and segments (start, bytes) of each part of a file's entry; None where it is none.
+
+    The entry of a file that one process wrote holds a digest; several wrote one with `parts`, each with the segments
+    that it covers, which together are the whole file.
+    """
+    try:
+        if DIGEST in entry:
+            return [(entry[DIGEST], [(0, int(entry["bytes"]))])]
+        return [
+            (part[DIGEST], [(int(start), int(size)) for start, size in part["segments"]]) for part in entry["parts"]
+        ]
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def sealed(document: Mapping[str, Any]) -> str:
@@ -151,12 +147,17 @@ def cache_directory(beside: str | Path) -> Path:
     beside = Path(beside).resolve()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     own = hashlib.sha256(os.fsencode(beside)).hexdigest()[:16]
-    choices = [beside / FOLDER, home / "mlcfast" / own, Path(tempfile.gettempdir()) / f"mlcfast-{os.getuid()}" / own]
+    choices = [beside / FOLDER, home / "mlcfast" / own, Path(tempfile.gettempdir()) / f"mlcfast-{_user()}" / own]
     for choice in choices[:-1]:
         if _is_writable(choice):
             return choice
     choices[-1].mkdir(parents=True, exist_ok=True)
     return choices[-1]
+
+
+def _user() -> int | str:
+    """What tells the users of a machine apart; Windows gives each a temporary directory of their own."""
+    return os.getuid() if hasattr(os, "getuid") else "files"
 
 
 @contextlib.contextmanager
@@ -204,6 +205,17 @@ def _is_writable(directory: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def _digest_of_segments(path: Path, segments: Iterable[tuple[int, int]]) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for start, size in segments:
+            file.seek(start)
+            while size and (chunk := file.read(min(size, CHUNK))):
+                digest.update(chunk)
+                size -= len(chunk)
+    return digest.hexdigest()
 
 
 def _digest_of(document: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
-from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.source import POLICIES, TableOptions
 from mlcfast.data.readers.summary import STATES, open_sources, sides_of, summary
 from mlcfast.data.splits import in_words
 
@@ -27,9 +27,10 @@ def build_parser() -> cli.Parser:
     parser.add_argument("--separator", metavar="SIGN", help="between the labels of a list column")
     parser.add_argument(
         "--uncertain",
-        choices=("unknown", "positive", "negative"),
+        type=_policies,
         default="unknown",
-        help="what -1 means beside blanks",
+        metavar="POLICY",
+        help="what -1 means beside blanks: unknown, positive or negative; by label as Edema=positive,Fracture=negative",
     )
     parser.add_argument("--allow-outside", action="store_true", help="images may lie outside the directory")
     parser.add_argument("--split-column", metavar="NAME", help="the column that says what trains, validates and tests")
@@ -38,6 +39,17 @@ def build_parser() -> cli.Parser:
     parser.add_argument("--seed", type=int, default=0, help="of that division (default 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     return parser
+
+
+def _policies(text: str) -> str | dict[str, str]:
+    """One policy, or one for each label named; for argparse, whose error names the option."""
+    parts = [part.rpartition("=") for part in text.split(",")]
+    if any(policy.strip() not in POLICIES for _, _, policy in parts) or (
+        len(parts) > 1 and not all(p[1] for p in parts)
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(POLICIES)}, nor LABEL=POLICY,…")
+    named = {label.strip(): policy.strip() for label, sign, policy in parts if sign}
+    return named or text.strip()
 
 
 def work(args: argparse.Namespace) -> None:

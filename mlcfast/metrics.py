@@ -6,7 +6,7 @@ and −1 both mean that it is not there.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,27 +69,66 @@ def multilabel_report(
     names = _label_names(names, K)
     if scores_KM.size and (scores_KM.min() < 0 or scores_KM.max() > 1):
         raise ValueError("scores must be probabilities in [0, 1]: apply a sigmoid to logits first")
-    labels = [
-        (np.sort(scores_M), scores_M, hits_M) for scores_M, hits_M in _observed(scores_KM, positives_KM, known_KM)
-    ]
-    plain = np.array([_label_ap(*label, False) for label in labels])
-    interpolated = np.array([_label_ap(*label, True) for label in labels])
-    predicted_KM, ranked_KM = (scores_KM >= threshold) & known_KM, np.where(known_KM, scores_KM, -1)
-    support_K = positives_KM.sum(axis=1)
-    present_K = support_K > 0
+    parts = LabelParts.of(scores_KM, positives_KM, known_KM)
+    return assembled_report(M, names, parts, label_counts(scores_KM, positives_KM, known_KM, threshold))
+
+
+class LabelParts(NamedTuple):
+    """What of a report each label adds, given all its images: AP plain and interpolated, thresholds; all (K,)."""
+
+    plain: np.ndarray
+    interpolated: np.ndarray
+    thresholds: np.ndarray
+
+    @classmethod
+    def of(
+        cls, scores_KM: np.ndarray, positives_KM: np.ndarray, known_KM: np.ndarray, thresholds: bool = False
+    ) -> "LabelParts":
+        """Of the labels whose scores, positives and known entries these are; thresholds: work them out too, else 0."""
+        rows = []
+        for scores_M, hits_M in _observed(scores_KM, positives_KM, known_KM):
+            ordered_M = np.sort(scores_M)
+            bound = _best_threshold(ordered_M, scores_M, hits_M) if thresholds else 0.0
+            rows.append((*(_label_ap(ordered_M, scores_M, hits_M, each) for each in (False, True)), bound))
+        return cls(*np.array(rows, np.float64).reshape(-1, 3).T)
+
+
+def label_counts(
+    scores_KM: np.ndarray, positives_KM: np.ndarray, known_KM: np.ndarray, threshold: float = 0.5
+) -> np.ndarray:
+    """What of a report each image adds, (2, 4, K) int64: correct, predicted, positive and known; for all and top 3.
+
+    Counts of parts of the images add up to those of the whole.
+    """
+    predicted_KM = (scores_KM >= threshold) & known_KM
+    among_KM = predicted_KM & _among_top(np.where(known_KM, scores_KM, -1), TOP)
+    known = (np.count_nonzero(positives_KM, axis=1), np.count_nonzero(known_KM, axis=1))
+    return np.array(
+        [
+            [np.count_nonzero(given_KM & positives_KM, axis=1), np.count_nonzero(given_KM, axis=1), *known]
+            for given_KM in (predicted_KM, among_KM)
+        ],
+        np.int64,
+    )
+
+
+def assembled_report(images: int, names: Sequence[str], parts: LabelParts, counts: np.ndarray) -> dict[str, Any]:
+    """The report of `multilabel_report`; counts: of all the images, as `label_counts` gives them."""
+    support_K, known_K = counts[0, 2], counts[0, 3]
+    present_K, plain = support_K > 0, parts.plain
     return {
-        "images": M,
-        "labels": K,
-        "unknown": int(known_KM.size - np.count_nonzero(known_KM)),
+        "images": images,
+        "labels": len(names),
+        "unknown": int(images * len(names) - known_K.sum()),
         "mAP": 100 * float(plain.mean()),
         "mAP_present": 100 * float(plain[present_K].mean()) if present_K.any() else 0.0,
-        "mAP_voc": 100 * float(interpolated.mean()),
-        **_precision_recall(predicted_KM, positives_KM),
-        "top3": _precision_recall(predicted_KM & _among_top(ranked_KM, TOP), positives_KM),
+        "mAP_voc": 100 * float(parts.interpolated.mean()),
+        **_precision_recall(*counts[0, :3]),
+        "top3": _precision_recall(*counts[1, :3]),
         "per_label": {name: 100 * float(ap) for name, ap in zip(names, plain, strict=True)},
         "support": dict(zip(names, support_K.tolist(), strict=True)),
         "labels_without_positives": [name for name, some in zip(names, present_K, strict=True) if not some],
-        "labels_without_negatives": [names[k] for k in np.flatnonzero(~(known_KM & ~positives_KM).any(axis=1))],
+        "labels_without_negatives": [names[k] for k in np.flatnonzero(known_K == support_K).tolist()],
     }
 
 
@@ -107,18 +146,14 @@ def _label_ap(ordered_M: np.ndarray, scores_M: np.ndarray, positives_M: np.ndarr
     hits = np.sort(scores_M[positives_M])
     if hits.size == 0:
         return 0.0
-    true_positives = hits.size - np.searchsorted(hits, hits, side="left")
-    retrieved = ordered_M.size - np.searchsorted(ordered_M, hits, side="left")
+    true_positives, retrieved = _found_from(ordered_M, hits)
     precision = true_positives / retrieved
     if interpolated:
         precision = np.maximum.accumulate(precision)
     return float(precision.mean())
 
 
-def _precision_recall(predicted_KM: np.ndarray, positives_KM: np.ndarray) -> dict[str, float]:
-    correct = np.count_nonzero(predicted_KM & positives_KM, axis=1)
-    predicted = np.count_nonzero(predicted_KM, axis=1)
-    positives = np.count_nonzero(positives_KM, axis=1)
+def _precision_recall(correct: np.ndarray, predicted: np.ndarray, positives: np.ndarray) -> dict[str, float]:
     values: dict[str, Any] = {}  # numbers, as numpy gives them
     for prefix, precision, recall in (
         ("C", _ratio(correct, predicted).mean(), _ratio(correct, positives).mean()),
@@ -180,26 +215,69 @@ def _label_names(names: Sequence[str] | None, K: int) -> list[str]:
     return names
 
 
+class Cuts(NamedTuple):
+    """Every way to cut one label's C distinct scores in two, from the highest threshold down.
+
+    thresholds (C,) float64, each halfway between the last accepted score and the next lower one (0 below the lowest);
+    correct, accepted (C,): how many positives and how many images reach it; positives: how many there are.
+    """
+
+    thresholds: np.ndarray
+    correct: np.ndarray
+    accepted: np.ndarray
+    positives: int
+
+    @property
+    def f1(self) -> np.ndarray:
+        """(C,) F1 of each cut; 0 without positives."""
+        return 2 * self.correct / (self.accepted + self.positives)
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(C,) the share of the accepted images that have the label."""
+        return self.correct / self.accepted
+
+    @property
+    def recall(self) -> np.ndarray:
+        """(C,) the share of the images with the label that are accepted; 0 without positives."""
+        return self.correct / max(self.positives, 1)
+
+
+def label_cuts(scores: Any, targets: Any) -> Iterator[Cuts]:
+    """The cuts of each label; scores, targets (M, K) as in `average_precision`."""
+    for scores_M, positives_M in _observed(*_label_major(scores, targets)):
+        order = np.argsort(-scores_M, kind="stable")
+        ordered = scores_M[order].astype(np.float64)
+        # Tied scores are accepted together: only the last of each run is a possible cut.
+        last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if ordered.size else np.array([], int)
+        below = np.append(ordered[last[:-1] + 1], 0.0) if last.size else np.array([])
+        correct = np.cumsum(positives_M[order])[last]
+        yield Cuts((ordered[last] + below) / 2, correct, last + 1, int(positives_M.sum()))
+
+
 def best_f1_thresholds(scores: Any, targets: Any) -> np.ndarray:
     """The threshold of each label with the best F1 when `score ≥ threshold` predicts it, (K,) float64.
 
-    scores, targets: as in `average_precision`. The threshold lies halfway between the last accepted score and the
-    next lower one (0 below the lowest); a label without positives gets 0.5, as nothing is known of it.
+    scores, targets: as in `average_precision`. A label without positives gets 0.5, as nothing is known of it.
     """
     labels = _observed(*_label_major(scores, targets))
-    return np.array([_best_threshold(*label) for label in labels], dtype=np.float64)
+    return np.array([_best_threshold(np.sort(scores_M), scores_M, hits_M) for scores_M, hits_M in labels], np.float64)
 
 
-def _best_threshold(scores_M: np.ndarray, positives_M: np.ndarray) -> float:
-    if not positives_M.any():
+def _best_threshold(ordered_M: np.ndarray, scores_M: np.ndarray, positives_M: np.ndarray) -> float:
+    """The best cut of one label; ordered_M as for `_label_ap`. Below its lowest positive a cut only adds negatives."""
+    hits = np.sort(scores_M[positives_M])
+    if hits.size == 0:
         return 0.5
-    order = np.argsort(-scores_M, kind="stable")
-    ordered = scores_M[order].astype(np.float64)
-    true_positives = np.cumsum(positives_M[order])
-    accepted = np.arange(1, ordered.size + 1)
-    f1 = 2 * true_positives / (accepted + positives_M.sum())
-    # Tied scores are accepted together: only the last of each run is a possible cut.
-    possible = np.append(ordered[1:] != ordered[:-1], True)
-    cut = int(np.argmax(np.where(possible, f1, -1.0)))
-    below = ordered[cut + 1] if cut + 1 < ordered.size else 0.0
-    return float((ordered[cut] + below) / 2)
+    true_positives, retrieved = _found_from(ordered_M, hits)
+    f1 = 2 * true_positives / (retrieved + hits.size)
+    cut = hits.size - 1 - int(np.argmax(f1[::-1]))  # of equally good ones the highest
+    left = ordered_M.size - int(retrieved[cut])
+    below = float(ordered_M[left - 1]) if left else 0.0
+    return (float(hits[cut]) + below) / 2
+
+
+def _found_from(ordered_M: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many positives and how many images are scored at least as high as each positive; hits in ascending order."""
+    true_positives = hits.size - np.searchsorted(hits, hits, side="left")
+    return true_positives, ordered_M.size - np.searchsorted(ordered_M, hits, side="left")

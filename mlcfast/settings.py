@@ -14,8 +14,10 @@ from mlcfast.settings_data import FORMATS, IMAGENET_MEAN, IMAGENET_STD, DataConf
 
 __all__ = [
     "FORMATS",
+    "FREE_ON_RESUME",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "LENGTH_ON_RESUME",
     "Config",
     "DataConfig",
     "EngineConfig",
@@ -26,6 +28,20 @@ __all__ = [
     "SweepConfig",
     "TrainConfig",
 ]
+
+# What --resume says of a setting that has changed (training/resuming.py). These change nothing of the result: where
+# things lie, how a step is executed, what is written. What data settings read is compared by what was read.
+FREE_ON_RESUME = frozenset({
+    "name", "output", "sweep.grid", "sweep.variants", "model.weights", "train.initialise_from", "train.renamed_labels",
+    "data.format", "data.options", "data.root", "data.train", "data.val", "data.test", "data.split_column",
+    "data.group", "data.workers", "data.keep_unlabelled", "data.resized_cache", "data.bad_images", "data.image_column",
+    "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain", "data.allow_outside",
+    "data.allow_overlap", "engine.name", "engine.micro_batch", "engine.activation_checkpointing",
+    "engine.offload_optimizer", "engine.compile", "train.log_every", "train.checkpoint_every",
+    "train.keep_checkpoints", "train.on_save_error",
+})  # fmt: skip
+LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
+# All others make another run of it, which only --with-changes allows.
 
 
 class ModelConfig(Section):
@@ -47,7 +63,7 @@ class ModelConfig(Section):
     weights: str = Field(
         default="pretrained",
         description="Where the backbone starts: pretrained downloads, none begins at random, else a .pth or "
-        ".safetensors file.",
+        ".safetensors file, or package:NAME for the file in an installed package.",
     )
     freeze: Literal["auto", "published", "none", "backbone"] = Field(
         default="auto",
@@ -102,10 +118,29 @@ class OptimConfig(Section):
     options: dict[str, Any] = Field(default={}, description="Further arguments of the optimizer, such as betas.")
     lr: float = Field(default=1e-4, gt=0, description="The learning rate, under one_cycle its highest.")
     weight_decay: float = Field(default=1e-2, ge=0, description="Decay of the weights, by the optimizer's own rule.")
-    schedule: Literal["one_cycle", "constant"] = Field(
-        default="one_cycle", description="one_cycle rises to optim.lr and falls to nearly nothing at the run's end."
+    weight_decay_on: Literal["all", "matrices"] = Field(
+        default="all", description="matrices spares norms, biases and embeddings; published recipes decay everything."
     )
-    warmup: float = Field(default=0.2, ge=0, lt=1, description="The share of all steps in which one_cycle rises.")
+    backbone_lr_factor: float = Field(
+        default=1.0, gt=0, description="The backbone's learning rate is optim.lr times this."
+    )
+    head_lr_factor: float = Field(
+        default=1.0, gt=0, description="The learning rate of all that is not the backbone is optim.lr times this."
+    )
+    estimator_lr_factor: float = Field(
+        default=10.0, gt=0, description="The learning rate of ROLE's label estimates is optim.lr times this."
+    )
+    layer_lr_decay: float = Field(
+        default=1.0, gt=0, le=1, description="Each block of the backbone learns at this share of the next one's rate."
+    )
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
+        default="one_cycle",
+        description="one_cycle rises to optim.lr and falls to nearly nothing at the run's end; cosine does so with a "
+        "straight rise and without moving Adam's beta1.",
+    )
+    warmup: float = Field(
+        default=0.2, ge=0, lt=1, description="The share of all steps in which the learning rate rises, unless constant."
+    )
     grad_clip: float | None = Field(
         default=None, gt=0, description="The largest norm of the gradient; a larger one is scaled down to it."
     )
@@ -131,6 +166,16 @@ class EngineConfig(Section):
         "so under zero2.",
     )
     offload_optimizer: bool = Field(default=False, description="zero2 only: the optimizer's state lies in host memory.")
+    tf32: bool = Field(
+        default=False,
+        description="On a GPU products of fp32 numbers are made of their first 10 bits: several times as fast. It "
+        "matters under precision fp32.",
+    )
+    time_convolutions: bool = Field(
+        default=True,
+        description="On a GPU each convolution tries cuDNN's algorithms once and keeps the fastest; false lets a rule "
+        "choose, the same in every run.",
+    )
     compile: bool = Field(
         default=False, description="Compile the model with torch.compile; the first step then takes a minute or two."
     )
@@ -180,6 +225,11 @@ class TrainConfig(Section):
     log_every: int = Field(default=50, ge=1, description="Steps between two lines of metrics.jsonl.")
     checkpoint_every: int = Field(default=0, ge=0, description="Steps between two checkpoints; 0 is once an epoch.")
     keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")
+    keep_finished: bool = Field(
+        default=True,
+        description="Whether a finished run keeps its checkpoints; without them best/ stays, but more epochs cannot "
+        "be added with --resume.",
+    )
     on_save_error: Literal["stop", "continue"] = Field(
         default="stop",
         description="What a full or failing disk means for a checkpoint or best/: `stop` ends the run, `continue` "
@@ -187,7 +237,12 @@ class TrainConfig(Section):
     )
     initialise_from: str | None = Field(
         default=None,
-        description="A run's directory or its best/, whose classifier and label estimates training starts from.",
+        description="A run's directory or its best/, whose weights and label estimates training starts from; "
+        "labels are matched by name, and one that is new starts afresh.",
+    )
+    renamed_labels: dict[str, str] = Field(
+        default={},
+        description="Labels that train.initialise_from knows under another name: the name now, then the name there.",
     )
 
 

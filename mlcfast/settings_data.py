@@ -20,8 +20,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FORMATS = (
     "auto", "coco", "csv", "features", "demo", "wide", "list", "long", "attributes", "file_list", "label_studio",
-    "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "parquet", "huggingface", "webdataset"
+    "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "labelme", "parquet", "huggingface", "webdataset"
 )  # fmt: skip
+
+
+Uncertain = Literal["unknown", "positive", "negative"]
 
 
 def named(*known: str) -> AfterValidator:
@@ -55,7 +58,9 @@ class DataConfig(Section):
     format: Annotated[str, named(*FORMATS)] = Field(
         description="What the labels are read from; auto recognises it; python -m mlcfast.inspect shows what is read."
     )
-    options: dict[str, Any] = Field(default={}, description="Arguments of a reader of your own, named in data.format.")
+    options: dict[str, Any] = Field(
+        default={}, description="Arguments of a reader of your own, named in data.format, or of the demo set: style."
+    )
     root: str = Field(min_length=1, description="The directory of the data set; the names below are looked for in it.")
     train: str = Field(default="train", description="The split, or the label file in data.root, that is trained on.")
     val: float | str | None = Field(
@@ -106,8 +111,16 @@ class DataConfig(Section):
     label_columns: list[str] = Field(default=[], description="The columns that are labels, where not all are.")
     ignore_columns: list[str] = Field(default=[], description="Columns that are neither image nor label.")
     separator: str | None = Field(default=None, description="The sign between the labels of a list column.")
-    uncertain: Literal["unknown", "positive", "negative"] = Field(
-        default="unknown", description="What -1 means in a file that has blank cells too."
+    uncertain: Uncertain | dict[str, Uncertain] = Field(
+        default="unknown",
+        description="What -1 means in a file that has blank cells too; by label, such as {Edema: positive}, those not "
+        "named being unknown.",
+    )
+    stream: bool = Field(
+        default=False, description="Read images inside .tar or Parquet files where they lie, in runs, without a copy."
+    )
+    stream_buffer: int = Field(
+        default=1000, ge=1, description="How many images that follow each other are shuffled together by data.stream."
     )
     allow_outside: bool = Field(default=False, description="Image files may lie outside data.root.")
     allow_overlap: bool = Field(
@@ -126,6 +139,12 @@ class DataConfig(Section):
     def _whole_groups(self) -> "DataConfig":
         if self.group is not None and (self.val is None or (self.labels == "single_positive" and not self.val_share)):
             raise ValueError("group needs val as a share, such as 0.2: the published fifth knows no groups")
+        return self
+
+    @model_validator(mode="after")
+    def _streamed_or_written(self) -> "DataConfig":
+        if self.stream and (self.resized_cache or self.bad_images == "skip"):
+            raise ValueError("stream reads images where they lie: it goes without resized_cache and bad_images skip")
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -47,6 +47,29 @@ def settings(model: type[Section] = Config, prefix: str = "") -> Iterator[Settin
         yield from settings(section, section_prefix)
 
 
+def defaults() -> dict[str, Any]:
+    """The value of every setting that has one without being set, by dotted key, as YAML holds it."""
+    every = [each for each in settings() if not each.field.is_required()]
+    return {each.key: _plain(each.field.default) for each in every}
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested configuration by dotted key; what a setting itself holds, such as options, stays whole."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        field = Config.model_fields.get(name)
+        is_section = field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        if is_section and isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": _plain(inner) for key, inner in value.items()}
+        else:
+            flat[name] = _plain(value)
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def reference(key: str | None = None) -> str:
     """The Markdown page; with a key or a section the entries of that alone. UsageError suggests the nearest key."""
     every = list(settings())
@@ -74,8 +97,7 @@ def entry(setting: Setting) -> str:
 
 
 def _written(value: Any) -> str:
-    value = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
+    return yaml.safe_dump(_plain(value), default_flow_style=True).removesuffix("\n").removesuffix("\n...")
 
 
 def values(field: FieldInfo) -> str:

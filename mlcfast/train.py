@@ -46,6 +46,11 @@ def build_parser() -> cli.Parser:
         "--resume", nargs="?", type=Path, const=NEWEST, metavar="DIR", help="go on from DIR or the last checkpoint"
     )
     parser.add_argument(
+        "--with-changes",
+        action="store_true",
+        help="let --resume go on with other settings or data than the run had; what changed is written down",
+    )
+    parser.add_argument(
         "--help-settings",
         nargs="?",
         action=ShowSettings,
@@ -60,6 +65,8 @@ def work(args: argparse.Namespace) -> None:
     """Train as the arguments say and print the best validation mAP as the last line of stdout."""
     if isinstance(args.resume, Path) and "=" in args.resume.name and not args.resume.exists():
         args.overrides, args.resume = [*args.overrides, str(args.resume)], NEWEST  # `--resume key=value` means no DIR
+    if args.with_changes and args.resume is None:
+        raise UsageError("--with-changes goes with --resume")
     config = load_config(args.config, args.overrides)
     process = discover()
     if process.is_main:
@@ -70,7 +77,8 @@ def work(args: argparse.Namespace) -> None:
     start(process)
     try:
         with peers_explained(process):
-            progress = run(config, process, config.run_directory if args.resume is NEWEST else args.resume)
+            resume = config.run_directory if args.resume is NEWEST else args.resume
+            progress = run(config, process, resume, args.with_changes)
     finally:
         stop()
     if process.is_main:

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,15 @@ from tests.not_run import (  # noqa: F401  pytest finds hooks by their names her
     pytest_configure,
     pytest_sessionfinish,
     pytest_terminal_summary,
+    pytest_testnodedown,
 )
 
 ROOT = Path(__file__).parents[1]
+# Launchers that run at the same time may not share a port; each process of pytest-xdist gives its own another than the
+# default, which tests/test_launchers.py keeps to itself.
+LAUNCHER_PORT = 29600 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ["PET_MASTER_PORT"] = str(LAUNCHER_PORT)  # torchrun's
+DEEPSPEED = ("deepspeed", "--master_port", str(LAUNCHER_PORT), "--num_gpus", "2")
 COLOURS = ("red", "green", "blue")
 
 
@@ -45,6 +53,15 @@ def colour_set(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("colours")
     write_colour_set(root, train=40, val=13)
     return root
+
+
+@pytest.fixture(autouse=True)
+def package_log() -> Iterator[None]:
+    """The package's log goes after each test where it went before, whatever a command called in the test made of it."""
+    logger = logging.getLogger("mlcfast")
+    before = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers, logger.level, logger.propagate = before
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
-"""What a run of the tests says at its end: which did not run and why, and how many ran in a process of their own."""
+"""What a run of the tests says at its end: which did not run and why, and how many ran in a process of their own.
+
+The run may be shared out among several processes by pytest-xdist: each hands what it took down to the one that reports.
+"""
 
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -40,7 +44,7 @@ def ran_elsewhere(config: pytest.Config, where: str, output: str) -> int:
     """
     last = output.splitlines()[-1].split(" in ")[0]
     counts = {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", last)}
-    assert set(counts) <= {"passed", "deselected"} and counts.get("passed"), output[-4000:]
+    assert set(counts) <= {"passed", "deselected", "warning", "warnings"} and counts.get("passed"), output[-4000:]
     config.stash[ELSEWHERE][where] = counts["passed"]
     return counts["passed"]
 
@@ -64,8 +68,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.line(f"{count} more passed in {where}, a process of its own")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of pytest-xdist took down; one that has crashed hands on nothing."""
+    node.config.stash[ELSEWHERE].update(getattr(node, "workeroutput", {}).get("elsewhere", {}))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With `--only-hardware` a skip for another reason is a failure."""
+    if hasattr(session.config, "workeroutput"):  # a process of pytest-xdist, which reports nothing itself
+        session.config.workeroutput["elsewhere"] = session.config.stash[ELSEWHERE]
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reasons(reporter.stats.get("skipped", [])) if reporter else {}
     wrong = [reason for reason in skipped if not HARDWARE.search(reason)]

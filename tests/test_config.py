@@ -5,6 +5,8 @@ import yaml
 
 from mlcfast.config import load_config, parse_config
 from mlcfast.errors import UsageError
+from mlcfast.losses.build import LOSSES
+from tests.conftest import ROOT
 
 MINIMAL = {"name": "x", "data": {"format": "demo", "root": "d"}, "model": {"backbone": "resnet50"}}
 
@@ -107,3 +109,8 @@ def test_processes_that_cannot_share_the_global_batch(devices):
     config = parse_config(minimal(), ["engine.global_batch=64"])
     with pytest.raises(UsageError, match=f"engine.global_batch 64 cannot be shared evenly by {devices} processes"):
         config.engine.micro_batch_for(devices)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_valid(path):
+    assert load_config(path).loss.name in LOSSES

@@ -168,9 +168,14 @@ def test_comments_and_continued_lines_of_a_shell_block():
 
 
 def test_what_is_shown_is_compared_by_its_shape():
-    labels = ["one", "two"]
+    labels = ["one", "two", "red one"]
     printed = "start\none 12.00\ntwo  3.5\nmAP 7.25\n"
+    assert missing_line("x.jpg  red one 0.9\n", "x.jpg  two 0.10  red one 0.05\n", labels) is None
+    assert missing_line("red one 0.9\n", "green one 0.1\n", labels) == "red one 0.9"
     assert missing_line("…\ntwo 88.74\nmAP 95.19\n", printed, labels) is None
     assert missing_line("mAP 95.19\ntwo 88.74\n", printed, labels) == "two 88.74"
     assert missing_line("photo.jpg  one 0.9\n", "photo.jpg  two 0.10  one 0.05\n", labels) is None
     assert missing_line("mAP 95.19\n", "mAP nan\n", labels) == "mAP 95.19"
+    few = "two 5.00  0.0 to 51.1 (95 %): 2 images have it\none 0.00  no image has it\n"
+    assert missing_line("two 57.52\nred one 69.31\n", few, labels) is None
+    assert missing_line("two 57.52\n", "two 5.00  anything else\n", labels) == "two 57.52"

@@ -19,12 +19,11 @@ from mlcfast.engine import OPTIMIZERS
 from mlcfast.errors import UsageError
 from mlcfast.models.build import HEADS
 from mlcfast.registry import Registry, import_by_name
-from tests.conftest import COLOURS, ROOT
+from tests.conftest import COLOURS, DEEPSPEED, ROOT
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 SCRIPTS = Path(sys.executable).parent
 TORCHRUN = ("torchrun", "--nproc_per_node", "2", "-m")
-DEEPSPEED = ("deepspeed", "--num_gpus", "2", "-m")
 
 
 def blocks(language: str) -> str:
@@ -61,7 +60,7 @@ def run_in(project: Path, *words: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     ("launcher", "engine"),
-    [((sys.executable, "-m"), "single"), (TORCHRUN, "ddp"), (DEEPSPEED, "zero2")],
+    [((sys.executable, "-m"), "single"), (TORCHRUN, "ddp"), ((*DEEPSPEED, "-m"), "zero2")],
     ids=["single", "ddp", "zero2"],
 )
 def test_everything_of_ones_own_trains_and_resumes(project, launcher, engine):

@@ -5,7 +5,8 @@ import stat
 
 import torch
 
-from mlcfast.files import write_tensors, write_text
+from mlcfast.files import write_text
+from mlcfast.tensor_files import write_tensors
 
 
 def test_tensors_have_the_permissions_of_other_files(tmp_path):

@@ -100,3 +100,23 @@ def test_local_rank_before_the_configuration_is_accepted(config_file):
     done = launched(sys.executable, "-m", "mlcfast.train", "--local_rank=0", str(config_file), "train.epochs=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("mAP ")
+
+
+@pytest.mark.parametrize(("beside", "installs"), [(["nvidia-smi"], True), ([], False), (["nvidia-smi", "nvcc"], False)])
+def test_a_machine_with_a_driver_alone_is_given_the_compiler(tmp_path, beside, installs):
+    """What launch.sh asks pip for, with a `python` that writes down what it is asked."""
+    scripts = {
+        ".venv/bin/python": '[ "$1" = -c ] && echo 13.0 || echo "$@" >>asked',
+        **{f"tools/{n}": "" for n in beside},
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "launch.sh").write_text((ROOT / "launch.sh").read_text())
+    define = """eval "$(sed -n '/^say()/p; /^cuda_compiler()/,/^}/p' launch.sh)"; set -euo pipefail; cuda_compiler"""
+    environment = {"PATH": f"{tmp_path / 'tools'}:/usr/bin:/bin"}
+    subprocess.run(["bash", "-c", define], cwd=tmp_path, env=environment, check=True)
+    asked = (tmp_path / "asked").read_text() if (tmp_path / "asked").exists() else ""
+    wanted = "-m pip install nvidia-cuda-nvcc==13.0.* nvidia-nvvm==13.0.* nvidia-cuda-crt==13.0.*\n"
+    assert asked == (wanted if installs else "")

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,9 @@ from mlcfast.report.record import precision_recall, rates, read_run, wrongly_add
 from mlcfast.report.svg import Series, line_chart, ticks
 from mlcfast.training.run import run as run_training
 from tests.conftest import without_digests
+from tests.report.records import Page, record_of
 
 BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
-VOID = {"meta", "img", "br"}
 
 
 @pytest.fixture(scope="module")
@@ -50,32 +49,6 @@ def run(tmp_path_factory, colour_set) -> Path:
     return root / "tiny"
 
 
-class Page(HTMLParser):
-    """Checks that tags are balanced and collects texts and what is referred to."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.references: list[str] = []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.references += [value for name, value in attributes if name in ("src", "href", "srcset")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
 def test_training_leaves_a_page_that_needs_nothing_else(run):
     text = (run / "report.html").read_text()
     page = Page(text)
@@ -96,7 +69,7 @@ def test_the_page_shows_the_runs_numbers(run):
     for axis in ("epoch", "mAP (%)", "step", "loss", "learning rate", "images a second", "memory (GiB)", "recall (%)",
                  "precision (%)", "label that is there", "label wrongly added"):  # fmt: skip
         assert axis in shown
-    assert "global_batch: 8" in shown and "cross-entropy" in shown
+    assert "global_batch: 8" in shown and "binary cross-entropy" in shown
 
 
 def test_the_page_begins_with_the_result_and_the_data(run):
@@ -117,15 +90,17 @@ def test_the_page_begins_with_the_result_and_the_data(run):
     data = read_run(run).data
     assert {side: counts["images"] for side, counts in data["sides"].items()} == {"training": 40, "validation": 13}
     table = text[places[2] : places[3]]
-    assert "<tr><td>images</td><td>40</td><td>13</td></tr>" in table and "with green &amp; &lt;i&gt;lush" in table
-    assert "Nothing odd was found" in table
+    assert (
+        "<bdi>images</bdi></th><td>40</td><td>13</td></tr>" in table and "with <bdi>green &amp; &lt;i&gt;lush" in table
+    )
+    assert "only 13 validation images" in table
 
 
 def test_warnings_about_the_data_and_the_test_result_are_shown(run):
     record = read_run(run)
     data = {**record.data, "warnings": ["2 images are in <both>"]}
     text = render(replace(record, data=data, outcome={"test_mAP": 61.25}), interval=(50.0, 70.0))
-    assert '<ul class="missed"><li>2 images are in &lt;both&gt;</li></ul>' in text
+    assert '<ul class="missed"><li>2 images are in &lt;both&gt;</li><li>only 13 validation' in text
     assert text.index("<dt>test mAP</dt><dd>61.25 %</dd>") < text.index("<dt>validation mAP</dt>")
     assert "did not record its data" in render(replace(record, data={}))
 
@@ -226,6 +201,7 @@ def test_a_browser_shows_it(run, browser, tmp_path, width, scheme):
     page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda request: messages.append(request.url) if request.url.startswith("http") else None)
     page.goto((run / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
     page.screenshot(path=tmp_path / "shot.png", full_page=True)
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     letters = page.evaluate(
@@ -240,6 +216,44 @@ def test_a_browser_shows_it(run, browser, tmp_path, width, scheme):
     assert letters >= 9  # pixels
     assert ground > 240 if scheme == "light" else ground < 40
     assert pixels.shape[0] > 2000 and 0.02 < (abs(pixels - ground) > 60).mean() < 0.6
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory) -> Path:
+    """A page with 312 labels whose names say their number."""
+    names = [f"animals/{['mammals', 'fish', 'birds'][k % 3]}/number-{k:03d}" for k in range(312)]
+    file = tmp_path_factory.mktemp("long") / "report.html"
+    file.write_text(render(record_of(names, epochs=30)))
+    return file
+
+
+def test_printed_to_pdf_it_holds_every_label(browser, long_page, tmp_path):
+    """Each of 312 once a table at least: with its average precision and with its threshold; and what is folded."""
+    pypdf = pytest.importorskip("pypdf")
+    page = browser.new_page()
+    page.goto(long_page.as_uri())
+    page.pdf(path=tmp_path / "report.pdf", format="A4")
+    page.close()
+    pages = pypdf.PdfReader(tmp_path / "report.pdf").pages
+    text = re.sub(r"\s", "", "".join(sheet.extract_text() for sheet in pages))
+    counts = [text.count(f"number-{k:03d}") for k in range(312)]
+    assert min(counts) >= 2, [k for k, count in enumerate(counts) if count < 2]
+    assert text.count("name:arun") == 60 and "Learningrate" in text
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_no_serious_fault(browser, long_page, width, scheme):
+    """Contrast, names of pictures and regions, headers of tables, order of headings, landmarks, reach by keyboard."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.goto(long_page.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
+    found = axe.Axe().run(page).response
+    context.close()
+    assert len(found["passes"]) > 10
+    faults = [(fault["impact"], fault["id"], fault["nodes"][0]["html"]) for fault in found["violations"]]
+    assert faults == []
 
 
 def test_attention_figures(tmp_path):

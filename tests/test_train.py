@@ -105,8 +105,13 @@ def test_evaluate_compares_two_models(config_file, tmp_path, capsys):
         expected = cards[0]["per_label"].get(name, cards[0]["mAP"]) - cards[1]["per_label"].get(name, cards[1]["mAP"])
         assert difference["value"] == pytest.approx(expected, abs=1e-9)
         assert difference["low"] <= difference["high"]
-    assert evaluate.main(words) == 0
+    assert evaluate.main([*words, "--picture", str(tmp_path / "both.png")]) == 0
     lines = capsys.readouterr().out.splitlines()
+    with Image.open(tmp_path / "both.png") as picture:
+        assert picture.width > 1000
+    assert evaluate.main([*words, "--picture", str(tmp_path / "no" / "both.png")]) == 2
+    assert evaluate.main([*words[:3], "--picture", str(tmp_path / "one.png")]) == 2
+    assert "name the second with --against" in capsys.readouterr().err
     assert lines[:2] == [f"A  {first}/model.safetensors", f"B  {second}/model.safetensors"]
     assert sum(line.split()[0] in (*COLOURS, "mAP") for line in lines[3:7]) == 4
     assert lines[-1] == f"mAP {cards[0]['mAP']:.2f}"

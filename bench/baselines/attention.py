@@ -12,9 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.baselines.losses import compiled
-from bench.timing import forced
 from mlcfast.ops import label_query_attention
-from mlcfast.ops.backend import has_triton
 from mlcfast.ops.label_query_attention.plan import PLANS
 
 BACKENDS = {
@@ -69,22 +67,17 @@ def reassociated(queries, memory, position, in_weight, in_bias, out_weight, out_
 
 
 def contenders(device: str, with_compiled: bool) -> dict[str, Callable[..., Tensor]]:
-    """Name to function; SDPA once for every backend of the device, the op by its rule, by every plan and by Triton."""
+    """Name to function; SDPA once for every backend of the device, the op by its rule and by every plan."""
     names = BACKENDS if device == "cuda" else {}
     table = {f"sdpa_{name}": _with_backend(backend) for name, backend in names.items()}
     table |= {} if table else {"sdpa": sdpa, "sdpa_repeated": sdpa_repeated}
-    table |= {"multihead": multihead}
-    table |= {"ours_triton": _ours(backend="triton")} if device == "cuda" and has_triton(device) else {}
+    table |= {"multihead": multihead} | ({"reassociated": reassociated} if device == "cuda" else {})
     table |= {"ours": _ours()} | {f"ours_{plan}": _ours(plan) for plan in PLANS}
     return table | ({"compiled": compiled(reassociated)} if with_compiled else {})
 
 
-def _ours(plan: str | None = None, backend: str | None = None) -> Callable[..., Tensor]:
-    def attention(*arguments) -> Tensor:
-        with forced(backend):
-            return label_query_attention(*arguments, plan=plan)[0]
-
-    return attention
+def _ours(plan: str | None = None) -> Callable[..., Tensor]:
+    return lambda *arguments: label_query_attention(*arguments, plan=plan)[0]
 
 
 def _with_backend(backend: SDPBackend) -> Callable[..., Tensor]:

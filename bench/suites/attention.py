@@ -1,6 +1,6 @@
 """Label-query attention at the published shapes against every SDPA backend, nn.MultiheadAttention and torch.compile.
 
-`ours` is what a user gets, `ours_folded` and so on one form always, `ours_triton` the kernels. Every contender is held
+`ours` is what a user gets, `ours_folded` and so on one form always. Every contender is held
 against the fp64 reference on the first image before it is timed.
 """
 
@@ -15,10 +15,11 @@ from bench.baselines.attention import contenders
 from bench.cases.attention import HEADS, NAMES, PUBLISHED, make
 from bench.suites import Context, Row, Rows, attempt, first_line
 from bench.timing import interleaved, peak_extra_bytes, quantiles_ms, saved_bytes
+from mlcfast.ops.backend import has_triton
 from mlcfast.ops.label_query_attention.plan import PLANS
 from mlcfast.ops.label_query_attention.reference import label_query_attention as reference
 
-OURS = {"ours": "native", **{f"ours_{plan}": "native" for plan in PLANS}, "ours_triton": "triton"}
+OURS = ("ours", *(f"ours_{plan}" for plan in PLANS))
 CVT, SWIN = "Q2L-CvT_w24-384", "Q2L-SwinL-384"
 OPERATOR, POSITION = "label_query_attention", NAMES.index("position")
 LONGEST = 10.0  # seconds a case may take with its compilation
@@ -107,7 +108,8 @@ def _accepted(case: Case, tensors: list[Tensor], context: Context) -> tuple[dict
     truth = reference(*(t.double() for t in image), HEADS)[0]
     accepted, refused = {}, {}
     for name, function in contenders(context.device, case.compiled).items():
-        reason = context.refusal((OPERATOR, OURS[name])) if name in OURS else None
+        backend = "triton" if has_triton(context.device) else "native"
+        reason = context.refusal((OPERATOR, backend)) if name in OURS else None
         try:
             if not reason:
                 out = function(*(t.detach() for t in tensors), HEADS)[:1].double()

@@ -85,10 +85,10 @@ def measure_ours(root: Path, steps: int) -> Row:
     LOGGER.setLevel("WARNING")
     run(parse_config(values), Process())
     lines = [json.loads(line) for line in (root / "runs" / "bench" / "metrics.jsonl").read_text().splitlines()]
-    ends = [line["time"] for line in lines if line["event"] == "checkpoint"]
+    times = {(line["event"], line.get("epoch")): line["time"] for line in lines}  # of the last line of each kind
     rates = [line["images_per_second"] for line in lines if line["event"] == "train" and line["epoch"] == EPOCHS - 1]
-    last_step = max(line["time"] for line in lines if line["event"] == "train")
-    row = {"epoch_s": round(ends[-1] - ends[-2], 2), "evaluation_and_checkpoint_s": round(ends[-1] - last_step, 2)}
+    begin, last_step, end = times["evaluation", EPOCHS - 2], times["train", EPOCHS - 1], times["checkpoint", None]
+    row = {"epoch_s": round(end - begin, 2), "evaluation_and_checkpoint_s": round(end - last_step, 2)}
     return row | quantiles_ms([BATCH / rate for rate in rates])
 
 

@@ -35,7 +35,7 @@ def rows(context: Context) -> Rows:
     batch_size, workers = context.options["batch_size"], context.options["workers"] or os.cpu_count()
     side, transform = card.preprocessing["image_size"], EvalTransform(**card.preprocessing)
     batches = [
-        transform.normalise_batch(np.stack([image.pixels for image in batch]))
+        transform.normalise(torch.from_numpy(np.stack([image.pixels for image in batch])).permute(0, 3, 1, 2))
         for batch in decoded_batches(sources, side, batch_size, workers)
     ]
     steps = {

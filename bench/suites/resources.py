@@ -1,4 +1,4 @@
-"""Registers, spills and shared memory of the attention's Triton kernels, compiled ahead of time, without a GPU too."""
+"""Registers, spills and shared memory of the models' Triton kernels, compiled ahead of time, without a GPU too."""
 
 import re
 import subprocess
@@ -11,15 +11,21 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 
 from bench.suites import Context, Row, Rows
-from mlcfast.ops.label_query_attention import triton_kernels
-from mlcfast.ops.label_query_attention.triton_launch import NUM_STAGES, NUM_WARPS, tiles
+from mlcfast.ops import triton_layers
+from mlcfast.ops.label_query_attention import triton_kernels, triton_launch
 
-KERNELS = ("attend", "backward_rows", "backward_cells")
+# Kernel -> its module and constants; channels as in CvT's widest stage, rows side by side as with folded keys.
+_WEIGHTS = {"DROPOUT": True, "HEADS_FIRST": False, "r_stride": 1, **triton_launch.TILE}
+_GELU, _NORM = {"SLOPE": 1.702, "BLOCK": triton_layers.BLOCK}, triton_layers.tile(1024)
+KERNELS = {"weights_kernel": (triton_kernels, _WEIGHTS)}
+KERNELS |= {"weights_backward_kernel": (triton_kernels, {"BETA": True, **_WEIGHTS})}
+KERNELS |= {f"quick_gelu{way}_kernel": (triton_layers, _GELU) for way in ("", "_backward")}
+KERNELS |= {f"layer_norm{way}_kernel": (triton_layers, _NORM) for way in ("", "_backward")}
 WITHOUT_GPU = (80, 86, 90, 120)
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-_SUMS = ("lse", "row_sums", "beta", "deltas", "scratch")
-_TENSORS = ("a", "x", "p", "pooled", "grad", "grad_a", "grad_x")
-_MULTIPLES_OF_16 = ("D", "a_stride", "p_stride")  # as at run time for every published width
+_HALF = ("scores", "weights", "kept", "row_sums", "grad", "beta", "grad_scores", "x", "y", "dx")
+_WIDE = ("weight", "bias", "mean", "rstd", "dw", "db")
+_SCALARS = {"seed": "*i64", **dict.fromkeys(("scale", "temperature", "eps"), "fp32")}
+_MULTIPLES_OF_16 = ("K", "n_stride", "C", "entries")  # as at run time for 80 labels and published widths
 
 
 def rows(context: Context) -> Rows:
@@ -32,17 +38,16 @@ def rows(context: Context) -> Rows:
 
 
 def resources(name: str, dtype: str, arch: int) -> Row:
-    """Compile one kernel with position and dropout for compute capability arch / 10 and read its resource usage."""
-    kernel = getattr(triton_kernels, name)
-    constants = {"POSITION": True, "DROPOUT": True, **tiles(DTYPES[dtype])}
-    types = dict.fromkeys(_SUMS, "*fp32") | dict.fromkeys(_TENSORS, f"*{dtype}") | {"seed": "*i64", "scale": "fp32"}
+    """Compile one kernel with dropout for compute capability arch / 10 and read its resource usage."""
+    module, constants = KERNELS[name]
+    kernel = getattr(module, name)
+    types = dict.fromkeys(_WIDE, "*fp32") | dict.fromkeys(_HALF, f"*{dtype}") | _SCALARS
     types |= dict.fromkeys(constants, "constexpr")
     signature = {argument: types.get(argument, "i32") for argument in kernel.arg_names}
     aligned = [i for i, n in enumerate(kernel.arg_names) if signature[n].startswith("*") or n in _MULTIPLES_OF_16]
     attributes = {(i,): [["tt.divisibility", 16]] for i in aligned}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=attributes)
-    options = {"num_warps": NUM_WARPS, "num_stages": NUM_STAGES}
-    compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    compiled = compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": module.NUM_WARPS})
     tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])

@@ -20,6 +20,7 @@ from mlcfast.data import (
     LabelledFeatures,
     LabelledImages,
     ResizedCache,
+    StreamSampler,
     TrainSampler,
     TrainTransform,
     find_bad_images,
@@ -32,11 +33,14 @@ from mlcfast.data import (
     resized_cache_bytes,
     split_train_val,
 )
+from mlcfast.data.labels import Labels, SparseLabels, count, from_entries, holds, pairs, whole
 from mlcfast.data.overlap import refuse_shared_images
+from mlcfast.data.packed import StreamedImages
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
 from mlcfast.registry import as_callable, check_options, imported, is_import_name
+from mlcfast.stopwatch import Stopwatch
 
 LOGGER = logging.getLogger("mlcfast")
 FEATURES_AT_ONCE = 1024  # stored features evaluated together, whatever the micro-batch
@@ -65,13 +69,13 @@ class Rank(Protocol):
 class Samples:
     """The images of a run, all with the same labels in the same order; test: None without data.test.
 
-    skipped: path of and reason for each image left out because it cannot be read. hidden: (M, K) bool, the positives of
-    the training images that training is not shown; None where it is shown all labels.
+    skipped: path of and reason for each image left out because it cannot be read. hidden: (M, K), 1 or true for the
+    positives of the training images that training is not shown, else 0; None where it is shown all labels.
     """
 
     train: LabelledImages
     validation: LabelledImages
-    hidden: np.ndarray | None = None
+    hidden: Labels | None = None
     skipped: Skipped = dataclasses.field(default_factory=list)
     test: LabelledImages | None = None
 
@@ -144,7 +148,17 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
     if not own and not (settings.format == "auto" and _is_coco(settings, split)):
         file, part = _place(settings, split)
         others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
-        return read_csv(settings.root, file, names, _table_options(settings), part, others)
+        return read_csv(
+            settings.root,
+            file,
+            names,
+            _table_options(settings),
+            part,
+            others,
+            settings.stream_buffer if settings.stream else None,
+        )
+    if settings.stream:
+        raise UsageError(f"data.stream: data.format {settings.format} keeps no images inside .tar or Parquet files")
     if settings.split_column is not None or settings.group is not None:
         raise UsageError(
             "data.split_column and data.group need a table of labels, which this data.format does not read"
@@ -156,7 +170,9 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
     if settings.format == "demo":
         from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
 
-        ensure_demo(settings.root)
+        given = ("directory", "images", "seed", "side", "progress")
+        check_options(ensure_demo, settings.options, "data.format demo", given, UsageError)
+        ensure_demo(settings.root, **settings.options)
     return read_coco(settings.root, split, settings.keep_unlabelled, settings.allow_outside)
 
 
@@ -226,11 +242,21 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
         train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
-    hidden = (records.labels != observed)[train] if single else None
+    hidden = _hidden(records.labels, observed)[train] if single else None
     shown, full = dataclasses.replace(records, labels=observed), records.labels
-    if (full[train] == -1).any() and not (full[validation] == -1).any() and not full[validation].all():
+    if holds(full[train], -1) and not holds(full[validation], -1) and holds(full[validation], 0):
         LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
     return Samples(shown.subset(train), records.subset(validation), hidden)
+
+
+def _hidden(labels: Labels, observed: Labels) -> Labels:
+    """The positives of `labels` that `observed` lacks: a matrix of bool, or a sparse table of 1 and 0."""
+    if not (isinstance(labels, SparseLabels) and isinstance(observed, SparseLabels)):
+        return whole(labels) != whole(observed)
+    M, K = labels.shape
+    kept, all_of = (rows * K + columns for rows, columns in (pairs(observed), pairs(labels)))
+    rows, columns = np.divmod(np.setdiff1d(all_of, kept, assume_unique=True), K)
+    return from_entries(rows, columns, (M, K), fill=0)
 
 
 def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
@@ -239,8 +265,8 @@ def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
     file = label_file(Path(settings.root), settings.train) if settings.format == "features" else file
     counted = "" if file.suffix == ".csv" else " (counted from 0)"
     for wrong, says in (
-        (~(records.labels == 1).any(axis=1), "has no positive label: leave such images out"),
-        ((records.labels == -1).any(axis=1), "holds a -1: labels single_positive starts from full labels, 1 and 0"),
+        (count(records.labels, 1, axis=1) == 0, "has no positive label: leave such images out"),
+        (count(records.labels, -1, axis=1) > 0, "holds a -1: labels single_positive starts from full labels, 1 and 0"),
     ):
         rows = np.flatnonzero(wrong)
         if len(rows):
@@ -260,23 +286,27 @@ class Loaders(NamedTuple):
     names: list[str]
 
 
-def make_loaders(config: Config, samples: Samples, process: Rank) -> Loaders:
-    """The batches of this rank."""
+def make_loaders(config: Config, samples: Samples, process: Rank, watch: Stopwatch | None = None) -> Loaders:
+    """The batches of this rank; watch: is told how long those of training take to reach the device."""
     validation = evaluation_loader(config, samples.validation, process)
-    return Loaders(train_loader(config, samples.train, process), validation, samples.train.names)
+    return Loaders(train_loader(config, samples.train, process, watch), validation, samples.train.names)
 
 
-def train_loader(config: Config, records: LabelledImages, process: Rank) -> DataLoader | FeatureLoader:
+def train_loader(
+    config: Config, records: LabelledImages, process: Rank, watch: Stopwatch | None = None
+) -> DataLoader | FeatureLoader:
     """This rank's micro-batches of augmented images or of features, in the order that (seed, epoch) alone decides."""
     settings, engine = config.data, config.engine
-    sampler = TrainSampler(
-        len(records.paths), engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed
-    )
+    share = (engine.global_batch, engine.micro_batch, process.rank, process.world_size, config.seed)
+    if isinstance(records, StreamedImages):
+        sampler: TrainSampler = StreamSampler(records.packed.block, records.buffer, *share)
+    else:
+        sampler = TrainSampler(len(records.paths), *share)
     if isinstance(records, LabelledFeatures):
         return FeatureLoader(records, sampler, process.device)
     transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)
-    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records))
-    return make_loader(dataset, sampler, settings.workers)
+    dataset = ImageDataset(records, transform.pixels, config.seed, _resized_cache(config, records))
+    return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise, watch)
 
 
 def evaluation_loader(
@@ -289,8 +319,8 @@ def evaluation_loader(
         return FeatureLoader(records, sampler, process.device)
     transform = EvalTransform(settings.image_size, settings.mean, settings.std)
     sampler = EvalSampler(len(records.paths), together, process.rank, process.world_size, first)
-    dataset = ImageDataset(records, transform, config.seed, _resized_cache(config, records))
-    return make_loader(dataset, sampler, settings.workers)
+    dataset = ImageDataset(records, transform.pixels, config.seed, _resized_cache(config, records))
+    return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise)
 
 
 def _resized_cache(config: Config, records: LabelledImages) -> ResizedCache | None:

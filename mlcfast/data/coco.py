@@ -3,14 +3,17 @@
 import hashlib
 import json
 import logging
+import re
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcfast.data.readers.paths import require_images
+from mlcfast.data.labels import Labels, count, from_entries, placed, read_table, table_arrays, zero_as_absent
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, require_images
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.documents import parse_json, reading
@@ -19,13 +22,15 @@ from mlcfast.files import cache_directory, locked, published
 from mlcfast.registry import hint_path
 
 CACHE_VERSION = 2
+LARGE = 2**24  # bytes
+OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 LOGGER = logging.getLogger("mlcfast")
 
 
 class _Table(NamedTuple):
     """An annotation file as a label matrix."""
 
-    labels: np.ndarray
+    labels: Labels
     files: list[str]
     image_ids: list[str]
     names: list[str]
@@ -37,7 +42,8 @@ def read_coco(
 ) -> LabelledImages:
     """Read one split of a data set in MS-COCO's layout.
 
-    split: a name such as "train2014", or {"images": folder, "annotations": file} relative to `root`. An image has a
+    split: a name such as "train2014", or {"images": folder, "annotations": file} relative to `root`; see images_folder
+    for where a named split's images may be. An image has a
     label when any annotation, crowds included, gives it that category. Labels are in the order of the file's
     categories, images in the order of its images; images without a label are left out unless `keep_unlabelled`
     (MS-COCO 2014 then has 82,081 and 40,137). The parsed label matrix is cached by the file's content.
@@ -47,18 +53,23 @@ def read_coco(
     """
     root = Path(root)
     require_directory(root, "data.root")
-    images, annotations = _locations(root, split)
+    given = {} if isinstance(split, str) else split
+    annotations = root / given.get("annotations", f"annotations/instances_{split}.json")
     if not annotations.is_file():
         raise UsageError(f"{annotations}: no such annotation file{hint_path(annotations)}")
-    require_directory(images, f"the images of {annotations.name}")
+    beside = (root / "images").is_dir() or any(file.suffix.lower() in IMAGE_ENDINGS for file in root.iterdir())
+    if given or not beside:  # a missing folder is named before minutes are spent on the annotations
+        require_directory(root / given.get("images", str(split)), f"the images of {annotations.name}")
     with reading(annotations, within=root):
         table = _cached(annotations)
+        images = root / given["images"] if given else images_folder(root, str(split), table.files)
+        require_directory(images, f"the images of {annotations.name}")
         for warning in table.warnings:
             LOGGER.warning("%s: %s", annotations, warning)
         wheres = [f"image {number}" for number in table.image_ids]
         paths = require_images(images, table.files, annotations, wheres, allow_outside)
     records = LabelledImages(paths, table.labels, table.names, table.image_ids)
-    labelled = np.flatnonzero(table.labels.any(axis=1))
+    labelled = np.flatnonzero(count(table.labels, 1, axis=1))
     if not len(labelled):
         raise UsageError(f"{annotations}: no image has a label")
     if keep_unlabelled or len(labelled) == len(records):
@@ -72,60 +83,77 @@ def read_coco(
     return records.subset(labelled)
 
 
-def _locations(root: Path, split: str | Mapping[str, str]) -> tuple[Path, Path]:
-    if isinstance(split, str):
-        return root / split, root / "annotations" / f"instances_{split}.json"
-    return root / split["images"], root / split["annotations"]
+def images_folder(root: Path, split: str, files: Sequence[str]) -> Path:
+    """Where the images of a split are: in `root/SPLIT`, as MS-COCO's; else in images/SPLIT, images or the root itself.
+
+    The first of these that holds the first of the files; `root/SPLIT` where none does.
+    """
+    places = (root / split, root / "images" / split, root / "images", root)
+    return next((place for place in places if files and (place / files[0]).is_file()), root / split)
 
 
 def _cached(annotations: Path) -> _Table:
-    with annotations.open("rb") as file:
-        key = f"{CACHE_VERSION}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    seen = _identity(annotations)
     cache = cache_directory(annotations.parent) / f"{annotations.stem}.labels.npz"
     with locked(cache.with_suffix(".lock")):
-        table = _load(cache, key)
+        table = _load(cache, "seen", seen) if seen else None  # to digest the content of a large file takes a second
         if table is None:
-            table = _parse(annotations)
-            _save(cache, key, table)
+            with annotations.open("rb") as file:
+                key = f"{CACHE_VERSION}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            table = _load(cache, "key", key) or _parse(annotations)
+            _save(cache, {"key": key, "seen": seen}, table)
     return table
 
 
-def _load(cache: Path, key: str) -> _Table | None:
-    """The cached table; None where it is absent, of another content or damaged."""
+def _identity(file: Path) -> list[int]:
+    """What changes whenever a file's content does, if only because nobody can set the time of change (ctime).
+
+    Empty for one changed in the last second: its clock may be coarser than what happened since.
+    """
+    status = file.stat()
+    if time.time_ns() - status.st_ctime_ns < 10**9:
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _load(cache: Path, mark: str, value: Any) -> _Table | None:
+    """The cached table; None where it is absent, damaged, or of a file of which this mark has another value."""
     try:
         with np.load(cache, allow_pickle=False) as arrays:
             texts = json.loads(arrays["texts"].tobytes())
-            labels = arrays["labels"]
+            labels = read_table(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    if texts.pop("key") != key or labels.shape != (len(texts["files"]), len(texts["names"])):
+    held = texts.pop(mark, None)
+    texts = {name: texts[name] for name in ("files", "image_ids", "names", "warnings")}
+    if held != value or labels.shape != (len(texts["files"]), len(texts["names"])):
         return None
     return _Table(labels, **texts)
 
 
-def _save(cache: Path, key: str, table: _Table) -> None:
+def _save(cache: Path, marks: dict[str, Any], table: _Table) -> None:
     texts = {
-        "key": key,
+        **marks,
         "files": table.files,
         "image_ids": table.image_ids,
         "names": table.names,
         "warnings": table.warnings,
     }
     with published(cache) as draft, draft.open("wb") as file:
-        np.savez(file, labels=table.labels, texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
+        np.savez(file, **table_arrays(table.labels), texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
 
 
 def coco_source(annotations: Path) -> LabelSource:
     """The labels of one annotation file, for `inspect`; see read_coco."""
     table = _cached(annotations)
-    states = np.where(table.labels, 1, -1).astype(np.int8)
+    states = zero_as_absent(table.labels)
     lines = list(range(1, len(table.files) + 1))
     return LabelSource(annotations, "coco", table.files, lines, table.names, states, [], table.warnings)
 
 
 def _parse(annotations: Path) -> _Table:
     try:
-        content = parse_json(annotations.read_bytes())
+        content = parse_json(_without_outlines(annotations.read_bytes()))
     except ValueError as error:
         raise UsageError(f"{annotations}: not valid JSON: {error}") from error
     try:
@@ -134,6 +162,11 @@ def _parse(annotations: Path) -> _Table:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: an entry lacks {error}") from error
     except (TypeError, AssertionError, AttributeError) as error:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: {error}") from error
+
+
+def _without_outlines(content: bytes) -> bytes:
+    """The content of a large file without the objects' outlines: most of it, and nothing that labels need."""
+    return OUTLINE.sub(rb"\1[]", content) if len(content) > LARGE else content
 
 
 def _table(content: dict[str, Any], annotations: Path) -> _Table:
@@ -148,32 +181,35 @@ def _table(content: dict[str, Any], annotations: Path) -> _Table:
     rows = {str(image["id"]): row for row, image in enumerate(images)}
     names = list(dict.fromkeys(str(category["name"]) for category in categories))
     columns = {str(category["id"]): names.index(str(category["name"])) for category in categories}
-    labels = np.zeros((len(rows), len(names)), np.int8)
+    entries = []
     for number, annotation in enumerate(content["annotations"], start=1):
         image, category = str(annotation["image_id"]), str(annotation["category_id"])
         for key, value, known in (("image_id", image, rows), ("category_id", category, columns)):
             if value not in known:
                 where = f"annotation {annotation.get('id', number)} refers to {key} {value}"
                 raise UsageError(f"{annotations}: {where}, which the file does not define")
-        labels[rows[image], columns[category]] = 1
+        entries.append((rows[image], columns[category]))
+    row_N, column_N = np.array(entries, np.int64).reshape(-1, 2).T
+    labels = from_entries(row_N, column_N, (len(rows), len(names)), fill=0)
     files = [str(image["file_name"]) for image in images]
     labels, names, warnings = _without_unused(labels, names, categories)
     return _Table(labels, files, list(rows), names, warnings)
 
 
 def _without_unused(
-    labels: np.ndarray, names: list[str], categories: list[dict[str, Any]]
-) -> tuple[np.ndarray, list[str], list[str]]:
+    labels: Labels, names: list[str], categories: list[dict[str, Any]]
+) -> tuple[Labels, list[str], list[str]]:
     """Leave out super-categories that are listed as categories and that no image has; warn of these and of others.
 
     A category that no image of this file has may be there in the other split, so it stays.
     """
     above = {str(category.get("supercategory")) for category in categories}
-    unused = [name for name, some in zip(names, np.any(labels, axis=0).tolist(), strict=True) if not some]
+    unused = [name for name, some in zip(names, count(labels, 1, axis=0).tolist(), strict=True) if not some]
     dropped = [name for name in unused if name in above]
     warnings = [f"the super-category {name!r} is no label: no image has it" for name in dropped]
     warnings += [f"no image has the label {name!r}" for name in unused if name not in above][:5]
     twice = len(categories) - len(names)
     warnings += [f"{twice} categories share a name with another: merged"] if twice else []
-    kept = [column for column, name in enumerate(names) if name not in dropped]
-    return labels[:, kept], [names[column] for column in kept], warnings
+    kept = [name for name in names if name not in dropped]
+    place = {name: column for column, name in enumerate(kept)}
+    return placed(labels, [place.get(name, -1) for name in names], len(kept), 0), kept, warnings

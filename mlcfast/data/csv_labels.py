@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mlcfast.data.labels import Labels, from_lists, holds
+from mlcfast.data.packed import ArrowImages, StreamedImages
 from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.recognise import image_root, read_named
-from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_of_part
 from mlcfast.documents import reading
@@ -29,13 +31,15 @@ def read_csv(
     options: TableOptions | None = None,
     part: str | None = None,
     others: Sequence[str] = (),
+    buffer: int | None = None,
 ) -> LabelledImages:
     """Read the images and labels of `root/file`, in any format that mlcfast.data.readers knows.
 
     Where there is no such file or directory, the split of that name of the data set in `root` is meant.
     names: the labels in the order wanted, those of the training file for another split; default: the columns' order,
     or the listed names sorted. Image ids are the images as written. What the reader assumed is logged. part: the rows
-    that the options' split column gives to this part of the data; others: the names of the other parts.
+    that the options' split column gives to this part of the data; others: the names of the other parts. buffer: leave
+    images that lie inside the file where they are, and shuffle so many together when they train.
 
     Raises UsageError naming file, line and column for anything else.
     """
@@ -47,24 +51,37 @@ def read_csv(
         LOGGER.info("%s: %s", path, line)
     for line in source.warnings:
         LOGGER.warning("%s: %s", path, line)
-    if not (source.states == 1).any():
+    if not holds(source.states, 1):
         raise UsageError(f"{path}: no image has a label")
     groups = None if options.group is None else source.column(options.group, "data.group")
     rows = np.arange(len(source.images))
     if part is not None and options.split_column is not None:
         rows = rows_of_part(source, options.split_column, part, others)
-    images, wheres = [source.images[row] for row in rows], [f"line {source.lines[row]}" for row in rows]
+    images, wheres = [source.images[row] for row in rows], [f"line {source.lines[int(row)]}" for row in rows]
+    kept = None if groups is None else [groups[row] for row in rows]
+    if buffer is not None:
+        return _streamed(source, rows, buffer, kept)
     with reading(path, within=root):
         if source.unpack is not None:
             unpacked = source.unpack()
             paths = [unpacked[row] for row in rows]
         else:
             paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
-    kept = None if groups is None else [groups[row] for row in rows]
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=kept)
 
 
-def read_label_table(path: Path, names: Sequence[str] | None = None) -> tuple[np.ndarray, list[str], list[str]]:
+def _streamed(source: LabelSource, rows: np.ndarray, buffer: int, groups: list[str] | None) -> StreamedImages:
+    if source.packed is None:
+        raise UsageError(
+            f"{source.path}: data.stream reads images inside .tar or Parquet files; this names image files"
+        )
+    images, packed = [source.images[row] for row in rows], source.packed.taken(rows)
+    packed = packed.keeping(buffer) if isinstance(packed, ArrowImages) else packed
+    paths = [f"{source.path}/{image}" for image in images]
+    return StreamedImages(paths, source.labels[rows], source.names, images, packed, buffer, groups=groups)
+
+
+def read_label_table(path: Path, names: Sequence[str] | None = None) -> tuple[Labels, list[str], list[str]]:
     """The labels (M, K) int8 of stored features, their names and the cells of the image column, empty without one.
 
     A column for each label holds 1, 0 or −1, or one called labels lists names separated by `;`.
@@ -98,20 +115,20 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tuple[Labels, list[str]]:
     lists = [[name.strip() for name in cell.split(";") if name.strip()] for cell in cells]
     known = list(names) if names is not None else sorted({name for row in lists for name in row})
     if not known:
         raise UsageError(f"{path}: no image has a label")
     columns = {name: column for column, name in enumerate(known)}
-    labels = np.zeros((len(lists), len(known)), np.int8)
     for number, row in enumerate(lists, start=1):
         for name in row:
             if name not in columns:
                 near = hint(name, known)
-                raise UsageError(f"{path}: row {number} has the label {name!r}, which the training file has not{near}")
-            labels[number - 1, columns[name]] = 1
-    return labels, known
+                raise UsageError(
+                    f"{path}: row {number} has the label {name!r}, which is not in the training file{near}"
+                )
+    return from_lists([[columns[name] for name in row] for row in lists], len(known), fill=0), known
 
 
 def _from_columns(
@@ -131,7 +148,7 @@ def _from_columns(
         except KeyError as error:
             column = next(name for name in wanted if row[header.index(name)] not in VALUES)
             value = error.args[0]
-            raise UsageError(f"{path}: row {number + 1}, column {column!r}: {value!r} is none of 1, 0, -1") from error
+            raise UsageError(f"{path}: row {number + 1}, column {column!r}: {value!r} must be 1, 0 or -1") from error
     if not (labels == 1).any():
         raise UsageError(f"{path}: no image has a label")
     return labels, wanted

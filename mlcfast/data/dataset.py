@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mlcfast.data.images import load_rgb
+from mlcfast.data.label_rows import LabelRows
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.resized import ResizedCache
 
@@ -28,23 +28,23 @@ class ImageDataset(Dataset):
         resized_cache: ResizedCache | None = None,
     ):
         self.records, self.transform, self.seed, self.resized_cache = records, transform, seed, resized_cache
-        self.labels = torch.from_numpy(np.ascontiguousarray(records.labels))
+        self.labels = LabelRows(records.labels)
 
     def __len__(self) -> int:
         """The number of images."""
         return len(self.records)
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor, int]:
-        """Image (3, S, S) float32, labels (K,) int8 and index, for an index or (epoch, index); the epoch is else 0.
+        """Image as the transform gives it, labels (K,) int8 and index, for an index or (epoch, index); else epoch 0.
 
         Raises RunError naming the file if it cannot be decoded.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         cache, path = self.resized_cache, self.records.paths[index]
-        image = load_rgb(path) if cache is None else Image.fromarray(cache.read(index, path))
+        image = self.records.load(index) if cache is None else Image.fromarray(cache.read(index, path))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(sample_seed(self.seed, epoch, index))
-            return self.transform(image), self.labels[index], index
+            return self.transform(image), self.labels.one(index), index
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:

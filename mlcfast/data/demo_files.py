@@ -11,23 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.demo_scenes import Digit, SceneStyle, draw_scene
+from mlcfast.data.demo_scenes import Digit, draw_scene
+from mlcfast.data.demo_styles import DIGITS, STYLES, SceneStyle
 from mlcfast.errors import UsageError
 
 SPLITS = {"train": 4, "val": 1, "test": 1}  # shares of the scenes
 SCAN_SHARES = {"train": 3, "val": 1, "test": 1}  # no scan is in two splits
-CATEGORIES = {
-    1: "zero",
-    2: "one",
-    3: "two",
-    5: "three",
-    6: "four",
-    8: "five",
-    13: "six",
-    21: "seven",
-    34: "eight",
-    90: "nine",
-}
 JPEG_QUALITY = 90
 NEEDS_SCANS = "the demo set needs scikit-learn: pip install scikit-learn"
 CHUNK = 50  # scenes a worker draws in one go
@@ -46,14 +35,14 @@ def _file_name(split: str, number: int) -> str:
     return f"{split}_{number:06d}.jpg"
 
 
-def write_splits(directory: Path, images: int, seed: int, side: int, progress: Progress | None) -> None:
+def write_splits(directory: Path, images: int, seed: int, side: int, style: str, progress: Progress | None) -> None:
     """Write every split's images and annotations under `directory`, which must not have them yet.
 
-    Raises UsageError if scikit-learn is not installed.
+    style: one of STYLES. Raises UsageError if scikit-learn is not installed.
     """
     names, scans = file_names(images), split_scans(seed)
     tasks = [
-        (directory / split, split, seed, side, range(start, min(start + CHUNK, len(names[split]))))
+        (directory / split, split, seed, side, STYLES[style], range(start, min(start + CHUNK, len(names[split]))))
         for split in SPLITS
         for start in range(0, len(names[split]), CHUNK)
     ]
@@ -66,7 +55,7 @@ def write_splits(directory: Path, images: int, seed: int, side: int, progress: P
             if progress:
                 progress(sum(map(len, scenes.values())), images)
     for split, digits in scenes.items():
-        annotations = _annotations(names[split], digits, side)
+        annotations = _annotations(names[split], digits, side, STYLES[style])
         (directory / "annotations" / f"instances_{split}.json").write_text(json.dumps(annotations))
 
 
@@ -80,12 +69,12 @@ def _start_worker(scans: dict[str, list[np.ndarray]]) -> None:
     _WORKER_SCANS.update(scans)
 
 
-def _draw_chunk(task: tuple[Path, str, int, int, range]) -> list[list[Digit]]:
-    folder, split, seed, side, numbers = task
+def _draw_chunk(task: tuple[Path, str, int, int, SceneStyle, range]) -> list[list[Digit]]:
+    folder, split, seed, side, style, numbers = task
     drawn = []
     for i in numbers:
         random = _random(seed, 1 + list(SPLITS).index(split), i)
-        image, digits = draw_scene(random, _WORKER_SCANS[split], side, SceneStyle())
+        image, digits = draw_scene(random, _WORKER_SCANS[split], side, style)
         image.save(folder / _file_name(split, i), quality=JPEG_QUALITY)
         drawn.append(digits)
     return drawn
@@ -100,7 +89,7 @@ def split_scans(seed: int) -> dict[str, list[np.ndarray]]:
     digits = load_digits()
     shares = np.cumsum(list(SCAN_SHARES.values()))
     scans: dict[str, list[np.ndarray]] = {split: [] for split in SCAN_SHARES}
-    for value in range(len(CATEGORIES)):
+    for value in range(len(DIGITS)):
         members = (digits.images[digits.target == value] / 16).astype(np.float32)
         members = members[_random(seed, 0, value).permutation(len(members))]
         parts = np.split(members, len(members) * shares[:-1] // shares[-1])
@@ -113,8 +102,8 @@ def _random(*key: int) -> np.random.RandomState:
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(key)))
 
 
-def _annotations(names: list[str], scenes: list[list[Digit]], side: int) -> dict[str, Any]:
-    ids = list(CATEGORIES)
+def _annotations(names: list[str], scenes: list[list[Digit]], side: int, style: SceneStyle) -> dict[str, Any]:
+    ids = list(style.categories)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, (name, digits) in enumerate(zip(names, scenes, strict=True), start=1):
@@ -135,5 +124,7 @@ def _annotations(names: list[str], scenes: list[list[Digit]], side: int) -> dict
         "info": {"description": "mlcfast demo set: scenes of handwritten digits (UCI scans)"},
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": i, "name": name, "supercategory": "digit"} for i, name in CATEGORIES.items()],
+        "categories": [
+            {"id": i, "name": name, "supercategory": group} for i, (name, group) in style.categories.items()
+        ],
     }

@@ -1,35 +1,15 @@
 """Scenes of handwritten digits: real 8×8 scans at varied place, size, slant and contrast among clutter."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-
-@dataclass(frozen=True)
-class SceneStyle:
-    """What makes the scenes easy or hard, in one place; ranges are (least, most), drawn uniformly.
-
-    Lengths are fractions of the scene's side; contrast is the share of the way from the background's brightness to
-    black or white; overlap is the share of the smaller of two boxes that may be covered.
-    """
-
-    classes: tuple[int, int] = (1, 4)
-    repeat: float = 0.25  # chance that a class appears twice
-    height: tuple[float, float] = (0.28, 0.46)
-    rotation: tuple[float, float] = (-12.0, 12.0)
-    slant: tuple[float, float] = (-0.15, 0.15)
-    contrast: tuple[float, float] = (0.55, 1.0)
-    overlap: float = 0.12
-    fragments: tuple[int, int] = (0, 2)
-    lines: tuple[int, int] = (0, 3)
-    blobs: tuple[int, int] = (1, 3)
-    noise: float = 7.0  # standard deviation in grey levels
+from mlcfast.data.demo_styles import COLOURS, SceneStyle
 
 
 class Digit(NamedTuple):
-    """One digit of a scene: its class 0…9, its box (x, y, width, height) in pixels and its ink's area in pixels."""
+    """One digit of a scene: its class, its box (x, y, width, height) in pixels and its ink's area in pixels."""
 
     value: int
     box: tuple[int, int, int, int]
@@ -43,7 +23,7 @@ def draw_scene(
 
     scans: for each class 0…9 the scans to choose from, (n, 8, 8) float32 in [0, 1].
     """
-    canvas = _background(random, side)
+    canvas = _background(random, side, style)
     _draw_blobs(random, canvas, style)
     for _ in range(random.randint(style.fragments[0], style.fragments[1] + 1)):
         _draw_fragment(random, canvas, scans, style)
@@ -53,20 +33,27 @@ def draw_scene(
     return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8)), digits
 
 
-def _background(random: np.random.RandomState, side: int) -> np.ndarray:
+def _background(random: np.random.RandomState, side: int, style: SceneStyle) -> np.ndarray:
     """Soft light of one hue, (side, side, 3) float32 in grey levels."""
-    base = random.uniform(40, 215) + random.uniform(-30, 30, 3)
+    base = random.uniform(*style.light) + random.uniform(-30, 30, 3)
     coarse = np.clip(base + random.uniform(-28, 28, (4, 4, 1)) + random.uniform(-8, 8, (4, 4, 3)), 0, 255)
     soft = Image.fromarray(coarse.astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(soft).astype(np.float32)
 
 
 def _ink(random: np.random.RandomState, ground: np.ndarray, style: SceneStyle) -> np.ndarray:
-    """A colour (3,) that differs from the ground it is drawn on by a contrast from the style's range."""
+    """A colour (3,) by a contrast from the style's range with the ground it is drawn on, or one of the style's."""
+    if style.colours:
+        return _shade(random, style.colours[random.randint(len(style.colours))])
     level = ground.mean()
     end = 255.0 if level < 128 else 0.0
     tint = random.uniform(-35, 35, 3)
     return np.clip(level + random.uniform(*style.contrast) * (end - level) + tint - tint.mean(), 0, 255)
+
+
+def _shade(random: np.random.RandomState, colour: str) -> np.ndarray:
+    """A colour (3,) by its name, more or less bright."""
+    return np.clip(np.array(COLOURS[colour]) * random.uniform(0.75, 1.0) + random.uniform(-18, 18, 3), 0, 255)
 
 
 def _draw_blobs(random: np.random.RandomState, canvas: np.ndarray, style: SceneStyle) -> None:
@@ -105,15 +92,18 @@ def _draw_fragment(
 def _draw_digits(
     random: np.random.RandomState, canvas: np.ndarray, scans: list[np.ndarray], style: SceneStyle
 ) -> list[Digit]:
-    classes = random.permutation(len(scans))[: random.randint(style.classes[0], style.classes[1] + 1)]
+    inks = max(1, len(style.colours))
+    classes = random.permutation(len(scans) * inks)[: random.randint(style.classes[0], style.classes[1] + 1)]
     values = [int(v) for v in classes for _ in range(1 + (random.uniform() < style.repeat))]
     digits: list[Digit] = []
     for value in values:
-        scan = scans[value][random.randint(len(scans[value]))]
+        members = scans[value // inks]
+        scan = members[random.randint(len(members))]
         mask = _mask(random, scan, random.uniform(*style.height) * len(canvas), style)
         place = _free_place(random, len(canvas), mask.shape, [digit.box for digit in digits], style)
         if place is not None:
-            _stamp(random, canvas, mask, *place, style)
+            colour = style.colours[value % inks] if style.colours else None
+            _stamp(random, canvas, mask, *place, style, colour)
             height, width = mask.shape
             digits.append(Digit(value, (place[1], place[0], width, height), int((mask > 0.5).sum())))
     return digits
@@ -161,8 +151,15 @@ def _free_place(
 
 
 def _stamp(
-    random: np.random.RandomState, canvas: np.ndarray, mask: np.ndarray, top: int, left: int, style: SceneStyle
+    random: np.random.RandomState,
+    canvas: np.ndarray,
+    mask: np.ndarray,
+    top: int,
+    left: int,
+    style: SceneStyle,
+    colour: str | None = None,
 ) -> None:
     ground = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
     mask = mask[: ground.shape[0], : ground.shape[1], None]
-    ground += mask * (_ink(random, ground, style) - ground)
+    ink = _ink(random, ground, style) if colour is None else _shade(random, colour)
+    ground += mask * (ink - ground)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.features import NOTE
+from mlcfast.data.label_files import write_labels
 from mlcfast.data.records import LabelledImages
 from mlcfast.errors import RunError, UsageError
 from mlcfast.files import published
@@ -66,10 +67,9 @@ class FeatureWriter:
             self._note()
 
     def publish(self, records: LabelledImages, about: dict[str, Any]) -> None:
-        """Write labels.npy and features.json, then give the complete features their name."""
+        """Write the labels and features.json, then give the complete features their name."""
         self._note()
-        with published(self.directory / "labels.npy") as draft, draft.open("wb") as file:
-            np.save(file, records.labels)
+        write_labels(self.directory, records.labels)
         note = {"key": self.key, **about, "names": records.names, "image_ids": records.image_ids}
         with published(self.directory / NOTE) as draft:
             draft.write_text(json.dumps({**note, "paths": records.paths}), encoding="utf-8")

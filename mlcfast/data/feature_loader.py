@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mlcfast.data.features import LabelledFeatures
+from mlcfast.data.label_rows import LabelRows
 from mlcfast.data.samplers import EvalSampler, TrainSampler
 
 
@@ -20,10 +21,11 @@ class FeatureLoader:
     def __init__(self, dataset: LabelledFeatures, batch_sampler: TrainSampler | EvalSampler, device: torch.device):
         self.dataset, self.batch_sampler = dataset, batch_sampler
         self.features, self.rows = torch.from_numpy(dataset.features), torch.from_numpy(dataset.rows)
-        self.labels = torch.from_numpy(np.ascontiguousarray(dataset.labels))
+        self.labels = LabelRows(dataset.labels)
         if device.type == "cuda" and self._bytes() < torch.cuda.mem_get_info(device)[0] // 2:
             self.features = self.features.index_select(0, self.rows).to(device)
-            self.rows, self.labels = torch.arange(len(dataset), device=device), self.labels.to(device)
+            self.rows = torch.arange(len(dataset), device=device)
+            self.labels.to(device)
 
     def _bytes(self) -> int:
         return len(self.rows) * self.features.shape[1] * self.features.element_size()
@@ -37,7 +39,7 @@ class FeatureLoader:
         batches = self.batch_sampler.batches()
         if not batches:
             return
-        order = torch.from_numpy(np.concatenate(batches)).to(self.labels.device)
-        for index in order.split([len(batch) for batch in batches]):
+        order = torch.from_numpy(np.concatenate(batches)).to(self.rows.device)
+        for index, batch in zip(order.split([len(batch) for batch in batches]), batches, strict=True):
             features = self.features.index_select(0, self.rows.index_select(0, index))
-            yield features.float(), self.labels.index_select(0, index), index
+            yield features.float(), self.labels(index, batch), index

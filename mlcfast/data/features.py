@@ -1,8 +1,9 @@
 """Feature sets: pooled features (N, D) and labels (N, K) of each split as files, read through a memory map.
 
-`mlcfast.features` writes ROOT/SPLIT/features.npy, labels.npy and features.json (label names, image ids and paths).
-Files of other origin lie flat in ROOT: SPLIT_features*.npy with SPLIT_labels.npy, SPLIT_labels.csv or
-formatted_SPLIT_labels.npy (the names of arXiv 2106.09708's code), and optionally label_names.txt, a name a line.
+`mlcfast.features` writes ROOT/SPLIT/features.npy, labels.npy or labels.npz and features.json (label names, image ids
+and paths); labels may also be a .csv or .parquet table. Files of other origin lie flat in ROOT: SPLIT_features*.npy
+with SPLIT_labels.npy (or .npz, .csv, .parquet) or formatted_SPLIT_labels.npy (the names of arXiv 2106.09708's code),
+and optionally label_names.txt, a name a line.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.csv_labels import read_label_table
+from mlcfast.data.label_files import label_file, load_array, read_stored_labels
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
-from mlcfast.registry import hint_path
 
 ROWS_AT_ONCE = 4096
 NOTE = "features.json"
@@ -60,7 +60,7 @@ def _read(root: Path, split: str, names: Sequence[str] | None) -> LabelledFeatur
     features = open_matrix(file)
     _check_finite(features, file)
     labels_at = label_file(root, split)
-    labels, own_names, ids = _read_labels(labels_at, names)
+    labels, own_names, ids = read_stored_labels(labels_at, names)
     if len(labels) != len(features):
         raise UsageError(f"{labels_at}: {len(labels)} rows of labels for {len(features)} rows of features in {file}")
     note = _read_note(file.parent / NOTE) if file.parent != root else {}
@@ -84,7 +84,7 @@ def feature_width(root: str | Path, split: str) -> int:
 
 def open_matrix(file: Path) -> np.ndarray:
     """Map a .npy file of shape (N, D) and dtype float16 or float32; UsageError for anything else."""
-    matrix = _load(file, mmap_mode="c")  # copy-on-write: torch wants memory that could be written
+    matrix = load_array(file, mmap_mode="c")  # copy-on-write: torch wants memory that could be written
     if matrix.ndim != 2 or not matrix.size or matrix.dtype not in DTYPES:
         raise UsageError(f"{file}: features must be a float16 or float32 matrix, not {matrix.dtype} {matrix.shape}")
     return matrix
@@ -106,31 +106,6 @@ def _feature_file(root: Path, split: str) -> Path:
     if len(found) > 1:
         raise UsageError(f"{root}: several features of {split}: {', '.join(file.name for file in found)}; leave one")
     return found[0]
-
-
-def label_file(root: Path, split: str) -> Path:
-    """The file that holds a split's labels; UsageError lists the names looked for."""
-    own = (f"{split}/labels.npy", f"{split}/labels.csv")
-    names = (*own, f"{split}_labels.npy", f"{split}_labels.csv", f"formatted_{split}_labels.npy")
-    for name in names:
-        if (root / name).is_file():
-            return root / name
-    raise UsageError(f"{root}: no labels of {split}: none of {', '.join(names)}")
-
-
-def _read_labels(file: Path, names: Sequence[str] | None) -> tuple[np.ndarray, list[str], list[str]]:
-    """Labels (N, K) int8, and names and ids where the file has them."""
-    if file.suffix == ".csv":
-        return read_label_table(file, names)
-    labels = _load(file)
-    if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "biuf":
-        raise UsageError(f"{file}: labels must be a matrix of numbers, not {labels.dtype} {labels.shape}")
-    strange = np.argwhere(~np.isin(labels, (-1, 0, 1)))
-    if len(strange):
-        row, column = strange[0]
-        value = labels[row, column]
-        raise UsageError(f"{file}: row {row} (counted from 0), column {column}: {value:g} is none of 1, 0, -1")
-    return labels.astype(np.int8), [], []
 
 
 def _check_finite(features: np.ndarray, file: Path) -> None:
@@ -155,12 +130,3 @@ def _read_note(file: Path) -> dict[str, Any]:
     if not isinstance(note, dict):
         raise UsageError(f"{file}: not a JSON object")
     return note
-
-
-def _load(file: Path, **options: Any) -> np.ndarray:
-    try:
-        return np.load(file, allow_pickle=False, **options)
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror or error}{hint_path(file)}") from error
-    except (ValueError, EOFError) as error:
-        raise UsageError(f"{file}: not a .npy file of numbers: {error}") from error

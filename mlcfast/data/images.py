@@ -1,9 +1,11 @@
 """Image files to 8-bit RGB, whatever their mode, or one line that says why not."""
 
 import functools
+import io
 import os
 import stat
 import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -20,25 +22,28 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # lo
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
-def load_rgb(path: str) -> Image.Image:
+def load_rgb(path: str, content: bytes | None = None) -> Image.Image:
     """Decode an image file to 8-bit RGB, turned upright by its EXIF orientation.
+
+    content: that of an image inside another file, of which `path` is then the name alone.
 
     Transparency is composited on white, 16-bit grey scaled by 255/65535 (not clipped), CMYK and palettes converted.
     Raises RunError "PATH: reason" for a file that is missing, empty, truncated, not an image, of 32-bit pixels or of
     more than MAX_PIXELS pixels, MAX_SIDE pixels a side or MAX_SCANS scans, which is found before any is decoded.
     """
     try:
-        _check_regular(path)
-        with Image.open(path, formats=_formats()) as image:
+        if content is None:
+            _check_regular(path)
+        with Image.open(path if content is None else io.BytesIO(content), formats=_formats()) as image:
             _check_size(*image.size)
             if "progressive" in image.info:
-                _check_scans(path, *image.size)
+                _check_scans(path, content, *image.size)
             image.load()
             if image.format != "JPEG" or image.info.keys() & {"exif", "xmp"}:  # looking for it in vain takes time
                 ImageOps.exif_transpose(image, in_place=True)
             return _to_rgb(image)
     except Exception as error:  # the decoders of damaged files raise nearly anything
-        raise RunError(f"{path}: {_reason(path, error)}") from error
+        raise RunError(f"{path}: {_reason(path, content, error)}") from error
 
 
 @functools.cache
@@ -64,10 +69,9 @@ def _check_size(width: int, height: int) -> None:
         raise _RefusedError(f"too large: {width} × {height} pixels; {limit}")
 
 
-def _check_scans(path: str, width: int, height: int) -> None:
+def _check_scans(path: str, content: bytes | None, width: int, height: int) -> None:
     """Count the markers that begin a scan; coded data hold no such bytes."""
-    with open(path, "rb") as file:
-        scans = file.read().count(b"\xff\xda")
+    scans = (Path(path).read_bytes() if content is None else content).count(b"\xff\xda")
     if scans > MAX_SCANS or scans * width * height > MAX_SCANNED:
         limit = f"at most {MAX_SCANS}, and {MAX_SCANNED // 2**20} Mi pixels in all of them together, are decoded"
         raise _RefusedError(f"a progressive JPEG of {scans} scans of {width} × {height} pixels; {limit}")
@@ -97,7 +101,7 @@ def _scale_16_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.astype(np.uint8))
 
 
-def _reason(path: str, error: Exception) -> str:
+def _reason(path: str, content: bytes | None, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such image"
     if isinstance(error, _RefusedError):
@@ -106,9 +110,8 @@ def _reason(path: str, error: Exception) -> str:
         return f"too large: more than {MAX_PIXELS // 2**20} Mi pixels"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot read the image: {error.strerror}"
-    with open(path, "rb") as file:
-        if not file.read(1):
-            return "empty image file (0 bytes)"
+    if not (os.path.getsize(path) if content is None else content):
+        return "empty image file (0 bytes)"
     if "truncated" in str(error).lower():
         return f"truncated image ({error})"
     if type(error).__name__ == "UnidentifiedImageError":

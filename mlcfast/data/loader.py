@@ -1,23 +1,53 @@
 """Batches from worker processes, whose failures reach the user as one line."""
 
+import contextlib
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from mlcfast.data.transfer import on_device
 from mlcfast.errors import RunError, UsageError
+from mlcfast.stopwatch import Stopwatch
 
 
-def make_loader(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: int = 0) -> DataLoader:
-    """Batches (images (m, 3, S, S) float32, labels (m, K) int8, index (m,) int64) in the sampler's order.
+def make_loader(
+    dataset: Dataset,
+    batch_sampler: Iterable[list[Any]],
+    workers: int = 0,
+    device: torch.device | None = None,
+    normalise: Callable[[Tensor], Tensor] | None = None,
+    watch: Stopwatch | None = None,
+) -> DataLoader:
+    """Batches (images (m, 3, S, S), labels (m, K) int8, index (m,) int64) in the sampler's order.
 
-    Workers persist over epochs; host memory is pinned where CUDA is. RunError and UsageError of a sample are raised
-    here as they were in the worker, without its traceback. The caller's random state is not touched.
+    With `normalise` the images of the data set are bytes, which it makes float32 of on `device`, and `watch` is told
+    how long that takes: see on_device. Without it they are what the data set gives, on the host; bytes come in
+    channels-last memory. Workers persist over epochs; host memory is pinned where CUDA is. RunError and UsageError of
+    a sample are raised here as they were in the worker, without its traceback. The caller's random state stays as it
+    is.
     """
+    with _quiet_about_cores():
+        loader = _made(dataset, batch_sampler, workers)
+    loader.device, loader.normalise, loader.watch = device or torch.device("cpu"), normalise, watch
+    return loader
+
+
+@contextlib.contextmanager
+def _quiet_about_cores() -> Iterator[None]:
+    """Without torch's three lines at every start that data.workers is more than the cores: it does no harm."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
+
+
+def _made(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: int) -> "_Loader":
     return _Loader(
         _Guarded(dataset),
         batch_sampler=batch_sampler,
@@ -31,8 +61,17 @@ def make_loader(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: i
 
 
 class _Loader(DataLoader):
+    device = torch.device("cpu")
+    normalise: Callable[[Tensor], Tensor] | None = None
+    watch: Stopwatch | None = None
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator: torch names its private iterator
-        batches = super().__iter__()
+        batches = self._on_the_host()
+        return batches if self.normalise is None else on_device(batches, self.device, self.normalise, self.watch)
+
+    def _on_the_host(self) -> Iterator[Any]:
+        with _quiet_about_cores():
+            batches = super().__iter__()
         while True:
             try:
                 batch = next(batches)
@@ -70,7 +109,14 @@ class _Guarded(Dataset):
 
 
 def _collate(samples: list[Any] | Exception) -> Any:
-    return samples if isinstance(samples, Exception) else default_collate(samples)
+    """A batch of samples; images in bytes keep their channels side by side, as a decoder gives them."""
+    if isinstance(samples, Exception):
+        return samples
+    first = samples[0][0] if isinstance(samples[0], tuple) else None
+    if not isinstance(first, Tensor) or first.dtype != torch.uint8:
+        return default_collate(samples)
+    images, *others = default_collate([(image.permute(1, 2, 0), *rest) for image, *rest in samples])
+    return [images.permute(0, 3, 1, 2), *others]
 
 
 def _leave_interrupts_to_main(worker: int) -> None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from mlcfast.data.images import load_rgb
+from mlcfast.data.labels import Labels, SparseLabels, placed
 from mlcfast.errors import RunError, UsageError
 from mlcfast.registry import hint, hint_path
 
@@ -16,13 +19,14 @@ from mlcfast.registry import hint, hint_path
 class LabelledImages:
     """M images with K labels each.
 
-    paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative; names: the K label
-    names in column order; image_ids: M identifiers, the annotation file's own as text; groups: M names of what must not
-    be torn apart, such as the patient, where data.group says which column has them.
+    paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative, a matrix or, where
+    that would be large and nearly empty, SparseLabels; names: the K label names in column order; image_ids: M
+    identifiers, the annotation file's own as text; groups: M names of what must not be torn apart, such as the patient,
+    where data.group says which column has them.
     """
 
     paths: list[str]
-    labels: np.ndarray
+    labels: Labels
     names: list[str]
     image_ids: list[str]
     groups: list[str] | None = field(default=None, kw_only=True)
@@ -40,6 +44,10 @@ class LabelledImages:
         """M, the number of images."""
         return len(self.paths)
 
+    def load(self, index: int) -> Image.Image:
+        """An image, decoded to RGB; RunError says why not."""
+        return load_rgb(self.paths[index])
+
     def subset(self, indices: Sequence[int] | np.ndarray) -> "LabelledImages":
         """The images at these positions, in this order."""
         chosen = np.asarray(indices, dtype=np.int64)
@@ -53,8 +61,14 @@ class LabelledImages:
             odd = sorted(set(names) ^ set(self.names))
             near = hint(odd[0], odd[1:])
             raise UsageError(f"{what}: other labels than those of the training images, {odd[0]!r} among them{near}")
-        columns = [self.names.index(name) for name in names]
-        return LabelledImages(self.paths, self.labels[:, columns], list(names), self.image_ids)
+        place = {name: column for column, name in enumerate(names)}
+        labels = placed(
+            self.labels,
+            [place[name] for name in self.names],
+            len(names),
+            self.labels.fill if isinstance(self.labels, SparseLabels) else 0,
+        )
+        return LabelledImages(self.paths, labels, list(names), self.image_ids)
 
     def sorted_by_id_text(self) -> "LabelledImages":
         """The images in the order of their ids as text ("10" before "9"), which the single-positive protocol needs."""

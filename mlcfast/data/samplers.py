@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mlcfast.data.packed import stream_order
 from mlcfast.errors import UsageError
 
 
@@ -63,6 +64,30 @@ class TrainSampler:
         epoch = self.epoch
         for indices in self.batches():
             yield [(epoch, int(index)) for index in indices]
+
+
+class StreamSampler(TrainSampler):
+    """As TrainSampler, in an order that reads the files of packed images in runs; see `stream_order`.
+
+    block: (M,) of the M images; buffer: how many are shuffled together.
+    """
+
+    def __init__(
+        self,
+        block: np.ndarray,
+        buffer: int,
+        global_batch: int,
+        micro_batch: int,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+    ):
+        super().__init__(len(block), global_batch, micro_batch, rank, world_size, seed)
+        self.block, self.buffer = block, buffer
+
+    def permutation(self, epoch: int) -> np.ndarray:
+        """The order (num_samples,) int64 of the epoch's images."""
+        return stream_order(self.block, self.buffer, self.seed, epoch)
 
 
 class EvalSampler:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
+# Photographs that people have and that no decoder here reads; others of unknown kinds in a directory are left alone.
+UNREAD = (".heic", ".heif", ".cr2", ".cr3", ".nef", ".arw", ".dng")
 
 
 class Source(NamedTuple):
@@ -20,8 +22,8 @@ def find_images(arguments: Iterable[str]) -> Iterator[Source]:
 
     A file is taken whatever its name. A directory stands for the files below it, at any depth, whose names end as
     images do (SUFFIXES), sorted; hidden ones are left out, links to files are followed and links to directories are
-    not, so that no loop is entered. Another argument with *, ? or [ is a pattern, ** for any depth. What names nothing
-    is a source with its error.
+    not, so that no loop is entered. Photographs of kinds that are not read (UNREAD) are sources with their error.
+    Another argument with *, ? or [ is a pattern, ** for any depth. What names nothing is a source with its error.
     """
     for argument in arguments:
         if os.path.isdir(argument):
@@ -52,6 +54,10 @@ def _in_directory(root: str) -> Iterator[Source]:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 empty = False
                 yield Source(os.path.join(folder, name))
+            elif name.lower().endswith(UNREAD) and not name.startswith("."):
+                empty = False
+                kind = os.path.splitext(name)[1].lstrip(".").upper()
+                yield Source(os.path.join(folder, name), f"{kind} is not read here: save it as JPEG or PNG")
     for failure in failures:
         yield Source(str(failure.filename), f"cannot read the directory: {failure.strerror}")
     if empty and not failures:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.data.labels import Labels, count
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.stratify import stratified_split
@@ -115,9 +116,9 @@ def refuse_shared_groups(train: LabelledImages, validation: LabelledImages) -> N
         )
 
 
-def side_counts(names: Sequence[str], labels: np.ndarray, groups: Sequence[str] | None = None) -> dict[str, Any]:
+def side_counts(names: Sequence[str], labels: Labels, groups: Sequence[str] | None = None) -> dict[str, Any]:
     """What one side holds: its images, its positives by label and, where there are some, its groups."""
-    positives = dict(zip(names, (labels == 1).sum(axis=0).tolist(), strict=True))
+    positives = dict(zip(names, count(labels, 1, axis=0).tolist(), strict=True))
     counts = {"images": len(labels), "positives": positives}
     return counts if groups is None else counts | {"groups": len(set(groups))}
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlcfast.data.labels import Labels, pairs
+
 
 def stratified_split(
-    labels: np.ndarray, share: float, seed: int, groups: Sequence[str] | None = None
+    labels: Labels, share: float, seed: int, groups: Sequence[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices (train, val) of M images, each sorted, int64; val holds about share·M of them.
 
@@ -30,7 +32,7 @@ def stratified_split(
     return np.flatnonzero(~validates), np.flatnonzero(validates)
 
 
-def _assign(unit_M: np.ndarray, labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+def _assign(unit_M: np.ndarray, labels: Labels, share: float, seed: int) -> np.ndarray:
     """The side of each unit, (U,): 0 train, 1 val."""
     size_U = np.bincount(unit_M)
     unit_N, label_N, count_N = _pairs(unit_M, labels)
@@ -69,9 +71,9 @@ def _assign(unit_M: np.ndarray, labels: np.ndarray, share: float, seed: int) -> 
     return side_U
 
 
-def _pairs(unit_M: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pairs(unit_M: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each unit with each label it has, sorted, and how many of its images have it; all (N,)."""
-    rows, columns = np.nonzero(labels == 1)
-    pairs, counts = np.unique(unit_M[rows] * np.int64(labels.shape[1]) + columns, return_counts=True)
-    units, names = np.divmod(pairs, labels.shape[1])
+    rows, columns = pairs(labels)
+    keys, counts = np.unique(unit_M[rows] * np.int64(labels.shape[1]) + columns, return_counts=True)
+    units, names = np.divmod(keys, labels.shape[1])
     return units, names, counts

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -51,29 +50,53 @@ def resize(image: Image.Image, image_size: int) -> Image.Image:
     return F.resize(image, [image_size, image_size], interpolation=v2.InterpolationMode.BILINEAR, antialias=True)
 
 
+class Normalise:
+    """(x / 255 − mean) / std per channel, as one multiplication and one addition, on whatever device the bytes are."""
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
+        self.scale = 1 / (255 * torch.tensor(std))
+        self.shift = -torch.tensor(mean) / torch.tensor(std)
+        self._placed: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) to float32 of that shape in channels-last memory.
+
+        On the CPU product and sum are rounded one after the other. A GPU does both in one kernel that reads bytes and
+        rounds once, if its compiler joins them: the results differ by a unit in the last place at most.
+        """
+        if pixels.device.type != "cpu":
+            return self.in_one(pixels)
+        # A row of pixels at a time: three values a pixel are too few for the processor's vectors.
+        scale, shift = (value.repeat(pixels.shape[3]) for value in (self.scale, self.shift))
+        rows = pixels.permute(0, 2, 3, 1).flatten(2).to(torch.float32).mul_(scale).add_(shift)
+        return rows.unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
+
+    def in_one(self, pixels: Tensor) -> Tensor:
+        """The same by one operation, which reads bytes and writes float32."""
+        if pixels.device not in self._placed:
+            scale, shift = (value.view(3, 1, 1).to(pixels.device) for value in (self.scale, self.shift))
+            self._placed[pixels.device] = scale, shift
+        scale, shift = self._placed[pixels.device]
+        return torch.addcmul(shift, pixels, scale).contiguous(memory_format=torch.channels_last)
+
+
 class EvalTransform:
     """Resize and normalise: (x / 255 − mean) / std, per channel."""
 
     def __init__(self, image_size: int, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
-        self.image_size = image_size
-        self.scale = 1 / (255 * torch.tensor(std).view(3, 1, 1))
-        self.shift = -torch.tensor(mean).view(3, 1, 1) / torch.tensor(std).view(3, 1, 1)
+        self.image_size, self.normalise = image_size, Normalise(mean, std)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """An RGB image of any size to (3, S, S) float32."""
-        return self.normalise(resize(image, self.image_size))
+        return self.normalise(self.pixels(image)[None])[0].contiguous()
 
-    def normalise(self, image: Image.Image) -> Tensor:
-        """An RGB image to a float32 tensor of its size."""
-        pixels = F.pil_to_tensor(image).to(torch.float32, memory_format=torch.contiguous_format)
-        return pixels.mul_(self.scale).add_(self.shift)
+    def pixels(self, image: Image.Image) -> Tensor:
+        """The same before it is normalised: uint8 (3, S, S), whose channels lie side by side in memory."""
+        return F.pil_to_tensor(self.resized(image))
 
-    def normalise_batch(self, pixels: np.ndarray) -> Tensor:
-        """uint8 (B, S, S, 3) to float32 (B, 3, S, S) in channels-last memory, the values that `normalise` gives."""
-        # A row of pixels at a time: three values a pixel are too few for the processor's vectors.
-        scale, shift = (value.flatten().repeat(pixels.shape[2]) for value in (self.scale, self.shift))
-        rows = torch.from_numpy(pixels).flatten(2).to(torch.float32).mul_(scale).add_(shift)
-        return rows.unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
+    def resized(self, image: Image.Image) -> Image.Image:
+        """An RGB image of S × S pixels."""
+        return resize(image, self.image_size)
 
 
 class TrainTransform(EvalTransform):
@@ -94,12 +117,9 @@ class TrainTransform(EvalTransform):
         super().__init__(image_size, mean, std)
         self.changes = _changes(augment)
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """An RGB image of any size to (3, S, S) float32."""
-        return self.normalise(self.augment(resize(image, self.image_size)))
-
-    def augment(self, image: Image.Image) -> Image.Image:
-        """The image after the random changes."""
+    def resized(self, image: Image.Image) -> Image.Image:
+        """An RGB image of S × S pixels, after the random changes."""
+        image = resize(image, self.image_size)
         for change in self.changes:
             image = change(image)
         return image

@@ -1,5 +1,6 @@
 """Single process, DDP and DeepSpeed ZeRO-2 behind one surface; the only room that knows torch.distributed."""
 
+from mlcfast.engine.background import BackgroundSave
 from mlcfast.engine.base import Engine, EngineState, StepOutcome
 from mlcfast.engine.build import (
     build_engine,
@@ -23,12 +24,13 @@ from mlcfast.engine.distributed import (
     watch_ancestors,
 )
 from mlcfast.engine.optimizers import OPTIMIZERS, Schedule
-from mlcfast.engine.predictor import Predictor
+from mlcfast.engine.predictor import Predictor, set_arithmetic
 from mlcfast.engine.zero2 import REDUCE_BUCKET
 
 __all__ = [
     "OPTIMIZERS",
     "REDUCE_BUCKET",
+    "BackgroundSave",
     "Engine",
     "EngineState",
     "HostProcess",
@@ -48,6 +50,7 @@ __all__ = [
     "peers_explained",
     "resolve_engine",
     "save_checkpoint",
+    "set_arithmetic",
     "start",
     "stop",
     "watch_ancestors",

@@ -1,19 +1,23 @@
 """The surface every engine shows the trainer: micro steps, the optimizer step, evaluation, and state by name."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mlcfast.engine.coupling import coupled
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
+from mlcfast.engine.share import StateShare
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
+from mlcfast.models.freezing import FrozenBatchNorm2d
+from mlcfast.stopwatch import Stopwatch
 
 
 class StepOutcome(NamedTuple):
@@ -57,10 +61,21 @@ class Engine(ABC):
     training_module: TrainingModule
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
+    watch: Stopwatch  # of the device: how long its computation waits for the gradients of other ranks, `exchanging`
 
     @abstractmethod
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """Forward and backward of one micro-batch; `last` in its global batch. Returns the detached loss."""
+
+    @abstractmethod
+    def training_logits(self, images: Tensor) -> Tensor:
+        """The model's logits (B, K) in training mode, in the precision that micro_step computes in."""
+
+    def coupled(self, batches: Iterable[tuple[Tensor, ...]], before: Callable[[int], object]) -> Iterator[Any]:
+        """The micro-batches of a step whose loss couples the whole global batch; see coupling.coupled."""
+        return coupled(
+            self.training_module, (self.to_device(*batch) for batch in batches), self.training_logits, before
+        )
 
     @abstractmethod
     def step(self) -> StepOutcome:
@@ -79,6 +94,13 @@ class Engine(ABC):
         """The engine's state by name, without Adam's moments if told so; a collective, complete on every rank."""
 
     @abstractmethod
+    def share_of_state(self) -> StateShare:
+        """This rank's part of what `export_state` gives, all ranks' together being the whole; no collective.
+
+        Its tensors are the engine's own where they can be: copy them before the next step.
+        """
+
+    @abstractmethod
     def load_state(self, state: EngineState) -> None:
         """Take over a state exported by any engine at any number of processes."""
 
@@ -87,7 +109,7 @@ class Engine(ABC):
 
     def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The tensors on this engine's device; copies from pinned memory do not wait."""
-        return tuple(tensor.to(self.process.device, non_blocking=True) for tensor in tensors)
+        return tuple(map(self.process.place, tensors))
 
     @torch.no_grad()
     def average_buffers(self) -> None:
@@ -102,36 +124,63 @@ class Engine(ABC):
             dist.all_reduce(self.training_module.pseudo_labels.labels, dist.ReduceOp.MAX)
         buffers = [buffer for _, buffer in floating_buffers(self.training_module)]
         averages = self.average.tensors[len(self.average.tensors) - len(buffers) :] if self.average else []
-        for buffer in (*buffers, *averages):
-            total = buffer.float().clone()
-            dist.all_reduce(total)
-            buffer.copy_(total / dist.get_world_size())
+        tensors = [*buffers, *averages]
+        if not tensors:
+            return
+        total = torch.cat([tensor.float().flatten() for tensor in tensors])
+        dist.all_reduce(total)
+        total /= dist.get_world_size()
+        pieces = total.split([tensor.numel() for tensor in tensors])
+        torch._foreach_copy_(tensors, [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)])
 
 
 class RunningStatistics:
-    """BatchNorm's running statistics as they were after the last applied step, to undo those of a dropped one."""
+    """BatchNorm's running statistics as they were after the last applied step, to undo those of a dropped one.
+
+    They are kept one after the other in one tensor, so that the number of operations does not grow with theirs.
+    """
 
     def __init__(self, module: nn.Module):
-        self.buffers = [b for name, b in module.named_buffers() if name.endswith(("running_mean", "running_var"))]
-        self.kept = [buffer.clone() for buffer in self.buffers]
+        changing = _changing_buffers(module)
+        self.buffers = [buffer for name, buffer in changing if name.endswith(("running_mean", "running_var"))]
+        self._flat = [buffer.view(-1) for buffer in self.buffers]
+        self.kept = self._now()
+        pieces = self.kept.split([buffer.numel() for buffer in self.buffers]) if self.buffers else ()
+        self._pieces = [piece.view_as(buffer) for piece, buffer in zip(pieces, self.buffers, strict=True)]
 
     @torch.no_grad()
     def commit_or_restore(self, skipped: Tensor) -> None:
         """Keep the new statistics, or go back to the old ones where `skipped` is 1; without asking the host."""
-        for buffer, kept in zip(self.buffers, self.kept, strict=True):
-            kept.copy_(torch.where(skipped > 0, kept, buffer))
-            buffer.copy_(kept)
+        if self.buffers:
+            torch.where(skipped > 0, self.kept, self._now(), out=self.kept)
+            torch._foreach_copy_(self.buffers, self._pieces)
+
+    def _now(self) -> Tensor:
+        return torch.cat(self._flat) if self._flat else torch.empty(0)
+
+
+def _changing_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every buffer by name but those of frozen normalisations, which are constants."""
+    for prefix, part in module.named_modules():
+        if not isinstance(part, FrozenBatchNorm2d):
+            for name, buffer in part.named_buffers(recurse=False):
+                yield f"{prefix}.{name}" if prefix else name, buffer
 
 
 def floating_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The buffers that training may change and a state dict holds, by name."""
     saved = module.state_dict(keep_vars=True)
-    return ((name, buffer) for name, buffer in module.named_buffers() if name in saved and buffer.is_floating_point())
+    return ((n, buffer) for n, buffer in _changing_buffers(module) if n in saved and buffer.is_floating_point())
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters the optimizer owns, by name."""
     return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def on_host(tensor: Tensor) -> Tensor:
+    """A copy on the CPU."""
+    return tensor.detach().to("cpu", copy=True)
 
 
 def load_tensors(targets: dict[str, Tensor], values: dict[str, Tensor], what: str) -> None:

@@ -1,6 +1,7 @@
 """Builds the engine that runs a training module, as the configuration says."""
 
 import logging
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from mlcfast.engine.base import Engine
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.label_estimates import TableStep
 from mlcfast.engine.local import LocalEngine
-from mlcfast.engine.optimizers import ESTIMATOR_LR_FACTOR, build_optimizer
+from mlcfast.engine.optimizers import build_optimizer
+from mlcfast.engine.predictor import set_arithmetic
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
@@ -29,6 +31,9 @@ def resolve_engine(config: Config, process: Process) -> str:
         name = by_launcher.get(process.launcher, "ddp" if process.world_size > 1 else "single")
     if name == "single" and process.world_size > 1:
         raise UsageError(f"engine.name single cannot use {process.world_size} processes: set it to ddp or zero2")
+    if name == "zero2" and find_spec("deepspeed") is None:
+        remedy = "pip install 'mlcfast[deepspeed]' brings it on Linux; engine.name single and ddp do without"
+        raise UsageError(f"engine.name zero2 needs DeepSpeed, which is not installed here: {remedy}")
     if name in ("ddp", "zero2") and process.launcher == "single":
         starter = "torchrun --nproc_per_node" if name == "ddp" else "deepspeed --num_gpus"
         raise UsageError(f"engine.name {name} needs a launcher: {starter} N -m mlcfast.train CONFIG")
@@ -60,12 +65,9 @@ def build_engine(config: Config, process: Process, training_module: TrainingModu
     name = resolve_engine(config, process)
     accumulation = config.engine.accumulation_for(process.world_size)
     if accumulation > 1 and training_module.needs & {"batch_statistic", "batch_parts"}:
-        LOGGER.warning(
-            "the loss couples the images of each micro-batch by itself: raise engine.micro_batch to %d to couple those "
-            "of the global batch",
-            config.engine.global_batch // process.world_size,
-        )
+        _say_what_coupling_costs(training_module, config.engine.global_batch // process.world_size)
     training_module.to(process.device)
+    set_arithmetic(config.engine)
     if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
         training_module.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
     checkpointing = config.engine.activation_checkpointing
@@ -99,6 +101,21 @@ def build_engine(config: Config, process: Process, training_module: TrainingModu
     return Zero2Engine(process, training_module, optimizer, micro_batch=micro_batch, offload=offload, **common)
 
 
+def _say_what_coupling_costs(training_module: TrainingModule, together: int) -> None:
+    if training_module.couples_images:
+        LOGGER.info(
+            "the loss couples the images of the global batch, so each micro-batch is gone through twice: "
+            "engine.micro_batch=%d, where it fits, takes once",
+            together,
+        )
+    else:
+        LOGGER.warning(
+            "the loss couples the images of each micro-batch by itself: raise engine.micro_batch to %d to couple those "
+            "of the global batch",
+            together,
+        )
+
+
 def _table_step(config: Config, engine: str, training_module: TrainingModule) -> TableStep | None:
     """TableAdam for the label estimates where it gives what dense Adam would; else None, and the table stays dense."""
     if training_module.estimator is None:
@@ -113,6 +130,6 @@ def _table_step(config: Config, engine: str, training_module: TrainingModule) ->
     against = [reason for reason, holds in reasons.items() if holds]
     training_module.estimator.sparse = not against
     if not against:
-        return TableStep(training_module.estimator, optim.lr * ESTIMATOR_LR_FACTOR)
+        return TableStep(training_module.estimator, optim.lr * optim.estimator_lr_factor)
     LOGGER.info("label estimates: dense Adam over the whole table every step, for %s", " and ".join(against))
     return None

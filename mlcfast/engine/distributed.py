@@ -46,6 +46,10 @@ class Process:
         """Whether this process writes files and logs."""
         return self.rank == 0
 
+    def place(self, tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The tensor on this process's device, as `dtype` if given; a copy out of pinned memory does not wait."""
+        return tensor.to(self.device, dtype or tensor.dtype, non_blocking=tensor.is_pinned())
+
 
 class HostProcess(Process):
     """A process that computes on the CPU, whatever else there is."""

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from mlcfast.engine.internals import follow
+
 WARMUP_POWER = -2 / 3
 
 
@@ -17,13 +19,18 @@ class WeightAverage:
     part of a checkpoint; steps that were not applied count.
 
     sources: the fp32 masters (whole tensors, or this rank's shards of them) and floating buffers, updated in place
-    by their owner; the averages live on the same devices, in the same order.
+    by their owner; the averages live on the same devices, in the same order. An update is one operation for all tensors
+    of a device (see internals.follow), and one more for those that are not fp32.
     """
 
     def __init__(self, sources: Sequence[Tensor], decay: float, warmup: bool = False):
         self.sources = [source.detach() for source in sources]
         self.tensors = [source.float().clone() for source in self.sources]
         self.decay, self.warmup, self.steps = decay, warmup, 0
+        # What is not fp32 goes through a copy that is, so that the kernel sees one type.
+        self._exact = [source.dtype == torch.float32 for source in self.sources]
+        kept = zip(self._exact, self.sources, self.tensors, strict=True)
+        self._read = [source if exact else torch.empty_like(average) for exact, source, average in kept]
 
     def decay_now(self) -> float:
         """decay_t of the next step."""
@@ -31,13 +38,19 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, skipped: Tensor) -> None:
-        """Follow the sources one step; `skipped` (0-d, 1 where the step was not applied) leaves the average."""
+        """Follow the sources one step; `skipped` (0-d, 1 where the step was not applied) leaves the average.
+
+        Then the sources are not even read: a step that was not applied may have left what is not finite in a buffer.
+        """
         followed_by = 1 - self.decay_now()
         self.steps += 1
-        for average, source in zip(self.tensors, self.sources, strict=True):
-            # A step that was not applied may have left non-finite values in a buffer: they must not be read at all.
-            followed = torch.where(skipped.to(average.device) > 0, average, source.float())
-            average.lerp_(followed, followed_by)
+        narrow = [number for number, exact in enumerate(self._exact) if not exact]
+        if narrow:
+            torch._foreach_copy_([self._read[number] for number in narrow], [self.sources[number] for number in narrow])
+        for device in dict.fromkeys(tensor.device for tensor in self.tensors):
+            here = [number for number, tensor in enumerate(self.tensors) if tensor.device == device]
+            averages, read = [self.tensors[number] for number in here], [self._read[number] for number in here]
+            follow(averages, read, followed_by, skipped.to(device, torch.float32))
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

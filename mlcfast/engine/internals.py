@@ -1,8 +1,8 @@
 """What the engines use of other libraries' private parts, each in one place with the version it was read from.
 
 DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, utils/mixed_precision_linkage.py) and torch 2.14's
-DistributedDataParallel. `check_deepspeed` fails at the start of a run, by name, when a later version has moved them;
-tests/engine/test_internals.py does so in the suite.
+DistributedDataParallel and fused kernels. `check_deepspeed` fails at the start of a run, by name, when a later version
+has moved them; tests/engine/test_internals.py does so in the suite.
 """
 
 import inspect
@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mlcfast.errors import RunError
+from mlcfast.stopwatch import Stopwatch
 
 DEEPSPEED = "0.19.8"  # the version that the names below were read from
 OF_THE_OPTIMIZER = (
     "single_partition_of_fp32_groups",
     "bit16_groups",
+    "averaged_gradients",
+    "average_tensor",
     "overflow",
     "loss_scaler",
     "update_lp_params",
 )
+OF_A_SCALER = ("cur_iter", "last_overflow_iter", "scale_window", "cur_hysteresis", "delayed_shift")  # one that moves
 OF_A_FRAGMENT = ("lp_fragment_address", "hp_fragment_address")
 
 
@@ -48,18 +52,47 @@ class ZeroState:
         return {name: numbers[id(parameter)] for name, parameter in self.parameters.items()}
 
     @property
+    def gradients(self) -> list[Tensor]:
+        """This rank's parts of the mean gradient, from the last micro-batch's backward pass until the step.
+
+        Padding between them is zeros.
+        """
+        held = self._zero.averaged_gradients
+        return [part for number in range(len(self._zero.bit16_groups)) for part in held[number]]
+
+    @property
     def overflow(self) -> bool:
         """Whether the last step was left out for a gradient that is not finite."""
         return bool(self._zero.overflow)
 
     @property
-    def loss_scale(self) -> float:
-        """fp16's factor of the loss."""
-        return float(self._zero.loss_scaler.cur_scale)
+    def scaler(self) -> dict[str, float]:
+        """fp16's factor of the loss, its growth counter, and how many more overflows leave it as it is.
 
-    @loss_scale.setter
-    def loss_scale(self, scale: float) -> None:
-        self._zero.loss_scaler.cur_scale = scale
+        The first two under the names of torch's GradScaler. The counter is of good steps since the factor last changed,
+        as DeepSpeed counts them: from 1 to the number that it grows after, 0 before the first.
+        """
+        held = self._zero.loss_scaler
+        good = held.cur_iter - held.last_overflow_iter - 1
+        counted = (good - 1) % held.scale_window + 1 if good else 0
+        return {"scale": float(held.cur_scale), "_growth_tracker": counted, "hysteresis": held.cur_hysteresis}
+
+    @scaler.setter
+    def scaler(self, state: dict[str, float]) -> None:
+        held = self._zero.loss_scaler
+        held.cur_scale = state["scale"]
+        held.last_overflow_iter = held.cur_iter - 1 - int(state.get("_growth_tracker", 0))
+        held.cur_hysteresis = int(state.get("hysteresis", held.delayed_shift))  # GradScaler has none
+
+    def watch_exchange(self, watch: Stopwatch) -> None:
+        """Let `watch` time every reduction of a bucket of gradients, for which the backward pass waits."""
+        reduce = self._zero.average_tensor
+
+        def timed(*bucket: Any) -> None:
+            with watch.of("exchanging"):
+                reduce(*bucket)
+
+        self._zero.average_tensor = timed
 
     def refresh_parameters(self) -> None:
         """Give every rank the parameters in the training precision anew from the masters; a collective."""
@@ -67,10 +100,15 @@ class ZeroState:
 
     def pieces(self, name: str, shard: Tensor, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(view of the flattened parameter `flat`, view of this rank's `shard`) where the rank holds a piece of it."""
+        for start, held in self.held(name, shard):
+            yield flat.narrow(0, start, held.numel()), held
+
+    def held(self, name: str, shard: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """(start in the flattened parameter, view of this rank's `shard`) where the rank holds a piece of it."""
         mapping = getattr(self.parameters[name], "_hp_mapping")  # noqa: B009 - torch does not know the attribute
         if mapping is not None:
             here, there = mapping.lp_fragment_address, mapping.hp_fragment_address
-            yield flat.narrow(0, here.start, here.numel), shard.detach().narrow(0, there.start, there.numel)
+            yield here.start, shard.detach().narrow(0, there.start, there.numel)
 
 
 def check_deepspeed(zero: Any, parameters: Iterable[nn.Parameter]) -> None:
@@ -78,6 +116,8 @@ def check_deepspeed(zero: Any, parameters: Iterable[nn.Parameter]) -> None:
     gone = [f"optimizer.{name}" for name in OF_THE_OPTIMIZER if not hasattr(zero, name)]
     if not gone and not hasattr(zero.loss_scaler, "cur_scale"):
         gone = ["loss_scaler.cur_scale"]
+    if not gone and getattr(zero.loss_scaler, "dynamic", False):
+        gone = [f"loss_scaler.{name}" for name in OF_A_SCALER if not hasattr(zero.loss_scaler, name)]
     mappings = [getattr(parameter, "_hp_mapping", "") for parameter in parameters]
     if "" in mappings:
         gone.append("parameter._hp_mapping")
@@ -104,3 +144,27 @@ def data_parallel(module: nn.Module, devices: list[int] | None, ignored: Sequenc
 def skips_on_device(optimizer: torch.optim.Optimizer) -> bool:
     """Whether a step reads `found_inf` on the device: torch's fused optimizers, as GradScaler asks them, and ours."""
     return getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf")
+
+
+@torch.no_grad()
+def follow(averages: Sequence[Tensor], sources: Sequence[Tensor], weight: float, skipped: Tensor) -> None:
+    """average ← average + weight · (source − average) for every pair, or nothing at all where `skipped` is 1.
+
+    averages, sources: fp32 on one device, each pair of one layout in memory; skipped: 0-d fp32 there. One operation,
+    which reads `skipped` on the device and touches 12 bytes an element: torch's fused SGD, whose step is
+    average − lr · (source + decay · average), with lr = −weight and decay = −1.
+    """
+    if averages:
+        torch._fused_sgd_(
+            list(averages),
+            list(sources),
+            [],
+            weight_decay=-1.0,
+            momentum=0.0,
+            lr=-weight,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+            found_inf=skipped,
+        )

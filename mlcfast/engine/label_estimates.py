@@ -46,9 +46,9 @@ class TableStep:
         """Bring every row up to date: the table is then that of dense Adam."""
         self.optimizer.catch_up()
 
-    def export_moments(self) -> dict[str, Tensor]:
-        """Adam's moments and step count by name, on the CPU; call `catch_up` first."""
-        return {f"{key}/{NAME}": tensor.detach().cpu().clone() for key, tensor in self.optimizer.moments().items()}
+    def moments(self) -> dict[str, Tensor]:
+        """Adam's moments and step count by name, not copied; call `catch_up` first."""
+        return {f"{key}/{NAME}": tensor.detach() for key, tensor in self.optimizer.moments().items()}
 
     def load_moments(self, moments: dict[str, Tensor]) -> None:
         """Take over moments of either kind of Adam; nothing if there are none."""

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
@@ -15,6 +17,7 @@ from mlcfast.engine.base import (
     StepOutcome,
     floating_buffers,
     load_tensors,
+    on_host,
     trainable,
 )
 from mlcfast.engine.distributed import Process
@@ -23,7 +26,9 @@ from mlcfast.engine.internals import data_parallel
 from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.optimizers import moments_of, set_moments, step_unless
 from mlcfast.engine.predictor import DTYPES, Predictor
+from mlcfast.engine.share import Kinds, StateShare, share_of
 from mlcfast.engine.training_module import TrainingModule
+from mlcfast.stopwatch import Point, Stopwatch
 
 
 class LocalEngine(Engine):
@@ -48,11 +53,12 @@ class LocalEngine(Engine):
     ):
         self.process, self.training_module, self.optimizer, self.table = process, training_module, optimizer, table
         self.accumulation, self.grad_clip = accumulation, grad_clip
-        self.parameters = trainable(training_module)
+        self.parameters, self.watch = trainable(training_module), Stopwatch(process.device)
         if table:
             del self.parameters[NAME]
         self.buffers = dict(floating_buffers(training_module))
         self.statistics = RunningStatistics(training_module)
+        self.sent: Point | None = None  # when the last bucket of gradients began to be exchanged
         self.wrapped = self._wrap() if distributed else training_module
         device_type = process.device.type
         self.autocast = torch.autocast(device_type, DTYPES[precision], enabled=precision != "fp32")
@@ -64,7 +70,15 @@ class LocalEngine(Engine):
     def _wrap(self) -> DistributedDataParallel:
         # Running statistics are averaged before they are read (average_buffers), so DDP need not send them each step.
         devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
-        return data_parallel(self.training_module, devices, ignored=[NAME] if self.table else [])
+        wrapped = data_parallel(self.training_module, devices, ignored=[NAME] if self.table else [])
+        wrapped.register_comm_hook(None, self._average_bucket)
+        return wrapped
+
+    def _average_bucket(self, state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+        """The mean over the ranks, and the time: after the last bucket's, a backward pass only waits for the others."""
+        self.sent, group = self.watch.point(), dist.group.WORLD
+        assert group is not None, "DDP is made within a process group"
+        return allreduce_hook(group, bucket)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
@@ -73,7 +87,15 @@ class LocalEngine(Engine):
             with self.autocast:
                 loss = self.wrapped(images, labels, index)
             self.scaler.scale(loss / self.accumulation).backward()
+        if self.sent is not None:
+            self.watch.since("exchanging", self.sent)
+            self.sent = None
         return loss.detach()
+
+    def training_logits(self, images: Tensor) -> Tensor:
+        """See Engine."""
+        with self.autocast:
+            return self.training_module.model(images)
 
     def _exchange(self, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.wrapped, DistributedDataParallel) and not last:
@@ -123,22 +145,39 @@ class LocalEngine(Engine):
 
     def export_state(self, moments: bool = True) -> EngineState:
         """See Engine."""
+        held = self._held(moments)
+        copies = {id(t): t for tensors in held.values() for t in tensors.values()}
+        copies = {key: on_host(t) for key, t in copies.items()}  # what two kinds share is copied once
+        kinds = {kind: {name: copies[id(t)] for name, t in tensors.items()} for kind, tensors in held.items()}
+        return EngineState(**kinds, scaler=self.scaler.state_dict(), average_steps=self._average_steps())
+
+    def share_of_state(self) -> StateShare:
+        """See Engine."""
+        files = share_of(self._held(), self.process.rank, self.process.world_size)
+        return StateShare(files, self.scaler.state_dict(), self._average_steps())
+
+    def _average_steps(self) -> int:
+        return self.average.steps if self.average else 0
+
+    def _held(self, moments: bool = True) -> Kinds:
+        """The tensors of an EngineState as they lie here, on the device."""
         self.sync_label_estimates()
-        weights = _cpu(self.training_module.state_dict())
-        average = {}
+        weights = {name: tensor.detach() for name, tensor in self.training_module.state_dict().items()}
+        average: dict[str, Tensor] = {}
         if self.average:
             followed = (*self.parameters, *self.buffers)
-            average = weights | _cpu(dict(zip(followed, self.average.tensors, strict=True)))
-        steps = self.average.steps if self.average else 0
-        return EngineState(weights, average, self._export_moments() if moments else {}, self.scaler.state_dict(), steps)
+            average = weights | dict(zip(followed, self.average.tensors, strict=True))
+        return {"weights": weights, "average": average, "moments": self._moments() if moments else {}}
 
-    def _export_moments(self) -> dict[str, Tensor]:
+    def _moments(self) -> dict[str, Tensor]:
+        # An optimizer that keeps them in another form makes them anew, on the device: they do not stay there.
+        held = on_host if hasattr(self.optimizer, "moments_of") else Tensor.detach
         moments = {
-            f"{key}/{name}": moment.detach().cpu().clone()
+            f"{key}/{name}": held(moment)
             for name, parameter in self.parameters.items()
             for key, moment in moments_of(self.optimizer, parameter).items()
         }
-        return moments | (self.table.export_moments() if self.table else {})
+        return moments | (self.table.moments() if self.table else {})
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
@@ -157,7 +196,3 @@ class LocalEngine(Engine):
             self.table.load_moments(state.moments)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(self.scaler.state_dict() | state.scaler)
-
-
-def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}

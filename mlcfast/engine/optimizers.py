@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from mlcfast.config import OptimConfig
-from mlcfast.engine.base import trainable
 from mlcfast.engine.internals import skips_on_device
+from mlcfast.engine.parameter_groups import parameter_groups
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.registry import Registry, as_callable, check_options
-
-ESTIMATOR_LR_FACTOR = 10.0  # learning rate of ROLE's label estimates against the classifier's (arXiv 2106.09708, §4)
 
 
 def _eight_bit(groups: list[dict[str, Any]], **settings: Any) -> torch.optim.Optimizer:
@@ -39,13 +37,11 @@ OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry(
 
 
 def build_optimizer(settings: OptimConfig, module: TrainingModule) -> torch.optim.Optimizer:
-    """The configured optimizer over the model's parameters and, at ten times the rate, dense label estimates.
+    """The configured optimizer over the model's parameters and dense label estimates; see parameter_groups.
 
     UsageError where bitsandbytes is asked for and missing, or the optimizer does not take optim.options.
     """
-    groups = [{"params": list(trainable(module.model).values()), "lr": settings.lr}]
-    if module.estimator is not None and not module.estimator.sparse:
-        groups.append({"params": list(module.estimator.parameters()), "lr": settings.lr * ESTIMATOR_LR_FACTOR})
+    groups = parameter_groups(settings, module)
     what = f"optim.name {settings.name}"
     make = as_callable(OPTIMIZERS.find(settings.name), what, UsageError)
     check_options(make, settings.options, what, given=("params", "groups", "lr", "weight_decay"), error=UsageError)
@@ -111,19 +107,26 @@ class Schedule:
     """The learning rate as a function of the number of steps done, so that a resumed run has nothing to restore.
 
     one_cycle: with cosines from 1/25 of the learning rate up to it during the warm-up and down to 1/250,000 of it at
-    the last step, beta1 going from 0.95 to 0.85 and back, as torch's OneCycleLR (arXiv 1708.07120). constant: always 1.
+    the last step, beta1 going from 0.95 to 0.85 and back, as torch's OneCycleLR (arXiv 1708.07120). cosine: evenly up
+    to it during the warm-up, then down to 0 along a cosine; beta1 stays. constant: always 1.
     """
 
     def __init__(self, settings: OptimConfig, optimizer: torch.optim.Optimizer, steps: int):
-        self.one_cycle, self.optimizer = settings.schedule == "one_cycle", optimizer
+        self.name, self.optimizer, self.steps = settings.schedule, optimizer, steps
+        self.rising = round(settings.warmup * steps)  # steps of cosine's warm-up
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.last = max(steps, 3) - 1
         self.peak = max(settings.warmup, 2 / max(steps, 3)) * max(steps, 3) - 1
 
     def at(self, step: int) -> Rate:
         """The rate of the step that follows `step` steps; after the last one it stays."""
-        if not self.one_cycle:
+        if self.name == "constant":
             return Rate(1.0, None)
+        if self.name == "cosine":
+            if step < self.rising:
+                return Rate((step + 1) / (self.rising + 1), None)
+            part = (step - self.rising) / max(1, self.steps - self.rising)
+            return Rate(_cosine(1.0, 0.0, min(part, 1.0)), None)
         step = min(step, self.last)
         start, end = 1 / 25, 1 / 25 / 1e4
         if step <= self.peak:

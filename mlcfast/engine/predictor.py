@@ -1,12 +1,31 @@
 """A model and the precision it computes in: all that evaluation and prediction need of an engine."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
+from mlcfast.config import EngineConfig
 from mlcfast.engine.distributed import Process
 from mlcfast.models.heads import LinearClassifier
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def set_arithmetic(settings: EngineConfig) -> None:
+    """Apply `engine.tf32` and `engine.time_convolutions` to this process; without a GPU nothing uses them.
+
+    torch by itself lets cuDNN's convolutions round what they multiply to TF32, of 10 bits after the point, and cuBLAS's
+    matrix products not, so that a model in fp32 is neither exact nor fast: here both do as `engine.tf32` says.
+    Where convolutions are timed, the first call at each shape tries cuDNN's algorithms and the fastest stays. Shapes
+    are fixed but for the last batch of an evaluation; which is the fastest, and with it a result's last bits, may
+    differ from run to run.
+    """
+    with warnings.catch_warnings():  # the newer names cannot be read by what asks for the older ones, such as compile
+        warnings.filterwarnings("ignore", "Please use the new API settings to control TF32", UserWarning)
+        torch.set_float32_matmul_precision("high" if settings.tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = settings.tf32
+    torch.backends.cudnn.benchmark = settings.time_convolutions
 
 
 class Predictor:
@@ -26,14 +45,14 @@ class Predictor:
         assert isinstance(self.model, LinearClassifier), "other heads pool no features"
         self.model.eval()
         with self.autocast:
-            return self.model.features(images.to(self.process.device, non_blocking=True))
+            return self.model.features(self.process.place(images))
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """images (B, …) on any device -> probabilities (B, K), fp32; the model is left in evaluation mode."""
         self.model.eval()
         with self.autocast:
-            logits = self.model(images.to(self.process.device, non_blocking=True))
+            logits = self.model(self.process.place(images))
         return torch.sigmoid(logits.float())
 
     @torch.no_grad()
@@ -44,5 +63,5 @@ class Predictor:
         """
         self.model.eval()
         with self.autocast:
-            logits, weights = self.model(images.to(self.process.device, non_blocking=True), need_weights=True)
+            logits, weights = self.model(self.process.place(images), need_weights=True)
         return torch.sigmoid(logits.float()), weights.float().unflatten(2, self.model.grid)

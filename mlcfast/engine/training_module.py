@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mlcfast.config import Config
 from mlcfast.data import feature_width
-from mlcfast.losses import LabelEstimator, PseudoLabels
+from mlcfast.losses import LabelEstimator, PseudoLabels, TableRows
 from mlcfast.losses.base import LabelLoss
 from mlcfast.models import build_model
 
@@ -21,6 +21,7 @@ class TrainingModule(nn.Module):
     """
 
     on_logits: Callable[[Tensor, Tensor], None] | None = None
+    statistic: Tensor | None = None  # of the global batch, for a loss that couples its images: see coupling.py
 
     def __init__(
         self,
@@ -59,10 +60,28 @@ class TrainingModule(nn.Module):
             return self._with_pseudo_labels(self.pseudo_labels, logits, index)
         if self.true_labels is not None:
             return self.loss(logits, labels, true_labels=self.true_labels[index])
-        if self.estimator is None:
-            return self.loss(logits, labels)
-        estimates = self.estimator.rows(index) if self.estimator.sparse else self.estimator.table[index]
-        return self.loss(logits, labels, estimate_logits=estimates)
+        told: dict[str, Any] = {}
+        if self.estimator is not None:
+            told["estimate_logits"] = self._estimates(self.estimator, index)
+        if self.statistic is not None and self.training:
+            told["statistic"] = self.statistic
+        return self.loss(logits, labels, **told)
+
+    @property
+    def couples_images(self) -> bool:
+        """Whether the loss of an image depends on the others of its global batch, and can be told of them."""
+        return bool(self.needs & {"batch_statistic", "batch_parts"}) and hasattr(self.loss, "combined")
+
+    def part_of_statistic(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        """What a loss that couples images must know of one micro-batch, detached."""
+        loss = cast(Any, self.loss)
+        if "batch_parts" in self.needs:
+            return loss.batch_statistic(logits, labels)
+        return loss.batch_statistic(logits, None if self.estimator is None else self._estimates(self.estimator, index))
+
+    @staticmethod
+    def _estimates(estimator: LabelEstimator, index: Tensor) -> Tensor | TableRows:
+        return estimator.rows(index) if estimator.sparse else estimator.table[index]
 
     def _with_pseudo_labels(self, labels: PseudoLabels, logits: Tensor, index: Tensor) -> Tensor:
         """The loss with the labels as they are now, which it may change for the batches to come."""

@@ -16,15 +16,19 @@ from mlcfast.engine.base import (
     StepOutcome,
     floating_buffers,
     load_tensors,
+    on_host,
     trainable,
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
-from mlcfast.engine.internals import ZeroState
+from mlcfast.engine.internals import ZeroState, skips_on_device
 from mlcfast.engine.optimizers import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
+from mlcfast.engine.share import Kinds, StateShare, share_of
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.precision import prepare_half_weights
+from mlcfast.stopwatch import Stopwatch
+from mlcfast.tensor_files import Form, Share, Stretch
 
 # Elements of the buffer that gradients are reduced in: larger than any parameter here (16.8 million in a feed-forward
 # layer of width 2048), far smaller than DeepSpeed's default of 1 GB in bf16, which would lie beside all activations.
@@ -32,14 +36,26 @@ REDUCE_BUCKET = 2**25
 
 
 def deepspeed_config(
-    precision: str, micro_batch: int, accumulation: int, world_size: int, grad_clip: float | None, offload: bool
+    precision: str,
+    micro_batch: int,
+    accumulation: int,
+    world_size: int,
+    grad_clip: float | None,
+    offload: bool,
+    asks_host: bool,
 ) -> dict[str, Any]:
-    """DeepSpeed's configuration for these settings, complete: nothing of it is written by hand elsewhere."""
+    """DeepSpeed's configuration for these settings, complete: nothing of it is written by hand elsewhere.
+
+    asks_host: DeepSpeed itself finds the gradient's norm, clips it and drops a step, for which its host reads a flag
+    from the device several times a step; else the engine does so on the device.
+    """
     zero: dict[str, Any] = {
         "stage": 2,
         "overlap_comm": False,
         "contiguous_gradients": True,
         "reduce_bucket_size": REDUCE_BUCKET,
+        "use_multi_rank_bucket_allreduce": False,  # each rank is sent its own part, not the sum of all parts
+        "compute_grad_norm": asks_host,
     }
     if offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
@@ -47,13 +63,14 @@ def deepspeed_config(
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
         "train_batch_size": micro_batch * accumulation * world_size,
-        "gradient_clipping": grad_clip or 0.0,
+        "gradient_clipping": (grad_clip or 0.0) if asks_host else 0.0,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
-        "bf16": {"enabled": precision == "bf16"},
+        "bf16": {"enabled": precision == "bf16", "check_grad_overflow": asks_host},
         "fp16": {"enabled": precision == "fp16"},
         "steps_per_print": 10**9,
+        "timers": {"throughput": {"enabled": False}},  # it waits for the device in every forward pass and step
     }
     if accumulation > 1:  # in bf16 the sum of many micro-batches would lose what is added last
         config["data_types"] = {"grad_accum_dtype": "fp32"}
@@ -89,14 +106,22 @@ class Zero2Engine(Engine):
         self.dtype = DTYPES[precision]
         prepare_half_weights(training_module, self.dtype)  # DeepSpeed casts parameters only
         # What is not trained is rounded to the training precision too; exported it should be what it was.
-        tensors = training_module.state_dict().items()
-        self.unrounded = {name: _fp32(tensor) for name, tensor in tensors if name not in self.parameters}
-        config = deepspeed_config(precision, micro_batch, accumulation, process.world_size, grad_clip, offload)
+        self.unrounded = {
+            name: _fp32(t) for name, t in training_module.state_dict().items() if name not in self.parameters
+        }
+        # fp16's loss scale and an offloaded gradient are the host's own; other optimizers cannot leave a step out.
+        self.asks_host = precision == "fp16" or offload or not skips_on_device(optimizer)
+        config = deepspeed_config(
+            precision, micro_batch, accumulation, process.world_size, grad_clip, offload, self.asks_host
+        )
         self.deepspeed, zero, _, _ = deepspeed.initialize(
             model=training_module, optimizer=optimizer, config=config, dist_init_required=False
         )
-        self.zero = ZeroState(zero, self.parameters)
-        self.optimizer = optimizer
+        self.zero, self.watch = ZeroState(zero, self.parameters), Stopwatch(process.device)
+        self.zero.watch_exchange(self.watch)
+        self.optimizer, self.grad_clip = optimizer, grad_clip
+        self.factor: Tensor | None = None  # of the gradient in this step
+        optimizer.register_step_pre_hook(self._scale_gradient)
         self.statistics = RunningStatistics(training_module)
         self.masters = self.zero.masters
         self.buffers = dict(floating_buffers(training_module))
@@ -106,28 +131,59 @@ class Zero2Engine(Engine):
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DeepSpeed counts the micro-batches itself and divides by their number."""
         self.training_module.train()
-        loss = self.deepspeed(images.to(self.dtype), labels, index)
+        loss = self.deepspeed(self._prepared(images), labels, index)
         self.deepspeed.backward(loss)
         if not last:
             self.deepspeed.step()
         return loss.detach()
 
-    def step(self) -> StepOutcome:
+    def training_logits(self, images: Tensor) -> Tensor:
         """See Engine."""
-        self.deepspeed.step()
-        skipped = torch.tensor(float(self.zero.overflow), device=self.process.device)
+        return self.training_module.model(self._prepared(images))
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        """In the training precision and channels-last memory: convolutions follow it, whatever their weights lie in."""
+        layout = torch.channels_last if images.dim() == 4 else torch.preserve_format
+        return self.process.place(images, self.dtype).to(memory_format=layout)
+
+    def step(self) -> StepOutcome:
+        """See Engine; the host reads nothing of the gradient, but where `asks_host` says so."""
+        if self.asks_host:
+            self.deepspeed.step()
+            skipped = torch.tensor(float(self.zero.overflow), device=self.process.device)
+            found = self.deepspeed.get_global_grad_norm()
+            norm = torch.as_tensor(found if found is not None else float("nan"))
+        else:
+            norm = self._gradient_norm()
+            skipped = (~torch.isfinite(norm)).float()
+            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]  # skips_on_device has asked for it
+            self.factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1) if self.grad_clip else None
+            self.deepspeed.step()
         self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
-        norm = self.deepspeed.get_global_grad_norm()
-        return StepOutcome(torch.as_tensor(norm if norm is not None else float("nan")), skipped)
+        return StepOutcome(norm, skipped)
+
+    @torch.no_grad()
+    def _gradient_norm(self) -> Tensor:
+        """Of the whole gradient, 0-d fp32, summed over the ranks' parts of it; a collective."""
+        norms = torch._foreach_norm(self.zero.gradients, 2, dtype=torch.float32)
+        square = torch.stack(norms).square().sum()
+        dist.all_reduce(square)
+        return square.sqrt()
+
+    @torch.no_grad()
+    def _scale_gradient(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        """Clip the fp32 gradient of the group that DeepSpeed lets the optimizer step."""
+        if self.factor is not None:
+            masters = [master for group in optimizer.param_groups for master in group["params"]]
+            torch._foreach_mul_([master.grad for master in masters if master.grad is not None], self.factor)
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
         self.training_module.eval()
-        images = images.to(self.process.device, self.dtype, non_blocking=True)
-        return torch.sigmoid(self.training_module.model(images).float())
+        return torch.sigmoid(self.training_module.model(self._prepared(images)).float())
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -153,6 +209,28 @@ class Zero2Engine(Engine):
         steps = self.average.steps if self.average else 0
         return EngineState(weights, average, self._export_moments() if moments else {}, self._export_scaler(), steps)
 
+    def share_of_state(self) -> StateShare:
+        """See Engine: the pieces in this rank's shards, and its part of what every rank holds whole."""
+        whole: Kinds = {"weights": {n: self._unrounded(n, t) for n, t in self._whole_tensors().items()}}
+        sharded = {"weights": [("", self.masters)]}
+        if self.average:
+            averages = zip(self.buffers, self.average.tensors[len(self.masters) :], strict=True)
+            whole["average"] = whole["weights"] | dict(averages)
+            sharded["average"] = [("", self.average.tensors[: len(self.masters)])]
+        shards, counts = self._moments()
+        whole["moments"], sharded["moments"] = counts, [(f"{key}/", values) for key, values in shards.items()]
+        files = share_of(whole, self.process.rank, self.process.world_size)
+        for kind, prefixed in sharded.items():
+            file = files.setdefault(kind, Share({}, []))
+            for prefix, values in prefixed:
+                for name, parameter in self.parameters.items():
+                    shard = values[self.zero.groups[name]]
+                    file.forms[prefix + name] = Form(shard.dtype, tuple(parameter.shape))
+                    file.stretches.extend(
+                        Stretch(prefix + name, start, held) for start, held in self.zero.held(name, shard)
+                    )
+        return StateShare(files, self._export_scaler(), self.average.steps if self.average else 0)
+
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
         targets = dict(self.training_module.state_dict())
@@ -170,7 +248,7 @@ class Zero2Engine(Engine):
         if state.moments:
             self._load_moments(state.moments_by_name())
         if state.scaler and self.dtype == torch.float16:
-            self.zero.loss_scale = state.scaler["scale"]
+            self.zero.scaler = state.scaler
 
     def _unrounded(self, name: str, tensor: Tensor) -> Tensor:
         original = self.unrounded[name]
@@ -181,17 +259,22 @@ class Zero2Engine(Engine):
         return {name: t for name, t in self.training_module.state_dict().items() if name not in self.parameters}
 
     def _export_moments(self) -> dict[str, Tensor]:
+        shards, counts = self._moments()
+        whole = {f"{key}/{name}": t for key, values in shards.items() for name, t in self._gather(values).items()}
+        return whole | {name: on_host(count) for name, count in counts.items()}
+
+    def _moments(self) -> tuple[dict[str, list[Tensor]], dict[str, Tensor]]:
+        """This rank's shards of each moment, and by `<key>/<name>` the counts, one for all parameters of a group."""
         states = [moments_of(self.optimizer, master) for master in self.masters]
-        groups = self.zero.groups
-        moments: dict[str, Tensor] = {}
+        shards: dict[str, list[Tensor]] = {}
+        counts: dict[str, Tensor] = {}
         for key in sorted(set.intersection(*map(set, states))):  # in one order on every rank
-            values = [state[key] for state in states]
+            values = [state[key].detach() for state in states]
             if all(value.shape == master.shape for value, master in zip(values, self.masters, strict=True)):
-                whole = self._gather(values)
-            else:  # a count, one for all parameters of a group
-                whole = {name: values[group].detach().cpu().clone() for name, group in groups.items()}
-            moments |= {f"{key}/{name}": tensor for name, tensor in whole.items()}
-        return moments
+                shards[key] = values
+            else:
+                counts |= {f"{key}/{name}": values[group] for name, group in self.zero.groups.items()}
+        return shards, counts
 
     def _load_moments(self, moments: dict[str, dict[str, Tensor]]) -> None:
         """moments: by parameter; those of a parameter that has none are zeros, as before its first step."""
@@ -211,7 +294,7 @@ class Zero2Engine(Engine):
             set_moments(self.optimizer, master, state)
 
     def _export_scaler(self) -> dict[str, float]:
-        return {"scale": self.zero.loss_scale} if self.dtype == torch.float16 else {}
+        return self.zero.scaler if self.dtype == torch.float16 else {}
 
     def _gather(self, shards: Sequence[Tensor]) -> dict[str, Tensor]:
         """Whole tensors by name from every rank's shards; each rank adds its pieces to zeros. A collective."""

@@ -3,6 +3,7 @@
 Shapes: M images, K labels, R resamples, P positives of a label.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from mlcfast.metrics import known_entries
 
 RESAMPLES, LEVEL = 1000, 0.95
+MOST_RESAMPLED = 2**20  # images × labels that are resampled without being asked to
+FEW_POSITIVES = 20  # images with a label, up to which its AP is given with an interval
+MOST_IMAGES, MOST_ENTRIES = 2**16, 2**21  # and images × such labels, up to which they are resampled
 
 
 class Interval(NamedTuple):
@@ -50,14 +54,49 @@ def ap_differences(
 def mean_ap_interval(scores: np.ndarray, targets: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean average precision with its 95 % percentile interval; scores, targets (M, K) as for ap_differences."""
     counts_MR = resample_counts(len(scores), resamples, seed)
-    positives, known = targets == 1, known_entries(targets)
-
-    def resampled(k: int) -> np.ndarray:
-        rows = known[:, k]
-        return weighted_ap(scores[rows, k], positives[rows, k], counts_MR[rows])
-
-    means_R = sum(resampled(k) for k in range(scores.shape[1])) / scores.shape[1]
+    means_R = sum(_resampled_aps(scores, targets, counts_MR, range(scores.shape[1]))) / scores.shape[1]
     return _interval(means_R[0], means_R[1:])
+
+
+def percent_interval(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float] | None:
+    """The 95 % interval of the mAP in percent; None where there are so many entries that it would take long."""
+    if scores.size > MOST_RESAMPLED:
+        return None
+    interval = mean_ap_interval(scores, targets)
+    return 100 * float(interval.low), 100 * float(interval.high)
+
+
+def few_positive_intervals(
+    scores: np.ndarray, targets: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[int, Interval]:
+    """The AP of each label, by number, that some but at most FEW_POSITIVES images have, with its 95 % interval.
+
+    scores, targets: (M, K) as for ap_differences. Empty for more than MOST_IMAGES images or MOST_ENTRIES entries.
+    """
+    support = (targets == 1).sum(axis=0)
+    few = np.flatnonzero((support > 0) & (support <= FEW_POSITIVES)).tolist()
+    if not few or len(scores) > MOST_IMAGES or len(few) * len(scores) > MOST_ENTRIES:
+        return {}
+    aps = _resampled_aps(scores, targets, resample_counts(len(scores), resamples, seed), few)
+    return {k: _interval(aps_R[0], aps_R[1:]) for k, aps_R in zip(few, aps, strict=True)}
+
+
+def _resampled_aps(
+    scores: np.ndarray, targets: np.ndarray, counts_MR: np.ndarray, labels: Iterable[int]
+) -> Iterator[np.ndarray]:
+    """The AP of each of these labels in each resample of its known images, (R,)."""
+    positives, known = targets == 1, known_entries(targets)
+    for k in labels:
+        rows = known[:, k]
+        yield weighted_ap(scores[rows, k], positives[rows, k], counts_MR[rows])
+
+
+def report_intervals(scores: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """What a report says beside its figures: `mAP_interval`, or None, and `intervals` of rare labels, in percent."""
+    interval = percent_interval(scores, targets)
+    few = few_positive_intervals(scores, targets)
+    within = {names[k]: [100 * float(each.low), 100 * float(each.high)] for k, each in few.items()}
+    return {"mAP_interval": None if interval is None else list(interval), "intervals": within}
 
 
 def resample_counts(images: int, resamples: int, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch import nn
 from mlcfast.config import Config, ModelConfig, parse_config, read_yaml
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import evaluation_loader
-from mlcfast.engine import Predictor, Process
+from mlcfast.engine import Predictor, Process, set_arithmetic
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
@@ -95,6 +95,7 @@ def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Mo
 
 def evaluate_model(model: nn.Module, config: Config, records: LabelledImages, process: Process) -> EvaluationResult:
     """Evaluate a model on the images; every rank gets the whole result; a collective."""
+    set_arithmetic(config.engine)
     predictor = Predictor(process, model.to(process.device), config.engine.precision)
     loader = evaluation_loader(config, records, process)
     return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)

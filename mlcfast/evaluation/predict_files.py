@@ -10,7 +10,7 @@ import torch
 
 from mlcfast.data.sources import Source
 from mlcfast.data.stream import Decoded, decode, decoded_batches, in_order
-from mlcfast.data.transforms import EvalTransform
+from mlcfast.data.transforms import EvalTransform, Normalise
 from mlcfast.engine.predictor import Predictor
 from mlcfast.errors import UsageError
 from mlcfast.models.card import ModelCard
@@ -39,16 +39,16 @@ def predict_files(
     several cores busy, each thread decodes and computes batches of its own on its share of torch's threads.
     attention: also return every label's map.
     """
-    transform, sources = EvalTransform(**card.preprocessing), list(sources)
+    normalise, sources = EvalTransform(**card.preprocessing).normalise, list(sources)
     size, threads = card.preprocessing["image_size"], torch.get_num_threads()
     streams = min(workers, threads, len(sources)) if predictor.process.device.type == "cpu" else 1
     if streams <= 1:
         for batch in decoded_batches(sources, size, batch_size, workers):
-            yield from _predict_batch(predictor, transform, batch, attention)
+            yield from _predict_batch(predictor, normalise, batch, attention)
         return
 
     def predict(files: list[Source]) -> list[Prediction]:
-        return list(_predict_batch(predictor, transform, [decode(file, size) for file in files], attention))
+        return list(_predict_batch(predictor, normalise, [decode(file, size) for file in files], attention))
 
     step = min(batch_size, -(-len(sources) // streams))
     batches = (sources[first : first + step] for first in range(0, len(sources), step))
@@ -61,12 +61,13 @@ def predict_files(
 
 
 def _predict_batch(
-    predictor: Predictor, transform: EvalTransform, batch: list[Decoded], attention: bool
+    predictor: Predictor, normalise: Normalise, batch: list[Decoded], attention: bool
 ) -> Iterator[Prediction]:
     pixels = [image.pixels for image in batch if image.pixels is not None]
     results: Iterator[tuple[np.ndarray, np.ndarray | None]] = iter(())
     if pixels:
-        images = transform.normalise_batch(np.stack(pixels))
+        stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+        images = normalise(predictor.process.place(stacked))  # as bytes: a quarter of float32
         scores, maps = predictor.attend(images) if attention else (predictor.predict(images), None)
         results = zip(scores.cpu().numpy(), [None] * len(pixels) if maps is None else maps.cpu().numpy(), strict=True)
     for image in batch:

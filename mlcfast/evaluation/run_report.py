@@ -6,35 +6,31 @@ import numpy as np
 
 from mlcfast.data.sources import Source
 from mlcfast.engine import HostProcess, Predictor
-from mlcfast.evaluation.bootstrap import mean_ap_interval
+from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.trained import load_trained
-from mlcfast.report.page import Attended, write_report
+from mlcfast.report.gallery import Attended
+from mlcfast.report.page import write_report
 from mlcfast.report.record import RunRecord, read_run
 
 ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
-MOST_ENTRIES = 2**20  # images × labels that are resampled
 
 
-def report_run(directory: Path) -> Path:
-    """Write report.html of the run in `directory` from what is there, and return its path."""
-    return write_report(directory, _attended(directory), _interval(read_run(directory)))
+def report_run(directory: Path) -> tuple[Path, tuple[float, float] | None]:
+    """Write report.html of the run in `directory` from what is there.
+
+    Returns its path and the interval of the validation mAP in percent, None where that was not worked out.
+    """
+    record = read_run(directory)
+    interval = percent_interval(record.scores, record.labels)
+    return write_report(directory, _attended(directory, record), interval), interval
 
 
-def _interval(record: RunRecord) -> tuple[float, float] | None:
-    """Of the validation mAP in percent, by resampling the images; None where there are many, and it would take long."""
-    if record.scores.size > MOST_ENTRIES:
-        return None
-    interval = mean_ap_interval(record.scores, record.labels)
-    return 100 * float(interval.low), 100 * float(interval.high)
-
-
-def _attended(directory: Path) -> list[Attended]:
+def _attended(directory: Path, record: RunRecord) -> list[Attended]:
     """Attention maps of the labels of a few validation images, spread evenly over the set, that can still be read.
 
     On the CPU: a training run's device may be full.
     """
-    record = read_run(directory)
     if record.card["model"]["head"] != "query2label" or not record.paths:
         return []
     model, card = load_trained(directory / "best")

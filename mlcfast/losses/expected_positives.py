@@ -45,6 +45,11 @@ class _ExpectedPositivesLoss(LabelLoss):
         rows = estimate_logits.gather() if isinstance(estimate_logits, TableRows) else estimate_logits
         return batch_statistic(logits, rows)
 
+    def combined(self, parts: Tensor) -> Tensor:
+        """The statistic (4,) of the global batch from this rank's parts, (A, 4) of A micro-batches; a collective."""
+        total = parts.sum(dim=0)
+        return total if self.all_reduce is None else self.all_reduce(total)
+
     def _total(
         self, statistic: Tensor | None, logits: Tensor, estimate_logits: Tensor | TableRows | None
     ) -> Tensor | None:

@@ -178,6 +178,10 @@ class TwoWayLoss(LabelLoss):
         """The (2K + 1,) statistic of one part, detached, fp32 (fp64 for fp64 logits)."""
         return reference.two_way_part(*prepared(logits, labels), self.tp, self.tn)
 
+    def combined(self, parts: Tensor) -> Tensor:
+        """The statistic (P, 2K + 1) of the global batch from this rank's parts (A, 2K + 1); a collective."""
+        return parts if self.all_gather is None else self.all_gather(parts).flatten(0, 1)
+
     def forward(
         self,
         logits: Tensor,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mlcfast.errors import UsageError
+from mlcfast.models.pretrained import hub_is_away
 
 
 class Backbone(nn.Module):
@@ -67,7 +68,7 @@ def timm_body(name: str, image_size: int, pretrained: bool, options: dict[str, A
 
     options: for timm's constructor, and `out_index`: the feature level to stop at (timm's feature_info, -1 the last)
     instead of the model's end. Models with a fixed input size are built for image_size. Raises UsageError for an
-    unknown name, options that do not fit, and weights that cannot be had.
+    unknown name, options that do not fit, and weights that could not be downloaded.
     """
     options = dict(options)
     out_index = options.pop("out_index", None)
@@ -88,6 +89,8 @@ def _near_models(name: str) -> str:
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    if pretrained and hub_is_away(name):
+        raise UsageError(_not_downloaded(name, "there is no connection to the network"))
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except TypeError as error:
@@ -96,10 +99,21 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
         if not pretrained:
             raise UsageError(f"model.backbone: {name} cannot be built with {options}: {error}") from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(
-            f"model.weights: the pretrained weights of {name} cannot be had ({type(error).__name__}: {reason}); "
-            "connect to the network once, or set model.weights to a local .pth or .safetensors file, or to none"
-        ) from error
+        raise UsageError(_not_downloaded(name, f"{type(error).__name__}: {reason}")) from error
+
+
+def _not_downloaded(name: str, reason: str) -> str:
+    file = f"a local file{_address(name)}, to package:NAME for one in an installed package"
+    return (
+        f"model.weights: the pretrained weights of {name} could not be downloaded ({reason}); connect to the network "
+        f"once, or set model.weights to {file}, or to none"
+    )
+
+
+def _address(name: str) -> str:
+    """Where a browser finds the weights of a timm model, in brackets; "" where timm knows no place."""
+    config = timm.get_pretrained_cfg(name)
+    return f" (from huggingface.co/{config.hf_hub_id})" if config is not None and config.hf_hub_id else ""
 
 
 def _cut(body: nn.Module, name: str, out_index: int) -> nn.Module:

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from mlcfast.errors import UsageError
-from mlcfast.files import compare_listed, listed, sealed, unsealed, write_bytes, write_tensors, write_text
+from mlcfast.files import compare_listed, listed, sealed, unsealed, write_bytes, write_text
 from mlcfast.registry import hint_path
+from mlcfast.tensor_files import write_tensors
 
 MOST_BYTES = 2**24  # of a card; one of 10,000 labels has about 1 MB
 LARGEST_SIDE = 4096  # of the images, in pixels
@@ -53,10 +54,10 @@ def save_model(
     file = path if path.suffix == ".safetensors" else path / "model.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     facts = {name: json.dumps(value) for name, value in asdict(card).items() if name not in ("config", "files")}
-    write_tensors(file, weights, {"format": "pt", **facts})
+    entry = write_tensors(file, weights, {"format": "pt", **facts})
     for name, content in (beside or {}).items():
         write_bytes(file.with_name(name), content)
-    files = listed([file, *(file.with_name(name) for name in beside or {})])
+    files = {file.name: entry, **listed(file.with_name(name) for name in beside or {})}
     write_text(file.with_suffix(".json"), sealed(asdict(replace(card, files=files))))
     return file
 

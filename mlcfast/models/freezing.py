@@ -4,6 +4,7 @@ A frozen BatchNorm y = s·x + t after a convolution is the convolution with weig
 activation is left of it, in training neither.
 """
 
+import operator
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ class FrozenBatchNorm2d(nn.Module):
     def __init__(self, num_features: int, eps: float = 1e-5, act: nn.Module | None = None):
         super().__init__()
         self.eps, self.act, self.folded = eps, act or nn.Identity(), False
+        # Buffers and versions that affine() was computed from, and its result.
+        self._known: tuple[tuple[Tensor, ...], list[int], tuple[Tensor, Tensor]] | None = None
         for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
             self.register_buffer(name, torch.full((num_features,), value))
 
@@ -39,7 +42,19 @@ class FrozenBatchNorm2d(nn.Module):
         return frozen
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Scale and shift, each (C,): y = scale·x + shift."""
+        """Scale and shift, each (C,): y = scale·x + shift; computed anew only after a buffer has changed.
+
+        A graph that is being compiled computes them itself, and inference mode, whose tensors no training may use.
+        """
+        buffers = (self.weight, self.bias, self.running_mean, self.running_var)
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or self.weight.is_inference():
+            return self._affine()
+        versions = [buffer._version for buffer in buffers]
+        if self._known is None or versions != self._known[1] or any(map(operator.is_not, buffers, self._known[0])):
+            self._known = buffers, versions, self._affine()
+        return self._known[2]
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 

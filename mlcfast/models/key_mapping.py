@@ -6,6 +6,7 @@ when it has those names already. A tensor it does not know keeps its name, so th
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +41,23 @@ TRESNET = (
     (r"\.downsample\.(\d)\.0\.", r".downsample.\1.conv."),
     (r"\.downsample\.(\d)\.1\.", r".downsample.\1.bn."),
 )
+# Of the files of efficientnet_pytorch and its relatives; a block's own names, behind its number.
+EFFICIENTNET = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+EXPANDED = {
+    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2", "_project_conv": "conv_pwl",
+    "_bn2": "bn3", "_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand",
+}  # fmt: skip
+SEPARABLE = EXPANDED | {"_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
 def translate(body: nn.Module, state: State) -> State:
-    """The state dict of a backbone's original file in the body's names: CvT's two layouts, TResNet's and Swin's."""
+    """The state dict of a backbone's original file in the body's names: CvT's two layouts, TResNet's, Swin's and
+    EfficientNet's."""
     family: Callable[[nn.Module, State], State] | None = {
         "CvT": _cvt,
         "TResNet": _tresnet,
         "SwinTransformer": _swin,
+        "EfficientNet": _efficientnet,
     }.get(type(body).__name__)
     return state if family is None else family(body, state)
 
@@ -86,6 +96,26 @@ def _swin(body: nn.Module, state: State) -> State:
         return f"layers.{int(match[1]) + 1}.downsample."
 
     return {re.sub(r"^layers\.(\d+)\.downsample\.", later, name): tensor for name, tensor in state.items()}
+
+
+def _efficientnet(body: nn.Module, state: State) -> State:
+    """The original counts its blocks through, timm within each stage; the classifier `_fc` is left out."""
+    if "_conv_stem.weight" not in state:
+        return state
+    stages: Any = body.blocks  # of timm's EfficientNet
+    places = [(f"blocks.{i}.{j}", block) for i, stage in enumerate(stages) for j, block in enumerate(stage)]
+    renamed = {}
+    for original, tensor in state.items():
+        first, _, rest = original.partition(".")
+        name = f"{EFFICIENTNET.get(first, first)}.{rest}"
+        if first == "_blocks":
+            number, part, rest = rest.split(".", 2)
+            place, block = places[int(number)] if int(number) < len(places) else (f"blocks.{number}", None)
+            own = SEPARABLE if not hasattr(block, "conv_pwl") else EXPANDED
+            name = f"{place}.{own.get(part, part)}.{rest}"
+        if first != "_fc":
+            renamed[name] = tensor
+    return renamed
 
 
 def _without_equal_buffers(body: nn.Module, state: State) -> State:

@@ -22,8 +22,30 @@ def weights_at_hand(backbone: str) -> Literal["cached", "reachable", "none", "un
         return "none"
     if any(isinstance(try_to_load_from_cache(config.hf_hub_id, file), str) for file in FILES):
         return "cached"
-    offline = os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("", "0", "false", "no", "off")
-    return "reachable" if not offline and _answers(f"{constants.ENDPOINT}/{config.hf_hub_id}") else "unreachable"
+    reachable = not _told_to_stay_offline() and _answers(f"{constants.ENDPOINT}/{config.hf_hub_id}")
+    return "reachable" if reachable else "unreachable"
+
+
+def hub_is_away(backbone: str) -> bool:
+    """Whether the weights of a timm model must be downloaded and the hub gives no answer of any kind.
+
+    Said within a few seconds, where downloading would try for the better part of a minute.
+    """
+    if weights_at_hand(backbone) != "unreachable":
+        return False
+    if _told_to_stay_offline():
+        return True
+    try:
+        with urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=SECONDS):
+            return False
+    except urllib.error.HTTPError:
+        return False
+    except OSError:
+        return True
+
+
+def _told_to_stay_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("", "0", "false", "no", "off")
 
 
 def _answers(address: str) -> bool:

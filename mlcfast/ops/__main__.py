@@ -11,11 +11,17 @@ from mlcfast.ops.backend import IN_WORDS, card, decide, has_triton, requested
 from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
 LOSSES = ("asymmetric_loss", "epr_loss", "pairwise_ranking", "role_loss", "weighted_bce")
-ON_REQUEST = {  # operators whose Triton kernels run when asked for only, and what they take
+LATER_LOSSES = (  # of one operator, which on CUDA has Triton's kernels alone
+    "entropy_maximisation", "focal", "generalized_robust", "hill", "poly", "self_paced_correction",
+)  # fmt: skip
+PLAIN = ("large_loss_threshold", "large_losses")  # the second is the first one's threshold and one of the later losses
+PARTS = {  # other operators: which part of them is Triton's kernels, and when
     "groupwise_linear": "with a LayerNorm before it and one label a query, but for fp64",
-    "label_query_attention": "in the folded form, but for fp64",
+    "label_query_attention": "softmax and dropout, but for fp64; matrix products are torch's",
+    "layer_norm": "half precision with fp32 parameters; torch's operations otherwise",
+    "quick_gelu": "but for fp64",
 }
-PLAIN = ("layer_norm", "quick_gelu")
+ON_REQUEST = ("groupwise_linear",)  # by Triton when asked for only
 
 
 def environment() -> list[str]:
@@ -41,19 +47,21 @@ def environment() -> list[str]:
 
 def implementation(operator: str, device_type: str) -> tuple[str, str]:
     """What runs for tensors of a device, and why."""
-    if operator in PLAIN:
-        return "torch's operations", "the only implementation"
     if requested() == "reference":
         return IN_WORDS["reference"], "MLCFAST_BACKEND=reference"
-    if operator in LOSSES:
+    if operator in (*LATER_LOSSES, *PLAIN) and device_type == "cuda":
+        if operator == "large_loss_threshold" or not has_triton("cuda"):
+            return "torch's operations", "it has no kernels on CUDA" if operator in PLAIN else "Triton is not there"
+        return IN_WORDS["triton"], "but for fp64"
+    if operator in (*LOSSES, *LATER_LOSSES, *PLAIN):
         chosen, passed_over = decide(device_type)
         return IN_WORDS[chosen], passed_over or _why(chosen, device_type)
-    limits = ON_REQUEST[operator]
     if not has_triton(device_type):
         return "torch's operations", f"Triton's kernels do not run on {device_type} tensors here"
-    if requested() != "triton":
-        return "torch's operations", f"Triton's kernels run with MLCFAST_BACKEND=triton, {limits}"
-    return IN_WORDS["triton"], f"{limits}; torch's operations otherwise"
+    wanted = requested() == "triton" or (requested() == "auto" and operator not in ON_REQUEST and device_type == "cuda")
+    if not wanted:
+        return "torch's operations", f"Triton's kernels run with MLCFAST_BACKEND=triton: {PARTS[operator]}"
+    return IN_WORDS["triton"], PARTS[operator]
 
 
 def _why(chosen: str, device_type: str) -> str:
@@ -75,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the facts, then a line for each operator and device."""
     build_parser().parse_args(argv)
     print("\n".join(environment()), end="\n\n")
-    for operator in sorted((*LOSSES, *ON_REQUEST, *PLAIN)):
+    for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *PARTS)):
         for device_type in ("cpu", "cuda"):
             name, why = implementation(operator, device_type)
             print(f"{operator:<22} {device_type:<5} {name:<21} {why}")

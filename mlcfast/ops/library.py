@@ -4,6 +4,7 @@ MISSING names each device type and why its compiled kernels cannot run, "" where
 the CUDA kernels were compiled for: `sm_86` is machine code for compute capability 8.6, `compute_86` its PTX.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,14 @@ def define_forward(
         LIBRARY.define(f"{operator}({arguments}) -> {returns}")
         torch.library.register_fake(f"mlcfast::{operator}", fake, lib=LIBRARY)
     LIBRARY.impl(f"{name}.triton", triton, "CompositeExplicitAutograd")
+
+
+def on_triton(name: str, arguments: str, returns: str, fake: Callable, plain: Callable, kernel: Callable) -> None:
+    """Define `name`: `kernel` for CUDA tensors, and for all in Triton's interpreter; `plain` for those of the CPU."""
+    LIBRARY.define(f"{name}({arguments}) -> {returns}")
+    torch.library.register_fake(f"mlcfast::{name}", fake, lib=LIBRARY)
+    LIBRARY.impl(name, kernel, "CUDA")
+    LIBRARY.impl(name, kernel if os.environ.get("TRITON_INTERPRET") == "1" else plain, "CPU")
 
 
 def _triton_rescale(gradient: Tensor, incoming: Tensor, factor: float, mean: bool) -> None:

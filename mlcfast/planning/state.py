@@ -31,7 +31,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class State:
-    """Bytes: `gpu` by component, all the time; `step`: more while the optimizer steps, when activations are gone."""
+    """Bytes: `gpu` by component, all the time; `step`: more while the optimizer steps, when activations are gone.
+
+    host: in the host's memory, with the copy of this rank's share of a checkpoint.
+    """
 
     gpu: dict[str, int]
     step: int
@@ -41,6 +44,12 @@ class State:
 def moment_bytes(optimizer: str, elements: int) -> int:
     """Both of Adam's moments: fp32, or for adamw8bit a byte each and an fp32 scale a block and moment."""
     return 2 * elements + 8 * -(-elements // BLOCK) if optimizer == "adamw8bit" else 8 * elements
+
+
+def copied_bytes(sizes: Sizes, gpus: int, ema: bool) -> int:
+    """A rank's share of the state as it is copied to be written beside training; its moments are in fp32 there."""
+    weights, average = sizes.trainable + sizes.frozen + sizes.buffers, (sizes.trainable + sizes.buffers) * ema
+    return -(-4 * (weights + average + 2 * sizes.trainable) // gpus)
 
 
 def state_bytes(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
@@ -59,7 +68,7 @@ def state_bytes(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema
         "ema": 4 * (sizes.trainable + sizes.buffers) * ema,
     }
     late = 4 * sizes.trainable if settings.engine == "single" and not accumulates else 0
-    return State(gpu, late + 4 * sizes.largest * ema, 0)
+    return State(gpu, late, copied_bytes(sizes, gpus, ema))
 
 
 def _zero2(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: bool, accumulates: bool) -> State:
@@ -80,5 +89,5 @@ def _zero2(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: boo
     }
     # The host also holds fp32 gradients and the half-precision weights on their way back.
     host = optimizer + average + (4 + width) * shard if offload else 0
-    step = 0 if offload else 4 * shard + max(width * shard, 4 * shard * ema)
-    return State(gpu, step, host)
+    step = 0 if offload else (4 + width) * shard  # the flat gradient in fp32, and before that in the training precision
+    return State(gpu, step, host + copied_bytes(sizes, gpus, ema))

@@ -18,7 +18,8 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> None:
     """Write the report and say where it is."""
-    print(report_run(args.run))
+    page, _ = report_run(args.run)
+    print(page)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

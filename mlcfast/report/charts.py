@@ -1,11 +1,17 @@
 """The report's charts: which numbers of a run are drawn against which."""
 
+from html import escape
+
 import numpy as np
 
-from mlcfast.report.record import RunRecord, precision_recall, wrongly_added
-from mlcfast.report.svg import Series, heat_map, line_chart
+from mlcfast.metrics import average_precision
+from mlcfast.report.labels import long_table, row_head
+from mlcfast.report.record import RunRecord, precision_recall, with_one_not_other, wrongly_added
+from mlcfast.report.svg import FEW_IMAGES, Series, heat_map, line_chart, short_name
 
 FEW, MATRIX, CANDIDATES = 20, 30, 300  # labels with a curve each; in the matrix; looked at for it
+WORST = ("s2", "s3", "s4")  # the looks of the labels with the lowest average precision
+LEGEND = 200.0  # the widest name in a legend, in the SVG's units
 MOST_SCORES = 2_000_000  # pooled for the precision-recall curve
 GIB = 2**30
 
@@ -26,7 +32,24 @@ def training(record: RunRecord) -> str:
         line_chart("Throughput", "step", "images a second", [over_steps("images_per_second")]),
         line_chart("Peak memory of the main process", "step", "memory (GiB)", memory),
     )
-    return f'<div class="charts">{"".join(figures)}</div>'
+    return f'<div class="charts">{"".join(figures)}</div>{_spent(record)}'
+
+
+def _spent(record: RunRecord) -> str:
+    """Where each epoch's time went, in percent, and the setting that would have helped the last one most."""
+    if not record.spent:
+        return ""
+    kinds = [kind for kind in record.spent[-1] if kind not in ("event", "step", "time", "epoch", "seconds", "remedy")]
+    rows = (
+        row_head(str(line["epoch"] + 1))
+        + f"<td>{line['seconds']:,.1f}</td>"
+        + "".join(f"<td>{line[kind]:.1f}</td>" for kind in kinds)
+        for line in record.spent
+    )
+    change = record.spent[-1]["remedy"]
+    note = f'<p class="note">{escape(change)} would have helped most.</p>' if change else ""
+    table = long_table("Where the time went", ("epoch", "seconds", *(f"{kind} (%)" for kind in kinds)), rows)
+    return f"<details><summary>Where the time went</summary>{note}{table}</details>"
 
 
 def _mean_ap(record: RunRecord) -> list[Series]:
@@ -38,44 +61,66 @@ def _mean_ap(record: RunRecord) -> list[Series]:
 
 
 def precision_recall_chart(record: RunRecord) -> str:
-    """All labels pooled, and a faint curve for each of a few labels."""
+    """All labels pooled, the labels of the lowest average precision, and a faint curve for each of a few others."""
     limits = {"x_range": (0.0, 100.0), "y_range": (0.0, 100.0)}
-    K, single = len(record.names), []
-    title = "single labels" if K <= FEW else f"single labels, the first {FEW}"
-    for k in range(min(K, FEW)):
-        rows = record.known[:, k]
-        if not rows.any():
-            continue
-        recall, precision = precision_recall(record.scores[rows, k], record.positive[rows, k])
-        single.append(Series(100 * recall, 100 * precision, title, "faint", record.names[k]))
+    K, known, positive = len(record.names), record.known, record.positive
+    ap = average_precision(record.scores, record.labels)
+    order = [k for k in np.argsort(ap, kind="stable").tolist() if positive[:, k].any()]
+    worst, others = dict(zip(order, WORST, strict=False)), sorted(order[len(WORST) :])
+    title = "the other labels" if len(others) <= FEW else f"{FEW} of the {len(others):,} other labels"
+    lines = []
+    for k in [*others[:FEW], *worst] if K > 1 else []:
+        rows, name = known[:, k], record.names[k]
+        recall, precision = precision_recall(record.scores[rows, k], positive[rows, k])
+        called = short_name(name, LEGEND) if k in worst else title
+        lines.append(Series(100 * recall, 100 * precision, called, worst.get(k, "faint"), name))
     first = slice(None, max(1, MOST_SCORES // K))
-    known = record.known[first]
-    recall, precision = precision_recall(record.scores[first][known], record.positive[first][known])
-    pooled = Series(100 * recall, 100 * precision, "all labels pooled", "s1")
-    return line_chart("Precision over recall", "recall (%)", "precision (%)", [*single, pooled], **limits)
+    recall, precision = precision_recall(record.scores[first][known[first]], positive[first][known[first]])
+    pooled = Series(100 * recall, 100 * precision, "all labels pooled" if K > 1 else record.names[0], "s1")
+    return line_chart("Precision over recall", "recall (%)", "precision (%)", [*lines, pooled], **limits)
 
 
 def confusion(record: RunRecord) -> str:
     """The matrix of wrongly added labels; of many labels those that are most often mixed up."""
-    wrong = record.wrong
-    chosen = np.sort(np.argsort(-wrong.sum(axis=0), kind="stable")[:CANDIDATES])
-    shares = wrongly_added(wrong[:, chosen], record.positive[:, chosen], record.known[:, chosen])
-    if len(chosen) > MATRIX:
-        filled = np.nan_to_num(shares)
-        mixed_up = np.sort(np.argsort(-(filled.sum(axis=0) + filled.sum(axis=1)), kind="stable")[:MATRIX])
-        chosen, shares = chosen[mixed_up], shares[np.ix_(mixed_up, mixed_up)]
-    if len(chosen) < 2:
+    K, wrong, positive = len(record.names), record.wrong, record.positive
+    if K < 2:
         return '<p class="note">There is one label only.</p>'
-    names = [record.names[k] for k in chosen]
+    chosen = np.arange(K)
+    if K > CANDIDATES:  # those beside which others are wrongly added, and these others
+        beside = _highest(_weighted(positive, wrong.sum(axis=1)), CANDIDATES // 2)
+        added = _highest(_weighted(wrong, positive[:, beside].sum(axis=1)), CANDIDATES // 2)
+        chosen = np.union1d(beside, added)
+    shares = wrongly_added(wrong[:, chosen], positive[:, chosen], record.known[:, chosen])
+    counts = with_one_not_other(positive[:, chosen], record.known[:, chosen])
+    mixed = np.nan_to_num(shares * counts)
+    if not mixed.any():
+        return '<p class="note">No label was wrongly added to an image that has another one.</p>'
+    beside = _highest(mixed.sum(axis=1), MATRIX // 2)
+    added = _highest(mixed[beside].sum(axis=0), MATRIX // 2)
+    others = _highest(mixed.sum(axis=0) + mixed.sum(axis=1), MATRIX)
+    most = np.sort(list(dict.fromkeys([*beside, *added, *others]))[:MATRIX])
+    names, places = [record.names[k] for k in chosen[most]], np.ix_(most, most)
     title = "Share (%) of the images with one label, and without the other, that were given the other"
-    few = f'<p class="note">{MATRIX} of {len(record.names):,} labels, those most often mixed up.</p>'
-    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares)
-    return f"{few}{matrix}" if len(chosen) < len(record.names) else matrix
+    few = f"{MATRIX} of {K:,} labels, those most often mixed up. " if len(most) < K else ""
+    note = f"Shares of fewer than {FEW_IMAGES} images are written as fractions. Where the matrix is cut, it scrolls."
+    matrix = heat_map(title, "label that is there", "label wrongly added", names, shares[places], counts[places])
+    return f'<p class="note">{few}{note}</p>{matrix}'
+
+
+def _highest(values: np.ndarray, count: int) -> np.ndarray:
+    """The places of the `count` highest, the highest first."""
+    return np.argsort(-values, kind="stable")[:count]
+
+
+def _weighted(which: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(K,): for each label the sum of the weights (M,) of the images in which it is true; which: (M, K) bool, few."""
+    rows, columns = np.nonzero(which)
+    return np.bincount(columns, weights[rows], which.shape[1])
 
 
 def duration(record: RunRecord) -> str:
     """From the first to the last line of the journal, as a person says it."""
-    times = [line["time"] for line in record.train + record.evaluations]
+    times = record.times
     seconds = round(max(times) - min(times)) if times else 0
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"

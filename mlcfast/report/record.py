@@ -22,9 +22,10 @@ class RunRecord:
     """A finished or running run.
 
     config: the resolved YAML as text; train, evaluations: the journal's lines; card: best/model.json; scores, labels:
-    (M, K) of the best weights on the validation images; paths: their M files, empty in runs that did not record them;
-    unobserved: the PNG of draw_unobserved, where labels were hidden from training; data: the journal's last line on
-    the images, {} in runs that have none; outcome: that of a finished run, else {}.
+    (M, K) of the best weights on the validation images, of large sets on some of them, spread evenly; paths: their M
+    files, empty in runs that did not record them; unobserved: the PNG of draw_unobserved, where labels were hidden from
+    training; data: the journal's last line on the images, {} in runs that have none; outcome: that of a finished run,
+    else {}; spent: the journal's lines on where each epoch's time went.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RunRecord:
     unobserved: bytes | None = None
     data: dict[str, Any] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
+    spent: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -48,6 +50,11 @@ class RunRecord:
     def thresholds(self) -> np.ndarray:
         """(K,): the probability from which each label counts as present."""
         return np.asarray(self.card["thresholds"])
+
+    @property
+    def images(self) -> int:
+        """How many images validated; M, or more where the scores of some alone were kept."""
+        return int(self.card["metrics"].get("images", len(self.scores)))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -63,6 +70,11 @@ class RunRecord:
     def known(self) -> np.ndarray:
         """(M, K) bool: the labels of which it is known whether each image has them."""
         return known_entries(self.labels)
+
+    @property
+    def times(self) -> list[float]:
+        """When the journal's lines were written, in seconds since 1970."""
+        return [line["time"] for line in self.train + self.evaluations]
 
     @property
     def wrong(self) -> np.ndarray:
@@ -90,11 +102,12 @@ def read_run(directory: Path) -> RunRecord:
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
     described = events
-    kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation")}
+    kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation", "spent")}
     train, evaluations = kinds["train"], kinds["evaluation"]
     data: dict[str, Any] = next((event for event in reversed(described) if event["event"] == "data"), {})
     outcome = _outcome(run)
-    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, unobserved, data, outcome)
+    beside = unobserved, data, outcome, kinds["spent"]
+    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, *beside)
 
 
 def _outcome(run: RunDirectory) -> dict[str, Any]:
@@ -123,11 +136,17 @@ def wrongly_added(predicted: np.ndarray, positive: np.ndarray, known: np.ndarray
     predicted, positive: (M, K) bool; known: (M, K) bool, without which all entries are.
     """
     absent = ~positive if known is None else known & ~positive
-    false_positive, positive = (predicted & absent).astype(np.float32), positive.astype(np.float32)
+    given = positive.astype(np.float32).T @ (predicted & absent).astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = (positive.T @ false_positive) / (positive.T @ absent.astype(np.float32))
+        shares = given / with_one_not_other(positive, known)
     np.fill_diagonal(shares, np.nan)
     return shares
+
+
+def with_one_not_other(positive: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """(K, K): how many images have label i and are known not to have j; arguments as those of `wrongly_added`."""
+    absent = ~positive if known is None else known & ~positive
+    return positive.astype(np.float32).T @ absent.astype(np.float32)
 
 
 def precision_recall(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

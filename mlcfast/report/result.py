@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from mlcfast.data.images import load_rgb
+from mlcfast.errors import RunError
 from mlcfast.metrics import known_entries
-from mlcfast.report.text import drawn_name, families, measure, wrapped
+from mlcfast.report.text import MARKED, drawn_name, measure, new_figure, place_axes, wrapped, write
 
 COLUMNS, ROWS = 5, 2
 CURVE, CELL, GAP, PICTURE = 4.4, 1.72, 0.14, 1.5  # widths of the curve and of an image's cell; an image's height
 LINES, LETTERS, LEADING = 6, 8.5, 0.155  # of a caption: most lines, size in points, inches from line to line
 HEAD, DPI = 0.55, 110
-MARKED = 40  # epochs with a mark each; more are a line
 # Okabe and Ito's colours, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-FOUND, MISSED, WRONG = "#007A59", "#0072B2", "#B94A00"  # dark enough for letters on white
+FOUND, MISSED, WRONG, SOFT = "#007A59", "#0072B2", "#B94A00", "#555555"  # dark enough for letters on white
 
 
 def draw_result(
@@ -49,15 +49,11 @@ def result_figure(
     thresholds: Sequence[float],
 ) -> Any:
     """The figure that `draw_result` writes, of the same arguments."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     caption = LINES * LEADING + 0.2
     height = HEAD + ROWS * (PICTURE + caption)
     columns = COLUMNS if paths else 0
-    figure = Figure(figsize=(CURVE + columns * (CELL + GAP) + (0.1 if paths else 0.2), height), dpi=DPI)
-    FigureCanvasAgg(figure)
-    _curves(_axes(figure, 0.75, HEAD, CURVE - 1.1, height - HEAD - 0.6), rows)
+    figure = new_figure(CURVE + columns * (CELL + GAP) + (0.1 if paths else 0.2), height, DPI)
+    _curves(place_axes(figure, 0.75, HEAD, CURVE - 1.1, height - HEAD - 0.6), rows)
     if not paths:
         return figure
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(COLUMNS * ROWS, len(paths))).astype(int))
@@ -65,21 +61,10 @@ def result_figure(
     for place, index in enumerate(chosen):
         row, column = divmod(place, COLUMNS)
         left, top = CURVE + column * (CELL + GAP), HEAD + row * (PICTURE + caption)
-        _picture(_axes(figure, left, top, CELL, PICTURE), paths[index])
+        _picture(place_axes(figure, left, top, CELL, PICTURE), paths[index])
         _caption(figure, left, top + PICTURE + 0.05, names, predicted[index], labels[index] == 1)
     _legend(figure)
     return figure
-
-
-def _axes(figure: Any, left: float, top: float, width: float, height: float) -> Any:
-    whole, high = figure.get_size_inches()
-    return figure.add_axes((left / whole, 1 - (top + height) / high, width / whole, height / high))
-
-
-def _write(figure: Any, left: float, top: float, text: str, colour: str, size: float = LETTERS) -> None:
-    whole, high = figure.get_size_inches()
-    look = {"color": colour, "fontsize": size, "family": list(families()), "parse_math": False}
-    figure.text(left / whole, 1 - top / high, text, va="top", ha="left", **look)
 
 
 def _curves(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -89,8 +74,9 @@ def _curves(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
             title = {"raw": "weights", "ema": "averaged weights"}[which]
             marker = shape if len(rows) <= MARKED else None
             axis.plot(epochs, [row[f"{which}_mAP"] for row in rows], color=colour, marker=marker, label=title)
-    axis.set(xlabel="epoch", ylabel="validation mAP (%)", ylim=(0, 100))
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    limits = (epochs[0] - 0.5, epochs[-1] + 0.5)
+    axis.set(xlabel="epoch", ylabel="validation mAP (%)", xlim=limits, ylim=(0, 100))
+    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axis.grid(alpha=0.3)
     axis.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False)
 
@@ -98,9 +84,12 @@ def _curves(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 def _picture(axis: Any, path: str) -> None:
     axis.axis("off")
     axis.set_anchor("S")
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-        small.thumbnail((400, 400))
+    try:
+        small = load_rgb(path)
+    except RunError:  # it was read in training, but need not be there any more
+        axis.text(0.5, 0.5, "not there any more", ha="center", va="center", color=SOFT, fontsize=LETTERS)
+        return
+    small.thumbnail((400, 400))
     axis.imshow(small)
 
 
@@ -110,14 +99,14 @@ def _caption(
     kinds = (("✓", predicted & true, FOUND), ("−", ~predicted & true, MISSED), ("+", predicted & ~true, WRONG))
     groups = [kind for kind in kinds if kind[1].any()]
     if not groups:
-        _write(figure, left, top, "no label", "#555555")
+        write(figure, left, top, "no label", LETTERS, SOFT)
     measured, indent = measure(figure, LETTERS), 0.15
     for sign, which, colour in groups:
         shown = [drawn_name(names[k], k + 1) for k in np.flatnonzero(which).tolist()]
         lines = wrapped(shown, CELL - indent, LINES // len(groups), measured)
-        _write(figure, left, top, sign, colour)
+        write(figure, left, top, sign, LETTERS, colour)
         for line in lines:
-            _write(figure, left + indent, top, line, colour)
+            write(figure, left + indent, top, line, LETTERS, colour)
             top += LEADING
 
 
@@ -125,5 +114,5 @@ def _legend(figure: Any) -> None:
     left = CURVE
     for text, colour in (("validation images:", "black"), ("✓ found", FOUND), ("− missed", MISSED),
                          ("+ wrongly given", WRONG)):  # fmt: skip
-        _write(figure, left, 0.2, text, colour, 11)
+        write(figure, left, 0.2, text, 11, colour)
         left += measure(figure, 11)(text) + 0.2

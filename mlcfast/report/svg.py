@@ -1,6 +1,7 @@
 """Charts as inline SVG: sharp at any size, in the page's own colours, so that they follow light and dark."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -10,7 +11,12 @@ import numpy as np
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 56, 18, 12, 42
 TICKS = 5
-MOST_POINTS = 400
+MOST_POINTS, MARKED = 400, 40  # of a line; with a dot each
+NARROW, WIDE, NAME = 7.0, 11.0, 98.0  # widths of a letter, of a Chinese one and of the longest name, in the SVG's units
+FEW_IMAGES, FAINT = 10, 0.5  # a share of fewer is written as a fraction and drawn fainter: 1/1 is no finding
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MID, ON = 0.63, 0.92  # depths from which a number's ink changes, in the dark and in the light: its contrast stays 4.5
+ISOLATED = "\u2068{}\u2069"  # a name that runs from right to left leaves the order of what surrounds it alone
 
 
 class Series(NamedTuple):
@@ -38,51 +44,78 @@ def line_chart(
     x_low, x_high = x_range or _range([line.x for line in series], from_zero=False)
     y_low, y_high = y_range or _range([line.y for line in series], from_zero=True)
     whole = all(float(x).is_integer() for line in series for x in line.x)
-    body = _grid(x_low, x_high, y_low, y_high, 1.0 if whole else 0.0)
+    across, up = ticks(x_low, x_high, 1.0 if whole else 0.0), ticks(y_low, y_high)
+    (x_texts, x_power), (y_texts, y_power) = tick_texts(across), tick_texts(up)
+    body = ""
+    for tick, text in zip(across, x_texts, strict=True):
+        body += _vertical(LEFT + (tick - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT), text)
+    for tick, text in zip(up, y_texts, strict=True):
+        body += _horizontal(HEIGHT - BOTTOM - (tick - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM), text)
     for line in series:
         x = LEFT + (np.asarray(line.x, float) - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
         y = HEIGHT - BOTTOM - (np.asarray(line.y, float) - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
         body += _path(line, x, y)
-    body += _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_title, "middle")
+    body += _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, f"{x_title}{x_power}", "middle")
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    body += _text(12, middle, y_title, "middle", f' transform="rotate(-90 12 {middle:.0f})"')
+    body += _text(12, middle, f"{y_title}{y_power}", "middle", f' transform="rotate(-90 12 {middle:.0f})"')
     label = escape(f"{title}: {y_title} over {x_title}", quote=True)
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{body}</svg>'
     return f"<figure><figcaption>{escape(title)}</figcaption>{svg}{_legend(series)}</figure>"
 
 
-def heat_map(title: str, rows_title: str, columns_title: str, names: Sequence[str], values: np.ndarray) -> str:
-    """A square matrix (K, K) of shares in [0, 1]: darker is more, numbers in percent; NaN cells stay empty."""
-    K, cell, margin = len(names), max(26, 160 // len(names)), 8 + 6.2 * max(len(_short(name)) for name in names)
+def heat_map(
+    title: str, rows_title: str, columns_title: str, names: Sequence[str], shares: np.ndarray, counts: np.ndarray
+) -> str:
+    """A square matrix of shares (K, K) in [0, 1]: darker is more, numbers in percent; NaN cells stay empty.
+
+    counts: (K, K), of how many images each share is; that of fewer than FEW_IMAGES is a fraction, and drawn fainter.
+    """
+    short = [short_name(name) for name in names]
+    K, cell, margin = len(names), max(26, 160 // len(names)), 8 + max(map(_width, short))
     side, top = margin + 16 + K * cell, margin + 16
-    largest = max(float(np.nanmax(values, initial=0.0)), 0.01)
+    largest = max(float(np.nanmax(shares, initial=0.0)), 0.01)
     body = _text(8, top + K * cell / 2, rows_title, "middle", f' transform="rotate(-90 10 {top + K * cell / 2:.0f})"')
     body += _text(top + K * cell / 2, 11, columns_title, "middle")
-    for i, name in enumerate(names):
+    for i, name in enumerate(short):
         middle = top + (i + 0.5) * cell
-        body += _text(top - 5, middle + 4, _short(name), "end")
-        body += _text(
-            middle, top - 5, _short(name), "start", f' transform="rotate(-90 {middle + 4:.0f} {top - 5:.0f})"'
-        )
+        body += _text(top - 5, middle + 4, name, "end")
+        body += _text(middle, top - 5, name, "start", f' transform="rotate(-90 {middle + 4:.0f} {top - 5:.0f})"')
     for i, j in np.ndindex(K, K):
-        if not np.isnan(values[i, j]):
-            body += _cell(
-                top + j * cell, top + i * cell, cell, float(values[i, j]), largest, f"{names[i]} → {names[j]}"
-            )
+        if not np.isnan(shares[i, j]):
+            hint = f"{ISOLATED.format(names[i])} → {ISOLATED.format(names[j])}"
+            share, count = float(shares[i, j]), int(counts[i, j])
+            body += _cell(top + j * cell, top + i * cell, cell, share, count, share / largest, hint)
     label = escape(f"{title}: {rows_title} by {columns_title}", quote=True)
     width = f"min-width:{min(side, 760):.0f}px;max-width:{1.3 * side:.0f}px"
     svg = f'<svg style="{width}" viewBox="0 0 {side:.0f} {side:.0f}" role="img" aria-label="{label}">{body}</svg>'
     scale = f'<p class="scale"><span>0 %</span><i class="heat"></i><span>{100 * largest:.0f} %</span></p>'
-    return f'<figure><figcaption>{escape(title)}</figcaption><div class="wide">{svg}</div>{scale}</figure>'
+    box = f'<div class="wide" tabindex="0" role="region" aria-label="{label}">{svg}</div>'
+    return f"<figure><figcaption>{escape(title)}</figcaption>{box}{scale}</figure>"
 
 
-def _cell(x: float, y: float, side: float, value: float, largest: float, hint: str) -> str:
-    share = value / largest
-    ink = "on" if share > 0.55 else "off"
-    number = f'<text x="{x + side / 2:.0f}" y="{y + side / 2 + 3.5:.1f}" class="in {ink}">{100 * value:.0f}</text>'
+def _cell(x: float, y: float, side: float, share: float, count: int, depth: float, hint: str) -> str:
+    given, few = round(share * count), count < FEW_IMAGES
+    text = f"{given}/{count}" if few else f"{100 * share:.0f}"
+    depth *= FAINT if few else 1
+    ink = "on" if depth > ON else "mid" if depth > MID else "off"
+    number = f'<text x="{x + side / 2:.0f}" y="{y + side / 2 + 3.5:.1f}" class="in {ink}">{text}</text>'
     place = f'x="{x:.0f}" y="{y:.0f}" width="{side - 1}" height="{side - 1}"'
-    box = f'<rect {place} class="heat" fill-opacity="{share:.2f}"/>'
-    return f"<g><title>{escape(hint)}: {100 * value:.1f} %</title>{box}{number}</g>"
+    box = f'<rect {place} class="heat" fill-opacity="{depth:.2f}"/>'
+    return f"<g><title>{escape(hint)}: {given:,} of {count:,} images</title>{box}{number}</g>"
+
+
+def short_name(name: str, width: float = NAME) -> str:
+    """The name, its middle replaced by … where it is wider than `width`: names often differ at their ends."""
+    short, kept = name, len(name)
+    while _width(short) > width and kept > 2:
+        kept -= 1
+        short = f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
+    return short
+
+
+def _width(text: str) -> float:
+    """About how wide a text is, in the SVG's units."""
+    return sum(WIDE if unicodedata.east_asian_width(letter) in "WF" else NARROW for letter in text)
 
 
 def ticks(low: float, high: float, smallest: float = 0.0) -> list[float]:
@@ -111,17 +144,23 @@ def _thinned(line: Series) -> Series:
     return line._replace(x=x[kept], y=y[kept])
 
 
-def _grid(x_low: float, x_high: float, y_low: float, y_high: float, x_step: float) -> str:
-    parts = []
-    for tick in ticks(x_low, x_high, x_step):
-        x = LEFT + (tick - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
-        parts.append(f'<path class="grid" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-        parts.append(_text(x, HEIGHT - BOTTOM + 14, _number(tick), "middle"))
-    for tick in ticks(y_low, y_high):
-        y = HEIGHT - BOTTOM - (tick - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(_text(LEFT - 6, y + 4, _number(tick), "end"))
-    return "".join(parts)
+def tick_texts(values: Sequence[float]) -> tuple[list[str], str]:
+    """The texts of an axis's ticks, of one unit, and that unit for the end of the axis's title, "" for one."""
+    largest = max((abs(value) for value in values), default=0.0)
+    power = 3 * math.floor(math.log10(largest) / 3) if largest else 0
+    power = 0 if 0.01 <= largest < 10_000 else power
+    unit = f" (× 10{str(power).translate(RAISED)})" if power else ""
+    return [f"{value / 10.0**power:.6g}" for value in values], unit
+
+
+def _vertical(x: float, text: str) -> str:
+    line = f'<path class="grid" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
+    return line + _text(x, HEIGHT - BOTTOM + 14, text, "middle")
+
+
+def _horizontal(y: float, text: str) -> str:
+    line = f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+    return line + _text(LEFT - 6, y + 4, text, "end")
 
 
 def _path(line: Series, x: np.ndarray, y: np.ndarray) -> str:
@@ -130,28 +169,21 @@ def _path(line: Series, x: np.ndarray, y: np.ndarray) -> str:
     dots = "".join(
         f'<circle class="{line.style}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>' for a, b in zip(x, y, strict=True)
     )
-    return f'<path class="line {line.style}" d="M{points}">{hint}</path>' + (dots if len(x) <= 40 else "")
+    marked = len(x) <= MARKED and not line.hint  # one of many lines has none
+    return f'<path class="line {line.style}" d="M{points}">{hint}</path>' + (dots if marked else "")
 
 
 def _legend(series: Sequence[Series]) -> str:
     named = {line.name: line.style for line in series if line.name}
     if not named:
         return ""
-    mark = '<svg class="key" viewBox="0 0 24 8"><path class="line {}" d="M1 4H23"/></svg>'
+    mark = '<svg class="key" viewBox="0 0 24 8" aria-hidden="true"><path class="line {}" d="M1 4H23"/></svg>'
     return (
-        '<p class="legend">' + "".join(f"<span>{mark.format(s)}{escape(n)}</span>" for n, s in named.items()) + "</p>"
+        '<p class="legend">'
+        + "".join(f"<span>{mark.format(s)}<bdi>{escape(n)}</bdi></span>" for n, s in named.items())
+        + "</p>"
     )
 
 
 def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
-
-
-def _short(name: str, most: int = 14) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-def _number(value: float) -> str:
-    if value and abs(value) < 0.001:
-        return f"{value:.0e}".replace("e-0", "e-")
-    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}"

@@ -1,13 +1,44 @@
-"""Label names in matplotlib's pictures: measured, wrapped, shortened, and in a font that has their letters."""
+"""Texts and panels of matplotlib's pictures, placed in inches from the top left corner, so that none meets another.
 
+Label names are measured, wrapped, shortened, and drawn in a font that has their letters.
+"""
+
+import logging
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-FALLBACKS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei",
-             "SimHei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans Arabic",
-             "Noto Sans Hebrew")  # fmt: skip
+LOGGER = logging.getLogger("mlcfast")
+FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
+    "Microsoft YaHei", "SimHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Arial Unicode MS",
+    "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai", "Nirmala UI", "Noto Emoji",
+)  # fmt: skip
+MARKED = 40  # points with a mark each; more are a line
+
+
+def new_figure(width: float, height: float, dpi: int) -> Any:
+    """An empty figure of that size in inches, which can be drawn and measured without a window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=dpi)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def place_axes(figure: Any, left: float, top: float, width: float, height: float) -> Any:
+    """Axes at that place."""
+    whole, high = figure.get_size_inches()
+    return figure.add_axes((left / whole, 1 - (top + height) / high, width / whole, height / high))
+
+
+def write(figure: Any, left: float, top: float, text: str, size: float, colour: str = "black") -> None:
+    """A line of text whose top left corner is there, in letters of `size` points; $ is a dollar, no formula."""
+    whole, high = figure.get_size_inches()
+    look = {"color": colour, "fontsize": size, "family": list(families()), "parse_math": False}
+    figure.text(left / whole, 1 - top / high, text, va="top", ha="left", **look)
 
 
 @cache
@@ -28,15 +59,27 @@ def _drawable() -> frozenset[int]:
     return frozenset(code for font in fonts for code in font.get_charmap())
 
 
-def drawn_name(name: str, number: int) -> str:
+def drawn_name(name: str, number: int, what: str = "label") -> str:
     """The name as it can be drawn: `label 7` where no installed font has its letters; numbers count from 1.
 
     Control characters and line breaks become spaces. Matplotlib orders right-to-left scripts itself, from 3.11 on.
     """
     clean = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in name).strip()
-    if not clean or any(ord(letter) not in _drawable() for letter in clean):
-        return f"label {number}"
+    if not clean:
+        return f"{what} {number}"
+    if any(ord(letter) not in _drawable() for letter in clean):
+        _say_no_font()
+        return f"{what} {number}"
     return clean
+
+
+@cache
+def _say_no_font() -> None:
+    """Once a process."""
+    LOGGER.warning(
+        "no installed font has the letters of some names: pictures call these `label` and their number, from 1; "
+        "report.html shows them. Noto fonts (on Debian fonts-noto-cjk) have most letters"
+    )
 
 
 def measure(figure: Any, size: float) -> Callable[[str], float]:
@@ -54,12 +97,17 @@ def measure(figure: Any, size: float) -> Callable[[str], float]:
 
 def shortened(text: str, width: float, measured: Callable[[str], float]) -> str:
     """The text, its middle replaced by … where it is wider than `width`: names often differ at their ends."""
-    kept = len(text)
-    short = text
-    while measured(short) > width and kept > 2:
-        kept -= 1
-        short = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-    return short
+    if len(text) <= 3 or measured(text) <= width:
+        return text
+    fits, most = 2, len(text) - 1  # letters that are kept; two are, however wide
+    while fits < most:
+        kept = (fits + most + 1) // 2
+        fits, most = (kept, most) if measured(_without_middle(text, kept)) <= width else (fits, kept - 1)
+    return _without_middle(text, fits)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
 
 
 def wrapped(names: Sequence[str], width: float, lines: int, measured: Callable[[str], float]) -> list[str]:
@@ -76,10 +124,16 @@ def wrapped(names: Sequence[str], width: float, lines: int, measured: Callable[[
 
 
 def _packed(items: Sequence[str], width: float, measured: Callable[[str], float]) -> list[str]:
+    """As many items a line as have room; one that runs from right to left would reorder a line, and has its own."""
     packed: list[str] = []
     for item in items:
-        if packed and measured(f"{packed[-1]} {item}") <= width:
+        alone = not packed or _runs_left(packed[-1]) or _runs_left(item)
+        if not alone and measured(f"{packed[-1]} {item}") <= width:
             packed[-1] += f" {item}"
         else:
             packed.append(item)
     return packed
+
+
+def _runs_left(text: str) -> bool:
+    return any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.documents import parse_yaml
 from mlcfast.errors import UsageError
 from mlcfast.files import lock_file, sealed, sha256_of, unsealed, write_bytes, write_text
 
@@ -108,6 +109,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def labels(self) -> Path:
+        """A row a label, where the report cannot show them all: its average precision, threshold and so on."""
+        return self.path / "labels.csv"
+
+    @property
     def skipped(self) -> Path:
         """The images left out and why."""
         return self.path / "skipped.txt"
@@ -158,6 +164,13 @@ class RunDirectory:
             file.flush()
             yield
 
+    def holder(self) -> str:
+        """The process that writes here and its host; "" where none does, or where this host does not see it."""
+        try:
+            return (self.path / LOCK).read_text(encoding="utf-8").strip()
+        except OSError:
+            return ""
+
     def _set_aside(self) -> Path:
         number = 1
         while (kept := self.path.with_name(f"{self.path.name}.{number}")).exists():
@@ -194,6 +207,27 @@ class RunDirectory:
             )
             shutil.rmtree(self.best)
 
+    def read_config(self) -> dict[str, Any]:
+        """The resolved configuration as nested plain values; UsageError where it cannot be read."""
+        try:
+            values = parse_yaml(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.config}: cannot be read: {error}") from error
+        if not isinstance(values, dict):
+            raise UsageError(f"{self.config}: damaged: no settings in it")
+        return values
+
+    def last_event(self, kind: str) -> dict[str, Any]:
+        """The last line of that kind in metrics.jsonl; empty where there is none that can be read."""
+        if not self.metrics.exists():
+            return {}
+        found: dict[str, Any] = {}
+        for text in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+            if f'"{kind}"' in text and _step_of(text) is not None:
+                line = json.loads(text)
+                found = line if line.get("event") == kind else found
+        return found
+
     def write_outcome(self, outcome: dict[str, object]) -> None:
         """Mark the run as finished with the best model that is there."""
         write_text(self.outcome, sealed({**outcome, "card": sha256_of(self.card)}))
@@ -210,6 +244,12 @@ class RunDirectory:
         if outcome.pop("card", card) != card:
             raise UsageError(f"{self.outcome}: damaged, or of another model than {self.card}")
         return outcome
+
+
+def find_run(place: Path) -> RunDirectory | None:
+    """The run that a checkpoint, its directory or the run's own directory belongs to; None where there is none."""
+    nearby = [place, *list(place.absolute().parents)[:3]]
+    return next((RunDirectory(folder) for folder in nearby if (folder / "config.yaml").is_file()), None)
 
 
 def find_checkpoints(place: Path) -> list[Path]:

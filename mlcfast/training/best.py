@@ -12,7 +12,6 @@ from mlcfast.data import LabelledImages
 from mlcfast.engine.training_module import model_arguments
 from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.files import publish_directory, write_text
-from mlcfast.metrics import best_f1_thresholds
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
@@ -47,13 +46,14 @@ class BestModel:
             labels=names,
             model=self.model,
             preprocessing={"image_size": data.image_size, "mean": list(data.mean), "std": list(data.std)},
-            thresholds=[round(float(value), 6) for value in best_f1_thresholds(result.scores, result.labels)],
+            thresholds=[round(float(value), 6) for value in result.thresholds],
             weights=which,
             metrics=result.report,
             config=self.config.model_dump(mode="json"),
             step=step,
         )
-        paths = np.array(self.records.paths)
+        rows = range(len(self.records)) if result.rows is None else result.rows
+        paths = np.array([self.records.paths[row] for row in rows])
         beside = beside | {"validation.npz": packed(scores=result.scores, labels=result.labels, paths=paths)}
         draft = self.directory.best.with_name(".best.partial")
         shutil.rmtree(draft, ignore_errors=True)
@@ -93,11 +93,11 @@ def draw_outcome(directory: RunDirectory, progress: Progress, records: LabelledI
     Images are shown where their files are at hand, which those of stored features need not be.
     """
     with np.load(directory.validation) as held:
-        scores, labels = held["scores"], held["labels"]
+        scores, labels, paths = held["scores"], held["labels"], held["paths"].tolist()
     draw_result(
         directory.picture,
         progress.rows,
-        records.paths if all(map(os.path.isfile, records.paths)) else [],
+        paths if all(map(os.path.isfile, paths)) else [],
         records.names,
         scores,
         labels,

@@ -1,10 +1,10 @@
 """Builds what an engine trains: the configured model and loss and, where it needs them, label estimates."""
 
-import numpy as np
 import torch
 
 from mlcfast.config import Config, LossConfig
 from mlcfast.data import LabelledImages
+from mlcfast.data.labels import Labels, count, whole
 from mlcfast.engine import all_gather_stack, all_reduce_sum
 from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.errors import UsageError
@@ -20,10 +20,10 @@ def make_loss(settings: LossConfig) -> LabelLoss:
         raise UsageError(f"loss: {error}") from error
 
 
-def make_training_module(config: Config, records: LabelledImages, hidden: np.ndarray | None = None) -> TrainingModule:
+def make_training_module(config: Config, records: LabelledImages, hidden: Labels | None = None) -> TrainingModule:
     """Model and loss as the engine trains them; a loss that looks at the whole batch sees it over all ranks.
 
-    records: the training images; ROLE's estimator and pseudo-labels hold a row for each. hidden: see Samples.
+    records: the training images; ROLE's estimator and pseudo-labels hold a dense row for each. hidden: see Samples.
     """
     loss = make_loss(config.loss)
     if "batch_statistic" in loss.needs:
@@ -31,15 +31,17 @@ def make_training_module(config: Config, records: LabelledImages, hidden: np.nda
     if "batch_parts" in loss.needs:
         loss.all_gather = all_gather_stack  # type: ignore[assignment]  # as above
     if "label_counts" in loss.needs:
-        loss.set_label_counts(torch.from_numpy((records.labels == 1).sum(axis=0)), len(records))
+        loss.set_label_counts(torch.from_numpy(count(records.labels, 1, axis=0)), len(records))
     true_labels = None
     if "true_labels" in loss.needs:
-        true_labels = torch.from_numpy(records.labels if hidden is None else records.labels | hidden)
+        true_labels = torch.from_numpy(
+            whole(records.labels) if hidden is None else whole(records.labels) | whole(hidden)
+        )
     estimator = None
     if "estimates" in loss.needs:
-        observed = torch.from_numpy(records.labels)
+        observed = torch.from_numpy(whole(records.labels))
         generator = torch.Generator().manual_seed(config.seed)
         images, labels = records.labels.shape
         estimator = LabelEstimator(images, labels, observed, generator, sparse=False)
-    pseudo = PseudoLabels(torch.from_numpy(records.labels)) if "pseudo_labels" in loss.needs else None
+    pseudo = PseudoLabels(torch.from_numpy(whole(records.labels))) if "pseudo_labels" in loss.needs else None
     return TrainingModule(make_model(config, len(records.names)), loss, estimator, true_labels, pseudo)

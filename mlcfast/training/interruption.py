@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from mlcfast.engine import Process, all_reduce_max
 
-STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-SAVES = signal.SIGUSR1
+# Windows has neither SIGHUP nor SIGUSR1.
+STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
+SAVES = getattr(signal, "SIGUSR1", None)
 # DeepSpeed's launcher sends SIGINT and, 0.1 s later, SIGTERM for one Ctrl-C: within these seconds both are one request.
 ONE_REQUEST = 1.0
 
@@ -31,7 +32,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (*STOPS, SAVES):
+            for number in filter(None, (*STOPS, SAVES)):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self.before[number] = signal.signal(number, self._hear)
         return self

@@ -1,7 +1,11 @@
-"""How fast a run moves, by the clock: when a line of progress is due and how long the rest will take."""
+"""How fast a run moves, by the clock: when a line of progress is due, how long the rest will take; and its memory."""
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable
+
+import torch
 
 OFTEN, SELDOM = 10.0, 60.0  # seconds between lines: in the first minute, and later
 FIRST_MINUTE = 60.0
@@ -87,3 +91,14 @@ def in_words(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours + (minutes >= 30), 24)
     return f"{days} day{'' if days == 1 else 's'}" + (f" {hours} h" if hours else "")
+
+
+def memory_peaks() -> dict[str, int]:
+    """Bytes at this process's peak so far: resident in host memory, which Windows does not say, and on a GPU."""
+    host = {}
+    with contextlib.suppress(ImportError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+        host = {"host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    return host | {"peak_bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_available() else host

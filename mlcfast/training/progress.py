@@ -13,7 +13,8 @@ from mlcfast.evaluation.gather import EvaluationResult
 class Progress:
     """The trainer's counters; with the engine's state and the configuration, all a resumed run needs.
 
-    seed, global_batch and images decide the order of samples: a run resumes only with the same ones.
+    seed, global_batch, images and stream_buffer, 0 without data.stream, decide the order of samples: a run resumes only
+    with the same ones.
     """
 
     seed: int
@@ -27,6 +28,7 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    stream_buffer: int = 0
 
 
 class KeepsBest(Protocol):

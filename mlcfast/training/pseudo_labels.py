@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mlcfast.data import FeatureLoader, LabelledImages
+from mlcfast.data.labels import whole
 from mlcfast.engine import Engine
 from mlcfast.evaluation.gather import evaluate_loader
 from mlcfast.losses import LabelLoss
@@ -39,7 +40,8 @@ class PseudoLabelling:
         if not share or module.pseudo_labels is None:
             return
         quiet = not self.engine.process.is_main
-        found = evaluate_loader(self.engine, self.loader, self.records.names, "scoring unknown labels", quiet)
+        names, entries = self.records.names, module.pseudo_labels.labels.numel()  # a table of this size is held already
+        found = evaluate_loader(self.engine, self.loader, names, "scoring unknown labels", quiet, most_held=entries)
         made = module.pseudo_labels.make_soft_negative(torch.from_numpy(found.scores), share)
         LOGGER.info("epoch %d: %d unknown labels became soft negatives", epoch + 1, made)
 
@@ -51,4 +53,4 @@ class PseudoLabelling:
         """
         labels, records = weights[NAME].numpy().astype(np.float32) / ONE, self.records
         ids, names = np.array(records.image_ids), np.array(records.names)
-        return {"pseudo_labels.npz": packed(labels=labels, observed=records.labels, ids=ids, names=names)}
+        return {"pseudo_labels.npz": packed(labels=labels, observed=whole(records.labels), ids=ids, names=names)}

@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,17 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
 from mlcfast.data.splits import find_split, write_split
-from mlcfast.engine import Engine, EngineState, Process, build_engine, load_checkpoint, on_main, with_micro_batch
-from mlcfast.errors import RunError
+from mlcfast.engine import (
+    Engine,
+    EngineState,
+    Process,
+    all_gather_objects,
+    build_engine,
+    load_checkpoint,
+    on_main,
+    with_micro_batch,
+)
+from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.evaluate import evaluate_weights
 from mlcfast.evaluation.run_report import report_run
 from mlcfast.files import write_text
@@ -26,6 +36,8 @@ from mlcfast.training.build import make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
+from mlcfast.training.resuming import Changes, changes_since, contents_of
+from mlcfast.training.saving import settle_checkpoints
 from mlcfast.training.trainer import Trainer
 from mlcfast.training.unobserved import UnobservedPositives
 
@@ -33,30 +45,39 @@ LOGGER = logging.getLogger("mlcfast")
 SMALL_STEP = 2**18  # features in a micro-batch
 
 
-def run(config: Config, process: Process, resume: Path | None = None) -> Progress:
+def run(config: Config, process: Process, resume: Path | None = None, with_changes: bool = False) -> Progress:
     """Open the samples, plan, build, train, evaluate the best weights and report; returns where training ended.
 
     resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
+    with_changes: whether what goes on may be another run than the one that was stopped (see training/resuming.py).
     """
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
     samples = open_samples(config, held)
+    parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
+    given = {name: records for name, records in parts.items() if records is not None}
     about: dict[str, Any] = {}
+    contents: dict[str, str] = {}
     if process.is_main:
-        parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
-        about = announce_samples({name: records for name, records in parts.items() if records is not None})
+        contents = contents_of(given)
+        about = announce_samples(given) | {"contents": contents}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
+    changes = since_saved(resume, saved, contents, process)
     torch.manual_seed(config.seed)
     module = make_training_module(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
-        initialise_from_run(module, samples.train, Path(config.train.initialise_from))
+        initialise_from_run(module, samples.train, Path(config.train.initialise_from), config.train.renamed_labels)
     trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
-    if checkpoint is not None:
+    if checkpoint is not None and resume is not None:
         trainer.resume(*checkpoint)
+        changes.refuse(resume, trainer.progress.step, with_changes)
+        if "validation" in changes.data:
+            trainer.forget_best()
     if process.is_main:
         announce_training(config, trainer, process)
     with prepared(directory, saved, samples, process, trainer) as journal:
+        changes.write_down(journal, trainer.progress.step)
         journal.record("data", trainer.progress.step, **about)
         try:
             with threads_for(config, samples.train, process):
@@ -66,9 +87,10 @@ def run(config: Config, process: Process, resume: Path | None = None) -> Progres
             raise out_of_memory(config, plan) from error
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
-    on_main(process, lambda: report_run(directory.path))
+    _, interval = on_main(process, lambda: report_run(directory.path))
     if process.is_main:
-        announce_end(config, directory, progress, len(samples.validation), test)
+        settle_checkpoints(directory, config.train.keep_finished)
+        announce_end(config, directory, progress, len(samples.validation), interval, test)
     return progress
 
 
@@ -91,10 +113,20 @@ def load_last_checkpoint(place: Path, process: Process) -> tuple[EngineState, di
     raise AssertionError("find_checkpoints gives at least one")
 
 
+def since_saved(resume: Path | None, config: Config, contents: Mapping[str, str], process: Process) -> Changes:
+    """What has changed since the run that goes on was saved, the same on every rank; nothing for a new run.
+
+    contents: see contents_of; the main process alone needs them.
+    """
+    if resume is None:
+        return Changes()
+    return on_main(process, lambda: changes_since(resume, config.model_dump(mode="json"), contents))
+
+
 def make_trainer(config: Config, saved: Config, samples: Samples, directory: RunDirectory, engine: Engine) -> Trainer:
     """The trainer of this rank; saved: the configuration as the best model's card keeps it."""
     process, train = engine.process, samples.train
-    loaders = make_loaders(config, samples, process)
+    loaders = make_loaders(config, samples, process, engine.watch)
     followers: list[Follower] = []
     if samples.hidden is not None:
         file = directory.unobserved if process.is_main else None
@@ -123,6 +155,7 @@ def prepared(
 
     with contextlib.ExitStack() as holding:
         best = on_main(process, prepare)
+        require_shared(directory, process)
         if resumed and best is None:
             trainer.forget_best()
         journal = Journal(directory, process.is_main, progress.step)
@@ -130,6 +163,23 @@ def prepared(
             yield journal
         finally:
             journal.close()
+
+
+def require_shared(directory: RunDirectory, process: Process, seconds: float = 30.0) -> None:
+    """UsageError on every rank unless all see the run's directory, where each writes its share of a checkpoint.
+
+    seconds: that the other hosts' views of a file system may lag behind. A collective.
+    """
+    holder, until = on_main(process, directory.holder), time.monotonic() + seconds
+    while directory.holder() != holder and time.monotonic() < until:
+        time.sleep(0.1)
+    seen = all_gather_objects(directory.holder() == holder)
+    blind = [rank for rank, sees in enumerate(seen) if not sees]
+    if blind:
+        raise UsageError(
+            f"output {directory.path}: rank {blind[0]} does not see the directory that rank 0 ({holder}) writes to: "
+            "put it on a file system that all hosts of the run share"
+        )
 
 
 @contextlib.contextmanager

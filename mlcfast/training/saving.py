@@ -1,14 +1,79 @@
-"""Saves during training so that a full or failing disk loses only what could not be written, nothing older."""
+"""Saves during training, beside it; a full or failing disk loses only what could not be written, nothing older."""
 
 import logging
+import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from mlcfast.engine import Process, on_main
+from mlcfast.config import TrainConfig
+from mlcfast.engine import BackgroundSave, Engine, Process, on_main
 from mlcfast.errors import RunError
 from mlcfast.runs.directory import RunDirectory, complete_checkpoints
+from mlcfast.runs.journal import Journal
+from mlcfast.training.progress import Progress
 
 LOGGER = logging.getLogger("mlcfast")
+
+
+class Checkpoints:
+    """A run's checkpoints, written beside training; a context that ends when the last one is written.
+
+    saved_step: of the last complete one, 0 if there is none. The methods are collectives.
+    """
+
+    def __init__(self, engine: Engine, settings: TrainConfig, journal: Journal, saved_step: int):
+        self.engine, self.settings, self.journal, self.saved_step = engine, settings, journal, saved_step
+        self.directory = journal.directory
+        self.background = BackgroundSave(engine.process, self.directory.checkpoints, settings.keep_checkpoints)
+        self._has_waited = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.settle(wait=True)
+            return
+        failure = self.background.leave()
+        if failure is not None and self.engine.process.is_main:
+            LOGGER.warning("the checkpoint of step %d was not written: %s", self.background.step, failure)
+
+    def save(self, progress: Progress) -> None:
+        """Copy the state and begin to write it; the checkpoint before it is waited for."""
+        self.settle()
+        if self.background.step is not None and not self._has_waited:
+            self._has_waited = True
+            LOGGER.info(
+                "step %d is to be saved while the checkpoint of step %d is being written, which is waited for; "
+                "a larger train.checkpoint_every would not wait",
+                progress.step,
+                self.background.step,
+            )
+        self.settle(wait=True)
+        self.engine.average_buffers()
+        self.background.begin(progress.step, self.engine.share_of_state(), asdict(progress))
+
+    def settle(self, wait: bool = False) -> None:
+        """Take down that a checkpoint is complete, or say why it is not; nothing while it is written, unless to wait.
+
+        RunError on every rank where it failed and train.on_save_error is stop.
+        """
+        written = self.background.collect(wait)
+        if written is None:
+            return
+        step, error = written
+        if error is None:
+            self.saved_step = step
+            self.journal.record("checkpoint", step)
+        elif isinstance(error, OSError):
+            _report(self.engine.process, _in_words(error, self.directory), self.directory, self.settings.on_save_error)
+        else:
+            raise error
 
 
 def attempt(process: Process, work: Callable[[], object], directory: RunDirectory, on_error: str) -> bool:
@@ -22,18 +87,41 @@ def attempt(process: Process, work: Callable[[], object], directory: RunDirector
         try:
             work()
         except OSError as error:
-            return f"{error.filename or directory.path}: cannot be written: {error.strerror or error}"
+            return _in_words(error, directory)
         return ""
 
     failure = on_main(process, work_or_say)
-    if not failure:
-        return True
+    if failure:
+        _report(process, failure, directory, on_error)
+    return not failure
+
+
+def _in_words(error: OSError, directory: RunDirectory) -> str:
+    return f"{error.filename or directory.path}: cannot be written: {error.strerror or error}"
+
+
+def _report(process: Process, failure: str, directory: RunDirectory, on_error: str) -> None:
     if on_error == "stop":
         remedy = "free space there and go on with --resume, or set train.on_save_error to continue"
         raise RunError(f"{failure}; {_intact(directory)}: {remedy}")
     if process.is_main:
         LOGGER.warning("%s; %s; training goes on and saves at the next occasion", failure, _intact(directory))
-    return False
+
+
+def settle_checkpoints(directory: RunDirectory, keep: bool) -> None:
+    """Drop the checkpoints of a finished run, or say what room they take; best/ stays. On the main process only."""
+    place = directory.checkpoints
+    megabytes = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) / 10**6
+    if keep:
+        LOGGER.info(
+            "disk: %s takes %.0f MB and is needed only to add epochs with --resume; it may be deleted, and "
+            "train.keep_finished=false does so at the end of a run",
+            place,
+            megabytes,
+        )
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+        LOGGER.info("disk: %s is deleted, %.0f MB: the run is finished", place, megabytes)
 
 
 def _intact(directory: RunDirectory) -> str:

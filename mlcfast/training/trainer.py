@@ -3,37 +3,31 @@
 import itertools
 import logging
 import math
-import resource
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mlcfast.config import Config
-from mlcfast.data import FeatureLoader
 from mlcfast.data.build import Loaders
-from mlcfast.engine import (
-    Engine,
-    EngineState,
-    Schedule,
-    all_reduce_sum,
-    save_checkpoint,
-)
+from mlcfast.engine import Engine, EngineState, Schedule, all_reduce_sum
 from mlcfast.errors import RunError, UsageError
-from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
+from mlcfast.evaluation.gather import EvaluationResult, evaluate_weights_in_turn
 from mlcfast.runs.journal import Journal
 from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
-from mlcfast.training.pace import Pace
+from mlcfast.training.pace import Pace, memory_peaks
 from mlcfast.training.progress import Follower, KeepsBest, Progress
-from mlcfast.training.saving import attempt
+from mlcfast.training.saving import Checkpoints, attempt
+from mlcfast.training.spent import TimeSpent, in_words, remedy
+from mlcfast.training.validation_loss import mean_loss
 
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
@@ -63,21 +57,23 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = Schedule(config.optim, engine.optimizer, self.total_steps)
         images = len(self.train.dataset)  # type: ignore[arg-type]  # ours have a length, which torch does not promise
-        self.progress = Progress(config.seed, config.engine.global_batch, images)
+        buffer = config.data.stream_buffer if config.data.stream else 0
+        self.progress = Progress(config.seed, config.engine.global_batch, images, stream_buffer=buffer)
         self.losses: list[Tensor] = []
         self.indices: list[Tensor] = []  # of the micro-batches of these losses
         self.skips: list[Tensor] = []
         self.grad_norm = torch.zeros(())
-        self.signals = Signals(engine.process)
+        self.signals, self.spent = Signals(engine.process), TimeSpent(engine.watch)
         self.window_started = time.perf_counter()
-        self.saved_step = self.steps_here = 0
+        self.steps_here = self.epoch_steps = 0
+        self.epoch_loss = 0.0
         self.predicted_bytes: int | None = None
         self.is_resumed = False
 
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
         """Go on exactly where a checkpoint was written; UsageError if it is of another model or another run."""
         held = Progress(**progress)
-        for name in ("seed", "global_batch", "images"):
+        for name in ("seed", "global_batch", "images", "stream_buffer"):
             now, then = getattr(self.progress, name), getattr(held, name)
             if now != then:
                 raise UsageError(f"cannot resume with {name} {now}: the checkpoint was written with {then}")
@@ -85,7 +81,6 @@ class Trainer:
             raise UsageError(f"cannot resume at step {held.step}: train.epochs ends the run at step {self.total_steps}")
         self.engine.load_state(state)
         self.progress, self.is_resumed = held, True
-        self.saved_step = self.progress.step
 
     def forget_best(self) -> None:
         """Choose the best model anew from the next evaluation on: the one the checkpoint knows of is not there."""
@@ -100,23 +95,28 @@ class Trainer:
         self.journal, self.predicted_bytes = journal, predicted_bytes
         steps, epochs = self.total_steps - self.progress.step, self.config.train.epochs - self.progress.epoch
         self.pace = Pace(steps, self.accumulation, epochs)
-        with self.signals:
+        saved_step = self.progress.step if self.is_resumed else 0
+        self.checkpoints = Checkpoints(self.engine, self.config.train, journal, saved_step)
+        with self.signals, self.checkpoints:
             while self.progress.epoch < self.config.train.epochs and not self._stops_early():
                 self._epoch()
         return self.progress
 
     def _heed_signals(self) -> None:
-        """Save, and end, where a signal asks for it; a collective."""
+        """Save, wait until it is saved, and end, where a signal asks for it; a collective."""
         stop, save = self.signals.requested()
         if not (stop or save):
             return
-        if self.saved_step != self.progress.step:
+        self.checkpoints.settle(wait=True)
+        if self.checkpoints.saved_step != self.progress.step:
             if self.skips:
                 self._log(self.grad_norm)
             self._save()
+            self.checkpoints.settle(wait=True)
+        saved = self.checkpoints.saved_step
         name, then = signal.Signals(stop or save).name, "--resume goes on" if stop else "going on"
-        what = f"step {self.saved_step}" if self.saved_step else "no step"
-        LOGGER.info("%s: %s is saved; %s", name, what, then if self.saved_step else "there is nothing to resume")
+        what = f"step {saved}" if saved else "no step"
+        LOGGER.info("%s: %s is saved; %s", name, what, then if saved else "there is nothing to resume")
         if stop:
             raise SystemExit(128 + stop)
 
@@ -133,19 +133,24 @@ class Trainer:
         self.engine.training_module.begin_epoch(progress.epoch, self.config.train.epochs)
         sampler = self.train.batch_sampler
         sampler.set_position(progress.epoch, progress.samples)  # type: ignore[union-attr]  # one of data/samplers.py
+        done = progress.samples // self.config.engine.global_batch
         bar = tqdm(
             total=self.steps_per_epoch,
-            initial=progress.samples // self.config.engine.global_batch,
+            initial=done,
             desc=f"epoch {progress.epoch + 1}/{self.config.train.epochs}",
             leave=False,
             disable=None if self.engine.process.is_main else True,
         )
         self.window_started = time.perf_counter()
+        self.epoch_loss, self.epoch_steps = 0.0, 0  # of this epoch, since it was begun or resumed
         self.pace.begin()
+        self.spent.begin()
         with bar:
-            for micro_batches in _grouped(self.train, self.accumulation):
-                self._step(micro_batches)
+            micro_batches = self.spent.batches(self.train)
+            for _ in range(done, self.steps_per_epoch):
+                self._step(itertools.islice(micro_batches, self.accumulation))
                 bar.update()
+                self.checkpoints.settle()
                 self._heed_signals()
         self._evaluate()
         self.pace.evaluated()
@@ -153,19 +158,23 @@ class Trainer:
             follower.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
         self._save()
+        self._say_where_time_went()
         self._heed_signals()
 
-    def _step(self, micro_batches: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+    def _step(self, micro_batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """One optimizer step; each micro-batch is asked for after the work on the one before it."""
         progress, settings, engine = self.progress, self.config.train, self.engine
+        if self.accumulation > 1 and engine.training_module.couples_images:
+            micro_batches = engine.coupled(micro_batches, self._seed)
         for number, batch in enumerate(micro_batches):
-            torch.manual_seed(_step_seed(self.config.seed, progress.step, number, engine.process.rank))
+            self._seed(number)
             images, labels, index = engine.to_device(*batch)
-            last = number == len(micro_batches) - 1
+            last = number == self.accumulation - 1
             self.losses.append(engine.micro_step(images, labels, index, last))
             self.indices.append(batch[2])
             self.pace.micro_batch()
             if engine.process.is_main and not last and self.pace.line_is_due():
-                self._say_progress(number + 1, len(micro_batches))
+                self._say_progress(number + 1, self.accumulation)
         self.schedule.apply(progress.step)
         outcome = engine.step()
         self.skips.append(outcome.skipped)
@@ -183,6 +192,11 @@ class Trainer:
         if saves and progress.step % self.steps_per_epoch:
             self._save()
 
+    def _seed(self, micro_batch: int) -> None:
+        """Every random draw of the step's micro-batch with this number is a function of (seed, step, rank) and it."""
+        position = (self.config.seed, self.progress.step, micro_batch, self.engine.process.rank)
+        torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0]))
+
     def _say_progress(self, micro_batch: int = 0, micro_batches: int = 0) -> None:
         """A line between those of the journal, for a person who waits; the main process's own losses, no collective.
 
@@ -199,10 +213,19 @@ class Trainer:
         )
         self.pace.line_written()
 
+    def _say_where_time_went(self) -> None:
+        """A line of the log and of the journal on the epoch that has ended, by this rank's clock."""
+        shares, engine = self.spent.shares(), self.engine
+        change = remedy(shares, self.config, engine.process.world_size)
+        hint = f"; {change} would help most" if change else ""
+        LOGGER.info("epoch %d: %.3g s: %s%s", self.progress.epoch, shares["seconds"], in_words(shares), hint)
+        self.journal.record("spent", self.progress.step, epoch=self.progress.epoch - 1, **shares, remedy=change)
+
     def _log(self, grad_norm: Tensor) -> None:
         """Read the window's losses (the one wait for the device) and check that training still moves."""
         world, steps = self.engine.process.world_size, len(self.skips)
         loss = (all_reduce_sum(torch.stack(self.losses).float().mean()) / world).item()
+        self.spent.note()
         if not math.isfinite(loss):
             place, steps_of = self.journal.directory.non_finite, (self.progress.step, self.accumulation)
             record_non_finite(place, self.engine.process, *steps_of, self.losses, self.indices)
@@ -217,7 +240,7 @@ class Trainer:
             "grad_norm": grad_norm.item(),
             "skipped": self.progress.skipped,
             "images_per_second": round(steps * self.config.engine.global_batch / seconds, 2),
-            **_memory(),
+            **memory_peaks(),
         }
         self.journal.record("train", self.progress.step, **values)
         LOGGER.info(
@@ -230,6 +253,7 @@ class Trainer:
             self.pace.left_in_words(),
         )
         self.pace.line_written()
+        self.epoch_loss, self.epoch_steps = self.epoch_loss + loss * steps, self.epoch_steps + steps
         if self.progress.skipped_in_a_row >= min(SKIPS_IN_A_ROW, self.steps_per_epoch):
             raise RunError(
                 f"the gradient was not finite in {self.progress.skipped_in_a_row} steps in a row, "
@@ -241,7 +265,7 @@ class Trainer:
 
     def _compare_memory(self) -> None:
         """Log the planner's prediction beside what the first steps took; nothing without a GPU."""
-        measured = _memory().get("peak_bytes")
+        measured = memory_peaks().get("peak_bytes")
         if measured is None or self.predicted_bytes is None:
             return
         LOGGER.info("GPU memory: predicted %.2f GiB, measured %.2f GiB", self.predicted_bytes / 2**30, measured / 2**30)
@@ -251,20 +275,20 @@ class Trainer:
     def _evaluate(self) -> None:
         self.engine.average_buffers()
         self.engine.sync_label_estimates()
-        results = {"raw": self._measure("raw")}
-        if self.engine.average:
-            with self.engine.averaged_weights():
-                results["ema"] = self._measure("ema")
+        results = self._measure()
         row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
         for which, result in results.items():
             row |= {f"{which}_{name}": round(result.report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
+        row |= {f"{which}_loss": round(r.loss, 6) for which, r in results.items() if r.loss is not None}
         for follower in self.followers:
             row |= follower.columns(self.progress.epoch)
         self.progress.rows.append(row)
         self.journal.summarise(self.progress.rows)
         which = max(results, key=lambda key: results[key].report["mAP"])
         score = results[which].report["mAP"]
-        LOGGER.info("epoch %d: mAP %.2f (%s)", self.progress.epoch + 1, score, which)
+        own, trained = results[which].loss, self.epoch_loss / max(self.epoch_steps, 1)
+        beside = "" if own is None else f", loss {own:.5g}; {trained:.5g} on the training images as they were learnt"
+        LOGGER.info("epoch %d: mAP %.2f (%s)%s", self.progress.epoch + 1, score, which, beside)
         if score > self.progress.best:
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
@@ -278,46 +302,33 @@ class Trainer:
             if self._write(keep):
                 self.progress.best, self.progress.best_epoch = score, self.progress.epoch
 
-    def _measure(self, which: str) -> EvaluationResult:
+    def _measure(self) -> dict[str, EvaluationResult]:
+        """Of the raw weights and, where an average is kept, of that, on one pass over the validation images."""
+        weights: dict[str, Callable[[], AbstractContextManager[None]]] = {"raw": nullcontext}
+        if self.engine.average:
+            weights["ema"] = self.engine.averaged_weights
         quiet = not self.engine.process.is_main
-        result = evaluate_loader(self.engine, self.validation, self.names, f"evaluating {which} weights", quiet)
-        if not result.is_finite:
-            raise RunError(
-                f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
-            )
-        self.journal.record(
-            "evaluation", self.progress.step, weights=which, epoch=self.progress.epoch, **result.figures
-        )
-        return result
+        with self.spent.of("evaluating"):
+            results = evaluate_weights_in_turn(self.engine, self.validation, self.names, "evaluating", quiet, weights)
+        for which, result in results.items():
+            if not result.is_finite:
+                raise RunError(
+                    f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
+                )
+            results[which] = result = replace(result, loss=mean_loss(self.engine.training_module.loss, result))
+            about = {"weights": which, "epoch": self.progress.epoch}
+            self.journal.record("evaluation", self.progress.step, **about, **result.figures)
+        return results
 
     def _save(self) -> None:
-        self.engine.average_buffers()
-        state, progress = self.engine.export_state(), self.progress
-        root, keep = self.journal.directory.checkpoints, self.config.train.keep_checkpoints
-        if self._write(lambda: save_checkpoint(root, progress.step, state, asdict(progress), keep)):
-            self.journal.record("checkpoint", progress.step)
-            self.saved_step = progress.step
+        with self.spent.of("saving"):
+            self.checkpoints.save(self.progress)
 
     def _write(self, work: Callable[[], object]) -> bool:
         """Whether the main process could write; see `attempt`."""
-        return attempt(self.engine.process, work, self.journal.directory, self.config.train.on_save_error)
-
-
-def _grouped(loader: DataLoader | FeatureLoader, size: int) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-    batches = iter(loader)
-    while group := list(itertools.islice(batches, size)):
-        yield group
-
-
-def _step_seed(*position: int) -> int:
-    return int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0])
+        with self.spent.of("saving"):
+            return attempt(self.engine.process, work, self.journal.directory, self.config.train.on_save_error)
 
 
 def _of_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-
-
-def _memory() -> dict[str, int]:
-    """Bytes at this process's peak so far: resident in host memory and, where there is a GPU, allocated on it."""
-    host = {"host_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    return host | {"peak_bytes": torch.cuda.max_memory_allocated()} if torch.cuda.is_available() else host

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from mlcfast.data import LabelledImages
+from mlcfast.data.label_rows import LabelRows
+from mlcfast.data.labels import Labels, count, whole
 from mlcfast.engine import all_reduce_sum
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.runs.directory import packed, write_arrays
@@ -21,26 +23,26 @@ class UnobservedPositives:
     image in that epoch (in an epoch that was resumed, since then); expected, estimated (E,): mean over images of the
     sum of the model's probabilities and of the label estimates (NaN without); true: mean number of positives.
 
-    hidden: (M, K) bool, the positives that are not observed, of the training images `records`. file:
+    hidden: (M, K), true for the positives that are not observed, of the training images `records`. file:
     unobserved.npz, on the main process only.
     """
 
-    def __init__(self, training_module: TrainingModule, records: LabelledImages, hidden: np.ndarray, file: Path | None):
+    def __init__(self, training_module: TrainingModule, records: LabelledImages, hidden: Labels, file: Path | None):
         self.training_module, self.records, self.file = training_module, records, file
-        self.true = float((hidden | (records.labels == 1)).sum(axis=1).mean())
-        self.hidden = torch.from_numpy(hidden)
+        self.true = float((count(hidden, 1, axis=1) + count(records.labels, 1, axis=1)).mean())
+        self.hidden = LabelRows(hidden)
         self.counts, self.sums = torch.zeros(BINS, dtype=torch.int64), torch.zeros(2, dtype=torch.float64)
         training_module.on_logits = self.update
 
     @torch.no_grad()
     def update(self, logits: Tensor, index: Tensor) -> None:
-        """logits: (B, K); index: (B,). Nothing here waits for the device."""
+        """logits: (B, K); index: (B,). Nothing here waits for the device, but for sparse labels."""
         if self.counts.device != logits.device:
-            self.hidden, self.counts = self.hidden.to(logits.device), self.counts.to(logits.device)
-            self.sums = self.sums.to(logits.device)
+            self.hidden.to(logits.device)
+            self.counts, self.sums = self.counts.to(logits.device), self.sums.to(logits.device)
         probabilities = torch.sigmoid(logits.float())
         bins = (probabilities * BINS).long().clamp_(0, BINS - 1)
-        self.counts.index_add_(0, bins.flatten(), self.hidden[index].flatten().long())
+        self.counts.index_add_(0, bins.flatten(), self.hidden(index).flatten().long())
         self.sums[0] += probabilities.sum()
         self.sums[1] += len(index)
 
@@ -76,7 +78,7 @@ class UnobservedPositives:
             return {}
         logits, records = weights["estimator.table"].float().numpy(), self.records
         ids, names = np.array(records.image_ids), np.array(records.names)
-        return {"estimates.npz": packed(logits=logits, observed=records.labels, ids=ids, names=names)}
+        return {"estimates.npz": packed(logits=logits, observed=whole(records.labels), ids=ids, names=names)}
 
     def end_epoch(self, epoch: int, epochs: int) -> None:
         """Nothing more to do."""

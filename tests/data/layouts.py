@@ -156,6 +156,17 @@ def webdataset_cls(root: Path) -> None:
     (root / "classes.txt").write_text("cat\ndog\n")
 
 
+def labelme(root: Path) -> None:
+    touch(root, "train/a.jpg", "train/b.jpg", "val/c.jpg")
+    shapes = [{"label": "cat", "points": [[0, 0], [1, 1]]}, {"label": "cat", "points": []}]
+    for name, content in {
+        "train/a": {"imagePath": "a.jpg", "shapes": shapes, "flags": {"dog": True, "blurred": False}},
+        "train/b": {"imagePath": "b.jpg", "shapes": [], "flags": {}},
+        "val/c": {"imagePath": "c.jpg", "shapes": [{"label": "dog"}]},
+    }.items():
+        (root / f"{name}.json").write_text(json.dumps(content))
+
+
 # Each holds a (cat and dog) and b (nothing) for training, c (dog) for validation.
 LAYOUTS = {
     "yolo of ultralytics": (yolo_ultralytics, "yolo"),
@@ -164,6 +175,7 @@ LAYOUTS = {
     "voc": (voc_devkit, "voc"),
     "voc of roboflow": (voc_roboflow, "voc"),
     "cvat": (cvat_subsets, "cvat"),
+    "labelme": (labelme, "labelme"),
     "parquet": (parquet_shards, "parquet"),
     "hugging face on disk": (saved_dict, "huggingface"),
     "webdataset with json": (webdataset_json, "webdataset"),

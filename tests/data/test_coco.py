@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mlcfast.data import coco, read_coco
 from mlcfast.errors import UsageError
@@ -159,7 +160,7 @@ def test_listed_images_that_are_absent_are_named_and_counted(coco_set):
         read_coco(root, "train")
     annotations = root / "annotations" / "instances_train.json"
     assert str(caught.value) == (
-        f"{root}/train/0100.jpg: no such image; 2 of 4 images listed in {annotations} are missing"
+        f"{root}/train/0100.jpg: no such image; 2 of 4 images listed in {annotations} are missing, first image 100"
     )
 
 
@@ -172,3 +173,17 @@ def test_image_names_with_folders(coco_set):
     content["images"][0]["file_name"] = "deep/a.jpg"
     file.write_text(json.dumps(content))
     assert read_coco(root, "train").paths[0] == str(root / "train" / "deep" / "a.jpg")
+
+
+@pytest.mark.parametrize("place", ["train", "images/train", "images", "."])
+def test_where_the_images_of_a_split_may_be(tmp_path, place):
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / place / "a.jpg")
+    assert read_coco(tmp_path, "train").paths == [str(tmp_path / place / "a.jpg")]

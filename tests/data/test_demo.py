@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from mlcfast import demo_data
-from mlcfast.data import contact_sheet, demo, ensure_demo, load_rgb, make_demo, read_coco
+from mlcfast.data import contact_sheet, ensure_demo, load_rgb, make_demo, read_coco
+from mlcfast.data.build import open_split
 from mlcfast.data.demo_files import split_scans
-from mlcfast.data.demo_scenes import SceneStyle
+from mlcfast.data.demo_styles import COLOURS, STYLES, SceneStyle
 from mlcfast.errors import UsageError
+from mlcfast.settings_data import DataConfig
 
 
 def _digest(directory: Path) -> dict[str, str]:
@@ -104,10 +106,49 @@ def test_made_only_when_absent_incomplete_or_different(tmp_path):
 
 def test_other_scenes_are_another_set(tmp_path, monkeypatch):
     ensure_demo(tmp_path / "set", images=12, seed=2)
-    monkeypatch.setattr(demo, "SceneStyle", lambda: SceneStyle(noise=0.0))
+    monkeypatch.setitem(STYLES, "digits", SceneStyle(noise=0.0))
     assert ensure_demo(tmp_path / "set")
     assert len(read_coco(tmp_path / "set", "train")) == 8  # the number of images and the seed stay
     assert not ensure_demo(tmp_path / "set", images=12, seed=2)
+
+
+def test_clutter_has_a_label_for_each_digit_in_each_colour(tmp_path):
+    """The ink in a box is nearer to its label's colour than to the others, but for some that other ink covers."""
+    make_demo(tmp_path / "set", images=60, seed=1, style="clutter")
+    records = read_coco(tmp_path / "set", "train")
+    assert len(set(records.names)) == 40
+    assert records.names[:5] == ["red zero", "green zero", "blue zero", "yellow zero", "red one"]
+    assert 2 <= records.labels.sum(axis=1).min() < records.labels.sum(axis=1).max() <= 6
+    content = json.loads((tmp_path / "set" / "annotations" / "instances_train.json").read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    assert max(names) > 40  # gapped, as MS-COCO's are
+    shades, right = np.array(list(COLOURS.values()), float), []
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        image = np.asarray(load_rgb(records.paths[annotation["image_id"] - 1]), float)
+        pixels = image[y : y + height, x : x + width].reshape(-1, 3)
+        nearest = np.linalg.norm(pixels[:, None] - shades, axis=2).min(axis=0).argmin()
+        right.append(names[annotation["category_id"]].startswith(list(COLOURS)[nearest]))
+    assert len(right) > 120
+    assert np.mean(right) > 0.9
+
+
+def test_the_style_is_part_of_the_set(tmp_path):
+    directory = tmp_path / "set"
+    assert ensure_demo(directory, images=6)
+    assert ensure_demo(directory, style="clutter")
+    assert not ensure_demo(directory)
+    assert len(read_coco(directory, "train").names) == 40
+    assert not ensure_demo(directory, images=6, style="clutter")
+    with pytest.raises(UsageError, match="style must be digits or clutter, not 'cluter': did you mean clutter"):
+        ensure_demo(directory, style="cluter")
+    settings = {"format": "demo", "root": str(directory), "image_size": 32}
+    assert len(open_split(DataConfig(**settings), "val").names) == 40
+    assert len(open_split(DataConfig(**settings, options={"style": "digits"}), "val").names) == 10
+    with pytest.raises(UsageError, match=r"data\.format demo.*styel"):
+        open_split(DataConfig(**settings, options={"styel": "digits"}), "val")
+    with pytest.raises(UsageError, match="style must be"):
+        open_split(DataConfig(**settings, options={"style": ["digits"]}), "val")
 
 
 def test_an_interrupted_replacement_is_made_anew(tmp_path):

@@ -117,7 +117,7 @@ def damage(root: Path, what: str) -> None:
     [
         ("nan", r"train_features_imagenet_resnet50\.npy: row 5 \(counted from 0\) holds a value that is not finite"),
         ("inf", r"row 4 \(counted from 0\)"),
-        ("value", r"formatted_train_labels\.npy: row 3 \(counted from 0\), column 1: 2 is none of 1, 0, -1"),
+        ("value", r"formatted_train_labels\.npy: row 3 \(counted from 0\), column 1: 2 must be 1, 0 or -1"),
         ("fewer", r"formatted_train_labels\.npy: 6 rows of labels for 7 rows of features in .*resnet50\.npy"),
         ("double", r"resnet50\.npy: features must be a float16 or float32 matrix, not float64 \(7, 5\)"),
         ("names", r"formatted_train_labels\.npy: 3 columns of labels for 1 label names"),

@@ -96,7 +96,7 @@ def test_every_miniature_of_the_page_is_read(tmp_path, capsys):
 def test_an_unknown_format_lists_the_formats(tmp_path, capsys):
     assert inspect.main([str(tmp_path), "--format", "yollo"]) == 2
     said = capsys.readouterr().err
-    assert "'yollo' is none of auto" in said and all(name in said for name in FORMATS)
+    assert "'yollo' must be auto or one of" in said and all(name in said for name in FORMATS)
 
 
 YAML = "train: images\nnames: [cat]\n"

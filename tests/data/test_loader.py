@@ -61,6 +61,23 @@ def test_a_bad_image_is_one_line_that_names_it(images, workers):
     assert "\n" not in str(caught.value)
 
 
+def test_images_travel_as_bytes_and_are_the_same_numbers(images):
+    """3·S² bytes an image from a worker, its labels and its index; normalised they are those of the transform alone."""
+    transform = TrainTransform(16, "flip", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+    dataset, sampler = ImageDataset(images, transform.pixels, 3), EvalSampler(len(images), 10)
+    host = list(make_loader(dataset, sampler, 1))
+    assert all(batch[0].dtype == torch.uint8 for batch in host)
+    assert all(batch[0].is_contiguous(memory_format=torch.channels_last) for batch in host)
+    sizes = [sum(tensor.numel() * tensor.element_size() for tensor in batch) for batch in host]
+    labels = images.labels.shape[1]
+    assert sizes == [len(batch[0]) * (3 * 16**2 + labels + 8) for batch in host]
+    ready = list(make_loader(dataset, sampler, 0, torch.device("cpu"), transform.normalise))
+    expected = list(make_loader(ImageDataset(images, transform, 3), sampler))
+    for (found, *others), (alone, *same) in zip(ready, expected, strict=True):
+        assert torch.equal(found, alone) and found.is_contiguous(memory_format=torch.channels_last)
+        assert all(torch.equal(a, b) for a, b in zip(others, same, strict=True))
+
+
 class _Defect(torch.utils.data.Dataset):
     def __getitem__(self, index):
         raise ValueError("a defect")

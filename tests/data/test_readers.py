@@ -52,6 +52,18 @@ SHAPES = {
     "capital and more columns": (
         "t.csv", "Image,Labels,Author\na.jpg,flower;circle,Ann\nb.jpg,circle,Bo\n", ["circle", "flower"], [[P, P], [P, N]],
     ),
+    "a spreadsheet in German": ("t.csv", "Bild;Katze;Hund\na.jpg;WAHR;FALSCH\nb.jpg;FALSCH;WAHR\n", ["Katze", "Hund"], [[P, N], [N, P]]),
+    "oui et non": ("t.csv", "image;chat\na.jpg;Oui\nb.jpg;non\n", ["chat"], [[P], [N]]),
+    "excel's separator": ("t.csv", "sep=;\nimage;cat;dog\na.jpg;1;0\nb.jpg;0;1\n", ["cat", "dog"], [[P, N], [N, P]]),
+    "lists under another name": ("t.csv", "Id,Genre,Year\na,Drama|Film noir,1944\nb,Drama,1950\n", ["Drama", "Film noir"], [[P, P], [P, N]]),
+    "json of records": ("l.json", '[{"image": "a.jpg", "cat": 1, "dog": 0}, {"image": "b.jpg", "cat": 0, "dog": 1}]', ["cat", "dog"], [[P, N], [N, P]]),
+    "mmpretrain's json": (
+        "ann.json",
+        '{"metainfo": {"classes": ["cat", "dog"]}, "data_list": [{"img_path": "a.jpg", "gt_label": [0, 1]}, {"img_path": "b.jpg", "gt_label": 1}]}',
+        ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "fastai": ("t.csv", "fname,labels,is_valid\na.jpg,car chair,True\nb.jpg,car,False\nc.jpg,chair,False\nd.jpg,chair car,True\n", ["car", "chair"], [[P, P], [P, N], [N, P], [P, P]]),
+    "json of lists": ("l.json", '{"a.jpg": ["cat", "dog"], "b.jpg": ["dog"]}', ["cat", "dog"], [[P, P], [N, P]]),
     "a split column": ("t.csv", "image,split,cat\na.jpg,train,1\nb.jpg,val,0\n", ["cat"], [[P], [N]]),
     "our own partial labels": ("t.csv", "image,cat,dog\na.jpg,1,0\nb.jpg,-1,1\n", ["cat", "dog"], [[P, U], [N, P]]),
     "blank beside zero": ("t.csv", "image,cat,dog\na.jpg,1,\nb.jpg,0,1\n", ["cat", "dog"], [[P, U], [N, P]]),
@@ -201,6 +213,12 @@ def test_what_could_be_read_in_two_ways_is_an_error(tmp_path, content, says):
         ("image,cat,fold\na.jpg,1,0\n", {"ignore_columns": ("fold",)}, ["cat"], [[P]]),
         ("image,cat,fold\na.jpg,1,0\n", {"label_columns": ("cat",)}, ["cat"], [[P]]),
         ("image,cat,dog\na.jpg,-1,\nb.jpg,0,1\n", {"uncertain": "positive"}, ["cat", "dog"], [[P, U], [N, P]]),
+        (
+            "image,cat,dog\na.jpg,-1,-1\nb.jpg,0,\n",
+            {"uncertain": {"cat": "positive"}},
+            ["cat", "dog"],
+            [[P, U], [N, U]],
+        ),
         ("x,y,cat\na,b,1\n", {"image_column": "y"}, ["cat"], [[P]]),
         (
             "image,tags\na.jpg,traffic light\nb.jpg,traffic sign\n",
@@ -224,6 +242,12 @@ def test_what_could_be_read_in_two_ways_is_an_error(tmp_path, content, says):
             ["bat", "owl"],
             [[N, P], [P, N]],
         ),
+        (
+            "image,tag1,tag2\na.jpg,owl,bat\nb.jpg,bat,\n",
+            {"label_columns": ("tag1", "tag2")},
+            ["bat", "owl"],
+            [[P, P], [P, N]],
+        ),
         ("a.jpg 0 1\nb.jpg 1 0\n", {"label_columns": ("cat", "dog")}, ["cat", "dog"], [[N, P], [P, N]]),
         ("a.jpg 0 1\nb.jpg 1 0\n", {"separator": " "}, ["0", "1"], [[P, P], [P, P]]),
         ("a.jpg 2\nb.jpg 1 0\n", {"label_columns": ("x", "y", "z")}, ["x", "y", "z"], [[N, N, P], [P, P, N]]),
@@ -233,6 +257,13 @@ def test_options_settle_it(tmp_path, content, options, labels, states):
     (tmp_path / "t.csv").write_text(content)
     source = read_labels(tmp_path / "t.csv", TableOptions(**options))
     assert source.names == labels and source.states.tolist() == states
+
+
+def test_sentences_are_no_lists(tmp_path):
+    """A column that no name says to be labels, with cells as long as a sentence's, is not taken for one."""
+    (tmp_path / "t.csv").write_text('image,what\na.jpg,"hi; there is a cat here"\nb.jpg,a dog\n')
+    with pytest.raises(UsageError, match=r"no label column.*data.label_columns"):
+        read_labels(tmp_path / "t.csv", TableOptions())
 
 
 def test_utf16_without_its_mark(tmp_path):
@@ -255,12 +286,18 @@ def test_flags_with_names_beside_them(tmp_path):
 
 def test_what_a_reader_left_out_is_named(tmp_path):
     """A column that may have been a label is a warning with its first bad cell; a text column is an assumption."""
-    rows = "".join(f"{n}.jpg,1,{'1' if n < 3 else 'ja'},sharp\n" for n in range(9))
+    rows = "".join(f"{n}.jpg,1,{'1' if n < 3 else 'seen'},sharp\n" for n in range(9))
     (tmp_path / "t.csv").write_text(f"image,cat,dog,quality\n{rows}")
     source = read_labels(tmp_path / "t.csv", TableOptions())
     assert source.names == ["cat"] and "columns that are no labels: dog, quality" in source.assumptions
     (warning,) = source.warnings
-    for part in ("'dog'", "fewer than half", "line 5, column 'dog': 'ja'", "data.ignore_columns", "data.label_columns"):
+    for part in (
+        "'dog'",
+        "fewer than half",
+        "line 5, column 'dog': 'seen'",
+        "data.ignore_columns",
+        "data.label_columns",
+    ):
         assert part in warning
     assert read_labels(tmp_path / "t.csv", TableOptions(ignore_columns=("dog",))).warnings == []
     (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,1,present\nb.jpg,0,absent\nc.jpg,1,absent\n")
@@ -299,3 +336,15 @@ def test_a_list_printed_by_numpy_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text("image,labels\na.jpg,['cat' 'dog']\n")
     with pytest.raises(UsageError, match=r"line 2, column 'labels': .* write the list with commas"):
         read_labels(tmp_path / "t.csv", TableOptions())
+
+
+def test_labels_that_are_nearly_the_same_are_warned_of(tmp_path):
+    (tmp_path / "t.csv").write_text("image,labels\na.jpg,Traffic light;cat\nb.jpg,traffic  light;dog\n")
+    (warning,) = read_labels(tmp_path / "t.csv", TableOptions()).warnings
+    assert "'Traffic light' and 'traffic  light'" in warning
+
+
+def test_a_table_of_regions_is_refused(tmp_path):
+    (tmp_path / "via.csv").write_text("filename,region_count,region_attributes\na.jpg,1,{}\n")
+    with pytest.raises(UsageError, match="VGG Image Annotator"):
+        read_labels(tmp_path / "via.csv", TableOptions())

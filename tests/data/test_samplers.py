@@ -1,5 +1,7 @@
 """The order of samples: the same global batches for any number of processes, resumable, exact at evaluation."""
 
+import itertools
+
 import pytest
 
 from mlcfast.data import EvalSampler, TrainSampler
@@ -50,6 +52,18 @@ def test_resuming_amid_an_epoch_goes_on_where_it_stopped(world_size):
     whole = _global_batches(101, 24, 4, 1, epoch=2)
     assert _global_batches(101, 24, 4, world_size, epoch=2, consumed=48) == whole[2:]
     assert _global_batches(101, 24, 4, world_size, epoch=2, consumed=96) == []
+
+
+@pytest.mark.parametrize("before", [1, 2, 4])
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_each_image_once_an_epoch_however_the_number_of_processes_changes(before, after):
+    """Stopped after any step and resumed with other processes, and a second time with the first number."""
+    for stop, again in itertools.combinations_with_replacement(range(0, 97, 24), 2):
+        first = _global_batches(101, 24, 24 // before, before)[: stop // 24]
+        second = _global_batches(101, 24, 24 // after // 2, after, consumed=stop)[: (again - stop) // 24]
+        third = _global_batches(101, 24, 24 // before, before, consumed=again)
+        assert first + second + third == _global_batches(101, 24, 24, 1)
+        assert len({index for batch in first + second + third for index in batch}) == 96
 
 
 def test_length_is_that_of_a_whole_epoch():

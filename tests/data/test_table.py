@@ -48,7 +48,7 @@ def test_another_split_keeps_the_training_order(write):
 @pytest.mark.parametrize(
     ("text", "names", "says"),
     [
-        ("image,cat\na.jpg,2\n", None, "line 2, column 'cat': '2' is none of 1, 0, -1"),
+        ("image,cat\na.jpg,2\n", None, "line 2, column 'cat': '2' is not 1, 0, -1 or blank"),
         ("image,cat,dog\na.jpg,1,0\nb.jpg,0,maybe\n", None, "line 3, column 'dog': 'maybe' must be 1, 0, -1 or blank"),
         ("image,cat\na.jpg,1,0\n", None, "line 2 has 3 cells, the header 2"),
         ("image,cat,cat\na.jpg,1,0\n", None, "the header repeats 'cat'"),
@@ -80,3 +80,21 @@ def test_missing_file_and_root(write):
     (root / "set.csv").write_bytes(b"image,cat\na.jpg,\x00\x01\n")
     with pytest.raises(UsageError, match="not a text file: save it as CSV in UTF-8"):
         read_csv(root, "set.csv")
+
+
+@pytest.mark.parametrize("place", ["/home/me/set/images/", "C:\\set\\images\\", "D:/set/images/"])
+def test_paths_of_another_machine(tmp_path, caplog, place):
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        (tmp_path / "images" / f"{name}.jpg").touch()
+    (tmp_path / "t.csv").write_text(f"image,cat\n{place}a.jpg,1\n{place}b.jpg,0\n")
+    with caplog.at_level("INFO", logger="mlcfast"):
+        records = read_csv(tmp_path, "t.csv")
+    assert records.paths == [str(tmp_path / "images" / f"{name}.jpg") for name in "ab"]
+    assert "is not on this machine: what follows it is looked for in" in caplog.text
+
+
+def test_paths_of_another_machine_stay_inside(tmp_path):
+    (tmp_path / "t.csv").write_text("image,cat\n/home/me/../../secret/a.jpg,1\n/home/me/b.jpg,0\n")
+    with pytest.raises(UsageError, match="lies outside"):
+        read_csv(tmp_path, "t.csv")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD
 from mlcfast.data import EvalTransform, ImageDataset, TrainTransform, load_rgb
-from mlcfast.data.transforms import Cutout
+from mlcfast.data.transforms import Cutout, Normalise
 from mlcfast.errors import UsageError
 
 
@@ -21,6 +21,23 @@ def test_evaluation_resizes_bilinearly_and_normalises(images):
     assert type(tensor) is torch.Tensor
     # |value| < 3 here; the fused multiply-add in float32 rounds three times at 2⁻²⁴ of numbers below 5.
     assert np.abs(tensor.permute(1, 2, 0).numpy() - expected).max() < 1e-6
+
+
+def test_evaluation_keeps_the_pixels_of_the_published_resize(images):
+    image = load_rgb(images.paths[0])
+    resized = image.resize((20, 20), Image.Resampling.BILINEAR)
+    assert torch.equal(EvalTransform(20).pixels(image).permute(1, 2, 0), torch.from_numpy(np.array(resized)))
+
+
+def test_every_byte_is_normalised_alike_in_one_operation_and_in_two():
+    """What a GPU does in one kernel: at most as far from the exact value as two roundings of numbers below 4 allow."""
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(3, 1).view(1, 3, 16, 16)
+    normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = (torch.tensor(value, dtype=torch.float64).view(3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_STD))
+    exact = (pixels / 255.0 - mean) / std
+    for found in (normalise(pixels), normalise.in_one(pixels)):
+        assert found.dtype == torch.float32 and found.is_contiguous(memory_format=torch.channels_last)
+        assert (found - exact).abs().max() < 6e-7
 
 
 def test_mean_and_std_of_the_models_trained_without(images):

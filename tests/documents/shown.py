@@ -5,13 +5,14 @@ from collections.abc import Iterable
 
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"
 LEFT_OUT = "…"
+FEW_IMAGES = rf"(?:\s+no image has it|\s+{NUMBER} to {NUMBER} \(95 %\): {NUMBER} images have it)?"
 
 
 def missing_line(shown: str, printed: str, labels: Iterable[str]) -> str | None:
     """The first line of `shown` whose like is not in `printed` behind the like of the line before; None if all are.
 
     Numbers stand for any numbers, a line of `…` for any lines, and labels with a number each, however many, for any
-    labels with a number each. Blanks are as wide as they happen to be.
+    labels with a number each, also where a smaller set has few images of one. Blanks are as wide as they happen to be.
     """
     lines = iter(printed.splitlines())
     for line in shown.splitlines():
@@ -24,15 +25,16 @@ def missing_line(shown: str, printed: str, labels: Iterable[str]) -> str | None:
 def _pattern(line: str, labels: set[str]) -> str:
     """A regular expression for the like of a line."""
     name = "|".join(map(re.escape, sorted(labels)))
+    pairs = rf"(?:{name})\s+{NUMBER}(?:\s+(?:{name})\s+{NUMBER})*"
     parts: list[str] = []
     words = line.split()
     while words:
-        word = words.pop(0)
-        if word in labels and words and re.fullmatch(NUMBER, words[0]):
-            words.pop(0)
-            pair = rf"(?:{name})\s+{NUMBER}"
-            if not parts or parts[-1] != rf"{pair}(?:\s+{pair})*":
-                parts.append(rf"{pair}(?:\s+{pair})*")
+        long = next((n for n in range(len(words) - 1, 0, -1) if " ".join(words[:n]) in labels), 0)
+        if long and re.fullmatch(NUMBER, words[long]):
+            del words[: long + 1]
+            if not parts or parts[-1] != pairs:
+                parts.append(pairs)
         else:
+            word = words.pop(0)
             parts.append(NUMBER if re.fullmatch(NUMBER, word) else re.escape(word))
-    return r"\s+".join(parts)
+    return r"\s+".join(parts) + (FEW_IMAGES if parts == [pairs] else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mlcfast.data.demo_files import CATEGORIES
+from mlcfast.data.demo_styles import STYLES
 from tests.documents.arguments import ROOT, shortened
 from tests.documents.tables import CONFIGURATIONS, DEMO_IMAGES, SHOWN, substituted
 
@@ -31,7 +31,8 @@ class Workshop:
         self._done: dict[str, subprocess.CompletedProcess] = {}
         self._install()
         self._configure()
-        self.run(f"python -m mlcfast.demo_data datasets/demo --images {DEMO_IMAGES}", check=True)
+        for words in ("datasets/demo", "datasets/clutter --style clutter"):
+            self.run(f"python -m mlcfast.demo_data {words} --images {DEMO_IMAGES}", check=True)
         self._put_data(blocks)
 
     def run(self, line: str, check: bool = False) -> subprocess.CompletedProcess:
@@ -88,7 +89,7 @@ class Workshop:
 
     def _put_data(self, blocks: dict[str, str]) -> None:
         """The reader's own images: a demo set in MS-COCO's layout with the README's table, and loose photographs."""
-        mine, demo = self.directory / "mine", self.directory / "datasets" / "demo"
+        mine, demo = self.directory / "mine", self.directory / "datasets" / "clutter"
         shutil.copytree(demo, mine, ignore=shutil.ignore_patterns("demo.json", ".*"))
         scenes = sorted((demo / "test").glob("*.jpg"))
         for name in ("mine/images/0001.jpg", "photos/a.jpg", "photos/b.jpg", "holiday/c.jpg", "photo.jpg"):
@@ -118,5 +119,5 @@ def shown_files(blocks: list) -> dict[str, str]:
 
 
 def demo_labels() -> list[str]:
-    """The names of the demo's ten labels, which stand in the README's output in the order of their precision."""
-    return list(CATEGORIES.values())
+    """The names of the demo's labels, which stand in the README's output in the order of their precision."""
+    return [name for name, _ in STYLES["clutter"].categories.values()]

@@ -3,13 +3,15 @@
 python -m tests.engine.runner OUT ACCUMULATION key=value …
 """
 
+import errno
 import sys
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from mlcfast.config import Config, parse_config
-from mlcfast.engine import build_engine, discover, start, stop
+from mlcfast.engine import BackgroundSave, build_engine, checkpoint, discover, start, stop
 from mlcfast.engine.training_module import TrainingModule
 
 STEPS, GLOBAL_BATCH = 4, 8
@@ -67,6 +69,22 @@ def train(engine, micro_batch: int, steps=range(STEPS)) -> list[float]:
     return losses
 
 
+def write(engine, root: Path) -> list[tuple[int, str]]:
+    """What each rank is told of checkpoint 1, and of checkpoint 2, for which the last rank has no room."""
+    background, original, said = BackgroundSave(engine.process, root, keep=2), checkpoint.write_share, []
+
+    def full(path, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    for step in (1, 2):
+        if step == 2 and engine.process.rank == engine.process.world_size - 1:
+            checkpoint.write_share = full
+        background.begin(step, engine.share_of_state(), {"step": step})
+        said.append(background.collect(wait=True))
+    checkpoint.write_share = original
+    return [(step, str(error or "")) for step, error in said]
+
+
 def main() -> None:
     out, overrides = sys.argv[1], sys.argv[2:]
     process = discover()
@@ -76,6 +94,7 @@ def main() -> None:
     losses = train(engine, config.engine.micro_batch)
     engine.average_buffers()
     state = engine.export_state()
+    written = write(engine, Path(f"{out}.checkpoints"))
     with engine.averaged_weights():
         averaged = engine.predict(batch(99)[0])
     raw = engine.predict(batch(99)[0])
@@ -91,6 +110,7 @@ def main() -> None:
             "state": vars(state),
             "averaged": averaged,
             "raw": raw,
+            "written": written,
             "went_on": vars(went_on),
             "resumed": vars(resumed),
         },

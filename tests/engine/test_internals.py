@@ -1,12 +1,15 @@
 """The private parts of DeepSpeed and torch that the engines use are where they were, and a move is named."""
 
 import inspect
+import json
+import random
 from types import SimpleNamespace
 
 import pytest
 import torch
+from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
 
-from mlcfast.engine.internals import check_deepspeed, skips_on_device
+from mlcfast.engine.internals import ZeroState, check_deepspeed, follow, skips_on_device
 from mlcfast.errors import RunError
 
 
@@ -15,6 +18,8 @@ def zero_optimizer(**changes):
     parts = {
         "single_partition_of_fp32_groups": [],
         "bit16_groups": [],
+        "averaged_gradients": {},
+        "average_tensor": lambda *bucket: None,
         "overflow": False,
         "loss_scaler": SimpleNamespace(cur_scale=1.0),
         "update_lp_params": lambda: None,
@@ -31,16 +36,56 @@ def parameter(*names: str):
 WHOLE = ("lp_fragment_address", "hp_fragment_address")
 
 
-@pytest.mark.parametrize("part", ["single_partition_of_fp32_groups", "bit16_groups", "overflow", "update_lp_params"])
+ATTRIBUTES = ("single_partition_of_fp32_groups", "bit16_groups", "averaged_gradients", "overflow")
+METHODS = ("average_tensor", "update_lp_params")
+
+
+@pytest.mark.parametrize("part", [*ATTRIBUTES, *METHODS])
 def test_a_part_that_moved_is_named(part):
     check_deepspeed(zero_optimizer(), [parameter(*WHOLE)])
     with pytest.raises(RunError, match=rf"has no optimizer\.{part} any more.*install deepspeed=="):
         check_deepspeed(zero_optimizer(**{part: None}), [parameter(*WHOLE)])
 
 
+def scaler_of(monkeypatch, window: int = 5) -> tuple[ZeroState, DynamicLossScaler]:
+    monkeypatch.setattr("deepspeed.comm.get_rank", lambda: 0)
+    held = DynamicLossScaler(2.0**16, window, 1.0, delayed_shift=2, consecutive_hysteresis=False)
+    return ZeroState(zero_optimizer(loss_scaler=held), {}), held
+
+
+def test_the_loss_scaler_goes_on_where_it_was(monkeypatch):
+    """After any course of overflows, with its growth counter: the same factors in every later step."""
+    draw = random.Random(0)
+    for _ in range(200):
+        (state, first), (again, second) = scaler_of(monkeypatch), scaler_of(monkeypatch)
+        for _ in range(draw.randrange(16)):
+            first.update_scale(draw.random() < 0.2)
+        again.scaler = json.loads(json.dumps(state.scaler))
+        for _ in range(12):
+            overflow = draw.random() < 0.2
+            first.update_scale(overflow)
+            second.update_scale(overflow)
+            assert (first.cur_scale, first.cur_hysteresis) == (second.cur_scale, second.cur_hysteresis)
+
+
+def test_the_loss_scaler_and_torchs_take_over_from_each_other(monkeypatch):
+    state, held = scaler_of(monkeypatch, window=1000)
+    for _ in range(7):
+        held.update_scale(False)
+    torchs = torch.amp.GradScaler("cpu")
+    torchs.load_state_dict(torchs.state_dict() | state.scaler)
+    assert {"scale": 2.0**16, "_growth_tracker": 7}.items() <= torchs.state_dict().items()
+    other, _ = scaler_of(monkeypatch, window=1000)
+    other.scaler = torchs.state_dict() | {"scale": 512.0}
+    assert other.scaler == {"scale": 512.0, "_growth_tracker": 7, "hysteresis": 2}
+
+
 def test_the_scale_and_the_mapping_are_looked_at_too():
     with pytest.raises(RunError, match="cur_scale"):
         check_deepspeed(zero_optimizer(loss_scaler=SimpleNamespace()), [parameter(*WHOLE)])
+    moved = SimpleNamespace(cur_scale=1.0, dynamic=True, cur_iter=0, scale_window=1, cur_hysteresis=1, delayed_shift=1)
+    with pytest.raises(RunError, match=r"loss_scaler\.last_overflow_iter"):
+        check_deepspeed(zero_optimizer(loss_scaler=moved), [parameter(*WHOLE)])
     with pytest.raises(RunError, match=r"parameter\._hp_mapping"):
         check_deepspeed(zero_optimizer(), [torch.nn.Parameter(torch.zeros(1))])
     with pytest.raises(RunError, match="hp_fragment_address"):
@@ -53,9 +98,9 @@ def test_the_installed_deepspeed_has_them():
     from deepspeed.utils import mixed_precision_linkage, tensor_fragment
 
     source = inspect.getsource(DeepSpeedZeroOptimizer)
-    for name in ("single_partition_of_fp32_groups", "bit16_groups", "overflow", "loss_scaler"):
+    for name in (*ATTRIBUTES, "loss_scaler"):
         assert f"self.{name}" in source
-    assert hasattr(DeepSpeedZeroOptimizer, "update_lp_params")
+    assert all(hasattr(DeepSpeedZeroOptimizer, name) for name in METHODS)
     assert "_hp_mapping" in inspect.getsource(mixed_precision_linkage)
     for name in WHOLE:
         assert name in inspect.getsource(tensor_fragment)
@@ -71,3 +116,19 @@ def test_fused_optimizers_and_ours_skip_on_the_device():
     p = torch.nn.Parameter(torch.zeros(2))
     assert skips_on_device(torch.optim.AdamW([p], fused=True))
     assert not skips_on_device(torch.optim.AdamW([p]))
+
+
+def test_the_fused_kernel_follows_as_written_and_reads_nothing_of_a_left_out_step():
+    """To the bit what lerp gives below a weight of one half, in any layout; a source that is not finite is not read."""
+    torch.manual_seed(0)
+    shapes = [(3,), (0,), (), (4, 3, 5, 5)]
+    averages = [torch.randn(shape) for shape in shapes]
+    averages[3] = averages[3].to(memory_format=torch.channels_last)
+    sources = [torch.randn_like(average) for average in averages]
+    expected, before = [a.lerp(s, 3e-4) for a, s in zip(averages, sources, strict=True)], [s.clone() for s in sources]
+    follow(averages, sources, 3e-4, torch.zeros(()))
+    torch.testing.assert_close(averages, expected, rtol=0, atol=0)
+    torch.testing.assert_close(sources, before, rtol=0, atol=0)
+    follow(averages, [torch.full_like(s, float("nan")) for s in sources], 3e-4, torch.ones(()))
+    torch.testing.assert_close(averages, expected, rtol=0, atol=0)
+    follow([], [], 3e-4, torch.zeros(()))

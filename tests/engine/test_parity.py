@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlcfast.engine import Process, build_engine
+from mlcfast.engine import Process, build_engine, load_checkpoint
 from tests.engine import runner
 
 ROOT = Path(__file__).parents[2]
@@ -74,17 +74,33 @@ def compare(results: list[dict], alone: dict, tolerance: dict) -> None:
     assert (results[0]["averaged"] - results[0]["raw"]).abs().max() > 1e-3
 
 
+def require_written(tmp_path: Path, results: list[dict]) -> None:
+    """Both ranks' shares are the whole state, bit for bit; where one cannot write its own both are told the file."""
+    place = tmp_path / "out.checkpoints"
+    state, progress = load_checkpoint(place / "00000001")
+    for name in ("weights", "average", "moments"):
+        torch.testing.assert_close(getattr(state, name), results[0]["state"][name], rtol=0, atol=0)
+    assert progress == {"step": 1} and state.average_steps == results[0]["state"]["average_steps"]
+    for (one, nothing), (other, error) in (result["written"] for result in results):
+        assert (one, nothing, other) == (1, "", 2)
+        assert error.startswith("[Errno 28] No space left on device") and str(place / ".00000002.partial") in error
+    assert sorted(entry.name for entry in place.iterdir()) == ["00000001", "latest"]
+    assert (place / "latest").read_text() == "00000001"
+
+
 @pytest.mark.parametrize("micro_batch", [4, 2])
 def test_ddp_equals_one_process(tmp_path, alone, micro_batch):
     results = run_two(tmp_path, "engine.name=ddp", f"engine.micro_batch={micro_batch}")
     compare(results, alone, FP32)
     torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+    require_written(tmp_path, results)
 
 
 def test_zero2_equals_one_process(tmp_path, alone):
     results = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=2")
     compare(results, alone, FP32)
     torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+    require_written(tmp_path, results)
 
 
 def test_the_average_warms_up_alike_under_zero2(tmp_path):
@@ -119,6 +135,7 @@ def test_zero2_in_bf16_follows_one_process(tmp_path, alone, settings):
         for name, tensor in trained(alone["state"][kind]).items():
             assert (results[0]["state"][kind][name] - tensor).abs().mean() < MOVED / 32, (kind, name)
     torch.testing.assert_close(results[0]["resumed"], results[0]["went_on"], rtol=0, atol=0)
+    require_written(tmp_path, results)
 
 
 def test_running_mean_of_two_ranks_is_that_of_one_process(tmp_path, alone):
@@ -141,19 +158,3 @@ def test_dropped_step_leaves_statistics_and_average_alone():
     for kind in ("weights", "average"):
         changed = {name for name in before[kind] if not torch.equal(before[kind][name], after[kind][name])}
         assert changed <= counted
-
-
-def test_checkpoint_moves_between_engines(tmp_path, alone):
-    """A state exported under ZeRO-2 on two processes goes on in a single one."""
-    held = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=4")[0]["state"]
-    engine = build_engine(runner.config_of([]), Process(), runner.training_module())
-    engine.load_state(runner_state(held))
-    exported = vars(engine.export_state())
-    for name in ("weights", "average", "moments"):
-        torch.testing.assert_close(exported[name], held[name], rtol=0, atol=0)
-
-
-def runner_state(held: dict):
-    from mlcfast.engine import EngineState
-
-    return EngineState(**held)

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from mlcfast.evaluation.bootstrap import ap_differences, mean_ap_interval, resample_counts, weighted_ap
+from mlcfast.evaluation.bootstrap import (
+    ap_differences,
+    few_positive_intervals,
+    mean_ap_interval,
+    resample_counts,
+    weighted_ap,
+)
 from mlcfast.metrics import average_precision
 
 
@@ -50,6 +56,22 @@ def test_the_interval_of_one_model_is_that_of_its_resamples():
         means.append(np.nanmean(average_precision(scores[rows], targets[rows])))
     assert interval.value == pytest.approx(average_precision(scores, targets).mean())
     np.testing.assert_allclose((interval.low, interval.high), np.quantile(means, (0.025, 0.975)), atol=1e-9)
+
+
+def test_labels_that_few_images_have_get_an_interval():
+    random = np.random.default_rng(4)
+    targets = (random.random((300, 4)) < [0, 0.02, 0.5, 0.03]).astype(np.int8)
+    scores = random.random((300, 4)).astype(np.float32) + 0.3 * targets
+    found = few_positive_intervals(scores, targets, resamples=50)
+    assert sorted(found) == [1, 3]
+    counts = resample_counts(300, 50, 0)
+    for k, interval in found.items():
+        aps = weighted_ap(scores[:, k], targets[:, k] == 1, counts)
+        assert interval.value == pytest.approx(average_precision(scores, targets)[k], abs=1e-7)
+        assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(aps[1:], (0.025, 0.975))))
+        assert interval.low <= interval.value <= interval.high
+    few, many = targets[:, :2].repeat(300, axis=0), scores[:, :2].repeat(300, axis=0)
+    assert few_positive_intervals(many, np.where(few.cumsum(axis=0) > 5, 0, few)) == {}, "too many images"
 
 
 def test_a_model_against_itself_and_a_label_without_positives():

@@ -69,7 +69,8 @@ def train(file: Path, overrides: list[str], resume: bool, fault: Fault, said: Pa
     from mlcfast.errors import RunError, UsageError
     from mlcfast.training import run as training
 
-    training.draw_outcome = training.report_run = lambda *_: None  # what is drawn afterwards is no save, and slow
+    training.draw_outcome = lambda *_: None  # what is drawn afterwards is no save, and slow
+    training.report_run = lambda *_: (None, None)
     torch.set_num_threads(1)
     status = 0
     with said.open("w", encoding="utf-8") as out:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import DEEPSPEED
 from tests.faults.test_signals import ranks_of, started, until
 
 LAUNCHERS = {
     "torchrun": ["torchrun", "--nproc_per_node", "2", "-m"],
-    "deepspeed": ["deepspeed", "--num_gpus", "2", "--module"],
+    "deepspeed": [*DEEPSPEED, "--module"],
 }
 LOST = "rank 0 has lost another process of this run"
 DIED = "a data worker died"

@@ -16,10 +16,11 @@ import torch
 import yaml
 
 from mlcfast.engine.checkpoint import verify_manifest
-from mlcfast.files import write_bytes, write_tensors
+from mlcfast.files import write_bytes
 from mlcfast.models.card import check_file
 from mlcfast.models.trained import load_trained
 from mlcfast.runs.directory import RunDirectory, complete_checkpoints
+from mlcfast.tensor_files import write_tensors
 from tests.conftest import write_colour_set
 from tests.faults.points import Fault, processes, train
 

@@ -19,7 +19,7 @@ from mlcfast.engine import Process
 from mlcfast.training.interruption import Signals
 from mlcfast.training.run import run
 from mlcfast.training.trainer import Trainer
-from tests.conftest import ROOT
+from tests.conftest import DEEPSPEED, ROOT
 
 SCRIPTS = Path(sys.executable).parent
 LONG = ["train.epochs=400", "train.ema_decay=0"]
@@ -170,7 +170,7 @@ def test_torchrun_hands_sigterm_on_and_both_ranks_save_the_same_step(config_file
 
 @pytest.mark.parametrize(
     "words",
-    [["torchrun", "--nproc_per_node", "2", "-m"], ["deepspeed", "--num_gpus", "2", "--module"]],
+    [["torchrun", "--nproc_per_node", "2", "-m"], [*DEEPSPEED, "--module"]],
     ids=["torchrun", "deepspeed"],
 )
 def test_ranks_of_a_killed_launcher_save_and_end(config_file, tmp_path, words):

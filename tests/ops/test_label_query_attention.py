@@ -239,8 +239,8 @@ def test_wrong_values_are_named():
 
 def test_the_rule_folds_few_labels_and_projects_many():
     assert choose(True, 80, 196, 2048, 4, "cpu", torch.float32) == Plan("folded", keep=True)
-    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16) == Plan("folded", keep=False)
-    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16, "mixed") == Plan("mixed", keep=False)
+    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16) == Plan("folded", keep=True, triton=True)
+    assert choose(False, 80, 49, 1536, 4, "cuda", torch.float64, "mixed") == Plan("mixed", keep=False)
     assert cheapest(True, 400, 196, 2048, 4) == "mixed"
     assert cheapest(True, 9605, 196, 2048, 4) == "projected"
     assert cheapest(False, 1000, 576, 1024, 4) == "projected"
@@ -253,7 +253,7 @@ def test_asking_for_triton_where_it_cannot_run_says_so_once(monkeypatch, caplog)
     label_query_attention(*tensors, 2)
     torch.testing.assert_close(out, reference(*tensors, 2)[0])
     assert [record.message for record in caplog.records] == [
-        "label_query_attention: no Triton kernels for float64; torch's matrix products run instead"
+        "label_query_attention: no Triton kernels for float64; torch's operations run instead"
     ]
 
 

@@ -19,7 +19,7 @@ def card(monkeypatch):
 
 
 def test_auto_is_settled_and_the_prediction_logged_beside_the_measurement(config_file, tmp_path, card, monkeypatch):
-    monkeypatch.setattr("mlcfast.training.trainer._memory", lambda: {"peak_bytes": 123})
+    monkeypatch.setattr("mlcfast.training.trainer.memory_peaks", lambda: {"peak_bytes": 123})
     config = load_config(config_file, ["engine.activation_checkpointing=auto", "train.epochs=1"])
     run(config, Process())
     lines = (tmp_path / "runs" / "tiny" / "metrics.jsonl").read_text().splitlines()

@@ -28,7 +28,7 @@ def test_a_step_is_traced_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        ["data.image_size=96"], ["model.embed_dim=64"], ["engine.precision=bf16"], ["model.head=linear"],
+        ["data.image_size=64"], ["model.embed_dim=64"], ["engine.precision=bf16"], ["model.head=linear"],
         ["model.backbone=resnet18"], ["loss.name=bce"], ["model.freeze=backbone"],
     ],
 )  # fmt: skip

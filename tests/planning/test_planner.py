@@ -98,9 +98,10 @@ def test_shards_of_zero2():
     sizes = Sizes(trainable=1000, largest=100, frozen=10, buffers=4)
     on_gpu = state_bytes(sizes, zero2(1), 2, "bf16", ema=True, accumulates=False)
     assert on_gpu.gpu["parameters"] == 2 * 1014 and on_gpu.gpu["optimizer"] == 12 * 500
-    assert on_gpu.gpu["ema"] == 4 * 500 + 4 * 4 and on_gpu.host == 0
+    copied = 2 * (4 * 1000 + 10 + 2 * 4)  # half of weights, moments and average, in four bytes each
+    assert on_gpu.gpu["ema"] == 4 * 500 + 4 * 4 and on_gpu.host == copied
     on_host = state_bytes(sizes, zero2(1, offload=True), 2, "bf16", ema=True, accumulates=False)
-    assert on_host.gpu["optimizer"] == 0 and on_host.gpu["ema"] == 16 and on_host.host == (12 + 4 + 6) * 500
+    assert on_host.gpu["optimizer"] == 0 and on_host.gpu["ema"] == 16 and on_host.host == copied + (12 + 4 + 6) * 500
 
 
 def test_eight_bit_moments_take_two_bytes_and_a_scale_each_256(cvt):

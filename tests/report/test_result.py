@@ -35,8 +35,9 @@ def run_of(tmp_path, names: list[str], epochs: int = 3, side: int = 160):
     return rows, paths, names, scores, labels, [0.5] * len(names)
 
 
-@pytest.mark.parametrize("count", [1, 27, 312, 9605])
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(
+    ("kind", "count"), [*((kind, 27) for kind in NAMES), ("paths", 1), ("eighty", 312), ("hebrew", 9605)]
+)
 def test_captions_do_not_meet_whatever_the_names_are(tmp_path, kind, count):
     names = [
         NAMES[kind].format(number) if "{}" in NAMES[kind] or "{:" in NAMES[kind] else kind for number in range(count)
@@ -62,6 +63,21 @@ def test_any_number_of_epochs_and_size_of_image(tmp_path, epochs, side):
         draw_result(tmp_path / "result.png", *run_of(tmp_path, ["cat", "dog"], epochs, side))
     with Image.open(tmp_path / "result.png") as image:
         assert image.width > 1000
+
+
+def test_a_name_that_runs_from_right_to_left_has_a_line_of_its_own(tmp_path):
+    """Beside others it would turn their order round."""
+    figure = result_figure(*run_of(tmp_path, ["cat", "כלב", "dog", "חתול"]))
+    lines = [text.get_text() for text in figure.texts]
+    assert any(line.startswith("כלב") for line in lines)
+    assert all(line.removesuffix(",") in ("כלב", "חתול") for line in lines if "כלב" in line or "חתול" in line)
+
+
+def test_an_image_that_is_gone_is_said(tmp_path):
+    rows, paths, *rest = run_of(tmp_path, ["cat"])
+    (tmp_path / "0.png").unlink()
+    figure = result_figure(rows, paths, *rest)
+    assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["not there any more"]
 
 
 def test_names_are_drawn_or_numbered():

@@ -10,8 +10,10 @@ from torch import nn
 from mlcfast.config import load_config
 from mlcfast.data import LabelledImages
 from mlcfast.engine import HostProcess
+from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, next_commands
+from mlcfast.training.saving import settle_checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -60,18 +62,32 @@ def test_model_device_and_steps_are_said(caplog, config_file):
 
 
 def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_file):
-    config, progress = load_config(config_file), SimpleNamespace(best=63.4, best_epoch=3)
+    config, progress = load_config(config_file), SimpleNamespace(best=63.4, best_epoch=3, rows=[])
     directory = RunDirectory(config.run_directory)
-    announce_end(config, directory, progress, 13, None)
+    announce_end(config, directory, progress, 13, None, None)
     assert caplog.messages[0].startswith("the figure that counts: validation mAP 63.40 on 13 images, after epoch 4;")
     assert caplog.messages[1] == f"the best model: {directory.best}"
     assert len([line for line in caplog.messages if line.startswith("next: ")]) == 3
     caplog.clear()
-    test = SimpleNamespace(report={"mAP": 61.25}, scores=np.zeros((7, 3)))
-    announce_end(config, directory, progress, 13, test)
-    assert caplog.messages[0] == (
-        "the figure that counts: test mAP 61.25 on 7 images; validation, mAP 63.40, chose epoch 4"
+    test = SimpleNamespace(
+        report={"mAP": 61.25, "images": 7}, rows=None, scores=np.zeros((7, 3)), labels=np.ones((7, 3), np.int8)
     )
+    announce_end(config, directory, progress, 13, None, test)
+    assert caplog.messages[0] == (
+        "the figure that counts: test mAP 61.25 [100.00, 100.00] on 7 images; validation, mAP 63.40, chose epoch 4"
+    )
+
+
+def test_epochs_that_are_as_good_as_the_best_one_are_counted(caplog, config_file):
+    config, random = load_config(config_file), np.random.default_rng(0)
+    labels = (random.random((20, 2)) < 0.5).astype(np.int8)
+    scores = np.clip(0.5 * labels + 0.6 * random.random((20, 2)), 0, 1)
+    directory = RunDirectory(config.run_directory)
+    low, high = percent_interval(scores, labels)
+    rows = [{"epoch": e, "raw_mAP": value, "ema_mAP": 1.0} for e, value in enumerate((low - 1, low + 1, 99.0, high))]
+    announce_end(config, directory, SimpleNamespace(best=99.0, best_epoch=2, rows=rows), 20, (low, high), None)
+    assert f"validation mAP 99.00 [{low:.2f}, {high:.2f}] on 20 images" in caplog.messages[0]
+    assert caplog.messages[1].startswith("2 other epochs lie within that 95 % interval: on 20 validation images")
 
 
 def test_commands_are_quoted_as_a_shell_needs(config_file, tmp_path):
@@ -80,3 +96,14 @@ def test_commands_are_quoted_as_a_shell_needs(config_file, tmp_path):
     best = f"'{tmp_path}/my runs/tiny/best'"
     assert predict == f"python -m mlcfast.predict {best} IMAGES"
     assert evaluate == f"python -m mlcfast.evaluate '{tmp_path}/my runs/tiny/config.yaml' --checkpoint {best}"
+
+
+def test_what_the_checkpoints_of_a_finished_run_take_is_said_or_freed(tmp_path, caplog):
+    directory = RunDirectory(tmp_path)
+    step = directory.checkpoints / "00000005"
+    step.mkdir(parents=True)
+    (step / "weights.safetensors").write_bytes(bytes(3_000_000))
+    settle_checkpoints(directory, keep=True)
+    assert step.exists() and "takes 3 MB" in caplog.text and "train.keep_finished=false" in caplog.text
+    settle_checkpoints(directory, keep=False)
+    assert not directory.checkpoints.exists() and "is deleted, 3 MB" in caplog.text

@@ -24,11 +24,22 @@ TRUTH = {
     "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0,
     "-1": -1,
 }  # fmt: skip
+# True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
+# Dutch, Polish, Swedish, Russian, Chinese and Japanese.
+TRUTH |= dict.fromkeys(
+    ("wahr", "ja", "vrai", "oui", "verdadero", "sí", "si", "verdadeiro", "sim", "vero", "sì", "waar", "prawda", "tak",
+     "sant", "истина", "да", "是", "真", "はい"), 1,
+)  # fmt: skip
+TRUTH |= dict.fromkeys(
+    ("falsch", "nein", "faux", "non", "falso", "não", "nao", "onwaar", "nee", "fałsz", "nie", "falskt", "nej", "ложь",
+     "нет", "否", "假", "偽", "いいえ"), 0,
+)  # fmt: skip
 # Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
 ABOUT_IMAGES = {
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
-    "height", "note", "notes", "comment", "comments", "remark", "remarks", "author", "source", "date", "count",
+    "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
+    "remarks", "author", "source", "date", "count",
 }  # fmt: skip
 BLANK = {"", "nan", "na", "n/a", "null", "none"}
 # Words that stand for an empty list; ChestX-ray14 writes the first.

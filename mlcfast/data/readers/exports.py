@@ -139,8 +139,18 @@ def read_metadata(path: Path, options: TableOptions) -> LabelSource:
         numbers.append(number)
     if not rows:
         raise UsageError(f"{path}: no images: it is empty")
-    sheet = sheet_of(path, rows, numbers, assumptions)
-    return dataclasses.replace(read_rows(sheet, options), format="metadata")
+    return read_rows_of_json(path, rows, numbers, options, assumptions)
+
+
+def read_rows_of_json(
+    path: Path,
+    rows: Sequence[dict[str, Any]],
+    numbers: Sequence[int],
+    options: TableOptions,
+    assumptions: Sequence[str] = (),
+) -> LabelSource:
+    """Read objects of which each names an image and its labels; numbers: where each stands in the file."""
+    return dataclasses.replace(read_rows(sheet_of(path, rows, numbers, assumptions), options), format="metadata")
 
 
 def sheet_of(
@@ -149,7 +159,7 @@ def sheet_of(
     """Rows of values by name as a table of text; lists become JSON, which the readers of tables understand."""
     flat = [dict(_flat(row)) for row in rows]
     header = list(dict.fromkeys(key for row in flat for key in row))
-    cells = [[_cell(row.get(key)) for key in header] for row in flat]
+    cells = [[text_of_cell(row.get(key)) for key in header] for row in flat]
     return Sheet(path, header, cells, list(numbers), list(assumptions), "")
 
 
@@ -162,7 +172,8 @@ def _flat(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield str(key), value
 
 
-def _cell(value: Any) -> str:
+def text_of_cell(value: Any) -> str:
+    """A value as a table's cell: blank for none, JSON for a list."""
     if value is None or value != value:
         return ""
     if isinstance(value, list | tuple):

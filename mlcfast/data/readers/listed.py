@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
+from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
     BLANK,
@@ -24,6 +23,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
 IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}", re.DOTALL)
+PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 # The labels of Planet's Amazon set, which are known to be single words.
 PLANET = {
     "agriculture", "artisinal_mine", "bare_ground", "blooming", "blow_down", "clear", "cloudy", "conventional_mine",
@@ -45,7 +45,31 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
     if named:
         refuse_flags_beside(sheet, named[0], others, options)
-    return named[0] if named else None
+        return named[0]
+    return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)])
+
+
+def _column_of_lists(sheet: Sheet, others: Sequence[int]) -> int | None:
+    """The column whose cells are lists, whatever its name, in a table without a column of 1 and 0; None without one.
+
+    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such.
+    """
+    if any(truth_share(sheet, i) >= 0.5 for i in others if sheet.header[i].lower() not in ABOUT_IMAGES):
+        return None
+    lists = [i for i in others if sheet.header[i] and sheet.header[i].lower() not in PROSE and _holds_lists(sheet, i)]
+    if len(lists) > 1:
+        shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
+        raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
+    return lists[0] if lists else None
+
+
+def _holds_lists(sheet: Sheet, column: int) -> bool:
+    cells = {row[column] for row in sheet.rows if row[column].lower() not in BLANK}
+    if cells and all(IN_BRACKETS.fullmatch(cell) for cell in cells):
+        return True
+    pieces = [re.split("[|;]", cell) for cell in cells]
+    words = max((len(piece.split()) for each in pieces for piece in each), default=0)
+    return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence
 
 
 def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
@@ -84,11 +108,9 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     separator, why = (options.separator, "") if options.separator is not None else _separator(sheet, column)
     lists = [_split(sheet, column, row, separator) for row in range(len(sheet.rows))]
     lists, said = without_no_label(sheet, column, lists)
-    names = sorted({name for each in lists for name in each}, key=_natural)
+    names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
-    states = np.full((len(lists), len(names)), -1, np.int8)
-    for row, each in enumerate(lists):
-        states[row, [label[name] for name in each]] = 1
+    states = from_lists([[label[name] for name in each] for each in lists], len(names))
     shown = f", separated by {separator!r}{why}" if separator else ""
     said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
     told = (options.split_column, options.group)
@@ -153,7 +175,26 @@ def with_flags_apart(sheet: Sheet, options: TableOptions) -> Sheet:
     return sheet
 
 
-def _natural(name: str) -> tuple[int, int, str]:
+def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, TableOptions]:
+    """The table with one column that lists what several named columns of text hold, a label in each cell.
+
+    So are read `tag1,tag2,tag3` and `colour,shape`. A word that stands in two of the columns is one label.
+    """
+    if len(options.label_columns) < 2 or options.form not in ("auto", "list"):
+        return sheet, options
+    columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
+    if any(truth_share(sheet, i) >= 0.5 or _holds_lists(sheet, i) for i in columns):
+        return sheet, options
+    kept = [i for i in range(len(sheet.header)) if i not in columns]
+    name = ", ".join(sheet.header[i] for i in columns)
+    lists = [json.dumps([row[i] for i in columns if row[i].lower() not in BLANK]) for row in sheet.rows]
+    rows = [[*(row[i] for i in kept), cell] for row, cell in zip(sheet.rows, lists, strict=True)]
+    together = replace(sheet, header=[*(sheet.header[i] for i in kept), name], rows=rows)
+    return together, replace(options, label_columns=(name,))
+
+
+def natural_order(name: str) -> tuple[int, int, str]:
+    """The key that sorts labels: numbers first, by their value, then words."""
     return (0, int(name), name) if name.isdecimal() else (1, 0, name)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -82,9 +83,8 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     if len(names) < count or (flags and len(names) != count):
         holds = f"{count} flags an image" if flags else f"class {count - 1}"
         raise UsageError(f"{path}: {len(names)} names for its labels, but the file holds {holds}")
-    states = np.full((len(images), len(names)), -1, np.int8)
-    for row, each in enumerate(lists):
-        states[row, [k for k, flag in enumerate(each) if flag] if flags else each] = 1
+    listed = [[k for k, flag in enumerate(each) if flag] for each in lists] if flags else lists
+    states = from_lists(listed, len(names))
     shape = "a flag for each class" if flags else "the numbers are classes"
     return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape]).merged()
 
@@ -153,7 +153,5 @@ def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], s
     """The source of M images with their lists of labels; labels are sorted, what is not listed is absent."""
     names = sorted({tag for each in tags for tag in each})
     column = {name: position for position, name in enumerate(names)}
-    states = np.full((len(images), len(names)), -1, np.int8)
-    for row, each in enumerate(tags):
-        states[row, [column[tag] for tag in each]] = 1
+    states = from_lists([[column[tag] for tag in each] for each in tags], len(names))
     return LabelSource(path, form, images, list(range(1, len(images) + 1)), names, states, said)

@@ -1,32 +1,48 @@
 """Finds the images that a label file names, within a root that none may leave."""
 
+import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
+ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+
+LOGGER = logging.getLogger("mlcfast")
 
 
 class ImageFinder:
     """Paths of images by the name a file gives them; folders are listed once.
 
     A name is relative to `root`, or absolute. One without its folder or without its ending is looked for below the
-    root and must then be the only one of its name.
+    root and must then be the only one of its name. One that is absolute on another machine, where the file was
+    written, is looked for below the root by its end; the first decides where that begins, and `moved` says it.
     """
 
     def __init__(self, root: Path, allow_outside: bool = False):
         self.root, self.allow_outside = root, allow_outside
         self.real_root = os.path.realpath(root)
+        self._top = os.path.join(root, "")
         self._folders: dict[str, dict[str, bool]] = {}
         self._inside: dict[str, bool] = {}
         self._index: dict[str, list[str]] | None = None
+        self._elsewhere_at: str | None = None
+
+    @property
+    def moved(self) -> list[str]:
+        """What was assumed of absolute names; empty where nothing was."""
+        at = self._elsewhere_at
+        return [] if at is None else [f"{at} is not on this machine: what follows it is looked for in {self.root}"]
 
     def find(self, name: str, where: str) -> str | None:
         """The path of one image, None if there is none; UsageError naming `where` if it leaves the root."""
-        path = os.path.join(self.root, name.replace("\\", "/"))
+        if "/" not in name and "\\" not in name and self._entries(self._top).get(name) is False:  # a plain file in it
+            return self._top + name
+        path = self._here(name.replace("\\", "/"))
         folder, base = os.path.split(path)
         plain = ".." not in path.split("/") or self._is_inside(folder)
         if not (self.allow_outside or (plain and self._is_inside(folder))):
@@ -39,6 +55,22 @@ class ImageFinder:
                 )
             return path
         return self._elsewhere(name, base, where)
+
+    def _here(self, name: str) -> str:
+        """Where a name leads; an absolute one whose folder is not on this machine leads to what its end names here."""
+        drive = ABSOLUTE.match(name)
+        if drive is None or os.path.isdir(os.path.dirname(name)):
+            return os.path.join(self.root, name)
+        parts = name[drive.end() :].split("/")
+        if self._elsewhere_at is not None:
+            rest = name.removeprefix(f"{self._elsewhere_at}/")
+            return os.path.join(self.root, rest)
+        for number in range(1, len(parts)):
+            path = os.path.join(self.root, *parts[number:])
+            if ".." not in parts and os.path.isfile(path):
+                self._elsewhere_at = drive[0] + "/".join(parts[:number])
+                return path
+        return os.path.join(self.root, name)
 
     def _elsewhere(self, name: str, base: str, where: str) -> str | None:
         has_ending = base.lower().endswith(IMAGE_ENDINGS)
@@ -91,10 +123,12 @@ def require_images(
     """The path of each named image; UsageError with the first that is missing and how many are."""
     finder = ImageFinder(root, allow_outside)
     paths = [finder.find(name, f"{listed_in}: {where}") for name, where in zip(names, wheres, strict=True)]
-    missing = [name for name, path in zip(names, paths, strict=True) if path is None]
+    for line in finder.moved:
+        LOGGER.info("%s: %s", listed_in, line)
+    missing = [row for row, path in enumerate(paths) if path is None]
     if missing:
-        count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing"
-        first = os.path.join(root, missing[0])
+        count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing, first {wheres[missing[0]]}"
+        first = os.path.join(root, names[missing[0]])
         near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
         raise UsageError(f"{first}: no such image; {count}{near}")
     return [path for path in paths if path is not None]

@@ -4,16 +4,15 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from mlcfast.data.labels import stacked
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.exports import (
     is_label_studio,
     json_of,
-    read_label_studio,
     read_label_studio_sheet,
     read_metadata,
 )
+from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.lists import (
     is_attribute_table,
     is_file_list,
@@ -75,8 +74,24 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     in_layout = options.form == "coco" and path.is_dir()
     with reading(path, within=path.parent):
         if options.form != "auto" and not in_layout:
-            return [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
-        return _read_directory(path, options) if path.is_dir() else _read_file(path, options)
+            sources = [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
+        else:
+            sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
+    return [dataclasses.replace(source, warnings=[*source.warnings, *_nearly_equal(source)]) for source in sources]
+
+
+def _nearly_equal(source: LabelSource) -> list[str]:
+    """A warning of labels that differ in capitals or blanks alone, as slips of the keyboard do."""
+    seen: dict[str, str] = {}
+    pairs = [
+        (seen[key], name)
+        for name in source.names
+        if seen.setdefault(key := "".join(name.lower().split()), name) != name
+    ]
+    if not pairs:
+        return []
+    more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+    return [f"the labels {pairs[0][0]!r} and {pairs[0][1]!r} differ in capitals or blanks alone{more}"]
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -116,12 +131,13 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     """Recognised, in this order: annotations/instances_*.json, Roboflow's files and metadata in the directory or in its
     splits' folders, the layouts of the registry, a single table, a .txt of tags beside each image, a folder of images
     for each label. UsageError if it is nothing of these, or several."""
-    from mlcfast.data.coco import coco_source
+    from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
     if coco:
         splits = [file.stem.removeprefix("instances_") for file in coco]
-        return [_at(coco_source(file), path / split, split) for file, split in zip(coco, splits, strict=True)]
+        sources = [coco_source(file) for file in coco]
+        return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
     for place in ([path], [path / split for split in SPLITS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
@@ -184,9 +200,7 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
     content = json_of(path)
     if isinstance(content, dict) and "images" in content:
         return coco_source(path)
-    if isinstance(content, list):
-        return read_label_studio(path, content, options)
-    raise UsageError(f"{path}: neither MS-COCO annotations nor a list of Label Studio's tasks")
+    return read_json(path, content, options)
 
 
 def combined(sources: Sequence[LabelSource]) -> LabelSource:
@@ -201,7 +215,7 @@ def combined(sources: Sequence[LabelSource]) -> LabelSource:
         images=[f"{source.path.stem}/{image}" for source in ordered for image in source.images],
         lines=[line for source in ordered for line in source.lines],
         names=names,
-        states=np.concatenate([source.states for source in ordered]),
+        states=stacked([source.states for source in ordered]),
         assumptions=list(dict.fromkeys(line for source in ordered for line in source.assumptions)),
         warnings=[f"{source.path.name}: {line}" for source in ordered for line in source.warnings],
     )

@@ -12,6 +12,7 @@ from mlcfast.data.readers.exports import (
     read_label_studio_sheet,
     read_metadata,
 )
+from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
 from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_folders, read_tag_files
 from mlcfast.data.readers.sheet import read_sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -42,6 +43,8 @@ def _table(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def _metadata(path: Path, options: TableOptions) -> list[LabelSource]:
+    if path.suffix.lower() == ".json":
+        return [read_json(path, json_of(path), options)]
     return _table(path, options) if path.suffix.lower() == ".csv" else [read_metadata(path, options)]
 
 
@@ -82,6 +85,7 @@ FORMATS: dict[str, Format] = {
     "yolo": Format(read_yolo, knows=is_yolo),
     "voc": Format(read_voc, knows=is_voc),
     "cvat": Format(read_cvat, ("annotations.xml", "*.xml"), _is_cvat),
+    "labelme": Format(lambda path, options: read_labelme(path), knows=is_labelme),
     "parquet": Format(read_arrow, knows=is_arrow),
     "huggingface": Format(read_saved, knows=is_saved),
     "webdataset": Format(read_webdataset, knows=is_webdataset),
@@ -92,7 +96,7 @@ def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
     """Read a file or directory as the format that the options name; UsageError lists the formats for another name."""
     if options.form not in FORMATS:
         raise UsageError(
-            f"data.format: {options.form!r} is none of auto, {', '.join(FORMATS)}{hint(options.form, FORMATS)}"
+            f"data.format: {options.form!r} must be auto or one of {', '.join(FORMATS)}{hint(options.form, FORMATS)}"
         )
     form = FORMATS[options.form]
     if not path.exists():

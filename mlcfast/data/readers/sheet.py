@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from mlcfast.registry import hint_path
 
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+EXCEL_DELIMITER = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Sheet:
     path: Path
     header: list[str]
     rows: list[list[str]]
-    numbers: list[int]
+    numbers: Sequence[int]
     assumptions: list[str]
     delimiter: str = ","
 
@@ -63,10 +66,14 @@ def _without_mark(path: Path, content: bytes) -> tuple[str, list[str]]:
 def read_sheet(path: Path) -> Sheet:
     """Read a table with a header; blank rows and trailing blank columns are left out.
 
+    A first line `sep=;`, which tells Excel what separates the cells and which it does not show, is no row.
+
     Raises UsageError naming the line for a row of another length, a repeated column or a file without rows.
     """
     text, assumptions = read_text(path)
-    delimiter = _delimiter(path, text)
+    told = EXCEL_DELIMITER.match(text)
+    text = text[told.end() :] if told else text
+    delimiter = told[1] if told and told[1] in DELIMITERS else _delimiter(path, text)
     try:
         lines = [
             [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)

@@ -1,14 +1,28 @@
 """What every reader of labels returns, and the options a user can give one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from mlcfast.data.labels import (
+    Labels,
+    SparseLabels,
+    absent_as_zero,
+    dense_rows,
+    holds,
+    pairs,
+    placed,
+    rows_at_once,
+    sparse_like,
+    stacked,
+)
+from mlcfast.data.packed import PackedImages
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
+POLICIES = {"unknown": 0, "positive": 1, "negative": -1}  # what an uncertain label may be taken as
 MOST_CLASSES = 2**17  # for which a label matrix is made: a class number beyond it is a slip or worse
 
 
@@ -18,16 +32,16 @@ class TableOptions:
 
     image_column: the column of image files; label_columns: the columns that are labels, all others are then ignored;
     ignore_columns: columns that are no labels; separator: between the labels of a list column; uncertain: what −1
-    means in a file that also holds 0 and blanks: unknown, positive or negative; allow_outside: images may lie outside
-    the root; split_column, group: columns that say which part of the data an image is in, and with which others it
-    belongs together; form: the format by its name in `registry.FORMATS`, or auto.
+    means in a file that also holds 0 and blanks, a key of POLICIES, or one by label, those not named being unknown;
+    allow_outside: images may lie outside the root; split_column, group: columns that say which part of the data an
+    image is in, and with which others it belongs together; form: the format by its name in `registry.FORMATS`, or auto.
     """
 
     image_column: str | None = None
     label_columns: tuple[str, ...] = ()
     ignore_columns: tuple[str, ...] = ()
     separator: str | None = None
-    uncertain: str = "unknown"
+    uncertain: str | Mapping[str, str] = "unknown"
     allow_outside: bool = False
     split_column: str | None = None
     group: str | None = None
@@ -39,24 +53,27 @@ class LabelSource:
     """Labels as a file states them.
 
     format: the name of its shape; images: M image files as written; lines: (M,) where each stands in the file, counted
-    as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown; assumptions:
+    as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown, sparse where
+    that saves much (mlcfast.data.labels); assumptions:
     what the reader took for granted; warnings: what a user should look at; columns: the M cells of those columns that
     the options name and that are neither image nor label; root: where the images are, where the reader knows it; split:
-    the part of the data, "" for the whole; unpack: writes images that lie inside the file and returns their M paths.
+    the part of the data, "" for the whole; packed: the M images where they lie inside the file, in which case unpack
+    writes them to files of their own and returns their paths.
     """
 
     path: Path
     format: str
     images: list[str]
-    lines: list[int]
+    lines: Sequence[int]
     names: list[str]
-    states: np.ndarray
+    states: Labels
     assumptions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)
     root: Path | None = None
     split: str = ""
     unpack: Callable[[], list[str]] | None = None
+    packed: PackedImages | None = None
 
     def column(self, name: str, option: str) -> list[str]:
         """The M cells of a column that `option` names; UsageError where the file has none, or a blank one."""
@@ -71,9 +88,9 @@ class LabelSource:
         return cells
 
     @property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> Labels:
         """(M, K) int8 as training takes them: with unknown labels 1, 0 unknown, −1 negative; without 1 and 0."""
-        return self.states if (self.states == 0).any() else np.maximum(self.states, 0)
+        return self.states if holds(self.states, 0) else absent_as_zero(self.states)
 
     def merged(self) -> "LabelSource":
         """The same with one row an image: an image named again gets the union of its positives, with a warning."""
@@ -83,10 +100,8 @@ class LabelSource:
             return self
         kept = sorted(first.values())
         place = {row: number for number, row in enumerate(kept)}
-        states = self.states[kept]
-        for row, target in enumerate(rows):
-            if row != target:
-                _merge_row(states[place[target]], self.states[row])
+        merged = [(row, place[target]) for row, target in enumerate(rows) if row != target]
+        states = _merged(self.states, kept, merged)
         again = next(row for row, target in enumerate(rows) if row != target)
         count = len(self.images) - len(kept)
         warning = f"{count} rows name an image again, first {self.images[again]!r} in line {self.lines[again]}: merged"
@@ -105,14 +120,14 @@ class LabelSource:
         column = {name: position for position, name in enumerate(names)}
         for position, name in enumerate(self.names):
             if name not in column:
-                row = int(np.argmax(self.states[:, position] == 1))
+                has_it, label = pairs(self.states)
+                row = int(has_it[label == position][0]) if (label == position).any() else 0
                 raise UsageError(
                     f"{self.path}: line {self.lines[row]} has the label {name!r}, which is not in the training file"
                     f"{hint(name, names)}"
                 )
-        fill = 0 if (self.states == 0).any() else -1
-        states = np.full((len(self.images), len(names)), fill, np.int8)
-        states[:, [column[name] for name in self.names]] = self.states
+        fill = 0 if holds(self.states, 0) else -1
+        states = placed(self.states, [column[name] for name in self.names], len(names), fill)
         return replace(self, names=list(names), states=states)
 
 
@@ -122,6 +137,29 @@ def number_of_classes(path: Path, classes: Sequence[int]) -> int:
     if largest >= MOST_CLASSES:
         raise UsageError(f"{path}: class {largest}: at most {MOST_CLASSES} classes without names are read")
     return 1 + largest
+
+
+def _merged(states: Labels, kept: Sequence[int], merged: Sequence[tuple[int, int]]) -> Labels:
+    """The rows `kept`, and in them also what each row of `merged` says of the one at its place among them."""
+    held = states[np.asarray(kept, np.int64)]
+    if not isinstance(held, SparseLabels):
+        for row, place in merged:
+            _merge_row(held[place], dense_rows(states, np.array([row]))[0])
+        return held
+    others: dict[int, list[int]] = {}
+    for row, place in merged:
+        others.setdefault(place, []).append(row)
+    places, size = sorted(others), rows_at_once(held.width)
+    parts = [held]
+    for start in range(0, len(places), size):
+        matrix = held.dense(places[start : start + size])
+        for target, place in zip(matrix, places[start : start + size], strict=True):
+            for row in dense_rows(states, np.array(others[place])):
+                _merge_row(target, row)
+        parts.append(sparse_like(held, matrix))
+    order = np.arange(len(held))
+    order[places] = len(held) + np.arange(len(places))
+    return stacked(parts)[order]
 
 
 def _merge_row(target: np.ndarray, other: np.ndarray) -> None:

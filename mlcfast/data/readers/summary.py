@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.data.labels import count
 from mlcfast.data.readers.paths import ImageFinder
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -31,8 +32,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
             continue
-        paths = (finder.find(image, f"{source.path}: line {line}") for image, line in places)
-        found.append((source, list(paths)))
+        paths = [finder.find(image, f"{source.path}: line {line}") for image, line in places]
+        found.append((replace(source, assumptions=[*source.assumptions, *finder.moved]), paths))
     return found
 
 
@@ -59,7 +60,7 @@ def sides_of(
             rows = rows_of_part(source, options.split_column, TRAIN, [])
             parts = {cell: held for cell, held in parts.items() if not is_part(cell, TRAIN)}
     if source.format == "coco":  # training leaves its unlabelled images out
-        rows = rows[(source.states[rows] == 1).any(axis=1)]
+        rows = rows[count(source.states[rows], 1, axis=1) > 0]
     if share is not None:
         names, labels = [source.images[row] for row in rows], source.states[rows]
         held = None if groups is None else [groups[row] for row in rows]
@@ -88,8 +89,8 @@ def summary(
         warnings.append(f"{len(here)} of {len(whole.images)} images are missing, first {here[0]!r}")
     keys = [path or f"missing {image}" for image, path in zip(whole.images, paths, strict=True)]
     source = replace(whole, images=keys).merged()  # an image counts once
-    counts = {word: (source.states == code).sum(axis=0) for word, code in STATES.items()}
-    unlabelled = int((~(source.states == 1).any(axis=1)).sum())
+    counts = {word: count(source.states, code, axis=0) for word, code in STATES.items()}
+    unlabelled = int((count(source.states, 1, axis=1) == 0).sum())
     if unlabelled:
         warnings.append(f"{unlabelled} images have no label")
     return {

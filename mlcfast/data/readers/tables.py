@@ -2,10 +2,11 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mlcfast.data.labels import from_entries
 from mlcfast.data.readers.columns import (
     CONFIDENCE_COLUMNS,
     LONG_COLUMNS,
@@ -15,7 +16,13 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
 )
-from mlcfast.data.readers.listed import list_column, read_list, refuse_flags_beside, with_flags_apart
+from mlcfast.data.readers.listed import (
+    list_column,
+    read_list,
+    refuse_flags_beside,
+    with_flags_apart,
+    with_labels_together,
+)
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
@@ -26,12 +33,23 @@ SHAPES = ("wide", "list", "long")
 
 def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
-    named = (("data.split_column", options.split_column), ("data.group", options.group))
-    sheet = with_flags_apart(sheet, options)
-    told = {name: column_named(sheet, name, option) for option, name in named if name is not None}
+    if "region_attributes" in sheet.header:
+        raise UsageError(f"{sheet.path}: VGG Image Annotator's table: export its annotations as MS-COCO's JSON instead")
+    sheet, options = with_labels_together(with_flags_apart(sheet, options), options)
+    told = told_columns(sheet, options)
     image = image_column(sheet, options)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
-    source = _read(sheet, image, others, options)
+    return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
+
+
+def told_columns(sheet: Sheet, options: TableOptions) -> dict[str, int]:
+    """The columns that the options name for splits and groups, by the names given."""
+    named = (("data.split_column", options.split_column), ("data.group", options.group))
+    return {name: column_named(sheet, name, option) for option, name in named if name is not None}
+
+
+def with_told_columns(source: LabelSource, sheet: Sheet, image: int, told: Mapping[str, int]) -> LabelSource:
+    """The source with each image's cells of those columns; image: the column of image files."""
     columns = {name: _by_image(sheet, image, column, source.images) for name, column in told.items()}
     return dataclasses.replace(source, columns=columns)
 
@@ -48,15 +66,24 @@ def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> l
 
 def _read(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     form = options.form if options.form in SHAPES else None
-    long = _long_column(sheet, image, others, options) if form in (None, "long") else None
+    long, listed = shape_of(sheet, image, others, options)
     if long is not None:
         return _read_long(sheet, image, long, others, options)
-    listed = list_column(sheet, others, options) if form in (None, "list") else None
     if listed is not None:
         return read_list(sheet, image, listed, options)
     if form in ("long", "list"):
         raise UsageError(f"{sheet.path}: data.format {form}: no column of labels: name it with data.label_columns")
     return read_wide(sheet, image, others, options)
+
+
+def shape_of(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> tuple[int | None, int | None]:
+    """The column of label names where each row is an image with one label, or the column that lists labels, or neither.
+
+    image: the column of image files; others: those that may hold labels.
+    """
+    form = options.form if options.form in SHAPES else None
+    long = _long_column(sheet, image, others, options) if form in (None, "long") else None
+    return long, list_column(sheet, others, options) if long is None and form in (None, "list") else None
 
 
 def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> int | None:
@@ -82,7 +109,7 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     names = sorted({row[column] for row in sheet.rows if row[column] and row[column].lower() not in none})
     place, label = {x: i for i, x in enumerate(images)}, {x: i for i, x in enumerate(names)}
     unlisted = -1 if confidence is None else 0
-    states, lines = np.full((len(images), len(names)), unlisted, np.int8), [0] * len(images)
+    lines = [0] * len(images)
     seen: dict[tuple[int, int], int] = {}
     empty: dict[int, tuple[int, str]] = {}
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
@@ -99,12 +126,14 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
         if seen.setdefault(entry, state) != state:
             where = f"line {number}: {row[image]!r} has {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} both as 1 and as 0: keep one of the rows")
-        states[entry] = state
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
     said += ["labels without a row for an image are unknown"] if confidence is not None else []
+    entries, values = np.array(list(seen), np.int64).reshape(-1, 2), np.array(list(seen.values()), np.int8)
+    states = from_entries(entries[:, 0], entries[:, 1], (len(images), len(names)), values, unlisted)
+    present = {at: k for (at, k), state in sorted(seen.items(), reverse=True) if state == 1} if empty else {}
     for at, (number, word) in empty.items():
-        if (states[at] == 1).any():
-            other = names[int(np.argmax(states[at] == 1))]
+        if at in present:
+            other = names[present[at]]
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []

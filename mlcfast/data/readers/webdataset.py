@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlcfast.data.packed import TarImages, contents
 from mlcfast.data.readers.exports import sheet_of
 from mlcfast.data.readers.lists import names_beside
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
@@ -38,8 +39,9 @@ def read_webdataset(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions) -> LabelSource:
-    samples = [sample for file in files for sample in _samples(file)]
-    pictured = [sample for sample in samples if "image" in sample]
+    samples = [(number, *sample) for number, file in enumerate(files) for sample in _samples(file)]
+    pictured = [sample for _, _, sample in samples if "image" in sample]
+    packed = TarImages.of(files, [(number, *place) for number, place, sample in samples if "image" in sample])
     if not pictured:
         raise UsageError(f"{path}: no images in it")
     names, by_class = names_beside(files[0]), all(set(sample) <= {"image", CLASS} for sample in pictured)
@@ -55,19 +57,13 @@ def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions
     lost = len(samples) - len(pictured)
     warnings = [*source.warnings, f"{lost} samples have no image: they are left out"] if lost else source.warnings
     source = source.in_order(names if names and set(source.names) <= set(names) else None)
-
-    def contents() -> Iterator[bytes]:
-        for file in files:
-            for name, member, archive in _members(file):
-                if _ending(name) in IMAGE_ENDINGS:
-                    yield _content(archive, member)
-
     return dataclasses.replace(
         source,
         format="webdataset",
         split=split,
         warnings=warnings,
-        unpack=lambda: unpack(files, source.images, contents),
+        unpack=lambda: unpack(files, source.images, lambda: contents(packed)),
+        packed=packed,
     )
 
 
@@ -80,9 +76,10 @@ def _with_names(sample: dict[str, Any], names: Sequence[str], file: Path) -> dic
     return {**sample, CLASS: "\n".join(names[number] for number in numbers)}
 
 
-def _samples(file: Path) -> list[dict[str, Any]]:
-    """The samples of a shard in order, each with the name of its image and what its notes say."""
+def _samples(file: Path) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+    """The samples of a shard in order: first byte and size of its image, the image's name and what the notes say."""
     samples: dict[str, dict[str, Any]] = {}
+    places: dict[str, tuple[int, int]] = {}
     for name, member, archive in _members(file):
         folder, base = os.path.split(name)
         key, ending = os.path.join(folder, base.partition(".")[0]), _ending(name)
@@ -90,12 +87,17 @@ def _samples(file: Path) -> list[dict[str, Any]]:
         if ending in IMAGE_ENDINGS:
             if "image" in sample:
                 raise UsageError(f"{file}: {key}: two images, {sample['image']} and {name}: one a sample is read")
-            sample["image"] = name
+            if member.issparse():
+                raise UsageError(f"{file}: {name}: stored with holes in it, as tar --sparse does: pack it without")
+            sample["image"], places[key] = name, (member.offset_data, member.size)
         elif ending in (".json", ".cls"):
             if member.size > LARGEST_NOTE:
                 raise UsageError(f"{file}: {name}: {member.size} bytes, too many for labels")
             sample.update(_note(file, name, ending, _content(archive, member)))
-    return [dict(sorted(sample.items(), key=lambda item: item[0] != "image")) for sample in samples.values()]
+    ordered = {
+        key: dict(sorted(sample.items(), key=lambda item: item[0] != "image")) for key, sample in samples.items()
+    }
+    return [(places.get(key, (0, 0)), sample) for key, sample in ordered.items()]
 
 
 def _note(file: Path, name: str, ending: str, content: bytes) -> dict[str, Any]:

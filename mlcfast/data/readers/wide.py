@@ -14,19 +14,21 @@ from mlcfast.data.readers.columns import (
     truth_share,
 )
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import POLICIES, LabelSource, TableOptions
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint
 
 
 def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     """Read the label columns among `others`; each image's states are what its cells say (see docs/data.md)."""
     columns, left, doubts = _label_columns(sheet, others, options)
     values = _values(sheet, columns)
-    states, said = _states(values, options)
+    names = [sheet.header[i] for i in columns]
+    states, said = _states(values, names, sheet, options)
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     if sheet.delimiter != "," and any("," in row[i] for row in sheet.rows for i in columns):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
-    names, images = [sheet.header[i] for i in columns], [row[image] for row in sheet.rows]
+    images = [row[image] for row in sheet.rows]
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
     return LabelSource(
@@ -82,7 +84,8 @@ def _doubt(sheet: Sheet, column: int) -> str:
 
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
     found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
-    return f": {found} is none of 1, 0, -1 and blank" if found else ""
+    remedy = "name the columns that hold or list the labels in data.label_columns"
+    return f": {found} is not 1, 0, -1 or blank; {remedy}" if found else f"; {remedy}"
 
 
 def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
@@ -105,7 +108,9 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
     return values
 
 
-def _states(values: np.ndarray, options: TableOptions) -> tuple[np.ndarray, list[str]]:
+def _states(
+    values: np.ndarray, names: Sequence[str], sheet: Sheet, options: TableOptions
+) -> tuple[np.ndarray, list[str]]:
     """States of cells that hold 1, 0, −1 or 2 for a blank, and what was assumed.
 
     1 and 0, or 1 and −1: present and absent. 1, 0 and −1: 0 is unknown, −1 absent. With blanks beside 0 or −1 a blank
@@ -116,9 +121,22 @@ def _states(values: np.ndarray, options: TableOptions) -> tuple[np.ndarray, list
     if blank and (zero or minus):
         states[values == 2] = 0
     if blank and zero and minus:
-        states[values == -1] = {"unknown": 0, "positive": 1, "negative": -1}[options.uncertain]
-        return states, [f"blank is unknown, 0 absent, -1 uncertain and taken as {options.uncertain} (data.uncertain)"]
+        policies, shown = _policies(names, sheet, options)
+        states = np.where(values == -1, policies, states).astype(np.int8)
+        return states, [f"blank is unknown, 0 absent, -1 uncertain and taken as {shown} (data.uncertain)"]
     if zero and minus:
         states[values == 0] = 0
         return states, ["0 is unknown, -1 absent"]
     return states, ["a blank cell is unknown" if zero or minus else "a blank cell is absent"] if blank else []
+
+
+def _policies(names: Sequence[str], sheet: Sheet, options: TableOptions) -> tuple[np.ndarray, str]:
+    """What an uncertain label is taken as, (K,) int8, and in words; UsageError for a policy of no label."""
+    if isinstance(options.uncertain, str):
+        return np.full(len(names), POLICIES[options.uncertain], np.int8), options.uncertain
+    strange = [name for name in options.uncertain if name not in names]
+    if strange:
+        raise UsageError(f"{sheet.path}: data.uncertain: no label {strange[0]!r}{hint(strange[0], names)}")
+    taken = [options.uncertain.get(name, "unknown") for name in names]
+    shown = ", ".join(f"{policy} for {name}" for name, policy in options.uncertain.items())
+    return np.array([POLICIES[policy] for policy in taken], np.int8), f"{shown}, else as unknown"

@@ -8,9 +8,11 @@ The gradient of the key bias is exactly zero: it moves all scores of a row alike
 import torch
 from torch import Tensor
 
-from mlcfast.ops.label_query_attention import dropout as masks
-from mlcfast.ops.label_query_attention.matmul import Inputs, Options, Saved, attend, of, slices, value_bias, wide
+from mlcfast.ops.label_query_attention import weights
+from mlcfast.ops.label_query_attention.folded import per_head
+from mlcfast.ops.label_query_attention.matmul import Inputs, Options, Saved, attend, of, pool, slices, value_bias
 from mlcfast.ops.label_query_attention.projected import Accumulator
+from mlcfast.ops.label_query_attention.weights import wide
 
 Grads = tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor]
 
@@ -38,6 +40,17 @@ class Totals:
         else:
             of(self.queries, images).add_(grad_queries)
             self.memory[images] = grad_memory
+
+    def add_projections(self, grad_out: Tensor, context: Tensor, grad_context: Tensor, row_sums: Tensor | None) -> None:
+        """Gradients of W_o, b_o and b_v; row_sums (B, K, H) of the dropped weights, None where they are all one."""
+        rows = grad_out.flatten(0, 1)
+        self.out_proj_weight.add(rows.mT.unsqueeze(0), context.flatten(0, 1).unsqueeze(0))
+        self.out_proj_bias += rows.sum(0, dtype=self.out_proj_bias.dtype)
+        heads, of_bias = grad_context.flatten(0, 1), self.in_proj_bias[2 * self.out_proj_bias.shape[0] :]
+        if row_sums is None:
+            of_bias += heads.flatten(1).sum(0, dtype=of_bias.dtype)
+        else:  # Σ over images and labels of r·dcontext, a row times a matrix for each head
+            of_bias += torch.bmm(row_sums.flatten(0, 1).mT.unsqueeze(1), heads.transpose(0, 1)).flatten()
 
     def finish(self, inputs: Inputs) -> Grads:
         """Add the query projection; the gradients of `inputs` but the seed, in its order and dtypes."""
@@ -79,16 +92,26 @@ def _add_slice(
     keys, values = options.sides()
     _, wk, wv = inputs.in_proj_weight.chunk(3)
     memory, position = inputs.memory[images].to(options.dtype), of(inputs.position, images)
-    part, kept = attend(inputs, options, images, _sliced(saved, inputs, options, images))
-    grad_context = through_out_proj(totals, grad_out, part.context, inputs).unflatten(2, (options.num_heads, -1))
-    add_value_bias(totals, grad_context, kept.sum(1) if options.dropout > 0 else None)
-    grad_kept, grad_memory = values.context_backward(grad_context, kept, part.value_side, memory, wv, totals.wv)
-    if options.dropout > 0:
-        grad_kept += (grad_context * value_bias(inputs, options)).sum(3).unsqueeze(1)
-    grad_scores = _softmax_backward(masks.apply(grad_kept, inputs.seed, options.dropout, images.start), part.weights)
+    saved = _sliced(saved, inputs, options, images)
+    queries, key_side, drawn = attend(inputs, options, images, saved)
+    if saved.value_side is None and not options.fold_values:
+        saved = saved._replace(value_side=values.value_side(drawn.kept, memory, wv))
+    grad_context = (grad_out @ inputs.out_proj_weight).unflatten(2, (options.num_heads, -1))
+    grad_kept, carried = values.kept_backward(grad_context, saved.value_side, memory, wv)
+    beta = _of_value_bias(grad_context, value_bias(inputs, options)) if options.dropout > 0 else None
+    of_queries, of_scores = options.scales(memory.shape[2])
+    drawing = (drawn.weights, inputs.seed, options.dropout, images.start)
+    if options.triton:
+        grad_scores, kept = weights.backward(grad_kept, beta, of_scores, *drawing)
+    else:
+        grad_scores, kept = weights.backward_reference(grad_kept, beta, *drawing)
+    row_sums = kept.sum(1) if drawn.row_sums is None and options.dropout > 0 else drawn.row_sums
+    value_side, context = pool(inputs, options, images, saved, kept, row_sums)
+    totals.add_projections(grad_out, context, grad_context, row_sums)
+    grad_memory = values.context_backward(grad_context, carried, kept, value_side, memory, wv, totals.wv)
     grad_keys = torch.zeros_like(grad_memory) if position_too else grad_memory
     grad_queries = keys.scores_backward(
-        grad_scores, part.queries, part.key_side, memory, position, wk, grad_keys, totals.wk
+        grad_scores, queries, key_side, memory, position, wk, grad_keys, totals.wk, of_queries
     )
     if position is not None and totals.position is not None:
         of(totals.position, images).add_(grad_keys.sum_to_size(position.shape))
@@ -96,26 +119,9 @@ def _add_slice(
     totals.add_images(images, grad_queries, grad_memory)
 
 
-def through_out_proj(totals: Totals, grad_out: Tensor, context: Tensor, inputs: Inputs) -> Tensor:
-    """dout (B, K, D) -> dcontext (B, K, D); adds the output projection's gradients."""
-    rows = grad_out.flatten(0, 1)
-    totals.out_proj_weight.add(rows.mT.unsqueeze(0), context.flatten(0, 1).unsqueeze(0))
-    totals.out_proj_bias += rows.sum(0, dtype=totals.out_proj_bias.dtype)
-    return grad_out @ inputs.out_proj_weight
-
-
-def add_value_bias(totals: Totals, grad_context: Tensor, row_sums: Tensor | None) -> None:
-    """Adds the gradient of b_v; row_sums (B, K, H) of the dropped weights, None where they are all one."""
-    if row_sums is not None:
-        grad_context = grad_context * row_sums.unsqueeze(-1)
-    D = totals.out_proj_bias.shape[0]
-    totals.in_proj_bias[2 * D :] += grad_context.flatten(2).sum((0, 1), dtype=totals.in_proj_bias.dtype)
-
-
-def _softmax_backward(grad: Tensor, weights: Tensor) -> Tensor:
-    wide_weights = weights.to(wide(weights))
-    products = grad * wide_weights
-    return products.addcmul_(wide_weights, products.sum(1, keepdim=True), value=-1).to(weights.dtype)
+def _of_value_bias(grad_context: Tensor, bias: Tensor) -> Tensor:
+    """β (B, K, H): dcontext (B, K, H, W) times b_v (H, W), the same for every cell."""
+    return per_head(grad_context.flatten(0, 1), bias.unsqueeze(2)).view(grad_context.shape[:3])
 
 
 def _sliced(saved: Saved, inputs: Inputs, options: Options, images: slice) -> Saved:

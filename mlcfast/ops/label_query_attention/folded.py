@@ -13,8 +13,6 @@ With queries shared by the batch A has no batch dimension, the scores of all ima
 p to each of them costs more.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -23,14 +21,21 @@ from mlcfast.ops.label_query_attention.projected import Accumulator
 MANY_IMAGES = 12
 
 
-def key_side(queries: Tensor, memory: Tensor, position: Tensor | None, wk: Tensor, num_heads: int) -> Tensor:
-    """A: (K, H, D) for shared queries (K, D), (B, K, H, D) for queries per image (B, K, D)."""
+def key_side(
+    queries: Tensor, memory: Tensor, position: Tensor | None, wk: Tensor, num_heads: int, scale: float
+) -> Tensor:
+    """A: (K, H, D) for shared queries (K, D), (B, K, H, D) for queries per image (B, K, D).
+
+    scale: 1/√W, or 1 where the scores are scaled later.
+    """
     D = queries.shape[-1]
-    folded = _per_head(_scaled_heads(queries, num_heads), wk.view(num_heads, -1, D))
+    folded = per_head(_heads(queries, num_heads, scale), wk.view(num_heads, -1, D))
     return folded.view(*queries.shape[:-1], num_heads, D)
 
 
-def scores(queries: Tensor, folded: Tensor, memory: Tensor, position: Tensor | None, num_heads: int) -> Tensor:
+def scores(
+    queries: Tensor, folded: Tensor, memory: Tensor, position: Tensor | None, num_heads: int, scale: float
+) -> Tensor:
     """S (B, N, K, H)."""
     B, N, D = memory.shape
     K, H = folded.shape[-3:-1]
@@ -53,6 +58,7 @@ def scores_backward(
     wk: Tensor,
     grad_keys: Tensor,
     grad_wk: Accumulator,
+    scale: float,
 ) -> Tensor:
     """dS (B, N, K, H) -> dq; adds the gradient of x + p to `grad_keys` (B, N, D)."""
     B, N, D = memory.shape
@@ -67,14 +73,10 @@ def scores_backward(
         if constant is not None:
             grad_folded += grad.sum(0).mT @ constant
         grad_keys.view(B * N, D).addmm_(grad.reshape(B * N, K * H), folded.view(K * H, D))
-    return queries_backward(grad_folded.view(-1, H, D), queries, wk, grad_wk)
-
-
-def queries_backward(grad_folded: Tensor, queries: Tensor, wk: Tensor, grad_wk: Accumulator) -> Tensor:
-    """dA (K or B·K, H, D) -> dq."""
-    _, H, D = grad_folded.shape
-    _add_per_head_outer(grad_wk, _scaled_heads(queries, H), grad_folded)
-    return _per_head(grad_folded, wk.view(H, -1, D).mT).mul_(1 / math.sqrt(D // H)).view(queries.shape)
+    grad_folded = grad_folded.view(-1, H, D)
+    _add_per_head_outer(grad_wk, _heads(queries, H, scale), grad_folded)
+    grad_queries = per_head(grad_folded, wk.view(H, -1, D).mT).view(queries.shape)
+    return grad_queries if scale == 1 else grad_queries.mul_(scale)
 
 
 def value_side(kept: Tensor, memory: Tensor, wv: Tensor) -> Tensor:
@@ -83,32 +85,26 @@ def value_side(kept: Tensor, memory: Tensor, wv: Tensor) -> Tensor:
     return torch.bmm(kept.reshape(B, N, K * H).mT, memory).view(B, K, H, -1)
 
 
-def context(kept: Tensor | None, pooled: Tensor, wv: Tensor) -> Tensor:
+def context(kept: Tensor, pooled: Tensor, wv: Tensor) -> Tensor:
     """(B, K, H, W), without the value bias."""
     B, K, H, D = pooled.shape
-    return _per_head(pooled.view(B * K, H, D), wv.view(H, -1, D).mT).view(B, K, H, -1)
+    return per_head(pooled.view(B * K, H, D), wv.view(H, -1, D).mT).view(B, K, H, -1)
+
+
+def kept_backward(grad: Tensor, pooled: Tensor | None, memory: Tensor, wv: Tensor) -> tuple[Tensor, Tensor]:
+    """dcontext (B, K, H, W) -> dU (B, N, K, H), and dP (B, K·H, D) for `context_backward`; P is not asked for."""
+    (B, K, H, W), (_, N, D) = grad.shape, memory.shape
+    grad_pooled = per_head(grad.flatten(0, 1), wv.view(H, W, D)).view(B, K * H, D)
+    return torch.bmm(memory, grad_pooled.mT).view(B, N, K, H), grad_pooled
 
 
 def context_backward(
-    grad: Tensor, kept: Tensor, pooled: Tensor, memory: Tensor, wv: Tensor, grad_wv: Accumulator
-) -> tuple[Tensor, Tensor]:
-    """dcontext (B, K, H, W) -> (dU (B, N, K, H), dx (B, N, D))."""
+    grad: Tensor, grad_pooled: Tensor, kept: Tensor, pooled: Tensor, memory: Tensor, wv: Tensor, grad_wv: Accumulator
+) -> Tensor:
+    """dcontext (B, K, H, W), dP, U and P -> dx (B, N, D); adds the gradient of W_v."""
     B, N, K, H = kept.shape
-    add_value_weight(grad_wv, grad, pooled)
-    grad_pooled = pooled_gradient(grad, wv).view(B, K * H, -1)
-    grad_kept = torch.bmm(memory, grad_pooled.mT).view(B, N, K, H)
-    return grad_kept, torch.bmm(kept.reshape(B, N, K * H), grad_pooled)
-
-
-def pooled_gradient(grad: Tensor, wv: Tensor) -> Tensor:
-    """dcontext (B, K, H, W) -> dP (B, K, H, D)."""
-    B, K, H, _ = grad.shape
-    return _per_head(grad.flatten(0, 1), wv.view(H, grad.shape[3], -1)).view(B, K, H, -1)
-
-
-def add_value_weight(grad_wv: Accumulator, grad: Tensor, pooled: Tensor) -> None:
-    """Adds dW_v from dcontext (B, K, H, W) and P (B, K, H, D)."""
     _add_per_head_outer(grad_wv, grad.flatten(0, 1), pooled.flatten(0, 1))
+    return torch.bmm(kept.reshape(B, N, K * H), grad_pooled)
 
 
 def _keys(memory: Tensor, position: Tensor | None, folded: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -120,10 +116,10 @@ def _keys(memory: Tensor, position: Tensor | None, folded: Tensor) -> tuple[Tens
     return memory + position, None
 
 
-def _scaled_heads(queries: Tensor, num_heads: int) -> Tensor:
-    """q / √W as (K or B·K, H, W)."""
+def _heads(queries: Tensor, num_heads: int, scale: float) -> Tensor:
+    """q times `scale` as (K or B·K, H, W)."""
     heads = queries.reshape(-1, num_heads, queries.shape[-1] // num_heads)
-    return heads * (1 / math.sqrt(heads.shape[2]))
+    return heads if scale == 1 else heads * scale
 
 
 def _summed_over_images(grad: Tensor, features: Tensor) -> Tensor:
@@ -131,7 +127,7 @@ def _summed_over_images(grad: Tensor, features: Tensor) -> Tensor:
     return grad.flatten(0, 1).mT @ features.flatten(0, 1)
 
 
-def _per_head(x_MHI: Tensor, weight_HIJ: Tensor) -> Tensor:
+def per_head(x_MHI: Tensor, weight_HIJ: Tensor) -> Tensor:
     """(M, H, J): row m of head h times that head's matrix, without a transposing copy."""
     M, H, _ = x_MHI.shape
     out = x_MHI.new_empty(M, H, weight_HIJ.shape[2])

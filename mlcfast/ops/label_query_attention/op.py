@@ -3,7 +3,6 @@
 Its outputs after the first two are what the backward pass wants; one that is not kept has no elements.
 """
 
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from mlcfast.ops.label_query_attention.validate import check
 from mlcfast.ops.numerics import active_dtype, suspended
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def label_query_attention(
@@ -92,8 +91,9 @@ def _forward(
     inputs = _inputs(dtype, queries, memory, position, parameters, seed)
     options = Options(dtype, num_heads, dropout, fold_keys, fold_values, keep, triton)
     with suspended(memory):
-        out, weights, saved = _implementation(options).forward(inputs, options, need_weights, save)
-    return out, *(_present(x, out) for x in (weights, *saved))
+        out, weights, saved = matmul.forward(inputs, options, need_weights, save)
+    q, key_side, kept, value_side, context, row_sums = (_present(x, out) for x in saved)
+    return out, _present(weights, out), q, key_side, kept, value_side, context, row_sums
 
 
 @_forward.register_fake
@@ -137,10 +137,7 @@ def _backward(
     originals = (queries, memory, position, *parameters)
     with suspended(memory):
         incoming = grad_out.to(dtype).contiguous()
-        if triton and not position_too:
-            grads = _implementation(options).backward(incoming, inputs, options, kept)
-        else:
-            grads = backward(incoming, inputs, options, kept, position_too)
+        grads = backward(incoming, inputs, options, kept, position_too)
         pairs = zip(grads, originals, strict=True)
         cast = (memory.new_empty(0) if g is None or t is None else g.to(t.dtype) for g, t in pairs)
         d_queries, d_memory, d_position, d_in_weight, d_in_bias, d_out_weight, d_out_bias = cast
@@ -193,15 +190,6 @@ def _inputs(
     in_weight, in_bias, out_weight, out_bias = (parameter.to(dtype).contiguous() for parameter in parameters)
     queries, memory = queries.to(dtype).contiguous(), memory.contiguous()
     return Inputs(queries, memory, position, in_weight, in_bias, out_weight, out_bias, seed)
-
-
-def _implementation(options: Options) -> ModuleType:
-    """matmul, or triton, which is imported only where it runs because it needs Triton."""
-    if not options.triton:
-        return matmul
-    from mlcfast.ops.label_query_attention import triton
-
-    return triton
 
 
 def _present(x: Tensor | None, like: Tensor) -> Tensor:

@@ -6,11 +6,14 @@ import torch
 
 from mlcfast.ops.backend import has_triton, passed_over, requested
 
+ROWS_KEPT = 3  # a cell
 PLANS = {"folded": (True, True), "mixed": (True, False), "projected": (False, False)}
 
 
 class Plan(NamedTuple):
-    """form: a key of PLANS (fold the keys, fold the values); keep: every intermediate is kept; triton: in kernels."""
+    """form: a key of PLANS (fold the keys, fold the values); keep: every intermediate is kept; triton: softmax and
+    dropout are one kernel.
+    """
 
     form: str
     keep: bool
@@ -20,19 +23,20 @@ class Plan(NamedTuple):
 def choose(
     shared: bool, K: int, N: int, D: int, H: int, device_type: str, dtype: torch.dtype, form: str | None = None
 ) -> Plan:
-    """The plan for a shape; `form` overrides the form, MLCFAST_BACKEND=triton | native who runs it.
+    """The plan for a shape; `form` overrides the form, MLCFAST_BACKEND=native leaves Triton out.
 
-    On the CPU memory is plentiful and arithmetic dear, so every intermediate is kept; on a GPU the small redone
-    products cost less than their room. The kernels know the folded form only and have not been timed on a GPU, so they
-    run when asked for.
+    On the CPU memory is plentiful and arithmetic dear, so every intermediate is kept. On a GPU it is where the K·H
+    pooled rows of an image are not much more than the 2·N keys and values that ordinary attention would keep.
     """
-    plan = Plan(form or cheapest(shared, K, N, D, H), keep=device_type == "cpu")
-    if requested() != "triton":
+    keep = device_type == "cpu" or K * H <= ROWS_KEPT * N
+    plan = Plan(form or cheapest(shared, K, N, D, H), keep)
+    name = requested()
+    if name == "native" or (name == "auto" and (device_type == "cpu" or dtype == torch.float64)):
         return plan
-    reason = _why_not_triton(device_type, dtype, form)
+    reason = "float64" if dtype == torch.float64 else None if has_triton(device_type) else f"{device_type} tensors here"
     if reason is None:
-        return Plan("folded", keep=False, triton=True)
-    passed_over(f"label_query_attention: no Triton kernels for {reason}; torch's matrix products run instead")
+        return Plan(plan.form, keep, triton=True)
+    passed_over(f"label_query_attention: no Triton kernels for {reason}; torch's operations run instead")
     return plan
 
 
@@ -58,11 +62,3 @@ def multiplications(shared: bool, K: int, N: int, D: int, H: int) -> dict[str, i
         "mixed": folded_keys + projected,
         "projected": 2 * projected,
     }
-
-
-def _why_not_triton(device_type: str, dtype: torch.dtype, form: str | None) -> str | None:
-    if form not in (None, "folded"):
-        return f"the {form} form"
-    if dtype == torch.float64:
-        return "float64"
-    return None if has_triton(device_type) else f"{device_type} tensors here"

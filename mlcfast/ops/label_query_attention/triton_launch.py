@@ -1,6 +1,4 @@
-"""Launches the kernels of triton_kernels.py: output tensors, tile sizes, scratch and the number of programs."""
-
-from typing import NamedTuple
+"""Launches the kernels of triton_kernels.py: output tensors, layout, and how many programs there are."""
 
 import torch
 from torch import Tensor
@@ -8,88 +6,64 @@ from torch import Tensor
 from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention import triton_kernels as kernels
 
-SCRATCH_BYTES = 32 << 20
-NUM_WARPS, NUM_STAGES = 8, 2
+TILE = {"BN": 64, "BR": 32}  # cells and rows; 32 rows of two bytes are two sectors of memory
 
 
-class Rows(NamedTuple):
-    """What a slice of the batch attends with: A (K, H, D) or (b, K, H, D), x (b, N, D), p, and how to drop."""
-
-    folded: Tensor
-    memory: Tensor
-    position: Tensor | None
-    seed: Tensor | None
-    dropout: float
-    first_image: int
-
-    def sizes(self) -> tuple[int, int, int, int]:
-        """Images b, rows R = K·H, cells N, width D."""
-        (b, N, D), (K, H) = self.memory.shape, self.folded.shape[-3:-1]
-        return b, K * H, N, D
-
-
-def tiles(dtype: torch.dtype) -> dict[str, int]:
-    """Rows BM, cells BN and width BD of a tile, small enough that nothing spills on the architectures tested."""
-    return {"BM": 32, "BN": 32, "BD": 32 if dtype == torch.float32 else 64}
+def weights(
+    scores: Tensor, scale: float, seed: Tensor | None, dropout: float, first_image: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """S (B, N, K, H) -> W and U in its layout and r (B, K, H); U and r without elements where dropout is 0."""
+    B, _, K, H = scores.shape
+    found = torch.empty_like(scores)
+    kept = torch.empty_like(scores) if dropout > 0 else scores.new_empty(0)
+    row_sums = scores.new_empty((B, K, H) if dropout > 0 else 0)
+    if scores.numel():
+        kernels.weights_kernel[_programs(scores)](
+            scores, scores if seed is None else seed, found, kept, row_sums, scale, first_image,
+            *_layout(scores), masks.threshold(dropout), masks.scale(dropout),
+            DROPOUT=dropout > 0, HEADS_FIRST=_heads_first(scores), **TILE, num_warps=kernels.NUM_WARPS,
+        )  # fmt: skip
+    return found, kept, row_sums
 
 
-def attend(rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-    """P (b, K, H, D), log-sum-exp of the scores (b, K, H) and row sums of the dropped weights (b, K, H), both fp32."""
-    b, R, N, D = rows.sizes()
-    K, H = rows.folded.shape[-3:-1]
-    pooled = rows.memory.new_empty(b, K, H, D)
-    lse, row_sums = (rows.memory.new_empty(b, K, H, dtype=torch.float32) for _ in range(2))
-    block = tiles(rows.memory.dtype)
-    programs, scratch = _scratch(rows.memory, b * -(-R // block["BM"]), block["BM"] * _up(N, block["BN"]))
-    kernels.attend[(programs,)](*_inputs(rows), pooled, lse, row_sums, scratch, *_scalars(rows), **_constants(rows))
-    return pooled, lse, row_sums
+def weights_backward(
+    grad: Tensor,
+    beta: Tensor | None,
+    scale: float,
+    weights: Tensor,
+    seed: Tensor | None,
+    dropout: float,
+    first_image: int,
+) -> tuple[Tensor, Tensor]:
+    """dU (B, N, K, H), β (B, K, H) or None and W -> dS and U in its layout; U without elements where dropout is 0."""
+    if grad.stride() != weights.stride():
+        grad = torch.empty_like(weights).copy_(grad)
+    found = torch.empty_like(weights)
+    kept = torch.empty_like(weights) if dropout > 0 else weights.new_empty(0)
+    if weights.numel():
+        kernels.weights_backward_kernel[_programs(weights)](
+            grad, weights if beta is None else beta.contiguous(), weights, weights if seed is None else seed,
+            found, kept, scale, first_image, *_layout(weights), masks.threshold(dropout), masks.scale(dropout),
+            DROPOUT=dropout > 0, BETA=beta is not None, HEADS_FIRST=_heads_first(weights), **TILE,
+            num_warps=kernels.NUM_WARPS,
+        )  # fmt: skip
+    return found, kept
 
 
-def attend_backward(rows: Rows, grad_pooled: Tensor, lse: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """dP (b, K, H, D) -> dA (b, K, H, D), P (b, K, H, D) and dx (b, N, D); beta (b, K, H) fp32."""
-    b, R, N, _ = rows.sizes()
-    grad_folded, pooled = torch.empty_like(grad_pooled), torch.empty_like(grad_pooled)
-    deltas, grad_memory = torch.empty_like(lse), torch.empty_like(rows.memory)
-    block = tiles(rows.memory.dtype)
-    BM, BN = block["BM"], block["BN"]
-    incoming = (*_inputs(rows), grad_pooled, lse, beta)
-    scalars, constants = _scalars(rows), _constants(rows)
-    programs, scratch = _scratch(rows.memory, b * -(-R // BM), 2 * BM * _up(N, BN))
-    kernels.backward_rows[(programs,)](*incoming, grad_folded, pooled, deltas, scratch, *scalars, **constants)
-    programs, scratch = _scratch(rows.memory, b * -(-N // BN), 2 * BN * _up(R, BM))
-    kernels.backward_cells[(programs,)](*incoming, deltas, grad_memory, scratch, *scalars, **constants)
-    return grad_folded, pooled, grad_memory
+def _programs(scores: Tensor) -> tuple[int]:
+    B, _, K, H = scores.shape
+    return (B * -(-K * H // TILE["BR"]),)
 
 
-def _inputs(rows: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pointers; an absent position or seed is never read."""
-    position = rows.memory if rows.position is None else rows.position
-    seed = rows.memory if rows.seed is None else rows.seed
-    return rows.folded, rows.memory, position, seed
+def _layout(scores: Tensor) -> tuple[int, int, int, int, int]:
+    """N, K, H, and the distance in memory from a cell and from a row to the next."""
+    _, N, K, H = scores.shape
+    return (N, K, H, 1, N) if _heads_first(scores) else (N, K, H, K * H, 1)
 
 
-def _scalars(rows: Rows) -> tuple[int | float, ...]:
-    b, R, N, D = rows.sizes()
-    a_stride = R * D if rows.folded.ndim == 4 else 0
-    p_stride = N * D if rows.position is not None and len(rows.position) > 1 else 0
-    return b, rows.first_image, R, N, D, a_stride, p_stride, masks.threshold(rows.dropout), masks.scale(rows.dropout)
-
-
-def _constants(rows: Rows) -> dict[str, int | bool]:
-    flags = {"POSITION": rows.position is not None, "DROPOUT": rows.dropout > 0}
-    return flags | tiles(rows.memory.dtype) | {"num_warps": NUM_WARPS, "num_stages": NUM_STAGES}
-
-
-def _scratch(like: Tensor, wanted: int, elements: int) -> tuple[int, Tensor]:
-    """How many programs run (two a multiprocessor, within SCRATCH_BYTES) and their fp32 scratch."""
-    room = max(1, SCRATCH_BYTES // (4 * elements))
-    programs = min(wanted, 2 * _multiprocessors(like.device), room)
-    return programs, like.new_empty(programs * elements, dtype=torch.float32)
-
-
-def _multiprocessors(device: torch.device) -> int:
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
-
-
-def _up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+def _heads_first(scores: Tensor) -> bool:
+    """Whether it is a view of (B, H, K, N); AssertionError where it is neither that nor contiguous."""
+    if scores.is_contiguous():
+        return False
+    assert scores.permute(0, 3, 2, 1).is_contiguous(), "scores are (B, N, K, H) or a view of (B, H, K, N)"
+    return True
