@@ -20,7 +20,7 @@ from mlcfast.models.freezing import FrozenBatchNorm2d
 from mlcfast.stopwatch import Stopwatch
 
 
-class StepOutcome(NamedTuple):
+class StepResult(NamedTuple):
     """Both are 0-d device tensors: step() does not synchronise, reading them does.
 
     skipped: 1 if the gradient was not finite.
@@ -61,7 +61,7 @@ class Engine(ABC):
     training_module: TrainingModule
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
-    watch: Stopwatch  # of the device: how long its computation waits for the gradients of other ranks, `exchanging`
+    stopwatch: Stopwatch  # of the device: how long its computation waits for the gradients of other ranks, `exchanging`
 
     @abstractmethod
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
@@ -78,7 +78,7 @@ class Engine(ABC):
         )
 
     @abstractmethod
-    def step(self) -> StepOutcome:
+    def step(self) -> StepResult:
         """Clip, check and apply the accumulated gradient, update the average and clear the gradient."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Losses that couple the images of the whole global batch, where that batch comes in micro-batches.
+"""Gives a loss that couples images the statistic of the global batch, where that comes in micro-batches.
 
 EPR, ROLE and two_way need a small statistic of all logits before the gradient of any is known. So every micro-batch is
 gone through twice: without gradients first, for its part of the statistic, then as ever with the sum over micro-batches

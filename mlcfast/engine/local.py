@@ -14,7 +14,7 @@ from mlcfast.engine.base import (
     Engine,
     EngineState,
     RunningStatistics,
-    StepOutcome,
+    StepResult,
     floating_buffers,
     load_tensors,
     on_host,
@@ -53,7 +53,7 @@ class LocalEngine(Engine):
     ):
         self.process, self.training_module, self.optimizer, self.table = process, training_module, optimizer, table
         self.accumulation, self.grad_clip = accumulation, grad_clip
-        self.parameters, self.watch = trainable(training_module), Stopwatch(process.device)
+        self.parameters, self.stopwatch = trainable(training_module), Stopwatch(process.device)
         if table:
             del self.parameters[NAME]
         self.buffers = dict(floating_buffers(training_module))
@@ -76,7 +76,7 @@ class LocalEngine(Engine):
 
     def _average_bucket(self, state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
         """The mean over the ranks, and the time: after the last bucket's, a backward pass only waits for the others."""
-        self.sent, group = self.watch.point(), dist.group.WORLD
+        self.sent, group = self.stopwatch.point(), dist.group.WORLD
         assert group is not None, "DDP is made within a process group"
         return allreduce_hook(group, bucket)
 
@@ -88,7 +88,7 @@ class LocalEngine(Engine):
                 loss = self.wrapped(images, labels, index)
             self.scaler.scale(loss / self.accumulation).backward()
         if self.sent is not None:
-            self.watch.since("exchanging", self.sent)
+            self.stopwatch.since("exchanging", self.sent)
             self.sent = None
         return loss.detach()
 
@@ -102,7 +102,7 @@ class LocalEngine(Engine):
             return self.wrapped.no_sync()
         return nullcontext()
 
-    def step(self) -> StepOutcome:
+    def step(self) -> StepResult:
         """See Engine; a step with a non-finite gradient is dropped on the device, without asking the host."""
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
@@ -124,7 +124,7 @@ class LocalEngine(Engine):
         if self.average:
             self.average.update(skipped)
         self.optimizer.zero_grad(set_to_none=True)
-        return StepOutcome(norm.detach(), skipped)
+        return StepResult(norm.detach(), skipped)
 
     def sync_label_estimates(self) -> None:
         """See Engine."""

@@ -13,7 +13,7 @@ from mlcfast.engine.base import (
     Engine,
     EngineState,
     RunningStatistics,
-    StepOutcome,
+    StepResult,
     floating_buffers,
     load_tensors,
     on_host,
@@ -117,8 +117,8 @@ class Zero2Engine(Engine):
         self.deepspeed, zero, _, _ = deepspeed.initialize(
             model=training_module, optimizer=optimizer, config=config, dist_init_required=False
         )
-        self.zero, self.watch = ZeroState(zero, self.parameters), Stopwatch(process.device)
-        self.zero.watch_exchange(self.watch)
+        self.zero, self.stopwatch = ZeroState(zero, self.parameters), Stopwatch(process.device)
+        self.zero.time_exchange(self.stopwatch)
         self.optimizer, self.grad_clip = optimizer, grad_clip
         self.factor: Tensor | None = None  # of the gradient in this step
         optimizer.register_step_pre_hook(self._scale_gradient)
@@ -146,7 +146,7 @@ class Zero2Engine(Engine):
         layout = torch.channels_last if images.dim() == 4 else torch.preserve_format
         return self.process.place(images, self.dtype).to(memory_format=layout)
 
-    def step(self) -> StepOutcome:
+    def step(self) -> StepResult:
         """See Engine; the host reads nothing of the gradient, but where `asks_host` says so."""
         if self.asks_host:
             self.deepspeed.step()
@@ -162,7 +162,7 @@ class Zero2Engine(Engine):
         self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
-        return StepOutcome(norm, skipped)
+        return StepResult(norm, skipped)
 
     @torch.no_grad()
     def _gradient_norm(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Starting a run from an earlier one's weights and label estimates (linear, then fine-tuned: arXiv 2106.09708).
+"""Starts a run from an earlier one's weights and label estimates (linear, then fine-tuned: arXiv 2106.09708).
 
 The earlier run may have had other labels: what belongs to a label is found by its name.
 """

@@ -63,8 +63,8 @@ def train(engine, micro_batch: int, steps=range(STEPS)) -> list[float]:
         pieces = [tuple(t.split(micro_batch)[i] for t in batch(step)) for i in range(GLOBAL_BATCH // micro_batch)]
         mine = pieces[process.rank :: process.world_size]
         total = sum(engine.micro_step(*piece, last=i == len(mine) - 1) for i, piece in enumerate(mine)) / len(mine)
-        outcome = engine.step()
-        assert outcome.skipped == 0
+        result = engine.step()
+        assert result.skipped == 0
         losses.append(float(total))
     return losses
 

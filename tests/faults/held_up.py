@@ -63,7 +63,7 @@ def measure(parameters: int, rounds: int, place: Path) -> dict[str, float]:
     def save(step: int) -> tuple[float, float]:
         """What the save took, once its checkpoint is written."""
         taken = timed(lambda: checkpoints.save(Progress(0, 1, 1, step=step)))
-        writes.append(timed(lambda: checkpoints.settle(wait=True))[1])
+        writes.append(timed(lambda: checkpoints.note_completed(wait=True))[1])
         assert checkpoints.saved_step == step
         return taken
 

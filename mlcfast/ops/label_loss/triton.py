@@ -1,4 +1,4 @@
-"""The losses told by a formula's number in Triton: loss and gradient in one pass, weights of the entries included.
+"""The Triton kernel of losses chosen by a formula's number: loss and gradient in one pass, label weights included.
 
 The mathematics, forward and backward, stands in csrc/label_formulas.h and csrc/formulas.h; the options come in the
 order of op.Formula. p = σ(x), q = σ(−x), up = −log p, down = −log q.
