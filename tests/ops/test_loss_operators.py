@@ -215,6 +215,8 @@ def wrong(**changed: object) -> dict[str, object]:
         (wrong(gamma_pos=float("nan")), "gamma_pos"),
         (wrong(clip=1.0), "clip"),
         (wrong(eps=0.0), "eps"),
+        (wrong(detach_focal_weight="yes"), "detach_focal_weight"),
+        (wrong(detach_focal_weight=-1), "detach_focal_weight"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, named):

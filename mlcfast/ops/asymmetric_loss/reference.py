@@ -16,7 +16,7 @@ class AsymmetricOptions(NamedTuple):
 
     gamma_neg, gamma_pos ≥ 0: the focal exponents of other labels and of positives; clip in [0, 1): what is added to the
     probability of an absent label; eps in [1e-37, 1): the floor of a probability inside the logarithm.
-    detach_focal_weight: 1 where the focal weight is a constant in the backward pass, as in the published training.
+    detach_focal_weight: True where the focal weight is a constant in the backward pass, as in the published training.
     """
 
     gamma_neg: float = 4.0
@@ -26,10 +26,11 @@ class AsymmetricOptions(NamedTuple):
     detach_focal_weight: float = False
 
     def check(self) -> None:
-        """ValueError that names an exponent, clip or eps that is no number or outside its range."""
-        gamma_neg, gamma_pos, clip, eps, _ = self
+        """ValueError that names an option which is no number or outside its range."""
+        gamma_neg, gamma_pos, clip, eps, detach = self
         try:
             right = 0 <= gamma_neg < _INFINITY and 0 <= gamma_pos < _INFINITY and 0 <= clip < 1 and 1e-37 <= eps < 1
+            right = right and detach in (0, 1)
         except TypeError:
             right = False
         if not right:
@@ -49,6 +50,8 @@ class AsymmetricOptions(NamedTuple):
             raise ValueError(f"clip must be in [0, 1), not {self.clip}")
         if not 1e-37 <= self.eps < 1:
             raise ValueError(f"eps must be in [1e-37, 1), not {self.eps}")
+        if self.detach_focal_weight not in (0, 1):
+            raise ValueError(f"detach_focal_weight must be True or False, not {self.detach_focal_weight}")
 
 
 def asymmetric_loss(
