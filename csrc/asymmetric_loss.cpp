@@ -3,14 +3,13 @@
 
 namespace mlcfast {
 
-Pair asymmetric_loss_forward(const at::Tensor& logits, const at::Tensor& targets, double gamma_neg, double gamma_pos,
-                             double clip, double eps, bool detach_focal_weight, int64_t reduction, double scale,
-                             bool with_gradient) {
+Pair asymmetric_loss_forward(const at::Tensor& logits, const at::Tensor& targets, at::ArrayRef<double> options,
+                             int64_t reduction, double scale, bool with_gradient) {
   check_same_shape(logits, targets, "targets");
-  const AsymmetricOptions options{gamma_neg, gamma_pos, clip, eps, detach_focal_weight};
+  check_options("asymmetric_loss", kernels().options_of(Formula::asymmetric), options);
   return run_elementwise(logits, targets, {}, "targets", reduction, scale, with_gradient, logits.numel(), kChunk,
                          [&options](const Entries& entries, int64_t begin, int64_t end) {
-                           return kernels().asymmetric(entries, options, begin, end);
+                           return kernels().asymmetric(entries, options.data(), begin, end);
                          });
 }
 

@@ -70,23 +70,24 @@ at::Tensor rescaled(AutogradContext* ctx, const at::Tensor& incoming) {
   return own;
 }
 
+using Options = at::ArrayRef<double>;
+
 struct AsymmetricLoss : torch::autograd::Function<AsymmetricLoss> {
-  static Pair call(const at::Tensor& logits, const at::Tensor& targets, double gamma_neg, double gamma_pos, double clip,
-                   double eps, bool detach, int64_t reduction, double scale, bool with_gradient) {
+  static Pair call(const at::Tensor& logits, const at::Tensor& targets, Options options, int64_t reduction, double scale,
+                   bool with_gradient) {
     static auto op = operator_named<decltype(asymmetric_loss_forward)>("mlcfast::asymmetric_loss_forward");
     at::AutoDispatchBelowADInplaceOrView below;
-    return op.call(logits, targets, gamma_neg, gamma_pos, clip, eps, detach, reduction, scale, with_gradient);
+    return op.call(logits, targets, options, reduction, scale, with_gradient);
   }
-  static Variable forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& targets, double gamma_neg,
-                          double gamma_pos, double clip, double eps, bool detach, int64_t reduction, double scale) {
-    auto [loss, gradient] =
-        call(logits, targets, gamma_neg, gamma_pos, clip, eps, detach, reduction, scale, true);
+  static Variable forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& targets, Options options,
+                          int64_t reduction, double scale) {
+    auto [loss, gradient] = call(logits, targets, options, reduction, scale, true);
     remember(ctx, gradient, {reduction, scale});
     return loss;
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& incoming) {
     refuse_second_derivative();
-    variable_list gradients(9);
+    variable_list gradients(5);
     gradients[0] = rescaled(ctx, incoming[0]);
     return gradients;
   }
@@ -98,11 +99,11 @@ bool needs_gradient(const at::Tensor& tensor) {
   return at::GradMode::is_enabled() && tensor.requires_grad();
 }
 
-at::Tensor asymmetric_loss(const at::Tensor& logits, const at::Tensor& targets, double gamma_neg, double gamma_pos,
-                           double clip, double eps, bool detach, int64_t reduction, double scale) {
+at::Tensor asymmetric_loss(const at::Tensor& logits, const at::Tensor& targets, Options options, int64_t reduction,
+                           double scale) {
   if (!needs_gradient(logits))
-    return std::get<0>(AsymmetricLoss::call(logits, targets, gamma_neg, gamma_pos, clip, eps, detach, reduction, scale, false));
-  return AsymmetricLoss::apply(logits, targets, gamma_neg, gamma_pos, clip, eps, detach, reduction, scale);
+    return std::get<0>(AsymmetricLoss::call(logits, targets, options, reduction, scale, false));
+  return AsymmetricLoss::apply(logits, targets, options, reduction, scale);
 }
 
 struct WeightedBce : torch::autograd::Function<WeightedBce> {
@@ -134,8 +135,6 @@ at::Tensor weighted_bce(const at::Tensor& logits, const at::Tensor& labels, cons
     return std::get<0>(WeightedBce::call(logits, labels, true_labels, pa, pb, ua, ub, na, nb, eps, reduction, false));
   return WeightedBce::apply(logits, labels, true_labels, pa, pb, ua, ub, na, nb, eps, reduction);
 }
-
-using Options = at::ArrayRef<double>;
 
 struct LabelLoss : torch::autograd::Function<LabelLoss> {
   static Pair call(const at::Tensor& logits, const at::Tensor& labels, const OptionalTensor& threshold,

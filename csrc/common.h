@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -45,6 +46,10 @@ inline at::ScalarType arithmetic_type(const at::Tensor& logits) { return is_wide
 inline void check_same_shape(const at::Tensor& logits, const at::Tensor& other, const char* name) {
   TORCH_CHECK_VALUE(other.sizes() == logits.sizes(), name, " must have the shape of logits ", logits.sizes(), ", not ",
                     other.sizes());
+}
+
+inline void check_options(const char* name, int wanted, at::ArrayRef<double> options) {
+  TORCH_CHECK_VALUE(static_cast<int>(options.size()) == wanted, name, " takes ", wanted, " options, not ", options.size());
 }
 
 inline void check_label_values(bool bad, const char* name) {

@@ -6,6 +6,8 @@
 // instruction set, which keeps one instruction set's inline functions from standing in for another's.
 #pragma once
 
+#include <cstring>
+
 #ifdef __CUDACC__
 #define MLCFAST_FN __device__ __forceinline__
 #else
@@ -36,6 +38,18 @@ MLCFAST_FN Sigmoid<T> sigmoid(T x) {
 // ---- asymmetric loss: L = −log(a) w, a = max(p, eps) or max(min(not_p + clip, 1), eps), w = d^γ, d = not_p or
 // max(p − clip, 0). dL/dx = −(a'/a w + log(a) w'), the second part left out when the focal weight is detached.
 
+// In the order of AsymmetricOptions in mlcfast/ops/asymmetric_loss/reference.py, which also says what they mean.
+struct AsymmetricOptions {
+  double gamma_neg, gamma_pos, clip, eps, detach_focal_weight;
+};
+constexpr int kAsymmetricOptions = sizeof(AsymmetricOptions) / sizeof(double);
+
+inline AsymmetricOptions asymmetric_options(const double* values) {
+  AsymmetricOptions options;
+  std::memcpy(&options, values, sizeof options);
+  return options;
+}
+
 template <class T>
 struct Asymmetric {
   T gamma_neg, gamma_pos, clip, eps;
@@ -46,12 +60,15 @@ struct Asymmetric {
 
 inline bool small_integer(double gamma) { return gamma <= 8 && gamma == static_cast<int>(gamma); }
 
+// Whether asymmetric_hard serves the labels 0 and 1.
+inline bool integer_exponents(const AsymmetricOptions& o) { return small_integer(o.gamma_neg) && small_integer(o.gamma_pos); }
+
 template <class T>
-inline Asymmetric<T> make_asymmetric(double gamma_neg, double gamma_pos, double clip, double eps, bool detach) {
-  Asymmetric<T> f{T(gamma_neg), T(gamma_pos), T(clip), T(eps), T(detach ? 0 : 1), {}, {}};
+inline Asymmetric<T> make_asymmetric(const AsymmetricOptions& o) {
+  Asymmetric<T> f{T(o.gamma_neg), T(o.gamma_pos), T(o.clip), T(o.eps), T(o.detach_focal_weight > 0 ? 0 : 1), {}, {}};
   for (int digit = 0; digit < 3; ++digit) {
-    f.neg_digits[digit] = T(gamma_neg > 0 ? (static_cast<int>(gamma_neg) - 1) >> digit & 1 : 0);
-    f.pos_digits[digit] = T(gamma_pos > 0 ? (static_cast<int>(gamma_pos) - 1) >> digit & 1 : 0);
+    f.neg_digits[digit] = T(o.gamma_neg > 0 ? (static_cast<int>(o.gamma_neg) - 1) >> digit & 1 : 0);
+    f.pos_digits[digit] = T(o.gamma_pos > 0 ? (static_cast<int>(o.gamma_pos) - 1) >> digit & 1 : 0);
   }
   return f;
 }

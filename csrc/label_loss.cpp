@@ -18,8 +18,7 @@ Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, cons
                         int64_t reduction, bool with_gradient) {
   check_same_shape(logits, labels, "labels");
   TORCH_CHECK_VALUE(formula >= 0 && formula < kFormulas, "formula must be from 0 to ", kFormulas - 1);
-  TORCH_CHECK_VALUE(static_cast<int>(values.size()) == kOptionsOf[formula], "formula ", formula, " takes ",
-                    kOptionsOf[formula], " options, not ", values.size());
+  check_options("this formula", kernels().options_of(static_cast<Formula>(formula)), values);
   TORCH_CHECK_VALUE(positive_weight.has_value() == other_weight.has_value(),
                     "positive_weight and other_weight must be given together");
   LabelLossOptions options{static_cast<Formula>(formula), values.data()};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
 
 #include <optional>
 #include <tuple>
@@ -14,9 +15,9 @@ using Pair = std::tuple<at::Tensor, at::Tensor>;
 // store kHalfUnit times the gradient of the unreduced loss instead, clear of fp16's subnormals; rescale_gradient_ reduces it.
 constexpr double kHalfUnit = 16;
 
-Pair asymmetric_loss_forward(const at::Tensor& logits, const at::Tensor& targets, double gamma_neg, double gamma_pos,
-                             double clip, double eps, bool detach_focal_weight, int64_t reduction, double scale,
-                             bool with_gradient);
+// options: AsymmetricOptions of formulas.h.
+Pair asymmetric_loss_forward(const at::Tensor& logits, const at::Tensor& targets, at::ArrayRef<double> options,
+                             int64_t reduction, double scale, bool with_gradient);
 
 Pair weighted_bce_forward(const at::Tensor& logits, const at::Tensor& labels,
                           const std::optional<at::Tensor>& true_labels, double positive_a, double positive_b,

@@ -1,4 +1,4 @@
-"""What every entry point shares: one-line errors, `--debug` for the traceback, exit statuses 0, 1, 2 and 130.
+"""Runs a command: failures as one line, `--debug` for the traceback, exit statuses 0, 1, 2 and 130.
 
 Where `python -m mlcfast.COMMAND` is what runs, importing this module also makes one line of a package that the command
 imports and that is not installed.

@@ -1,4 +1,4 @@
-"""Print what completes `mlcfast` in a shell: commands, their options and files."""
+"""Print the completion script of a shell for `mlcfast`: its commands, their options and files."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""Files that others wrote: plain data of a bounded size, or one error that names the file and says what is wrong."""
+"""Reads files that others wrote, as plain data of a bounded size; an error names the file and what is wrong."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Seconds by kind, of the host or of a GPU, where looking at the clock waits for nothing."""
+"""Measures the seconds that each kind of work takes, on the host or a GPU, without waiting for the device."""
 
 import time
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Safetensors files, written by one process or by several at once, each its stretches, and hashed on the way.
+"""Writes safetensors files, by one process or by several at once, each its own byte ranges, hashed on the way.
 
 The layout follows from the names, types and shapes alone, so that every process knows where its bytes belong without
 asking the others: 8 bytes with the header's length, the header as JSON, then the tensors one after the other.

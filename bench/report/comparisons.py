@@ -52,19 +52,19 @@ LAYOUTS = {
 class Comparison:
     """One row of a table: what ran side by side, in milliseconds, and what was refused and why.
 
-    ours: the contender that a user gets; kin: our other ones, which are shown but win nothing.
+    ours: the contender that a user gets; our_variants: others of ours, which are shown but win nothing.
     """
 
     id: str
     ours: str
-    kin: tuple[str, ...]
+    our_variants: tuple[str, ...]
     rows: list[Row]
 
     def __post_init__(self) -> None:
         self.timed = {row["contender"]: row for row in self.rows if row.get("p50_ms")}
         refused = {row["contender"]: row["refused"] for row in self.rows if "refused" in row}
         self.refused = {name: reason for name, reason in refused.items() if name not in self.timed}
-        self.peers = [name for name in self.timed if name != self.ours and name not in self.kin]
+        self.peers = [name for name in self.timed if name != self.ours and name not in self.our_variants]
         self.best_peer = min(self.peers, key=self.ms, default=None)  # the fastest that is not ours
 
     def get(self, name: str | None, column: str) -> Any:
@@ -95,9 +95,9 @@ class Comparison:
             "won": f"{self.ours} {ratio(theirs / ours)} over {peer}",
             "lost": f"**{peer}** {ratio(ours / theirs)} over {self.ours}",
         }[self.standing]
-        kin = min((name for name in self.kin if name in self.timed), key=self.ms, default=self.ours)
-        faster = ours / self.ms(kin)
-        return text + (f"; {kin} {ratio(faster)} over {self.ours}" if faster > EVEN else "")
+        variant = min((name for name in self.our_variants if name in self.timed), key=self.ms, default=self.ours)
+        faster = ours / self.ms(variant)
+        return text + (f"; {variant} {ratio(faster)} over {self.ours}" if faster > EVEN else "")
 
     def cell(self, name: str) -> str:
         """Median milliseconds, for all but ours with the multiple of ours."""
@@ -117,8 +117,8 @@ def comparisons(device: Device, suite: str) -> list[Comparison]:
         family = list(dict.fromkeys(row["contender"] for row in rows if row["contender"].startswith(layout.ours)))
         times = {row["contender"]: row["p50_ms"] for row in rows if row.get("p50_ms") and row["contender"] in family}
         ours = layout.ours if layout.ours in family or not times else min(times, key=times.__getitem__)
-        kin = tuple(name for name in family if name != ours)
-        found.append(Comparison(layout.name.format(**rows[0]).replace(" ", "-"), ours, kin, rows))
+        variants = tuple(name for name in family if name != ours)
+        found.append(Comparison(layout.name.format(**rows[0]).replace(" ", "-"), ours, variants, rows))
     return found
 
 

@@ -110,7 +110,7 @@ def compared(device: Device, suite: str) -> list[str]:
 
 def _compared(device: Device, suite: str, title: tuple[str, ...], group: list[Comparison]) -> str:
     names = dict.fromkeys(row["contender"] for each in group for row in each.rows)
-    first = dict.fromkeys([each.ours for each in group] + [name for each in group for name in each.kin])
+    first = dict.fromkeys([each.ours for each in group] + [name for each in group for name in each.our_variants])
     columns, label = list(first | names), LAYOUTS[suite].label
     cell = _step if suite == "training" else Comparison.cell
     rows = []

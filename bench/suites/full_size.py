@@ -49,9 +49,9 @@ def train(rank: int, port: int, path: str, image_size: int, steps: int) -> Row:
         began = time.perf_counter()
         torch.manual_seed(100 * step + process.rank)
         losses.append(float(engine.micro_step(*batch(config, "cpu"), last=True)))
-        outcome = engine.step()
-        if outcome.skipped or not torch.isfinite(outcome.grad_norm):
-            raise RuntimeError(f"step {step} was not applied: gradient norm {float(outcome.grad_norm)}")
+        result = engine.step()
+        if result.skipped or not torch.isfinite(result.grad_norm):
+            raise RuntimeError(f"step {step} was not applied: gradient norm {float(result.grad_norm)}")
         seconds.append(round(time.perf_counter() - began, 1))
     peak = peak_resident_bytes()
     stop()

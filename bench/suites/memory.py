@@ -65,8 +65,8 @@ class ShardedStep:
     Each gradient goes into the reduction bucket as it is finished and this rank's part from there to its shard.
     """
 
-    def __init__(self, objective: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int):
-        self.parameters = list(trainable(objective).values())
+    def __init__(self, training_module: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int):
+        self.parameters = list(trainable(training_module).values())
         elements = sum(parameter.numel() for parameter in self.parameters)
         shard = -(-elements // CARDS)
         self.master, self.first, self.second = (torch.zeros(shard, device=device) for _ in range(3))
@@ -111,9 +111,9 @@ def batch(config: Config, device: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = REDUCE_BUCKET) -> Callable[[], None]:
     """A function that takes one optimizer step of one micro-batch."""
-    objective = TrainingModule(make_model(config, LABELS), make_loss(config.loss))
+    training_module = TrainingModule(make_model(config, LABELS), make_loss(config.loss))
     if not sharded:
-        engine = build_engine(config, Process(), objective)
+        engine = build_engine(config, Process(), training_module)
 
         def whole() -> None:
             engine.micro_step(*batch(config, device), last=True)
@@ -122,16 +122,16 @@ def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = R
         return whole
     precision = DTYPES[config.engine.precision]
     if config.engine.activation_checkpointing == "blocks":
-        enable_activation_checkpointing(objective.model)
-    prepare_half_weights(objective, precision)
-    for parameter in objective.parameters():
+        enable_activation_checkpointing(training_module.model)
+    prepare_half_weights(training_module, precision)
+    for parameter in training_module.parameters():
         parameter.data = parameter.data.to(precision)
-    objective.to(device).train()
-    state = ShardedStep(objective, precision, config.train.ema_decay > 0, device, bucket)
+    training_module.to(device).train()
+    state = ShardedStep(training_module, precision, config.train.ema_decay > 0, device, bucket)
 
     def step() -> None:
         images, labels, index = batch(config, device)
-        objective(images.to(precision), labels, index).backward()
+        training_module(images.to(precision), labels, index).backward()
         state.step()
 
     return step

@@ -13,20 +13,22 @@ namespace mlcfast {
 namespace MLCFAST_ISA {
 
 Sum label_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);  // label_kernels.cpp
+int options_of(Formula formula);
 int64_t collect_unknown(const View& logits, const View& labels, int64_t begin, int64_t end, float least, float* found);
 
 namespace {
 
 template <class T>
 Sum asymmetric_as(const Entries& e, const AsymmetricOptions& o, int64_t begin, int64_t end) {
-  const Asymmetric<T> f = make_asymmetric<T>(o.gamma_neg, o.gamma_pos, o.clip, o.eps, o.detach);
+  const Asymmetric<T> f = make_asymmetric<T>(o);
   return elementwise<T>(
-      e, begin, end, small_integer(o.gamma_neg) && small_integer(o.gamma_pos),
+      e, begin, end, integer_exponents(o),
       [f](T x, T y) __attribute__((always_inline)) { return asymmetric_hard(x, y, f); },
       [f](T x, T y) __attribute__((always_inline)) { return asymmetric_soft(x, y, f); });
 }
 
-Sum asymmetric(const Entries& e, const AsymmetricOptions& o, int64_t begin, int64_t end) {
+Sum asymmetric(const Entries& e, const double* options, int64_t begin, int64_t end) {
+  const AsymmetricOptions o = asymmetric_options(options);
   return e.wide ? asymmetric_as<double>(e, o, begin, end) : asymmetric_as<float>(e, o, begin, end);
 }
 
@@ -232,8 +234,8 @@ void scale(MutableView view, double factor, int64_t begin, int64_t end) {
 #define MLCFAST_STRING(x) MLCFAST_STRING_(x)
 
 extern const Kernels table;
-const Kernels table{asymmetric,       weighted_bce, label_loss, collect_unknown, pairwise_ranking,
-                    coupled_forward, coupled_backward, scale,        MLCFAST_STRING(MLCFAST_ISA)};
+const Kernels table{asymmetric,      weighted_bce,     label_loss, options_of, collect_unknown, pairwise_ranking,
+                    coupled_forward, coupled_backward, scale,      MLCFAST_STRING(MLCFAST_ISA)};
 
 }  // namespace MLCFAST_ISA
 }  // namespace mlcfast

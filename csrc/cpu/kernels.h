@@ -26,23 +26,18 @@ struct Entries {
   bool wide = false;  // fp64 arithmetic
 };
 
-struct AsymmetricOptions {
-  double gamma_neg, gamma_pos, clip, eps;
-  bool detach;
-};
-
 struct WeightedBceOptions {
   double positive_a, positive_b, unknown_a, unknown_b, negative_a, negative_b, eps;
 };
 
-// Formulas of label_formulas.h and formulas.h by number, the numbers they take, and the weights of their entries.
+// Formulas of label_formulas.h and formulas.h by number.
 enum class Formula : int { entropy, hill, focal, robust, large, asymmetric, weighted_bce };
 constexpr int kFormulas = 7;
-constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, 5, 7};
 
+// A formula's options and the weights of its entries.
 struct LabelLossOptions {
   Formula formula;
-  const double* values;                 // as many as kOptionsOf says
+  const double* values;                 // as many as Kernels::options_of says
   double threshold = 0;                 // of large
   View positive_weight, other_weight;   // (K,) each in the arithmetic's type, or neither
   int64_t K = 1;
@@ -70,9 +65,10 @@ struct CoupledSum {
 };
 
 struct Kernels {
-  Sum (*asymmetric)(const Entries&, const AsymmetricOptions&, int64_t begin, int64_t end);
+  Sum (*asymmetric)(const Entries&, const double* options, int64_t begin, int64_t end);  // those of its formula
   Sum (*weighted_bce)(const Entries&, const WeightedBceOptions&, int64_t begin, int64_t end);
   Sum (*label_loss)(const Entries&, const LabelLossOptions&, int64_t begin, int64_t end);
+  int (*options_of)(Formula);  // how many numbers a formula takes
   // The logits of unknown entries that are not below `least`, written to `found`, which holds end − begin; their number.
   int64_t (*collect_unknown)(const View& logits, const View& labels, int64_t begin, int64_t end, float least, float* found);
   Sum (*pairwise_ranking)(const Entries&, int64_t K, int64_t begin_row, int64_t end_row);

@@ -89,10 +89,10 @@ Sum large_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t
 
 template <class T>
 Sum weighed_asymmetric(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
-  const double* v = o.values;
-  const Asymmetric<T> f = make_asymmetric<T>(v[0], v[1], v[2], v[3], v[4] > 0);
+  const AsymmetricOptions options = asymmetric_options(o.values);
+  const Asymmetric<T> f = make_asymmetric<T>(options);
   return run<T>(
-      e, o, begin, end, small_integer(v[0]) && small_integer(v[1]),
+      e, o, begin, end, integer_exponents(options),
       [f](T x, T y) __attribute__((always_inline)) { return asymmetric_hard(x, y, f); },
       [f](T x, T y) __attribute__((always_inline)) { return asymmetric_soft(x, y, f); });
 }
@@ -146,6 +146,8 @@ Sum label_loss_as(const Entries& e, const LabelLossOptions& o, int64_t begin, in
   return {};
 }
 
+constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, kAsymmetricOptions, 7};
+
 constexpr int kLane = 16;
 
 // Unknown entries of a block whose logit is not below `least`, a NaN among them, appended to `found`.
@@ -176,6 +178,8 @@ int64_t collect_unknown(const View& logits, const View& labels, int64_t begin, i
   }
   return count;
 }
+
+int options_of(Formula formula) { return kOptionsOf[static_cast<int>(formula)]; }
 
 Sum label_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
   return e.wide ? label_loss_as<double>(e, o, begin, end) : label_loss_as<float>(e, o, begin, end);

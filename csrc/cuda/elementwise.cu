@@ -98,11 +98,11 @@ void launch(const Elementwise& e, cudaStream_t stream, MakeFormula make) {
 
 }  // namespace
 
-void asymmetric(const Elementwise& e, const AsymmetricOptions& o, cudaStream_t stream) {
-  launch(e, stream, [&]<class T>() {
-    const bool integer = small_integer(o.gamma_neg) && small_integer(o.gamma_pos);
-    return AsymmetricFormula<T>{make_asymmetric<T>(o.gamma_neg, o.gamma_pos, o.clip, o.eps, o.detach), integer};
-  });
+int asymmetric_option_count() { return kAsymmetricOptions; }
+
+void asymmetric(const Elementwise& e, const double* options, cudaStream_t stream) {
+  const AsymmetricOptions o = asymmetric_options(options);
+  launch(e, stream, [&]<class T>() { return AsymmetricFormula<T>{make_asymmetric<T>(o), integer_exponents(o)}; });
 }
 
 void weighted_bce(const Elementwise& e, const WeightedBceOptions& o, cudaStream_t stream) {

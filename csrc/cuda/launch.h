@@ -36,7 +36,8 @@ constexpr int64_t block_entries(int64_t count) { return count <= 65536 ? 1024 : 
 // Thread blocks, and so partial losses, of `count` entries.
 constexpr int64_t blocks_for(int64_t count) { return (count + block_entries(count) - 1) / block_entries(count); }
 
-void asymmetric(const Elementwise&, const AsymmetricOptions&, cudaStream_t);
+int asymmetric_option_count();
+void asymmetric(const Elementwise&, const double* options, cudaStream_t);
 void weighted_bce(const Elementwise&, const WeightedBceOptions&, cudaStream_t);
 void pairwise_ranking(const Elementwise&, int64_t rows, cudaStream_t);  // one partial loss a row
 void sum_partials(const void* partial, int64_t count, void* total, bool wide, double scale, cudaStream_t);

@@ -67,13 +67,12 @@ Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, c
   return {loss, gradient};
 }
 
-Pair asymmetric_loss_forward_cuda(const at::Tensor& logits, const at::Tensor& targets, double gamma_neg,
-                                  double gamma_pos, double clip, double eps, bool detach, int64_t reduction,
-                                  double scale, bool with_gradient) {
+Pair asymmetric_loss_forward_cuda(const at::Tensor& logits, const at::Tensor& targets, at::ArrayRef<double> options,
+                                  int64_t reduction, double scale, bool with_gradient) {
   check_same_shape(logits, targets, "targets");
-  const AsymmetricOptions options{gamma_neg, gamma_pos, clip, eps, detach};
+  check_options("asymmetric_loss", asymmetric_option_count(), options);
   return run_elementwise(logits, targets, {}, reduction, scale, with_gradient, blocks_for(logits.numel()),
-                         [&](const Elementwise& launch) { asymmetric(launch, options, stream()); });
+                         [&](const Elementwise& launch) { asymmetric(launch, options.data(), stream()); });
 }
 
 Pair weighted_bce_forward_cuda(const at::Tensor& logits, const at::Tensor& labels,

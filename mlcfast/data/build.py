@@ -286,14 +286,14 @@ class Loaders(NamedTuple):
     names: list[str]
 
 
-def make_loaders(config: Config, samples: Samples, process: Rank, watch: Stopwatch | None = None) -> Loaders:
-    """The batches of this rank; watch: is told how long those of training take to reach the device."""
+def make_loaders(config: Config, samples: Samples, process: Rank, stopwatch: Stopwatch | None = None) -> Loaders:
+    """The batches of this rank; stopwatch: is told how long those of training take to reach the device."""
     validation = evaluation_loader(config, samples.validation, process)
-    return Loaders(train_loader(config, samples.train, process, watch), validation, samples.train.names)
+    return Loaders(train_loader(config, samples.train, process, stopwatch), validation, samples.train.names)
 
 
 def train_loader(
-    config: Config, records: LabelledImages, process: Rank, watch: Stopwatch | None = None
+    config: Config, records: LabelledImages, process: Rank, stopwatch: Stopwatch | None = None
 ) -> DataLoader | FeatureLoader:
     """This rank's micro-batches of augmented images or of features, in the order that (seed, epoch) alone decides."""
     settings, engine = config.data, config.engine
@@ -306,7 +306,7 @@ def train_loader(
         return FeatureLoader(records, sampler, process.device)
     transform = TrainTransform(settings.image_size, settings.augment, settings.mean, settings.std)
     dataset = ImageDataset(records, transform.pixels, config.seed, _resized_cache(config, records))
-    return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise, watch)
+    return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise, stopwatch)
 
 
 def evaluation_loader(

@@ -1,4 +1,4 @@
-"""What the demo's scenes hold: two styles, each with its labels.
+"""The two styles of the demo set's scenes, each with its labels.
 
 digits: few, large digits, ten labels. clutter: many small digits in several colours among scraps of others, a label for
 each digit in each colour.

@@ -1,4 +1,4 @@
-"""Image files to 8-bit RGB, whatever their mode, or one line that says why not."""
+"""Decodes image files to 8-bit RGB, whatever their mode, or says in one line why that fails."""
 
 import functools
 import io

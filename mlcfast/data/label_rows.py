@@ -1,4 +1,4 @@
-"""Label rows as tensors: a matrix is indexed where it lies, a sparse table is made dense a batch at a time."""
+"""Takes a batch's labels as a tensor: a matrix is indexed where it lies, a sparse table is made dense for the batch."""
 
 import numpy as np
 import torch

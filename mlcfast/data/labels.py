@@ -1,4 +1,4 @@
-"""Label tables in two storages: a matrix, or, where that would be large and nearly all of one value, the rest alone.
+"""Label tables: a matrix or, where that would be large and nearly all of one value, only the other entries.
 
 Shapes: M images, K labels, N entries that are stored, m rows of a batch.
 """

@@ -26,19 +26,19 @@ def make_loader(
     workers: int = 0,
     device: torch.device | None = None,
     normalise: Callable[[Tensor], Tensor] | None = None,
-    watch: Stopwatch | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> DataLoader:
     """Batches (images (m, 3, S, S), labels (m, K) int8, index (m,) int64) in the sampler's order.
 
-    With `normalise` the images of the data set are bytes, which it makes float32 of on `device`, and `watch` is told
-    how long that takes: see on_device. Without it they are what the data set gives, on the host; bytes come in
+    With `normalise` the images of the data set are bytes, which it makes float32 of on `device`, and `stopwatch` is
+    told how long that takes: see on_device. Without it they are what the data set gives, on the host; bytes come in
     channels-last memory. Workers persist over epochs; host memory is pinned where CUDA is. RunError and UsageError of
     a sample are raised here as they were in the worker, without its traceback. The caller's random state stays as it
     is.
     """
     with _quiet_about_cores():
         loader = _made(dataset, batch_sampler, workers)
-    loader.device, loader.normalise, loader.watch = device or torch.device("cpu"), normalise, watch
+    loader.device, loader.normalise, loader.stopwatch = device or torch.device("cpu"), normalise, stopwatch
     return loader
 
 
@@ -66,11 +66,11 @@ def _made(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: int) ->
 class _Loader(DataLoader):
     device = torch.device("cpu")
     normalise: Callable[[Tensor], Tensor] | None = None
-    watch: Stopwatch | None = None
+    stopwatch: Stopwatch | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator: torch names its private iterator
         batches = self._on_the_host()
-        return batches if self.normalise is None else on_device(batches, self.device, self.normalise, self.watch)
+        return batches if self.normalise is None else on_device(batches, self.device, self.normalise, self.stopwatch)
 
     def _on_the_host(self) -> Iterator[Any]:
         with _quiet_about_cores():

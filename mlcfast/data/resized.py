@@ -1,4 +1,4 @@
-"""The recipes' fixed resize done once: every image as uint8 (S, S, 3) in one memory-mapped file."""
+"""Caches the recipes' fixed resize: every image as uint8 (S, S, 3) in one memory-mapped file."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Which images a rank sees, when: the order is a pure function of (seed, epoch, position)."""
+"""Chooses the images that each rank sees and their order, a pure function of (seed, epoch, position)."""
 
 from collections.abc import Iterator
 

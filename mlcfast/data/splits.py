@@ -1,4 +1,4 @@
-"""The training and the validation part of one label file: by a share, by a column of the file, kept with the run."""
+"""Divides one label file into training and validation, by a share or by a column; a run keeps the division."""
 
 import csv
 import io

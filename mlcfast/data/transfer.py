@@ -1,4 +1,4 @@
-"""Batches on the device that computes with them: bytes until they are there, one batch ahead of the computation."""
+"""Moves batches to the device as bytes, one batch ahead of the computation, and normalises them there."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -14,7 +14,7 @@ def on_device(
     batches: Iterable[Batch],
     device: torch.device,
     normalise: Callable[[Tensor], Tensor],
-    watch: Stopwatch | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> Iterator[Batch]:
     """Batches whose first tensor is uint8 images (m, 3, S, S), with that normalised and everything on `device`.
 
@@ -22,11 +22,11 @@ def on_device(
     as bytes, 3·S² an image; the computation's stream waits for the copy, the host does not. Then it is normalised,
     which is the first operation on the computation's stream, so that one batch in float32 is there at a time.
 
-    watch: is told how long the computation waits for the copy and its images are normalised.
+    stopwatch: is told how long the computation waits for the copy and its images are normalised.
     """
-    watch = watch or Stopwatch(device)
+    stopwatch = stopwatch or Stopwatch(device)
     for batch, copied in _ahead(batches, device) if device.type == "cuda" else ((batch, None) for batch in batches):
-        with watch.of("transferring"):
+        with stopwatch.of("transferring"):
             images, *others = batch if copied is None else _arrived(batch, copied)
             images = normalise(images)
         yield (images, *others)

@@ -1,7 +1,7 @@
 """Single process, DDP and DeepSpeed ZeRO-2 behind one surface; the only room that knows torch.distributed."""
 
 from mlcfast.engine.background import BackgroundSave
-from mlcfast.engine.base import Engine, EngineState, StepOutcome
+from mlcfast.engine.base import Engine, EngineState, StepResult
 from mlcfast.engine.build import (
     build_engine,
     resolve_engine,
@@ -37,7 +37,7 @@ __all__ = [
     "Predictor",
     "Process",
     "Schedule",
-    "StepOutcome",
+    "StepResult",
     "all_gather_objects",
     "all_gather_stack",
     "all_reduce_max",

@@ -1,4 +1,4 @@
-"""Checkpoints written beside training: the state is copied, and a thread of each rank writes the copy."""
+"""Writes checkpoints beside training: the state is copied, and a thread of each rank writes the copy."""
 
 import threading
 from collections.abc import Mapping

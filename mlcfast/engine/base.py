@@ -22,7 +22,7 @@ from mlcfast.stopwatch import Stopwatch
 RUNNING = ("running_mean", "running_var")  # how the names of BatchNorm's statistics end
 
 
-class StepOutcome(NamedTuple):
+class StepResult(NamedTuple):
     """Both are 0-d device tensors: step() does not synchronise, reading them does.
 
     skipped: 1 if the gradient was not finite.
@@ -60,10 +60,10 @@ class Engine(ABC):
     """Runs a TrainingModule on this process's device, alone or together with its peers."""
 
     process: Process
-    objective: TrainingModule
+    training_module: TrainingModule
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
-    watch: Stopwatch  # of the device: how long its computation waits for the gradients of other ranks, `exchanging`
+    stopwatch: Stopwatch  # of the device: how long its computation waits for the gradients of other ranks, `exchanging`
 
     @abstractmethod
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
@@ -75,10 +75,12 @@ class Engine(ABC):
 
     def coupled(self, batches: Iterable[tuple[Tensor, ...]], before: Callable[[int], object]) -> Iterator[Any]:
         """The micro-batches of a step whose loss couples the whole global batch; see coupling.coupled."""
-        return coupled(self.objective, (self.to_device(*batch) for batch in batches), self.training_logits, before)
+        return coupled(
+            self.training_module, (self.to_device(*batch) for batch in batches), self.training_logits, before
+        )
 
     @abstractmethod
-    def step(self) -> StepOutcome:
+    def step(self) -> StepResult:
         """Clip, check and apply the accumulated gradient, update the average and clear the gradient."""
 
     @abstractmethod
@@ -119,10 +121,10 @@ class Engine(ABC):
         """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
-        if self.objective.pseudo_labels is not None:
+        if self.training_module.pseudo_labels is not None:
             # A label that one rank alone changed has risen; all others are alike on all of them.
-            dist.all_reduce(self.objective.pseudo_labels.labels, dist.ReduceOp.MAX)
-        buffers = list(floating_buffers(self.objective))
+            dist.all_reduce(self.training_module.pseudo_labels.labels, dist.ReduceOp.MAX)
+        buffers = list(floating_buffers(self.training_module))
         averages = self.average.tensors[len(self.average.tensors) - len(buffers) :] if self.average else []
         local = [number for number, (name, _) in enumerate(buffers) if not name.endswith(RUNNING)]
         tensors = [buffers[number][1] for number in local] + [averages[number] for number in local if averages]

@@ -1,4 +1,4 @@
-"""From a configuration and an objective to the engine that runs it."""
+"""Builds the engine that runs a training module, as the configuration says."""
 
 import logging
 from importlib.util import find_spec
@@ -60,23 +60,23 @@ def with_micro_batch(config: Config, world_size: int) -> Config:
     return config.model_copy(update={"engine": engine.model_copy(update={"micro_batch": micro_batch})})
 
 
-def build_engine(config: Config, process: Process, objective: TrainingModule) -> Engine:
-    """Move the objective to this process's device and give it optimizer, precision, average and peers."""
+def build_engine(config: Config, process: Process, training_module: TrainingModule) -> Engine:
+    """Move the training module to this process's device and give it optimizer, precision, average and peers."""
     name = resolve_engine(config, process)
     accumulation = config.engine.accumulation_for(process.world_size)
-    if accumulation > 1 and objective.needs & {"batch_statistic", "batch_parts"}:
-        _say_what_coupling_costs(objective, config.engine.global_batch // process.world_size)
-    objective.to(process.device)
+    if accumulation > 1 and training_module.needs & {"batch_statistic", "batch_parts"}:
+        _say_what_coupling_costs(training_module, config.engine.global_batch // process.world_size)
+    training_module.to(process.device)
     set_arithmetic(config.engine)
     if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
-        objective.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
+        training_module.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
     checkpointing = config.engine.activation_checkpointing
     if checkpointing == "blocks" or (checkpointing == "auto" and name == "zero2"):
-        enable_activation_checkpointing(objective.model)
+        enable_activation_checkpointing(training_module.model)
     if config.engine.compile:
-        objective.model.compile()
-    table = _table_step(config, name, objective)
-    optimizer = build_optimizer(config.optim, objective)
+        training_module.model.compile()
+    table = _table_step(config, name, training_module)
+    optimizer = build_optimizer(config.optim, training_module)
     common: dict[str, Any] = {
         "precision": config.engine.precision,
         "accumulation": accumulation,
@@ -94,15 +94,15 @@ def build_engine(config: Config, process: Process, objective: TrainingModule) ->
         accumulation,
     )
     if name != "zero2":
-        return LocalEngine(process, objective, optimizer, distributed=name == "ddp", table=table, **common)
+        return LocalEngine(process, training_module, optimizer, distributed=name == "ddp", table=table, **common)
     from mlcfast.engine.zero2 import Zero2Engine
 
     micro_batch, offload = config.engine.micro_batch, config.engine.offload_optimizer
-    return Zero2Engine(process, objective, optimizer, micro_batch=micro_batch, offload=offload, **common)
+    return Zero2Engine(process, training_module, optimizer, micro_batch=micro_batch, offload=offload, **common)
 
 
-def _say_what_coupling_costs(objective: TrainingModule, together: int) -> None:
-    if objective.couples_images:
+def _say_what_coupling_costs(training_module: TrainingModule, together: int) -> None:
+    if training_module.couples_images:
         LOGGER.info(
             "the loss couples the images of the global batch, so each micro-batch is gone through twice: "
             "engine.micro_batch=%d, where it fits, takes once",
@@ -116,9 +116,9 @@ def _say_what_coupling_costs(objective: TrainingModule, together: int) -> None:
         )
 
 
-def _table_step(config: Config, engine: str, objective: TrainingModule) -> TableStep | None:
+def _table_step(config: Config, engine: str, training_module: TrainingModule) -> TableStep | None:
     """TableAdam for the label estimates where it gives what dense Adam would; else None, and the table stays dense."""
-    if objective.estimator is None:
+    if training_module.estimator is None:
         return None
     optim = config.optim
     reasons = {
@@ -128,8 +128,8 @@ def _table_step(config: Config, engine: str, objective: TrainingModule) -> Table
         f"optim.weight_decay {optim.weight_decay:g}": optim.weight_decay > 0,
     }
     against = [reason for reason, holds in reasons.items() if holds]
-    objective.estimator.sparse = not against
+    training_module.estimator.sparse = not against
     if not against:
-        return TableStep(objective.estimator, optim.lr * optim.estimator_lr_factor)
+        return TableStep(training_module.estimator, optim.lr * optim.estimator_lr_factor)
     LOGGER.info("label estimates: dense Adam over the whole table every step, for %s", " and ".join(against))
     return None

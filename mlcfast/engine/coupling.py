@@ -1,4 +1,4 @@
-"""Losses that couple the images of the whole global batch, where that batch comes in micro-batches.
+"""Gives a loss that couples images the statistic of the global batch, where that comes in micro-batches.
 
 EPR, ROLE and two_way need a small statistic of all logits before the gradient of any is known. So every micro-batch is
 gone through twice: without gradients first, for its part of the statistic, then as ever with the sum over micro-batches
@@ -18,39 +18,39 @@ Batch = tuple[Tensor, ...]
 
 
 def coupled(
-    objective: TrainingModule,
+    training_module: TrainingModule,
     batches: Iterable[Batch],
     logits_of: Callable[[Tensor], Tensor],
     before: Callable[[int], object],
 ) -> Iterator[Batch]:
     """This rank's micro-batches (images, labels, index) of a step, all held meanwhile; a collective.
 
-    While the caller goes through them, the objective knows the statistic of the global batch. logits_of: the model as
-    it trains, in the engine's precision; before: called with the number of a micro-batch, sets the random state.
+    While the caller goes through them, the module knows the statistic of the global batch. logits_of: the model as it
+    trains, in the engine's precision; before: called with the number of a micro-batch, sets the random state.
     """
     held = list(batches)
-    objective.statistic = _statistic(objective, held, logits_of, before)
+    training_module.statistic = _statistic(training_module, held, logits_of, before)
     try:
         yield from held
     finally:
-        objective.statistic = None
+        training_module.statistic = None
 
 
 @torch.no_grad()
 def _statistic(
-    objective: TrainingModule,
+    training_module: TrainingModule,
     batches: list[Batch],
     logits_of: Callable[[Tensor], Tensor],
     before: Callable[[int], object],
 ) -> Tensor:
     """Of the global batch; BatchNorm's running statistics do not count the pass."""
-    objective.train()
-    buffers = list(objective.model.buffers())
+    training_module.train()
+    buffers = list(training_module.model.buffers())
     kept = [buffer.clone() for buffer in buffers]
     parts = []
     for number, (images, labels, index) in enumerate(batches):
         before(number)
-        parts.append(objective.part_of_statistic(logits_of(images), labels, index))
+        parts.append(training_module.part_of_statistic(logits_of(images), labels, index))
     if buffers:
         torch._foreach_copy_(buffers, kept)
-    return cast(Any, objective.loss).combined(torch.stack(parts))
+    return cast(Any, training_module.loss).combined(torch.stack(parts))

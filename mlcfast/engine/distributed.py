@@ -200,13 +200,13 @@ def barrier() -> None:
 
 def on_main(process: Process, work: Callable[[], Any]) -> Any:
     """Run `work` on the main process while the others wait; its result, or its exception, on every rank."""
-    outcome: tuple[Any, Exception | None] = (None, None)
+    result: tuple[Any, Exception | None] = (None, None)
     if process.is_main:
         try:
-            outcome = (work(), None)
+            result = (work(), None)
         except Exception as error:
-            outcome = (None, error)
-    value, failure = all_gather_objects(outcome)[0]
+            result = (None, error)
+    value, failure = all_gather_objects(result)[0]
     if failure is not None:
         raise failure
     return value

@@ -1,4 +1,4 @@
-"""What the engines use of other libraries' private parts, each in one place with the version it was read from.
+"""Adapters to the private parts of DeepSpeed and torch that engines use, with the version each was read from.
 
 DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, utils/mixed_precision_linkage.py) and torch 2.14's
 DistributedDataParallel and fused kernels. `check_deepspeed` fails at the start of a run, by name, when a later version
@@ -84,12 +84,12 @@ class ZeroState:
         held.last_overflow_iter = held.cur_iter - 1 - int(state.get("_growth_tracker", 0))
         held.cur_hysteresis = int(state.get("hysteresis", held.delayed_shift))  # GradScaler has none
 
-    def watch_exchange(self, watch: Stopwatch) -> None:
-        """Let `watch` time every reduction of a bucket of gradients, for which the backward pass waits."""
+    def time_exchange(self, stopwatch: Stopwatch) -> None:
+        """Let `stopwatch` time every reduction of a bucket of gradients, for which the backward pass waits."""
         reduce = self._zero.average_tensor
 
         def timed(*bucket: Any) -> None:
-            with watch.of("exchanging"):
+            with stopwatch.of("exchanging"):
                 reduce(*bucket)
 
         self._zero.average_tensor = timed

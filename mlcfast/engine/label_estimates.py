@@ -7,7 +7,7 @@ from torch import Tensor
 from mlcfast.losses import LabelEstimator, TableAdam
 from mlcfast.losses.table_adam import sum_repeated
 
-NAME = "estimator.table"  # in the objective
+NAME = "estimator.table"  # in the training module
 
 
 class TableStep:

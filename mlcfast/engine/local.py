@@ -14,7 +14,7 @@ from mlcfast.engine.base import (
     Engine,
     EngineState,
     RunningStatistics,
-    StepOutcome,
+    StepResult,
     floating_buffers,
     load_tensors,
     on_host,
@@ -40,7 +40,7 @@ class LocalEngine(Engine):
     def __init__(
         self,
         process: Process,
-        objective: TrainingModule,
+        training_module: TrainingModule,
         optimizer: torch.optim.Optimizer,
         *,
         precision: str,
@@ -51,18 +51,18 @@ class LocalEngine(Engine):
         distributed: bool,
         table: TableStep | None = None,
     ):
-        self.process, self.objective, self.optimizer, self.table = process, objective, optimizer, table
+        self.process, self.training_module, self.optimizer, self.table = process, training_module, optimizer, table
         self.accumulation, self.grad_clip = accumulation, grad_clip
-        self.parameters, self.watch = trainable(objective), Stopwatch(process.device)
+        self.parameters, self.stopwatch = trainable(training_module), Stopwatch(process.device)
         if table:
             del self.parameters[NAME]
-        self.buffers = dict(floating_buffers(objective))
-        self.statistics = RunningStatistics(objective)
+        self.buffers = dict(floating_buffers(training_module))
+        self.statistics = RunningStatistics(training_module)
         self.sent: Point | None = None  # when the last bucket of gradients began to be exchanged
-        self.wrapped = self._wrap() if distributed else objective
+        self.wrapped = self._wrap() if distributed else training_module
         device_type = process.device.type
         self.autocast = torch.autocast(device_type, DTYPES[precision], enabled=precision != "fp32")
-        self.predictor = Predictor(process, objective.model, precision)
+        self.predictor = Predictor(process, training_module.model, precision)
         self.scaler = torch.amp.GradScaler(device_type, enabled=precision == "fp16")
         if ema_decay:
             self.average = WeightAverage([*self.parameters.values(), *self.buffers.values()], ema_decay, ema_warmup)
@@ -70,39 +70,39 @@ class LocalEngine(Engine):
     def _wrap(self) -> DistributedDataParallel:
         # Running statistics are averaged after each step (RunningStatistics), so DDP need not send them before it.
         devices = [self.process.local_rank] if self.process.device.type == "cuda" else None
-        wrapped = data_parallel(self.objective, devices, ignored=[NAME] if self.table else [])
+        wrapped = data_parallel(self.training_module, devices, ignored=[NAME] if self.table else [])
         wrapped.register_comm_hook(None, self._average_bucket)
         return wrapped
 
     def _average_bucket(self, state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
         """The mean over the ranks, and the time: after the last bucket's, a backward pass only waits for the others."""
-        self.sent, group = self.watch.point(), dist.group.WORLD
+        self.sent, group = self.stopwatch.point(), dist.group.WORLD
         assert group is not None, "DDP is made within a process group"
         return allreduce_hook(group, bucket)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DDP exchanges gradients in the last micro-batch's backward only."""
-        self.objective.train()
+        self.training_module.train()
         with self._exchange(last):
             with self.autocast:
                 loss = self.wrapped(images, labels, index)
             self.scaler.scale(loss / self.accumulation).backward()
         if self.sent is not None:
-            self.watch.since("exchanging", self.sent)
+            self.stopwatch.since("exchanging", self.sent)
             self.sent = None
         return loss.detach()
 
     def training_logits(self, images: Tensor) -> Tensor:
         """See Engine."""
         with self.autocast:
-            return self.objective.model(images)
+            return self.training_module.model(images)
 
     def _exchange(self, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.wrapped, DistributedDataParallel) and not last:
             return self.wrapped.no_sync()
         return nullcontext()
 
-    def step(self) -> StepOutcome:
+    def step(self) -> StepResult:
         """See Engine; a step with a non-finite gradient is dropped on the device, without asking the host."""
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
@@ -124,7 +124,7 @@ class LocalEngine(Engine):
         if self.average:
             self.average.update(skipped)
         self.optimizer.zero_grad(set_to_none=True)
-        return StepOutcome(norm.detach(), skipped)
+        return StepResult(norm.detach(), skipped)
 
     def sync_label_estimates(self) -> None:
         """See Engine."""
@@ -162,7 +162,7 @@ class LocalEngine(Engine):
     def _held(self, moments: bool = True) -> Kinds:
         """The tensors of an EngineState as they lie here, on the device."""
         self.sync_label_estimates()
-        weights = {name: tensor.detach() for name, tensor in self.objective.state_dict().items()}
+        weights = {name: tensor.detach() for name, tensor in self.training_module.state_dict().items()}
         average: dict[str, Tensor] = {}
         if self.average:
             followed = (*self.parameters, *self.buffers)
@@ -181,8 +181,8 @@ class LocalEngine(Engine):
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
-        load_tensors(self.objective.state_dict(), state.weights, "weights")
-        self.statistics = RunningStatistics(self.objective)
+        load_tensors(self.training_module.state_dict(), state.weights, "weights")
+        self.statistics = RunningStatistics(self.training_module)
         if self.average:
             followed = dict(zip((*self.parameters, *self.buffers), self.average.tensors, strict=True))
             held = state.average or state.weights

@@ -1,4 +1,4 @@
-"""Which learning rate and weight decay each parameter gets: backbone, head and label estimates, block by block."""
+"""Gives each parameter its learning rate and weight decay: backbone, head and label estimates, block by block."""
 
 from typing import Any
 

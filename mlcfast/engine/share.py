@@ -1,4 +1,4 @@
-"""One rank's part of an engine's state, and the memory on the host that it is copied to before it is written."""
+"""One rank's share of a checkpoint, and the copy of it in host memory from which it is written."""
 
 import logging
 from collections.abc import Iterator

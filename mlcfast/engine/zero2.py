@@ -13,7 +13,7 @@ from mlcfast.engine.base import (
     Engine,
     EngineState,
     RunningStatistics,
-    StepOutcome,
+    StepResult,
     floating_buffers,
     load_tensors,
     on_host,
@@ -87,7 +87,7 @@ class Zero2Engine(Engine):
     def __init__(
         self,
         process: Process,
-        objective: TrainingModule,
+        training_module: TrainingModule,
         optimizer: torch.optim.Optimizer,
         *,
         precision: str,
@@ -101,34 +101,36 @@ class Zero2Engine(Engine):
         import deepspeed
 
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-        self.process, self.objective = process, objective
-        self.parameters = trainable(objective)
+        self.process, self.training_module = process, training_module
+        self.parameters = trainable(training_module)
         self.dtype = DTYPES[precision]
-        prepare_half_weights(objective, self.dtype)  # DeepSpeed casts parameters only
+        prepare_half_weights(training_module, self.dtype)  # DeepSpeed casts parameters only
         # What is not trained is rounded to the training precision too; exported it should be what it was.
-        self.unrounded = {name: _fp32(t) for name, t in objective.state_dict().items() if name not in self.parameters}
+        self.unrounded = {
+            name: _fp32(t) for name, t in training_module.state_dict().items() if name not in self.parameters
+        }
         # fp16's loss scale and an offloaded gradient are the host's own; other optimizers cannot leave a step out.
         self.asks_host = precision == "fp16" or offload or not skips_on_device(optimizer)
         config = deepspeed_config(
             precision, micro_batch, accumulation, process.world_size, grad_clip, offload, self.asks_host
         )
         self.deepspeed, zero, _, _ = deepspeed.initialize(
-            model=objective, optimizer=optimizer, config=config, dist_init_required=False
+            model=training_module, optimizer=optimizer, config=config, dist_init_required=False
         )
-        self.zero, self.watch = ZeroState(zero, self.parameters), Stopwatch(process.device)
-        self.zero.watch_exchange(self.watch)
+        self.zero, self.stopwatch = ZeroState(zero, self.parameters), Stopwatch(process.device)
+        self.zero.time_exchange(self.stopwatch)
         self.optimizer, self.grad_clip = optimizer, grad_clip
         self.factor: Tensor | None = None  # of the gradient in this step
         optimizer.register_step_pre_hook(self._scale_gradient)
-        self.statistics = RunningStatistics(objective)
+        self.statistics = RunningStatistics(training_module)
         self.masters = self.zero.masters
-        self.buffers = dict(floating_buffers(objective))
+        self.buffers = dict(floating_buffers(training_module))
         if ema_decay:
             self.average = WeightAverage([*self.masters, *self.buffers.values()], ema_decay, ema_warmup)
 
     def micro_step(self, images: Tensor, labels: Tensor, index: Tensor, last: bool) -> Tensor:
         """See Engine; DeepSpeed counts the micro-batches itself and divides by their number."""
-        self.objective.train()
+        self.training_module.train()
         loss = self.deepspeed(self._prepared(images), labels, index)
         self.deepspeed.backward(loss)
         if not last:
@@ -137,14 +139,14 @@ class Zero2Engine(Engine):
 
     def training_logits(self, images: Tensor) -> Tensor:
         """See Engine."""
-        return self.objective.model(self._prepared(images))
+        return self.training_module.model(self._prepared(images))
 
     def _prepared(self, images: Tensor) -> Tensor:
         """In the training precision and channels-last memory: convolutions follow it, whatever their weights lie in."""
         layout = torch.channels_last if images.dim() == 4 else torch.preserve_format
         return self.process.place(images, self.dtype).to(memory_format=layout)
 
-    def step(self) -> StepOutcome:
+    def step(self) -> StepResult:
         """See Engine; the host reads nothing of the gradient, but where `asks_host` says so."""
         if self.asks_host:
             self.deepspeed.step()
@@ -160,7 +162,7 @@ class Zero2Engine(Engine):
         self.statistics.commit_or_restore(skipped)
         if self.average:
             self.average.update(skipped)
-        return StepOutcome(norm, skipped)
+        return StepResult(norm, skipped)
 
     @torch.no_grad()
     def _gradient_norm(self) -> Tensor:
@@ -180,8 +182,8 @@ class Zero2Engine(Engine):
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """See Engine."""
-        self.objective.eval()
-        return torch.sigmoid(self.objective.model(self._prepared(images)).float())
+        self.training_module.eval()
+        return torch.sigmoid(self.training_module.model(self._prepared(images)).float())
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -231,9 +233,9 @@ class Zero2Engine(Engine):
 
     def load_state(self, state: EngineState) -> None:
         """See Engine."""
-        targets = dict(self.objective.state_dict())
+        targets = dict(self.training_module.state_dict())
         load_tensors(targets, state.weights, "weights")
-        self.statistics = RunningStatistics(self.objective)
+        self.statistics = RunningStatistics(self.training_module)
         self.unrounded = {name: state.weights[name].clone() for name in self.unrounded}
         self._scatter(self.masters, state.weights)
         self.zero.refresh_parameters()
@@ -254,7 +256,7 @@ class Zero2Engine(Engine):
 
     def _whole_tensors(self) -> dict[str, Tensor]:
         """What is not partitioned: buffers and frozen parameters."""
-        return {name: t for name, t in self.objective.state_dict().items() if name not in self.parameters}
+        return {name: t for name, t in self.training_module.state_dict().items() if name not in self.parameters}
 
     def _export_moments(self) -> dict[str, Tensor]:
         shards, counts = self._moments()

@@ -1,4 +1,4 @@
-"""How sure a difference between two models' average precisions is: a paired bootstrap over the images; numpy only.
+"""Confidence intervals of the difference between two models' average precisions, by a paired bootstrap; numpy only.
 
 Shapes: M images, K labels, R resamples, P positives of a label.
 """

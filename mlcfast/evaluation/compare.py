@@ -1,4 +1,4 @@
-"""Two models on the same images, label by label."""
+"""Compares two models on the same images, label by label."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Scores and labels of more entries than memory should hold: on disk, read back by images or by labels.
+"""Keeps scores and labels on disk where memory should not hold them, to be read back by images or by labels.
 
 Shapes: K labels, M images of this process, m of a batch, R of a chunk, k labels of a block.
 """

@@ -1,4 +1,4 @@
-"""Which images a picture of two models shows, what each model gives them, and where the first one looks."""
+"""Draws two models on the same images: the labels each gives them, and where the first one looks."""
 
 from collections.abc import Sequence
 from pathlib import Path

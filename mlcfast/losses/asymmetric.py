@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from mlcfast.losses.label_weights import WeighedLoss
-from mlcfast.ops.asymmetric_loss.op import asymmetric_loss, check_options
+from mlcfast.ops.asymmetric_loss.op import checked_asymmetric_loss
+from mlcfast.ops.asymmetric_loss.reference import AsymmetricOptions
 from mlcfast.ops.checks import as_number, check_reduction
 
 
@@ -38,15 +39,25 @@ class AsymmetricLoss(WeighedLoss):
         self.disable_torch_grad_focal_loss = bool(disable_torch_grad_focal_loss)
         self.reduction = reduction
         self.scale = as_number(scale, "scale")
-        check_options(self.gamma_neg, self.gamma_pos, self.clip, self.eps)
+        self._options = self._checked()
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
     ) -> Tensor:
         """logits, labels: (B, K) or any equal shape; a label of −1 counts as 0. Returns an fp32 scalar, or (B, K)."""
         self._check_values_once(labels)
-        options = (self.gamma_neg, self.gamma_pos, self.clip, self.eps, self.disable_torch_grad_focal_loss)
-        return asymmetric_loss(logits, labels, *options, self.reduction, self.scale, self.weights.of(logits))
+        if self._values() != self._options:  # an attribute was set since
+            self._options = self._checked()
+        weights = self.weights.of(logits)
+        return checked_asymmetric_loss(logits, labels, self._options, self.reduction, self.scale, weights)
+
+    def _values(self) -> tuple[float, ...]:
+        return self.gamma_neg, self.gamma_pos, self.clip, self.eps, self.disable_torch_grad_focal_loss
+
+    def _checked(self) -> AsymmetricOptions:
+        options = AsymmetricOptions(*self._values())
+        options.check()
+        return options
 
     def extra_repr(self) -> str:
         """The options, as a user passed them."""

@@ -1,4 +1,4 @@
-"""The calling convention all losses share."""
+"""LabelLoss, the base class and the calling convention of all losses."""
 
 import torch
 from torch import Tensor, nn

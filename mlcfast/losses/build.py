@@ -1,4 +1,4 @@
-"""Losses by the names a configuration uses."""
+"""Builds losses by the names a configuration uses."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""The training labels with pseudo-labels: those observed, and those a loss has given to unknown entries since."""
+"""Keeps the training labels together with the pseudo-labels that a loss has given to unknown entries."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""One function from configuration values to a model."""
+"""Builds a model from the values of a configuration."""
 
 from collections.abc import Callable
 from functools import partial

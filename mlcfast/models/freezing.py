@@ -1,4 +1,4 @@
-"""Which backbone parameters train: frozen BatchNorm and untrained early layers, as published or as asked.
+"""Freezes a backbone's BatchNorm and early layers, as published or as asked.
 
 A frozen BatchNorm y = s·x + t after a convolution is the convolution with weight s·w and bias t: no pass over the
 activation is left of it, in training neither.

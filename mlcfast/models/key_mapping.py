@@ -1,4 +1,4 @@
-"""Names and values of backbone weights in their original files, translated to the modules used here.
+"""Translates names and values of backbone weights in their original files to the modules used here.
 
 Every function takes the body and its original state dict, and returns one in the body's own names, or the dict itself
 when it has those names already. A tensor it does not know keeps its name, so that loading reports it.

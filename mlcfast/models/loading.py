@@ -1,4 +1,4 @@
-"""Weights to evaluate or predict with: what a run leaves behind, or a published checkpoint."""
+"""Finds and reads weights to evaluate or predict with: those a run leaves behind, or a published checkpoint."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whether a backbone's pretrained weights can be had here, without loading them."""
+"""Tells whether a backbone's pretrained weights can be had here, without loading them."""
 
 import os
 import urllib.error

@@ -1,4 +1,4 @@
-"""A trained model from model.safetensors and model.json alone: no configuration, no pickle, no data set."""
+"""Loads a trained model from model.safetensors and model.json alone: no configuration, no pickle, no data set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Reading state dicts from files: nothing in a file is executed, every tensor is accounted for."""
+"""Reads state dicts from files: nothing in a file is executed, and every tensor is accounted for."""
 
 import importlib.util
 import pickle

@@ -1,4 +1,4 @@
-"""Which implementation of an op runs: `MLCFAST_BACKEND` = auto | triton | native | reference, read at every call.
+"""Chooses the implementation of an op by `MLCFAST_BACKEND` = auto | triton | native | reference, read at every call.
 
 The compiled CUDA kernels run on a card that one of their images fits: machine code on cards of the same major version
 with an equal or higher minor one, PTX, which the driver compiles, on any newer card.

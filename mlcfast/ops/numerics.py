@@ -1,4 +1,4 @@
-"""What every op shares: how (B, K) terms are reduced and weighed, the precision they are computed in, autocast."""
+"""Helpers of every op: reduction and weighting of (B, K) terms, the precision they are computed in, autocast."""
 
 import contextlib
 

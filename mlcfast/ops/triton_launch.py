@@ -1,4 +1,4 @@
-"""What the Triton kernels of the losses share: a common formula, the sizes of a launch, the sum of partial losses.
+"""Helpers of the losses' Triton kernels: a common formula, the sizes of a launch, the sum of partial losses.
 
 A launch cuts the entries into chunks, one program each, and each program into blocks. Up to ONE_PROGRAM entries one
 program does everything in one launch; above, each leaves a partial loss and torch adds them up in a fixed order.

@@ -1,4 +1,4 @@
-"""Traces of earlier runs of the planner, kept in the user's cache directory."""
+"""Caches traces of the planner's earlier runs in the user's cache directory."""
 
 import hashlib
 import json

@@ -139,7 +139,7 @@ class Planner:
     def _combinations(self, configured: bool) -> list[Settings]:
         """All settings there are to choose from, the plainest first; if `configured` those that are left open.
 
-        AdamW may be exchanged for its 8-bit kin, not Adam, which decays weights otherwise.
+        AdamW may be exchanged for its 8-bit form, not Adam, which decays weights otherwise.
         """
         engine, optim = self.config.engine, self.config.optim
         several = self.gpus > 1

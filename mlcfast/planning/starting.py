@@ -1,4 +1,4 @@
-"""A first configuration for a data set and the machine at hand: the choices, and why each was made."""
+"""Chooses a first configuration for a data set and the machine at hand, with the reason for each choice."""
 
 import math
 import os

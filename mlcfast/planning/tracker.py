@@ -1,4 +1,4 @@
-"""Which bytes are alive on the GPU while a training step runs on fake tensors."""
+"""Counts the bytes alive on the GPU while a training step runs on fake tensors."""
 
 import weakref
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""A proposed configuration as commented YAML, and what to type next."""
+"""Writes a proposed configuration as commented YAML, and says what to type next."""
 
 from pathlib import Path
 from typing import Any

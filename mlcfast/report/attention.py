@@ -1,4 +1,4 @@
-"""Where a label looks: cross-attention maps over their image, as a grid of panels.
+"""Draws where a label looks: cross-attention maps over their image, as a grid of panels.
 
 Shapes: L labels drawn, K labels, H × W the feature map's grid, h × w the image's pixels.
 """

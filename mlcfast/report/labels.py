@@ -1,4 +1,4 @@
-"""What the report says of each label: its average precision, threshold, precision and recall, on the page and as CSV.
+"""The report's figures of each label: average precision, threshold, precision and recall, on the page and as CSV.
 
 Shapes: K labels.
 """

@@ -1,4 +1,4 @@
-"""What a run directory holds, read back for the report.
+"""Reads back what a run's directory holds, for the report.
 
 Shapes: M validation images, K labels.
 """

@@ -1,4 +1,4 @@
-"""How probable training finds the positives it is not shown: a histogram an epoch (arXiv 2106.09708)."""
+"""Draws, as a histogram an epoch, what the model predicts for positives hidden from it (arXiv 2106.09708)."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -26,8 +26,8 @@ def run_all(cells: Sequence[Cell], jobs: int) -> dict[str, str]:
         done += 1
         if problem:
             failures[config.name] = problem
-        outcome = problem or f"validation mAP {_outcome(config)['validation_mAP']:.2f}"
-        _say(f"[{done}/{len(cells)}] {config.name}: {outcome}")
+        reached = problem or f"validation mAP {_outcome(config)['validation_mAP']:.2f}"
+        _say(f"[{done}/{len(cells)}] {config.name}: {reached}")
     return failures
 
 

@@ -69,7 +69,7 @@ def labels_without_positives(part: str, records: LabelledImages) -> str:
 
 def announce_training(config: Config, trainer: Trainer, process: Process) -> None:
     """Log the model, the device and how many steps there are."""
-    parameters = list(trainer.engine.objective.model.parameters())
+    parameters = list(trainer.engine.training_module.model.parameters())
     whole = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
     images = f", images of {config.data.image_size} × {config.data.image_size} pixels"

@@ -1,4 +1,4 @@
-"""Starting a run from an earlier one's weights and label estimates (linear, then fine-tuned: arXiv 2106.09708).
+"""Starts a run from an earlier one's weights and label estimates (linear, then fine-tuned: arXiv 2106.09708).
 
 The earlier run may have had other labels: what belongs to a label is found by its name.
 """
@@ -26,9 +26,9 @@ SHOWN = 8  # labels named in a line of the log
 
 
 def initialise_from_run(
-    objective: TrainingModule, records: LabelledImages, place: Path, renamed: Mapping[str, str] | None = None
+    training_module: TrainingModule, records: LabelledImages, place: Path, renamed: Mapping[str, str] | None = None
 ) -> None:
-    """Copy the best weights of the run at `place` into the objective: all, or the classifier `fc` of a linear run.
+    """Copy the best weights of the run at `place` into the module: all, or the classifier `fc` of a linear run.
 
     records: the training images. What belongs to a label is matched by its name; renamed: names now to names there. A
     label that the run did not have keeps its fresh start. Label estimates are found by image id. UsageError where no
@@ -37,14 +37,14 @@ def initialise_from_run(
     file = find_weights(place)
     held = load_card(file).labels
     rows = matching_rows(held, records.names, renamed or {}, f"train.initialise_from {file}")
-    _copy_weights(objective.model, file, rows, 0 if held == records.names else len(held))
-    if objective.estimator is None:
+    _copy_weights(training_module.model, file, rows, 0 if held == records.names else len(held))
+    if training_module.estimator is None:
         return
     estimates = file.with_name("estimates.npz")
     if not estimates.is_file():
         raise UsageError(f"train.initialise_from: {estimates} is missing: the run there has no label estimates")
     check_file(estimates)
-    _copy_estimates(objective.estimator, records, estimates, rows)
+    _copy_estimates(training_module.estimator, records, estimates, rows)
 
 
 def matching_rows(held: Sequence[str], names: Sequence[str], renamed: Mapping[str, str], what: str) -> list[int | None]:

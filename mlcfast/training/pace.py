@@ -1,4 +1,4 @@
-"""How fast a run moves, by the clock: when a line of progress is due, how long the rest will take; and its memory."""
+"""Measures how fast a run moves: when a line of progress is due and how long the rest will take; and its memory."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ import torch
 
 OFTEN, SELDOM = 10.0, 60.0  # seconds between lines: in the first minute, and later
 FIRST_MINUTE = 60.0
-STEPS_TO_SETTLE = 3  # the first ones also set up what later ones use
+WARM_UP_STEPS = 3  # the first ones also set up what later ones use
 
 
 class Pace:
@@ -24,7 +24,7 @@ class Pace:
         self.done = 0  # micro-batches of this process's life
         self.evaluations = 0
         self.training_seconds = self.evaluation_seconds = 0.0
-        self.settled: tuple[int, float] | None = None  # micro-batches and seconds of the first steps
+        self.warm_up: tuple[int, float] | None = None  # micro-batches and seconds of the first steps
         self.started = self.said = self.since = clock()
 
     def begin(self) -> None:
@@ -36,8 +36,8 @@ class Pace:
         now = self.clock()
         self.training_seconds, self.since = self.training_seconds + now - self.since, now
         self.done += 1
-        if self.settled is None and self.done == STEPS_TO_SETTLE * self.micro_batches:
-            self.settled = self.done, self.training_seconds
+        if self.warm_up is None and self.done == WARM_UP_STEPS * self.micro_batches:
+            self.warm_up = self.done, self.training_seconds
 
     def evaluated(self) -> None:
         """An epoch's evaluation has ended; the time since the last micro-batch or line was its own."""
@@ -57,8 +57,8 @@ class Pace:
     def step_seconds(self) -> float | None:
         """Seconds a step, without the first ones once there are others; None before the first micro-batch."""
         done, seconds = self.done, self.training_seconds
-        if self.settled is not None and done > self.settled[0]:
-            done, seconds = done - self.settled[0], seconds - self.settled[1]
+        if self.warm_up is not None and done > self.warm_up[0]:
+            done, seconds = done - self.warm_up[0], seconds - self.warm_up[1]
         return seconds / done * self.micro_batches if done else None
 
     def seconds_left(self) -> float | None:

@@ -35,7 +35,7 @@ class PseudoLabelling:
 
     def end_epoch(self, epoch: int, epochs: int) -> None:
         """Make soft negatives by the raw weights' scores of the training images, if the loss says so; a collective."""
-        module = self.engine.objective
+        module = self.engine.training_module
         share = cast(LabelLoss, module.loss).soft_share(epoch, epochs)
         if not share or module.pseudo_labels is None:
             return

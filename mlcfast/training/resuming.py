@@ -1,4 +1,4 @@
-"""What has changed between a run's last checkpoint and the command that goes on with it, and what that means."""
+"""Compares a run's last checkpoint with the command that resumes it, and says what has changed and what follows."""
 
 import hashlib
 import json

@@ -126,12 +126,12 @@ def since_saved(resume: Path | None, config: Config, contents: Mapping[str, str]
 def make_trainer(config: Config, saved: Config, samples: Samples, directory: RunDirectory, engine: Engine) -> Trainer:
     """The trainer of this rank; saved: the configuration as the best model's card keeps it."""
     process, train = engine.process, samples.train
-    loaders = make_loaders(config, samples, process, engine.watch)
+    loaders = make_loaders(config, samples, process, engine.stopwatch)
     followers: list[Follower] = []
     if samples.hidden is not None:
         file = directory.unobserved if process.is_main else None
-        followers.append(UnobservedPositives(engine.objective, train, samples.hidden, file))
-    if engine.objective.pseudo_labels is not None:
+        followers.append(UnobservedPositives(engine.training_module, train, samples.hidden, file))
+    if engine.training_module.pseudo_labels is not None:
         followers.append(PseudoLabelling(engine, train, evaluation_loader(config, train, process)))
     return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers)
 

@@ -37,7 +37,7 @@ class Checkpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self.settle(wait=True)
+            self.note_completed(wait=True)
             return
         failure = self.background.leave()
         if failure is not None and self.engine.process.is_main:
@@ -45,7 +45,7 @@ class Checkpoints:
 
     def save(self, progress: Progress) -> None:
         """Copy the state and begin to write it; the checkpoint before it is waited for."""
-        self.settle()
+        self.note_completed()
         if self.background.step is not None and not self._has_waited:
             self._has_waited = True
             LOGGER.info(
@@ -54,14 +54,15 @@ class Checkpoints:
                 progress.step,
                 self.background.step,
             )
-        self.settle(wait=True)
+        self.note_completed(wait=True)
         self.engine.average_buffers()
         self.background.begin(progress.step, self.engine.share_of_state(), asdict(progress))
 
-    def settle(self, wait: bool = False) -> None:
-        """Take down that a checkpoint is complete, or say why it is not; nothing while it is written, unless to wait.
+    def note_completed(self, wait: bool = False) -> None:
+        """Record the checkpoint being written once it is complete, or say why it failed; a collective.
 
-        RunError on every rank where it failed and train.on_save_error is stop.
+        While it is still being written, this does nothing or, with `wait`, waits for it. RunError on every rank where
+        it failed and train.on_save_error is stop.
         """
         written = self.background.collect(wait)
         if written is None:

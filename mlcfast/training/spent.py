@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes, and which one setting would give most of it back."""
+"""Divides the time of an epoch by kind of work, and names the one setting that would give most of it back."""
 
 import time
 from collections import defaultdict
@@ -17,29 +17,29 @@ WORTH_A_WORD = 10.0  # percent of an epoch, below which nothing needs to be done
 class TimeSpent:
     """Seconds of this process by kind; `computing` is the rest.
 
-    watch: the engine's, of what happens on the device: a wait for data counts where the device had nothing to do, not
-    where the host waited while the device still computed. An exchange counts where the computation waited for it.
+    stopwatch: the engine's, of what happens on the device: a wait for data counts where the device had nothing to do,
+    not where the host waited while the device still computed. An exchange counts where the computation waited for it.
     """
 
-    def __init__(self, watch: Stopwatch, clock: Callable[[], float] = time.perf_counter):
-        self.watch, self.clock = watch, clock
+    def __init__(self, stopwatch: Stopwatch, clock: Callable[[], float] = time.perf_counter):
+        self.stopwatch, self.clock = stopwatch, clock
         self.began, self.seconds = clock(), defaultdict[str, float](float)
 
     def begin(self) -> None:
         """An epoch begins."""
-        self.watch.take()
+        self.stopwatch.take()
         self.began, self.seconds = self.clock(), defaultdict(float)
 
     def batches(self, loader: Iterable[T]) -> Iterator[T]:
         """What the loader gives; from asking for a batch until it is there is time that the batch was waited for."""
         batches = iter(loader)
         while True:
-            asked = self.watch.point()
+            asked = self.stopwatch.point()
             try:
                 batch = next(batches)
             except StopIteration:
                 return
-            self.watch.since("coming", asked)
+            self.stopwatch.since("coming", asked)
             yield batch
 
     @contextmanager
@@ -53,7 +53,7 @@ class TimeSpent:
 
     def note(self) -> None:
         """Add up what the device has passed so far; call where it is waited for anyway."""
-        for kind, seconds in self.watch.take().items():
+        for kind, seconds in self.stopwatch.take().items():
             self.seconds[kind] += seconds
 
     def shares(self) -> dict[str, float]:

@@ -63,7 +63,7 @@ class Trainer:
         self.indices: list[Tensor] = []  # of the micro-batches of these losses
         self.skips: list[Tensor] = []
         self.grad_norm = torch.zeros(())
-        self.signals, self.spent = Signals(engine.process), TimeSpent(engine.watch)
+        self.signals, self.spent = Signals(engine.process), TimeSpent(engine.stopwatch)
         self.window_started = time.perf_counter()
         self.steps_here = self.epoch_steps = 0
         self.epoch_loss = 0.0
@@ -107,12 +107,12 @@ class Trainer:
         stop, save = self.signals.requested()
         if not (stop or save):
             return
-        self.checkpoints.settle(wait=True)
+        self.checkpoints.note_completed(wait=True)
         if self.checkpoints.saved_step != self.progress.step:
             if self.skips:
                 self._log(self.grad_norm)
             self._save()
-            self.checkpoints.settle(wait=True)
+            self.checkpoints.note_completed(wait=True)
         saved = self.checkpoints.saved_step
         name, then = signal.Signals(stop or save).name, "--resume goes on" if stop else "going on"
         what = f"step {saved}" if saved else "no step"
@@ -130,7 +130,7 @@ class Trainer:
 
     def _epoch(self) -> None:
         progress = self.progress
-        self.engine.objective.begin_epoch(progress.epoch, self.config.train.epochs)
+        self.engine.training_module.begin_epoch(progress.epoch, self.config.train.epochs)
         sampler = self.train.batch_sampler
         sampler.set_position(progress.epoch, progress.samples)  # type: ignore[union-attr]  # one of data/samplers.py
         done = progress.samples // self.config.engine.global_batch
@@ -150,7 +150,7 @@ class Trainer:
             for _ in range(done, self.steps_per_epoch):
                 self._step(itertools.islice(micro_batches, self.accumulation))
                 bar.update()
-                self.checkpoints.settle()
+                self.checkpoints.note_completed()
                 self._heed_signals()
         self._evaluate()
         self.pace.evaluated()
@@ -164,7 +164,7 @@ class Trainer:
     def _step(self, micro_batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
         """One optimizer step; each micro-batch is asked for after the work on the one before it."""
         progress, settings, engine = self.progress, self.config.train, self.engine
-        if self.accumulation > 1 and engine.objective.couples_images:
+        if self.accumulation > 1 and engine.training_module.couples_images:
             micro_batches = engine.coupled(micro_batches, self._seed)
         for number, batch in enumerate(micro_batches):
             self._seed(number)
@@ -176,9 +176,9 @@ class Trainer:
             if engine.process.is_main and not last and self.pace.line_is_due():
                 self._say_progress(number + 1, self.accumulation)
         self.schedule.apply(progress.step)
-        outcome = engine.step()
-        self.skips.append(outcome.skipped)
-        self.grad_norm = outcome.grad_norm
+        result = engine.step()
+        self.skips.append(result.skipped)
+        self.grad_norm = result.grad_norm
         progress.step += 1
         self.steps_here += 1
         progress.samples += self.config.engine.global_batch
@@ -186,7 +186,7 @@ class Trainer:
             self._compare_memory()
         saves = bool(settings.checkpoint_every) and progress.step % settings.checkpoint_every == 0
         if saves or progress.step % settings.log_every == 0 or progress.step % self.steps_per_epoch == 0:
-            self._log(outcome.grad_norm)
+            self._log(result.grad_norm)
         elif engine.process.is_main and self.pace.line_is_due():
             self._say_progress()
         if saves and progress.step % self.steps_per_epoch:
@@ -315,7 +315,7 @@ class Trainer:
                 raise RunError(
                     f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
                 )
-            results[which] = result = replace(result, loss=mean_loss(self.engine.objective.loss, result))
+            results[which] = result = replace(result, loss=mean_loss(self.engine.training_module.loss, result))
             about = {"weights": which, "epoch": self.progress.epoch}
             self.journal.record("evaluation", self.progress.step, **about, **result.figures)
         return results

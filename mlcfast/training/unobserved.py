@@ -27,12 +27,12 @@ class UnobservedPositives:
     unobserved.npz, on the main process only.
     """
 
-    def __init__(self, objective: TrainingModule, records: LabelledImages, hidden: Labels, file: Path | None):
-        self.objective, self.records, self.file = objective, records, file
+    def __init__(self, training_module: TrainingModule, records: LabelledImages, hidden: Labels, file: Path | None):
+        self.training_module, self.records, self.file = training_module, records, file
         self.true = float((count(hidden, 1, axis=1) + count(records.labels, 1, axis=1)).mean())
         self.hidden = LabelRows(hidden)
         self.counts, self.sums = torch.zeros(BINS, dtype=torch.int64), torch.zeros(2, dtype=torch.float64)
-        objective.on_logits = self.update
+        training_module.on_logits = self.update
 
     @torch.no_grad()
     def update(self, logits: Tensor, index: Tensor) -> None:
@@ -51,7 +51,7 @@ class UnobservedPositives:
         counts, sums = all_reduce_sum(self.counts).cpu().numpy(), all_reduce_sum(self.sums).tolist()
         self.counts.zero_()
         self.sums.zero_()
-        estimator = self.objective.estimator
+        estimator = self.training_module.estimator
         estimated = float("nan") if estimator is None else float(_expected_positives(estimator.table.detach()))
         expected = sums[0] / max(sums[1], 1)
         if self.file is not None:

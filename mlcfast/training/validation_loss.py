@@ -1,4 +1,4 @@
-"""The configured loss on the validation images, to be seen beside the training loss: where they part, it overfits."""
+"""Computes the configured loss on validation images; where it parts from the training loss, the model overfits."""
 
 import numpy as np
 import torch

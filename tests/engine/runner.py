@@ -29,7 +29,7 @@ def config_of(overrides: list[str]) -> Config:
     return parse_config({**BASE, "engine": dict(BASE["engine"]), "train": dict(BASE["train"])}, overrides)
 
 
-def objective() -> TrainingModule:
+def training_module() -> TrainingModule:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 31), nn.LayerNorm(31), nn.GELU(), nn.Linear(31, 5))
     model[1].bias.requires_grad_(False)
@@ -63,8 +63,8 @@ def train(engine, micro_batch: int, steps=range(STEPS)) -> list[float]:
         pieces = [tuple(t.split(micro_batch)[i] for t in batch(step)) for i in range(GLOBAL_BATCH // micro_batch)]
         mine = pieces[process.rank :: process.world_size]
         total = sum(engine.micro_step(*piece, last=i == len(mine) - 1) for i, piece in enumerate(mine)) / len(mine)
-        outcome = engine.step()
-        assert outcome.skipped == 0
+        result = engine.step()
+        assert result.skipped == 0
         losses.append(float(total))
     return losses
 
@@ -90,7 +90,7 @@ def main() -> None:
     process = discover()
     config = config_of(overrides)
     start(process)
-    engine = build_engine(config, process, objective())
+    engine = build_engine(config, process, training_module())
     losses = train(engine, config.engine.micro_batch)
     state = engine.export_state()
     written = write(engine, Path(f"{out}.checkpoints"))
@@ -98,7 +98,7 @@ def main() -> None:
         averaged = engine.predict(batch(99)[0])
     raw = engine.predict(batch(99)[0])
     # A second engine takes the state over and goes on: what a resumed run does.
-    second = build_engine(config, process, objective())
+    second = build_engine(config, process, training_module())
     second.load_state(state)
     train(second, config.engine.micro_batch, range(STEPS, 2 * STEPS))
     train(engine, config.engine.micro_batch, range(STEPS, 2 * STEPS))

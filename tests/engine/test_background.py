@@ -24,7 +24,7 @@ def held(monkeypatch) -> threading.Event:
 
 
 def trained():
-    engine = build_engine(runner.config_of([]), Process(), runner.objective())
+    engine = build_engine(runner.config_of([]), Process(), runner.training_module())
     runner.train(engine, 8)
     return engine
 

@@ -21,10 +21,10 @@ def engine_of(loss: LabelLoss, micro_batch: int, *words: str, model: nn.Module |
     torch.manual_seed(0)
     model = model or nn.Linear(table.D, table.K)
     estimator = LabelEstimator(table.N, table.K, None, torch.Generator().manual_seed(1), sparse=False)
-    objective = TrainingModule(model, loss, estimator if "estimates" in loss.needs else None)
+    training_module = TrainingModule(model, loss, estimator if "estimates" in loss.needs else None)
     words = (f"engine.micro_batch={micro_batch}", "optim.grad_clip=0.1", *words)
     settings = parse_config(copy.deepcopy(table.BASE), words)
-    return build_engine(settings, Process(), objective)
+    return build_engine(settings, Process(), training_module)
 
 
 def batches_of(step: int, micro_batch: int) -> list[tuple[torch.Tensor, ...]]:
@@ -41,7 +41,7 @@ def train(engine: Engine, micro_batch: int, together: bool = True) -> None:
         given = engine.coupled(batches, torch.manual_seed) if together and len(batches) > 1 else batches
         for number, batch in enumerate(given):
             engine.micro_step(*batch, last=number == len(batches) - 1)
-        assert engine.step().skipped == 0 and engine.objective.statistic is None
+        assert engine.step().skipped == 0 and engine.training_module.statistic is None
 
 
 LOSSES = {"role": partial(ROLELoss, 1.5), "epr": partial(EPRLoss, 1.5), "two_way": TwoWayLoss}
@@ -74,15 +74,15 @@ class Dropped(nn.Module):
 def test_both_passes_draw_alike_and_statistics_count_one():
     engine = engine_of(EPRLoss(1.5), 2, model=Dropped())
     seen: list[torch.Tensor] = []
-    engine.objective.on_logits = lambda logits, index: seen.append(logits)
+    engine.training_module.on_logits = lambda logits, index: seen.append(logits)
     batches = batches_of(0, 2)
     for number, batch in enumerate(engine.coupled(batches, torch.manual_seed)):
-        told = engine.objective.statistic
+        told = engine.training_module.statistic
         torch.manual_seed(number)
         engine.micro_step(*batch, last=number == 3)
-    parts = [engine.objective.loss.batch_statistic(logits) for logits in seen]
+    parts = [engine.training_module.loss.batch_statistic(logits) for logits in seen]
     torch.testing.assert_close(sum(parts), told)
-    assert len(seen) == 4 and engine.objective.model.layers[0].num_batches_tracked == 4
+    assert len(seen) == 4 and engine.training_module.model.layers[0].num_batches_tracked == 4
 
 
 def test_a_step_cut_short_leaves_no_statistic():
@@ -90,7 +90,7 @@ def test_a_step_cut_short_leaves_no_statistic():
     given = engine.coupled(batches_of(0, 2), torch.manual_seed)
     next(given)
     given.close()
-    assert engine.objective.statistic is None
+    assert engine.training_module.statistic is None
 
 
 def test_the_statistic_is_summed_over_ranks():

@@ -31,8 +31,8 @@ def engine_of(*overrides: str, process: Process | None = None) -> Engine:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(16, 32, 3), nn.GELU(), nn.Flatten(), nn.Linear(128, 40), nn.Linear(40, 5))
     sections = {name: dict(value) if isinstance(value, dict) else value for name, value in BASE.items()}
-    objective = TrainingModule(model, nn.BCEWithLogitsLoss())
-    return build_engine(parse_config(sections, overrides), process or Process(), objective)
+    training_module = TrainingModule(model, nn.BCEWithLogitsLoss())
+    return build_engine(parse_config(sections, overrides), process or Process(), training_module)
 
 
 def train(engine: Engine, steps: range, parts: int = 1, part: int = 0) -> None:

@@ -53,7 +53,7 @@ def test_a_left_out_step_leaves_the_average():
 def test_a_checkpoint_keeps_how_far_the_warm_up_is(tmp_path):
     """A run that goes on from it equals one that was not interrupted."""
     words = ["train.ema_decay=0.99", "train.ema_warmup=true"]
-    first, second = (build_engine(runner.config_of(words), Process(), runner.objective()) for _ in range(2))
+    first, second = (build_engine(runner.config_of(words), Process(), runner.training_module()) for _ in range(2))
     runner.train(first, 8)
     place = save_checkpoint(tmp_path, 4, first.export_state(), {"step": 4}, keep=2)
     state, progress = load_checkpoint(place)
@@ -66,7 +66,7 @@ def test_a_checkpoint_keeps_how_far_the_warm_up_is(tmp_path):
 
 
 def test_a_checkpoint_without_the_count_goes_by_its_step(tmp_path, monkeypatch):
-    engine = build_engine(runner.config_of([]), Process(), runner.objective())
+    engine = build_engine(runner.config_of([]), Process(), runner.training_module())
     place = save_checkpoint(tmp_path, 4, engine.export_state(), {"step": 4}, keep=2)
     held = json.loads((place / "progress.json").read_text())
     del held["average_steps"]

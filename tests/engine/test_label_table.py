@@ -24,7 +24,7 @@ BASE = {
 }
 
 
-def objective() -> TrainingModule:
+def training_module() -> TrainingModule:
     generator = torch.Generator().manual_seed(1)
     observed = (torch.rand(N, K, generator=generator) < 0.2).to(torch.int8)
     torch.manual_seed(0)
@@ -34,13 +34,13 @@ def objective() -> TrainingModule:
 
 def engine_of(*overrides: str, process: Process | None = None) -> Engine:
     sections = {name: dict(value) if isinstance(value, dict) else value for name, value in BASE.items()}
-    return build_engine(parse_config(sections, overrides), process or Process(), objective())
+    return build_engine(parse_config(sections, overrides), process or Process(), training_module())
 
 
 def dense_engine() -> Engine:
     """A one-cycle schedule that is never applied: the table's gradient is dense, the learning rate constant."""
     engine = engine_of("optim.schedule=one_cycle")
-    assert not engine.objective.estimator.sparse and engine.table is None
+    assert not engine.training_module.estimator.sparse and engine.table is None
     return engine
 
 
@@ -62,7 +62,7 @@ def assert_same(one: EngineState, other: EngineState, **tolerance: float) -> Non
 
 def test_sparse_rows_give_dense_adams_state():
     sparse, dense = engine_of(), dense_engine()
-    assert sparse.objective.estimator.sparse
+    assert sparse.training_module.estimator.sparse
     start = sparse.export_state().weights["estimator.table"]
     for engine in (sparse, dense):
         train(engine, range(STEPS))

@@ -21,14 +21,14 @@ BESIDE_THE_MODEL = 24  # operations of a step after the backward pass, at most
 FUSED = (torch.ops.aten._fused_sgd_.default, torch.ops.aten._fused_adamw_.default)
 
 
-def objective(depth: int) -> TrainingModule:
+def training_module(depth: int) -> TrainingModule:
     blocks = [nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), FrozenBatchNorm2d(3)) for _ in range(depth)]
     return TrainingModule(nn.Sequential(*blocks, nn.Flatten(), nn.Linear(12, 5)), nn.BCEWithLogitsLoss())
 
 
 def engine_of(depth: int, *words: str):
     torch.manual_seed(0)
-    return build_engine(runner.config_of(list(words)), Process(), objective(depth))
+    return build_engine(runner.config_of(list(words)), Process(), training_module(depth))
 
 
 def operations_of_a_step(depth: int, *words: str) -> list[str]:
@@ -73,7 +73,7 @@ def test_a_step_on_fake_cuda_tensors_asks_nothing(planted, monkeypatch):
         "pageable copy": lambda norm: torch.zeros((), device="cpu").to(norm.device),
     }
     with FakeTensorMode(), torch.device("cuda"):
-        module = objective(2)
+        module = training_module(2)
         optimizer = torch.optim.AdamW(module.parameters(), fused=True)
         settings = {"precision": "fp32", "accumulation": 1, "grad_clip": 0.5, "ema_decay": 0.5, "distributed": False}
         engine = LocalEngine(OnAGpu(), module, optimizer, **settings)
@@ -105,7 +105,7 @@ class Batches:
 def trainer_of_two_micro_batches() -> Trainer:
     config = runner.config_of(["train.log_every=1000", "engine.micro_batch=4"])
     torch.manual_seed(0)
-    return Trainer(config, build_engine(config, Process(), objective(2)), Loaders(Batches(), Batches(), []), None)
+    return Trainer(config, build_engine(config, Process(), training_module(2)), Loaders(Batches(), Batches(), []), None)
 
 
 @pytest.mark.parametrize("planted", [None, "item", "bool", "cpu", "device"])

@@ -43,7 +43,7 @@ def run_two(tmp_path: Path, *overrides: str) -> list[dict]:
 @pytest.fixture(scope="module")
 def alone() -> dict:
     """The single process's losses, weights, average and predictions after the same steps."""
-    engine = build_engine(runner.config_of([]), Process(), runner.objective())
+    engine = build_engine(runner.config_of([]), Process(), runner.training_module())
     losses = runner.train(engine, 8)
     with engine.averaged_weights():
         averaged = engine.predict(runner.batch(99)[0])
@@ -106,7 +106,7 @@ def test_zero2_equals_one_process(tmp_path, alone):
 def test_the_average_warms_up_alike_under_zero2(tmp_path):
     """The count of steps is part of the state: two processes that take it over go on as those that did not stop."""
     words = ["train.ema_warmup=true", "train.ema_decay=0.99"]
-    single = build_engine(runner.config_of(words), Process(), runner.objective())
+    single = build_engine(runner.config_of(words), Process(), runner.training_module())
     runner.train(single, 8)
     results = run_two(tmp_path, "engine.name=zero2", "engine.micro_batch=4", *words)
     average = trained(results[0]["state"]["average"])
@@ -147,7 +147,7 @@ def test_running_mean_of_two_ranks_is_that_of_one_process(tmp_path, alone):
 
 
 def test_dropped_step_leaves_statistics_and_average_alone():
-    engine = build_engine(runner.config_of([]), Process(), runner.objective())
+    engine = build_engine(runner.config_of([]), Process(), runner.training_module())
     runner.train(engine, 8)
     before = vars(engine.export_state())
     images, labels, index = runner.batch(0)

@@ -37,7 +37,7 @@ def epoch(engine: Engine, number: int, parts: int = 1, part: int = 0) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_state_holds_them(precision):
     engine, resumed = (engine_of(f"engine.precision={precision}") for _ in range(2))
-    before = engine.objective.pseudo_labels.labels.clone()
+    before = engine.training_module.pseudo_labels.labels.clone()
     epoch(engine, 0)
     state = engine.export_state()
     assert (state.weights[NAME] != before).any() and (state.weights[NAME] >= before).all()
@@ -51,10 +51,10 @@ def test_the_state_holds_them(precision):
 
 def test_an_evaluation_changes_nothing():
     engine = engine_of()
-    before = engine.objective.pseudo_labels.labels.clone()
-    engine.objective.eval()
-    engine.objective(torch.randn(B, D), torch.zeros(B, K), torch.arange(B))
-    assert torch.equal(engine.objective.pseudo_labels.labels, before)
+    before = engine.training_module.pseudo_labels.labels.clone()
+    engine.training_module.eval()
+    engine.training_module(torch.randn(B, D), torch.zeros(B, K), torch.arange(B))
+    assert torch.equal(engine.training_module.pseudo_labels.labels, before)
 
 
 def _rank(rank: int, folder: str) -> None:
@@ -62,7 +62,7 @@ def _rank(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=rank, world_size=2)
     engine = engine_of("engine.name=ddp", f"engine.micro_batch={B // 2}", process=Process(rank, rank, 2, "torchrun"))
     epoch(engine, 0, 2, rank)
-    own = engine.objective.pseudo_labels.labels.clone()
+    own = engine.training_module.pseudo_labels.labels.clone()
     engine.average_buffers()
     torch.save((own, vars(engine.export_state())), f"{folder}/{rank}.pt")
     dist.destroy_process_group()

@@ -31,8 +31,8 @@ def engine_of(*overrides: str, process: Process | None = None) -> Engine:
     observed = (torch.rand(role.N, role.K, generator=generator) < 0.2).to(torch.int8)
     torch.manual_seed(0)
     estimator = LabelEstimator(role.N, role.K, observed, generator, sparse=False)
-    objective = TrainingModule(PartlyUsed(), ROLELoss(1.5, all_reduce=all_reduce_sum), estimator)
-    return build_engine(parse_config(role.BASE, [*SETTINGS, *overrides]), process or Process(), objective)
+    training_module = TrainingModule(PartlyUsed(), ROLELoss(1.5, all_reduce=all_reduce_sum), estimator)
+    return build_engine(parse_config(role.BASE, [*SETTINGS, *overrides]), process or Process(), training_module)
 
 
 def norms(engine: Engine, parts: int = 1, part: int = 0) -> list[Tensor]:

@@ -36,8 +36,8 @@ WIDTH = 1024  # of the layers, 4 MiB of weights each
 def trained(config: Config, parameters: int) -> Engine:
     """An engine after one step of a model with so many parameters, in layers as large as a transformer's."""
     layers = [nn.Linear(WIDTH, WIDTH) for _ in range(max(1, parameters // (WIDTH * WIDTH + WIDTH)))]
-    objective = TrainingModule(nn.Sequential(*layers), nn.BCEWithLogitsLoss())
-    engine = build_engine(config, Process(), objective)
+    training_module = TrainingModule(nn.Sequential(*layers), nn.BCEWithLogitsLoss())
+    engine = build_engine(config, Process(), training_module)
     images = torch.randn(1, WIDTH)
     engine.micro_step(images, torch.ones(1, WIDTH), torch.zeros(1, dtype=torch.int64), last=True)
     engine.step()
@@ -63,7 +63,7 @@ def measure(parameters: int, rounds: int, place: Path) -> dict[str, float]:
     def save(step: int) -> tuple[float, float]:
         """What the save took, once its checkpoint is written."""
         taken = timed(lambda: checkpoints.save(Progress(0, 1, 1, step=step)))
-        writes.append(timed(lambda: checkpoints.settle(wait=True))[1])
+        writes.append(timed(lambda: checkpoints.note_completed(wait=True))[1])
         assert checkpoints.saved_step == step
         return taken
 

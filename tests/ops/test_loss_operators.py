@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bench.cases.losses import Case, run
 from mlcfast import ops
+from mlcfast.ops.asymmetric_loss import AsymmetricOptions
 from mlcfast.ops.backend import choose
 from mlcfast.ops.label_loss.op import Formula
 from mlcfast.ops.library import MISSING
@@ -52,7 +53,7 @@ def test_gradcheck(name):
 def test_opcheck_elementwise(reduction):
     case = make_case()
     x = case.logits.requires_grad_()
-    options = (4.0, 1.0, 0.05, 1e-8, False, reduction, 2.0)
+    options = (list(AsymmetricOptions()), reduction, 2.0)
     torch.library.opcheck(torch.ops.mlcfast.asymmetric_loss.default, (x, case.labels, *options))
     weights = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1e-5, reduction)
     torch.library.opcheck(torch.ops.mlcfast.weighted_bce.default, (x, case.labels, case.truth, *weights))
@@ -60,6 +61,8 @@ def test_opcheck_elementwise(reduction):
         torch.library.opcheck(torch.ops.mlcfast.pairwise_ranking.default, (x, case.labels, reduction))
     forward = (x.detach(), case.labels, *options, True)
     torch.library.opcheck(torch.ops.mlcfast.asymmetric_loss_forward.default, forward)
+    with pytest.raises(ValueError, match=f"takes {len(AsymmetricOptions())} options, not"):
+        torch.ops.mlcfast.asymmetric_loss(x, case.labels, options[0][:4], *options[1:])
 
 
 FORMULAS = {
@@ -68,7 +71,7 @@ FORMULAS = {
     "focal": (2.0, 1.0, 0.25, 0.75, 1.0, 0.4),
     "robust": (1.5, -2.0, 0.7, 0.8, 0.01, 1.0),
     "large": (1.0,),
-    "asymmetric": (4.0, 1.0, 0.05, 1e-8, 0.0),
+    "asymmetric": AsymmetricOptions(),
     "weighted_bce": (1.0, 0.0, 0.1, 0.9, 0.0, 1.0, 1e-5),
 }
 
@@ -212,6 +215,8 @@ def wrong(**changed: object) -> dict[str, object]:
         (wrong(gamma_pos=float("nan")), "gamma_pos"),
         (wrong(clip=1.0), "clip"),
         (wrong(eps=0.0), "eps"),
+        (wrong(detach_focal_weight="yes"), "detach_focal_weight"),
+        (wrong(detach_focal_weight=-1), "detach_focal_weight"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, named):

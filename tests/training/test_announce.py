@@ -43,7 +43,7 @@ def test_model_device_and_steps_are_said(caplog, config_file):
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     model[0].requires_grad_(False)
     trainer = SimpleNamespace(
-        engine=SimpleNamespace(objective=SimpleNamespace(model=model)),
+        engine=SimpleNamespace(training_module=SimpleNamespace(model=model)),
         progress=SimpleNamespace(step=5),
         is_resumed=True,
         steps_per_epoch=5,

@@ -45,7 +45,7 @@ def test_the_next_save_waits_for_the_one_before_and_says_so_once(checkpoints, tm
     with checkpoints:
         for step in (2, 4, 6):
             checkpoints.save(progress(step))
-            checkpoints.settle()
+            checkpoints.note_completed()
             assert checkpoints.saved_step == step - 2
     assert checkpoints.saved_step == 6
     assert caplog.text.count("step 4 is to be saved while the checkpoint of step 2 is being written") == 1
@@ -64,7 +64,7 @@ def test_a_full_disk_ends_the_run_at_the_next_step(checkpoints, tmp_path, monkey
     )
     with pytest.raises(RunError, match=said), checkpoints:
         checkpoints.save(progress(4))
-        checkpoints.settle(wait=True)
+        checkpoints.note_completed(wait=True)
     assert checkpoints.saved_step == 2
 
 
@@ -73,7 +73,7 @@ def test_a_full_disk_is_a_warning_with_continue(checkpoints, tmp_path, monkeypat
     with checkpoints, monkeypatch.context() as patch:
         fill_disk(patch)
         checkpoints.save(progress(2))
-        checkpoints.settle(wait=True)
+        checkpoints.note_completed(wait=True)
         assert checkpoints.saved_step == 0 and "training goes on and saves at the next occasion" in caplog.text
         patch.undo()
         checkpoints.save(progress(3))
@@ -87,7 +87,7 @@ def test_where_training_fails_the_checkpoint_is_finished_and_its_own_error_is_a_
         checkpoints.save(progress(2))
         raise KeyError("training")
     assert (tmp_path / "checkpoints" / "latest").read_text() == "00000002"
-    checkpoints.settle()
+    checkpoints.note_completed()
     fill_disk(monkeypatch)
     with pytest.raises(KeyError, match="training"), checkpoints:
         checkpoints.save(progress(4))

@@ -29,21 +29,21 @@ def clock() -> Clock:
 
 def test_every_second_is_of_one_kind(clock):
     """Of 40 s: 12 until batches were there, 2 of them for the way to the device, 3 exchanging, 5 and 8 on the host."""
-    watch = Stopwatch(torch.device("cpu"), clock)
-    spent = TimeSpent(watch, clock)
+    stopwatch = Stopwatch(torch.device("cpu"), clock)
+    spent = TimeSpent(stopwatch, clock)
     clock.now += 100  # before the epoch
     spent.begin()
 
     def loader():
         for number in range(2):
             clock.now += 5
-            with watch.of("transferring"):
+            with stopwatch.of("transferring"):
                 clock.now += 1
             yield number
 
     for _ in spent.batches(loader()):
         clock.now += 4.5  # computing
-        with watch.of("exchanging"):
+        with stopwatch.of("exchanging"):
             clock.now += 1.5
         spent.note()
     with spent.of("evaluating"):
@@ -64,11 +64,11 @@ def test_every_second_is_of_one_kind(clock):
 
 
 def test_an_error_within_a_wait_is_timed_and_passed_on(clock):
-    watch = Stopwatch(torch.device("cpu"), clock)
-    with pytest.raises(OSError, match="gone"), watch.of("saving"):
+    stopwatch = Stopwatch(torch.device("cpu"), clock)
+    with pytest.raises(OSError, match="gone"), stopwatch.of("saving"):
         clock.now += 2
         raise OSError("gone")
-    assert watch.take() == {"saving": 2} and watch.take() == {}
+    assert stopwatch.take() == {"saving": 2} and stopwatch.take() == {}
 
 
 @pytest.mark.parametrize(

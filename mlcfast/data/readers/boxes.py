@@ -1,4 +1,4 @@
-"""What readers of box annotations share: YAML and XML read safely, and the images below a directory."""
+"""Helpers of the readers of box annotations: safe YAML and XML, and the images below a directory."""
 
 from pathlib import Path
 from typing import Any

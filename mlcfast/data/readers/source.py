@@ -1,4 +1,4 @@
-"""What every reader of labels returns, and the options a user can give one."""
+"""LabelSource, which every reader of labels returns, and TableOptions, what a user may tell a reader."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -6,30 +6,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mlcfast.ops.asymmetric_loss.reference import AsymmetricOptions
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as reference
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose
-from mlcfast.ops.checks import as_number, check_label_values, check_pair, check_reduction
+from mlcfast.ops.checks import check_label_values, check_pair, check_reduction
 from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
 from mlcfast.ops.numerics import Weights
 
-_ARGUMENTS = (
-    "Tensor logits, Tensor targets, float gamma_neg, float gamma_pos, float clip, float eps, "
-    "bool detach_focal_weight, int reduction, float scale"
-)
-_INFINITY = float("inf")
+_ARGUMENTS = "Tensor logits, Tensor targets, float[] options, int reduction, float scale"
 LIBRARY.define(f"asymmetric_loss({_ARGUMENTS}) -> Tensor")
 _NATIVE = torch.ops.mlcfast.asymmetric_loss.default  # bound once: the lookup costs more than the dispatch
 
 
 @torch.library.register_fake("mlcfast::asymmetric_loss", lib=LIBRARY)
-def _fake(logits: Tensor, targets: Tensor, *options: Any) -> Tensor:
-    return fake_loss(logits, options[5])
+def _fake(logits: Tensor, targets: Tensor, options: list[float], reduction: int, scale: float) -> Tensor:
+    return fake_loss(logits, reduction)
 
 
-def _fake_forward(logits: Tensor, targets: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
-    return fake_loss(logits, options[5]), fake_gradient(logits, options[7])
+def _fake_forward(
+    logits: Tensor, targets: Tensor, options: list[float], reduction: int, scale: float, with_gradient: bool
+) -> tuple[Tensor, Tensor]:
+    return fake_loss(logits, reduction), fake_gradient(logits, with_gradient)
 
 
 def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -44,69 +43,52 @@ define_forward("asymmetric_loss_forward", f"{_ARGUMENTS}, bool with_gradient", _
 def asymmetric_loss(
     logits: Tensor,
     targets: Tensor,
-    gamma_neg: float = 4.0,
-    gamma_pos: float = 1.0,
-    clip: float = 0.05,
-    eps: float = 1e-8,
-    detach_focal_weight: bool = False,
+    *options: float,
     reduction: str = "mean",
     scale: float = 1.0,
     weights: Weights | None = None,
+    **named: float,
 ) -> Tensor:
     """The asymmetric focal loss of arXiv 2009.14119; the formula is in reference.py.
 
     logits: (B, K) or any shape, fp32, bf16, fp16 or fp64; targets: the same shape, in [-1, 1], any real dtype, −1
-    counts as 0; soft targets are allowed. gamma_neg, gamma_pos ≥ 0; clip in [0, 1); eps in [1e-37, 1).
-    detach_focal_weight: the focal weight is a constant in the backward pass. scale multiplies the reduced loss.
+    counts as 0; soft targets are allowed. scale multiplies the reduced loss.
+    options, named: the fields of AsymmetricOptions in their order or by name, as gamma_neg=2; the others are as there.
     weights: of positives and of other entries, (K,) each; a soft positive label lies between the two.
     Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
-    Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
+    Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values, and TypeError for an
+    option that there is not.
     """
+    chosen = AsymmetricOptions(*options, **named)
+    chosen.check()
+    return checked_asymmetric_loss(logits, targets, chosen, reduction, scale, weights)
+
+
+def checked_asymmetric_loss(
+    logits: Tensor,
+    targets: Tensor,
+    options: AsymmetricOptions,
+    reduction: str = "mean",
+    scale: float = 1.0,
+    weights: Weights | None = None,
+) -> Tensor:
+    """As asymmetric_loss, for options that were checked before: a loss module does so once, not in every step."""
     check_pair(logits, targets)
     check_reduction(reduction)
-    check_options(gamma_neg, gamma_pos, clip, eps)
     if weights is not None:
-        plain = partial(
-            reference, gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip, eps=eps,
-            detach_focal_weight=detach_focal_weight, reduction="none",
-        )  # fmt: skip
-        options = (gamma_neg, gamma_pos, clip, eps, float(detach_focal_weight))
+        plain = partial(reference, **options._asdict(), reduction="none")
         scaled = weights if scale == 1.0 else (scale * weights[0], scale * weights[1])
-        return label_loss(
-            Formula.ASYMMETRIC, plain, logits, targets, options, reduction, weights=scaled, name="targets"
-        )
+        formula = Formula.ASYMMETRIC
+        return label_loss(formula, plain, logits, targets, tuple(options), reduction, weights=scaled, name="targets")
     backend = choose(logits.device, logits.dtype)
     if backend == "reference":
         if logits.device.type == "cpu":
             check_label_values(targets)
-        loss = reference(logits, targets, gamma_neg, gamma_pos, clip, eps, detach_focal_weight, reduction)
+        loss = reference(logits, targets, *options, reduction=reduction)
         return loss if scale == 1.0 else loss * scale
-    if logits.dtype == torch.float16 and max(gamma_neg, gamma_pos) * HALF_UNIT > 1024:
+    if logits.dtype == torch.float16 and options.steepest() * HALF_UNIT > 1024:
         logits = logits.float()
-    code = REDUCTION_CODES[reduction]
-    arguments = (gamma_neg, gamma_pos, clip, eps, detach_focal_weight, code, scale)
+    code, numbers = REDUCTION_CODES[reduction], list(options)  # torch takes a list faster than a named tuple
     if backend == "native":
-        return _NATIVE(logits, targets, *arguments)
-    return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, *arguments)
-
-
-def check_options(gamma_neg: float, gamma_pos: float, clip: float, eps: float) -> None:
-    """ValueError for an exponent, clip or eps that is no number or outside its range."""
-    try:
-        right = 0 <= gamma_neg < _INFINITY and 0 <= gamma_pos < _INFINITY and 0 <= clip < 1 and 1e-37 <= eps < 1
-    except TypeError:
-        right = False
-    if not right:
-        _refuse_options(gamma_neg, gamma_pos, clip, eps)
-
-
-def _refuse_options(gamma_neg: float, gamma_pos: float, clip: float, eps: float) -> None:
-    for name, value in (("gamma_neg", gamma_neg), ("gamma_pos", gamma_pos), ("clip", clip), ("eps", eps)):
-        as_number(value, name)
-    for name, gamma in (("gamma_neg", gamma_neg), ("gamma_pos", gamma_pos)):
-        if gamma < 0:
-            raise ValueError(f"{name} must be at least 0, not {gamma}")
-    if not 0 <= clip < 1:
-        raise ValueError(f"clip must be in [0, 1), not {clip}")
-    if not 1e-37 <= eps < 1:
-        raise ValueError(f"eps must be in [1e-37, 1), not {eps}")
+        return _NATIVE(logits, targets, numbers, code, scale)
+    return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, numbers, code, scale)

@@ -1,6 +1,6 @@
 """LayerNorm and the group-wise linear head in one pass over x, forward and backward, for a label a query.
 
-Forward   μ, r and Σ v (x − μ) from one row in registers; letters as in native.py.
+Forward   μ, r and Σ v (x − μ) from one row in registers; letters as in matmul.py.
 Backward  a program takes a label and every so-manyth image: v stays in registers, x is read once and dx written once,
           T = Σ_b h x̂ is summed in registers; the sums over a label's programs and over labels are left to torch.
 """

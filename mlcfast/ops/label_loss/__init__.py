@@ -1,1 +1,1 @@
-"""The losses that are sums of entries: one operator, with a formula and its options, serves them all."""
+"""Losses that are sums over entries (image, label): one operator, with a formula and its options, serves them all."""

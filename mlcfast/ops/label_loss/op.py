@@ -26,7 +26,7 @@ class Formula(IntEnum):
     FOCAL = 2  # gamma, epsilon, weight of positives, of others, margin, logit above which unknown is positive
     ROBUST = 3  # w, b, mu, sigma, q2, q3
     LARGE = 4  # 1 to flip; the threshold is a tensor
-    ASYMMETRIC = 5  # gamma_neg, gamma_pos, clip, eps, 1 for a constant focal weight
+    ASYMMETRIC = 5  # those of AsymmetricOptions
     WEIGHTED_BCE = 6  # the six weights, eps
 
 

@@ -1,4 +1,4 @@
-"""The losses told by a formula's number in Triton: loss and gradient in one pass, weights of the entries included.
+"""The Triton kernel of losses chosen by a formula's number: loss and gradient in one pass, label weights included.
 
 The mathematics, forward and backward, stands in csrc/label_formulas.h and csrc/formulas.h; the options come in the
 order of op.Formula. p = σ(x), q = σ(−x), up = −log p, down = −log q.
@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mlcfast.ops.asymmetric_loss.triton import weighed_asymmetric
 from mlcfast.ops.triton_elementwise import run_elementwise
 from mlcfast.ops.triton_launch import check_supported, sigmoid_pair
 
@@ -114,29 +115,6 @@ def large(x, z, flip, threshold):
 
 
 @triton.jit
-def asymmetric(x, z, gamma_neg, gamma_pos, clip, eps, detached):
-    """The asymmetric loss, soft labels included."""
-    y = tl.where(z > 0, z, 0.0)
-    p, q = sigmoid_pair(x)
-    slope, shifted = p * q, q + clip
-    capped = tl.where(shifted > 1.0, 1.0, shifted)
-    a_pos, a_neg = tl.where(p < eps, eps, p), tl.where(capped < eps, eps, capped)
-    log_a = y * tl.log(a_pos) + (1.0 - y) * tl.log(a_neg)
-    log_slope = y * tl.where(p < eps, 0.0, slope / a_pos)
-    log_slope -= (1.0 - y) * tl.where((capped < eps) | (shifted > 1.0), 0.0, slope / a_neg)
-    below = p - clip
-    d = y * q + (1.0 - y) * tl.where(below < 0, 0.0, below)
-    d_slope = (1.0 - y) * tl.where(below < 0, 0.0, slope) - y * slope
-    gamma = y * gamma_pos + (1.0 - y) * gamma_neg
-    opened = d > 1e-37  # nearer to 0 the quotient below would overflow
-    safe = tl.where(opened, d, 1.0)
-    powered = tl.exp(gamma * tl.log(safe))
-    weight = tl.where(opened, powered, tl.where(gamma > 0, 0.0, 1.0) + d)
-    moved = tl.where(opened, (1.0 - detached) * gamma * (powered / safe) * d_slope, 0.0)
-    return -log_a * weight, -(log_slope * weight + log_a * moved)
-
-
-@triton.jit
 def weighted_bce(x, z, pos_a, pos_b, unk_a, unk_b, neg_a, neg_b, eps):
     """The cross-entropies."""
     up, down = tl.where(z > 0, z, 0.0), tl.where(z < 0, -z, 0.0)
@@ -173,7 +151,7 @@ def label_kernel(
         elif FORMULA == 4:
             value, derivative = large(x, z, o0, tl.load(threshold).to(tl.float32))
         elif FORMULA == 5:
-            value, derivative = asymmetric(x, z, o0, o1, o2, o3, o4)
+            value, derivative = weighed_asymmetric(x, z, o0, o1, o2, o3, o4, o5, o6)
         else:
             value, derivative = weighted_bce(x, z, o0, o1, o2, o3, o4, o5, o6)
         if WEIGHED:

@@ -1,4 +1,4 @@
-"""Which form of the attention runs for a shape, and who implements it; docs/notes.md has the measurements behind it."""
+"""Chooses the form of the attention for a shape, and its kernels; docs/notes.md has the measurements behind it."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""From scores to the weights that pool the cells and back: softmax over the cells, dropout, what is left of each row.
+"""Makes scores the weights that pool the cells, and back: softmax over the cells, dropout, the sum of each row.
 
 S (B, N, K, H) scores, m the mask over 1 − dropout: W = softmax_n(S), U = W ∘ m, r[b,k,h] = Σ_n U. The gradient of U is
 dU + β, where β[b,k,h] = b_v·dcontext is what the value bias adds to every cell alike:
