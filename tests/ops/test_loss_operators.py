@@ -1,5 +1,6 @@
 """What the losses owe torch: autograd, opcheck, compile, export, autocast, and errors that name the argument."""
 
+import inspect
 import warnings
 
 import pytest
@@ -283,3 +284,9 @@ def test_inside_transforms_and_forward_mode():
     if not MISSING["cpu"]:
         with torch.autograd.forward_ad.dual_level(), pytest.raises(NotImplementedError, match="MLCFAST_BACKEND"):
             ops.asymmetric_loss(torch.autograd.forward_ad.make_dual(logits, torch.ones_like(logits)), labels)
+
+
+def test_help_shows_the_asymmetric_losss_options_one_by_one():
+    shown = inspect.signature(ops.asymmetric_loss).parameters
+    assert list(shown)[2:7] == list(AsymmetricOptions._fields)
+    assert [shown[name].default for name in AsymmetricOptions._fields] == list(AsymmetricOptions())

@@ -1,5 +1,7 @@
 """The asymmetric loss as a user calls it: checks, the registered operator, and the choice of its implementation."""
 
+import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -53,7 +55,8 @@ def asymmetric_loss(
 
     logits: (B, K) or any shape, fp32, bf16, fp16 or fp64; targets: the same shape, in [-1, 1], any real dtype, −1
     counts as 0; soft targets are allowed. scale multiplies the reduced loss.
-    options, named: the fields of AsymmetricOptions in their order or by name, as gamma_neg=2; the others are as there.
+    options, named: gamma_neg, gamma_pos, clip, eps and detach_focal_weight, in this order or by name; AsymmetricOptions
+    says what they are, and their defaults. All else is by name.
     weights: of positives and of other entries, (K,) each; a soft positive label lies between the two.
     Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
     Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values, and TypeError for an
@@ -62,6 +65,20 @@ def asymmetric_loss(
     chosen = AsymmetricOptions(*options, **named)
     chosen.check()
     return checked_asymmetric_loss(logits, targets, chosen, reduction, scale, weights)
+
+
+def _with_options_named(function: Callable) -> inspect.Signature:
+    """The signature with the options of AsymmetricOptions one by one, for help() and editors."""
+    written = inspect.signature(function)
+    own = [p for p in written.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=float)
+        for name, default in AsymmetricOptions._field_defaults.items()
+    ]
+    return written.replace(parameters=[*own[:2], *options, *own[2:]])
+
+
+asymmetric_loss.__signature__ = _with_options_named(asymmetric_loss)  # type: ignore[attr-defined]  # help() reads it
 
 
 def checked_asymmetric_loss(
