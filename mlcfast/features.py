@@ -78,7 +78,9 @@ def extract(
                     rows = predictor.features(images).cpu().numpy()
                     writer.append(rows, [records.paths[i] for i in index.tolist()])
                     bar.update(len(rows))
-            about = {"backbone": config.model.backbone, "image_size": config.data.image_size}
+            about: dict[str, object] = {"backbone": config.model.backbone, "image_size": config.data.image_size}
+            if records.groups is not None:
+                about["columns"] = {config.data.group: records.groups}
             writer.publish(records, about)
     return shape
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mlcfast.data import FeatureLoader
+from mlcfast.data.labels import hard_states
 from mlcfast.engine import all_gather_objects, all_reduce_max
 from mlcfast.evaluation.score_store import ScoreStore
 from mlcfast.metrics import LabelParts, assembled_report, best_f1_thresholds, figures, label_counts, multilabel_report
@@ -117,7 +118,7 @@ def evaluate_weights_in_turn(
         batches = iter(bar)
         for _ in range(-(-all_reduce_max([len(loader)])[0] // TOGETHER)):  # entering a context may be a collective
             held = list(itertools.islice(batches, TOGETHER))
-            about = [(targets.cpu().numpy(), index.cpu().numpy()) for _, targets, index in held]
+            about = [(hard_states(targets.cpu().numpy()), index.cpu().numpy()) for _, targets, index in held]
             for name, context in weights.items():
                 with context():
                     found = [predictor.predict(pixels) for pixels, *_ in held]

@@ -26,6 +26,7 @@ from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
 from mlcfast.data.splits import is_part
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
@@ -36,6 +37,11 @@ VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 # Folders so called hold images, and their names say nothing of them.
 NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
+# Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
+LABELS_ELSEWHERE = (
+    ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
+    ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
+)
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
     ".yml": "yolo",
@@ -98,7 +104,7 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     ending = path.suffix.lower()
     if ending == ".json":
         return [_read_json(path, options)]
-    if ending in (".jsonl", ".ndjson"):
+    if ending in (".jsonl", ".ndjson", ".manifest"):
         return [read_metadata(path, options)]
     if ending in BY_ENDING or ending == ".xml":
         form = BY_ENDING.get(ending) or ("voc" if read_xml(path).tag == "annotation" else "cvat")
@@ -136,12 +142,12 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     coco = sorted(path.glob("annotations/instances_*.json"))
     if coco:
         splits = [file.stem.removeprefix("instances_") for file in coco]
-        sources = [coco_source(file) for file in coco]
+        sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
     for place in ([path], [path / split for split in SPLITS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
-            return [_at(coco_source(file), file.parent, file.parent.name) for file in roboflow]
+            return [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
         known = [folder / name for folder in place for name in (ROBOFLOW, "metadata.csv", "metadata.jsonl")]
         found = [file for file in known if file.is_file()]
         twice = next(
@@ -159,6 +165,10 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
+    documents = ((file, json_of(file)) for file in tables if file.suffix.lower() == ".json")
+    of_images = read_image_documents(path, documents) if len(tables) > 1 else None
+    if of_images is not None:
+        return [_at(of_images, path)]
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
         raise UsageError(f"{path}: holds several label files, {shown}: name one of them")
@@ -180,6 +190,10 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
             "table, a .txt beside each image and a folder of images for each label"
         )
+    for pattern, tool, remedy in LABELS_ELSEWHERE:
+        held = next(path.glob(pattern), None)
+        if held is not None:
+            raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
     unsaid = [folder.name for folder in folders if folder.name.lower() in NO_LABELS]
     if unsaid:
         raise UsageError(
@@ -199,7 +213,7 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
 
     content = json_of(path)
     if isinstance(content, dict) and "images" in content:
-        return coco_source(path)
+        return read_tool_export(path, content, DOCUMENTS) or coco_source(path, options)
     return read_json(path, content, options)
 
 

@@ -63,7 +63,7 @@ def _label_studio(path: Path, options: TableOptions) -> list[LabelSource]:
 def _coco(path: Path, options: TableOptions) -> list[LabelSource]:
     from mlcfast.data.coco import coco_source  # which reads with this module's neighbours
 
-    return [coco_source(path)]
+    return [coco_source(path, options)]
 
 
 def _is_cvat(path: Path) -> bool:
