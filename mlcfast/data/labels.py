@@ -213,7 +213,7 @@ def holds_soft(labels: Labels) -> bool:
 
 def hard_states(targets: np.ndarray) -> np.ndarray:
     """Targets as metrics take them, int8 of 1, 0 and −1: a soft one is 0, neither present nor absent."""
-    return np.where(np.abs(targets) < 1, 0, targets).astype(np.int8)
+    return targets if targets.dtype == np.int8 else np.where(np.abs(targets) < 1, 0, targets).astype(np.int8)
 
 
 def absent_as_zero(labels: Labels) -> Labels:

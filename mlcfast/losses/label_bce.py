@@ -58,7 +58,7 @@ class LabelBCE(WeighedLoss):
         unknown = (0.0, 0.0) if self.kind in ("iu", "iun") else negative
         known = true_labels if self.kind == "iun" else None
         kinds, weights = (positive, unknown, negative), self.weights.of(logits)
-        if self.kind == "iu" and labels.is_floating_point():  # where soft ones may be among them
+        if self.kind == "iu" and isinstance(labels, Tensor) and labels.is_floating_point():  # soft ones among them
             entries = weighted_bce(logits, labels, positive, negative, negative, reduction="none", weights=weights)
             return reduce(entries * torch.where(labels > 0, 1.0, -labels), self.reduction)
         return weighted_bce(logits, labels, *kinds, known, reduction=self.reduction, weights=weights)

@@ -160,6 +160,61 @@ def test_a_column_divides_the_file(table):
     assert set(both.train.image_ids + both.validation.image_ids) == {f"{n}.jpg" for n in range(20)}
 
 
+def parts_of_a_coco_file(root, **values) -> DataConfig:
+    """Twelve images of six patients in one annotation file, the last two without a label."""
+    (root / "annotations").mkdir()
+    (root / "all").mkdir()
+    images = [
+        {"id": n, "file_name": f"{n}.jpg", "patient_id": n // 2, "split": ("train", "val", "test")[n // 4]}
+        for n in range(12)
+    ]
+    for image in images:
+        (root / "all" / image["file_name"]).touch()
+    annotations = [{"image_id": n, "category_id": 1 + n % 2} for n in range(10)]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations" / "instances_all.json").write_text(json.dumps(content))
+    return DataConfig(format="auto", root=str(root), train="all", workers=0, **values)
+
+
+def parts_of_features(root, **values) -> DataConfig:
+    """The same as stored features, with the columns in a table of labels."""
+    (root / "all").mkdir()
+    np.save(root / "all" / "features.npy", np.zeros((12, 3), np.float32))
+    rows = [f"{n}.jpg,{n // 2},{('train', 'val', 'test')[n // 4]},{n % 2},{1 - n % 2}" for n in range(12)]
+    (root / "all" / "labels.csv").write_text("\n".join(["image,patient_id,split,dog,cat", *rows, ""]))
+    return DataConfig(format="features", root=str(root), train="all", workers=0, **values)
+
+
+@pytest.mark.parametrize("made", [parts_of_a_coco_file, parts_of_features])
+def test_groups_and_parts_of_an_annotation_file_and_of_stored_features(tmp_path, made):
+    settings = made(tmp_path, split_column="split", test="test", group="patient_id")
+    samples, first = samples_of(settings), int(made is parts_of_features)
+    assert samples.train.image_ids == ([f"{n}.jpg" for n in range(4)] if first else list("0123"))
+    assert samples.validation.groups == ["2", "2", "3", "3"] and len(samples.test) == (4 if first else 2)
+    assert samples.train.labels[:, samples.train.names.index("dog")].tolist() == [0, 1, 0, 1]
+    whole = settings.model_copy(update={"split_column": None, "val": 0.34, "test": None})
+    parts = samples_of(whole)
+    assert parts.validation.groups and not set(parts.train.groups) & set(parts.validation.groups)
+    for update, says in (({"group": "patent_id"}, "data.group.*patent_id"), ({"split_column": "fold"}, "split_column")):
+        with pytest.raises(UsageError, match=says):
+            samples_of(settings.model_copy(update=update))
+
+
+def test_columns_of_stored_features_may_stand_in_their_note(tmp_path):
+    settings = parts_of_features(tmp_path, val=0.34, group="patient_id")
+    (tmp_path / "all" / "labels.csv").unlink()
+    np.save(tmp_path / "all" / "labels.npy", np.eye(12, 2) + 0 * np.arange(2))
+    note = {"columns": {"patient_id": [n // 2 for n in range(12)]}}
+    (tmp_path / "all" / "features.json").write_text(json.dumps(note))
+    samples = samples_of(settings)
+    assert not set(samples.train.groups) & set(samples.validation.groups)
+    note["columns"]["patient_id"].pop()
+    (tmp_path / "all" / "features.json").write_text(json.dumps(note))
+    with pytest.raises(UsageError, match=r"features\.json: columns must be lists of 12 cells"):
+        samples_of(settings)
+
+
 def test_numbered_folds(table):
     text = (table / "labels.csv").read_text()
     for number, word in enumerate(("train", "valid", "test")):

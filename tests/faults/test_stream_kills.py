@@ -22,7 +22,7 @@ import pytest
 from mlcfast.runs.directory import complete_checkpoints
 from tests.conftest import ROOT
 from tests.data.test_packed import IMAGES, seen, write_parquet, write_tars
-from tests.faults.crew import LONGEST, Crew, rank_of_run
+from tests.faults.crew import Crew, rank_of_run
 
 KILLS = int(os.environ.get("MLCFAST_STREAM_KILLS", "0"))
 CASES = [(engine, workers) for engine in ("single", "ddp") for workers in (0, 2)] if KILLS else [("single", 0)]
@@ -30,6 +30,7 @@ KINDS = {"tar": write_tars, "parquet": write_parquet}
 GLOBAL_BATCH, EPOCHS = 4, 5
 EPOCH_STEPS = IMAGES // GLOBAL_BATCH
 STEPS = EPOCHS * EPOCH_STEPS
+PATIENCE = 1800  # seconds for an attempt
 Order = dict[int, list[int]]  # of each step, the images of its global batch
 
 
@@ -49,7 +50,7 @@ def rank_that_notes(*arguments: Any, notes: Path, starts_over: bool = False) -> 
             yield batch
 
     def stepped(self: Trainer, micro_batches: Iterable[tuple[Any, ...]]) -> None:
-        with (notes / f"{rank}.jsonl").open("a", encoding="utf-8") as file:
+        with (notes / f"{rank}.jsonl").open("a", encoding="utf-8", buffering=1) as file:
             original(self, noted(self.progress.step, micro_batches, file))
 
     Trainer._step = stepped
@@ -98,14 +99,16 @@ class Streaming(Crew):
         ranks = self.started(name, resume=begins > 0, work=work)
         if kill is not None:
             file, step = notes / "0.jsonl", begins + kill.randrange(1, 9)
-            until = time.monotonic() + LONGEST
+            until = time.monotonic() + PATIENCE
             while time.monotonic() < until and all(process.is_alive() for process in ranks):
                 if file.exists() and f"\n[{step}, " in file.read_text(encoding="utf-8"):
                     break
                 time.sleep(0.002)
             time.sleep(kill.random() * 0.2)
-            os.kill(kill.choice(ranks).pid, signal.SIGKILL)
-        statuses = self.ended(ranks)
+            victim = kill.choice(ranks)
+            if victim.is_alive():
+                os.kill(victim.pid, signal.SIGKILL)
+        statuses = self.ended(ranks, PATIENCE)
         assert None not in statuses, (statuses, self.said(name))
         if kill is None or -signal.SIGKILL not in statuses:
             assert set(statuses) == {0}, (statuses, self.said(name))
@@ -181,13 +184,17 @@ def test_killed_again_and_again_every_image_is_streamed_once_an_epoch_in_one_ord
 
 
 def test_an_epoch_that_is_read_from_its_beginning_again_is_noticed(tmp_path):
-    crew = Streaming(tmp_path, "single", 0, "tar")
-    while not (begins := crew.saved("run")) % EPOCH_STEPS:  # in the midst of an epoch
-        crew.attempt("run", len(list((tmp_path / "run").glob("[0-9]*"))), random.Random(begins))
-    crew.attempt("run", 100, starts_over=True)
-    whole = streamed(tmp_path / "run" / "0") | streamed(tmp_path / "run" / "100")
+    crew, number = Streaming(tmp_path, "single", 0, "tar"), 0
+    while crew.saved("run") % EPOCH_STEPS == 0:  # until it is killed in the midst of an epoch
+        crew.attempt("run", number, random.Random(number))
+        number += 1
+    crew.attempt("run", number, starts_over=True)
+    order: Order = {}
+    for each in range(number + 1):
+        order |= streamed(tmp_path / "run" / str(each))
+    assert sorted(order) == list(range(STEPS))
     with pytest.raises(AssertionError):
-        require_each_image_once_an_epoch(whole)
+        require_each_image_once_an_epoch(order)
 
 
 FIGURES: dict[str, tuple[int, int]] = {}  # of each case, the kills made and the runs they were made in

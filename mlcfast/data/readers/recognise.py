@@ -15,6 +15,7 @@ from mlcfast.data.readers.exports import (
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.lists import (
     is_attribute_table,
+    is_class_list,
     is_file_list,
     read_attribute_table,
     read_file_list,
@@ -118,6 +119,11 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         return [read_attribute_table(path)]
     if is_file_list(text):
         return [read_file_list(path, options)]
+    if is_class_list(text):
+        raise UsageError(
+            f"{path}: says of images whether they have one label, as in Pascal VOC's ImageSets/Main: name the "
+            "directory of the data set, which has the labels of all, or write a table with a column for each label"
+        )
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 

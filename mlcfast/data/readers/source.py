@@ -138,7 +138,7 @@ def policy_code(policy: str | float) -> int:
     ValueError, which lists what there is, for another one.
     """
     try:
-        return POLICIES[policy] if policy in POLICIES else soft_code(float(policy))  # type: ignore[index]  # a key
+        return POLICIES[policy] if policy in POLICIES else soft_code(float(policy))
     except ValueError:
         known = ", ".join(POLICIES)
         raise ValueError(f"{policy!r} is none of {known}, nor a value of 0.01 to 0.99 in hundredths") from None

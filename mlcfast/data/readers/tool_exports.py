@@ -29,7 +29,7 @@ def _imaterialist(content: Any) -> Tags | None:
     if not isinstance(content, dict) or not _all_have(content.get("annotations"), "labelId", "imageId"):
         return None
     listed = content.get("images")
-    known = [str(image["imageId"]) for image in listed] if _all_have(listed, "imageId") else []
+    known = [str(image["imageId"]) for image in _listed(listed)] if _all_have(listed, "imageId") else []
     tags: dict[str, list[str]] = {image: [] for image in known}
     for annotation in content["annotations"]:
         labels = annotation["labelId"]
@@ -98,7 +98,8 @@ def _vertex(content: Any) -> Tags | None:
     keys = ("classificationAnnotations", "boundingBoxAnnotations", "classificationAnnotation")
     held = [[each for key in keys for each in _listed(row.get(key))] for row in content]
     return [
-        (_from_root(row["imageGcsUri"]), _values(each, "displayName")) for row, each in zip(content, held, strict=True)
+        (_from_root(str(row["imageGcsUri"])), _values(each, "displayName"))
+        for row, each in zip(content, held, strict=True)
     ]
 
 
@@ -112,7 +113,7 @@ def _sagemaker(content: Any) -> Tags | None:
         for key, about in row.items():
             if key.endswith("-metadata") and isinstance(about, dict):
                 names += _sagemaker_names(row.get(key.removesuffix("-metadata")), about)
-        found.append((_from_root(row["source-ref"]), list(dict.fromkeys(names))))
+        found.append((_from_root(str(row["source-ref"])), list(dict.fromkeys(names))))
     return found
 
 
