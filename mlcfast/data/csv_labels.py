@@ -161,7 +161,11 @@ def _from_columns(
         except KeyError as error:
             column = next(name for name in wanted if row[header.index(name)] not in VALUES)
             value = error.args[0]
-            raise UsageError(f"{path}: row {number + 1}, column {column!r}: {value!r} must be 1, 0 or -1") from error
+            remedy = "data.ignore_columns, data.group or data.split_column"
+            raise UsageError(
+                f"{path}: row {number + 1}, column {column!r}: {value!r} must be 1, 0 or -1; "
+                f"a column that is no label goes to {remedy}"
+            ) from error
     if not (labels == 1).any():
         raise UsageError(f"{path}: no image has a label")
     return labels, wanted

@@ -49,14 +49,20 @@ def write_labels(directory: Path, labels: Labels) -> None:
 def read_stored_labels(file: Path, names: Sequence[str] | None, options: TableOptions) -> StoredLabels:
     """The N rows of a label file.
 
-    names: those of the training split, which a table may list in another order. options: whose split column and group
-    a table may have. UsageError names file and row.
+    names: those of the training split, which a table may list in another order. options: which of a table's columns are
+    no labels: that of the split, that of the group and those to ignore. UsageError names file and row.
     """
     if file.suffix == ".csv":
-        return read_label_table(file, names, [name for name in (options.split_column, options.group) if name])
+        told = (options.split_column, options.group, *options.ignore_columns)
+        return read_label_table(file, names, [name for name in told if name])
     if file.suffix == ".parquet":
-        named = TableOptions(form="parquet", split_column=options.split_column, group=options.group)
-        (source,) = read_arrow(file, named)
+        told_of = TableOptions(
+            form="parquet",
+            split_column=options.split_column,
+            group=options.group,
+            ignore_columns=options.ignore_columns,
+        )
+        (source,) = read_arrow(file, told_of)
         source = source.in_order(None if names is None else list(names))
         return StoredLabels(source.labels, source.names, source.images, source.columns)
     if file.suffix == ".npz":

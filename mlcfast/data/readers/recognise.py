@@ -43,6 +43,7 @@ LABELS_ELSEWHERE = (
     ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
     ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
 )
+LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
     ".yml": "yolo",
@@ -171,8 +172,8 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
-    documents = ((file, json_of(file)) for file in tables if file.suffix.lower() == ".json")
-    of_images = read_image_documents(path, documents) if len(tables) > 1 else None
+    small = len(tables) > 1 and all(f.suffix.lower() == ".json" and f.stat().st_size <= LARGEST for f in tables)
+    of_images = read_image_documents(path, ((file, json_of(file)) for file in tables)) if small else None
     if of_images is not None:
         return [_at(of_images, path)]
     if len(tables) > 1:

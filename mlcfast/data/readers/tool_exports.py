@@ -28,8 +28,8 @@ def _imaterialist(content: Any) -> Tags | None:
     """`images` and `annotations` with a list of labelId, tied by imageId."""
     if not isinstance(content, dict) or not _all_have(content.get("annotations"), "labelId", "imageId"):
         return None
-    listed = content.get("images")
-    known = [str(image["imageId"]) for image in _listed(listed)] if _all_have(listed, "imageId") else []
+    listed = _listed(content.get("images"))
+    known = [str(image["imageId"]) for image in listed] if _all_have(listed, "imageId") else []
     tags: dict[str, list[str]] = {image: [] for image in known}
     for annotation in content["annotations"]:
         labels = annotation["labelId"]
