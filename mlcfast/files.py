@@ -63,6 +63,21 @@ def publish_directory(draft: Path, target: Path) -> None:
         sync(target.parent)
 
 
+def remove_directory(place: Path) -> None:
+    """Remove a directory that others may look for: its name is gone in one step, what is in it thereafter.
+
+    What an interruption leaves is a hidden draft beside it. Where a full disk lets nothing be renamed, it is removed as
+    it is.
+    """
+    draft = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        os.replace(place, draft)
+    except OSError:
+        draft = place
+    shutil.rmtree(draft, ignore_errors=True)
+
+
 def sync(place: Path) -> None:
     """Have a file, or the names in a directory, on the disk."""
     if os.name == "nt" and place.is_dir():  # Windows opens no directories

@@ -39,7 +39,10 @@ def size(text: str) -> int:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?I?B?)", text.strip(), re.IGNORECASE)
     if match is None or match[2].upper() not in UNITS or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 12GiB, 12000MB or a number of bytes")
-    return int(float(match[1]) * UNITS[match[2].upper()])
+    number = int(float(match[1]) * UNITS[match[2].upper()])
+    if number < UNITS["MB"]:
+        raise argparse.ArgumentTypeError(f"{text!r} is {number} bytes: did you mean {match[1]}GiB?")
+    return number
 
 
 def count(text: str) -> int:

@@ -1,8 +1,11 @@
 """Batches from worker processes, whose failures reach the user as one line."""
 
 import contextlib
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -55,7 +58,7 @@ def _made(dataset: Dataset, batch_sampler: Iterable[list[Any]], workers: int) ->
         collate_fn=_collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_leave_interrupts_to_main,
+        worker_init_fn=_begin_worker,
         generator=torch.Generator(),
     )
 
@@ -119,9 +122,19 @@ def _collate(samples: list[Any] | Exception) -> Any:
     return [images.permute(0, 3, 1, 2), *others]
 
 
-def _leave_interrupts_to_main(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    """Leave interrupts to the main process, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _report_unless_main_left
+    threading.Thread(target=_end_with_main, daemon=True).start()
+
+
+def _end_with_main() -> None:
+    """torch's own watch looks at who started the worker, which under `forkserver` outlives the main process."""
+    main = multiprocessing.parent_process()
+    assert main is not None, "runs in a worker"
+    main.join()
+    os._exit(1)
 
 
 def _report_unless_main_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -25,7 +25,7 @@ from mlcfast.engine.base import EngineState
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.share import StateShare
 from mlcfast.errors import RunError
-from mlcfast.files import compare_listed, listed, publish_directory, sealed, unsealed, write_text
+from mlcfast.files import compare_listed, listed, publish_directory, remove_directory, sealed, unsealed, write_text
 from mlcfast.tensor_files import entry_of, whole, write_share
 
 TENSOR_FILES = ("weights", "average", "moments")
@@ -114,7 +114,7 @@ def _publish(draft: Path, target: Path, keep: int) -> None:
     steps = sorted(entry for entry in target.parent.iterdir() if entry.is_dir() and entry.name.isdigit())
     for entry in steps:  # later ones are of a course this run has gone back from
         if entry.name > target.name or entry in steps[: steps.index(target) + 1][:-keep]:
-            shutil.rmtree(entry)
+            remove_directory(entry)
 
 
 def load_checkpoint(directory: Path) -> tuple[EngineState, dict[str, Any]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from mlcfast.engine.internals import follow
 
 WARMUP_POWER = -2 / 3
+GROUP_BYTES = 64 * 2**20  # exchanged at once with the averages
 
 
 class WeightAverage:
@@ -27,6 +28,7 @@ class WeightAverage:
         self.sources = [source.detach() for source in sources]
         self.tensors = [source.float().clone() for source in self.sources]
         self.decay, self.warmup, self.steps = decay, warmup, 0
+        self._groups = _alike(self.sources)
         # What is not fp32 goes through a copy that is, so that the kernel sees one type.
         self._exact = [source.dtype == torch.float32 for source in self.sources]
         kept = zip(self._exact, self.sources, self.tensors, strict=True)
@@ -67,7 +69,20 @@ class WeightAverage:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        for average, source in zip(self.tensors, self.sources, strict=True):
-            held = source.clone()
-            source.copy_(average)
-            average.copy_(held)
+        """In groups of tensors, three operations each; a group's sources are held twice while it is exchanged."""
+        for numbers in self._groups:
+            averages, sources = [self.tensors[n] for n in numbers], [self.sources[n] for n in numbers]
+            held = torch._foreach_mul(sources, 1)
+            torch._foreach_copy_(sources, averages)
+            torch._foreach_copy_(averages, held)
+
+
+def _alike(sources: Sequence[Tensor]) -> list[list[int]]:
+    """Numbers of tensors of one device and one type, about GROUP_BYTES of them in a group."""
+    groups: dict[tuple[torch.device, torch.dtype, int], list[int]] = {}
+    filled: dict[tuple[torch.device, torch.dtype], int] = {}
+    for number, source in enumerate(sources):
+        kind = (source.device, source.dtype)
+        filled[kind] = filled.get(kind, 0) + source.nbytes
+        groups.setdefault((*kind, filled[kind] // GROUP_BYTES), []).append(number)
+    return list(groups.values())

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
@@ -52,17 +52,26 @@ class EmptyTensors(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self._fake = FakeTensorMode()
+        self._fake.cache_enabled = False  # each question is new to it
         self._answers: dict[Any, _Answer] = {}
         self._handlers: dict[Any, Callable] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Return what the operator would return, without memory."""
+        return self.answer(func, args, kwargs or {})
+
+    def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As within this mode, for a mode that takes its place."""
         handler = self._handlers.get(func)
         if handler is None:
             handler = self._handlers[func] = self._handler(func)
-        return handler(func, args, kwargs or {})
+        return handler(func, args, kwargs)
 
     def _handler(self, func: Any) -> Callable:
         """How an operator is answered, by its schema."""
@@ -119,14 +128,15 @@ def _only_real(args: tuple, kwargs: dict[str, Any]) -> bool:
     return bool(tensors) and not any(map(is_empty, tensors))
 
 
-def _stand_in(tensor: Tensor) -> Tensor:
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
-
-
 def _ask(fake: FakeTensorMode, func: Any, args: tuple, kwargs: dict[str, Any]) -> _Answer:
     """FakeTensorMode's answer for tensors of this metadata."""
+
+    def stand_in(tensor: Tensor) -> Tensor:
+        meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        return FakeTensor(fake, meta, _CPU)
+
+    args, kwargs = tree_map_only(Tensor, stand_in, (args, kwargs))
     with fake:
-        args, kwargs = tree_map_only(Tensor, _stand_in, (args, kwargs))
         out = func(*args, **kwargs)
     leaves, structure = tree_flatten(out)
     numbers: dict[int, int] = {}

@@ -113,7 +113,7 @@ class Planner:
     def largest_micro_batch(self, settings: Settings) -> int:
         """The largest micro-batch that fits, found by linear interpolation and verified by a trace; 0 if none does."""
         fits, too_large = 0, LARGEST + 1
-        excess = {size: self._excess(settings, size) for size in PROBES}
+        excess = {size: self._excess(settings, size) for size in {*PROBES, settings.micro_batch}}
         for _ in range(TRACES):
             fits = max([fits, *(size for size, over in excess.items() if over <= 0)])
             too_large = min([too_large, *(size for size, over in excess.items() if over > 0)])

@@ -96,9 +96,10 @@ class Tracer:
         precision = DTYPES[self.config.engine.precision]
         if half_weights:
             prepare_half_weights(module, precision)
-        with self._empty, cuda_kernels():
-            materialise(module, precision if half_weights else None)
-            memory = LiveMemory()
+        memory = LiveMemory(self._empty.answer)
+        with cuda_kernels():
+            with self._empty:
+                materialise(module, precision if half_weights else None)
             memory.leave_out((*module.parameters(), *module.buffers()))
             _watch_gradients(module.parameters(), memory, keep_gradients)
             with memory:

@@ -16,7 +16,7 @@ import numpy as np
 
 from mlcfast.documents import parse_yaml
 from mlcfast.errors import UsageError
-from mlcfast.files import lock_file, sealed, sha256_of, unsealed, write_bytes, write_text
+from mlcfast.files import lock_file, remove_directory, sealed, sha256_of, unsealed, write_bytes, write_text
 
 LOGGER = logging.getLogger("mlcfast")
 LOCK = ".lock"
@@ -205,7 +205,7 @@ class RunDirectory:
                 "damaged" if best is None else f"of step {best}, which this run goes back from",
                 step,
             )
-            shutil.rmtree(self.best)
+            remove_directory(self.best)
 
     def read_config(self) -> dict[str, Any]:
         """The resolved configuration as nested plain values; UsageError where it cannot be read."""

@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from mlcfast.data import EvalSampler, EvalTransform, ImageDataset, TrainSampler, TrainTransform, make_loader
 from mlcfast.errors import RunError
+from tests.conftest import ROOT
 
 
 def _epochs(images, workers: int) -> list[list[tuple]]:
@@ -122,3 +125,35 @@ def test_interrupt_prints_nothing_of_the_workers():
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_workers_end_with_a_main_process_that_was_killed(tmp_path, method):
+    """Under forkserver, Python 3.14's own choice, a worker's parent is not the main process, and outlives it."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+            import itertools, multiprocessing, os, sys, torch
+            from mlcfast.data.loader import make_loader
+
+            class Who(torch.utils.data.Dataset):
+                def __getitem__(self, index):
+                    return os.getpid()
+
+            if __name__ == "__main__":
+                multiprocessing.set_start_method(sys.argv[1])
+                batches = iter(make_loader(Who(), ([i] for i in itertools.count()), 1))
+                print(int(next(batches)), flush=True)
+                sys.stdin.read()
+        """)
+    )
+    words = [sys.executable, str(program), method]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as main:
+        worker = int(main.stdout.readline())
+        assert Path(f"/proc/{worker}").exists()
+        main.kill()
+    until = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mlcfast.engine import Process, build_engine, load_checkpoint, save_checkpoint
 from mlcfast.engine.ema import WeightAverage
@@ -72,3 +73,31 @@ def test_a_checkpoint_without_the_count_goes_by_its_step(tmp_path, monkeypatch):
     (place / "progress.json").write_text(json.dumps(held))
     monkeypatch.setattr("mlcfast.engine.checkpoint.verify_manifest", lambda directory: None)
     assert load_checkpoint(place)[0].average_steps == 4
+
+
+def test_the_averages_change_places_with_the_weights_and_back(monkeypatch):
+    """To the bit, in groups of alike tensors: three operations a group whatever the number of tensors."""
+    monkeypatch.setattr("mlcfast.engine.ema.GROUP_BYTES", 40 * 64)
+    sources = [torch.randn(16) for _ in range(60)] + [torch.randn(5, dtype=torch.bfloat16), torch.empty(0)]
+    average = WeightAverage(sources, 0.9)
+    sources[0][:4] = torch.tensor([-0.0, torch.inf, torch.nan, 1e-42])
+    for tensor in average.tensors:
+        tensor.add_(1 / 3)
+    before = [[t.clone() for t in tensors] for tensors in (sources, average.tensors)]
+    operations = []
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            operations.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with average.swapped_in():
+        assert all(torch.equal(now, held.to(now.dtype)) for now, held in zip(sources, before[1], strict=True))
+    for now, then in zip((sources, average.tensors), before, strict=True):
+        assert all(one.view(torch.uint8).equal(other.view(torch.uint8)) for one, other in zip(now, then, strict=True))
+    with Counting():
+        average._swap()
+    assert len(operations) == 3 * 3 and {op._schema.name for op in operations} == {
+        "aten::_foreach_mul",
+        "aten::_foreach_copy_",
+    }

@@ -44,7 +44,7 @@ class Fault:
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.kind == "full" and event in NEED_SPACE:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(arguments[0]))  # as these calls name it
 
     def _touches(self, event: str, arguments: tuple) -> bool:
         if event == "ctypes.dlsym":

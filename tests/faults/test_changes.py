@@ -83,7 +83,7 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def test_each_engine_takes_over_each_checkpoint(folder):
+def test_each_engine_takes_over_each_checkpoint(folder, tally):
     before, after = ([f"{name}{n}" for n in numbers for name in engines_of(n)] for numbers in (BEFORE, AFTER))
     assert len(before) * len(after) == (49 if ALL else 6)
     for one, other in itertools.product(before, after):
@@ -97,6 +97,7 @@ def test_each_engine_takes_over_each_checkpoint(folder):
         for state in (ranks[0][1], went_on):
             state["average"].pop(TABLE, None)
         role.assert_same(EngineState(**ranks[0][1]), EngineState(**went_on), **role.CLOSE)
+        tally["changes of engine and processes: the state taken over to the bit, and a step on it alike"] += 1
 
 
 def test_ranks_write_the_state_that_each_of_them_has(folder):

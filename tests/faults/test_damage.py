@@ -1,6 +1,7 @@
 """Damage to what a run keeps is named before it is used, and a resume falls back to what is whole.
 
-The quick part runs in the suite; `MLCFAST_DAMAGES=1000 pytest tests/faults/test_damage.py` is the long one.
+`MLCFAST_DAMAGES=1000 pytest tests/faults/test_damage.py` is the long form, of that many damages to best/ and as many to
+the newest checkpoint.
 """
 
 import os
@@ -10,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mlcfast.config import load_config
-from mlcfast.engine import Process
+from mlcfast.engine import Process, load_checkpoint
 from mlcfast.errors import RunError, UsageError
-from mlcfast.files import publish_directory, sealed, unsealed
+from mlcfast.files import publish_directory, remove_directory, sealed, unsealed
 from mlcfast.models.card import check_file
 from mlcfast.models.trained import load_trained
 from mlcfast.report.record import read_run
 from mlcfast.runs.directory import RunDirectory
-from mlcfast.training.run import run
+from mlcfast.training.run import load_last_checkpoint, run
 
 DAMAGES = int(os.environ.get("MLCFAST_DAMAGES", "60"))
 
@@ -76,7 +78,7 @@ def use(run_directory: RunDirectory) -> None:
     check_file(run_directory.estimates)
 
 
-def test_damage_to_the_best_model_is_named(runs, tmp_path):
+def test_damage_to_the_best_model_is_named(runs, tmp_path, tally):
     whole, other, _ = runs
     use(whole)
     draw = random.Random(0)
@@ -92,6 +94,31 @@ def test_damage_to_the_best_model_is_named(runs, tmp_path):
         message = str(caught.value)
         assert str(copy.best) in message and "\n" not in message, (kind, name, message)
         shutil.rmtree(copy.path)
+        tally["damages to `best/` (bits flipped, ends cut off, stretches cleared, files of another run) named"] += 1
+
+
+def test_damage_to_a_checkpoint_is_named_and_the_one_before_is_taken(runs, tmp_path, caplog, tally):
+    caplog.set_level("WARNING", "mlcfast")
+    whole, other, _ = runs
+    first, second = sorted(entry for entry in whole.checkpoints.iterdir() if entry.is_dir())
+    held = load_checkpoint(first)
+    copy = RunDirectory(tmp_path / "run")
+    shutil.copytree(whole.path, copy.path)
+    newest = copy.checkpoints / second.name
+    draw = random.Random(2)
+    names = sorted(entry.name for entry in second.iterdir())
+    for number in range(DAMAGES):
+        name = draw.choice(names)
+        kind = damage(newest / name, other.checkpoints / second.name / name, draw)
+        caplog.clear()
+        state, progress = load_last_checkpoint(copy.path, Process())
+        said = list(dict.fromkeys(record.getMessage() for record in caplog.records))
+        assert len(said) == 2 and str(newest) in said[0] and str(copy.checkpoints / first.name) in said[1], (kind, said)
+        assert progress == held[1] and state.weights.keys() == held[0].weights.keys(), (number, kind, name)
+        assert all(torch.equal(state.weights[key], held[0].weights[key]) for key in state.weights), (number, kind, name)
+        shutil.copyfile(second / name, newest / name)
+        tally["such damages to the newest checkpoint named, and the one before it taken to the bit"] += 1
+    assert load_last_checkpoint(copy.path, Process())[1] == load_checkpoint(second)[1]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(runs, tmp_path, caplog):
@@ -144,6 +171,20 @@ def test_a_directory_takes_anothers_place_whole(tmp_path):
     publish_directory(tmp_path / "old", tmp_path / "fresh")
     assert [entry.name for entry in tmp_path.iterdir()] == ["fresh"]
     assert (tmp_path / "fresh" / "file").read_text() == "2"
+
+
+def test_a_directory_that_is_half_removed_has_lost_its_name(tmp_path, monkeypatch):
+    place = tmp_path / "00000002"
+    for _ in range(2):  # the second time beside what is left of the first
+        place.mkdir()
+        (place / "file").write_text("1")
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # ends before anything is gone
+            if not list(tmp_path.glob(".*")):
+                remove_directory(place)
+                assert [entry.name for entry in tmp_path.iterdir()] == [".00000002.partial"]
+    remove_directory(place)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sealed_document_shows_every_changed_byte():

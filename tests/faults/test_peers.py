@@ -38,7 +38,7 @@ def rank_number(process: int) -> str:
 
 
 @pytest.mark.parametrize(("launcher", "victim", "says"), CASES)
-def test_what_is_killed_ends_the_run(config_file, tmp_path, record_property, launcher, victim, says):
+def test_what_is_killed_ends_the_run(config_file, tmp_path, record_property, tally, launcher, victim, says):
     config_file.write_text(config_file.read_text().replace("workers: 0", f"workers: {int(victim == 'worker')}"))
     process = started(config_file, tmp_path / "runs" / "tiny", *LAUNCHERS[launcher])
     try:
@@ -55,3 +55,4 @@ def test_what_is_killed_ends_the_run(config_file, tmp_path, record_property, lau
     said = [line for line in lines if "error: " in line]
     assert said and says in said[0], lines
     assert not any("Traceback" in line for line in lines[: lines.index(said[0])]), lines
+    tally[f"{victim} killed under {launcher}: the reason first, all ended within {SECONDS} s, no process left"] += 1

@@ -113,16 +113,17 @@ def finish(workshop: Workshop, name: str) -> None:
     shutil.rmtree(workshop.root / name)
 
 
-def test_killed_at_a_point_of_a_save(workshop):
+def test_killed_at_a_point_of_a_save(workshop, tally):
     for point in workshop.points():
         name = f"killed{point}"
         status, said = workshop.run(name, "kill", point)
         assert status == -9, (workshop.touches[point], said)
         require_whole(workshop.directory(name))
         finish(workshop, name)
+        tally["points at which the run was killed, then resumed to the same bits"] += 1
 
 
-def test_out_of_disk_from_a_point_of_a_save_on(workshop):
+def test_out_of_disk_from_a_point_of_a_save_on(workshop, tally):
     for point in workshop.points():
         name = f"full{point}"
         status, said = workshop.run(name, "full", point)
@@ -135,6 +136,7 @@ def test_out_of_disk_from_a_point_of_a_save_on(workshop):
             assert "is intact: free space there and go on with --resume" in errors[0], said
         require_whole(workshop.directory(name))
         finish(workshop, name)
+        tally["points from which on the disk was full, then resumed to the same bits"] += 1
 
 
 def test_out_of_disk_for_a_while_with_continue(workshop):

@@ -136,7 +136,7 @@ def test_nothing_fits(capsys):
     assert "nothing fits" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [("--gpu-memory", "lots"), ("--gpus", "0")])
+@pytest.mark.parametrize("wrong", [("--gpu-memory", "lots"), ("--gpu-memory", "12"), ("--gpus", "0")])
 def test_bad_usage(wrong, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main([str(CONFIGS / "demo.yaml"), *wrong])
