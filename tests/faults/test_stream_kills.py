@@ -2,12 +2,12 @@
 
 What is compared is the number of each image, read off its pixels, at each step of training on each rank. The quick part
 kills a run of one process once. `MLCFAST_STREAM_KILLS=50 pytest tests/faults/test_stream_kills.py` makes that many
-kills with 1 and 2 ranks and 0 and 2 workers, of `.tar` and of Parquet shards, and writes its line of
-docs/reliability.md.
+kills with 1 and 2 ranks and 0 and 2 workers, of `.tar` and of Parquet shards.
 """
 
 import functools
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -20,9 +20,8 @@ from typing import Any
 import pytest
 
 from mlcfast.runs.directory import complete_checkpoints
-from tests.conftest import ROOT
 from tests.data.test_packed import IMAGES, seen, write_parquet, write_tars
-from tests.faults.crew import Crew, rank_of_run
+from tests.faults.crew import RANKS, Crew, rank_of_run
 
 KILLS = int(os.environ.get("MLCFAST_STREAM_KILLS", "0"))
 CASES = [(engine, workers) for engine in ("single", "ddp") for workers in (0, 2)] if KILLS else [("single", 0)]
@@ -42,6 +41,7 @@ def rank_that_notes(*arguments: Any, notes: Path, starts_over: bool = False) -> 
     from mlcfast.data.samplers import TrainSampler
     from mlcfast.training.trainer import Trainer
 
+    multiprocessing.set_start_method("fork", force=True)  # of data workers, as in a run that a command began
     original, position, rank = Trainer._step, TrainSampler.set_position, arguments[3]
 
     def noted(step: int, micro_batches: Iterable[tuple[Any, ...]], file: Any) -> Iterator[tuple[Any, ...]]:
@@ -161,8 +161,9 @@ def run_whole(crew: Streaming, wholes: dict[str, Order]) -> Order:
     return order
 
 
-def test_killed_again_and_again_every_image_is_streamed_once_an_epoch_in_one_order(crews, wholes):
-    draw, kills, runs = random.Random(f"{crews[0].engine} {crews[0].workers}"), 0, 0
+def test_killed_again_and_again_every_image_is_streamed_once_an_epoch_in_one_order(crews, wholes, tally):
+    case = f"{RANKS[crews[0].engine]} rank(s) and {crews[0].workers} workers"
+    draw, kills, runs = random.Random(case), 0, 0
     orders = [run_whole(crew, wholes) for crew in crews]
     while kills < (KILLS or 1):
         crew, whole, name = crews[runs % len(crews)], orders[runs % len(crews)], f"run{runs}"
@@ -171,16 +172,15 @@ def test_killed_again_and_again_every_image_is_streamed_once_an_epoch_in_one_ord
             begins, again = crew.saved(name), kills < (KILLS or 1)
             ended = crew.attempt(name, number, draw if again else None)
             kills += not ended
+            tally[f"kills with {case}"] += not ended
             order = streamed(crew.root / name / str(number))
             require_same(order, whole, begins)
             taken, number = taken | order, number + 1
         assert taken == whole
         assert crew.saved(name) == STEPS
         runs += 1
+        tally["runs on shards, each image once an epoch, in the uninterrupted order"] += 1
         shutil.rmtree(crew.root / name)
-    FIGURES[f"{crews[0].engine} {crews[0].workers}"] = kills, runs
-    if len(FIGURES) == len(CASES) and KILLS:
-        write_line()
 
 
 def test_an_epoch_that_is_read_from_its_beginning_again_is_noticed(tmp_path):
@@ -195,21 +195,3 @@ def test_an_epoch_that_is_read_from_its_beginning_again_is_noticed(tmp_path):
     assert sorted(order) == list(range(STEPS))
     with pytest.raises(AssertionError):
         require_each_image_once_an_epoch(order)
-
-
-FIGURES: dict[str, tuple[int, int]] = {}  # of each case, the kills made and the runs they were made in
-
-
-def write_line() -> None:
-    """Put the line of this test into the table of docs/reliability.md, in the place of the one before."""
-    page, command = ROOT / "docs" / "reliability.md", "pytest tests/faults/test_stream_kills.py"
-    begins = f"| `MLCFAST_STREAM_KILLS={KILLS} {command}` |"
-    kills, runs = (sum(each) for each in zip(*FIGURES.values(), strict=True))
-    line = (
-        f"{begins} a rank killed {kills:,} times in {runs} runs on shards, {KILLS} times each with 1 and 2 ranks and "
-        "with 0 and 2 workers: in every run each image was streamed once an epoch, in the uninterrupted order |"
-    )
-    lines = page.read_text(encoding="utf-8").splitlines()
-    kept = [each for each in lines if not (each.startswith("| `MLCFAST_STREAM_KILLS=") and each.count("|") == 3)]
-    at = max(number for number, each in enumerate(kept) if each.startswith("| `") and "pytest tests/faults" in each)
-    page.write_text("\n".join([*kept[: at + 1], line, *kept[at + 1 :], ""]), encoding="utf-8")
