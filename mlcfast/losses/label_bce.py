@@ -60,7 +60,8 @@ class LabelBCE(WeighedLoss):
         kinds, weights = (positive, unknown, negative), self.weights.of(logits)
         if self.kind == "iu" and isinstance(labels, Tensor) and labels.is_floating_point():  # soft ones among them
             entries = weighted_bce(logits, labels, positive, negative, negative, reduction="none", weights=weights)
-            return reduce(entries * torch.where(labels > 0, 1.0, -labels), self.reduction)
+            known = torch.where(labels > 0, 1.0, -labels.to(entries.dtype))
+            return reduce(entries * known, self.reduction)
         return weighted_bce(logits, labels, *kinds, known, reduction=self.reduction, weights=weights)
 
     def extra_repr(self) -> str:
