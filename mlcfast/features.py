@@ -15,6 +15,7 @@ from torch import nn
 from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features
 from mlcfast.data.build import evaluation_loader, open_split
+from mlcfast.data.labels import holds_soft
 from mlcfast.engine import Predictor, Process, set_arithmetic, start
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
@@ -47,6 +48,8 @@ def work(args: argparse.Namespace) -> None:
     parts = (data.train, None if data.val_share else data.val, data.test)  # a share is a part of data.train
     for split in dict.fromkeys(part for part in parts if part):
         records = open_split(data, split, names)
+        if holds_soft(records.labels):
+            raise UsageError("data.uncertain: features hold no soft labels: set it to unknown, positive or negative")
         if model is None:
             names = records.names
             torch.manual_seed(config.seed)
@@ -78,7 +81,9 @@ def extract(
                     rows = predictor.features(images).cpu().numpy()
                     writer.append(rows, [records.paths[i] for i in index.tolist()])
                     bar.update(len(rows))
-            about = {"backbone": config.model.backbone, "image_size": config.data.image_size}
+            about: dict[str, object] = {"backbone": config.model.backbone, "image_size": config.data.image_size}
+            if records.groups is not None:
+                about["columns"] = {config.data.group: records.groups}
             writer.publish(records, about)
     return shape
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
-from mlcfast.data.readers.source import POLICIES, TableOptions
+from mlcfast.data.readers.source import TableOptions, policy_code
 from mlcfast.data.readers.summary import STATES, open_sources, sides_of, summary
 from mlcfast.data.splits import in_words
 
@@ -30,7 +30,8 @@ def build_parser() -> cli.Parser:
         type=_policies,
         default="unknown",
         metavar="POLICY",
-        help="what -1 means beside blanks: unknown, positive or negative; by label as Edema=positive,Fracture=negative",
+        help="what -1 means beside blanks: unknown, positive, negative or a soft label such as 0.7; by label as "
+        "Edema=positive,Fracture=0.3",
     )
     parser.add_argument("--allow-outside", action="store_true", help="images may lie outside the directory")
     parser.add_argument("--split-column", metavar="NAME", help="the column that says what trains, validates and tests")
@@ -44,10 +45,13 @@ def build_parser() -> cli.Parser:
 def _policies(text: str) -> str | dict[str, str]:
     """One policy, or one for each label named; for argparse, whose error names the option."""
     parts = [part.rpartition("=") for part in text.split(",")]
-    if any(policy.strip() not in POLICIES for _, _, policy in parts) or (
-        len(parts) > 1 and not all(p[1] for p in parts)
-    ):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(POLICIES)}, nor LABEL=POLICY,…")
+    try:
+        for _, _, policy in parts:
+            policy_code(policy.strip())
+        if len(parts) > 1 and not all(sign for _, sign, _ in parts):
+            raise ValueError(f"{text!r} names a policy without its label: write LABEL=POLICY,…")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     named = {label.strip(): policy.strip() for label, sign, policy in parts if sign}
     return named or text.strip()
 

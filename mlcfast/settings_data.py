@@ -1,7 +1,7 @@
 """The settings of the data: every key, its default, what values it takes and what it means."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FORMATS = (
     "auto", "coco", "csv", "features", "demo", "wide", "list", "long", "attributes", "file_list", "label_studio",
-    "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "labelme", "parquet", "huggingface", "webdataset"
+    "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "labelme", "nus_wide", "parquet", "huggingface",
+    "webdataset",
 )  # fmt: skip
 
 
@@ -111,10 +112,10 @@ class DataConfig(Section):
     label_columns: list[str] = Field(default=[], description="The columns that are labels, where not all are.")
     ignore_columns: list[str] = Field(default=[], description="Columns that are neither image nor label.")
     separator: str | None = Field(default=None, description="The sign between the labels of a list column.")
-    uncertain: Uncertain | dict[str, Uncertain] = Field(
+    uncertain: Uncertain | float | dict[str, Uncertain | float] = Field(
         default="unknown",
-        description="What -1 means in a file that has blank cells too; by label, such as {Edema: positive}, those not "
-        "named being unknown.",
+        description="What -1 means in a file that has blank cells too; a number, such as 0.7, is a soft label; by "
+        "label, such as {Edema: positive, Fracture: 0.3}, those not named being unknown.",
     )
     stream: bool = Field(
         default=False, description="Read images inside .tar or Parquet files where they lie, in runs, without a copy."
@@ -134,6 +135,16 @@ class DataConfig(Section):
         if isinstance(value, float) and not 0 < value < 1:
             raise ValueError("a share lies between 0 and 1, such as 0.2")
         return str(value) if type(value) is int else value
+
+    @field_validator("uncertain", mode="before")
+    @classmethod
+    def _known_policies(cls, value: Any) -> Any:
+        """A soft label is kept in hundredths; 0 and 1 have names."""
+        for policy in value.values() if isinstance(value, dict) else [value]:
+            soft = isinstance(policy, float) and 0 < policy < 1 and round(policy, 2) == policy
+            if not soft and policy not in get_args(Uncertain):
+                raise ValueError("Input should be unknown, positive, negative or 0.01 to 0.99 in hundredths")
+        return value
 
     @model_validator(mode="after")
     def _whole_groups(self) -> "DataConfig":

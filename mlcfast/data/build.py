@@ -145,9 +145,9 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
     if split is None:
         raise UsageError("data.test and data.val are null: name the split to read")
     own = settings.format in OWN_READERS or is_import_name(settings.format)
-    if not own and not (settings.format == "auto" and _is_coco(settings, split)):
-        file, part = _place(settings, split)
-        others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
+    file, part = _place(settings, split)
+    others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
+    if not own and not (settings.format == "auto" and _is_coco(settings, file)):
         return read_csv(
             settings.root,
             file,
@@ -159,21 +159,20 @@ def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> L
         )
     if settings.stream:
         raise UsageError(f"data.stream: data.format {settings.format} keeps no images inside .tar or Parquet files")
-    if settings.split_column is not None or settings.group is not None:
-        raise UsageError(
-            "data.split_column and data.group need a table of labels, which this data.format does not read"
-        )
     if is_import_name(settings.format):
+        if settings.split_column is not None or settings.group is not None:
+            raise UsageError("data.split_column and data.group go with the project's own formats, not with your reader")
         return _read_with(settings, split, names)
     if settings.format == "features":
-        return read_features(settings.root, split, names)
+        return read_features(settings.root, file, names, _table_options(settings), part, others)
     if settings.format == "demo":
         from mlcfast.data import ensure_demo  # needs scikit-learn, which nothing else does
 
         given = ("directory", "images", "seed", "side", "progress")
         check_options(ensure_demo, settings.options, "data.format demo", given, UsageError)
         ensure_demo(settings.root, **settings.options)
-    return read_coco(settings.root, split, settings.keep_unlabelled, settings.allow_outside)
+    kept = settings.keep_unlabelled, settings.allow_outside
+    return read_coco(settings.root, file, *kept, _table_options(settings), part, others)
 
 
 def _read_with(settings: DataConfig, split: str, names: list[str] | None) -> LabelledImages:
@@ -191,12 +190,14 @@ def _read_with(settings: DataConfig, split: str, names: list[str] | None) -> Lab
 
 
 def _place(settings: DataConfig, split: str) -> tuple[str, str | None]:
-    """The label file of a split and, where a column divides the training file, which part of it is meant."""
+    """The label file or set of a split and, where a column divides that for training, which part of it is meant."""
     if settings.split_column is None:
         return split, None
     if split in (settings.train, TRAIN):
         return settings.train, TRAIN
-    return (split, None) if Path(settings.root, split).is_file() else (settings.train, split)
+    features = settings.format == "features" and Path(settings.root, split, "features.npy").is_file()
+    own = Path(settings.root, split).is_file() or features or _is_coco(settings, split)
+    return (split, None) if own else (settings.train, split)
 
 
 def _is_coco(settings: DataConfig, split: str) -> bool:

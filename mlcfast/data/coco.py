@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcfast.data.labels import Labels, count, from_entries, placed, read_table, table_arrays, zero_as_absent
+from mlcfast.data.readers.exports import text_of_cell
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, require_images
-from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
+from mlcfast.data.splits import rows_and_groups
 from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
-from mlcfast.registry import hint_path
+from mlcfast.registry import hint, hint_path
 
 CACHE_VERSION = 2
 LARGE = 2**24  # bytes
@@ -38,7 +40,13 @@ class _Table(NamedTuple):
 
 
 def read_coco(
-    root: str | Path, split: str | Mapping[str, str], keep_unlabelled: bool = False, allow_outside: bool = False
+    root: str | Path,
+    split: str | Mapping[str, str],
+    keep_unlabelled: bool = False,
+    allow_outside: bool = False,
+    options: TableOptions | None = None,
+    part: str | None = None,
+    others: Sequence[str] = (),
 ) -> LabelledImages:
     """Read one split of a data set in MS-COCO's layout.
 
@@ -46,7 +54,8 @@ def read_coco(
     for where a named split's images may be. An image has a
     label when any annotation, crowds included, gives it that category. Labels are in the order of the file's
     categories, images in the order of its images; images without a label are left out unless `keep_unlabelled`
-    (MS-COCO 2014 then has 82,081 and 40,137). The parsed label matrix is cached by the file's content.
+    (MS-COCO 2014 then has 82,081 and 40,137). The parsed label matrix is cached by the file's content. options, part,
+    others: which fields of an image say its split and its group, and which part is meant, as in read_csv.
 
     Raises UsageError, naming the file and what is wrong, for a missing directory, file or image, a file that is not
     MS-COCO JSON, ids that refer to nothing, and a set without categories, images or labels.
@@ -61,15 +70,20 @@ def read_coco(
     if given or not beside:  # a missing folder is named before minutes are spent on the annotations
         require_directory(root / given.get("images", str(split)), f"the images of {annotations.name}")
     with reading(annotations, within=root):
+        options = options or TableOptions()
         table = _cached(annotations)
+        source = _source_of(annotations, table, options)
+        rows, groups = rows_and_groups(source, options, part, others)
         images = root / given["images"] if given else images_folder(root, str(split), table.files)
         require_directory(images, f"the images of {annotations.name}")
         for warning in table.warnings:
             LOGGER.warning("%s: %s", annotations, warning)
-        wheres = [f"image {number}" for number in table.image_ids]
-        paths = require_images(images, table.files, annotations, wheres, allow_outside)
-    records = LabelledImages(paths, table.labels, table.names, table.image_ids)
-    labelled = np.flatnonzero(count(table.labels, 1, axis=1))
+        files, ids = ([values[row] for row in rows] for values in (table.files, table.image_ids))
+        wheres = [f"image {number}" for number in ids]
+        paths = require_images(images, files, annotations, wheres, allow_outside)
+    labels = table.labels if len(rows) == len(table.files) else table.labels[rows]
+    records = LabelledImages(paths, labels, table.names, ids, groups=groups)
+    labelled = np.flatnonzero(count(labels, 1, axis=1))
     if not len(labelled):
         raise UsageError(f"{annotations}: no image has a label")
     if keep_unlabelled or len(labelled) == len(records):
@@ -143,19 +157,46 @@ def _save(cache: Path, marks: dict[str, Any], table: _Table) -> None:
         np.savez(file, **table_arrays(table.labels), texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
 
 
-def coco_source(annotations: Path) -> LabelSource:
+def coco_source(annotations: Path, options: TableOptions) -> LabelSource:
     """The labels of one annotation file, for `inspect`; see read_coco."""
     table = _cached(annotations)
-    states = zero_as_absent(table.labels)
-    lines = list(range(1, len(table.files) + 1))
-    return LabelSource(annotations, "coco", table.files, lines, table.names, states, [], table.warnings)
+    return _source_of(annotations, table._replace(labels=zero_as_absent(table.labels)), options)
+
+
+def _source_of(annotations: Path, table: _Table, options: TableOptions) -> LabelSource:
+    lines = range(1, len(table.files) + 1)
+    named = {"data.split_column": options.split_column, "data.group": options.group}
+    columns = _fields(annotations, {option: name for option, name in named.items() if name is not None})
+    return LabelSource(
+        annotations, "coco", table.files, lines, table.names, table.labels, [], table.warnings, columns=columns
+    )
+
+
+def _fields(annotations: Path, named: Mapping[str, str]) -> dict[str, list[str]]:
+    """What the images of a file hold under the names that options give, blank where one has nothing; it is parsed anew.
+
+    UsageError lists the fields there are where no image has one of the name.
+    """
+    images = _content(annotations)["images"] if named else []
+    for option, name in named.items():
+        if not any(name in image for image in images):
+            there = list(dict.fromkeys(key for image in images for key in image))
+            raise UsageError(
+                f"{annotations}: {option}: its images have no field {name!r}; there are {', '.join(there[:12])}"
+                f"{hint(name, there)}"
+            )
+    return {name: [text_of_cell(image.get(name)) for image in images] for name in named.values()}
+
+
+def _content(annotations: Path) -> Any:
+    try:
+        return parse_json(_without_outlines(annotations.read_bytes()))
+    except ValueError as error:
+        raise UsageError(f"{annotations}: not valid JSON: {error}") from error
 
 
 def _parse(annotations: Path) -> _Table:
-    try:
-        content = parse_json(_without_outlines(annotations.read_bytes()))
-    except ValueError as error:
-        raise UsageError(f"{annotations}: not valid JSON: {error}") from error
+    content = _content(annotations)
     try:
         return _table(content, annotations)
     except KeyError as error:

@@ -4,6 +4,7 @@ import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.recognise import image_root, read_named
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
-from mlcfast.data.splits import rows_of_part
+from mlcfast.data.splits import rows_and_groups
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint, hint_path
@@ -53,21 +54,17 @@ def read_csv(
         LOGGER.warning("%s: %s", path, line)
     if not holds(source.states, 1):
         raise UsageError(f"{path}: no image has a label")
-    groups = None if options.group is None else source.column(options.group, "data.group")
-    rows = np.arange(len(source.images))
-    if part is not None and options.split_column is not None:
-        rows = rows_of_part(source, options.split_column, part, others)
+    rows, groups = rows_and_groups(source, options, part, others)
     images, wheres = [source.images[row] for row in rows], [f"line {source.lines[int(row)]}" for row in rows]
-    kept = None if groups is None else [groups[row] for row in rows]
     if buffer is not None:
-        return _streamed(source, rows, buffer, kept)
+        return _streamed(source, rows, buffer, groups)
     with reading(path, within=root):
         if source.unpack is not None:
             unpacked = source.unpack()
             paths = [unpacked[row] for row in rows]
         else:
             paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
-    return LabelledImages(paths, source.labels[rows], source.names, images, groups=kept)
+    return LabelledImages(paths, source.labels[rows], source.names, images, groups=groups)
 
 
 def _streamed(source: LabelSource, rows: np.ndarray, buffer: int, groups: list[str] | None) -> StreamedImages:
@@ -81,19 +78,35 @@ def _streamed(source: LabelSource, rows: np.ndarray, buffer: int, groups: list[s
     return StreamedImages(paths, source.labels[rows], source.names, images, packed, buffer, groups=groups)
 
 
-def read_label_table(path: Path, names: Sequence[str] | None = None) -> tuple[Labels, list[str], list[str]]:
-    """The labels (M, K) int8 of stored features, their names and the cells of the image column, empty without one.
+class StoredLabels(NamedTuple):
+    """The labels of stored features: (M, K) int8, with what else their file says of them.
+
+    names: of the labels, images: the cells of the image column; both empty where the file has none. columns: the M
+    cells of the columns that were asked for and that it has.
+    """
+
+    labels: Labels
+    names: list[str]
+    images: list[str]
+    columns: dict[str, list[str]]
+
+
+def read_label_table(path: Path, names: Sequence[str] | None = None, told: Sequence[str] = ()) -> StoredLabels:
+    """The label table of stored features; told: columns that are no labels, such as the patient.
 
     A column for each label holds 1, 0 or −1, or one called labels lists names separated by `;`.
     """
     header, rows = _read(path)
+    columns = {name: [row[header.index(name)] for row in rows] for name in told if name in header}
+    kept = [i for i, name in enumerate(header) if name not in columns]
+    header, rows = [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
     image = next((header.index(name) for name in PATH_COLUMNS if name in header), None)
     listed = [i for i, name in enumerate(header) if name in LIST_COLUMNS and i != image]
     if listed and len(header) == 1 + (image is not None):
         labels, names = _from_lists(path, [row[listed[0]] for row in rows], names)
     else:
         labels, names = _from_columns(path, header, rows, image, names)
-    return labels, names, [] if image is None else [row[image] for row in rows]
+    return StoredLabels(labels, names, [] if image is None else [row[image] for row in rows], columns)
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -148,7 +161,11 @@ def _from_columns(
         except KeyError as error:
             column = next(name for name in wanted if row[header.index(name)] not in VALUES)
             value = error.args[0]
-            raise UsageError(f"{path}: row {number + 1}, column {column!r}: {value!r} must be 1, 0 or -1") from error
+            remedy = "data.ignore_columns, data.group or data.split_column"
+            raise UsageError(
+                f"{path}: row {number + 1}, column {column!r}: {value!r} must be 1, 0 or -1; "
+                f"a column that is no label goes to {remedy}"
+            ) from error
     if not (labels == 1).any():
         raise UsageError(f"{path}: no image has a label")
     return labels, wanted

@@ -3,18 +3,21 @@
 `mlcfast.features` writes ROOT/SPLIT/features.npy, labels.npy or labels.npz and features.json (label names, image ids
 and paths); labels may also be a .csv or .parquet table. Files of other origin lie flat in ROOT: SPLIT_features*.npy
 with SPLIT_labels.npy (or .npz, .csv, .parquet) or formatted_SPLIT_labels.npy (the names of arXiv 2106.09708's code),
-and optionally label_names.txt, a name a line.
+and optionally label_names.txt, a name a line. What split or group a row belongs to stands in a column of the table, or
+in `columns` of features.json, the N cells of each by its name.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlcfast.data.label_files import label_file, load_array, read_stored_labels
+from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
+from mlcfast.data.splits import rows_and_groups
 from mlcfast.documents import parse_json, reading
 from mlcfast.errors import UsageError
 
@@ -37,14 +40,23 @@ class LabelledFeatures(LabelledImages):
         """The samples at these positions, in this order; the features stay where they are."""
         kept = super().subset(indices)
         rows = self.rows[np.asarray(indices, dtype=np.int64)]
-        return LabelledFeatures(kept.paths, kept.labels, kept.names, kept.image_ids, self.features, rows)
+        parts = (kept.paths, kept.labels, kept.names, kept.image_ids, self.features, rows)
+        return LabelledFeatures(*parts, groups=kept.groups)
 
 
-def read_features(root: str | Path, split: str, names: Sequence[str] | None = None) -> LabelledFeatures:
+def read_features(
+    root: str | Path,
+    split: str,
+    names: Sequence[str] | None = None,
+    options: TableOptions | None = None,
+    part: str | None = None,
+    others: Sequence[str] = (),
+) -> LabelledFeatures:
     """Read one split of a feature set; see the module for the files.
 
     names: the labels of the training split, which a CSV file may list in another order. Label values are 1, 0 (absent,
-    or unknown under partial labels) and −1. Where no image ids are stored, they are the rows' numbers.
+    or unknown under partial labels) and −1. Where no image ids are stored, they are the rows' numbers. options, part,
+    others: the columns of splits and groups, the part that is meant and the names of the others, as in read_csv.
 
     Raises UsageError in one line, naming file and row, for files that are absent, not of these types, of differing
     length, for features that are not finite and for other label values.
@@ -52,15 +64,20 @@ def read_features(root: str | Path, split: str, names: Sequence[str] | None = No
     root = Path(root)
     require_directory(root, "data.root")
     with reading(root / split, within=root):
-        return _read(root, split, names)
+        options = options or TableOptions()
+        whole, source = _read(root, split, names, options)
+        rows, groups = rows_and_groups(source, options, part, others)
+    return replace(whole.subset(rows), groups=groups) if part is not None else replace(whole, groups=groups)
 
 
-def _read(root: Path, split: str, names: Sequence[str] | None) -> LabelledFeatures:
+def _read(
+    root: Path, split: str, names: Sequence[str] | None, options: TableOptions
+) -> tuple[LabelledFeatures, LabelSource]:
     file = _feature_file(root, split)
     features = open_matrix(file)
     _check_finite(features, file)
     labels_at = label_file(root, split)
-    labels, own_names, ids = read_stored_labels(labels_at, names)
+    labels, own_names, ids, columns = read_stored_labels(labels_at, names, options)
     if len(labels) != len(features):
         raise UsageError(f"{labels_at}: {len(labels)} rows of labels for {len(features)} rows of features in {file}")
     note = _read_note(file.parent / NOTE) if file.parent != root else {}
@@ -74,7 +91,18 @@ def _read(root: Path, split: str, names: Sequence[str] | None) -> LabelledFeatur
         raise UsageError(f"{labels_at}: {labels.shape[1]} columns of labels for {len(found)} label names")
     ids = note.get("image_ids") or ids or [f"{row:08d}" for row in range(len(labels))]
     paths = note.get("paths") or [""] * len(labels)
-    return LabelledFeatures(paths, labels, found, ids, features, np.arange(len(labels)))
+    columns = _noted_columns(note, file.parent / NOTE, len(labels)) | columns
+    source = LabelSource(labels_at, "features", ids, range(1, len(labels) + 1), found, labels, columns=columns)
+    return LabelledFeatures(paths, labels, found, ids, features, np.arange(len(labels))), source
+
+
+def _noted_columns(note: dict[str, Any], file: Path, count: int) -> dict[str, list[str]]:
+    """What features.json says of its `count` rows beside their names."""
+    held = note.get("columns") or {}
+    alike = isinstance(held, dict) and all(isinstance(cells, list) and len(cells) == count for cells in held.values())
+    if not alike:
+        raise UsageError(f"{file}: columns must be lists of {count} cells, one for each row of features")
+    return {name: ["" if cell is None else str(cell) for cell in cells] for name, cells in held.items()}
 
 
 def feature_width(root: str | Path, split: str) -> int:

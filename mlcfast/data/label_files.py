@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcfast.data.csv_labels import read_label_table
+from mlcfast.data.csv_labels import StoredLabels, read_label_table
 from mlcfast.data.labels import Labels, SparseLabels, absent_as_zero
 from mlcfast.data.readers.arrow import read_arrow
 from mlcfast.data.readers.source import TableOptions
@@ -46,19 +46,27 @@ def write_labels(directory: Path, labels: Labels) -> None:
         )
 
 
-def read_stored_labels(file: Path, names: Sequence[str] | None) -> tuple[Labels, list[str], list[str]]:
-    """Labels (N, K) of a label file, and label names and image ids where the file has them.
+def read_stored_labels(file: Path, names: Sequence[str] | None, options: TableOptions) -> StoredLabels:
+    """The N rows of a label file.
 
-    names: those of the training split, which a table may list in another order. UsageError names file and row.
+    names: those of the training split, which a table may list in another order. options: which of a table's columns are
+    no labels: that of the split, that of the group and those to ignore. UsageError names file and row.
     """
     if file.suffix == ".csv":
-        return read_label_table(file, names)
+        told = (options.split_column, options.group, *options.ignore_columns)
+        return read_label_table(file, names, [name for name in told if name])
     if file.suffix == ".parquet":
-        (source,) = read_arrow(file, TableOptions(form="parquet"))
+        told_of = TableOptions(
+            form="parquet",
+            split_column=options.split_column,
+            group=options.group,
+            ignore_columns=options.ignore_columns,
+        )
+        (source,) = read_arrow(file, told_of)
         source = source.in_order(None if names is None else list(names))
-        return source.labels, source.names, source.images
+        return StoredLabels(source.labels, source.names, source.images, source.columns)
     if file.suffix == ".npz":
-        return _read_sparse(file), [], []
+        return StoredLabels(_read_sparse(file), [], [], {})
     labels = load_array(file)
     if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "biuf":
         raise UsageError(f"{file}: labels must be a matrix of numbers, not {labels.dtype} {labels.shape}")
@@ -67,7 +75,7 @@ def read_stored_labels(file: Path, names: Sequence[str] | None) -> tuple[Labels,
         row, column = strange[0]
         value = labels[row, column]
         raise UsageError(f"{file}: row {row} (counted from 0), column {column}: {value:g} must be 1, 0 or -1")
-    return labels.astype(np.int8), [], []
+    return StoredLabels(labels.astype(np.int8), [], [], {})
 
 
 def _read_sparse(file: Path) -> SparseLabels:

@@ -13,6 +13,7 @@ DENSE_ENTRIES = 2**24  # images × labels up to which a matrix is kept whatever 
 SPARSE_SHARE = 1 / 8  # of the entries; beyond it a matrix is as small
 AT_ONCE = 2**22  # entries made dense together where all rows are gone through
 ROWS_AT_ONCE = 2**16  # rows of a sparse table that are moved together
+HUNDREDTHS = 100  # in which a soft label is kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +192,28 @@ def count(labels: Labels, value: int, axis: int) -> np.ndarray:
 def holds(labels: Labels, value: int) -> bool:
     """Whether any entry is `value`."""
     return bool(count(labels, value, 1).any()) if isinstance(labels, SparseLabels) else bool((labels == value).any())
+
+
+def soft_code(value: float) -> int:
+    """What a table holds for a soft label: 2 to 100 for 0.01 to 0.99, beside the 1, 0 and −1 of hard ones.
+
+    ValueError for a value that is none of these hundredths.
+    """
+    code = 1 + round(HUNDREDTHS * value)
+    if not 1 < code <= HUNDREDTHS or abs(code - 1 - HUNDREDTHS * value) > 1e-6:
+        raise ValueError(f"a soft label must be 0.01 to 0.99 in hundredths, such as 0.7, not {value}")
+    return code
+
+
+def holds_soft(labels: Labels) -> bool:
+    """Whether any entry is a soft label."""
+    values = labels.values if isinstance(labels, SparseLabels) else labels
+    return bool(values.max(initial=0) > 1) or (isinstance(labels, SparseLabels) and labels.fill > 1)
+
+
+def hard_states(targets: np.ndarray) -> np.ndarray:
+    """Targets as metrics take them, int8 of 1, 0 and −1: a soft one is 0, neither present nor absent."""
+    return targets if targets.dtype == np.int8 else np.where(np.abs(targets) < 1, 0, targets).astype(np.int8)
 
 
 def absent_as_zero(labels: Labels) -> Labels:

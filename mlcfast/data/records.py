@@ -19,10 +19,10 @@ from mlcfast.registry import hint, hint_path
 class LabelledImages:
     """M images with K labels each.
 
-    paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative, a matrix or, where
-    that would be large and nearly empty, SparseLabels; names: the K label names in column order; image_ids: M
-    identifiers, the annotation file's own as text; groups: M names of what must not be torn apart, such as the patient,
-    where data.group says which column has them.
+    paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative, 2 to
+    100 soft (labels.soft_code), a matrix or, where that would be large and nearly empty, SparseLabels; names: the K
+    label names in column order; image_ids: M identifiers, the annotation file's own as text; groups: M names of what
+    must not be torn apart, such as the patient, where data.group says which column has them.
     """
 
     paths: list[str]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, count
-from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.stratify import stratified_split
 from mlcfast.errors import UsageError
@@ -102,6 +102,20 @@ def rows_of_part(source: LabelSource, column: str, part: str, others: Sequence[s
     if not rows:
         raise UsageError(f"{source.path}: column {column!r} has no row of {part!r}; it holds {shown}")
     return np.array(rows, np.int64)
+
+
+def rows_and_groups(
+    source: LabelSource, options: TableOptions, part: str | None, others: Sequence[str]
+) -> tuple[np.ndarray, list[str] | None]:
+    """The rows of a label file that are a part of the data, by the options' split column, and their groups.
+
+    part: its name, None for all rows; others: those of the other parts. Groups are None where no column is named.
+    """
+    rows = np.arange(len(source.images))
+    groups = None if options.group is None else source.column(options.group, "data.group")
+    if part is not None and options.split_column is not None:
+        rows = rows_of_part(source, options.split_column, part, others)
+    return rows, None if groups is None else [groups[row] for row in rows]
 
 
 def refuse_shared_groups(train: LabelledImages, validation: LabelledImages) -> None:

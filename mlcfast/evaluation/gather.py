@@ -13,14 +13,15 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mlcfast.data import FeatureLoader
+from mlcfast.data.labels import hard_states
 from mlcfast.engine import all_gather_objects, all_reduce_max
 from mlcfast.evaluation.score_store import ScoreStore
 from mlcfast.metrics import LabelParts, assembled_report, best_f1_thresholds, figures, label_counts, multilabel_report
 
 MOST_HELD = 2**26  # images × labels whose scores are held in memory, and by every rank
 SHOWN_ENTRIES = 2**22  # of more than those: images × labels that are kept to be looked at
-LABELS_AT_ONCE = 128  # that ranks exchange together
-
+LABELS_AT_ONCE = 128  # that ranks exchange together, or
+BLOCK_ENTRIES = 2**24  # as many as these images × labels hold: then a rank holds 80 MiB of all ranks' entries
 TOGETHER = 4  # batches on the device for which the weights are exchanged once
 
 
@@ -117,7 +118,7 @@ def evaluate_weights_in_turn(
         batches = iter(bar)
         for _ in range(-(-all_reduce_max([len(loader)])[0] // TOGETHER)):  # entering a context may be a collective
             held = list(itertools.islice(batches, TOGETHER))
-            about = [(targets.cpu().numpy(), index.cpu().numpy()) for _, targets, index in held]
+            about = [(hard_states(targets.cpu().numpy()), index.cpu().numpy()) for _, targets, index in held]
             for name, context in weights.items():
                 with context():
                     found = [predictor.predict(pixels) for pixels, *_ in held]
@@ -190,9 +191,9 @@ def _report(
     for scores_KR, targets_KR in store.of_images():
         counts += label_counts(scores_KR, targets_KR == 1, _known(targets_KR, open_zeros))
     counts = np.sum(all_gather_objects(counts), axis=0)
-    found = []
-    for first in range(0, K, LABELS_AT_ONCE):
-        parts = all_gather_objects(store.of_labels(first, min(first + LABELS_AT_ONCE, K)))
+    found, together = [], max(1, min(LABELS_AT_ONCE, BLOCK_ENTRIES // max(1, images)))
+    for first in range(0, K, together):
+        parts = all_gather_objects(store.of_labels(first, min(first + together, K)))
         scores_kM, targets_kM = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         found.append(LabelParts.of(scores_kM, targets_kM == 1, _known(targets_kM, open_zeros), thresholds=True))
     parts_K = LabelParts(*map(np.concatenate, zip(*found, strict=True)))

@@ -18,6 +18,8 @@ class AsymmetricLoss(WeighedLoss):
     pos_weight, class_weight: see LabelWeights.
     """
 
+    takes_soft = True
+
     def __init__(
         self,
         gamma_neg: float = 4,

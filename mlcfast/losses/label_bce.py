@@ -1,11 +1,13 @@
 """Cross-entropies that differ in what they make of an unobserved label (arXiv 2106.09708, Section 3)."""
 
+import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.checks import as_number, check_reduction
 from mlcfast.ops.label_bce import pairwise_ranking, weighted_bce
+from mlcfast.ops.numerics import reduce
 
 KINDS = ("bce", "bce_ls", "an", "an_ls", "wan", "iu", "iun")
 
@@ -14,8 +16,8 @@ class LabelBCE(WeighedLoss):
     """neglog(f) for positives and neglog(1 − f) for negatives, neglog(x) = −log(x + 1e-5), mean over B·K.
 
     kind: bce (full labels) and an (assume negative): all that is not positive is negative; bce_ls, an_ls: the same with
-    label smoothing; wan: negatives weigh 1/(K − 1); iu: unknown entries are ignored; iun: as iu, but the true negatives
-    are known (`true_labels`, ≤ 0 is negative).
+    label smoothing; wan: negatives weigh 1/(K − 1); iu: unknown entries are ignored, soft positives are as in bce;
+    iun: as iu, but the true negatives are known (`true_labels`, ≤ 0 is negative).
     label_smoothing: the share of the opposite term in the _ls kinds, 0.1 as published. reduction: none | mean | sum.
     pos_weight, class_weight: see LabelWeights.
     """
@@ -36,6 +38,7 @@ class LabelBCE(WeighedLoss):
             raise ValueError(f"label_smoothing must be in [0, 1], not {label_smoothing}")
         check_reduction(reduction)
         self.kind = kind
+        self.takes_soft = kind != "iun"
         if kind == "iun":
             self.needs = self.needs | {"true_labels"}
         self.label_smoothing = smoothing if kind.endswith("_ls") else 0.0
@@ -55,6 +58,10 @@ class LabelBCE(WeighedLoss):
         unknown = (0.0, 0.0) if self.kind in ("iu", "iun") else negative
         known = true_labels if self.kind == "iun" else None
         kinds, weights = (positive, unknown, negative), self.weights.of(logits)
+        if self.kind == "iu" and isinstance(labels, Tensor) and labels.is_floating_point():  # soft ones among them
+            entries = weighted_bce(logits, labels, positive, negative, negative, reduction="none", weights=weights)
+            known = torch.where(labels > 0, 1.0, -labels.to(entries.dtype))
+            return reduce(entries * known, self.reduction)
         return weighted_bce(logits, labels, *kinds, known, reduction=self.reduction, weights=weights)
 
     def extra_repr(self) -> str:

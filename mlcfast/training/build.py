@@ -4,7 +4,7 @@ import torch
 
 from mlcfast.config import Config, LossConfig
 from mlcfast.data import LabelledImages
-from mlcfast.data.labels import Labels, count, whole
+from mlcfast.data.labels import Labels, count, holds_soft, whole
 from mlcfast.engine import all_gather_stack, all_reduce_sum
 from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.errors import UsageError
@@ -26,6 +26,11 @@ def make_training_module(config: Config, records: LabelledImages, hidden: Labels
     records: the training images; ROLE's estimator and pseudo-labels hold a dense row for each. hidden: see Samples.
     """
     loss = make_loss(config.loss)
+    if holds_soft(records.labels) and not getattr(loss, "takes_soft", False):
+        raise UsageError(
+            f"loss.name {config.loss.name} knows no soft labels, which data.uncertain makes: set that to unknown, "
+            "positive or negative, or take iu, bce, asymmetric or their like (docs/losses.md)"
+        )
     if "batch_statistic" in loss.needs:
         loss.all_reduce = all_reduce_sum  # type: ignore[assignment]  # a function, which nn.Module holds as it is
     if "batch_parts" in loss.needs:

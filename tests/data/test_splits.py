@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mlcfast import inspect
-from mlcfast.config import DataConfig
+from mlcfast.config import Config, DataConfig
 from mlcfast.data import LabelledImages, stratified_split
-from mlcfast.data.build import open_split
+from mlcfast.data.build import Samples, open_samples, open_split
 from mlcfast.data.splits import SPLIT_FILE, divide, find_split, in_words, one_sided, side_counts, write_split
 from mlcfast.errors import UsageError
 from tests.data.layouts import samples_of
@@ -158,6 +158,67 @@ def test_a_column_divides_the_file(table):
     both = samples_of(settings(table, split_column="split", val=0.2))
     assert (len(both.train), len(both.validation)) == (16, 4)
     assert set(both.train.image_ids + both.validation.image_ids) == {f"{n}.jpg" for n in range(20)}
+
+
+def parts_of_a_coco_file(root, **values) -> DataConfig:
+    """Twelve images of six patients in one annotation file, the last two without a label."""
+    (root / "annotations").mkdir()
+    (root / "all").mkdir()
+    images = [
+        {"id": n, "file_name": f"{n}.jpg", "patient_id": n // 2, "split": ("train", "val", "test")[n // 4]}
+        for n in range(12)
+    ]
+    for image in images:
+        (root / "all" / image["file_name"]).touch()
+    annotations = [{"image_id": n, "category_id": 1 + n % 2} for n in range(10)]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations" / "instances_all.json").write_text(json.dumps(content))
+    return DataConfig(format="auto", root=str(root), train="all", workers=0, **values)
+
+
+def opened(data: DataConfig) -> Samples:
+    backbone = "none" if data.format == "features" else "resnet18"
+    return open_samples(Config(name="x", data=data, model={"backbone": backbone, "head": "linear"}))
+
+
+def parts_of_features(root, **values) -> DataConfig:
+    """The same as stored features, with the columns in a table of labels."""
+    (root / "all").mkdir()
+    np.save(root / "all" / "features.npy", np.zeros((12, 3), np.float32))
+    rows = [f"{n}.jpg,{n // 2},{('train', 'val', 'test')[n // 4]},{n % 2},{1 - n % 2}" for n in range(12)]
+    (root / "all" / "labels.csv").write_text("\n".join(["image,patient_id,split,dog,cat", *rows, ""]))
+    return DataConfig(format="features", root=str(root), train="all", workers=0, **values)
+
+
+@pytest.mark.parametrize("made", [parts_of_a_coco_file, parts_of_features])
+def test_groups_and_parts_of_an_annotation_file_and_of_stored_features(tmp_path, made):
+    settings = made(tmp_path, split_column="split", test="test", group="patient_id")
+    samples, first = opened(settings), int(made is parts_of_features)
+    assert samples.train.image_ids == ([f"{n}.jpg" for n in range(4)] if first else list("0123"))
+    assert samples.validation.groups == ["2", "2", "3", "3"] and len(samples.test) == (4 if first else 2)
+    assert samples.train.labels[:, samples.train.names.index("dog")].tolist() == [0, 1, 0, 1]
+    update = {"split_column": None, "val": 0.34, "test": None, "ignore_columns": ["split"] if first else []}
+    whole = settings.model_copy(update=update)
+    parts = opened(whole)
+    assert parts.validation.groups and not set(parts.train.groups) & set(parts.validation.groups)
+    for update, says in (({"group": "patent_id"}, r"data\.group"), ({"split_column": "fold"}, r"data\.split_column")):
+        with pytest.raises(UsageError, match=says):
+            opened(settings.model_copy(update=update))
+
+
+def test_columns_of_stored_features_may_stand_in_their_note(tmp_path):
+    settings = parts_of_features(tmp_path, val=0.34, group="patient_id")
+    (tmp_path / "all" / "labels.csv").unlink()
+    np.save(tmp_path / "all" / "labels.npy", np.eye(12, 2) + 0 * np.arange(2))
+    note = {"columns": {"patient_id": [n // 2 for n in range(12)]}}
+    (tmp_path / "all" / "features.json").write_text(json.dumps(note))
+    samples = opened(settings)
+    assert not set(samples.train.groups) & set(samples.validation.groups)
+    note["columns"]["patient_id"].pop()
+    (tmp_path / "all" / "features.json").write_text(json.dumps(note))
+    with pytest.raises(UsageError, match=r"features\.json: columns must be lists of 12 cells"):
+        opened(settings)
 
 
 def test_numbered_folds(table):

@@ -5,8 +5,10 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -58,28 +60,33 @@ class Crew:
 
     def __init__(self, root: Path, engine: str):
         self.root, self.engine, self.context = root, engine, processes()
-        images = root / "images"
+        self.file = root / f"{engine}.yaml"
+        self.file.write_text(yaml.safe_dump(self.settings()))
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration, whose images it writes."""
+        images = self.root / "images"
         images.mkdir()
         write_colour_set(images, 1, train=36, val=8)  # a fifth of the training images validates
         data = {"format": "csv", "root": str(images), "train": "train.csv", "val": "val.csv"}
-        values = {
-            "name": "tiny", "output": str(root),
+        return {
+            "name": "tiny", "output": str(self.root),
             "data": {**data, "labels": "single_positive", "image_size": 32, "workers": 0, "augment": "flip"},
             "model": {"backbone": "test_resnet", "weights": "none", "head": "linear"},
             "loss": {"name": "role", "expected_positives": 1.5},
             "optim": {"lr": 1e-3},
-            "engine": {"name": engine, "precision": "fp32", "micro_batch": 4, "global_batch": 8},
+            "engine": {"name": self.engine, "precision": "fp32", "micro_batch": 4, "global_batch": 8},
             "train": {"epochs": 4, "ema_decay": 0.9, "log_every": 1, "checkpoint_every": 2},
         }  # fmt: skip
-        self.file = root / f"{engine}.yaml"
-        self.file.write_text(yaml.safe_dump(values))
 
     def directory(self, name: str) -> RunDirectory:
         """Of the run in the output directory `name`."""
         return RunDirectory(self.root / name / "tiny")
 
-    def started(self, name: str, resume: bool = False) -> list[ForkServerProcess]:
-        """The processes of a run, by rank."""
+    def started(
+        self, name: str, resume: bool = False, work: Callable[..., None] = rank_of_run
+    ) -> list[ForkServerProcess]:
+        """The processes of a run, by rank, each of which calls `work` with the arguments of `rank_of_run`."""
         place, world_size = self.root / name, RANKS[self.engine]
         place.mkdir(exist_ok=True)
         with socket.socket() as free:
@@ -88,7 +95,7 @@ class Crew:
         words = [f"output={place}"]
         ranks = [
             self.context.Process(
-                target=rank_of_run, args=(self.file, words, resume, rank, world_size, port, place / f"said.{rank}")
+                target=work, args=(self.file, words, resume, rank, world_size, port, place / f"said.{rank}")
             )
             for rank in range(world_size)
         ]

@@ -41,10 +41,15 @@ ABOUT_IMAGES = {
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
     "remarks", "author", "source", "date", "count",
 }  # fmt: skip
+# Columns that many images share a cell of: no image is named by them.
+OF_WHOM = {
+    "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
+}  # fmt: skip
 BLANK = {"", "nan", "na", "n/a", "null", "none"}
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {"no finding", "no_finding", "none", "null", "nan"}
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
+FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
 WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")
 
@@ -68,6 +73,11 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
     first = next((i for i in range(len(names)) if not is_index(sheet, i)), None)
     if first is None or all(is_truth(sheet, row[first]) for row in sheet.rows):
         raise UsageError(f"{sheet.path}: no column of image files: name it with data.image_column")
+    cells = [row[first] for row in sheet.rows]
+    of_whom = names[first] in OF_WHOM and len(set(cells)) < len(cells)
+    if of_whom or all(FRACTION.fullmatch(cell) for cell in cells):
+        says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
+        raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
     return first
 
 

@@ -13,6 +13,7 @@ from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.tool_exports import MANIFESTS, prodigy_sheet, read_tool_export
 from mlcfast.documents import parse_json
 from mlcfast.errors import UsageError
 
@@ -121,7 +122,10 @@ def read_label_studio_sheet(sheet: Sheet, options: TableOptions) -> LabelSource:
 
 
 def read_metadata(path: Path, options: TableOptions) -> LabelSource:
-    """Read metadata.jsonl, an object a line with a file name and a list of labels, or a key for each label."""
+    """Read metadata.jsonl, an object a line with a file name and a list of labels, or a key for each label.
+
+    Prodigy's answers and the manifests of Vertex AI and SageMaker are read alike.
+    """
     text, assumptions = read_text(path)
     rows, numbers = [], []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -133,12 +137,19 @@ def read_metadata(path: Path, options: TableOptions) -> LabelSource:
             raise UsageError(f"{path}: line {number}: not a JSON object: {error}") from error
         if not isinstance(row, dict):
             raise UsageError(f"{path}: line {number}: not a JSON object")
-        if not options.image_column and not any(str(key).lower() in IMAGE_COLUMNS for key in row):
-            raise UsageError(f"{path}: line {number}: needs file_name and labels")
         rows.append(row)
         numbers.append(number)
     if not rows:
         raise UsageError(f"{path}: no images: it is empty")
+    exported = read_tool_export(path, rows, MANIFESTS)
+    if exported is not None:
+        return exported
+    answers = prodigy_sheet(path, rows, numbers)
+    if answers is not None:
+        return dataclasses.replace(read_rows(answers, options), format="metadata")
+    for number, row in zip(numbers, rows, strict=True):
+        if not options.image_column and not any(str(key).lower() in IMAGE_COLUMNS for key in row):
+            raise UsageError(f"{path}: line {number}: needs file_name and labels")
     return read_rows_of_json(path, rows, numbers, options, assumptions)
 
 

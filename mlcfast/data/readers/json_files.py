@@ -10,6 +10,7 @@ from mlcfast.data.readers.exports import STUDIO_LABELS, json_of, read_label_stud
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
 from mlcfast.errors import UsageError
 
 SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
@@ -22,13 +23,16 @@ KNOWN = (
 
 def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
     """Read what a JSON file holds that is not MS-COCO's; UsageError names the shapes there are."""
+    exported = read_tool_export(path, content, DOCUMENTS)
+    if exported is not None:
+        return exported
     if isinstance(content, list):
         return _read_entries(path, content, options)
     if isinstance(content, dict) and isinstance(content.get("data_list"), list):
         return read_mmpretrain(path, content)
     if isinstance(content, dict) and content and all(_is_image_with_labels(*pair) for pair in content.items()):
         return _from_words(path, list(content), list(content.values()), "each key is an image, its list the labels")
-    raise UsageError(f"{path}: none of {KNOWN}")
+    raise UsageError(f"{path}: none of {KNOWN}: export the labels as one of these, or as a CSV table")
 
 
 def _read_entries(path: Path, entries: list[Any], options: TableOptions) -> LabelSource:

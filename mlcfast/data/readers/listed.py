@@ -23,6 +23,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
 IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}", re.DOTALL)
+NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 # The labels of Planet's Amazon set, which are known to be single words.
 PLANET = {
@@ -252,9 +253,9 @@ def _split(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
             f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
         )
     if separator == "" and IN_BRACKETS.fullmatch(cell):
-        for parse in (json.loads, ast.literal_eval):
+        for parse, text in ((json.loads, cell), (ast.literal_eval, cell), (ast.literal_eval, NAN.sub("None", cell))):
             try:
-                return list(dict.fromkeys(_name(name) for name in parse(cell)))
+                return list(dict.fromkeys(_name(value) for value in parse(text) if value is not None))
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
         raise UsageError(f"{sheet.path}: {where}: {cell!r} is no list of labels")

@@ -41,6 +41,16 @@ def read_attribute_table(path: Path) -> LabelSource:
     return LabelSource(path, "attributes", images, numbers, names, np.array(states, np.int8), [*said, "-1 is absent"])
 
 
+def is_class_list(text: str) -> bool:
+    """Whether each of the first lines is an image and 1, 0 or −1, as in a list of one class of Pascal VOC."""
+    lines = [line.split() for line in text.splitlines()[:1000] if line.strip()]
+    return (
+        bool(lines)
+        and all(len(each) == 2 and each[1] in ("1", "0", "-1") for each in lines)
+        and "-1" in {each[1] for each in lines}
+    )
+
+
 def is_file_list(text: str) -> bool:
     """Whether the first line is an image file followed by whole numbers."""
     first = next((line for line in text.splitlines() if line.strip()), "")

@@ -15,6 +15,7 @@ from mlcfast.data.readers.exports import (
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.lists import (
     is_attribute_table,
+    is_class_list,
     is_file_list,
     read_attribute_table,
     read_file_list,
@@ -26,6 +27,7 @@ from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
 from mlcfast.data.splits import is_part
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
@@ -36,6 +38,12 @@ VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 # Folders so called hold images, and their names say nothing of them.
 NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
+# Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
+LABELS_ELSEWHERE = (
+    ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
+    ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
+)
+LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
     ".yml": "yolo",
@@ -98,7 +106,7 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     ending = path.suffix.lower()
     if ending == ".json":
         return [_read_json(path, options)]
-    if ending in (".jsonl", ".ndjson"):
+    if ending in (".jsonl", ".ndjson", ".manifest"):
         return [read_metadata(path, options)]
     if ending in BY_ENDING or ending == ".xml":
         form = BY_ENDING.get(ending) or ("voc" if read_xml(path).tag == "annotation" else "cvat")
@@ -112,6 +120,11 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         return [read_attribute_table(path)]
     if is_file_list(text):
         return [read_file_list(path, options)]
+    if is_class_list(text):
+        raise UsageError(
+            f"{path}: says of images whether they have one label, as in Pascal VOC's ImageSets/Main: name the "
+            "directory of the data set, which has the labels of all, or write a table with a column for each label"
+        )
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 
@@ -136,12 +149,12 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     coco = sorted(path.glob("annotations/instances_*.json"))
     if coco:
         splits = [file.stem.removeprefix("instances_") for file in coco]
-        sources = [coco_source(file) for file in coco]
+        sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
     for place in ([path], [path / split for split in SPLITS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
-            return [_at(coco_source(file), file.parent, file.parent.name) for file in roboflow]
+            return [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
         known = [folder / name for folder in place for name in (ROBOFLOW, "metadata.csv", "metadata.jsonl")]
         found = [file for file in known if file.is_file()]
         twice = next(
@@ -159,6 +172,10 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
+    small = len(tables) > 1 and all(f.suffix.lower() == ".json" and f.stat().st_size <= LARGEST for f in tables)
+    of_images = read_image_documents(path, ((file, json_of(file)) for file in tables)) if small else None
+    if of_images is not None:
+        return [_at(of_images, path)]
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
         raise UsageError(f"{path}: holds several label files, {shown}: name one of them")
@@ -180,6 +197,10 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
             "table, a .txt beside each image and a folder of images for each label"
         )
+    for pattern, tool, remedy in LABELS_ELSEWHERE:
+        held = next(path.glob(pattern), None)
+        if held is not None:
+            raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
     unsaid = [folder.name for folder in folders if folder.name.lower() in NO_LABELS]
     if unsaid:
         raise UsageError(
@@ -199,7 +220,7 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
 
     content = json_of(path)
     if isinstance(content, dict) and "images" in content:
-        return coco_source(path)
+        return read_tool_export(path, content, DOCUMENTS) or coco_source(path, options)
     return read_json(path, content, options)
 
 

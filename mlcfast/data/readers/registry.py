@@ -14,6 +14,7 @@ from mlcfast.data.readers.exports import (
 )
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
 from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_folders, read_tag_files
+from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
 from mlcfast.data.readers.sheet import read_sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
@@ -63,7 +64,7 @@ def _label_studio(path: Path, options: TableOptions) -> list[LabelSource]:
 def _coco(path: Path, options: TableOptions) -> list[LabelSource]:
     from mlcfast.data.coco import coco_source  # which reads with this module's neighbours
 
-    return [coco_source(path)]
+    return [coco_source(path, options)]
 
 
 def _is_cvat(path: Path) -> bool:
@@ -86,6 +87,7 @@ FORMATS: dict[str, Format] = {
     "voc": Format(read_voc, knows=is_voc),
     "cvat": Format(read_cvat, ("annotations.xml", "*.xml"), _is_cvat),
     "labelme": Format(lambda path, options: read_labelme(path), knows=is_labelme),
+    "nus_wide": Format(lambda path, options: read_nus_wide(path), knows=is_nus_wide),
     "parquet": Format(read_arrow, knows=is_arrow),
     "huggingface": Format(read_saved, knows=is_saved),
     "webdataset": Format(read_webdataset, knows=is_webdataset),
@@ -103,7 +105,7 @@ def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: no such file or directory{hint_path(path)}")
     if form.files and path.is_dir():
         path = _only_file(path, form.files, options.form)
-    elif options.form in ("tag_files", "folders", "huggingface") and not path.is_dir():
+    elif options.form in ("tag_files", "folders", "huggingface", "nus_wide") and not path.is_dir():
         raise UsageError(f"{path}: data.format {options.form} is a directory, not a file")
     return list(form.read(path, options))
 

@@ -91,7 +91,8 @@ def read_sheet(path: Path) -> Sheet:
         width -= 1
     for number, row in body:
         if any(row[width:]) or (len(row) < width and len(row) < len(header)):
-            raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}")
+            quotes = "" if len(row) < width else ": a cell that holds the separator needs quotes around it"
+            raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}{quotes}")
     repeated = sorted({name for name in header[:width] if name and header[:width].count(name) > 1})
     if repeated:
         raise UsageError(f"{path}: the header repeats {repeated[0]!r}")

@@ -15,6 +15,7 @@ from mlcfast.data.labels import (
     pairs,
     placed,
     rows_at_once,
+    soft_code,
     sparse_like,
     stacked,
 )
@@ -32,7 +33,7 @@ class TableOptions:
 
     image_column: the column of image files; label_columns: the columns that are labels, all others are then ignored;
     ignore_columns: columns that are no labels; separator: between the labels of a list column; uncertain: what −1
-    means in a file that also holds 0 and blanks, a key of POLICIES, or one by label, those not named being unknown;
+    means in a file that also holds 0 and blanks, see policy_code, or that by label, those not named being unknown;
     allow_outside: images may lie outside the root; split_column, group: columns that say which part of the data an
     image is in, and with which others it belongs together; form: the format by its name in `registry.FORMATS`, or auto.
     """
@@ -41,7 +42,7 @@ class TableOptions:
     label_columns: tuple[str, ...] = ()
     ignore_columns: tuple[str, ...] = ()
     separator: str | None = None
-    uncertain: str | Mapping[str, str] = "unknown"
+    uncertain: str | float | Mapping[str, str | float] = "unknown"
     allow_outside: bool = False
     split_column: str | None = None
     group: str | None = None
@@ -53,9 +54,9 @@ class LabelSource:
     """Labels as a file states them.
 
     format: the name of its shape; images: M image files as written; lines: (M,) where each stands in the file, counted
-    as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown, sparse where
-    that saves much (mlcfast.data.labels); assumptions:
-    what the reader took for granted; warnings: what a user should look at; columns: the M cells of those columns that
+    as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown, a soft label by
+    its code, sparse where that saves much (mlcfast.data.labels); assumptions: what the reader took for granted;
+    warnings: what a user should look at; columns: the M cells of those columns that
     the options name and that are neither image nor label; root: where the images are, where the reader knows it; split:
     the part of the data, "" for the whole; packed: the M images where they lie inside the file, in which case unpack
     writes them to files of their own and returns their paths.
@@ -131,6 +132,18 @@ class LabelSource:
         return replace(self, names=list(names), states=states)
 
 
+def policy_code(policy: str | float) -> int:
+    """What an uncertain entry holds under a policy: a key of POLICIES, or the value of a soft label, also as text.
+
+    ValueError, which lists what there is, for another one.
+    """
+    try:
+        return POLICIES[policy] if policy in POLICIES else soft_code(float(policy))
+    except ValueError:
+        known = ", ".join(POLICIES)
+        raise ValueError(f"{policy!r} is none of {known}, nor a value of 0.01 to 0.99 in hundredths") from None
+
+
 def number_of_classes(path: Path, classes: Sequence[int]) -> int:
     """One more than the largest of the classes, which count from 0; UsageError, which names the path, beyond reason."""
     largest = max(classes, default=-1)
@@ -163,4 +176,6 @@ def _merged(states: Labels, kept: Sequence[int], merged: Sequence[tuple[int, int
 
 
 def _merge_row(target: np.ndarray, other: np.ndarray) -> None:
-    target[:] = np.where((target == 1) | (other == 1), 1, np.where((target == -1) | (other == -1), -1, 0))
+    soft = np.maximum(target, other)
+    hard = np.where((target == 1) | (other == 1), 1, np.where((target == -1) | (other == -1), -1, 0))
+    target[:] = np.where((soft > 1) & (hard < 1), soft, hard)

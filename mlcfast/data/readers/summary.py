@@ -90,6 +90,7 @@ def summary(
     keys = [path or f"missing {image}" for image, path in zip(whole.images, paths, strict=True)]
     source = replace(whole, images=keys).merged()  # an image counts once
     counts = {word: count(source.states, code, axis=0) for word, code in STATES.items()}
+    counts["unknown"] = len(source.images) - counts["positives"] - counts["negatives"]  # soft labels are neither
     unlabelled = int((count(source.states, 1, axis=1) == 0).sum())
     if unlabelled:
         warnings.append(f"{unlabelled} images have no label")

@@ -14,7 +14,7 @@ from mlcfast.data.readers.columns import (
     truth_share,
 )
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import POLICIES, LabelSource, TableOptions
+from mlcfast.data.readers.source import LabelSource, TableOptions, policy_code
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -132,11 +132,11 @@ def _states(
 
 def _policies(names: Sequence[str], sheet: Sheet, options: TableOptions) -> tuple[np.ndarray, str]:
     """What an uncertain label is taken as, (K,) int8, and in words; UsageError for a policy of no label."""
-    if isinstance(options.uncertain, str):
-        return np.full(len(names), POLICIES[options.uncertain], np.int8), options.uncertain
+    if isinstance(options.uncertain, str | float):
+        return np.full(len(names), policy_code(options.uncertain), np.int8), str(options.uncertain)
     strange = [name for name in options.uncertain if name not in names]
     if strange:
         raise UsageError(f"{sheet.path}: data.uncertain: no label {strange[0]!r}{hint(strange[0], names)}")
     taken = [options.uncertain.get(name, "unknown") for name in names]
     shown = ", ".join(f"{policy} for {name}" for name, policy in options.uncertain.items())
-    return np.array([POLICIES[policy] for policy in taken], np.int8), f"{shown}, else as unknown"
+    return np.array([policy_code(policy) for policy in taken], np.int8), f"{shown}, else as unknown"
