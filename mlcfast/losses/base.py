@@ -20,10 +20,12 @@ class LabelLoss(nn.Module):
     set_label_counts once, before the first batch) and `pseudo_labels` (it changes labels in the course of training,
     which the caller keeps in a PseudoLabels: see new_positives and soft_share).
     takes_soft: whether a label in (0, 1) is the share by which an entry counts as positive, the rest as negative.
+    soft_labels: the caller sets it where such labels occur.
     """
 
     needs: frozenset[str] = frozenset()
     takes_soft: bool = False
+    soft_labels: bool = False
 
     def __init__(self) -> None:
         super().__init__()

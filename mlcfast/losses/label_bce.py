@@ -16,8 +16,8 @@ class LabelBCE(WeighedLoss):
     """neglog(f) for positives and neglog(1 − f) for negatives, neglog(x) = −log(x + 1e-5), mean over B·K.
 
     kind: bce (full labels) and an (assume negative): all that is not positive is negative; bce_ls, an_ls: the same with
-    label smoothing; wan: negatives weigh 1/(K − 1); iu: unknown entries are ignored, soft positives are as in bce;
-    iun: as iu, but the true negatives are known (`true_labels`, ≤ 0 is negative).
+    label smoothing; wan: negatives weigh 1/(K − 1); iu: unknown entries are ignored, soft positives are as in bce where
+    soft_labels is set; iun: as iu, but the true negatives are known (`true_labels`, ≤ 0 is negative).
     label_smoothing: the share of the opposite term in the _ls kinds, 0.1 as published. reduction: none | mean | sum.
     pos_weight, class_weight: see LabelWeights.
     """
@@ -58,7 +58,7 @@ class LabelBCE(WeighedLoss):
         unknown = (0.0, 0.0) if self.kind in ("iu", "iun") else negative
         known = true_labels if self.kind == "iun" else None
         kinds, weights = (positive, unknown, negative), self.weights.of(logits)
-        if self.kind == "iu" and isinstance(labels, Tensor) and labels.is_floating_point():  # soft ones among them
+        if self.kind == "iu" and self.soft_labels:
             entries = weighted_bce(logits, labels, positive, negative, negative, reduction="none", weights=weights)
             known = torch.where(labels > 0, 1.0, -labels.to(entries.dtype))
             return reduce(entries * known, self.reduction)

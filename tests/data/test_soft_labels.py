@@ -88,6 +88,7 @@ def test_the_loss_is_that_share_of_present_and_the_rest_of_absent(name):
     """Of asymmetric without its focal weights, with which a soft label has a weight of its own."""
     options = {"gamma_neg": 0, "gamma_pos": 0, "clip": 0} if name == "asymmetric" else {}
     loss = build_loss(name, reduction="none", **options)
+    loss.soft_labels = True
     logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     soft = torch.full((6, 5), 0.7, dtype=torch.float64)
     ones = torch.ones_like(soft)
@@ -100,6 +101,7 @@ def test_iu_on_floats_is_iu_on_whole_numbers():
     labels = torch.randint(-1, 2, (7, 9), generator=random)
     for options in ({}, {"reduction": "sum"}, {"pos_weight": 3.0, "class_weight": 0.5}):
         loss = build_loss("iu", **options)
+        loss.soft_labels = True
         assert torch.allclose(loss(logits, labels.float()), loss(logits, labels), rtol=1e-6)
 
 
