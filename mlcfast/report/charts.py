@@ -27,7 +27,7 @@ def training(record: RunRecord) -> str:
     memory = [series for series in memory if np.isfinite(series.y).any()]
     figures = (
         line_chart("Validation mAP", "epoch", "mAP (%)", _mean_ap(record), y_range=(0, 100)),
-        line_chart("Training loss", "step", "loss", [over_steps("loss")]),
+        line_chart("Loss", "step", "loss", [over_steps("loss", "training"), *_validation_loss(record)]),
         line_chart("Learning rate", "step", "learning rate", [over_steps("lr")]),
         line_chart("Throughput", "step", "images a second", [over_steps("images_per_second")]),
         line_chart("Peak memory of the main process", "step", "memory (GiB)", memory),
@@ -50,6 +50,15 @@ def _spent(record: RunRecord) -> str:
     note = f'<p class="note">{escape(change)} would have helped most.</p>' if change else ""
     table = long_table("Where the time went", ("epoch", "seconds", *(f"{kind} (%)" for kind in kinds)), rows)
     return f"<details><summary>Where the time went</summary>{note}{table}</details>"
+
+
+def _validation_loss(record: RunRecord) -> list[Series]:
+    """Of both kinds of weights after each epoch; nothing for a loss that has no value on validation images."""
+    series = []
+    for which, name, style in (("raw", "validation", "s2"), ("ema", "validation, averaged weights", "s3")):
+        lines = [line for line in record.evaluations if line["weights"] == which and line.get("loss") is not None]
+        series.append(Series([line["step"] for line in lines], [line["loss"] for line in lines], name, style))
+    return series
 
 
 def _mean_ap(record: RunRecord) -> list[Series]:

@@ -78,6 +78,17 @@ def test_the_page_says_when_where_and_of_what():
     assert "<details open" not in page
 
 
+def test_the_validation_loss_is_drawn_beside_the_training_loss_where_there_is_one():
+    record = record_of(["cat", "dog"])
+    assert "validation, averaged weights" not in training(record)
+    for number, line in enumerate(record.evaluations):
+        line["loss"] = 0.5 if number < 4 else None  # of the first two epochs
+    figure = training(record).partition("<figcaption>Loss</figcaption>")[2].partition("</figure>")[0]
+    drawn = {style: figure.count(f'<circle class="{style}"') for style in ("s1", "s2", "s3")}
+    assert drawn == {"s1": len(record.train), "s2": 2, "s3": 2}
+    assert "validation, averaged weights" in figure
+
+
 def test_axes_have_one_unit():
     """A title never lies over its ticks: they are short, and their power of ten stands in the title."""
     assert tick_texts([0, 0.0005, 0.001, 0.0015]) == (["0", "0.5", "1", "1.5"], " (× 10⁻³)")
