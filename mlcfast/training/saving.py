@@ -128,7 +128,9 @@ def settle_checkpoints(directory: RunDirectory, keep: bool | None) -> None:
         )
     if keep:
         return
-    freed = {run.path: _delete(run.checkpoints) for run in directory.finished_before() if _may_go(run)}
+    freed = {
+        run.path: _delete(run.checkpoints) for run in directory.finished_before() if _may_go(run, directory.path.name)
+    }
     if freed:
         LOGGER.info(
             "disk: the checkpoints of earlier finished runs are deleted, %.0f MB: %s; train.keep_finished=true keeps a "
@@ -138,13 +140,15 @@ def settle_checkpoints(directory: RunDirectory, keep: bool | None) -> None:
         )
 
 
-def _may_go(run: RunDirectory) -> bool:
-    """Whether a finished run has checkpoints that its own configuration does not keep."""
+def _may_go(run: RunDirectory, name: str) -> bool:
+    """Whether a finished run had this name, not `v1.2` of its own, and has checkpoints that its settings do not keep."""
     try:
-        settings = run.read_config().get("train")
+        values = run.read_config()
     except UsageError:
         return False
-    return run.checkpoints.is_dir() and isinstance(settings, dict) and settings.get("keep_finished") is None
+    settings = values.get("train")
+    kept = not isinstance(settings, dict) or settings.get("keep_finished") is not None
+    return values.get("name") == name and run.checkpoints.is_dir() and not kept
 
 
 def _megabytes(place: Path) -> float:

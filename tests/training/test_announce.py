@@ -99,12 +99,12 @@ def test_commands_are_quoted_as_a_shell_needs(config_file, tmp_path):
     assert evaluate == f"python -m mlcfast.evaluate '{tmp_path}/my runs/tiny/config.yaml' --checkpoint {best}"
 
 
-def finished_run(path, keep="null", finished=True):
+def finished_run(path, keep="null", finished=True, name="run[1]"):
     directory = RunDirectory(path)
     step = directory.checkpoints / "00000005"
     step.mkdir(parents=True)
     (step / "weights.safetensors").write_bytes(bytes(3_000_000))
-    directory.config.write_text(f"train: {{keep_finished: {keep}}}")
+    directory.config.write_text(f"name: {name}\ntrain: {{keep_finished: {keep}}}")
     directory.best.mkdir()
     if finished:
         directory.outcome.write_text("{}")
@@ -131,7 +131,8 @@ def test_checkpoints_that_a_finished_run_does_not_keep_are_deleted_and_resuming_
 def test_checkpoints_of_earlier_finished_runs_of_the_name_go_unless_kept(tmp_path, caplog):
     places = {name: tmp_path / name for name in ("run[1]", "run[1].1", "run[1].2", "run[1].3", "run[1].old", "run1.1")}
     runs = {name: finished_run(place, finished=name != "run[1].3") for name, place in places.items()}
-    runs["run[1].2"].config.write_text("train: {keep_finished: true}")
+    runs["run[1].2"].config.write_text("name: run[1]\ntrain: {keep_finished: true}")
+    runs["run[1].4"] = finished_run(tmp_path / "run[1].4", name="run[1].4")  # a run that was called so
     settle_checkpoints(runs["run[1]"], keep=True)
     assert all(run.checkpoints.exists() for run in runs.values())
     settle_checkpoints(runs["run[1]"], keep=None)
