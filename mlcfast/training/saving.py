@@ -141,7 +141,7 @@ def settle_checkpoints(directory: RunDirectory, keep: bool | None) -> None:
 
 
 def _may_go(run: RunDirectory, name: str) -> bool:
-    """Whether a finished run had this name, not `v1.2` of its own, and has checkpoints that its settings do not keep."""
+    """Whether a finished run had this name, not one like `v1.2`, and checkpoints that its settings do not keep."""
     try:
         values = run.read_config()
     except UsageError:
