@@ -18,6 +18,7 @@ from mlcfast import evaluate, init, inspect, predict, train
 from mlcfast.config import load_config
 from tests.conftest import ROOT
 from tests.new_user.photos import LABELS, STARS, make_photos
+from tests.new_user.small_starter import compare, make_set
 
 TINY = [
     "data.image_size=32", "data.workers=0", "model.backbone=test_resnet", "model.weights=none", "train.epochs=2",
@@ -199,6 +200,17 @@ def test_init_and_inspect_read_the_same_spreadsheet(desk, capsys, monkeypatch):
     assert init.main([*table, "--out", "begun.yaml", *TINY[:5]]) == 0
     begun = yaml.safe_load((desk.folder / "begun.yaml").read_text())
     assert begun["model"]["head"] == "linear" and begun["data"]["val"] == pytest.approx(0.2)
+
+
+def test_the_starting_point_is_compared_with_a_regression_on_the_same_images(tmp_path):
+    """In small; `python -m tests.new_user.small_starter` compares at full size (docs/questions.md)."""
+    make_set(tmp_path / "set", 0, 60, 30, size=(80, 60))
+    found = compare(tmp_path / "set", [*TINY, "train.epochs=1"])
+    assert 0 < found["starter"] <= 100 and 0 < found["regression"] <= 100
+    assert found["difference"] == pytest.approx(found["starter"] - found["regression"], abs=0.01)
+    assert found["low"] <= found["difference"] <= found["high"]
+    outcome = json.loads((tmp_path / "set" / "runs" / "starter" / "best" / "outcome.json").read_text())
+    assert found["starter"] == pytest.approx(outcome["test"]["mAP"], abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["own_data", "own_data_small", "demo_single_positive"])
