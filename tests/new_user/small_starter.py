@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-# isort: split
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -98,7 +96,8 @@ def work(args: argparse.Namespace) -> None:
     """Make the photographs where there are none, compare, print."""
     if not args.folder.exists():
         make_set(args.folder, args.seed)
-    sys.stdout.write(json.dumps({name: round(value, 2) for name, value in compare(args.folder, args.overrides).items()}) + "\n")
+    found = {name: round(value, 2) for name, value in compare(args.folder, args.overrides).items()}
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
