@@ -92,6 +92,15 @@ def compare(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
     return {name: 100 * float(value) for name, value in means.items()} | minutes
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--seed", type=int, default=0, help="of the photographs that are made")
+    return parser
+
+
 def work(args: argparse.Namespace) -> None:
     """Make the photographs where there are none, compare, print."""
     if not args.folder.exists():
@@ -101,8 +110,4 @@ def work(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument("--seed", type=int, default=0)
-    work(parser.parse_args())
+    work(build_parser().parse_intermixed_args())
