@@ -29,6 +29,11 @@ from mlcfast.evaluation.thresholds import (
 from mlcfast.models.loading import find_weights
 from mlcfast.runs.journal import log_to_console
 
+FIGURES = (
+    "precision P, recall R and F1 at threshold 0.5; C: each label counts the same, O: each decision; the mAP needs no "
+    "threshold"
+)
+
 
 def build_parser() -> cli.Parser:
     """The command line of `python -m mlcfast.evaluate`."""
@@ -142,6 +147,7 @@ def table(report: Mapping[str, Any]) -> str:
     if report["unknown"]:
         entries = report["images"] * report["labels"]
         lines += [f"{report['unknown']} of {entries} entries are unknown and left out"]
+    lines += [FIGURES]
     lines += ["      " + " ".join(f"{name:>6}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]
     for title, values in (("all", report), ("top 3", report["top3"])):
         lines += [f"{title:<6}" + " ".join(f"{values[name]:6.2f}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]

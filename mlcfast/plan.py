@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from mlcfast.planning import Planner, as_json, as_table
 from mlcfast.planning.kept import trace_directory
 from mlcfast.runs.journal import log_to_console
 
+LOGGER = logging.getLogger("mlcfast")
 DEFAULT_GPUS, DEFAULT_MEMORY = 2, 12 * 2**30  # the hardware that must suffice, where there is no GPU to ask
 UNITS = {"": 1, "B": 1, "MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 
@@ -59,6 +61,13 @@ def work(args: argparse.Namespace) -> int:
     present = torch.cuda.device_count()
     gpus = args.gpus or present or DEFAULT_GPUS
     memory = args.gpu_memory or (torch.cuda.get_device_properties(0).total_memory if present else DEFAULT_MEMORY)
+    if not (present or args.gpus or args.gpu_memory):
+        LOGGER.info(
+            "no GPU here: planned for %d of %d GiB; --gpus and --gpu-memory name others. Training on this machine uses "
+            "the CPU and its memory, and says after the first steps how long it takes",
+            gpus,
+            memory // 2**30,
+        )
     if config.engine.name == "single" and gpus > 1:
         raise UsageError(f"engine.name single uses one GPU, not {gpus}: pass --gpus 1 or set it to auto")
     plan = Planner(config, gpus, memory, args.labels, args.images, trace_directory()).plan()

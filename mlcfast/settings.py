@@ -38,7 +38,7 @@ FREE_ON_RESUME = frozenset({
     "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain", "data.allow_outside",
     "data.allow_overlap", "engine.name", "engine.micro_batch", "engine.activation_checkpointing",
     "engine.offload_optimizer", "engine.compile", "train.log_every", "train.checkpoint_every",
-    "train.keep_checkpoints", "train.on_save_error",
+    "train.keep_checkpoints", "train.keep_finished", "train.on_save_error",
 })  # fmt: skip
 LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
 # All others make another run of it, which only --with-changes allows.
@@ -225,10 +225,10 @@ class TrainConfig(Section):
     log_every: int = Field(default=50, ge=1, description="Steps between two lines of metrics.jsonl.")
     checkpoint_every: int = Field(default=0, ge=0, description="Steps between two checkpoints; 0 is once an epoch.")
     keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")
-    keep_finished: bool = Field(
-        default=True,
-        description="Whether a finished run keeps its checkpoints; without them best/ stays, but more epochs cannot "
-        "be added with --resume.",
+    keep_finished: bool | None = Field(
+        default=None,
+        description="Whether a finished run keeps its checkpoints, with which --resume adds epochs; best/ stays in any "
+        "case. null deletes them when a later run of this name has finished, false at the end of this run.",
     )
     on_save_error: Literal["stop", "continue"] = Field(
         default="stop",

@@ -48,7 +48,7 @@ class Section(BaseModel):
     @classmethod
     def _no_truth_values_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         wanted = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and wanted is not bool:
+        if isinstance(value, bool) and wanted not in (bool, bool | None):
             raise ValueError(f"Input should be {getattr(wanted, '__name__', wanted)}")
         return value
 

@@ -1,6 +1,7 @@
 """A run's directory: every path in it, who may write to it, and going back to an earlier step."""
 
 import contextlib
+import glob
 import io
 import json
 import logging
@@ -177,6 +178,13 @@ class RunDirectory:
             number += 1
         return self.path.rename(kept)
 
+    def finished_before(self) -> list["RunDirectory"]:
+        """The finished runs of this name that were set aside, as `NAME.1` and so on."""
+        beside = (RunDirectory(place) for place in self.path.parent.glob(f"{glob.escape(self.path.name)}.*"))
+        return sorted(
+            (run for run in beside if run.path.suffix[1:].isdigit() and run.outcome.exists()), key=lambda run: run.path
+        )
+
     def best_step(self) -> int | None:
         """The step of the best model; None where there is none that can be read."""
         try:
@@ -255,7 +263,7 @@ def find_run(place: Path) -> RunDirectory | None:
 def find_checkpoints(place: Path) -> list[Path]:
     """The checkpoint meant by its own directory, or all of a run: the last complete one and those to fall back to.
 
-    UsageError if there is none.
+    UsageError if there is none, with the remedy where the run is finished.
     """
     if (place / "manifest.json").is_file():
         return [place]
@@ -270,7 +278,14 @@ def find_checkpoints(place: Path) -> list[Path]:
         pointed = [entry for entry in found if entry.name <= last]
         if pointed or found:
             return pointed or found
-    raise UsageError(f"{place}: no checkpoint to resume from")
+    run = find_run(place)
+    remedy = ""
+    if run is not None and run.outcome.exists():
+        remedy = (
+            f": the run is finished and its checkpoints are deleted; a new run with train.initialise_from={run.path} "
+            "starts from its best weights"
+        )
+    raise UsageError(f"{place}: no checkpoint to resume from{remedy}")
 
 
 def complete_checkpoints(root: Path) -> list[Path]:

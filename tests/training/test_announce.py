@@ -10,8 +10,9 @@ from torch import nn
 from mlcfast.config import load_config
 from mlcfast.data import LabelledImages
 from mlcfast.engine import HostProcess
+from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import percent_interval
-from mlcfast.runs.directory import RunDirectory
+from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, next_commands
 from mlcfast.training.saving import settle_checkpoints
 
@@ -98,12 +99,42 @@ def test_commands_are_quoted_as_a_shell_needs(config_file, tmp_path):
     assert evaluate == f"python -m mlcfast.evaluate '{tmp_path}/my runs/tiny/config.yaml' --checkpoint {best}"
 
 
-def test_what_the_checkpoints_of_a_finished_run_take_is_said_or_freed(tmp_path, caplog):
-    directory = RunDirectory(tmp_path)
+def finished_run(path, keep="null", finished=True, name="run[1]"):
+    directory = RunDirectory(path)
     step = directory.checkpoints / "00000005"
     step.mkdir(parents=True)
     (step / "weights.safetensors").write_bytes(bytes(3_000_000))
-    settle_checkpoints(directory, keep=True)
-    assert step.exists() and "takes 3 MB" in caplog.text and "train.keep_finished=false" in caplog.text
+    directory.config.write_text(f"name: {name}\ntrain: {{keep_finished: {keep}}}")
+    directory.best.mkdir()
+    if finished:
+        directory.outcome.write_text("{}")
+    return directory
+
+
+@pytest.mark.parametrize("keep", [True, None])
+def test_what_the_checkpoints_of_a_finished_run_take_is_said(tmp_path, caplog, keep):
+    directory = finished_run(tmp_path / "run")
+    settle_checkpoints(directory, keep)
+    assert directory.checkpoints.exists() and "takes 3 MB" in caplog.text
+    assert "train.keep_finished=false" in caplog.text
+    assert ("when a later run of this name has finished" in caplog.text) == (keep is None)
+
+
+def test_checkpoints_that_a_finished_run_does_not_keep_are_deleted_and_resuming_says_what_to_do(tmp_path, caplog):
+    directory = finished_run(tmp_path / "run", "false")
     settle_checkpoints(directory, keep=False)
     assert not directory.checkpoints.exists() and "is deleted, 3 MB" in caplog.text
+    with pytest.raises(UsageError, match=f"deleted; a new run with train.initialise_from={directory.path} starts"):
+        find_checkpoints(directory.path)
+
+
+def test_checkpoints_of_earlier_finished_runs_of_the_name_go_unless_kept(tmp_path, caplog):
+    places = {name: tmp_path / name for name in ("run[1]", "run[1].1", "run[1].2", "run[1].3", "run[1].old", "run1.1")}
+    runs = {name: finished_run(place, finished=name != "run[1].3") for name, place in places.items()}
+    runs["run[1].2"].config.write_text("name: run[1]\ntrain: {keep_finished: true}")
+    runs["run[1].4"] = finished_run(tmp_path / "run[1].4", name="run[1].4")  # a run that was called so
+    settle_checkpoints(runs["run[1]"], keep=True)
+    assert all(run.checkpoints.exists() for run in runs.values())
+    settle_checkpoints(runs["run[1]"], keep=None)
+    assert [name for name, run in runs.items() if not run.checkpoints.exists()] == ["run[1].1"]
+    assert runs["run[1].1"].best.exists() and f"deleted, 3 MB: {places['run[1].1']}; train" in caplog.text
