@@ -74,7 +74,7 @@ demo() {
     .venv/bin/python -m mlcfast.launch configs/demo.yaml >&2
     say "the same backbone with a linear head on its pooled features, for as long and at its best learning rate:"
     .venv/bin/python -m mlcfast.launch configs/demo.yaml name=demo_linear model.head=linear optim.lr=1.6e-2 \
-        train.epochs=8 >&2
+        train.epochs=11 >&2
     say "held-out test images, linear head:"
     .venv/bin/python -m mlcfast.evaluate configs/demo.yaml model.head=linear --checkpoint runs/demo_linear/best >&2
     say "held-out test images, Query2Label (A) and the linear head (B):"
