@@ -1,7 +1,6 @@
 """Saves during training, beside it; a full or failing disk loses only what could not be written, nothing older."""
 
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Self
 from mlcfast.config import TrainConfig
 from mlcfast.engine import BackgroundSave, Engine, Process, on_main
 from mlcfast.errors import RunError, UsageError
+from mlcfast.files import remove_directory
 from mlcfast.runs.directory import RunDirectory, complete_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.training.progress import Progress
@@ -159,7 +159,7 @@ def _megabytes(place: Path) -> float:
 def _delete(place: Path) -> float:
     """Delete a directory; returns its MB."""
     megabytes = _megabytes(place)
-    shutil.rmtree(place, ignore_errors=True)
+    remove_directory(place)
     return megabytes
 
 
