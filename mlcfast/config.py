@@ -96,7 +96,9 @@ def _check_loss(loss: LossConfig, source: str) -> None:
     from mlcfast.losses import build_loss  # needs torch, which settings alone do not
 
     try:
-        build_loss(loss.name, **loss.options)
+        made = build_loss(loss.name, **loss.options)
+        if getattr(made, "reduction", None) == "none":
+            raise ValueError("loss reduction must be mean or sum: a run needs one number")
     except (ValueError, TypeError) as error:
         raise UsageError(f"{source}: loss: {str(error).removeprefix('loss ')}") from error
 

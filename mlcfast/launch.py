@@ -19,6 +19,7 @@ def build_parser() -> cli.Parser:
     parser.add_argument("config", help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
     parser.add_argument("--resume", nargs="?", const="", metavar="DIR", help="go on from DIR or the last checkpoint")
+    parser.add_argument("--with-changes", action="store_true", help="with --resume: go on although it is another run")
     return parser
 
 
@@ -44,6 +45,7 @@ def work(args: argparse.Namespace) -> None:
     words += ["mlcfast.train", args.config, *args.overrides]
     if args.resume is not None:
         words += ["--resume", *([args.resume] if args.resume else [])]
+    words += ["--with-changes"] if args.with_changes else []
     words += ["--debug"] if args.debug else []
     os.execv(words[0], words)
 

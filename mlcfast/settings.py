@@ -156,7 +156,11 @@ class EngineConfig(Section):
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         default="bf16", description="What the model computes in; its weights are kept in fp32."
     )
-    micro_batch: int = Field(default=8, ge=1, description="The most images a device holds at once.")
+    micro_batch: int = Field(
+        default=8,
+        ge=1,
+        description="The most images a device holds at once; the largest divisor of its share of a step is taken.",
+    )
     global_batch: int = Field(
         default=64, ge=1, description="Images of a step over all processes; beyond the micro-batches they accumulate."
     )

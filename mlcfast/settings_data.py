@@ -80,7 +80,10 @@ class DataConfig(Section):
         description="The column of what may not be torn apart, such as the patient, where data.val is a share.",
     )
     image_size: int = Field(
-        default=448, ge=8, description="The side in pixels that images are resized to, whatever their shape."
+        default=448,
+        ge=8,
+        le=4096,  # the largest that a model's card may name
+        description="The side in pixels that images are resized to, whatever their shape.",
     )
     labels: Literal["full", "single_positive"] = Field(
         default="full",

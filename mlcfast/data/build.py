@@ -243,6 +243,9 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
         train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
+    if share:
+        one, other = records.subset(train), records.subset(validation)
+        refuse_shared_images(one, other, f"data.val={share:g}: {settings.train}", settings.allow_overlap)
     hidden = _hidden(records.labels, observed)[train] if single else None
     shown, full = dataclasses.replace(records, labels=observed), records.labels
     if holds(full[train], -1) and not holds(full[validation], -1) and holds(full[validation], 0):

@@ -16,6 +16,7 @@ from mlcfast.metrics import known_entries
 from mlcfast.models.card import card_file, load_card
 from mlcfast.models.trained import load_trained
 from mlcfast.report.side_by_side import Seen, draw_side_by_side
+from mlcfast.report.text import drawn_name
 
 IMAGES = 5
 
@@ -42,7 +43,7 @@ def picture_of_both(
     seen = []
     for i, path in enumerate(paths):
         label, attention = shown[i], maps[i]
-        title = "" if label is None else f"where {results[0].names[label]} looks"
+        title = "" if label is None else f"where {drawn_name(results[0].names[label], label + 1)} looks"
         attended = None if label is None or attention is None else (title, attention[label])
         seen.append(Seen(path, positive[i], (first[i], second[i]), attended))
     try:

@@ -38,6 +38,10 @@ class AsymmetricLoss(WeighedLoss):
         self.gamma_pos = as_number(gamma_pos, "gamma_pos")
         self.clip = as_number(clip or 0.0, "clip")
         self.eps = as_number(eps, "eps")
+        if not isinstance(disable_torch_grad_focal_loss, bool | int):  # "false" would be true
+            raise ValueError(
+                f"disable_torch_grad_focal_loss must be true or false, not {disable_torch_grad_focal_loss!r}"
+            )
         self.disable_torch_grad_focal_loss = bool(disable_torch_grad_focal_loss)
         self.reduction = reduction
         self.scale = as_number(scale, "scale")

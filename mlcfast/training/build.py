@@ -26,7 +26,7 @@ def make_training_module(config: Config, records: LabelledImages, hidden: Labels
     records: the training images; ROLE's estimator and pseudo-labels hold a dense row for each. hidden: see Samples.
     """
     loss = make_loss(config.loss)
-    loss.soft_labels = holds_soft(records.labels)  # type: ignore[assignment]  # which nn.Module takes for a tensor's name
+    loss.soft_labels = holds_soft(records.labels)
     if loss.soft_labels and not getattr(loss, "takes_soft", False):
         raise UsageError(
             f"loss.name {config.loss.name} knows no soft labels, which data.uncertain makes: set that to unknown, "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlcfast import inspect
-from mlcfast.config import Config, DataConfig
+from mlcfast.config import Config, DataConfig, parse_config
 from mlcfast.data import LabelledImages, stratified_split
 from mlcfast.data.build import Samples, open_samples, open_split
 from mlcfast.data.splits import SPLIT_FILE, divide, find_split, in_words, one_sided, side_counts, write_split
@@ -311,3 +311,13 @@ def test_inspect_says_what_each_part_holds(table, capsys):
     assert inspected("--ignore-columns", "patient,split")["splits"] == {}
     assert inspect.main([str(table / "labels.csv"), "--val", "0.25"]) == 0
     assert "split: train 30 images, val 10 images; images with each label: " in capsys.readouterr().out
+
+
+def test_an_image_named_twice_is_not_torn_apart_by_a_share(tmp_path, colour_set):
+    rows = (colour_set / "train.csv").read_text().splitlines()
+    (tmp_path / "twice.csv").write_text("\n".join([rows[0], *rows[1:], *(f"./{row}" for row in rows[1:])]))
+    for image in colour_set.glob("train*.jpg"):
+        (tmp_path / image.name).write_bytes(image.read_bytes())
+    words = {"format": "csv", "root": str(tmp_path), "train": "twice.csv", "val": 0.2}
+    with pytest.raises(UsageError, match=r"data\.val=0\.2: twice\.csv: \d+ of \d+ images are in data\.train too"):
+        open_samples(parse_config({"name": "t", "data": words, "model": {"backbone": "test_resnet"}}, []))

@@ -208,3 +208,37 @@ def test_labels_that_lie_elsewhere_are_not_taken_from_the_folders(tmp_path, labe
     (tmp_path / labels).write_text("{}")
     with pytest.raises(UsageError, match=r"is (Supervisely|BigEarthNet)'s: "):
         read_labels(tmp_path, TableOptions())
+
+
+def test_line_breaks_within_a_cell_stand_between_labels(tmp_path):
+    (tmp_path / "t.csv").write_text('image,labels\na.jpg,"cat\ndog"\nb.jpg,cow\n')
+    assert read_labels(tmp_path / "t.csv", TableOptions()).names == ["cat", "cow", "dog"]
+    (tmp_path / "t.csv").write_text('image,labels\na.jpg,"cat;fox\ndog"\nb.jpg,cow\n')
+    with pytest.raises(UsageError, match=r"name one with data\.separator"):
+        read_labels(tmp_path / "t.csv", TableOptions())
+
+
+def test_a_table_without_a_header_keeps_its_first_image(tmp_path):
+    (tmp_path / "t.csv").write_text("a.jpg,1,-1\nb.jpg,-1,1\n")
+    with pytest.raises(UsageError, match=r"line 1 names the image 'a\.jpg', where the header should be"):
+        read_labels(tmp_path / "t.csv", TableOptions())
+
+
+@pytest.mark.parametrize(("rows", "states"), [(["1,0", "-1,1"], [[P, N], [P, P]]), (["1,", "-1,1"], [[P, U], [P, P]])])
+def test_a_policy_that_is_given_holds_without_blanks_or_zeros_too(tmp_path, rows, states):
+    (tmp_path / "t.csv").write_text("image,cat,dog\n" + "".join(f"{n}.jpg,{row}\n" for n, row in enumerate(rows)))
+    assert read_labels(tmp_path / "t.csv", TableOptions(uncertain="positive")).states.tolist() == states
+
+
+def test_what_programs_keep_beside_images_is_no_label(tmp_path):
+    for place in ("cat/a.jpg", "dog/b.jpg", "cat/.ipynb_checkpoints/a.jpg", "__MACOSX/cat/a.jpg", ".thumbs/b.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(place.encode())
+    source = read_labels(tmp_path, TableOptions(form="folders"))
+    assert source.names == ["cat", "dog"] and sorted(source.images) == ["cat/a.jpg", "dog/b.jpg"]
+
+
+def test_tags_are_separated_by_commas_and_line_breaks_alike(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (tmp_path / "a.txt").write_text("cat\ndog, small\n")
+    assert read_labels(tmp_path, TableOptions(form="tag_files")).names == ["cat", "dog", "small"]

@@ -212,7 +212,7 @@ def _separator(sheet: Sheet, column: int) -> tuple[str, str]:
             f"{where}: {bracketed[0]!r} is a list in brackets and {other!r} is not: "
             "write all cells alike, or name what stands between labels with data.separator"
         )
-    found = [sign for sign in "|;," if any(sign in cell for cell in cells)]
+    found = [sign for sign in "|;,\n" if any(sign in cell for cell in cells)]
     if len(found) > 1:
         shown = " and ".join(repr(sign) for sign in found)
         raise UsageError(f"{where} holds {shown}: name one with data.separator")

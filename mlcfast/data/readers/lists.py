@@ -14,6 +14,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_cla
 from mlcfast.errors import UsageError
 
 BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
+KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
 
 
@@ -122,16 +123,15 @@ def names_beside(path: Path) -> list[str]:
 
 
 def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
-    """Read a .txt of tags beside each image: separated by commas, or a tag a line; images without one have none."""
-    images = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-    tags = []
+    """Read a .txt of tags beside each image, separated by commas and line breaks; images without one have none."""
+    images, tags = _images_within(folder), []
     for image in images:
         file = image.with_suffix(".txt")
         text = read_text(file)[0] if file.is_file() else ""
         if BOXES.fullmatch(text):
             raise UsageError(f"{file}: boxes of YOLO, not tags: data.format=yolo reads them")
-        sign = options.separator or ("," if "," in text else "\n")
-        tags.append(list(dict.fromkeys(tag.strip() for tag in text.split(sign) if tag.strip())))
+        pieces = text.split(options.separator) if options.separator else re.split(r"[,\n]", text)
+        tags.append(list(dict.fromkeys(tag.strip() for tag in pieces if tag.strip())))
     return from_tags(folder, "tag_files", [str(p.relative_to(folder)) for p in images], tags, [])
 
 
@@ -142,7 +142,7 @@ def read_folders(folder: Path) -> LabelSource:
     """
     labels: dict[Path, list[str]] = {}
     named: dict[str, list[Path]] = {}
-    for image in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS):
+    for image in _images_within(folder):
         label, *inside = image.relative_to(folder).parts
         if not inside:
             raise UsageError(f"{image}: an image beside the folders of the labels: move it into one, or away")
@@ -157,6 +157,16 @@ def read_folders(folder: Path) -> LabelSource:
     said += [f"{several} images stand in several folders and have all of their labels"] if several else []
     images = [str(image.relative_to(folder)) for image in labels]
     return dataclasses.replace(from_tags(folder, "folders", images, list(labels.values()), said), warnings=warnings)
+
+
+def _images_within(folder: Path) -> list[Path]:
+    """The images in a folder and in those within it, sorted; without hidden ones and what programs keep beside them."""
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(p for p in found if not any(_is_kept_aside(part) for part in p.relative_to(folder).parts))
+
+
+def _is_kept_aside(name: str) -> bool:
+    return name.startswith(".") or name in KEPT_ASIDE
 
 
 def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
@@ -93,6 +94,12 @@ def read_sheet(path: Path) -> Sheet:
         if any(row[width:]) or (len(row) < width and len(row) < len(header)):
             quotes = "" if len(row) < width else ": a cell that holds the separator needs quotes around it"
             raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}{quotes}")
+    image = next((name for name in header[:width] if name.lower().endswith(IMAGE_ENDINGS)), None)
+    if image is not None:
+        raise UsageError(
+            f"{path}: line 1 names the image {image!r}, where the header should be: write a first line such as "
+            f"`image,cat,dog`, with a name for each of the {width} columns"
+        )
     repeated = sorted({name for name in header[:width] if name and header[:width].count(name) > 1})
     if repeated:
         raise UsageError(f"{path}: the header repeats {repeated[0]!r}")

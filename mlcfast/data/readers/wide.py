@@ -114,16 +114,18 @@ def _states(
     """States of cells that hold 1, 0, −1 or 2 for a blank, and what was assumed.
 
     1 and 0, or 1 and −1: present and absent. 1, 0 and −1: 0 is unknown, −1 absent. With blanks beside 0 or −1 a blank
-    is unknown; with blanks, 0 and −1 the −1 is uncertain, as in CheXpert. Blanks alone beside 1 are absent.
+    is unknown; with blanks, 0 and −1 the −1 is uncertain, as in CheXpert, and so it is beside any of them where
+    data.uncertain says what that means. Blanks alone beside 1 are absent.
     """
     blank, zero, minus = ((values == code).any() for code in (2, 0, -1))
     states = np.where(values == 1, 1, -1).astype(np.int8)
     if blank and (zero or minus):
         states[values == 2] = 0
-    if blank and zero and minus:
+    if minus and ((blank and zero) or options.uncertain != TableOptions().uncertain):
         policies, shown = _policies(names, sheet, options)
         states = np.where(values == -1, policies, states).astype(np.int8)
-        return states, [f"blank is unknown, 0 absent, -1 uncertain and taken as {shown} (data.uncertain)"]
+        others = [*(["blank is unknown"] if blank else []), *(["0 is absent"] if zero else [])]
+        return states, [", ".join([*others, f"-1 is uncertain and taken as {shown} (data.uncertain)"])]
     if zero and minus:
         states[values == 0] = 0
         return states, ["0 is unknown, -1 absent"]
