@@ -117,8 +117,9 @@ class DataConfig(Section):
     separator: str | None = Field(default=None, description="The sign between the labels of a list column.")
     uncertain: Uncertain | float | dict[str, Uncertain | float] = Field(
         default="unknown",
-        description="What -1 means in a file that has blank cells too; a number, such as 0.7, is a soft label; by "
-        "label, such as {Edema: positive, Fracture: 0.3}, those not named being unknown.",
+        description="What -1 means in a file that has blank cells and 0 too or, where this is not unknown, either of "
+        "them; a number, such as 0.7, is a soft label; by label, such as {Edema: positive, Fracture: 0.3}, those not "
+        "named being unknown.",
     )
     stream: bool = Field(
         default=False, description="Read images inside .tar or Parquet files where they lie, in runs, without a copy."

@@ -243,14 +243,12 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
         train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
+    learnt, judged = dataclasses.replace(records, labels=observed).subset(train), records.subset(validation)
     if share:
-        one, other = records.subset(train), records.subset(validation)
-        refuse_shared_images(one, other, f"data.val={share:g}: {settings.train}", settings.allow_overlap)
-    hidden = _hidden(records.labels, observed)[train] if single else None
-    shown, full = dataclasses.replace(records, labels=observed), records.labels
-    if holds(full[train], -1) and not holds(full[validation], -1) and holds(full[validation], 0):
+        refuse_shared_images(learnt, judged, f"data.val={share:g}: {settings.train}", settings.allow_overlap)
+    if holds(records.labels[train], -1) and not holds(judged.labels, -1) and holds(judged.labels, 0):
         LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
-    return Samples(shown.subset(train), records.subset(validation), hidden)
+    return Samples(learnt, judged, _hidden(records.labels, observed)[train] if single else None)
 
 
 def _hidden(labels: Labels, observed: Labels) -> Labels:

@@ -42,7 +42,19 @@ class _Answer:
     storages: tuple[int, ...]
 
 
-class EmptyTensors(TorchDispatchMode):
+class PlainMode(TorchDispatchMode):
+    """A mode whose __torch_dispatch__ torch calls as it is: nothing is compiled within it.
+
+    torch 2.14 (utils/_python_dispatch.py) wraps that method so that Dynamo leaves it alone, which every operator pays
+    for. Versions without the switch ignore it.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class EmptyTensors(PlainMode):
     """Within it operators return tensors on the CPU of the right shape, strides and type, and compute nothing.
 
     Views are views, in-place operators return their argument. What would need a value, such as `.item()`, is a
@@ -55,10 +67,6 @@ class EmptyTensors(TorchDispatchMode):
         self._fake.cache_enabled = False  # each question is new to it
         self._answers: dict[Any, _Answer] = {}
         self._handlers: dict[Any, Callable] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

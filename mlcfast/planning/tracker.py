@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mlcfast.ops.groupwise_linear import op as groupwise_linear
 from mlcfast.ops.label_query_attention import op as label_query_attention
+from mlcfast.planning.empty_tensors import PlainMode
 
 ALLOCATION = 512  # bytes: torch's CUDA allocator hands out multiples of it
 
@@ -27,7 +27,7 @@ def _bodies() -> dict[Any, Callable]:
     return {getattr(torch.ops.mlcfast, name).default: operator._init_fn for name, operator in operators.items()}
 
 
-class LiveMemory(TorchDispatchMode):
+class LiveMemory(PlainMode):
     """Counts the storages that operators allocate within it, until each is freed.
 
     live: bytes by kind; peak: the largest sum so far; at_peak: `live` then; flops: of matrix products, convolutions and
@@ -44,10 +44,6 @@ class LiveMemory(TorchDispatchMode):
         self._held: dict[int, tuple[str, int, weakref.ref]] = {}
         self._left_out: dict[int, Tensor] = {}
         self._bodies = _bodies()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

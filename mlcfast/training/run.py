@@ -37,7 +37,7 @@ from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
 from mlcfast.training.resuming import Changes, changes_since, contents_of
-from mlcfast.training.saving import settle_checkpoints
+from mlcfast.training.saving import delete_old_checkpoints
 from mlcfast.training.trainer import Trainer
 from mlcfast.training.unobserved import UnobservedPositives
 
@@ -89,7 +89,7 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
     _, interval = on_main(process, lambda: report_run(directory.path))
     if process.is_main:
-        settle_checkpoints(directory, config.train.keep_finished)
+        delete_old_checkpoints(directory, config.train.keep_finished)
         announce_end(config, directory, progress, len(samples.validation), interval, test)
     return progress
 

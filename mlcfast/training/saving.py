@@ -109,7 +109,7 @@ def _report(process: Process, failure: str, directory: RunDirectory, on_error: s
         LOGGER.warning("%s; %s; training goes on and saves at the next occasion", failure, _intact(directory))
 
 
-def settle_checkpoints(directory: RunDirectory, keep: bool | None) -> None:
+def delete_old_checkpoints(directory: RunDirectory, keep: bool | None) -> None:
     """Delete what checkpoints of finished runs need not be kept, or say what room they take; best/ stays.
 
     directory: of the run that has just finished; keep: its train.keep_finished. Unless that is true, finished runs of

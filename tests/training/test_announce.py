@@ -14,7 +14,7 @@ from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, next_commands
-from mlcfast.training.saving import settle_checkpoints
+from mlcfast.training.saving import delete_old_checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def finished_run(path, keep="null", finished=True, name="run[1]"):
 @pytest.mark.parametrize("keep", [True, None])
 def test_what_the_checkpoints_of_a_finished_run_take_is_said(tmp_path, caplog, keep):
     directory = finished_run(tmp_path / "run")
-    settle_checkpoints(directory, keep)
+    delete_old_checkpoints(directory, keep)
     assert directory.checkpoints.exists() and "takes 3 MB" in caplog.text
     assert "train.keep_finished=false" in caplog.text
     assert ("when a later run of this name has finished" in caplog.text) == (keep is None)
@@ -122,7 +122,7 @@ def test_what_the_checkpoints_of_a_finished_run_take_is_said(tmp_path, caplog, k
 
 def test_checkpoints_that_a_finished_run_does_not_keep_are_deleted_and_resuming_says_what_to_do(tmp_path, caplog):
     directory = finished_run(tmp_path / "run", "false")
-    settle_checkpoints(directory, keep=False)
+    delete_old_checkpoints(directory, keep=False)
     assert not directory.checkpoints.exists() and "is deleted, 3 MB" in caplog.text
     with pytest.raises(UsageError, match=f"deleted; a new run with train.initialise_from={directory.path} starts"):
         find_checkpoints(directory.path)
@@ -133,8 +133,8 @@ def test_checkpoints_of_earlier_finished_runs_of_the_name_go_unless_kept(tmp_pat
     runs = {name: finished_run(place, finished=name != "run[1].3") for name, place in places.items()}
     runs["run[1].2"].config.write_text("name: run[1]\ntrain: {keep_finished: true}")
     runs["run[1].4"] = finished_run(tmp_path / "run[1].4", name="run[1].4")  # a run that was called so
-    settle_checkpoints(runs["run[1]"], keep=True)
+    delete_old_checkpoints(runs["run[1]"], keep=True)
     assert all(run.checkpoints.exists() for run in runs.values())
-    settle_checkpoints(runs["run[1]"], keep=None)
+    delete_old_checkpoints(runs["run[1]"], keep=None)
     assert [name for name, run in runs.items() if not run.checkpoints.exists()] == ["run[1].1"]
     assert runs["run[1].1"].best.exists() and f"deleted, 3 MB: {places['run[1].1']}; train" in caplog.text

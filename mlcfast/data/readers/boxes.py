@@ -1,11 +1,10 @@
-"""Helpers of the readers of box annotations: safe YAML and XML, and the images below a directory."""
+"""Helpers of the readers of box annotations: safe YAML and XML."""
 
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.documents import parse_yaml
 from mlcfast.errors import UsageError
 
@@ -47,9 +46,3 @@ def read_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{file}: expected `key: value` lines at the top level")
     return content
-
-
-def images_below(folder: Path) -> list[Path]:
-    """The image files of a directory, at any depth, sorted; hidden folders are left out."""
-    found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.data.labels import from_lists
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError
 
 BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
-KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
 
 
@@ -124,7 +123,7 @@ def names_beside(path: Path) -> list[str]:
 
 def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
     """Read a .txt of tags beside each image, separated by commas and line breaks; images without one have none."""
-    images, tags = _images_within(folder), []
+    images, tags = images_below(folder), []
     for image in images:
         file = image.with_suffix(".txt")
         text = read_text(file)[0] if file.is_file() else ""
@@ -142,7 +141,7 @@ def read_folders(folder: Path) -> LabelSource:
     """
     labels: dict[Path, list[str]] = {}
     named: dict[str, list[Path]] = {}
-    for image in _images_within(folder):
+    for image in images_below(folder):
         label, *inside = image.relative_to(folder).parts
         if not inside:
             raise UsageError(f"{image}: an image beside the folders of the labels: move it into one, or away")
@@ -157,16 +156,6 @@ def read_folders(folder: Path) -> LabelSource:
     said += [f"{several} images stand in several folders and have all of their labels"] if several else []
     images = [str(image.relative_to(folder)) for image in labels]
     return dataclasses.replace(from_tags(folder, "folders", images, list(labels.values()), said), warnings=warnings)
-
-
-def _images_within(folder: Path) -> list[Path]:
-    """The images in a folder and in those within it, sorted; without hidden ones and what programs keep beside them."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(p for p in found if not any(_is_kept_aside(part) for part in p.relative_to(folder).parts))
-
-
-def _is_kept_aside(name: str) -> bool:
-    return name.startswith(".") or name in KEPT_ASIDE
 
 
 def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:

@@ -11,6 +11,7 @@ from mlcfast.registry import hint_path
 
 ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
 
 LOGGER = logging.getLogger("mlcfast")
 
@@ -132,3 +133,13 @@ def require_images(
         near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
         raise UsageError(f"{first}: no such image; {count}{near}")
     return [path for path in paths if path is not None]
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files of a directory, at any depth, sorted; without hidden ones and programs' own copies."""
+    found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(file for file in found if not any(_is_kept_aside(part) for part in file.relative_to(folder).parts))
+
+
+def _is_kept_aside(name: str) -> bool:
+    return name.startswith(".") or name in KEPT_ASIDE

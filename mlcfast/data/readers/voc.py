@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.boxes import images_below, read_xml, text_of
+from mlcfast.data.readers.boxes import read_xml, text_of
 from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.readers.boxes import images_below, read_yaml
+from mlcfast.data.readers.boxes import read_yaml
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError
