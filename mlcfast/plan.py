@@ -1,6 +1,7 @@
 """Predict the memory of a training run, with no GPU, and find the settings that fit best."""
 
 import argparse
+import gc
 import json
 import logging
 import re
@@ -70,6 +71,7 @@ def work(args: argparse.Namespace) -> int:
         )
     if config.engine.name == "single" and gpus > 1:
         raise UsageError(f"engine.name single uses one GPU, not {gpus}: pass --gpus 1 or set it to auto")
+    gc.freeze()  # what torch has loaded is here to stay: the collector need not walk it again and again
     plan = Planner(config, gpus, memory, args.labels, args.images, trace_directory()).plan()
     print(json.dumps(as_json(plan)) if args.json else as_table(plan))
     return 0 if plan.fits or plan.best else 1

@@ -14,6 +14,7 @@ from mlcfast.planning.trace import StepTrace, Tracer
 PROBES = (8, 16)  # micro-batches that the linear model is drawn through
 LARGEST = 1024
 STRIDE = 8  # a guess goes at most that many times beyond what has been traced
+EDGE = 0.99  # of the linear model's answer, once a micro-batch was found too large
 TRACES = 6  # at most, to verify the linear model's answer
 ALIKE = 1.05  # settings whose times differ by less are as fast: the plainer ones come first
 
@@ -111,13 +112,16 @@ class Planner:
         return seconds_per_step(trace, settings, self.sizes, self.gpus, self.config.engine.global_batch)
 
     def largest_micro_batch(self, settings: Settings) -> int:
-        """The largest micro-batch that fits, found by linear interpolation and verified by a trace; 0 if none does."""
+        """The largest micro-batch that fits, to 1 %: found by linear interpolation, verified by a trace; 0 if none does."""
         fits, too_large = 0, LARGEST + 1
         excess = {size: self._excess(settings, size) for size in {*PROBES, settings.micro_batch}}
         for _ in range(TRACES):
             fits = max([fits, *(size for size, over in excess.items() if over <= 0)])
             too_large = min([too_large, *(size for size, over in excess.items() if over > 0)])
-            guess = min(max(_root(excess), fits), too_large - 1, STRIDE * max(excess))
+            root = _root(excess)
+            if too_large <= LARGEST:  # just below: a trace at the edge as often as not needs another
+                root = math.floor(root * EDGE)
+            guess = min(max(root, fits), too_large - 1, STRIDE * max(excess))
             if guess in excess or guess == 0:
                 break
             excess[guess] = self._excess(settings, guess)

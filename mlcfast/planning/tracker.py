@@ -11,7 +11,7 @@ from torch.utils.flop_counter import flop_registry
 
 from mlcfast.ops.groupwise_linear import op as groupwise_linear
 from mlcfast.ops.label_query_attention import op as label_query_attention
-from mlcfast.planning.empty_tensors import PlainMode
+from mlcfast.planning.empty_tensors import PlainMode, is_composite
 
 ALLOCATION = 512  # bytes: torch's CUDA allocator hands out multiples of it
 
@@ -44,24 +44,35 @@ class LiveMemory(PlainMode):
         self._held: dict[int, tuple[str, int, weakref.ref]] = {}
         self._left_out: dict[int, Tensor] = {}
         self._bodies = _bodies()
+        self._known: dict[Any, tuple[Callable | None, Callable | None]] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run an operator and hold what it returns."""
         kwargs = kwargs or {}
-        body = self._bodies.get(func)
+        try:
+            body, count = self._known[func]
+        except KeyError:
+            body, count = self._known[func] = self._look_up(func)
         if body is None:
             out = self._answer(func, args, kwargs)
         else:
             with self:
                 out = body(*args, **kwargs)
-        for leaf in (out,) if isinstance(out, Tensor) else tree_leaves(out):
-            if isinstance(leaf, Tensor):
-                self._hold(leaf)
-        if func._overloadpacket in flop_registry:
-            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
+        if isinstance(out, Tensor):
+            self._hold(out)
+        else:
+            for leaf in tree_leaves(out):
+                if isinstance(leaf, Tensor):
+                    self._hold(leaf)
+        if count is not None:
+            self.flops += count(*args, **kwargs, out_val=out)
         return out
+
+    def _look_up(self, func: Any) -> tuple[Callable | None, Callable | None]:
+        """What is run in an operator's place, and what counts its floating-point operations, if anything."""
+        return func.decompose if is_composite(func) else self._bodies.get(func), flop_registry.get(func._overloadpacket)
 
     def leave_out(self, tensors: Iterable[Tensor]) -> None:
         """Never count these, nor views of them."""

@@ -8,6 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from mlcfast.config import load_config
 from mlcfast.planning import Tracer
 from mlcfast.planning.empty_tensors import EmptyTensors, is_empty
+from mlcfast.planning.tracker import LiveMemory
 from tests.conftest import ROOT
 
 PETABYTE = 2**50
@@ -22,11 +23,16 @@ STEPS = [(2, "none", False, True), (3, "blocks", False, False), (3, "blocks", Tr
 
 
 class AsTorchDoes(FakeTensorMode):
-    """FakeTensorMode as a tracer asks it."""
+    """FakeTensorMode as a tracer asks it, but for what the norms keep, which is fp32 on a GPU whatever the weights are."""
+
+    NORMS = (torch.ops.aten.native_layer_norm.default, torch.ops.aten.native_batch_norm.default)
 
     def answer(self, func, args, kwargs):
         with self:
-            return func(*args, **kwargs)
+            out = func(*args, **kwargs)
+            if func in self.NORMS:
+                out = (out[0], *(kept.float() for kept in out[1:]))
+        return out
 
 
 def tracer(name: str) -> Tracer:
@@ -85,6 +91,23 @@ def test_views_and_in_place_operators_share_what_they_are_given():
         assert torch.add(x, x, out=out) is out
         first, second = torch.empty(3), torch.empty(3)
         torch._foreach_add_([first, second], 1.0)
+
+
+def test_operators_made_of_others_read_nothing_below_autograd():
+    """There `to` and `reshape` reach a mode as they are, and copy: what they read would be somebody else's memory."""
+    live = LiveMemory(EmptyTensors().answer)
+    with EmptyTensors() as mode:
+        x = torch.empty(2**30, 4)
+    live.leave_out([x])
+    for within in (mode, live):
+        with within, torch._C._AutoDispatchBelowAutograd():
+            results = [x.to(torch.bfloat16), x.t().reshape(-1), x.mT.contiguous(), x.to(torch.float32), x.flatten()]
+        without_memory = [is_empty(result) for result in results]
+        assert all(without_memory)
+        assert [result.dtype for result in results] == [torch.bfloat16, *[torch.float32] * 4]
+    assert live.live["activations"] == 2**32 * (2 + 4 + 4)
+    del results
+    assert live.live["activations"] == 0
 
 
 def test_a_value_is_refused_but_that_of_a_real_tensor():
