@@ -61,7 +61,7 @@ class PlainMode(TorchDispatchMode):
 def is_composite(func: Any) -> bool:
     """Whether an operator is made of others, such as `to` and `reshape`, which copy or not as the arguments have it.
 
-    Below autograd, where operators of our own run, torch hands them to a mode as they are. What returns no tensor, such as
+    Below autograd, where operators of our own run, torch hands them to a mode as they are. What returns no tensor, as
     a size, is not among them.
     """
     returns_tensors = any("Tensor" in str(value.type) for value in func._schema.returns)

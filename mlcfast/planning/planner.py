@@ -112,7 +112,7 @@ class Planner:
         return seconds_per_step(trace, settings, self.sizes, self.gpus, self.config.engine.global_batch)
 
     def largest_micro_batch(self, settings: Settings) -> int:
-        """The largest micro-batch that fits, to 1 %: found by linear interpolation, verified by a trace; 0 if none does."""
+        """The largest micro-batch that fits, to 1 %, by linear interpolation and a trace; 0 if none does."""
         fits, too_large = 0, LARGEST + 1
         excess = {size: self._excess(settings, size) for size in {*PROBES, settings.micro_batch}}
         for _ in range(TRACES):

@@ -23,7 +23,7 @@ STEPS = [(2, "none", False, True), (3, "blocks", False, False), (3, "blocks", Tr
 
 
 class AsTorchDoes(FakeTensorMode):
-    """FakeTensorMode as a tracer asks it, but for what the norms keep, which is fp32 on a GPU whatever the weights are."""
+    """FakeTensorMode as a tracer asks it, but what the norms keep is fp32, as on a GPU, whatever the weights are."""
 
     NORMS = (torch.ops.aten.native_layer_norm.default, torch.ops.aten.native_batch_norm.default)
 
