@@ -45,6 +45,7 @@ cuda_compiler() {
 
 install() {
     local log=.venv/install.log
+    export PIP_NO_COMPILE=1 # Python compiles what is imported; all of the packages take pip a minute
     say "installing into .venv (a few GB, some minutes; details in $log)"
     {
         .venv/bin/python -m pip install --upgrade pip "setuptools>=77" wheel packaging ninja numpy "torch>=2.11" &&
