@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, count
+from mlcfast.data.readers.names import nearly_equal
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.stratify import stratified_split
@@ -113,9 +114,17 @@ def rows_and_groups(
     """
     rows = np.arange(len(source.images))
     groups = None if options.group is None else source.column(options.group, "data.group")
+    for line in alike_groups(source, options):
+        LOGGER.warning("%s: %s", source.path, line)
     if part is not None and options.split_column is not None:
         rows = rows_of_part(source, options.split_column, part, others)
     return rows, None if groups is None else [groups[row] for row in rows]
+
+
+def alike_groups(source: LabelSource, options: TableOptions) -> list[str]:
+    """A warning of groups whose names differ in capitals or blanks alone, so that one may be torn apart."""
+    cells = source.columns.get(options.group, []) if options.group is not None else []
+    return [f"{line}: they are taken as two groups" for line in nearly_equal(cells, "data.group:")]
 
 
 def refuse_shared_groups(train: LabelledImages, validation: LabelledImages) -> None:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
@@ -84,7 +85,7 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
 def column_named(sheet: Sheet, name: str, option: str) -> int:
     """The position of a column that the user named; UsageError lists those there are."""
     for position, own in enumerate(sheet.header):
-        if own == name or own.lower() == name.lower():
+        if own.lower() == plain_label(name).lower():
             return position
     there = f"there are {', '.join(filter(None, sheet.header[:12]))}"
     raise UsageError(f"{sheet.path}: {option}: no column {name!r}; {there}{hint(name, sheet.header)}")

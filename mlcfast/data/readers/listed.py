@@ -22,8 +22,11 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
-IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}", re.DOTALL)
+IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}|(frozen)?set\(.*\)", re.DOTALL)
+OF_SET = re.compile(r"(?:frozen)?set\((.*)\)", re.DOTALL)  # what Python prints of a set that is empty or frozen
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
+SIGNS = "|;,\n\u3001\uff0c\uff1b\uff5c"  # with the comma of lists, the comma, the semicolon and the bar of Chinese
+RARE_SIGNS = "/+&~#"  # which may separate labels and as well be a part of them
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 # The labels of Planet's Amazon set, which are known to be single words.
 PLANET = {
@@ -141,6 +144,12 @@ def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> t
 def _refuse_flags(sheet: Sheet, column: int) -> None:
     """UsageError where every cell holds equally many of 0 and 1: classes, or a flag for each class."""
     cells = _flags(sheet, column)
+    held = {row[column] for row in sheet.rows} - {""}
+    if not cells and len(held) > 1 and max(map(len, held)) > 2 and all(re.fullmatch("[01]+", cell) for cell in held):
+        raise UsageError(
+            f"{sheet.path}: column {sheet.header[column]!r}: {max(held, key=len)!r} may be a class, or flags of which "
+            "a program dropped the first zeros: write a column for each label, or set data.separator to ' ' for classes"
+        )
     if cells:
         where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
         if len(cells[0]) == 1:
@@ -158,6 +167,8 @@ def _refuse_flags(sheet: Sheet, column: int) -> None:
 def _flags(sheet: Sheet, column: int) -> list[list[str]]:
     """The cells of a column of which each holds equally many of 0 and 1; empty where they hold anything else."""
     cells = [re.findall(r"[^\s,;|'\"\[\]()]+", row[column]) for row in sheet.rows]
+    if all(len(each) == 1 and re.fullmatch("[01]{2,}", each[0]) for each in cells):  # 101
+        cells = [list(each[0]) for each in cells]
     alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
     return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
 
@@ -206,19 +217,33 @@ def _separator(sheet: Sheet, column: int) -> tuple[str, str]:
     bracketed = [cell for cell in cells if IN_BRACKETS.fullmatch(cell)]
     if bracketed and len(bracketed) == len(cells):
         return "", ""
-    if any(cell.startswith("[") for cell in bracketed):
+    if any(cell.startswith(("[", "{")) or OF_SET.fullmatch(cell) for cell in bracketed):
         other = next(cell for cell in cells if not IN_BRACKETS.fullmatch(cell))
         raise UsageError(
             f"{where}: {bracketed[0]!r} is a list in brackets and {other!r} is not: "
             "write all cells alike, or name what stands between labels with data.separator"
         )
-    found = [sign for sign in "|;,\n" if any(sign in cell for cell in cells)]
+    found = [sign for sign in SIGNS if any(sign in cell for cell in cells)]
     if len(found) > 1:
         shown = " and ".join(repr(sign) for sign in found)
         raise UsageError(f"{where} holds {shown}: name one with data.separator")
     if found:
         return found[0], ""
+    _refuse_rare_signs(cells, where)
     return _blank_or_none(cells, where)
+
+
+def _refuse_rare_signs(cells: Sequence[str], where: str) -> None:
+    """UsageError where `cat/dog` stands beside `cat` or `dog`: a label of its own, or two."""
+    alone = set(cells)
+    for cell in dict.fromkeys(cells):
+        for sign in RARE_SIGNS:
+            pieces = [piece.strip() for piece in cell.split(sign)]
+            if len(pieces) > 1 and all(pieces) and alone & set(pieces):
+                raise UsageError(
+                    f"{where}: {cell!r} may be one label or {len(pieces)}: set data.separator to {sign!r} for several, "
+                    "to ';' for one"
+                )
 
 
 def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
@@ -253,14 +278,25 @@ def _split(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
             f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
         )
     if separator == "" and IN_BRACKETS.fullmatch(cell):
-        for parse, text in ((json.loads, cell), (ast.literal_eval, cell), (ast.literal_eval, NAN.sub("None", cell))):
+        of_set = OF_SET.fullmatch(cell)
+        held = (of_set[1] or "[]") if of_set else cell
+        for parse, text in ((json.loads, held), (ast.literal_eval, held), (ast.literal_eval, NAN.sub("None", held))):
             try:
-                return list(dict.fromkeys(_name(value) for value in parse(text) if value is not None))
+                return list(dict.fromkeys(_name(value) for value in _values(parse(text)) if value is not None))
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
-        raise UsageError(f"{sheet.path}: {where}: {cell!r} is no list of labels")
+        raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')
     pieces = cell.split(separator) if separator else [cell]
     return list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
+
+
+def _values(held: object) -> list[object]:
+    """The members of a list; of `('cat')`, which is none to Python, the one. TypeError for labels with values."""
+    if isinstance(held, list | tuple | set):
+        return list(held)
+    if isinstance(held, str):
+        return [held]
+    raise TypeError
 
 
 def _name(value: object) -> str:

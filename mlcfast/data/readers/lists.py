@@ -38,7 +38,9 @@ def read_attribute_table(path: Path) -> LabelSource:
         images.append(image)
         states.append([int(value) for value in values])
         numbers.append(number)
-    return LabelSource(path, "attributes", images, numbers, names, np.array(states, np.int8), [*said, "-1 is absent"])
+    return LabelSource(
+        path, "attributes", images, numbers, names, np.array(states, np.int8), [*said, "-1 is absent"]
+    ).merged()
 
 
 def is_class_list(text: str) -> bool:

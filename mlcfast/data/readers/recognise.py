@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.labels import stacked
+from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.exports import (
     is_label_studio,
@@ -22,6 +23,7 @@ from mlcfast.data.readers.lists import (
     read_folders,
     read_tag_files,
 )
+from mlcfast.data.readers.names import nearly_equal, with_plain_labels
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
@@ -64,7 +66,7 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
-        return _at(source, root)
+        return _at(_with_settled_names(source), root)
     if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
         return read_labels(path, options)
     sources = read_all(root, options)
@@ -85,21 +87,13 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
             sources = [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
         else:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
-    return [dataclasses.replace(source, warnings=[*source.warnings, *_nearly_equal(source)]) for source in sources]
+    return [_with_settled_names(source) for source in sources]
 
 
-def _nearly_equal(source: LabelSource) -> list[str]:
-    """A warning of labels that differ in capitals or blanks alone, as slips of the keyboard do."""
-    seen: dict[str, str] = {}
-    pairs = [
-        (seen[key], name)
-        for name in source.names
-        if seen.setdefault(key := "".join(name.lower().split()), name) != name
-    ]
-    if not pairs:
-        return []
-    more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
-    return [f"the labels {pairs[0][0]!r} and {pairs[0][1]!r} differ in capitals or blanks alone{more}"]
+def _with_settled_names(source: LabelSource) -> LabelSource:
+    source = with_plain_labels(source)
+    alike = [line for line in nearly_equal(source.names, "the labels") if line not in source.warnings]
+    return dataclasses.replace(source, warnings=[*source.warnings, *alike])
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -185,7 +179,15 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
-    beside = any(file.with_suffix(".txt").is_file() for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
+    annotated = annotated_beside(path)
+    if annotated is not None:
+        form, file = annotated
+        if file.parent.name.lower() not in (*NO_LABELS, *SPLITS):
+            shown = f"folders, each a label, or as {form}, by {file.relative_to(path)}"
+            raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
+        return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
+    images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
+    beside = any(image.with_suffix(".txt").is_file() for image in images)
     folders = [folder for folder in path.iterdir() if folder.is_dir() and _has_images(folder)]
     if beside:
         return [_at(read_tag_files(path, options), path)]

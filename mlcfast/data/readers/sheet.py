@@ -84,6 +84,7 @@ def read_sheet(path: Path) -> Sheet:
     numbered = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
     if not numbered:
         raise UsageError(f"{path}: not a CSV file with a header: it is empty")
+    _refuse_title(path, numbered)
     (_, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
@@ -102,7 +103,9 @@ def read_sheet(path: Path) -> Sheet:
         )
     repeated = sorted({name for name in header[:width] if name and header[:width].count(name) > 1})
     if repeated:
-        raise UsageError(f"{path}: the header repeats {repeated[0]!r}")
+        places = [str(place) for place, name in enumerate(header, start=1) if name == repeated[0]]
+        where = f"in columns {', '.join(places[:-1])} and {places[-1]}"
+        raise UsageError(f"{path}: the header repeats {repeated[0]!r}, {where}: rename one, or take it out")
     if delimiter != ",":
         assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
     return Sheet(
@@ -110,9 +113,24 @@ def read_sheet(path: Path) -> Sheet:
     )
 
 
+def _refuse_title(path: Path, numbered: Sequence[tuple[int, list[str]]]) -> None:
+    """UsageError where a title, as spreadsheets have it, stands above the header: one cell of several, the first."""
+    first, *more = numbered
+    filled = [sum(map(bool, row)) for _, row in numbered[:20]]
+    if filled[0] > 1 or not first[1][0] or max(filled[1:], default=0) < 2:
+        return
+    number, header = next((number, row) for number, row in more if sum(map(bool, row)) > 1)
+    if any(cell.lower().endswith(IMAGE_ENDINGS) for cell in header):
+        return
+    raise UsageError(
+        f"{path}: line {first[0]} holds {first[1][0]!r} alone, as a title does, and line {number} looks like the "
+        f"header, {','.join(header)!r}: take out what stands above it"
+    )
+
+
 def _delimiter(path: Path, text: str) -> str:
     """The one of comma, semicolon and tab that splits the header and every row alike."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if any(sign in line for sign in DELIMITERS)), "")
     found = [sign for sign in DELIMITERS if sign in first]
     if len(found) < 2:
         return found[0] if found else ","

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlcfast.data.readers.cells import BLANK_CELL, states_of
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
     column_named,
@@ -13,10 +14,10 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
 )
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions, policy_code
+from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
-from mlcfast.registry import hint
 
 
 def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
@@ -24,16 +25,44 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     columns, left, doubts = _label_columns(sheet, others, options)
     values = _values(sheet, columns)
     names = [sheet.header[i] for i in columns]
-    states, said = _states(values, names, sheet, options)
+    states, said, cells = states_of(values, names, sheet.path, options)
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     if sheet.delimiter != "," and any("," in row[i] for row in sheet.rows for i in columns):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
     images = [row[image] for row in sheet.rows]
+    _refuse_contradictions(sheet, images, columns, states, values)
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
-    return LabelSource(
-        sheet.path, "wide", images, sheet.numbers, names, states, [*sheet.assumptions, *said], warnings
-    ).merged()  # fmt: skip
+    said = [*sheet.assumptions, *said]
+    source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
+    return source.merged()
+
+
+def _refuse_contradictions(
+    sheet: Sheet, images: Sequence[str], columns: Sequence[int], states: np.ndarray, values: np.ndarray
+) -> None:
+    """UsageError where two rows of an image say present and absent of a label; blank cells say nothing.
+
+    Where each row of an image named again has one 1, the table has a row for each label, and the rows are united.
+    """
+    first: dict[str, int] = {}
+    rows_of: dict[int, list[int]] = {}
+    for row, name in enumerate(map(plain_path, images)):
+        if first.setdefault(name, row) != row:
+            rows_of.setdefault(first[name], [first[name]]).append(row)
+    if all((states[rows] == 1).sum(axis=1).tolist() == [1] * len(rows) for rows in rows_of.values()):
+        return
+    for rows in rows_of.values():
+        present, absent = states[rows] == 1, (states[rows] == -1) & (values[rows] != BLANK_CELL)
+        differ = np.flatnonzero(present.any(axis=0) & absent.any(axis=0))
+        if len(differ):
+            column = columns[differ[0]]
+            row, other = sorted(rows[int(said[:, differ[0]].argmax())] for said in (present, absent))
+            cells = f"{sheet.rows[row][column]!r} and in line {sheet.numbers[other]} {sheet.rows[other][column]!r}"
+            raise UsageError(
+                f"{sheet.path}: line {sheet.numbers[row]}: of {images[row]!r} the label {sheet.header[column]!r} is "
+                f"{cells}: write one row for each image"
+            )
 
 
 def _label_columns(
@@ -106,39 +135,3 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
             f"{sheet.path}: {where} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
         )
     return values
-
-
-def _states(
-    values: np.ndarray, names: Sequence[str], sheet: Sheet, options: TableOptions
-) -> tuple[np.ndarray, list[str]]:
-    """States of cells that hold 1, 0, −1 or 2 for a blank, and what was assumed.
-
-    1 and 0, or 1 and −1: present and absent. 1, 0 and −1: 0 is unknown, −1 absent. With blanks beside 0 or −1 a blank
-    is unknown; with blanks, 0 and −1 the −1 is uncertain, as in CheXpert, and so it is beside any of them where
-    data.uncertain says what that means. Blanks alone beside 1 are absent.
-    """
-    blank, zero, minus = ((values == code).any() for code in (2, 0, -1))
-    states = np.where(values == 1, 1, -1).astype(np.int8)
-    if blank and (zero or minus):
-        states[values == 2] = 0
-    if minus and ((blank and zero) or options.uncertain != TableOptions().uncertain):
-        policies, shown = _policies(names, sheet, options)
-        states = np.where(values == -1, policies, states).astype(np.int8)
-        others = [*(["blank is unknown"] if blank else []), *(["0 is absent"] if zero else [])]
-        return states, [", ".join([*others, f"-1 is uncertain and taken as {shown} (data.uncertain)"])]
-    if zero and minus:
-        states[values == 0] = 0
-        return states, ["0 is unknown, -1 absent"]
-    return states, ["a blank cell is unknown" if zero or minus else "a blank cell is absent"] if blank else []
-
-
-def _policies(names: Sequence[str], sheet: Sheet, options: TableOptions) -> tuple[np.ndarray, str]:
-    """What an uncertain label is taken as, (K,) int8, and in words; UsageError for a policy of no label."""
-    if isinstance(options.uncertain, str | float):
-        return np.full(len(names), policy_code(options.uncertain), np.int8), str(options.uncertain)
-    strange = [name for name in options.uncertain if name not in names]
-    if strange:
-        raise UsageError(f"{sheet.path}: data.uncertain: no label {strange[0]!r}{hint(strange[0], names)}")
-    taken = [options.uncertain.get(name, "unknown") for name in names]
-    shown = ", ".join(f"{policy} for {name}" for name, policy in options.uncertain.items())
-    return np.array([policy_code(policy) for policy in taken], np.int8), f"{shown}, else as unknown"

@@ -29,10 +29,10 @@ def is_yolo(folder: Path) -> bool:
 
 
 def _has_boxes(folder: Path) -> bool:
-    """Whether the first text files of a directory hold boxes, and nothing else."""
+    """Whether the first text files of a directory hold a box, or nothing; the reader names a line that is none."""
     texts = [file for file in sorted(folder.rglob("*.txt"))[:50] if file.name not in NAME_FILES and file.is_file()]
     lines = [line for file in texts for line in read_text(file)[0].splitlines() if line.strip()]
-    return bool(texts) and all(BOX.fullmatch(line.strip()) for line in lines)
+    return bool(texts) and (not lines or any(BOX.fullmatch(line.strip()) for line in lines))
 
 
 def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -127,7 +127,7 @@ def _names(folder: Path, settings: Path | None) -> tuple[list[str], list[str]]:
     for place in (folder, folder / "labels", folder.parent, folder.parent.parent):
         files = [settings] if settings and place == folder else _settings_in(place)
         for file in files:
-            names = read_yaml(file).get("names")
+            names = read_yaml(file, as_written=True).get("names")  # a class may be called no, or 1.0
             if names:
                 return _listed(file, names), [f"the labels are named in {file.name}"]
         found = next((place / name for name in NAME_FILES if (place / name).is_file()), None)
@@ -140,12 +140,15 @@ def _names(folder: Path, settings: Path | None) -> tuple[list[str], list[str]]:
 def _listed(file: Path, names: Any) -> list[str]:
     """Names as a list or as a mapping of numbers, which must then count from 0."""
     if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+        if names.keys() != {str(number) for number in range(len(names))}:
             raise UsageError(f"{file}: names must be numbered 0 to {len(names) - 1}")
-        names = [names[number] for number in range(len(names))]
+        names = [names[str(number)] for number in range(len(names))]
     if not isinstance(names, list):
         raise UsageError(f"{file}: names must be a list, not {names!r}")
-    return [str(name) for name in names]
+    strange = next((number for number, name in enumerate(names) if not isinstance(name, str) or not name), None)
+    if strange is not None:
+        raise UsageError(f"{file}: names: class {strange} has no name, but {names[strange]!r}: write one")
+    return names
 
 
 def _read(folder: Path, split: str, images: list[Path], names: list[str], said: list[str]) -> LabelSource:
@@ -161,7 +164,7 @@ def _read(folder: Path, split: str, images: list[Path], names: list[str], said: 
     said += [f"{without} images have no text file of boxes, and so no label"] if without else []
     warnings = _strays(images)
     source = from_tags(folder, "yolo", files, tags, said)
-    source = dataclasses.replace(source, warnings=warnings, root=folder, split=split)
+    source = dataclasses.replace(source, warnings=warnings, root=folder, split=split).merged()
     return source.in_order(list(dict.fromkeys(known)))
 
 
