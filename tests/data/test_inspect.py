@@ -163,6 +163,20 @@ def test_a_folder_of_images_is_no_label(tmp_path, capsys):
     assert about["labels"] == ["cat"] and "'cat' is the only folder: every image has its label" in about["warnings"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1251", "cp1250", "cp1253", "shift_jis", "gb18030"])
+def test_texts_of_other_code_pages_are_not_taken_for_western_ones(tmp_path, capsys, encoding):
+    words = {
+        "cp1251": "кот;пёс",
+        "cp1250": "żółw;łoś",
+        "cp1253": "γάτα;σκύλος",
+        "shift_jis": "猫;犬",
+        "gb18030": "猫;狗",
+    }
+    (tmp_path / "t.csv").write_bytes(f"image;{words[encoding]}\na.jpg;1;0\n".encode(encoding))
+    assert inspect.main([str(tmp_path / "t.csv")]) == 2
+    assert "line 1: " in (said := capsys.readouterr().err) and "save it as UTF-8" in said
+
+
 def test_boxes_beside_images_are_not_tags(tmp_path, capsys):
     touch(tmp_path, "a.jpg")
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.25 0.1\n3 0.1 0.2 0.3 0.4\n")

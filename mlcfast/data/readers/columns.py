@@ -21,8 +21,8 @@ LIST_COLUMNS = (
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
 CONFIDENCE_COLUMNS = ("confidence", "value", "present", "score")
 TRUTH = {
-    "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1,
-    "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0,
+    "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
+    "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
     "-1": -1,
 }  # fmt: skip
 # True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
@@ -40,7 +40,7 @@ ABOUT_IMAGES = {
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
-    "remarks", "author", "source", "date", "count",
+    "remarks", "author", "source", "date", "count", "xmin", "ymin", "xmax", "ymax", "bbox",
 }  # fmt: skip
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {

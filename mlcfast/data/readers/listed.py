@@ -22,8 +22,10 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
-IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}|(frozen)?set\(.*\)", re.DOTALL)
-OF_SET = re.compile(r"(?:frozen)?set\((.*)\)", re.DOTALL)  # what Python prints of a set that is empty or frozen
+IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array)\(.*\)", re.DOTALL)
+# What Python prints of a set that is empty or frozen, and of NumPy's arrays.
+OF_SET = re.compile(r"(?:frozenset|set|array)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+WITH_VALUE = re.compile(r".+[:=]\s*(0|1|[01]?\.\d+)")
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
 SIGNS = "|;,\n\u3001\uff0c\uff1b\uff5c"  # with the comma of lists, the comma, the semicolon and the bar of Chinese
 RARE_SIGNS = "/+&~#"  # which may separate labels and as well be a part of them
@@ -112,6 +114,8 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     separator, why = (options.separator, "") if options.separator is not None else _separator(sheet, column)
     lists = [_split(sheet, column, row, separator) for row in range(len(sheet.rows))]
     lists, said = without_no_label(sheet, column, lists)
+    if options.separator is None:
+        _refuse_values(sheet, column, lists)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
@@ -122,6 +126,17 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, [*sheet.assumptions, *said]).merged()
+
+
+def _refuse_values(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
+    """UsageError where each label has a number behind it, as in `cat:0.9`."""
+    words = {name for each in lists for name in each}
+    if words and all(WITH_VALUE.fullmatch(word) for word in words):
+        where = f"column {sheet.header[column]!r}: {min(words)!r}"
+        raise UsageError(
+            f"{sheet.path}: {where} may be a label or one with its value: list those that are present, or write a "
+            "column for each with 1 and 0, or set data.separator if it is a label"
+        )
 
 
 def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> tuple[list[list[str]], list[str]]:
@@ -286,6 +301,8 @@ def _split(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
         raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')
+    if len(cell) > 2 and cell[0] in "'\"" and cell[-1] == cell[0]:
+        raise UsageError(f"{sheet.path}: {where}: the quotes are a part of {cell}: write it without, or as CSV quotes")
     pieces = cell.split(separator) if separator else [cell]
     return list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
 

@@ -155,9 +155,23 @@ def read_folders(folder: Path) -> LabelSource:
     several = sum(len(set(each)) > 1 for each in labels.values())
     said, folders = ["each folder is a label"], {label for each in labels.values() for label in each}
     warnings = [f"{next(iter(folders))!r} is the only folder: every image has its label"] if len(folders) == 1 else []
+    deep = next((image for image in labels if len(image.relative_to(folder).parts) > 2), None)
+    if deep is not None:
+        label, inner, *_ = deep.relative_to(folder).parts
+        warnings.append(
+            f"folders within those of the labels, such as {label}/{inner}, say nothing: name {label!r} if they do"
+        )
+    several_in_one = [name for name in sorted(folders) if _are_all(re.split(r"[,;+&_ -]+", name), folders)]
+    warnings += [
+        f"the folder {name!r} is a label of its own, though its parts are labels too" for name in several_in_one[:1]
+    ]
     said += [f"{several} images stand in several folders and have all of their labels"] if several else []
     images = [str(image.relative_to(folder)) for image in labels]
     return dataclasses.replace(from_tags(folder, "folders", images, list(labels.values()), said), warnings=warnings)
+
+
+def _are_all(words: list[str], known: set[str]) -> bool:
+    return len(words) > 1 and set(words) <= known
 
 
 def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:

@@ -54,7 +54,8 @@ class ImageFinder:
 
     A name is relative to `root`, or absolute. One without its folder or without its ending is looked for below the
     root and must then be the only one of its name. One that is absolute on another machine, where the file was
-    written, is looked for below the root by its end; the first decides where that begins, and `moved` says it. One that
+    written, is looked for below the root by its end; the first in a folder decides where that begins, and `moved` says
+    it. One that
     names no file is looked for in other spellings, which `moved` says too: see _spellings.
     """
 
@@ -65,15 +66,14 @@ class ImageFinder:
         self._folders: dict[str, dict[str, bool]] = {}
         self._inside: dict[str, bool] = {}
         self._index: dict[str, list[str]] | None = None
-        self._elsewhere_at: str | None = None
+        self._elsewhere_at: list[str] = []
         self._respelt: list[tuple[str, str]] = []  # names and what they were found as
 
     @property
     def moved(self) -> list[str]:
         """What was assumed of names that are not those of files; empty where nothing was."""
-        at, said = self._elsewhere_at, []
-        if at is not None:
-            said.append(f"{at} is not on this machine: what follows it is looked for in {self.root}")
+        at = self._elsewhere_at
+        said = [f"{each} is not on this machine: what follows it is looked for in {self.root}" for each in at]
         if self._respelt:
             name, path = self._respelt[0]
             shown = f"{len(self._respelt)} images are found under another spelling"
@@ -115,13 +115,13 @@ class ImageFinder:
         if drive is None or os.path.isdir(os.path.dirname(name)):
             return os.path.join(self.root, name)
         parts = name[drive.end() :].split("/")
-        if self._elsewhere_at is not None:
-            rest = name.removeprefix(f"{self._elsewhere_at}/")
-            return os.path.join(self.root, rest)
+        known = next((at for at in self._elsewhere_at if name.startswith(f"{at}/")), None)
+        if known is not None:
+            return os.path.join(self.root, name.removeprefix(f"{known}/"))
         for number in range(1, len(parts)):
             path = os.path.join(self.root, *parts[number:])
             if ".." not in parts and os.path.isfile(path):
-                self._elsewhere_at = drive[0] + "/".join(parts[:number])
+                self._elsewhere_at.append(drive[0] + "/".join(parts[:number]))
                 return path
         return os.path.join(self.root, name)
 

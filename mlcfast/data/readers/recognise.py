@@ -30,6 +30,7 @@ from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
+from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import is_part
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
@@ -182,7 +183,8 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
     annotated = annotated_beside(path)
     if annotated is not None:
         form, file = annotated
-        if file.parent.name.lower() not in (*NO_LABELS, *SPLITS):
+        named = form == "yolo" and any((path / name).is_file() for name in NAME_FILES)
+        if not named and file.parent.name.lower() not in (*NO_LABELS, *SPLITS):
             shown = f"folders, each a label, or as {form}, by {file.relative_to(path)}"
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]

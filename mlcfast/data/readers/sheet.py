@@ -13,6 +13,12 @@ from mlcfast.registry import hint_path
 
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+# What Windows-1252 makes of Cyrillic, Greek, Polish, Chinese and Japanese text: three letters with accents in a row,
+# signs within words, two signs together, a closing quotation mark before a word.
+NOT_WESTERN = re.compile(
+    r"[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]{3}|[^\W\d_][\u00a2-\u00a9\u00ac\u00af\u00b1\u00b3\u00b6\u00b8\u00b9\u00bf][^\W\d_]"
+    r"|[^\W\d_][\u00a2\u00a4-\u00a8\u00ac\u00af\u00b1\u00b6\u00b8]|[\u00a1-\u00bf]{2}|(?<!\w)\u201d\w"
+)
 EXCEL_DELIMITER = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 
 
@@ -46,9 +52,17 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         if encoding != "utf-8":
             raise UsageError(f"{path}: starts as {encoding} and is not: save it as UTF-8") from error
     try:
-        return content.decode("cp1252"), ["the text is read as Windows-1252, because it is not UTF-8"]
+        text = content.decode("cp1252")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: neither UTF-8, UTF-16 nor Windows-1252 text: save it as UTF-8") from error
+    strange = NOT_WESTERN.search(text)
+    if strange is not None:
+        line = 1 + text.count("\n", 0, strange.start())
+        shown = text[: strange.end()].split("\n")[-1][-20:]
+        raise UsageError(
+            f"{path}: line {line}: {shown!r} makes no sense as Windows-1252, nor is it UTF-8: save it as UTF-8"
+        )
+    return text, ["the text is read as Windows-1252, because it is not UTF-8"]
 
 
 def _without_mark(path: Path, content: bytes) -> tuple[str, list[str]]:
@@ -77,7 +91,8 @@ def read_sheet(path: Path) -> Sheet:
     delimiter = told[1] if told and told[1] in DELIMITERS else _delimiter(path, text)
     try:
         lines = [
-            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            [cell.strip() for cell in row]
+            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
         ]
     except csv.Error as error:
         raise UsageError(f"{path}: not a CSV file with a header: {error}") from error
@@ -93,8 +108,12 @@ def read_sheet(path: Path) -> Sheet:
         width -= 1
     for number, row in body:
         if any(row[width:]) or (len(row) < width and len(row) < len(header)):
-            quotes = "" if len(row) < width else ": a cell that holds the separator needs quotes around it"
-            raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}{quotes}")
+            quotes = "a cell that holds the separator needs quotes around it"
+            remedy = "write one for each column, blank ones too" if len(row) < width else quotes
+            raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}: {remedy}")
+    apart = next((sign for sign in "|\x01: " if width == 1 and sign in header[0] and sign in body[0][1][0]), None)
+    if apart is not None:
+        raise UsageError(f"{path}: line 1 is separated by {apart!r}: save the table with commas, semicolons or tabs")
     image = next((name for name in header[:width] if name.lower().endswith(IMAGE_ENDINGS)), None)
     if image is not None:
         raise UsageError(
@@ -145,5 +164,6 @@ def _delimiter(path: Path, text: str) -> str:
 
 
 def _is_even(text: str, delimiter: str) -> bool:
-    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(map(str.strip, row))]
+    read = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows = [row for row in read if any(map(str.strip, row))]
     return len({len(row) for row in rows}) == 1 and len(rows[0]) > 1

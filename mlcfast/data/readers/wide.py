@@ -1,5 +1,6 @@
 """Tables with a column for each label, which holds 1, 0, −1 or nothing."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
+AGAIN = re.compile(r"(.+)\.\d+")
+
 
 def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     """Read the label columns among `others`; each image's states are what its cells say (see docs/data.md)."""
@@ -32,6 +35,8 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     images = [row[image] for row in sheet.rows]
     _refuse_contradictions(sheet, images, columns, states, values)
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
+    again = [(name, match[1]) for name in names if (match := AGAIN.fullmatch(name)) and match[1] in names]
+    doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
     source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
@@ -79,10 +84,10 @@ def _label_columns(
         about, part = sheet.header[i].lower() in ABOUT_IMAGES, truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
-            if i not in ignored and not about and (part or _few_words(sheet, i)):
+            if i not in ignored and not about and not is_index(sheet, i) and (part or _few_words(sheet, i)):
                 doubts.append(_doubt(sheet, i))
         elif not sheet.header[i]:
-            raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name")
+            raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name: write one, in a single line of names")
         elif about and not filled:
             left.append(sheet.header[i])
         elif about:

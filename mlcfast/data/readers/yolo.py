@@ -47,6 +47,8 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{folder}: holds {settings[0].name} and {settings[1].name}: name one of them")
     content = read_yaml(settings[0]) if settings else {}
     placed = "train" in content or "val" in content
+    if path.is_file() and not placed and "names" not in content:
+        raise UsageError(f"{path}: not YOLO's settings, which name train, val and names: write the labels as a table")
     places, absent = _places(settings[0], content, options) if placed else (_found(folder), [])
     if not any(images for images in places.values()):
         raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
