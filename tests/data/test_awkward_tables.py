@@ -1,11 +1,12 @@
-"""Tables that people write by hand or with a program's defaults: read as they were meant, or refused with the remedy."""
+"""Tables as people and programs write them carelessly: read as they were meant, or refused with the remedy."""
+
+import json
 
 import pytest
 
 from mlcfast.data.readers.recognise import read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
-from tests.data.test_tool_exports import lines
 
 P, N = 1, -1
 
@@ -73,8 +74,8 @@ REFUSED = {
         "line 2: of 'a.jpg' the label 'cat' is '1' and in line 4 '0': write one row for each image",
     ),
     "records that contradict one another": (
-        "t.jsonl",
-        lines({"file_name": "a", "cat": 1, "dog": 1}, {"file_name": "a", "cat": -1, "dog": 1}),
+        "t.json",
+        json.dumps([{"file_name": "a", "cat": 1, "dog": 1}, {"file_name": "a", "cat": -1, "dog": 1}]),
         "line 1: of 'a' the label 'cat' is '1' and in line 2 '-1'",
     ),
     "groups of one image": (
