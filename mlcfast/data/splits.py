@@ -77,6 +77,11 @@ def find_split(place: Path) -> Path | None:
     return next((folder / SPLIT_FILE for folder in runs if (folder / SPLIT_FILE).is_file()), None)
 
 
+def is_split_word(word: str) -> bool:
+    """Whether a word names a part of a data set, such as `train` or `Testing`."""
+    return any(word.lower() in words for words in WORDS)
+
+
 def is_part(word: str, part: str) -> bool:
     """Whether a cell of a split column means this part: the same word, or another one for it."""
     word, part = word.lower(), part.lower()
@@ -122,9 +127,9 @@ def rows_and_groups(
 
 
 def alike_groups(source: LabelSource, options: TableOptions) -> list[str]:
-    """A warning of groups whose names differ in capitals or blanks alone, so that one may be torn apart."""
+    """A warning of groups whose names look alike, so that one may be torn apart."""
     cells = source.columns.get(options.group, []) if options.group is not None else []
-    return [f"{line}: they are taken as two groups" for line in nearly_equal(cells, "data.group:")]
+    return nearly_equal(cells, "data.group: the groups")
 
 
 def refuse_shared_groups(train: LabelledImages, validation: LabelledImages) -> None:

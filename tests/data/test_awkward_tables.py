@@ -8,7 +8,7 @@ from mlcfast.data.readers.recognise import read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
 
-P, N = 1, -1
+P, N, U = 1, -1, 0
 
 # Name: file name, content, images, labels, states of the images in order.
 READ = {
@@ -40,6 +40,13 @@ READ = {
     "ontologies": (
         "t.csv", "image,labels\na.jpg,GO:0008150;GO:12\nb.jpg,GO:12\n",
         ["a.jpg", "b.jpg"], ["GO:0008150", "GO:12"], [[P, P], [N, P]],
+    ),
+    "blank labels": (
+        "t.csv", 'image,labels\na.jpg,"[""cat"", """"]"\nb.jpg,"[null, ""dog""]"\n',
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, N], [N, P]],
+    ),
+    "what programs write for nothing": (
+        "t.csv", "image,cat,dog\na.jpg,1,#N/A\nb.jpg,0,<NA>\n", ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, U], [N, U]],
     ),
     "sets of python": (
         "t.csv", "image,labels\na.jpg,\"{'cat', 'dog'}\"\nb.jpg,set()\nc.jpg,frozenset({'dog'})\nd.jpg,('cat')\n",
@@ -95,6 +102,7 @@ REFUSED = {
     ),
     "bars between cells": ("t.csv", "image|cat\na.jpg|1\n", "line 1 is separated by '|': save the table with commas"),
     "yaml of another kind": ("l.yaml", "a.jpg: [cat]\n", "not YOLO's settings"),
+    "scores": ("t.csv", "image,labels\na.jpg,0.5;0.2\nb.jpg,0.1\n", "'0.1' may be a score"),
     "a key twice": (
         "l.json",
         '{"a.jpg": ["cat"], "a.jpg": ["dog"]}',

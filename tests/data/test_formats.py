@@ -170,6 +170,18 @@ def test_yolo_without_names_has_numbers(tmp_path):
     assert any("the labels are their numbers" in line for line in source.assumptions)
 
 
+def test_names_that_do_not_fit_their_number(tmp_path):
+    touch(tmp_path, "images/a.jpg")
+    write(tmp_path, data_yaml="train: images\nnc: 3\nnames: [cat, cat]\n", labels__a_txt=f"1 {BOX}\n")
+    assert read_labels(tmp_path, TableOptions()).warnings == [
+        "nc says 3 classes, names has 2", "several classes are called 'cat': they are one label",
+    ]  # fmt: skip
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n\n")
+    with pytest.raises(UsageError, match=r"classes\.txt: line 2 is blank"):
+        read_labels(tmp_path, TableOptions())
+
+
 def test_names_are_taken_as_they_are_written(tmp_path):
     touch(tmp_path, "images/a.jpg")
     write(tmp_path, data_yaml="train: images\nnames: [yes, no, 1.0, null, 010]\n", labels__a_txt=f"1 {BOX}\n2 {BOX}\n")

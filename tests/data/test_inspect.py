@@ -149,9 +149,23 @@ def test_folders_tell_images_of_one_name_apart(tmp_path, capsys):
     (tmp_path / "dog" / "1.jpg").write_bytes(b"another")
     assert inspected(capsys, str(tmp_path))["positives"] == {"cat": 1, "dog": 1, "owl": 1}
     assert inspected(capsys, str(tmp_path))["images"] == 2
+    touch(tmp_path, "cat/inner/2.jpg", "cat_dog/3.jpg")
+    warnings = " ".join(inspected(capsys, str(tmp_path))["warnings"])
+    assert "such as cat/inner, say nothing" in warnings and "'cat_dog' is a label of its own" in warnings
     touch(tmp_path, "loose.jpg")
     assert inspect.main([str(tmp_path)]) == 2
     assert "loose.jpg: an image beside the folders" in capsys.readouterr().err
+
+
+def test_folders_of_splits_are_told_from_those_of_labels(tmp_path, capsys):
+    touch(tmp_path, "set/Training/cat/1.jpg", "set/Training/dog/2.jpg", "set/testing/cat/3.jpg", "mix/train/1.jpg")
+    touch(tmp_path, "mix/cat/2.jpg")
+    for words in ([], ["--format", "folders"]):
+        about = inspected(capsys, str(tmp_path / "set"), *words)
+        assert about["labels"] == ["cat", "dog"] and list(about["splits"]) == ["Training", "testing"]
+    assert inspect.main([str(tmp_path / "mix")]) == 2
+    assert "'train' may be a split or a label, as 'cat' beside it is" in capsys.readouterr().err
+    assert inspected(capsys, str(tmp_path / "mix"), "--format", "folders")["labels"] == ["cat", "train"]
 
 
 def test_a_folder_of_images_is_no_label(tmp_path, capsys):

@@ -310,7 +310,7 @@ def test_inspect_says_what_each_part_holds(table, capsys):
     (table / "labels.csv").write_text(text.replace("1.jpg,p0,train", "1.jpg,P0,Train ", 1))
     about = inspected("--split-column", "split", "--group", "patient")
     assert list(about["splits"]) == ["train", "valid", "test"] and about["splits"]["train"]["images"] == 20
-    alike = "data.group: 'p0' and 'P0' differ in capitals or blanks alone: they are taken as two groups"
+    alike = "data.group: the groups 'p0' and 'P0' look alike, and are two"
     assert alike in about["warnings"]
     (table / "labels.csv").write_text(text)
     assert inspected("--ignore-columns", "patient,split")["splits"] == {}

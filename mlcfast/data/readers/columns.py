@@ -46,7 +46,7 @@ ABOUT_IMAGES = {
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
 }  # fmt: skip
-BLANK = {"", "nan", "na", "n/a", "null", "none"}
+BLANK = {"", "nan", "na", "n/a", "null", "none", "#n/a", "<na>"}
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {"no finding", "no_finding", "none", "null", "nan"}
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
@@ -80,6 +80,14 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
         raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
     return first
+
+
+def refuse_blank_images(sheet: Sheet, column: int) -> None:
+    """UsageError for the first row whose image has no name."""
+    blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
+    if blank is not None:
+        where = f"{sheet.path}: line {blank}: column {sheet.header[column]!r} is blank"
+        raise UsageError(f"{where}: name the image there, or take the row out")
 
 
 def column_named(sheet: Sheet, name: str, option: str) -> int:

@@ -10,6 +10,7 @@ from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
     BLANK,
+    FRACTION,
     LIST_COLUMNS,
     NO_LABEL,
     column_named,
@@ -129,8 +130,13 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
 
 
 def _refuse_values(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
-    """UsageError where each label has a number behind it, as in `cat:0.9`."""
+    """UsageError where each label is a fraction, or has a number behind it, as in `cat:0.9`."""
     words = {name for each in lists for name in each}
+    if words and all(FRACTION.fullmatch(word) for word in words):
+        where = f"column {sheet.header[column]!r}: {min(words)!r}"
+        raise UsageError(
+            f"{sheet.path}: {where} may be a score, as all are numbers with a fraction: list labels instead"
+        )
     if words and all(WITH_VALUE.fullmatch(word) for word in words):
         where = f"column {sheet.header[column]!r}: {min(words)!r}"
         raise UsageError(
@@ -297,7 +303,8 @@ def _split(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
         held = (of_set[1] or "[]") if of_set else cell
         for parse, text in ((json.loads, held), (ast.literal_eval, held), (ast.literal_eval, NAN.sub("None", held))):
             try:
-                return list(dict.fromkeys(_name(value) for value in _values(parse(text)) if value is not None))
+                names = [_name(value) for value in _values(parse(text)) if value is not None]
+                return [name for name in dict.fromkeys(names) if name]
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
         raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')

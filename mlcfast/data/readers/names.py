@@ -16,6 +16,8 @@ from mlcfast.errors import UsageError
 # and Hindi words and of emoji stay where they join something.
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 JOINS_NOTHING = re.compile("(?:^|(?<=[\x00-\x7f]))[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f]|$)")
+# Small letters of Cyrillic and Greek that look like Latin ones.
+TWINS = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u03bf\u03b1", "aeopcyxisoa")
 NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
 
 
@@ -72,14 +74,17 @@ def _united(labels: Labels, places: Sequence[int], width: int) -> Labels:
 
 
 def nearly_equal(names: Iterable[str], what: str) -> list[str]:
-    """A warning of names that differ in capitals or blanks alone, as slips of the keyboard do; what: they are."""
+    """A warning of names that look alike, as slips of the keyboard do; what: they are.
+
+    They differ in capitals, blanks, a fraction of 0 (`1.0`), or in letters of Cyrillic and Greek that Latin has too.
+    """
     seen: dict[str, str] = {}
     pairs = []
     for name in dict.fromkeys(names):
-        key = "".join(name.casefold().split())
+        key = "".join(name.casefold().translate(TWINS).split()).removesuffix(".0")
         if seen.setdefault(key, name) != name:
             pairs.append((seen[key], name))
     if not pairs:
         return []
     more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
-    return [f"{what} {pairs[0][0]!r} and {pairs[0][1]!r} differ in capitals or blanks alone{more}"]
+    return [f"{what} {pairs[0][0]!r} and {pairs[0][1]!r} look alike, and are two{more}"]

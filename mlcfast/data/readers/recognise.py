@@ -13,6 +13,7 @@ from mlcfast.data.readers.exports import (
     read_label_studio_sheet,
     read_metadata,
 )
+from mlcfast.data.readers.folders import folders_of_images, read_folders
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.lists import (
     is_attribute_table,
@@ -20,7 +21,6 @@ from mlcfast.data.readers.lists import (
     is_file_list,
     read_attribute_table,
     read_file_list,
-    read_folders,
     read_tag_files,
 )
 from mlcfast.data.readers.names import nearly_equal, with_plain_labels
@@ -31,7 +31,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
 from mlcfast.data.readers.yolo import NAME_FILES
-from mlcfast.data.splits import is_part
+from mlcfast.data.splits import is_part, is_split_word
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
@@ -190,12 +190,16 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
     images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
     beside = any(image.with_suffix(".txt").is_file() for image in images)
-    folders = [folder for folder in path.iterdir() if folder.is_dir() and _has_images(folder)]
+    folders = folders_of_images(path)
     if beside:
         return [_at(read_tag_files(path, options), path)]
-    splits = [folder for folder in folders if folder.name.lower() in SPLITS]
-    if splits and len(splits) == len(folders):
-        return [_at(read_folders(folder), folder, folder.name) for folder in sorted(splits)]
+    splits = [folder for folder in folders if is_split_word(folder.name)]
+    if 0 < len(splits) < len(folders):
+        other = next(folder for folder in folders if folder not in splits)
+        raise UsageError(
+            f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "
+            "that holds the folders of the labels, or set data.format to folders"
+        )
     if not folders:
         raise UsageError(
             f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
@@ -211,12 +215,7 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             f"{path}: no labels found: {unsaid[0]!r} is a folder of images, not a label; if its own folders are the "
             f"labels, name {path / unsaid[0]}, else name the file of the labels"
         )
-    return [_at(read_folders(path), path)]
-
-
-def _has_images(folder: Path) -> bool:
-    hidden = folder.name.startswith(".")
-    return not hidden and any(file.suffix.lower() in IMAGE_ENDINGS for file in folder.rglob("*"))
+    return read_folders(path)
 
 
 def _read_json(path: Path, options: TableOptions) -> LabelSource:

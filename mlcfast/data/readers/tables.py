@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     NO_LABEL,
     column_named,
     image_column,
+    refuse_blank_images,
     truth,
     truth_share,
 )
@@ -40,10 +41,7 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     sheet, options = with_labels_together(with_flags_apart(_with_plain_header(sheet), options), options)
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
-    blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[image]), None)
-    if blank is not None:
-        where = f"{sheet.path}: line {blank}: column {sheet.header[image]!r} is blank"
-        raise UsageError(f"{where}: name the image there, or take the row out")
+    refuse_blank_images(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
     return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
 

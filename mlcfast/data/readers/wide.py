@@ -8,6 +8,7 @@ import numpy as np
 from mlcfast.data.readers.cells import BLANK_CELL, states_of
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
+    BLANK,
     column_named,
     first_untrue,
     ignored_columns,
@@ -80,7 +81,7 @@ def _label_columns(
     ignored = ignored_columns(sheet, options)
     columns, left, doubts = [], [], []
     for i in others:
-        filled = any(row[i] for row in sheet.rows)
+        filled = any(row[i].lower() not in BLANK for row in sheet.rows)
         about, part = sheet.header[i].lower() in ABOUT_IMAGES, truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")

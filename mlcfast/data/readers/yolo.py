@@ -2,11 +2,12 @@
 
 import dataclasses
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.boxes import read_yaml
-from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.lists import from_tags, names_in
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -54,7 +55,8 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
     names, said = _names(folder, settings[0] if settings else None)
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
-    return [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *absent]), *sources[1:]]
+    warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
+    return [dataclasses.replace(sources[0], warnings=warnings), *sources[1:]]
 
 
 def _settings_in(folder: Path) -> list[Path]:
@@ -134,8 +136,7 @@ def _names(folder: Path, settings: Path | None) -> tuple[list[str], list[str]]:
                 return _listed(file, names), [f"the labels are named in {file.name}"]
         found = next((place / name for name in NAME_FILES if (place / name).is_file()), None)
         if found:
-            lines = read_text(found)[0].splitlines()
-            return [line.strip() for line in lines if line.strip()], [f"the labels are named in {found.name}"]
+            return names_in(found), [f"the labels are named in {found.name}"]
     return [], ["no data.yaml or classes.txt names the classes: the labels are their numbers"]
 
 
@@ -151,6 +152,13 @@ def _listed(file: Path, names: Any) -> list[str]:
     if strange is not None:
         raise UsageError(f"{file}: names: class {strange} has no name, but {names[strange]!r}: write one")
     return names
+
+
+def _doubts(settings: dict[str, Any], names: list[str]) -> list[str]:
+    """Warnings of settings whose count of classes is another, and of classes of one name."""
+    count, again = settings.get("nc"), [name for name, times in Counter(names).items() if times > 1]
+    doubts = [f"nc says {count} classes, names has {len(names)}"] if names and count not in (None, len(names)) else []
+    return doubts + [f"several classes are called {name!r}: they are one label" for name in again[:1]]
 
 
 def _read(folder: Path, split: str, images: list[Path], names: list[str], said: list[str]) -> LabelSource:
