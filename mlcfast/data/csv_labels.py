@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcfast.data.labels import Labels, from_lists, holds
 from mlcfast.data.packed import ArrowImages, StreamedImages
-from mlcfast.data.readers.cells import cells_to_read_by
+from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.recognise import image_root, read_named
@@ -54,7 +54,9 @@ def read_csv(
     with reading(path, within=root):
         source = read_named(root, file, options)
         if source.cells and training is not None:
-            source = _as_in_training(source, root, file, options, training())
+            source = as_in_training(
+                source, training(), options, lambda cells: read_named(root, file, replace(options, cells=cells))
+            )
         source = source.in_order(None if names is None else list(names))
     for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
@@ -73,13 +75,6 @@ def read_csv(
         else:
             paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=groups, cells=source.cells)
-
-
-def _as_in_training(
-    source: LabelSource, root: Path, file: str, options: TableOptions, training: frozenset[int]
-) -> LabelSource:
-    cells = cells_to_read_by(source, training, options)
-    return read_named(root, file, replace(options, cells=cells)) if cells else source
 
 
 def cells_of(root: str | Path, file: str, options: TableOptions) -> frozenset[int]:

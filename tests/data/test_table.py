@@ -125,13 +125,13 @@ HELD = {
         ("10-_", "10", [[1, 0], [0, 1]]),
         ("10-_", "10-", [[1, -1], [0, 1]]),  # here 0 is absent and -1 uncertain, as they are in training
         ("10-", "10", "0 is absent in this file, which holds 1 and 0, and unknown in the training file"),
-        ("10", "10-", "0 is unknown in this file, which holds 1, 0 and -1, and absent in the training file"),
+        ("10", "10-", [[1, 0], [-1, 1]]),  # with a warning
         ("10_", "1_", "a blank cell is absent in this file, which holds 1 and blanks, and unknown in the training"),
-        ("1_", "10_", "a blank cell is unknown in this file"),
+        ("1_", "10_", [[1, -1], [0, 1]]),  # with a warning
         ("10-_", "1-", "-1 is absent in this file"),
     ],
 )
-def test_cells_mean_in_every_split_what_they_mean_in_training(tmp_path, capsys, train, val, labels):
+def test_cells_mean_in_every_split_what_they_mean_in_training(tmp_path, capsys, caplog, train, val, labels):
     for split, held in (("train", train), ("valid", val)):
         (tmp_path / split).mkdir()
         rows = HELD[held].replace("{}", split)
@@ -149,5 +149,7 @@ def test_cells_mean_in_every_split_what_they_mean_in_training(tmp_path, capsys, 
         return
     assert [way().labels.tolist() for way in ways] == [labels, labels]
     assert inspect.main([str(tmp_path), "--json"]) == 0
-    about = json.loads(capsys.readouterr().out)["splits"]["valid"]
-    assert about["images"] == 2 and about["positives"] == {"cat": 1, "dog": 1}
+    about = json.loads(capsys.readouterr().out)
+    assert about["splits"]["valid"] == {"images": 2, "positives": {"cat": 1, "dog": 1}}
+    warned = any("is unknown in this file, which holds 1" in line for line in about["warnings"])
+    assert warned == ("in this file, which holds 1" in caplog.text) == ((train, val) in (("10", "10-"), ("1_", "10_")))

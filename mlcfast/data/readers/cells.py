@@ -1,6 +1,7 @@
 """What 0, −1 and a blank cell of a column of labels mean, by which of them a file holds; see docs/data.md."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,27 +68,36 @@ def _policies(names: Sequence[str], path: Path, options: TableOptions) -> tuple[
     return np.array([policy_code(policy) for policy in taken], np.int8), f"{shown}, else as unknown"
 
 
-def cells_to_read_by(source: LabelSource, training: frozenset[int], options: TableOptions) -> frozenset[int]:
-    """The cells by which another split is to be read anew, so that each means what it means in the training file.
+def as_in_training(
+    source: LabelSource,
+    training: frozenset[int],
+    options: TableOptions,
+    read_by: Callable[[frozenset[int]], LabelSource],
+) -> LabelSource:
+    """Another split whose cells mean what they mean in the training file, which holds those of `training`.
 
-    training: those that the training file holds. Empty where they mean the same already. UsageError where no reading
-    of both agrees, or where the training file's leaves this one without an absent label to evaluate with.
+    read_by: reads it anew by such cells. A file that holds more than that of training keeps what its own cells say,
+    with a warning. UsageError for one that holds less, where by the training file none of its labels would be absent:
+    it could not be evaluated with.
     """
     own, there = meanings(source.cells, options), meanings(training, options)
     differ = [code for code, word in own.items() if there.get(code, word) != word]
     if not differ:
-        return frozenset()
-    both = source.cells | training
-    united = meanings(both, options)
-    if all(united[code] == word for code, word in there.items()) and ABSENT in {united[code] for code in own}:
-        return both
+        return source
+    united = meanings(source.cells | training, options)
+    keeps = all(united[code] == word for code, word in there.items())
+    if keeps and ABSENT in {united[code] for code in own}:
+        return read_by(source.cells | training)
     code, (here, elsewhere) = differ[0], (_listed(held) for held in (source.cells, training))
-    settles = ", or say with data.uncertain what -1 means" if {0, -1} <= both else ""
     word = "a blank cell" if code == BLANK_CELL else SHOWN[code]
-    raise UsageError(
-        f"{source.path}: {word} is {own[code]} in this file, which holds {here}, and {there[code]} in the training "
-        f"file, which holds {elsewhere}: write both alike, -1 for absent and 0 for unknown{settles}"
+    says = (
+        f"{word} is {own[code]} in this file, which holds {here}, and {there[code]} in the training file, which holds "
+        f"{elsewhere}: write both alike, -1 for absent and 0 for unknown"
     )
+    says += ", or say with data.uncertain what -1 means" if {0, -1} <= source.cells | training else ""
+    if keeps:
+        raise UsageError(f"{source.path}: {says}")
+    return replace(source, warnings=[*source.warnings, says])
 
 
 def _listed(held: frozenset[int]) -> str:

@@ -4,13 +4,14 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlcfast.data.labels import count
-from mlcfast.data.readers.cells import cells_to_read_by
+from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.paths import ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -43,12 +44,13 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
 def _as_in_training(sources: Sequence[LabelSource], data: Path, options: TableOptions) -> list[LabelSource]:
     """The splits of a directory with cells that mean in each what they mean in the training split."""
     training = next((source for source in sources if is_part(source.split, TRAIN)), None)
-    read = []
-    for source in sources:
-        cells = cells_to_read_by(source, training.cells, options) if training else frozenset()
-        anew = read_all(data, replace(options, cells=cells)) if cells else sources
-        read.append(next(each for each in anew if each.split == source.split))
-    return read
+    if training is None:
+        return list(sources)
+
+    def read_by(cells: frozenset[int], split: str) -> LabelSource:
+        return next(each for each in read_all(data, replace(options, cells=cells)) if each.split == split)
+
+    return [as_in_training(each, training.cells, options, partial(read_by, split=each.split)) for each in sources]
 
 
 def sides_of(
