@@ -48,6 +48,13 @@ READ = {
     "what programs write for nothing": (
         "t.csv", "image,cat,dog\na.jpg,1,#N/A\nb.jpg,0,<NA>\n", ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, U], [N, U]],
     ),
+    "dashes for nothing": (
+        "t.csv", "image,labels\na.jpg,cat\nb.jpg,-\nc.jpg,\\N\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat"], [[P], [N], [N]],
+    ),
+    "classes that became floats": (
+        "t.csv", "image,label\na.jpg,3.0\nb.jpg,\nc.jpg,7.0\n",
+        ["a.jpg", "b.jpg", "c.jpg"], ["3.0", "7.0"], [[P, N], [N, N], [N, P]],
+    ),
     "sets of python": (
         "t.csv", "image,labels\na.jpg,\"{'cat', 'dog'}\"\nb.jpg,set()\nc.jpg,frozenset({'dog'})\nd.jpg,('cat')\n",
         ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], ["cat", "dog"], [[P, P], [N, N], [N, P], [P, N]],

@@ -100,6 +100,15 @@ def test_paths_of_another_machine(tmp_path, caplog, place):
     assert "is not on this machine: what follows it is looked for in" in caplog.text
 
 
+def test_paths_of_two_other_machines(tmp_path, caplog):
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").touch()
+    (tmp_path / "t.csv").write_text("image,cat\n/home/me/a.jpg,1\n/mnt/you/set/b.jpg,0\n")
+    with caplog.at_level("INFO", logger="mlcfast"):
+        assert read_csv(tmp_path, "t.csv").paths == [str(tmp_path / f"{name}.jpg") for name in "ab"]
+    assert "/home/me is not on this machine" in caplog.text and "and so for 1 other folders" in caplog.text
+
+
 def test_paths_of_another_machine_stay_inside(tmp_path):
     (tmp_path / "t.csv").write_text("image,cat\n/home/me/../../secret/a.jpg,1\n/home/me/b.jpg,0\n")
     with pytest.raises(UsageError, match="lies outside"):

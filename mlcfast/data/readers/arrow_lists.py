@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, from_runs
-from mlcfast.data.readers.columns import FRACTION, NO_LABEL, image_column, refuse_blank_images
+from mlcfast.data.readers.columns import NO_LABEL, are_scores, image_column, refuse_blank_images
 from mlcfast.data.readers.listed import natural_order
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -67,7 +67,7 @@ def _labels(
         named = {text: "" if int(text) < 0 else classes[int(text)].strip() for text in texts}  # −1: not annotated
     else:
         named = {text: text.strip() for text in texts}
-    if texts and all(FRACTION.fullmatch(text) for text in texts):
+    if are_scores(texts):
         return None
     dropped = {text for text in texts if not named[text] or (classes is not None and int(text) < 0)}
     nothing = {text for text in texts if named[text].lower() in NO_LABEL} - dropped

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.sheet import Sheet
@@ -46,9 +46,9 @@ ABOUT_IMAGES = {
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
 }  # fmt: skip
-BLANK = {"", "nan", "na", "n/a", "null", "none", "#n/a", "<na>"}
+BLANK = {"", "nan", "na", "n/a", "null", "none", "#n/a", "<na>", "\\n"}  # the last is MySQL's
 # Words that stand for an empty list; ChestX-ray14 writes the first.
-NO_LABEL = {"no finding", "no_finding", "none", "null", "nan"}
+NO_LABEL = {"no finding", "no_finding", "none", "null", "nan", "-", "--", "\u2013", "\u2014"}
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
 FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -80,6 +80,13 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
         raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
     return first
+
+
+def are_scores(words: Iterable[str]) -> bool:
+    """Whether words are numbers of which one has a fraction; `3.0` is a class that a program made a float."""
+    words = list(words)
+    numbers = bool(words) and all(FRACTION.fullmatch(word) for word in words)
+    return numbers and not all(WHOLE.fullmatch(word) for word in words)
 
 
 def refuse_blank_images(sheet: Sheet, column: int) -> None:

@@ -10,9 +10,9 @@ from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
     BLANK,
-    FRACTION,
     LIST_COLUMNS,
     NO_LABEL,
+    are_scores,
     column_named,
     ignored_columns,
     is_index,
@@ -132,7 +132,7 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
 def _refuse_values(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
     """UsageError where each label is a fraction, or has a number behind it, as in `cat:0.9`."""
     words = {name for each in lists for name in each}
-    if words and all(FRACTION.fullmatch(word) for word in words):
+    if are_scores(words):
         where = f"column {sheet.header[column]!r}: {min(words)!r}"
         raise UsageError(
             f"{sheet.path}: {where} may be a score, as all are numbers with a fraction: list labels instead"

@@ -24,7 +24,7 @@ NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
 def plain_label(name: str) -> str:
     """A label in one spelling: composed letters (NFC), no characters without a width, plain blanks."""
     if name.isascii():
-        return name
+        return name.strip()
     name = JOINS_NOTHING.sub("", INVISIBLE.sub("", name))
     return unicodedata.normalize("NFC", NO_BREAK.sub(" ", name)).strip()
 

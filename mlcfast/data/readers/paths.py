@@ -66,14 +66,17 @@ class ImageFinder:
         self._folders: dict[str, dict[str, bool]] = {}
         self._inside: dict[str, bool] = {}
         self._index: dict[str, list[str]] | None = None
-        self._elsewhere_at: list[str] = []
+        self._elsewhere_at: dict[str, None] = {}  # folders of another machine that the root stands for
         self._respelt: list[tuple[str, str]] = []  # names and what they were found as
 
     @property
     def moved(self) -> list[str]:
         """What was assumed of names that are not those of files; empty where nothing was."""
-        at = self._elsewhere_at
-        said = [f"{each} is not on this machine: what follows it is looked for in {self.root}" for each in at]
+        said = []
+        if self._elsewhere_at:
+            at, *others = self._elsewhere_at
+            more = f", and so for {len(others)} other folders" if others else ""
+            said.append(f"{at} is not on this machine: what follows it is looked for in {self.root}{more}")
         if self._respelt:
             name, path = self._respelt[0]
             shown = f"{len(self._respelt)} images are found under another spelling"
@@ -115,13 +118,14 @@ class ImageFinder:
         if drive is None or os.path.isdir(os.path.dirname(name)):
             return os.path.join(self.root, name)
         parts = name[drive.end() :].split("/")
-        known = next((at for at in self._elsewhere_at if name.startswith(f"{at}/")), None)
-        if known is not None:
-            return os.path.join(self.root, name.removeprefix(f"{known}/"))
+        place = name
+        while place := place.rpartition("/")[0]:
+            if place in self._elsewhere_at:
+                return os.path.join(self.root, name.removeprefix(f"{place}/"))
         for number in range(1, len(parts)):
             path = os.path.join(self.root, *parts[number:])
             if ".." not in parts and os.path.isfile(path):
-                self._elsewhere_at.append(drive[0] + "/".join(parts[:number]))
+                self._elsewhere_at[drive[0] + "/".join(parts[:number])] = None
                 return path
         return os.path.join(self.root, name)
 
@@ -214,8 +218,9 @@ def refuse_one_file_twice(
 def images_below(folder: Path) -> list[Path]:
     """The image files of a directory, at any depth, sorted; without hidden ones and programs' own copies."""
     found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(file for file in found if not any(_is_kept_aside(part) for part in file.relative_to(folder).parts))
+    return sorted(file for file in found if not is_hidden(file.relative_to(folder)))
 
 
-def _is_kept_aside(name: str) -> bool:
-    return name.startswith(".") or name in KEPT_ASIDE
+def is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder it is in, is hidden or a program's own copy; path: from the data set's folder on."""
+    return any(part.startswith(".") or part in KEPT_ASIDE for part in path.parts)
