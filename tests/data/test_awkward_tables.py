@@ -110,6 +110,21 @@ REFUSED = {
     "bars between cells": ("t.csv", "image|cat\na.jpg|1\n", "line 1 is separated by '|': save the table with commas"),
     "yaml of another kind": ("l.yaml", "a.jpg: [cat]\n", "not YOLO's settings"),
     "scores": ("t.csv", "image,labels\na.jpg,0.5;0.2\nb.jpg,0.1\n", "'0.1' may be a score"),
+    "a compound or two labels": (
+        "t.csv",
+        "image,tags\na.jpg,cat-dog\nb.jpg,cat\nc.jpg,dog\n",
+        "'cat-dog' may be one label or 2: set data.separator to '-'",
+    ),
+    "the header again": (
+        "t.csv",
+        "image,labels\na.jpg,cat\nimage,labels\nb.jpg,dog\n",
+        "line 3 is the header again: take it out",
+    ),
+    "a partition": (
+        "t.csv",
+        "image,partition\na.jpg,0\nb.jpg,1\n",
+        "'partition' may be a label or say something of the image",
+    ),
     "a key twice": (
         "l.json",
         '{"a.jpg": ["cat"], "a.jpg": ["dog"]}',

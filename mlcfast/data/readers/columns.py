@@ -16,7 +16,8 @@ IMAGE_COLUMNS = (
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
-    "finding labels", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
+    "finding labels", "finding label", "attributes",
+    "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
 )  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
 CONFIDENCE_COLUMNS = ("confidence", "value", "present", "score")
@@ -40,7 +41,8 @@ ABOUT_IMAGES = {
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
-    "remarks", "author", "source", "date", "count", "xmin", "ymin", "xmax", "ymax", "bbox",
+    "remarks", "author", "source", "date", "count",
+    "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase",
 }  # fmt: skip
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {

@@ -107,6 +107,8 @@ def read_sheet(path: Path) -> Sheet:
     while width and not header[width - 1] and all(not any(row[width - 1 :]) for _, row in body):
         width -= 1
     for number, row in body:
+        if row == header:
+            raise UsageError(f"{path}: line {number} is the header again: take it out")
         if any(row[width:]) or (len(row) < width and len(row) < len(header)):
             quotes = "a cell that holds the separator needs quotes around it"
             remedy = "write one for each column, blank ones too" if len(row) < width else quotes
