@@ -230,6 +230,8 @@ def _open_both(settings: DataConfig, seed: int, held: Path | None) -> Samples:
     validation, also_skipped = _open(settings, str(settings.val), train.names, train.cells)
     refuse_shared_groups(train, validation)
     refuse_shared_images(train, validation, "data.val", settings.allow_overlap)
+    if settings.format == "features":  # whose labels are taken as they are; a table's mean what they do in training
+        _warn_of_unknown_as_absent(train.labels, validation.labels)
     return Samples(train, validation, skipped=skipped + also_skipped)
 
 
@@ -251,9 +253,13 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
     learnt, judged = dataclasses.replace(records, labels=observed).subset(train), records.subset(validation)
     if share:
         refuse_shared_images(learnt, judged, f"data.val={share:g}: {settings.train}", settings.allow_overlap)
-    if holds(records.labels[train], -1) and not holds(judged.labels, -1) and holds(judged.labels, 0):
-        LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
+    _warn_of_unknown_as_absent(records.labels[train], judged.labels)
     return Samples(learnt, judged, _hidden(records.labels, observed)[train] if single else None)
+
+
+def _warn_of_unknown_as_absent(train: Labels, validation: Labels) -> None:
+    if holds(train, -1) and not holds(validation, -1) and holds(validation, 0):
+        LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
 
 
 def _hidden(labels: Labels, observed: Labels) -> Labels:

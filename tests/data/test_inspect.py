@@ -170,7 +170,8 @@ def test_folders_of_splits_are_told_from_those_of_labels(tmp_path, capsys):
 
 def test_a_folder_of_images_is_no_label(tmp_path, capsys):
     touch(tmp_path, "one/images/a.jpg", "two/images/a.jpg", "two/masks/a.png", "three/cat/a.jpg")
-    for place in ("one", "two"):
+    touch(tmp_path, "four/train/images/a.jpg", "four/val/images/b.jpg")
+    for place in ("one", "two", "four"):
         assert inspect.main([str(tmp_path / place)]) == 2
         assert "is a folder of images, not a label" in capsys.readouterr().err
     about = inspected(capsys, str(tmp_path / "three"))

@@ -221,6 +221,16 @@ def test_columns_of_stored_features_may_stand_in_their_note(tmp_path):
         opened(settings)
 
 
+def test_stored_labels_whose_zeros_may_be_unknown_are_warned_of(tmp_path, caplog):
+    for split, rows in (("train", "1,0\n-1,1\n"), ("val", "1,0\n0,1\n")):
+        (tmp_path / split).mkdir()
+        np.save(tmp_path / split / "features.npy", np.zeros((2, 3), np.float32))
+        (tmp_path / split / "labels.csv").write_text(f"cat,dog\n{rows}")
+    samples = opened(DataConfig(format="features", root=str(tmp_path), train="train", val="val", workers=0))
+    assert samples.validation.labels.tolist() == [[1, 0], [0, 1]]
+    assert "unknown labels cannot be told from absent ones there" in caplog.text
+
+
 def test_numbered_folds(table):
     text = (table / "labels.csv").read_text()
     for number, word in enumerate(("train", "valid", "test")):

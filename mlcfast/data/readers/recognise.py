@@ -209,11 +209,12 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         held = next(path.glob(pattern), None)
         if held is not None:
             raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
-    unsaid = [folder.name for folder in folders if folder.name.lower() in NO_LABELS]
-    if unsaid:
+    labels = [inner for folder in splits for inner in folders_of_images(folder)] or folders
+    unsaid = next((folder for folder in labels if folder.name.lower() in NO_LABELS), None)
+    if unsaid is not None:
         raise UsageError(
-            f"{path}: no labels found: {unsaid[0]!r} is a folder of images, not a label; if its own folders are the "
-            f"labels, name {path / unsaid[0]}, else name the file of the labels"
+            f"{path}: no labels found: {unsaid.name!r} is a folder of images, not a label; if its own folders are the "
+            f"labels, name {unsaid}, else name the file of the labels"
         )
     return read_folders(path)
 
