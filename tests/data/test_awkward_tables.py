@@ -85,12 +85,12 @@ REFUSED = {
     "rows that contradict one another": (
         "t.csv",
         "image,cat,dog\na.jpg,1,1\nb.jpg,0,1\n./a.jpg,0,1\n",
-        "line 2: of 'a.jpg' the label 'cat' is '1' and in line 4 '0': write one row for each image",
+        "line 2 says that 'a.jpg' has the label 'cat', line 4 that it has not: write one row for each image",
     ),
     "records that contradict one another": (
         "t.json",
         json.dumps([{"file_name": "a", "cat": 1, "dog": 1}, {"file_name": "a", "cat": -1, "dog": 1}]),
-        "line 1: of 'a' the label 'cat' is '1' and in line 2 '-1'",
+        "line 1 says that 'a' has the label 'cat', line 2 that it has not",
     ),
     "groups of one image": (
         "m.jsonl",
@@ -124,6 +124,11 @@ REFUSED = {
         "t.csv",
         "image,partition\na.jpg,0\nb.jpg,1\n",
         "'partition' may be a label or say something of the image",
+    ),
+    "attributes that contradict one another": (
+        "list_attr.txt",
+        "2\nBald Smiling\na.jpg -1 1\n./a.jpg 1 1\n",
+        "line 4 says that 'a.jpg' has the label 'Bald', line 3 that",
     ),
     "a key twice": (
         "l.json",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.source import LabelSource, TableOptions, policy_code
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
@@ -66,6 +67,36 @@ def _policies(names: Sequence[str], path: Path, options: TableOptions) -> tuple[
     taken = [options.uncertain.get(name, "unknown") for name in names]
     shown = ", ".join(f"{policy} for {name}" for name, policy in options.uncertain.items())
     return np.array([policy_code(policy) for policy in taken], np.int8), f"{shown}, else as unknown"
+
+
+def refuse_contradictions(
+    path: Path,
+    images: Sequence[str],
+    lines: Sequence[int],
+    names: Sequence[str],
+    states: np.ndarray,
+    stated: np.ndarray,
+) -> None:
+    """UsageError where two rows of an image say present and absent of a label.
+
+    states: (M, K); stated: (M, K) bool, where a cell says something. Where each row of an image named again has one
+    1, the table has a row for each label, and its rows are to be united.
+    """
+    first: dict[str, int] = {}
+    rows_of: dict[int, list[int]] = {}
+    for row, name in enumerate(map(plain_path, images)):
+        if first.setdefault(name, row) != row:
+            rows_of.setdefault(first[name], [first[name]]).append(row)
+    if all((states[rows] == 1).sum(axis=1).tolist() == [1] * len(rows) for rows in rows_of.values()):
+        return
+    for rows in rows_of.values():
+        present, absent = states[rows] == 1, (states[rows] == -1) & stated[rows]
+        for label in np.flatnonzero(present.any(axis=0) & absent.any(axis=0)):
+            has, lacks = (lines[rows[int(said[:, label].argmax())]] for said in (present, absent))
+            raise UsageError(
+                f"{path}: line {has} says that {images[rows[0]]!r} has the label {names[label]!r}, line {lacks} that "
+                "it has not: write one row for each image"
+            )
 
 
 def as_in_training(

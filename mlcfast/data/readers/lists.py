@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.data.labels import from_lists
+from mlcfast.data.readers.cells import refuse_contradictions
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -36,9 +37,9 @@ def read_attribute_table(path: Path) -> LabelSource:
         images.append(image)
         states.append([int(value) for value in values])
         numbers.append(number)
-    return LabelSource(
-        path, "attributes", images, numbers, names, np.array(states, np.int8), [*said, "-1 is absent"]
-    ).merged()
+    matrix = np.array(states, np.int8)
+    refuse_contradictions(path, images, numbers, names, matrix, matrix != 0)
+    return LabelSource(path, "attributes", images, numbers, names, matrix, [*said, "-1 is absent"]).merged()
 
 
 def is_class_list(text: str) -> bool:

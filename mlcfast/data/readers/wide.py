@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlcfast.data.readers.cells import BLANK_CELL, states_of
+from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
     BLANK,
@@ -16,7 +16,6 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
 )
-from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
@@ -34,7 +33,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     if sheet.delimiter != "," and any("," in row[i] for row in sheet.rows for i in columns):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
     images = [row[image] for row in sheet.rows]
-    _refuse_contradictions(sheet, images, columns, states, values)
+    refuse_contradictions(sheet.path, images, sheet.numbers, names, states, values != BLANK_CELL)
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
     again = [(name, match[1]) for name in names if (match := AGAIN.fullmatch(name)) and match[1] in names]
     doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
@@ -42,33 +41,6 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     said = [*sheet.assumptions, *said]
     source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
     return source.merged()
-
-
-def _refuse_contradictions(
-    sheet: Sheet, images: Sequence[str], columns: Sequence[int], states: np.ndarray, values: np.ndarray
-) -> None:
-    """UsageError where two rows of an image say present and absent of a label; blank cells say nothing.
-
-    Where each row of an image named again has one 1, the table has a row for each label, and the rows are united.
-    """
-    first: dict[str, int] = {}
-    rows_of: dict[int, list[int]] = {}
-    for row, name in enumerate(map(plain_path, images)):
-        if first.setdefault(name, row) != row:
-            rows_of.setdefault(first[name], [first[name]]).append(row)
-    if all((states[rows] == 1).sum(axis=1).tolist() == [1] * len(rows) for rows in rows_of.values()):
-        return
-    for rows in rows_of.values():
-        present, absent = states[rows] == 1, (states[rows] == -1) & (values[rows] != BLANK_CELL)
-        differ = np.flatnonzero(present.any(axis=0) & absent.any(axis=0))
-        if len(differ):
-            column = columns[differ[0]]
-            row, other = sorted(rows[int(said[:, differ[0]].argmax())] for said in (present, absent))
-            cells = f"{sheet.rows[row][column]!r} and in line {sheet.numbers[other]} {sheet.rows[other][column]!r}"
-            raise UsageError(
-                f"{sheet.path}: line {sheet.numbers[row]}: of {images[row]!r} the label {sheet.header[column]!r} is "
-                f"{cells}: write one row for each image"
-            )
 
 
 def _label_columns(
