@@ -91,7 +91,7 @@ def refuse_contradictions(
         return
     for rows in rows_of.values():
         present, absent = states[rows] == 1, (states[rows] == -1) & stated[rows]
-        for label in np.flatnonzero(present.any(axis=0) & absent.any(axis=0)):
+        for label in np.flatnonzero(present.any(axis=0) & absent.any(axis=0)).tolist():
             has, lacks = (lines[rows[int(said[:, label].argmax())]] for said in (present, absent))
             raise UsageError(
                 f"{path}: line {has} says that {images[rows[0]]!r} has the label {names[label]!r}, line {lacks} that "
