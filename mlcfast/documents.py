@@ -5,6 +5,7 @@ import json
 import struct
 import tarfile
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ def reading(place: Path, within: Path | None = None) -> Iterator[None]:
         raise UsageError(f"{place}: damaged, or not of the form it seems to be ({said})") from error
 
 
-def parse_yaml(text: str) -> Any:
-    """The plain data of a YAML document.
+def parse_yaml(text: str, as_written: bool = False) -> Any:
+    """The plain data of a YAML document; as_written: with all scalars as text, so that `no` is no truth.
 
     ValueError, in one line, for what is not valid, larger than MOST_CHARACTERS, refers to itself, or would unfold to
     more than MOST_NODES: a few lines of aliases to aliases may stand for more than any memory holds.
@@ -52,7 +53,7 @@ def parse_yaml(text: str) -> Any:
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"{len(text)} characters of YAML: at most {MOST_CHARACTERS} are read")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = (yaml.BaseLoader if as_written else yaml.SafeLoader)(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -68,13 +69,29 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_json(content: bytes | str) -> Any:
-    """The data of a JSON document; ValueError, in one line, for what is not valid or nested too deeply."""
+    """The data of a JSON document.
+
+    ValueError, in one line, for what is not valid, nested too deeply, or names a key of one object twice.
+    """
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_object_of)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except UnicodeDecodeError as error:
         raise ValueError("not UTF-8 text") from error
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        _require_different([key for key, _ in pairs])
+    return held
+
+
+def _require_different(keys: list[str]) -> None:
+    if len(set(keys)) < len(keys):
+        key = Counter(keys).most_common(1)[0][0]
+        raise ValueError(f"the key {key!r} stands twice in one place: keep one of them")
 
 
 def _require_few(node: Node) -> None:
@@ -87,6 +104,8 @@ def _require_few(node: Node) -> None:
         if id(node) not in sizes:
             sizes[id(node)] = 0
             held = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value
+            if isinstance(node, MappingNode):
+                _require_different([key.value for key, _ in node.value if isinstance(key, ScalarNode)])
             sizes[id(node)] = 1 + sum(map(size_of, held))
         if not sizes[id(node)]:
             raise ValueError("an alias refers to what holds it")

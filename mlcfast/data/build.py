@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -33,6 +34,7 @@ from mlcfast.data import (
     resized_cache_bytes,
     split_train_val,
 )
+from mlcfast.data.csv_labels import cells_of
 from mlcfast.data.labels import Labels, SparseLabels, count, from_entries, holds, pairs, whole
 from mlcfast.data.overlap import refuse_shared_images
 from mlcfast.data.packed import StreamedImages
@@ -99,7 +101,7 @@ def _open_test(config: Config, train: LabelledImages, held: Path | None) -> Labe
     """
     if config.data.test is None:
         return None
-    test = open_split(config.data, config.data.test, train.names, config.seed, held)
+    test = open_split(config.data, config.data.test, train.names, config.seed, held, train.cells)
     refuse_shared_images(train, test, "data.test", config.data.allow_overlap)
     return test
 
@@ -110,23 +112,27 @@ def open_split(
     names: list[str] | None = None,
     seed: int = 0,
     held: Path | None = None,
+    cells: frozenset[int] | None = None,
 ) -> LabelledImages:
     """One split of the configured data set, without its bad images if those are to be skipped.
 
     names: the labels and their order, for a CSV file that need not mention them all. Where data.val is a share, `val`
     or the share itself is the part that validates and `train` the rest, by the seed or as `held`, a run's split.csv,
-    has them; another name is a file as ever, and so is that of data.train, which means the whole.
+    has them; another name is a file as ever, and so is that of data.train, which means the whole. cells: those of the
+    training images (LabelledImages); without them the training file is read, if it is there and the split needs them.
     """
     share = settings.val_share
     if share is None or split == settings.train or split not in (share, str(share), TRAIN, VALIDATION):
-        return _open(settings, str(split) if split is not None else None, names)[0]
+        return _open(settings, str(split) if split is not None else None, names, cells)[0]
     records = _open(settings, settings.train, names)[0]
     train, validation = divide(records, share, seed, held)
     return records.subset(train if split == TRAIN else validation)
 
 
-def _open(settings: DataConfig, split: str | None, names: list[str] | None = None) -> tuple[LabelledImages, Skipped]:
-    records = _read(settings, split, names)
+def _open(
+    settings: DataConfig, split: str | None, names: list[str] | None = None, cells: frozenset[int] | None = None
+) -> tuple[LabelledImages, Skipped]:
+    records = _read(settings, split, names, cells)
     if settings.bad_images == "error" or isinstance(records, LabelledFeatures):
         return records, []
     bad = find_bad_images(records, settings.workers)
@@ -141,22 +147,21 @@ def _open(settings: DataConfig, split: str | None, names: list[str] | None = Non
     return records.subset(kept), bad
 
 
-def _read(settings: DataConfig, split: str | None, names: list[str] | None) -> LabelledImages:
+def _read(
+    settings: DataConfig, split: str | None, names: list[str] | None, cells: frozenset[int] | None
+) -> LabelledImages:
     if split is None:
         raise UsageError("data.test and data.val are null: name the split to read")
     own = settings.format in OWN_READERS or is_import_name(settings.format)
     file, part = _place(settings, split)
     others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
     if not own and not (settings.format == "auto" and _is_coco(settings, file)):
-        return read_csv(
-            settings.root,
-            file,
-            names,
-            _table_options(settings),
-            part,
-            others,
-            settings.stream_buffer if settings.stream else None,
+        options, buffer = _table_options(settings), settings.stream_buffer if settings.stream else None
+        training = (
+            partial(cells_of, settings.root, settings.train, options) if cells is None else partial(frozenset, cells)
         )
+        own_file = file == settings.train
+        return read_csv(settings.root, file, names, options, part, others, buffer, None if own_file else training)
     if settings.stream:
         raise UsageError(f"data.stream: data.format {settings.format} keeps no images inside .tar or Parquet files")
     if is_import_name(settings.format):
@@ -222,9 +227,11 @@ def _open_both(settings: DataConfig, seed: int, held: Path | None) -> Samples:
     train, skipped = _open(settings, settings.train)
     if settings.labels == "single_positive" or settings.val is None or settings.val_share:
         return dataclasses.replace(_with_validation_part(train, settings, seed, held), skipped=skipped)
-    validation, also_skipped = _open(settings, str(settings.val), train.names)
+    validation, also_skipped = _open(settings, str(settings.val), train.names, train.cells)
     refuse_shared_groups(train, validation)
     refuse_shared_images(train, validation, "data.val", settings.allow_overlap)
+    if settings.format == "features":  # whose labels are taken as they are; a table's mean what they do in training
+        _warn_of_unknown_as_absent(train.labels, validation.labels)
     return Samples(train, validation, skipped=skipped + also_skipped)
 
 
@@ -246,9 +253,13 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
     learnt, judged = dataclasses.replace(records, labels=observed).subset(train), records.subset(validation)
     if share:
         refuse_shared_images(learnt, judged, f"data.val={share:g}: {settings.train}", settings.allow_overlap)
-    if holds(records.labels[train], -1) and not holds(judged.labels, -1) and holds(judged.labels, 0):
-        LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
+    _warn_of_unknown_as_absent(records.labels[train], judged.labels)
     return Samples(learnt, judged, _hidden(records.labels, observed)[train] if single else None)
+
+
+def _warn_of_unknown_as_absent(train: Labels, validation: Labels) -> None:
+    if holds(train, -1) and not holds(validation, -1) and holds(validation, 0):
+        LOGGER.warning("no validation image has a -1, so that unknown labels cannot be told from absent ones there")
 
 
 def _hidden(labels: Labels, observed: Labels) -> Labels:

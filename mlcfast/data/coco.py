@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ import numpy as np
 
 from mlcfast.data.labels import Labels, count, from_entries, placed, read_table, table_arrays, zero_as_absent
 from mlcfast.data.readers.exports import text_of_cell
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, require_images
+from mlcfast.data.readers.names import nearly_equal, plain_label, respelt
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, plain_path, require_images
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups
@@ -166,18 +168,21 @@ def coco_source(annotations: Path, options: TableOptions) -> LabelSource:
 def _source_of(annotations: Path, table: _Table, options: TableOptions) -> LabelSource:
     lines = range(1, len(table.files) + 1)
     named = {"data.split_column": options.split_column, "data.group": options.group}
-    columns = _fields(annotations, {option: name for option, name in named.items() if name is not None})
+    columns = _fields(
+        annotations, {option: name for option, name in named.items() if name is not None}, len(table.files)
+    )
     return LabelSource(
         annotations, "coco", table.files, lines, table.names, table.labels, [], table.warnings, columns=columns
     )
 
 
-def _fields(annotations: Path, named: Mapping[str, str]) -> dict[str, list[str]]:
-    """What the images of a file hold under the names that options give, blank where one has nothing; it is parsed anew.
+def _fields(annotations: Path, named: Mapping[str, str], count: int) -> dict[str, list[str]]:
+    """What the `count` images hold under the names that options give, blank for nothing; the file is parsed anew.
 
     UsageError lists the fields there are where no image has one of the name.
     """
     images = _content(annotations)["images"] if named else []
+    images = images if len(images) == count else list(_first_of_each_file(images).values())
     for option, name in named.items():
         if not any(name in image for image in images):
             there = list(dict.fromkeys(key for image in images for key in image))
@@ -216,12 +221,18 @@ def _table(content: dict[str, Any], annotations: Path) -> _Table:
     for what, entries in (("images", images), ("categories", categories)):
         if not entries:
             raise UsageError(f"{annotations}: the list of {what} is empty")
-        again = len(entries) - len({str(entry["id"]) for entry in entries})
-        if again:
-            raise UsageError(f"{annotations}: {again} {what} repeat an id")
-    rows = {str(image["id"]): row for row, image in enumerate(images)}
-    names = list(dict.fromkeys(str(category["name"]) for category in categories))
-    columns = {str(category["id"]): names.index(str(category["name"])) for category in categories}
+        times = Counter(str(entry["id"]) for entry in entries)
+        if len(times) < len(entries):
+            again, first = len(entries) - len(times), times.most_common(1)[0][0]
+            remedy = "give each an id of its own, and name that in the annotations"
+            raise UsageError(f"{annotations}: {again} {what} repeat an id, first {first}: {remedy}")
+    spelt = _first_of_each_file(images)
+    place = {file: row for row, file in enumerate(spelt)}
+    rows = {str(image["id"]): place[plain_path(str(image["file_name"]))] for image in images}
+    spelt_as = [str(category["name"]) for category in categories]
+    names = list(dict.fromkeys(map(plain_label, spelt_as)))
+    place_of = {name: column for column, name in enumerate(names)}
+    columns = {str(each["id"]): place_of[plain_label(str(each["name"]))] for each in categories}
     entries = []
     for number, annotation in enumerate(content["annotations"], start=1):
         image, category = str(annotation["image_id"]), str(annotation["category_id"])
@@ -231,10 +242,21 @@ def _table(content: dict[str, Any], annotations: Path) -> _Table:
                 raise UsageError(f"{annotations}: {where}, which the file does not define")
         entries.append((rows[image], columns[category]))
     row_N, column_N = np.array(entries, np.int64).reshape(-1, 2).T
-    labels = from_entries(row_N, column_N, (len(rows), len(names)), fill=0)
-    files = [str(image["file_name"]) for image in images]
+    labels = from_entries(row_N, column_N, (len(spelt), len(names)), fill=0)
+    files, ids = ([str(image[key]) for image in spelt.values()] for key in ("file_name", "id"))
     labels, names, warnings = _without_unused(labels, names, categories)
-    return _Table(labels, files, list(rows), names, warnings)
+    again = len(images) - len(spelt)
+    warnings += nearly_equal(names, "the labels") + respelt(spelt_as)
+    warnings += [f"{again} images name a file that another one names: merged"] if again else []
+    return _Table(labels, files, ids, names, warnings)
+
+
+def _first_of_each_file(images: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The entries of a list of images by their files, of several that name one file the first."""
+    spelt: dict[str, dict[str, Any]] = {}
+    for image in images:
+        spelt.setdefault(plain_path(str(image["file_name"])), image)
+    return spelt
 
 
 def _without_unused(
@@ -244,7 +266,7 @@ def _without_unused(
 
     A category that no image of this file has may be there in the other split, so it stays.
     """
-    above = {str(category.get("supercategory")) for category in categories}
+    above = {plain_label(str(category.get("supercategory"))) for category in categories}
     unused = [name for name, some in zip(names, count(labels, 1, axis=0).tolist(), strict=True) if not some]
     dropped = [name for name in unused if name in above]
     warnings = [f"the super-category {name!r} is no label: no image has it" for name in dropped]

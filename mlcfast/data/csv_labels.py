@@ -2,7 +2,8 @@
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from mlcfast.data.labels import Labels, from_lists, holds
 from mlcfast.data.packed import ArrowImages, StreamedImages
+from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.recognise import image_root, read_named
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -33,6 +36,7 @@ def read_csv(
     part: str | None = None,
     others: Sequence[str] = (),
     buffer: int | None = None,
+    training: Callable[[], frozenset[int]] | None = None,
 ) -> LabelledImages:
     """Read the images and labels of `root/file`, in any format that mlcfast.data.readers knows.
 
@@ -40,14 +44,20 @@ def read_csv(
     names: the labels in the order wanted, those of the training file for another split; default: the columns' order,
     or the listed names sorted. Image ids are the images as written. What the reader assumed is logged. part: the rows
     that the options' split column gives to this part of the data; others: the names of the other parts. buffer: leave
-    images that lie inside the file where they are, and shuffle so many together when they train.
+    images that lie inside the file where they are, and shuffle so many together when they train. training: gives what
+    the labels of the training file hold beside 1, where that is another file: a cell means here what it means there.
 
     Raises UsageError naming file, line and column for anything else.
     """
     root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
     with reading(path, within=root):
-        source = read_named(root, file, options).in_order(None if names is None else list(names))
+        source = read_named(root, file, options)
+        if source.cells and training is not None:
+            source = as_in_training(
+                source, training(), options, lambda cells: read_named(root, file, replace(options, cells=cells))
+            )
+        source = source.in_order(None if names is None else list(names))
     for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
     for line in source.warnings:
@@ -64,7 +74,15 @@ def read_csv(
             paths = [unpacked[row] for row in rows]
         else:
             paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
-    return LabelledImages(paths, source.labels[rows], source.names, images, groups=groups)
+    return LabelledImages(paths, source.labels[rows], source.names, images, groups=groups, cells=source.cells)
+
+
+def cells_of(root: str | Path, file: str, options: TableOptions) -> frozenset[int]:
+    """What the cells of labels of `root/file` hold beside 1; empty where it is not there or has no such cells."""
+    try:
+        return read_named(Path(root), file, options).cells
+    except UsageError:
+        return frozenset()
 
 
 def _streamed(source: LabelSource, rows: np.ndarray, buffer: int, groups: list[str] | None) -> StreamedImages:
@@ -75,7 +93,8 @@ def _streamed(source: LabelSource, rows: np.ndarray, buffer: int, groups: list[s
     images, packed = [source.images[row] for row in rows], source.packed.taken(rows)
     packed = packed.keeping(buffer) if isinstance(packed, ArrowImages) else packed
     paths = [f"{source.path}/{image}" for image in images]
-    return StreamedImages(paths, source.labels[rows], source.names, images, packed, buffer, groups=groups)
+    parts = (paths, source.labels[rows], source.names, images, packed, buffer)
+    return StreamedImages(*parts, groups=groups, cells=source.cells)
 
 
 class StoredLabels(NamedTuple):
@@ -113,6 +132,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = ([cell.strip() for cell in row] for row in csv.reader(file) if row)
+            header = [plain_label(name) for name in header]
     except OSError as error:
         raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}{hint_path(path)}") from error
     except (ValueError, csv.Error) as error:
@@ -121,7 +141,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         raise UsageError(f"{path}: no images below the header")
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise UsageError(f"{path}: the header repeats {repeated[0]!r}")
+        raise UsageError(f"{path}: the header repeats {repeated[0]!r}: rename one of the columns, or take it out")
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise UsageError(f"{path}: row {number} has {len(row)} cells, the header {len(header)}")
@@ -129,7 +149,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tuple[Labels, list[str]]:
-    lists = [[name.strip() for name in cell.split(";") if name.strip()] for cell in cells]
+    lists = [[plain_label(name.strip()) for name in cell.split(";") if name.strip()] for cell in cells]
     known = list(names) if names is not None else sorted({name for row in lists for name in row})
     if not known:
         raise UsageError(f"{path}: no image has a label")

@@ -146,7 +146,7 @@ class StreamedImages(LabelledImages):
         kept = super().subset(indices)
         packed = self.packed.taken(np.asarray(indices, dtype=np.int64))
         parts = (kept.paths, kept.labels, kept.names, kept.image_ids, packed, self.buffer)
-        return StreamedImages(*parts, groups=kept.groups)
+        return StreamedImages(*parts, groups=kept.groups, cells=kept.cells)
 
     def load(self, index: int) -> Image.Image:
         """An image, decoded to RGB; RunError says why not."""

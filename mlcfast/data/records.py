@@ -22,7 +22,8 @@ class LabelledImages:
     paths: M file paths; labels: (M, K) int8, 1 positive, 0 absent or unknown, −1 observed negative, 2 to
     100 soft (labels.soft_code), a matrix or, where that would be large and nearly empty, SparseLabels; names: the K
     label names in column order; image_ids: M identifiers, the annotation file's own as text; groups: M names of what
-    must not be torn apart, such as the patient, where data.group says which column has them.
+    must not be torn apart, such as the patient, where data.group says which column has them; cells: what the labels of
+    the file hold beside 1, by which the other splits are read (LabelSource.cells).
     """
 
     paths: list[str]
@@ -30,6 +31,7 @@ class LabelledImages:
     names: list[str]
     image_ids: list[str]
     groups: list[str] | None = field(default=None, kw_only=True)
+    cells: frozenset[int] = field(default=frozenset(), kw_only=True)
 
     def __post_init__(self) -> None:
         """ValueError where lengths, type or values do not go together; readers of a user's own are checked so."""
@@ -53,7 +55,7 @@ class LabelledImages:
         chosen = np.asarray(indices, dtype=np.int64)
         paths, ids = ([values[i] for i in chosen] for values in (self.paths, self.image_ids))
         groups = None if self.groups is None else [self.groups[i] for i in chosen]
-        return LabelledImages(paths, self.labels[chosen], self.names, ids, groups=groups)
+        return LabelledImages(paths, self.labels[chosen], self.names, ids, groups=groups, cells=self.cells)
 
     def with_names(self, names: list[str], what: str) -> "LabelledImages":
         """The same images with the label columns of `names`, in that order; UsageError where the sets differ."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, count
+from mlcfast.data.readers.names import nearly_equal
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.stratify import stratified_split
@@ -76,6 +77,11 @@ def find_split(place: Path) -> Path | None:
     return next((folder / SPLIT_FILE for folder in runs if (folder / SPLIT_FILE).is_file()), None)
 
 
+def is_split_word(word: str) -> bool:
+    """Whether a word names a part of a data set, such as `train` or `Testing`."""
+    return any(word.lower() in words for words in WORDS)
+
+
 def is_part(word: str, part: str) -> bool:
     """Whether a cell of a split column means this part: the same word, or another one for it."""
     word, part = word.lower(), part.lower()
@@ -113,9 +119,17 @@ def rows_and_groups(
     """
     rows = np.arange(len(source.images))
     groups = None if options.group is None else source.column(options.group, "data.group")
+    for line in alike_groups(source, options):
+        LOGGER.warning("%s: %s", source.path, line)
     if part is not None and options.split_column is not None:
         rows = rows_of_part(source, options.split_column, part, others)
     return rows, None if groups is None else [groups[row] for row in rows]
+
+
+def alike_groups(source: LabelSource, options: TableOptions) -> list[str]:
+    """A warning of groups whose names look alike, so that one may be torn apart."""
+    cells = source.columns.get(options.group, []) if options.group is not None else []
+    return nearly_equal(cells, "data.group: the groups")
 
 
 def refuse_shared_groups(train: LabelledImages, validation: LabelledImages) -> None:

@@ -141,7 +141,17 @@ def test_ids_that_refer_to_nothing(coco_set):
 
 def test_repeated_ids(coco_set):
     twice = {"id": 9, "file_name": "0010.jpg"}
-    _fails(coco_set([*IMAGES, twice], ANNOTATIONS, CATEGORIES), "1 images repeat an id")
+    _fails(
+        coco_set([*IMAGES, twice], ANNOTATIONS, CATEGORIES),
+        "1 images repeat an id, first 9: give each an id of its own",
+    )
+
+
+def test_an_image_that_two_entries_name_is_one(coco_set):
+    twice = {"id": 11, "file_name": "./0009.jpg"}
+    other = {"id": 6, "image_id": 11, "category_id": 1}
+    records = read_coco(coco_set([*IMAGES, twice], [*ANNOTATIONS, other], CATEGORIES), "train")
+    assert records.image_ids == ["9", "100", "2"] and records.labels.tolist()[0] == [1, 1, 1]
 
 
 def test_empty_sets(coco_set):

@@ -127,6 +127,9 @@ ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&
             "line 1: 'cat 1 2' is not a class",
         ),
         ({"data_yaml": "train: images\nnames: {1: cat}\n"}, "names must be numbered 0 to 0"),
+        ({"data_yaml": "train: images\nnames: {0: cat, 0: dog}\n"}, "the key '0' stands twice in one place: keep one"),
+        ({"data_yaml": "train: images\nnames: [cat, ]\n- x"}, "not valid YAML"),
+        ({"labels__a_txt": f"0 {BOX}\n0 0.5 x\n"}, "labels/a.txt: line 2: '0 0.5 x' is not a class"),
         ({"data_yaml": "train: /etc\nnames: [cat]\n"}, "lies outside"),
         ({"data_yaml": "train: nowhere\nnames: [cat]\n"}, "nowhere: no such directory or file"),
         (
@@ -165,6 +168,25 @@ def test_yolo_without_names_has_numbers(tmp_path):
     source = read_labels(tmp_path, TableOptions(form="yolo"))
     assert source.names == ["0", "1", "2"] and source.states.tolist() == [[N, N, P]]
     assert any("the labels are their numbers" in line for line in source.assumptions)
+
+
+def test_names_that_do_not_fit_their_number(tmp_path):
+    touch(tmp_path, "images/a.jpg")
+    write(tmp_path, data_yaml="train: images\nnc: 3\nnames: [cat, cat]\n", labels__a_txt=f"1 {BOX}\n")
+    assert read_labels(tmp_path, TableOptions()).warnings == [
+        "nc says 3 classes, names has 2", "several classes are called 'cat': they are one label",
+    ]  # fmt: skip
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n\n")
+    with pytest.raises(UsageError, match=r"classes\.txt: line 2 is blank"):
+        read_labels(tmp_path, TableOptions())
+
+
+def test_names_are_taken_as_they_are_written(tmp_path):
+    touch(tmp_path, "images/a.jpg")
+    write(tmp_path, data_yaml="train: images\nnames: [yes, no, 1.0, null, 010]\n", labels__a_txt=f"1 {BOX}\n2 {BOX}\n")
+    source = read_labels(tmp_path, TableOptions())
+    assert source.names == ["yes", "no", "1.0", "null", "010"] and source.states.tolist() == [[N, P, P, N, N]]
 
 
 def test_names_among_the_labels_and_yaml_of_other_programs(tmp_path):

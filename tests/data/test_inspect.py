@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlcfast import inspect
+from mlcfast.data import read_csv
 from mlcfast.data.readers.paths import ImageFinder
 from mlcfast.errors import UsageError
 
@@ -45,6 +46,67 @@ def test_a_link_found_by_its_name_alone_does_not_leave_the_root_either(tmp_path)
     for name in ("link.jpg", "link"):
         with pytest.raises(UsageError, match=r"line 3: .*data\.allow_outside=true"):
             ImageFinder(tmp_path / "root").find(name, "t.csv: line 3")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("https://host.org/set/deep/a.jpg?size=9", "deep/a.jpg"),
+        ("gs://bucket/my%20photo.jpg", "my photo.jpg"),
+        ("my%20photo.jpg", "my photo.jpg"),
+        ("deep/cafe\u0301.jpg", "deep/caf\u00e9.jpg"),
+        ("caf\u00e9.jpg", "deep/caf\u00e9.jpg"),
+    ],
+)
+def test_images_under_another_spelling(tmp_path, name, file):
+    touch(tmp_path, "deep/a.jpg", "my photo.jpg", "deep/caf\u00e9.jpg", "other/twice.jpg", "deep/twice.jpg")
+    finder = ImageFinder(tmp_path)
+    assert finder.find(name, "t.csv: line 2") == str(tmp_path / file)
+    assert bool(finder.moved) == (name != "caf\u00e9.jpg") and all(repr(name) in line for line in finder.moved)
+    assert finder.find("https://host.org/b.jpg", "line 2") is None and finder.find("b%20.jpg", "line 2") is None
+    with pytest.raises(UsageError, match=r"may be .*twice\.jpg and .*twice\.jpg"):
+        finder.find("https://host.org/far/twice.jpg", "line 2")
+
+
+def test_two_names_of_one_file_are_an_error_here_and_in_training(tmp_path, capsys):
+    touch(tmp_path, "a.jpg", "b.jpg")
+    for other in ("a", str(tmp_path / "a.jpg"), "A.JPG"):
+        (tmp_path / "t.csv").write_text(f"image,cat\na.jpg,1\nb.jpg,0\n{other},0\n")
+        assert inspect.main([str(tmp_path / "t.csv")]) == 2
+        said = capsys.readouterr().err
+        assert f"line 2 names 'a.jpg' and line 4 {other!r}, which are one file" in said and said.count("\n") == 1
+        with pytest.raises(UsageError, match="which are one file"):
+            read_csv(tmp_path, "t.csv")
+
+
+def test_addresses_of_images_that_are_not_here(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("image,cat\nhttps://host.org/a.jpg,1\n")
+    assert "images must be on this machine" in " ".join(inspected(capsys, str(tmp_path / "t.csv"))["warnings"])
+    with pytest.raises(UsageError, match=r"https://host\.org/a\.jpg: images must be on this machine"):
+        read_csv(tmp_path, "t.csv")
+
+
+ANNOTATIONS = {
+    "voc": ("xml", "<annotation><filename>a.jpg</filename><object><name>owl</name></object></annotation>"),
+    "labelme": ("json", '{"imagePath": "a.jpg", "shapes": [{"label": "owl"}]}'),
+    "yolo": ("txt", "0 0.5 0.5 0.25 0.1\n"),
+}
+
+
+@pytest.mark.parametrize("form", ANNOTATIONS)
+def test_folders_of_annotated_images_are_two_readings(tmp_path, capsys, form):
+    touch(tmp_path, "set/cat/a.jpg", "set/dog/b.jpg", "one/images/a.jpg")
+    ending, text = ANNOTATIONS[form]
+    for place in ("set/cat", "one/images"):
+        (tmp_path / place / f"a.{ending}").write_text(text)
+    assert inspect.main([str(tmp_path / "set")]) == 2
+    said = capsys.readouterr().err
+    assert f"folders, each a label, or as {form}, by cat/a.{ending}: set data.format to folders or to {form}" in said
+    assert inspected(capsys, str(tmp_path / "set"), "--format", "folders")["labels"] == ["cat", "dog"]
+    label = "0" if form == "yolo" else "owl"
+    for words in ([str(tmp_path / "set"), "--format", form], [str(tmp_path / "one")]):
+        about = inspected(capsys, *words)
+        assert (about["format"], about["missing"], about["positives"]) == (form, 0, {label: 1})
 
 
 def inspected(capsys, *words: str) -> dict:
@@ -87,18 +149,47 @@ def test_folders_tell_images_of_one_name_apart(tmp_path, capsys):
     (tmp_path / "dog" / "1.jpg").write_bytes(b"another")
     assert inspected(capsys, str(tmp_path))["positives"] == {"cat": 1, "dog": 1, "owl": 1}
     assert inspected(capsys, str(tmp_path))["images"] == 2
+    touch(tmp_path, "cat/inner/2.jpg", "cat_dog/3.jpg")
+    warnings = " ".join(inspected(capsys, str(tmp_path))["warnings"])
+    assert "such as cat/inner, say nothing" in warnings and "'cat_dog' is a label of its own" in warnings
     touch(tmp_path, "loose.jpg")
     assert inspect.main([str(tmp_path)]) == 2
     assert "loose.jpg: an image beside the folders" in capsys.readouterr().err
 
 
+def test_folders_of_splits_are_told_from_those_of_labels(tmp_path, capsys):
+    touch(tmp_path, "set/Training/cat/1.jpg", "set/Training/dog/2.jpg", "set/testing/cat/3.jpg", "mix/train/1.jpg")
+    touch(tmp_path, "mix/cat/2.jpg")
+    for words in ([], ["--format", "folders"]):
+        about = inspected(capsys, str(tmp_path / "set"), *words)
+        assert about["labels"] == ["cat", "dog"] and list(about["splits"]) == ["Training", "testing"]
+    assert inspect.main([str(tmp_path / "mix")]) == 2
+    assert "'train' may be a split or a label, as 'cat' beside it is" in capsys.readouterr().err
+    assert inspected(capsys, str(tmp_path / "mix"), "--format", "folders")["labels"] == ["cat", "train"]
+
+
 def test_a_folder_of_images_is_no_label(tmp_path, capsys):
     touch(tmp_path, "one/images/a.jpg", "two/images/a.jpg", "two/masks/a.png", "three/cat/a.jpg")
-    for place in ("one", "two"):
+    touch(tmp_path, "four/train/images/a.jpg", "four/val/images/b.jpg")
+    for place in ("one", "two", "four"):
         assert inspect.main([str(tmp_path / place)]) == 2
         assert "is a folder of images, not a label" in capsys.readouterr().err
     about = inspected(capsys, str(tmp_path / "three"))
     assert about["labels"] == ["cat"] and "'cat' is the only folder: every image has its label" in about["warnings"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "cp1250", "cp1253", "shift_jis", "gb18030"])
+def test_texts_of_other_code_pages_are_not_taken_for_western_ones(tmp_path, capsys, encoding):
+    words = {
+        "cp1251": "кот;пёс",
+        "cp1250": "żółw;łoś",
+        "cp1253": "γάτα;σκύλος",
+        "shift_jis": "猫;犬",
+        "gb18030": "猫;狗",
+    }
+    (tmp_path / "t.csv").write_bytes(f"image;{words[encoding]}\na.jpg;1;0\n".encode(encoding))
+    assert inspect.main([str(tmp_path / "t.csv")]) == 2
+    assert "line 1: " in (said := capsys.readouterr().err) and "save it as UTF-8" in said
 
 
 def test_boxes_beside_images_are_not_tags(tmp_path, capsys):

@@ -221,6 +221,16 @@ def test_columns_of_stored_features_may_stand_in_their_note(tmp_path):
         opened(settings)
 
 
+def test_stored_labels_whose_zeros_may_be_unknown_are_warned_of(tmp_path, caplog):
+    for split, rows in (("train", "1,0\n-1,1\n"), ("val", "1,0\n0,1\n")):
+        (tmp_path / split).mkdir()
+        np.save(tmp_path / split / "features.npy", np.zeros((2, 3), np.float32))
+        (tmp_path / split / "labels.csv").write_text(f"cat,dog\n{rows}")
+    samples = opened(DataConfig(format="features", root=str(tmp_path), train="train", val="val", workers=0))
+    assert samples.validation.labels.tolist() == [[1, 0], [0, 1]]
+    assert "unknown labels cannot be told from absent ones there" in caplog.text
+
+
 def test_numbered_folds(table):
     text = (table / "labels.csv").read_text()
     for number, word in enumerate(("train", "valid", "test")):
@@ -307,6 +317,11 @@ def test_inspect_says_what_each_part_holds(table, capsys):
     (table / "labels.csv").write_text(text.replace("20.jpg,p5", "20.jpg,p4"))
     warnings = inspected("--split-column", "split", "--group", "patient")["warnings"]
     assert "1 of the 5 groups of train are elsewhere too" in warnings
+    (table / "labels.csv").write_text(text.replace("1.jpg,p0,train", "1.jpg,P0,Train ", 1))
+    about = inspected("--split-column", "split", "--group", "patient")
+    assert list(about["splits"]) == ["train", "valid", "test"] and about["splits"]["train"]["images"] == 20
+    alike = "data.group: the groups 'p0' and 'P0' look alike, and are two"
+    assert alike in about["warnings"]
     (table / "labels.csv").write_text(text)
     assert inspected("--ignore-columns", "patient,split")["splits"] == {}
     assert inspect.main([str(table / "labels.csv"), "--val", "0.25"]) == 0
@@ -319,5 +334,6 @@ def test_an_image_named_twice_is_not_torn_apart_by_a_share(tmp_path, colour_set)
     for image in colour_set.glob("train*.jpg"):
         (tmp_path / image.name).write_bytes(image.read_bytes())
     words = {"format": "csv", "root": str(tmp_path), "train": "twice.csv", "val": 0.2}
-    with pytest.raises(UsageError, match=r"data\.val=0\.2: twice\.csv: \d+ of \d+ images are in data\.train too"):
-        open_samples(parse_config({"name": "t", "data": words, "model": {"backbone": "test_resnet"}}, []))
+    samples = open_samples(parse_config({"name": "t", "data": words, "model": {"backbone": "test_resnet"}}, []))
+    held = samples.train.paths + samples.validation.paths
+    assert len(held) == len(set(held)) == len(rows) - 1

@@ -1,10 +1,16 @@
 """CSV data sets: both forms, partial labels, and what users get wrong."""
 
+import json
+
 import numpy as np
 import pytest
 
+from mlcfast import inspect
+from mlcfast.config import DataConfig
 from mlcfast.data import read_csv
+from mlcfast.data.build import open_split
 from mlcfast.errors import UsageError
+from tests.data.layouts import samples_of
 
 
 @pytest.fixture
@@ -94,7 +100,65 @@ def test_paths_of_another_machine(tmp_path, caplog, place):
     assert "is not on this machine: what follows it is looked for in" in caplog.text
 
 
+def test_paths_of_two_other_machines(tmp_path, caplog):
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").touch()
+    (tmp_path / "t.csv").write_text("image,cat\n/home/me/a.jpg,1\n/mnt/you/set/b.jpg,0\n")
+    with caplog.at_level("INFO", logger="mlcfast"):
+        assert read_csv(tmp_path, "t.csv").paths == [str(tmp_path / f"{name}.jpg") for name in "ab"]
+    assert "/home/me is not on this machine" in caplog.text and "and so for 1 other folders" in caplog.text
+
+
 def test_paths_of_another_machine_stay_inside(tmp_path):
     (tmp_path / "t.csv").write_text("image,cat\n/home/me/../../secret/a.jpg,1\n/home/me/b.jpg,0\n")
     with pytest.raises(UsageError, match="lies outside"):
         read_csv(tmp_path, "t.csv")
+
+
+HELD = {
+    "10-": "1,0\n{}.jpg,-1,1",
+    "10": "1,0\n{}.jpg,0,1",
+    "1-": "1,-1\n{}.jpg,-1,1",
+    "1_": "1,\n{}.jpg,,1",
+    "10_": "1,0\n{}.jpg,,1",
+    "10-_": "1,0\n{}.jpg,-1,\n{}2.jpg,,1",
+}
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "labels"),
+    [
+        ("10", "10", [[1, 0], [0, 1]]),
+        ("10", "1-", [[1, 0], [0, 1]]),
+        ("10", "10_", [[1, -1], [0, 1]]),
+        ("10-_", "10", [[1, 0], [0, 1]]),
+        ("10-_", "10-", [[1, -1], [0, 1]]),  # here 0 is absent and -1 uncertain, as they are in training
+        ("10-", "10", "0 is absent in this file, which holds 1 and 0, and unknown in the training file"),
+        ("10", "10-", [[1, 0], [-1, 1]]),  # with a warning
+        ("10_", "1_", "a blank cell is absent in this file, which holds 1 and blanks, and unknown in the training"),
+        ("1_", "10_", [[1, -1], [0, 1]]),  # with a warning
+        ("10-_", "1-", "-1 is absent in this file"),
+    ],
+)
+def test_cells_mean_in_every_split_what_they_mean_in_training(tmp_path, capsys, caplog, train, val, labels):
+    for split, held in (("train", train), ("valid", val)):
+        (tmp_path / split).mkdir()
+        rows = HELD[held].replace("{}", split)
+        (tmp_path / split / "_classes.csv").write_text(f"image,cat,dog\n{split}.1.jpg,{rows}\n")
+        for name in (f"{split}.1", split, f"{split}2"):
+            (tmp_path / split / f"{name}.jpg").touch()
+    settings = DataConfig(format="auto", root=str(tmp_path), train="train/_classes.csv", val="valid/_classes.csv")
+    ways = (lambda: samples_of(settings).validation, lambda: open_split(settings, settings.val))
+    if isinstance(labels, str):
+        for way in ways:
+            with pytest.raises(UsageError) as caught:
+                way()
+            assert labels in str(caught.value) and "\n" not in str(caught.value)
+        assert inspect.main([str(tmp_path)]) == 2 and labels in capsys.readouterr().err
+        return
+    assert [way().labels.tolist() for way in ways] == [labels, labels]
+    assert inspect.main([str(tmp_path), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["splits"]["valid"] == {"images": 2, "positives": {"cat": 1, "dog": 1}}
+    warned = any("is unknown in this file, which holds 1" in line for line in about["warnings"])
+    assert warned == ("in this file, which holds 1" in caplog.text) == ((train, val) in (("10", "10-"), ("1_", "10_")))

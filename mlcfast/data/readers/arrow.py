@@ -11,6 +11,7 @@ from mlcfast.data.readers.arrow_files import ArrowTable
 from mlcfast.data.readers.arrow_lists import CELL, read_list_column
 from mlcfast.data.readers.columns import LIST_COLUMNS
 from mlcfast.data.readers.exports import json_of, sheet_of, text_of_cell
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
@@ -138,7 +139,7 @@ def _by_rows(
 def _image_names(names: Sequence[str | None], count: int) -> list[str]:
     """What the images are called: their own names where each has one of its own, else the number of their row."""
     known = [name for name in names if name]
-    return known if len(set(known)) == count else [f"{row:08d}" for row in range(1, count + 1)]
+    return known if len(set(map(plain_path, known))) == count else [f"{row:08d}" for row in range(1, count + 1)]
 
 
 def _class_names(feature: Any) -> list[str] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, from_runs
-from mlcfast.data.readers.columns import NO_LABEL, image_column
+from mlcfast.data.readers.columns import NO_LABEL, are_scores, image_column, refuse_blank_images
 from mlcfast.data.readers.listed import natural_order
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -31,6 +31,7 @@ def read_list_column(
     if len(options.label_columns) > 1 or options.separator is not None:
         return None
     image, told = image_column(sheet, options), told_columns(sheet, options)
+    refuse_blank_images(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
     _, column = shape_of(sheet, image, others, options)
     if column is None or sheet.header[column] not in lists:
@@ -66,7 +67,9 @@ def _labels(
         named = {text: "" if int(text) < 0 else classes[int(text)].strip() for text in texts}  # −1: not annotated
     else:
         named = {text: text.strip() for text in texts}
-    dropped = {text for text in texts if classes is not None and int(text) < 0}
+    if are_scores(texts):
+        return None
+    dropped = {text for text in texts if not named[text] or (classes is not None and int(text) < 0)}
     nothing = {text for text in texts if named[text].lower() in NO_LABEL} - dropped
     names = sorted({named[text] for text in texts if text not in dropped | nothing}, key=natural_order)
     place = {own: number for number, own in enumerate(names)}

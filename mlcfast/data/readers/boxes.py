@@ -35,10 +35,10 @@ def text_of(element: Element, tag: str) -> str:
     return (element.findtext(tag) or "").strip()
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The keys of a YAML file; UsageError for anything else."""
+def read_yaml(file: Path, as_written: bool = False) -> dict[str, Any]:
+    """The keys of a YAML file, as_written with all values as text; UsageError for anything else."""
     try:
-        content = parse_yaml(file.read_text(encoding="utf-8-sig"))
+        content = parse_yaml(file.read_text(encoding="utf-8-sig"), as_written)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except ValueError as error:

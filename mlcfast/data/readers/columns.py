@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
@@ -15,13 +16,14 @@ IMAGE_COLUMNS = (
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
-    "finding labels", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
+    "finding labels", "finding label", "attributes",
+    "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
 )  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
 CONFIDENCE_COLUMNS = ("confidence", "value", "present", "score")
 TRUTH = {
-    "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1,
-    "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0,
+    "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
+    "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
     "-1": -1,
 }  # fmt: skip
 # True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
@@ -40,14 +42,15 @@ ABOUT_IMAGES = {
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
     "remarks", "author", "source", "date", "count",
+    "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase",
 }  # fmt: skip
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
 }  # fmt: skip
-BLANK = {"", "nan", "na", "n/a", "null", "none"}
+BLANK = {"", "nan", "na", "n/a", "null", "none", "#n/a", "<na>", "\\n"}  # the last is MySQL's
 # Words that stand for an empty list; ChestX-ray14 writes the first.
-NO_LABEL = {"no finding", "no_finding", "none", "null", "nan"}
+NO_LABEL = {"no finding", "no_finding", "none", "null", "nan", "-", "--", "\u2013", "\u2014"}
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
 FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -81,10 +84,25 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
     return first
 
 
+def are_scores(words: Iterable[str]) -> bool:
+    """Whether words are numbers of which one has a fraction; `3.0` is a class that a program made a float."""
+    words = list(words)
+    numbers = bool(words) and all(FRACTION.fullmatch(word) for word in words)
+    return numbers and not all(WHOLE.fullmatch(word) for word in words)
+
+
+def refuse_blank_images(sheet: Sheet, column: int) -> None:
+    """UsageError for the first row whose image has no name."""
+    blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
+    if blank is not None:
+        where = f"{sheet.path}: line {blank}: column {sheet.header[column]!r} is blank"
+        raise UsageError(f"{where}: name the image there, or take the row out")
+
+
 def column_named(sheet: Sheet, name: str, option: str) -> int:
     """The position of a column that the user named; UsageError lists those there are."""
     for position, own in enumerate(sheet.header):
-        if own == name or own.lower() == name.lower():
+        if own.lower() == plain_label(name).lower():
             return position
     there = f"there are {', '.join(filter(None, sheet.header[:12]))}"
     raise UsageError(f"{sheet.path}: {option}: no column {name!r}; {there}{hint(name, sheet.header)}")

@@ -8,7 +8,7 @@ from typing import Any
 from mlcfast.data.readers.columns import IMAGE_COLUMNS
 from mlcfast.data.readers.exports import STUDIO_LABELS, json_of, read_label_studio, read_rows_of_json
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, plain_path
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
 from mlcfast.errors import UsageError
@@ -71,11 +71,15 @@ def read_mmpretrain(path: Path, content: dict[str, Any]) -> LabelSource:
 
 def is_labelme(folder: Path) -> bool:
     """Whether a directory, or a split's in it, holds LabelMe's JSON, a file for each image, by the first of them."""
-    first = next((file for files in _by_split(folder).values() for file in files), None)
-    if first is None or first.stat().st_size > LARGEST:
-        return False
+    found = {split: sorted((folder / split).glob("*.json")) for split in (*SPLIT_FOLDERS, "")}
+    first = next((file for files in found.values() for file in files), None)
+    return first is not None and is_labelme_file(first)
+
+
+def is_labelme_file(file: Path) -> bool:
+    """Whether a JSON file annotates one image as LabelMe does."""
     try:
-        content = json_of(first)
+        content = json_of(file) if file.stat().st_size <= LARGEST else None
     except UsageError:
         return False
     return isinstance(content, dict) and isinstance(content.get("imagePath"), str) and "shapes" in content
@@ -87,23 +91,29 @@ def read_labelme(path: Path) -> list[LabelSource]:
     Splits are folders called train, val and test; all have the labels of all.
     """
     found = _by_split(path) if path.is_dir() else {"": [path]}
-    images = {split: [_labelme_image(file) for file in files] for split, files in found.items()}
+    images = {split: [_labelme_image(file, _root(path, split)) for file in files] for split, files in found.items()}
     names = sorted({name for each in images.values() for _, tags in each for name in tags})
     said = ["an image has the labels of its shapes and of its flags that are set"]
     sources = []
     for split, each in images.items():
         source = from_tags(path, "labelme", [image for image, _ in each], [tags for _, tags in each], said)
-        root = path / split if path.is_dir() else path.parent
-        sources.append(dataclasses.replace(source.in_order(names).merged(), root=root, split=split))
+        sources.append(dataclasses.replace(source.in_order(names).merged(), root=_root(path, split), split=split))
     return sources
 
 
 def _by_split(folder: Path) -> dict[str, list[Path]]:
     found = {split: sorted((folder / split).glob("*.json")) for split in SPLIT_FOLDERS}
-    return {split: files for split, files in found.items() if files} or {"": sorted(folder.glob("*.json"))}
+    return {split: files for split, files in found.items() if files} or {
+        "": sorted(folder.glob("*.json")) or sorted(folder.rglob("*.json"))
+    }
 
 
-def _labelme_image(file: Path) -> tuple[str, list[str]]:
+def _root(path: Path, split: str) -> Path:
+    return path / split if path.is_dir() else path.parent
+
+
+def _labelme_image(file: Path, root: Path) -> tuple[str, list[str]]:
+    """The image that a file of LabelMe names, relative to `root`, and its labels."""
     content = json_of(file)
     content = content if isinstance(content, dict) else {}
     image, shapes, flags = content.get("imagePath"), content.get("shapes"), content.get("flags") or {}
@@ -111,6 +121,8 @@ def _labelme_image(file: Path) -> tuple[str, list[str]]:
         raise UsageError(f"{file}: not LabelMe's: needs imagePath and a list of shapes")
     labels = [shape.get("label") for shape in shapes if isinstance(shape, dict)]
     labels += [name for name, is_set in flags.items() if is_set]
+    if file.parent != root and not ABSOLUTE.match(image.replace("\\", "/")):
+        image = plain_path(f"./{file.parent.relative_to(root).as_posix()}/{image}")
     return image, list(dict.fromkeys(str(name).strip() for name in labels if name is not None))
 
 

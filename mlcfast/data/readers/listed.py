@@ -1,6 +1,5 @@
 """Tables with one column that lists an image's labels."""
 
-import ast
 import json
 import re
 from collections.abc import Sequence
@@ -12,24 +11,20 @@ from mlcfast.data.readers.columns import (
     BLANK,
     LIST_COLUMNS,
     NO_LABEL,
+    are_scores,
     column_named,
     ignored_columns,
     is_index,
     is_truth,
     truth_share,
 )
+from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
-IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}", re.DOTALL)
-NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
+WITH_VALUE = re.compile(r".+[:=]\s*(0|1|[01]?\.\d+)")
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
-# The labels of Planet's Amazon set, which are known to be single words.
-PLANET = {
-    "agriculture", "artisinal_mine", "bare_ground", "blooming", "blow_down", "clear", "cloudy", "conventional_mine",
-    "cultivation", "habitation", "haze", "partly_cloudy", "primary", "road", "selective_logging", "slash_burn", "water",
-}  # fmt: skip
 
 
 def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
@@ -106,9 +101,11 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     """Read the images and what their cells in `column` list; what is not listed is absent."""
     if options.separator is None:
         _refuse_flags(sheet, column)
-    separator, why = (options.separator, "") if options.separator is not None else _separator(sheet, column)
-    lists = [_split(sheet, column, row, separator) for row in range(len(sheet.rows))]
+    separator, why = (options.separator, "") if options.separator is not None else separator_of(sheet, column)
+    lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
     lists, said = without_no_label(sheet, column, lists)
+    if options.separator is None:
+        _refuse_values(sheet, column, lists)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
@@ -119,6 +116,22 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, [*sheet.assumptions, *said]).merged()
+
+
+def _refuse_values(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
+    """UsageError where each label is a fraction, or has a number behind it, as in `cat:0.9`."""
+    words = {name for each in lists for name in each}
+    if are_scores(words):
+        where = f"column {sheet.header[column]!r}: {min(words)!r}"
+        raise UsageError(
+            f"{sheet.path}: {where} may be a score, as all are numbers with a fraction: list labels instead"
+        )
+    if words and all(WITH_VALUE.fullmatch(word) for word in words):
+        where = f"column {sheet.header[column]!r}: {min(words)!r}"
+        raise UsageError(
+            f"{sheet.path}: {where} may be a label or one with its value: list those that are present, or write a "
+            "column for each with 1 and 0, or set data.separator if it is a label"
+        )
 
 
 def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> tuple[list[list[str]], list[str]]:
@@ -141,6 +154,12 @@ def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> t
 def _refuse_flags(sheet: Sheet, column: int) -> None:
     """UsageError where every cell holds equally many of 0 and 1: classes, or a flag for each class."""
     cells = _flags(sheet, column)
+    held = {row[column] for row in sheet.rows} - {""}
+    if not cells and len(held) > 1 and max(map(len, held)) > 2 and all(re.fullmatch("[01]+", cell) for cell in held):
+        raise UsageError(
+            f"{sheet.path}: column {sheet.header[column]!r}: {max(held, key=len)!r} may be a class, or flags of which "
+            "a program dropped the first zeros: write a column for each label, or set data.separator to ' ' for classes"
+        )
     if cells:
         where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
         if len(cells[0]) == 1:
@@ -158,6 +177,8 @@ def _refuse_flags(sheet: Sheet, column: int) -> None:
 def _flags(sheet: Sheet, column: int) -> list[list[str]]:
     """The cells of a column of which each holds equally many of 0 and 1; empty where they hold anything else."""
     cells = [re.findall(r"[^\s,;|'\"\[\]()]+", row[column]) for row in sheet.rows]
+    if all(len(each) == 1 and re.fullmatch("[01]{2,}", each[0]) for each in cells):  # 101
+        cells = [list(each[0]) for each in cells]
     alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
     return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
 
@@ -197,74 +218,3 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
 def natural_order(name: str) -> tuple[int, int, str]:
     """The key that sorts labels: numbers first, by their value, then words."""
     return (0, int(name), name) if name.isdecimal() else (1, 0, name)
-
-
-def _separator(sheet: Sheet, column: int) -> tuple[str, str]:
-    """The sign between a cell's labels and the evidence for it; "" for JSON and Python lists and for single labels."""
-    cells = [row[column] for row in sheet.rows if row[column].lower() not in NO_LABEL | BLANK]
-    where = f"{sheet.path}: column {sheet.header[column]!r}"
-    bracketed = [cell for cell in cells if IN_BRACKETS.fullmatch(cell)]
-    if bracketed and len(bracketed) == len(cells):
-        return "", ""
-    if any(cell.startswith("[") for cell in bracketed):
-        other = next(cell for cell in cells if not IN_BRACKETS.fullmatch(cell))
-        raise UsageError(
-            f"{where}: {bracketed[0]!r} is a list in brackets and {other!r} is not: "
-            "write all cells alike, or name what stands between labels with data.separator"
-        )
-    found = [sign for sign in "|;,\n" if any(sign in cell for cell in cells)]
-    if len(found) > 1:
-        shown = " and ".join(repr(sign) for sign in found)
-        raise UsageError(f"{where} holds {shown}: name one with data.separator")
-    if found:
-        return found[0], ""
-    return _blank_or_none(cells, where)
-
-
-def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
-    """Whether blanks separate labels or belong to them, where there is evidence; else UsageError.
-
-    Numbers and the labels of Planet's set hold no blanks; and where all words of several cells also stand alone, they
-    are labels of their own. That words recur is no evidence: `traffic light` and `traffic sign` are two labels.
-    """
-    several = {cell for cell in cells if " " in cell}
-    words, alone = {word for cell in several for word in cell.split()}, {cell for cell in cells if " " not in cell}
-    if not several:
-        return "", ""
-    if all(word.isdecimal() for word in words | alone):
-        return " ", ""
-    if words | alone <= PLANET:
-        return " ", ": all are labels of Planet's set"
-    if words <= alone and len(several) > 1:
-        return " ", ": each of the words also stands alone"
-    example = next(cell for cell in cells if " " in cell)
-    raise UsageError(
-        f"{where}: {example!r} may be one label or {len(example.split())}: "
-        "set data.separator to ' ' for several, to ';' for one"
-    )
-
-
-def _split(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
-    cell, where = sheet.rows[row][column], f"line {sheet.numbers[row]}, column {sheet.header[column]!r}"
-    if cell.lower() in BLANK - NO_LABEL:
-        return []
-    if separator == "" and re.search(r"['\"]\s+['\"]", cell):
-        raise UsageError(
-            f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
-        )
-    if separator == "" and IN_BRACKETS.fullmatch(cell):
-        for parse, text in ((json.loads, cell), (ast.literal_eval, cell), (ast.literal_eval, NAN.sub("None", cell))):
-            try:
-                return list(dict.fromkeys(_name(value) for value in parse(text) if value is not None))
-            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-                continue
-        raise UsageError(f"{sheet.path}: {where}: {cell!r} is no list of labels")
-    pieces = cell.split(separator) if separator else [cell]
-    return list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
-
-
-def _name(value: object) -> str:
-    """A label in a list; TypeError for what is none, such as a list within it."""
-    if isinstance(value, list | dict | tuple | set):
-        raise TypeError
-    return str(value).strip()

@@ -1,13 +1,12 @@
 """Label files without a header: lists of files with class numbers, CelebA's attribute table, tags beside images."""
 
-import dataclasses
-import filecmp
 import re
 from pathlib import Path
 
 import numpy as np
 
 from mlcfast.data.labels import from_lists
+from mlcfast.data.readers.cells import refuse_contradictions
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -38,7 +37,9 @@ def read_attribute_table(path: Path) -> LabelSource:
         images.append(image)
         states.append([int(value) for value in values])
         numbers.append(number)
-    return LabelSource(path, "attributes", images, numbers, names, np.array(states, np.int8), [*said, "-1 is absent"])
+    matrix = np.array(states, np.int8)
+    refuse_contradictions(path, images, numbers, names, matrix, matrix != 0)
+    return LabelSource(path, "attributes", images, numbers, names, matrix, [*said, "-1 is absent"]).merged()
 
 
 def is_class_list(text: str) -> bool:
@@ -117,8 +118,17 @@ def names_beside(path: Path) -> list[str]:
     for name in NAME_FILES:
         file = path.with_name(name)
         if file.is_file() and file != path:
-            return [line.strip() for line in read_text(file)[0].splitlines() if line.strip()]
+            return names_in(file)
     return []
+
+
+def names_in(file: Path) -> list[str]:
+    """The names of labels, one a line. UsageError for a blank line above others: it may move their numbers, or not."""
+    names = [line.strip() for line in read_text(file)[0].rstrip().splitlines()]
+    if "" in names:
+        where = f"{file}: line {names.index('') + 1} is blank"
+        raise UsageError(f"{where}: a line names a class, the first the class 0: name one there, or take the line out")
+    return names
 
 
 def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
@@ -131,35 +141,15 @@ def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
             raise UsageError(f"{file}: boxes of YOLO, not tags: data.format=yolo reads them")
         pieces = text.split(options.separator) if options.separator else re.split(r"[,\n]", text)
         tags.append(list(dict.fromkeys(tag.strip() for tag in pieces if tag.strip())))
-    return from_tags(folder, "tag_files", [str(p.relative_to(folder)) for p in images], tags, [])
-
-
-def read_folders(folder: Path) -> LabelSource:
-    """Read a folder for each label; the same image in several folders has all of their labels.
-
-    Files are the same image where name and content agree. UsageError for an image beside the folders.
-    """
-    labels: dict[Path, list[str]] = {}
-    named: dict[str, list[Path]] = {}
-    for image in images_below(folder):
-        label, *inside = image.relative_to(folder).parts
-        if not inside:
-            raise UsageError(f"{image}: an image beside the folders of the labels: move it into one, or away")
-        alike = named.setdefault(image.name, [])
-        first = next((other for other in alike if filecmp.cmp(other, image, shallow=False)), None)
-        if first is None:
-            alike.append(image)
-        labels.setdefault(first or image, []).append(label)
-    several = sum(len(set(each)) > 1 for each in labels.values())
-    said, folders = ["each folder is a label"], {label for each in labels.values() for label in each}
-    warnings = [f"{next(iter(folders))!r} is the only folder: every image has its label"] if len(folders) == 1 else []
-    said += [f"{several} images stand in several folders and have all of their labels"] if several else []
-    images = [str(image.relative_to(folder)) for image in labels]
-    return dataclasses.replace(from_tags(folder, "folders", images, list(labels.values()), said), warnings=warnings)
+    deep = next((image for image in images if image.parent != folder), None)
+    said = ["the .txt beside an image lists its labels"]
+    said += [f"the names of folders, such as {deep.parent.relative_to(folder)}, say nothing"] if deep else []
+    return from_tags(folder, "tag_files", [str(p.relative_to(folder)) for p in images], tags, said)
 
 
 def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:
     """The source of M images with their lists of labels; labels are sorted, what is not listed is absent."""
+    tags = [[tag for tag in each if tag] for each in tags]
     names = sorted({tag for each in tags for tag in each})
     column = {name: position for position, name in enumerate(names)}
     states = from_lists([[column[tag] for tag in each] for each in tags], len(names))

@@ -2,18 +2,51 @@
 
 import logging
 import os
+import posixpath
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
 ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
 
 LOGGER = logging.getLogger("mlcfast")
+
+
+def plain_path(name: str) -> str:
+    """One spelling of a file's name: `img/a.jpg` for `./img/a.jpg`, `img\\a.jpg`, `img//a.jpg`, `img/x/../a.jpg`."""
+    if "\\" in name or "./" in name or "//" in name:
+        return posixpath.normpath(name.replace("\\", "/"))
+    return name
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an address in a network, such as `https://example.org/a.jpg`."""
+    return ADDRESS.match(name) is not None
+
+
+def _spellings(name: str) -> list[str]:
+    """Other spellings of a name that does not lead to a file.
+
+    Of an address what follows its host, from each of its folders on; `my photo.jpg` for `my%20photo.jpg`; accented
+    letters in one character, and in two as macOS keeps them.
+    """
+    address = ADDRESS.match(name)
+    if address is None and name.isascii() and "%" not in name:
+        return []
+    names = [name, unquote(name)]
+    if address is not None:
+        parts = unquote(re.split(r"[?#]", name[address.end() :])[0]).split("/")
+        names = [] if ".." in parts else ["/".join(parts[number:]) for number in range(1, len(parts))]
+    forms = [unicodedata.normalize(form, each) for each in names if each for form in ("NFC", "NFD")]
+    return [each for each in dict.fromkeys([*names, *forms]) if each and each != name]
 
 
 class ImageFinder:
@@ -21,7 +54,9 @@ class ImageFinder:
 
     A name is relative to `root`, or absolute. One without its folder or without its ending is looked for below the
     root and must then be the only one of its name. One that is absolute on another machine, where the file was
-    written, is looked for below the root by its end; the first decides where that begins, and `moved` says it.
+    written, is looked for below the root by its end; the first in a folder decides where that begins, and `moved` says
+    it. One that
+    names no file is looked for in other spellings, which `moved` says too: see _spellings.
     """
 
     def __init__(self, root: Path, allow_outside: bool = False):
@@ -31,18 +66,38 @@ class ImageFinder:
         self._folders: dict[str, dict[str, bool]] = {}
         self._inside: dict[str, bool] = {}
         self._index: dict[str, list[str]] | None = None
-        self._elsewhere_at: str | None = None
+        self._elsewhere_at: dict[str, None] = {}  # folders of another machine that the root stands for
+        self._respelt: list[tuple[str, str]] = []  # names and what they were found as
 
     @property
     def moved(self) -> list[str]:
-        """What was assumed of absolute names; empty where nothing was."""
-        at = self._elsewhere_at
-        return [] if at is None else [f"{at} is not on this machine: what follows it is looked for in {self.root}"]
+        """What was assumed of names that are not those of files; empty where nothing was."""
+        said = []
+        if self._elsewhere_at:
+            at, *others = self._elsewhere_at
+            more = f", and so for {len(others)} other folders" if others else ""
+            said.append(f"{at} is not on this machine: what follows it is looked for in {self.root}{more}")
+        if self._respelt:
+            name, path = self._respelt[0]
+            shown = f"{len(self._respelt)} images are found under another spelling"
+            said.append(f"{shown}, first {name!r} as {os.path.relpath(path, self.root)!r}")
+        return said
 
     def find(self, name: str, where: str) -> str | None:
         """The path of one image, None if there is none; UsageError naming `where` if it leaves the root."""
         if "/" not in name and "\\" not in name and self._entries(self._top).get(name) is False:  # a plain file in it
             return self._top + name
+        return self._find(name, where) or self._find_respelt(name, where)
+
+    def _find_respelt(self, name: str, where: str) -> str | None:
+        for other in _spellings(name):
+            path = self._find(other, where)
+            if path is not None:
+                self._respelt.append((name, path))
+                return path
+        return None
+
+    def _find(self, name: str, where: str) -> str | None:
         path = self._here(name.replace("\\", "/"))
         folder, base = os.path.split(path)
         plain = ".." not in path.split("/") or self._is_inside(folder)
@@ -63,13 +118,14 @@ class ImageFinder:
         if drive is None or os.path.isdir(os.path.dirname(name)):
             return os.path.join(self.root, name)
         parts = name[drive.end() :].split("/")
-        if self._elsewhere_at is not None:
-            rest = name.removeprefix(f"{self._elsewhere_at}/")
-            return os.path.join(self.root, rest)
+        place = name
+        while place := place.rpartition("/")[0]:
+            if place in self._elsewhere_at:
+                return os.path.join(self.root, name.removeprefix(f"{place}/"))
         for number in range(1, len(parts)):
             path = os.path.join(self.root, *parts[number:])
             if ".." not in parts and os.path.isfile(path):
-                self._elsewhere_at = drive[0] + "/".join(parts[:number])
+                self._elsewhere_at[drive[0] + "/".join(parts[:number])] = None
                 return path
         return os.path.join(self.root, name)
 
@@ -100,11 +156,13 @@ class ImageFinder:
         return self._index
 
     def _entries(self, folder: str) -> dict[str, bool]:
-        """The names in a folder and whether each is a link."""
+        """The names in a folder, but those of folders, and whether each is a link."""
         if folder not in self._folders:
             try:
                 with os.scandir(folder) as entries:
-                    self._folders[folder] = {entry.name: entry.is_symlink() for entry in entries}
+                    self._folders[folder] = {
+                        entry.name: entry.is_symlink() for entry in entries if not entry.is_dir(follow_symlinks=False)
+                    }
             except (OSError, ValueError):
                 self._folders[folder] = {}
         return self._folders[folder]
@@ -129,17 +187,40 @@ def require_images(
     missing = [row for row, path in enumerate(paths) if path is None]
     if missing:
         count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing, first {wheres[missing[0]]}"
+        if is_address(names[missing[0]]):
+            remedy = f"download them into {root}, and name the files"
+            raise UsageError(f"{names[missing[0]]}: images must be on this machine: {count}: {remedy}")
         first = os.path.join(root, names[missing[0]])
         near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
         raise UsageError(f"{first}: no such image; {count}{near}")
+    refuse_one_file_twice(paths, names, listed_in, wheres)
     return [path for path in paths if path is not None]
+
+
+def refuse_one_file_twice(
+    paths: Sequence[str | None], names: Sequence[str], listed_in: Path, wheres: Sequence[str]
+) -> None:
+    """UsageError where two names, such as `a` and `a.jpg`, lead to one file; wheres: where each is written."""
+    absolute = any(name.startswith("/") for name in names)
+    files = [path and (os.path.abspath(path) if absolute else plain_path(path)) for path in paths]
+    known = [file for file in files if file is not None]
+    if len(set(known)) == len(known):
+        return
+    first: dict[str, int] = {}
+    for row, file in enumerate(files):
+        if file is not None and (other := first.setdefault(file, row)) != row:
+            raise UsageError(
+                f"{listed_in}: {wheres[other]} names {names[other]!r} and {wheres[row]} {names[row]!r}, which are one "
+                f"file, {file}: name each image once"
+            )
 
 
 def images_below(folder: Path) -> list[Path]:
     """The image files of a directory, at any depth, sorted; without hidden ones and programs' own copies."""
     found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(file for file in found if not any(_is_kept_aside(part) for part in file.relative_to(folder).parts))
+    return sorted(file for file in found if not is_hidden(file.relative_to(folder)))
 
 
-def _is_kept_aside(name: str) -> bool:
-    return name.startswith(".") or name in KEPT_ASIDE
+def is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder it is in, is hidden or a program's own copy; path: from the data set's folder on."""
+    return any(part.startswith(".") or part in KEPT_ASIDE for part in path.parts)

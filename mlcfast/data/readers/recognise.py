@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.labels import stacked
+from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.exports import (
     is_label_studio,
@@ -12,6 +13,7 @@ from mlcfast.data.readers.exports import (
     read_label_studio_sheet,
     read_metadata,
 )
+from mlcfast.data.readers.folders import folders_of_images, read_folders
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.lists import (
     is_attribute_table,
@@ -19,16 +21,17 @@ from mlcfast.data.readers.lists import (
     is_file_list,
     read_attribute_table,
     read_file_list,
-    read_folders,
     read_tag_files,
 )
+from mlcfast.data.readers.names import nearly_equal, with_plain_labels
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
-from mlcfast.data.splits import is_part
+from mlcfast.data.readers.yolo import NAME_FILES
+from mlcfast.data.splits import is_part, is_split_word
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
@@ -64,7 +67,7 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
-        return _at(source, root)
+        return _at(_with_settled_names(source), root)
     if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
         return read_labels(path, options)
     sources = read_all(root, options)
@@ -85,21 +88,13 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
             sources = [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
         else:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
-    return [dataclasses.replace(source, warnings=[*source.warnings, *_nearly_equal(source)]) for source in sources]
+    return [_with_settled_names(source) for source in sources]
 
 
-def _nearly_equal(source: LabelSource) -> list[str]:
-    """A warning of labels that differ in capitals or blanks alone, as slips of the keyboard do."""
-    seen: dict[str, str] = {}
-    pairs = [
-        (seen[key], name)
-        for name in source.names
-        if seen.setdefault(key := "".join(name.lower().split()), name) != name
-    ]
-    if not pairs:
-        return []
-    more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
-    return [f"the labels {pairs[0][0]!r} and {pairs[0][1]!r} differ in capitals or blanks alone{more}"]
+def _with_settled_names(source: LabelSource) -> LabelSource:
+    source = with_plain_labels(source)
+    alike = [line for line in nearly_equal(source.names, "the labels") if line not in source.warnings]
+    return dataclasses.replace(source, warnings=[*source.warnings, *alike])
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -185,13 +180,26 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
-    beside = any(file.with_suffix(".txt").is_file() for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
-    folders = [folder for folder in path.iterdir() if folder.is_dir() and _has_images(folder)]
+    annotated = annotated_beside(path)
+    if annotated is not None:
+        form, file = annotated
+        named = form == "yolo" and any((path / name).is_file() for name in NAME_FILES)
+        if not named and file.parent.name.lower() not in (*NO_LABELS, *SPLITS):
+            shown = f"folders, each a label, or as {form}, by {file.relative_to(path)}"
+            raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
+        return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
+    images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
+    beside = any(image.with_suffix(".txt").is_file() for image in images)
+    folders = folders_of_images(path)
     if beside:
         return [_at(read_tag_files(path, options), path)]
-    splits = [folder for folder in folders if folder.name.lower() in SPLITS]
-    if splits and len(splits) == len(folders):
-        return [_at(read_folders(folder), folder, folder.name) for folder in sorted(splits)]
+    splits = [folder for folder in folders if is_split_word(folder.name)]
+    if 0 < len(splits) < len(folders):
+        other = next(folder for folder in folders if folder not in splits)
+        raise UsageError(
+            f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "
+            "that holds the folders of the labels, or set data.format to folders"
+        )
     if not folders:
         raise UsageError(
             f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
@@ -201,18 +209,14 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         held = next(path.glob(pattern), None)
         if held is not None:
             raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
-    unsaid = [folder.name for folder in folders if folder.name.lower() in NO_LABELS]
-    if unsaid:
+    labels = [inner for folder in splits for inner in folders_of_images(folder)] or folders
+    unsaid = next((folder for folder in labels if folder.name.lower() in NO_LABELS), None)
+    if unsaid is not None:
         raise UsageError(
-            f"{path}: no labels found: {unsaid[0]!r} is a folder of images, not a label; if its own folders are the "
-            f"labels, name {path / unsaid[0]}, else name the file of the labels"
+            f"{path}: no labels found: {unsaid.name!r} is a folder of images, not a label; if its own folders are the "
+            f"labels, name {unsaid}, else name the file of the labels"
         )
-    return [_at(read_folders(path), path)]
-
-
-def _has_images(folder: Path) -> bool:
-    hidden = folder.name.startswith(".")
-    return not hidden and any(file.suffix.lower() in IMAGE_ENDINGS for file in folder.rglob("*"))
+    return read_folders(path)
 
 
 def _read_json(path: Path, options: TableOptions) -> LabelSource:

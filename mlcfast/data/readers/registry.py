@@ -12,8 +12,9 @@ from mlcfast.data.readers.exports import (
     read_label_studio_sheet,
     read_metadata,
 )
+from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
-from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_folders, read_tag_files
+from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_tag_files
 from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
 from mlcfast.data.readers.sheet import read_sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -82,7 +83,7 @@ FORMATS: dict[str, Format] = {
     "label_studio": Format(_label_studio, ("*.json", "*.csv")),
     "metadata": Format(_metadata, ("metadata.jsonl", "metadata.csv")),
     "tag_files": Format(lambda path, options: [read_tag_files(path, options)]),
-    "folders": Format(lambda path, options: [read_folders(path)]),
+    "folders": Format(lambda path, options: read_folders(path)),
     "yolo": Format(read_yolo, knows=is_yolo),
     "voc": Format(read_voc, knows=is_voc),
     "cvat": Format(read_cvat, ("annotations.xml", "*.xml"), _is_cvat),

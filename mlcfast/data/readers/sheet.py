@@ -13,6 +13,12 @@ from mlcfast.registry import hint_path
 
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+# What Windows-1252 makes of Cyrillic, Greek, Polish, Chinese and Japanese text: three letters with accents in a row,
+# signs within words, two signs together, a closing quotation mark before a word.
+NOT_WESTERN = re.compile(
+    r"[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]{3}|[^\W\d_][\u00a2-\u00a9\u00ac\u00af\u00b1\u00b3\u00b6\u00b8\u00b9\u00bf][^\W\d_]"
+    r"|[^\W\d_][\u00a2\u00a4-\u00a8\u00ac\u00af\u00b1\u00b6\u00b8]|[\u00a1-\u00bf]{2}|(?<!\w)\u201d\w"
+)
 EXCEL_DELIMITER = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 
 
@@ -46,9 +52,17 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         if encoding != "utf-8":
             raise UsageError(f"{path}: starts as {encoding} and is not: save it as UTF-8") from error
     try:
-        return content.decode("cp1252"), ["the text is read as Windows-1252, because it is not UTF-8"]
+        text = content.decode("cp1252")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: neither UTF-8, UTF-16 nor Windows-1252 text: save it as UTF-8") from error
+    strange = NOT_WESTERN.search(text)
+    if strange is not None:
+        line = 1 + text.count("\n", 0, strange.start())
+        shown = text[: strange.end()].split("\n")[-1][-20:]
+        raise UsageError(
+            f"{path}: line {line}: {shown!r} makes no sense as Windows-1252, nor is it UTF-8: save it as UTF-8"
+        )
+    return text, ["the text is read as Windows-1252, because it is not UTF-8"]
 
 
 def _without_mark(path: Path, content: bytes) -> tuple[str, list[str]]:
@@ -77,13 +91,15 @@ def read_sheet(path: Path) -> Sheet:
     delimiter = told[1] if told and told[1] in DELIMITERS else _delimiter(path, text)
     try:
         lines = [
-            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            [cell.strip() for cell in row]
+            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
         ]
     except csv.Error as error:
         raise UsageError(f"{path}: not a CSV file with a header: {error}") from error
     numbered = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
     if not numbered:
         raise UsageError(f"{path}: not a CSV file with a header: it is empty")
+    _refuse_title(path, numbered)
     (_, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
@@ -91,9 +107,15 @@ def read_sheet(path: Path) -> Sheet:
     while width and not header[width - 1] and all(not any(row[width - 1 :]) for _, row in body):
         width -= 1
     for number, row in body:
+        if row == header:
+            raise UsageError(f"{path}: line {number} is the header again: take it out")
         if any(row[width:]) or (len(row) < width and len(row) < len(header)):
-            quotes = "" if len(row) < width else ": a cell that holds the separator needs quotes around it"
-            raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}{quotes}")
+            quotes = "a cell that holds the separator needs quotes around it"
+            remedy = "write one for each column, blank ones too" if len(row) < width else quotes
+            raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}: {remedy}")
+    apart = next((sign for sign in "|\x01: " if width == 1 and sign in header[0] and sign in body[0][1][0]), None)
+    if apart is not None:
+        raise UsageError(f"{path}: line 1 is separated by {apart!r}: save the table with commas, semicolons or tabs")
     image = next((name for name in header[:width] if name.lower().endswith(IMAGE_ENDINGS)), None)
     if image is not None:
         raise UsageError(
@@ -102,7 +124,9 @@ def read_sheet(path: Path) -> Sheet:
         )
     repeated = sorted({name for name in header[:width] if name and header[:width].count(name) > 1})
     if repeated:
-        raise UsageError(f"{path}: the header repeats {repeated[0]!r}")
+        places = [str(place) for place, name in enumerate(header, start=1) if name == repeated[0]]
+        where = f"in columns {', '.join(places[:-1])} and {places[-1]}"
+        raise UsageError(f"{path}: the header repeats {repeated[0]!r}, {where}: rename one, or take it out")
     if delimiter != ",":
         assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
     return Sheet(
@@ -110,9 +134,24 @@ def read_sheet(path: Path) -> Sheet:
     )
 
 
+def _refuse_title(path: Path, numbered: Sequence[tuple[int, list[str]]]) -> None:
+    """UsageError where a title, as spreadsheets have it, stands above the header: one cell of several, the first."""
+    first, *more = numbered
+    filled = [sum(map(bool, row)) for _, row in numbered[:20]]
+    if filled[0] > 1 or not first[1][0] or max(filled[1:], default=0) < 2:
+        return
+    number, header = next((number, row) for number, row in more if sum(map(bool, row)) > 1)
+    if any(cell.lower().endswith(IMAGE_ENDINGS) for cell in header):
+        return
+    raise UsageError(
+        f"{path}: line {first[0]} holds {first[1][0]!r} alone, as a title does, and line {number} looks like the "
+        f"header, {','.join(header)!r}: take out what stands above it"
+    )
+
+
 def _delimiter(path: Path, text: str) -> str:
     """The one of comma, semicolon and tab that splits the header and every row alike."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if any(sign in line for sign in DELIMITERS)), "")
     found = [sign for sign in DELIMITERS if sign in first]
     if len(found) < 2:
         return found[0] if found else ","
@@ -127,5 +166,6 @@ def _delimiter(path: Path, text: str) -> str:
 
 
 def _is_even(text: str, delimiter: str) -> bool:
-    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(map(str.strip, row))]
+    read = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows = [row for row in read if any(map(str.strip, row))]
     return len({len(row) for row in rows}) == 1 and len(rows[0]) > 1

@@ -20,6 +20,7 @@ from mlcfast.data.labels import (
     stacked,
 )
 from mlcfast.data.packed import PackedImages
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -35,7 +36,9 @@ class TableOptions:
     ignore_columns: columns that are no labels; separator: between the labels of a list column; uncertain: what −1
     means in a file that also holds 0 and blanks, see policy_code, or that by label, those not named being unknown;
     allow_outside: images may lie outside the root; split_column, group: columns that say which part of the data an
-    image is in, and with which others it belongs together; form: the format by its name in `registry.FORMATS`, or auto.
+    image is in, and with which others it belongs together; form: the format by its name in `registry.FORMATS`, or auto;
+    cells: what the labels of the training file hold beside 1, by which another split is read, see
+    mlcfast.data.readers.cells.
     """
 
     image_column: str | None = None
@@ -47,6 +50,7 @@ class TableOptions:
     split_column: str | None = None
     group: str | None = None
     form: str = "auto"
+    cells: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,11 @@ class LabelSource:
     format: the name of its shape; images: M image files as written; lines: (M,) where each stands in the file, counted
     as a spreadsheet does; names: the K labels; states: (M, K) int8, 1 positive, −1 negative, 0 unknown, a soft label by
     its code, sparse where that saves much (mlcfast.data.labels); assumptions: what the reader took for granted;
-    warnings: what a user should look at; columns: the M cells of those columns that
-    the options name and that are neither image nor label; root: where the images are, where the reader knows it; split:
-    the part of the data, "" for the whole; packed: the M images where they lie inside the file, in which case unpack
-    writes them to files of their own and returns their paths.
+    warnings: what a user should look at; columns: the M cells of those columns that the options name and that are
+    neither image nor label; root: where the images are, where the reader knows it; split: the part of the data, "" for
+    the whole; packed: the M images where they lie inside the file, in which case unpack writes them to files of their
+    own and returns their paths; cells: which of 0, −1 and 2, a blank, the labels hold beside 1, where their meaning
+    depends on that.
     """
 
     path: Path
@@ -75,6 +80,7 @@ class LabelSource:
     split: str = ""
     unpack: Callable[[], list[str]] | None = None
     packed: PackedImages | None = None
+    cells: frozenset[int] = frozenset()
 
     def column(self, name: str, option: str) -> list[str]:
         """The M cells of a column that `option` names; UsageError where the file has none, or a blank one."""
@@ -85,7 +91,8 @@ class LabelSource:
             )
         cells = self.columns[name]
         if "" in cells:
-            raise UsageError(f"{self.path}: line {self.lines[cells.index('')]}: {option}: column {name!r} is blank")
+            where = f"{self.path}: line {self.lines[cells.index('')]}: {option}: column {name!r} is blank"
+            raise UsageError(f"{where}: fill it in, or take the row out")
         return cells
 
     @property
@@ -94,9 +101,12 @@ class LabelSource:
         return self.states if holds(self.states, 0) else absent_as_zero(self.states)
 
     def merged(self) -> "LabelSource":
-        """The same with one row an image: an image named again gets the union of its positives, with a warning."""
+        """The same with one row an image: an image named again gets the union of its positives, with a warning.
+
+        `./a.jpg` and `a.jpg` are one image: see plain_path.
+        """
         first: dict[str, int] = {}
-        rows = [first.setdefault(image, row) for row, image in enumerate(self.images)]
+        rows = [first.setdefault(plain_path(image), row) for row, image in enumerate(self.images)]
         if len(first) == len(self.images):
             return self
         kept = sorted(first.values())
@@ -157,7 +167,7 @@ def _merged(states: Labels, kept: Sequence[int], merged: Sequence[tuple[int, int
     held = states[np.asarray(kept, np.int64)]
     if not isinstance(held, SparseLabels):
         for row, place in merged:
-            _merge_row(held[place], dense_rows(states, np.array([row]))[0])
+            merge_states(held[place], dense_rows(states, np.array([row]))[0])
         return held
     others: dict[int, list[int]] = {}
     for row, place in merged:
@@ -168,14 +178,15 @@ def _merged(states: Labels, kept: Sequence[int], merged: Sequence[tuple[int, int
         matrix = held.dense(places[start : start + size])
         for target, place in zip(matrix, places[start : start + size], strict=True):
             for row in dense_rows(states, np.array(others[place])):
-                _merge_row(target, row)
+                merge_states(target, row)
         parts.append(sparse_like(held, matrix))
     order = np.arange(len(held))
     order[places] = len(held) + np.arange(len(places))
     return stacked(parts)[order]
 
 
-def _merge_row(target: np.ndarray, other: np.ndarray) -> None:
+def merge_states(target: np.ndarray, other: np.ndarray) -> None:
+    """Write into `target` what both say, arrays of states: present if either does, else soft, absent or unknown."""
     soft = np.maximum(target, other)
     hard = np.where((target == 1) | (other == 1), 1, np.where((target == -1) | (other == -1), -1, 0))
     target[:] = np.where((soft > 1) & (hard < 1), soft, hard)

@@ -4,17 +4,19 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlcfast.data.labels import count
-from mlcfast.data.readers.paths import ImageFinder
+from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.paths import ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
-from mlcfast.data.splits import TRAIN, VALIDATION, divide, is_part, one_sided, rows_of_part, side_counts
+from mlcfast.data.splits import TRAIN, VALIDATION, alike_groups, divide, is_part, one_sided, rows_of_part, side_counts
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
@@ -26,15 +28,29 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     if not data.exists():
         raise UsageError(f"{data}: no such file or directory{hint_path(data)}")
     found: list[tuple[LabelSource, list[str | None]]] = []
-    for source in read_all(data, options):
+    for source in _as_in_training(read_all(data, options), data, options):
+        source = replace(source, warnings=[*source.warnings, *alike_groups(source, options)])
         finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)
         places = zip(source.images, source.lines, strict=True)
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
             continue
         paths = [finder.find(image, f"{source.path}: line {line}") for image, line in places]
+        refuse_one_file_twice(paths, source.images, source.path, [f"line {line}" for line in source.lines])
         found.append((replace(source, assumptions=[*source.assumptions, *finder.moved]), paths))
     return found
+
+
+def _as_in_training(sources: Sequence[LabelSource], data: Path, options: TableOptions) -> list[LabelSource]:
+    """The splits of a directory with cells that mean in each what they mean in the training split."""
+    training = next((source for source in sources if is_part(source.split, TRAIN)), None)
+    if training is None:
+        return list(sources)
+
+    def read_by(cells: frozenset[int], split: str) -> LabelSource:
+        return next(each for each in read_all(data, replace(options, cells=cells)) if each.split == split)
+
+    return [as_in_training(each, training.cells, options, partial(read_by, split=each.split)) for each in sources]
 
 
 def sides_of(
@@ -54,8 +70,12 @@ def sides_of(
     parts: dict[str, np.ndarray] = {}
     rows = np.arange(len(source.images))
     if options.split_column is not None:
-        cells = np.array(source.column(options.split_column, "data.split_column"))
-        parts = {str(cell): np.flatnonzero(cells == cell) for cell in dict.fromkeys(cells)}
+        cells = source.column(options.split_column, "data.split_column")
+        words: dict[str, str] = {}  # a cell, and the first that means the same part
+        for cell in dict.fromkeys(cells):
+            words[cell] = next((word for word in words.values() if is_part(cell, word)), str(cell))
+        meant = np.array([words[cell] for cell in cells])
+        parts = {word: np.flatnonzero(meant == word) for word in dict.fromkeys(words.values())}
         if share is not None:
             rows = rows_of_part(source, options.split_column, TRAIN, [])
             parts = {cell: held for cell, held in parts.items() if not is_part(cell, TRAIN)}
@@ -86,7 +106,8 @@ def summary(
         warnings.append(f"{len(twice)} image files are named several times or in several splits, first {twice[0]!r}")
     here = [image for image, path in zip(whole.images, paths, strict=True) if path is None]
     if here:
-        warnings.append(f"{len(here)} of {len(whole.images)} images are missing, first {here[0]!r}")
+        remedy = ": images must be on this machine" if is_address(here[0]) else ""
+        warnings.append(f"{len(here)} of {len(whole.images)} images are missing, first {here[0]!r}{remedy}")
     keys = [path or f"missing {image}" for image, path in zip(whole.images, paths, strict=True)]
     source = replace(whole, images=keys).merged()  # an image counts once
     counts = {word: count(source.states, code, axis=0) for word, code in STATES.items()}

@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     NO_LABEL,
     column_named,
     image_column,
+    refuse_blank_images,
     truth,
     truth_share,
 )
@@ -23,6 +24,8 @@ from mlcfast.data.readers.listed import (
     with_flags_apart,
     with_labels_together,
 )
+from mlcfast.data.readers.names import plain_label
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
@@ -35,11 +38,28 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
     if "region_attributes" in sheet.header:
         raise UsageError(f"{sheet.path}: VGG Image Annotator's table: export its annotations as MS-COCO's JSON instead")
-    sheet, options = with_labels_together(with_flags_apart(sheet, options), options)
+    sheet, options = with_labels_together(with_flags_apart(_with_plain_header(sheet), options), options)
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
+    refuse_blank_images(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
     return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
+
+
+def _with_plain_header(sheet: Sheet) -> Sheet:
+    """The table with its columns' names in one spelling (plain_label); UsageError where two become the same."""
+    header = [plain_label(name) for name in sheet.header]
+    if header == sheet.header:
+        return sheet
+    first: dict[str, int] = {}
+    for column, name in enumerate(header):
+        other = first.setdefault(name, column)
+        if name and other != column:
+            both = f"columns {other + 1} and {column + 1}, {sheet.header[other]!a} and {sheet.header[column]!a}"
+            raise UsageError(f"{sheet.path}: line 1: {both}, are both read as {name!r}: rename one, or take it out")
+    old, new = next((old, new) for old, new in zip(sheet.header, header, strict=True) if old != new)
+    said = f"the column {old!a} is read as {new!r}: composed letters, plain blanks, nothing invisible"
+    return dataclasses.replace(sheet, header=header, assumptions=[*sheet.assumptions, said])
 
 
 def told_columns(sheet: Sheet, options: TableOptions) -> dict[str, int]:
@@ -58,10 +78,10 @@ def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> l
     """A column's cell for each image; UsageError where two rows of an image differ in it."""
     held: dict[str, str] = {}
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
-        if held.setdefault(row[image], row[column]) != row[column]:
+        if held.setdefault(plain_path(row[image]), row[column]) != row[column]:
             where = f"line {number}, column {sheet.header[column]!r}: {row[image]!r} is {row[column]!r}"
-            raise UsageError(f"{sheet.path}: {where} here and {held[row[image]]!r} before")
-    return [held[name] for name in images]
+            raise UsageError(f"{sheet.path}: {where} here and {held[plain_path(row[image])]!r} before")
+    return [held[plain_path(name)] for name in images]
 
 
 def _read(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
@@ -93,7 +113,7 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     if options.label_columns or options.separator is not None:
         return None
     named = [i for i in others if sheet.header[i].lower() in LONG_COLUMNS and truth_share(sheet, i) < 0.5]
-    images = [row[image] for row in sheet.rows]
+    images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(sheet.header[i].lower() in CONFIDENCE_COLUMNS for i in others)
     if len(named) != 1 or (options.form != "long" and len(set(images)) == len(images) and not confident):
         return None
@@ -104,25 +124,29 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     confidence = next((i for i, name in enumerate(sheet.header) if name.lower() in CONFIDENCE_COLUMNS), None)
     if confidence is None:
         refuse_flags_beside(sheet, column, others, options)
-    images = list(dict.fromkeys(row[image] for row in sheet.rows))
+    keys = [plain_path(row[image]) for row in sheet.rows]
+    spelt: dict[str, str] = {}  # of each image, as it is first written
+    for key, row in zip(keys, sheet.rows, strict=True):
+        spelt.setdefault(key, row[image])
+    images = list(spelt.values())
     none = NO_LABEL if confidence is None else set()
     names = sorted({row[column] for row in sheet.rows if row[column] and row[column].lower() not in none})
-    place, label = {x: i for i, x in enumerate(images)}, {x: i for i, x in enumerate(names)}
+    place, label = {x: i for i, x in enumerate(spelt)}, {x: i for i, x in enumerate(names)}
     unlisted = -1 if confidence is None else 0
     lines = [0] * len(images)
     seen: dict[tuple[int, int], int] = {}
     empty: dict[int, tuple[int, str]] = {}
-    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
-        lines[place[row[image]]] = lines[place[row[image]]] or number
+    for number, key, row in zip(sheet.numbers, keys, sheet.rows, strict=True):
+        lines[place[key]] = lines[place[key]] or number
         if row[column] not in label:
             if row[column]:
-                empty[place[row[image]]] = number, row[column]
+                empty[place[key]] = number, row[column]
             continue
         value = 1 if confidence is None else truth(sheet, row[confidence])
         if value not in (0, 1):
             cell = f"line {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
             raise UsageError(f"{sheet.path}: {cell} must be 1 or 0")
-        entry, state = (place[row[image]], label[row[column]]), 1 if value else -1
+        entry, state = (place[key], label[row[column]]), 1 if value else -1
         if seen.setdefault(entry, state) != state:
             where = f"line {number}: {row[image]!r} has {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} both as 1 and as 0: keep one of the rows")

@@ -30,14 +30,17 @@ def is_cvat(file: Path) -> bool:
 def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
     """Read a directory of XML files in Pascal VOC's form, or one such file; an image has the labels of its objects.
 
-    Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. A list
+    Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. Where
+    neither they nor the directory hold files, those of all its folders are read. A list
     itself may be named too, such as trainval, which is no split beside train and val.
     """
     if path.suffix.lower() == ".xml":
         return [_source(path, path.parent, "", [path], _labels([path]))]
     folder = path if path.is_dir() else path.parents[2]
     found = {split: _annotations(folder / split) for split in SPLIT_FOLDERS}
-    found = {split: files for split, files in found.items() if files} or {"": _annotations(folder)}
+    found = {split: files for split, files in found.items() if files} or {
+        "": _annotations(folder) or sorted(folder.rglob("*.xml"))
+    }
     labels = _labels([file for files in found.values() for file in files])
     if not labels:
         raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
@@ -97,7 +100,7 @@ def _source(
     said += [f"{difficult} objects marked as difficult count like any other"] if difficult else []
     source = from_tags(path, "voc", images, [labels[file][1] for file in files], said)
     everywhere = sorted({name for _, each, _ in labels.values() for name in each})
-    return dataclasses.replace(source.in_order(everywhere), root=root, split=split)
+    return dataclasses.replace(source.in_order(everywhere).merged(), root=root, split=split)
 
 
 def read_cvat(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -128,6 +131,10 @@ def read_cvat(path: Path, options: TableOptions) -> list[LabelSource]:
     beside = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
     said = ["an image has the labels of its shapes and tags; one without any has no label"]
     return [
-        dataclasses.replace(from_tags(path, "cvat", images, tags, said).in_order(everywhere), root=beside, split=subset)
+        dataclasses.replace(
+            from_tags(path, "cvat", images, tags, said).merged().in_order(everywhere),
+            root=beside,
+            split=subset,
+        )
         for subset, (images, tags) in subsets.items()
     ]

@@ -1,11 +1,14 @@
 """Tables with a column for each label, which holds 1, 0, −1 or nothing."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
+    BLANK,
     column_named,
     first_untrue,
     ignored_columns,
@@ -14,9 +17,10 @@ from mlcfast.data.readers.columns import (
     truth_share,
 )
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions, policy_code
+from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
-from mlcfast.registry import hint
+
+AGAIN = re.compile(r"(.+)\.\d+")
 
 
 def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
@@ -24,16 +28,19 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     columns, left, doubts = _label_columns(sheet, others, options)
     values = _values(sheet, columns)
     names = [sheet.header[i] for i in columns]
-    states, said = _states(values, names, sheet, options)
+    states, said, cells = states_of(values, names, sheet.path, options)
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     if sheet.delimiter != "," and any("," in row[i] for row in sheet.rows for i in columns):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
     images = [row[image] for row in sheet.rows]
+    refuse_contradictions(sheet.path, images, sheet.numbers, names, states, values != BLANK_CELL)
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
+    again = [(name, match[1]) for name in names if (match := AGAIN.fullmatch(name)) and match[1] in names]
+    doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
-    return LabelSource(
-        sheet.path, "wide", images, sheet.numbers, names, states, [*sheet.assumptions, *said], warnings
-    ).merged()  # fmt: skip
+    said = [*sheet.assumptions, *said]
+    source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
+    return source.merged()
 
 
 def _label_columns(
@@ -46,14 +53,14 @@ def _label_columns(
     ignored = ignored_columns(sheet, options)
     columns, left, doubts = [], [], []
     for i in others:
-        filled = any(row[i] for row in sheet.rows)
+        filled = any(row[i].lower() not in BLANK for row in sheet.rows)
         about, part = sheet.header[i].lower() in ABOUT_IMAGES, truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
-            if i not in ignored and not about and (part or _few_words(sheet, i)):
+            if i not in ignored and not about and not is_index(sheet, i) and (part or _few_words(sheet, i)):
                 doubts.append(_doubt(sheet, i))
         elif not sheet.header[i]:
-            raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name")
+            raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name: write one, in a single line of names")
         elif about and not filled:
             left.append(sheet.header[i])
         elif about:
@@ -106,39 +113,3 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
             f"{sheet.path}: {where} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
         )
     return values
-
-
-def _states(
-    values: np.ndarray, names: Sequence[str], sheet: Sheet, options: TableOptions
-) -> tuple[np.ndarray, list[str]]:
-    """States of cells that hold 1, 0, −1 or 2 for a blank, and what was assumed.
-
-    1 and 0, or 1 and −1: present and absent. 1, 0 and −1: 0 is unknown, −1 absent. With blanks beside 0 or −1 a blank
-    is unknown; with blanks, 0 and −1 the −1 is uncertain, as in CheXpert, and so it is beside any of them where
-    data.uncertain says what that means. Blanks alone beside 1 are absent.
-    """
-    blank, zero, minus = ((values == code).any() for code in (2, 0, -1))
-    states = np.where(values == 1, 1, -1).astype(np.int8)
-    if blank and (zero or minus):
-        states[values == 2] = 0
-    if minus and ((blank and zero) or options.uncertain != TableOptions().uncertain):
-        policies, shown = _policies(names, sheet, options)
-        states = np.where(values == -1, policies, states).astype(np.int8)
-        others = [*(["blank is unknown"] if blank else []), *(["0 is absent"] if zero else [])]
-        return states, [", ".join([*others, f"-1 is uncertain and taken as {shown} (data.uncertain)"])]
-    if zero and minus:
-        states[values == 0] = 0
-        return states, ["0 is unknown, -1 absent"]
-    return states, ["a blank cell is unknown" if zero or minus else "a blank cell is absent"] if blank else []
-
-
-def _policies(names: Sequence[str], sheet: Sheet, options: TableOptions) -> tuple[np.ndarray, str]:
-    """What an uncertain label is taken as, (K,) int8, and in words; UsageError for a policy of no label."""
-    if isinstance(options.uncertain, str | float):
-        return np.full(len(names), policy_code(options.uncertain), np.int8), str(options.uncertain)
-    strange = [name for name in options.uncertain if name not in names]
-    if strange:
-        raise UsageError(f"{sheet.path}: data.uncertain: no label {strange[0]!r}{hint(strange[0], names)}")
-    taken = [options.uncertain.get(name, "unknown") for name in names]
-    shown = ", ".join(f"{policy} for {name}" for name, policy in options.uncertain.items())
-    return np.array([policy_code(policy) for policy in taken], np.int8), f"{shown}, else as unknown"

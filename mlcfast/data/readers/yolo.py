@@ -2,11 +2,12 @@
 
 import dataclasses
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.boxes import read_yaml
-from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.lists import from_tags, names_in
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -29,10 +30,10 @@ def is_yolo(folder: Path) -> bool:
 
 
 def _has_boxes(folder: Path) -> bool:
-    """Whether the first text files of a directory hold boxes, and nothing else."""
+    """Whether the first text files of a directory hold a box, or nothing; the reader names a line that is none."""
     texts = [file for file in sorted(folder.rglob("*.txt"))[:50] if file.name not in NAME_FILES and file.is_file()]
     lines = [line for file in texts for line in read_text(file)[0].splitlines() if line.strip()]
-    return bool(texts) and all(BOX.fullmatch(line.strip()) for line in lines)
+    return bool(texts) and (not lines or any(BOX.fullmatch(line.strip()) for line in lines))
 
 
 def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -47,12 +48,15 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{folder}: holds {settings[0].name} and {settings[1].name}: name one of them")
     content = read_yaml(settings[0]) if settings else {}
     placed = "train" in content or "val" in content
+    if path.is_file() and not placed and "names" not in content:
+        raise UsageError(f"{path}: not YOLO's settings, which name train, val and names: write the labels as a table")
     places, absent = _places(settings[0], content, options) if placed else (_found(folder), [])
     if not any(images for images in places.values()):
         raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
     names, said = _names(folder, settings[0] if settings else None)
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
-    return [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *absent]), *sources[1:]]
+    warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
+    return [dataclasses.replace(sources[0], warnings=warnings), *sources[1:]]
 
 
 def _settings_in(folder: Path) -> list[Path]:
@@ -127,25 +131,34 @@ def _names(folder: Path, settings: Path | None) -> tuple[list[str], list[str]]:
     for place in (folder, folder / "labels", folder.parent, folder.parent.parent):
         files = [settings] if settings and place == folder else _settings_in(place)
         for file in files:
-            names = read_yaml(file).get("names")
+            names = read_yaml(file, as_written=True).get("names")  # a class may be called no, or 1.0
             if names:
                 return _listed(file, names), [f"the labels are named in {file.name}"]
         found = next((place / name for name in NAME_FILES if (place / name).is_file()), None)
         if found:
-            lines = read_text(found)[0].splitlines()
-            return [line.strip() for line in lines if line.strip()], [f"the labels are named in {found.name}"]
+            return names_in(found), [f"the labels are named in {found.name}"]
     return [], ["no data.yaml or classes.txt names the classes: the labels are their numbers"]
 
 
 def _listed(file: Path, names: Any) -> list[str]:
     """Names as a list or as a mapping of numbers, which must then count from 0."""
     if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+        if names.keys() != {str(number) for number in range(len(names))}:
             raise UsageError(f"{file}: names must be numbered 0 to {len(names) - 1}")
-        names = [names[number] for number in range(len(names))]
+        names = [names[str(number)] for number in range(len(names))]
     if not isinstance(names, list):
         raise UsageError(f"{file}: names must be a list, not {names!r}")
-    return [str(name) for name in names]
+    strange = next((number for number, name in enumerate(names) if not isinstance(name, str) or not name), None)
+    if strange is not None:
+        raise UsageError(f"{file}: names: class {strange} has no name, but {names[strange]!r}: write one")
+    return names
+
+
+def _doubts(settings: dict[str, Any], names: list[str]) -> list[str]:
+    """Warnings of settings whose count of classes is another, and of classes of one name."""
+    count, again = settings.get("nc"), [name for name, times in Counter(names).items() if times > 1]
+    doubts = [f"nc says {count} classes, names has {len(names)}"] if names and count not in (None, len(names)) else []
+    return doubts + [f"several classes are called {name!r}: they are one label" for name in again[:1]]
 
 
 def _read(folder: Path, split: str, images: list[Path], names: list[str], said: list[str]) -> LabelSource:
@@ -161,7 +174,7 @@ def _read(folder: Path, split: str, images: list[Path], names: list[str], said: 
     said += [f"{without} images have no text file of boxes, and so no label"] if without else []
     warnings = _strays(images)
     source = from_tags(folder, "yolo", files, tags, said)
-    source = dataclasses.replace(source, warnings=warnings, root=folder, split=split)
+    source = dataclasses.replace(source, warnings=warnings, root=folder, split=split).merged()
     return source.in_order(list(dict.fromkeys(known)))
 
 

@@ -1,0 +1,48 @@
+"""Files of annotations that stand beside the images of a data set, in whatever folders those are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mlcfast.data.readers.boxes import read_xml
+from mlcfast.data.readers.json_files import is_labelme_file
+from mlcfast.data.readers.lists import BOXES
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, is_hidden
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.errors import UsageError
+
+
+def annotated_beside(folder: Path) -> tuple[str, Path] | None:
+    """The format of the annotations beside images in the folders of a directory, and the first such file.
+
+    The first file of a kind that has an image of its name beside it decides; None where no kind is found.
+    """
+    for ending, (form, knows) in KINDS.items():
+        files = (file for file in sorted(folder.rglob(f"*{ending}")) if file.parent != folder and _has_image(file))
+        first = next((file for file in files if not is_hidden(file.relative_to(folder))), None)
+        if first is not None and knows(first):
+            return form, first
+    return None
+
+
+def _has_image(file: Path) -> bool:
+    endings = (*IMAGE_ENDINGS, *map(str.upper, IMAGE_ENDINGS))
+    return any(file.with_suffix(ending).is_file() for ending in endings)
+
+
+def _is_voc(file: Path) -> bool:
+    try:
+        return read_xml(file).tag == "annotation"
+    except UsageError:
+        return False
+
+
+def _is_yolo(file: Path) -> bool:
+    text = read_text(file)[0]
+    return bool(text.strip()) and BOXES.fullmatch(text) is not None
+
+
+KINDS: dict[str, tuple[str, Callable[[Path], bool]]] = {
+    ".xml": ("voc", _is_voc),
+    ".json": ("labelme", is_labelme_file),
+    ".txt": ("yolo", _is_yolo),
+}

@@ -1,0 +1,70 @@
+"""A folder of images for each label, in a directory or in a folder for each split."""
+
+import dataclasses
+import filecmp
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.splits import is_split_word
+from mlcfast.errors import UsageError
+
+
+def read_folders(path: Path) -> list[LabelSource]:
+    """Read a folder for each label, in `path` or, where all its folders are called as splits are, in each of those.
+
+    The same image in several folders has all of their labels; files are the same where name and content agree.
+    UsageError for an image beside the folders.
+    """
+    folders = folders_of_images(path)
+    if folders and all(is_split_word(folder.name) for folder in folders):
+        return [_read(folder, folder.name) for folder in folders]
+    return [_read(path)]
+
+
+def folders_of_images(path: Path) -> list[Path]:
+    """The folders of a directory that hold images at any depth, without hidden ones, sorted."""
+    folders = (folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith("."))
+    return [each for each in folders if any(file.suffix.lower() in IMAGE_ENDINGS for file in each.rglob("*"))]
+
+
+def _read(folder: Path, split: str = "") -> LabelSource:
+    labels: dict[Path, list[str]] = {}
+    named: dict[str, list[Path]] = {}
+    for image in images_below(folder):
+        label, *inside = image.relative_to(folder).parts
+        if not inside:
+            raise UsageError(f"{image}: an image beside the folders of the labels: move it into one, or away")
+        alike = named.setdefault(image.name, [])
+        first = next((other for other in alike if filecmp.cmp(other, image, shallow=False)), None)
+        if first is None:
+            alike.append(image)
+        labels.setdefault(first or image, []).append(label)
+    several = sum(len(set(each)) > 1 for each in labels.values())
+    said, folders = ["each folder is a label"], {label for each in labels.values() for label in each}
+    warnings = [f"{next(iter(folders))!r} is the only folder: every image has its label"] if len(folders) == 1 else []
+    warnings += _doubts(folder, labels, folders)
+    said += [f"{several} images stand in several folders and have all of their labels"] if several else []
+    images = [str(image.relative_to(folder)) for image in labels]
+    source = from_tags(folder, "folders", images, list(labels.values()), said)
+    return dataclasses.replace(source, warnings=warnings, root=folder, split=split)
+
+
+def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]:
+    """Warnings of folders within those of the labels, and of labels that are made of others."""
+    doubts = []
+    deep = next((image for image in images if len(image.relative_to(folder).parts) > 2), None)
+    if deep is not None:
+        label, inner, *_ = deep.relative_to(folder).parts
+        doubts.append(
+            f"folders within those of the labels, such as {label}/{inner}, say nothing: name {label!r} if they do"
+        )
+    made = [name for name in sorted(labels) if _are_all(re.split(r"[,;+&_ -]+", name), labels)]
+    return doubts + [f"the folder {name!r} is a label of its own, though its parts are labels too" for name in made[:1]]
+
+
+def _are_all(words: list[str], known: set[str]) -> bool:
+    return len(words) > 1 and set(words) <= known

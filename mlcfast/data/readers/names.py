@@ -1,0 +1,90 @@
+"""Names of labels that look alike: one spelling of each, and warnings of names that differ in little."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mlcfast.data.labels import Labels, SparseLabels, from_entries
+from mlcfast.data.readers.source import LabelSource, merge_states
+from mlcfast.errors import UsageError
+
+# Characters without a width, which tables bring along from web pages and word processors. The two joiners of Persian
+# and Hindi words and of emoji stay where they join something.
+INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+JOINS_NOTHING = re.compile("(?:^|(?<=[\x00-\x7f]))[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f]|$)")
+# Small letters of Cyrillic and Greek that look like Latin ones.
+TWINS = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u03bf\u03b1", "aeopcyxisoa")
+NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
+
+
+def plain_label(name: str) -> str:
+    """A label in one spelling: composed letters (NFC), no characters without a width, plain blanks."""
+    if name.isascii():
+        return name.strip()
+    name = JOINS_NOTHING.sub("", INVISIBLE.sub("", name))
+    return unicodedata.normalize("NFC", NO_BREAK.sub(" ", name)).strip()
+
+
+def respelt(names: Sequence[str]) -> list[str]:
+    """What plain_label changes of these labels, in words; empty where it changes none."""
+    changed = [(name, plain_label(name)) for name in names if plain_label(name) != name]
+    if not changed:
+        return []
+    more = f"; so are {len(changed) - 1} more" if len(changed) > 1 else ""
+    old, new = changed[0]
+    return [f"the label {old!a} is read as {new!r}: composed letters, plain blanks, nothing invisible{more}"]
+
+
+def with_plain_labels(source: LabelSource) -> LabelSource:
+    """The source with its labels in one spelling, those that become the same united, and what that changed."""
+    plain = [plain_label(name) for name in source.names]
+    if plain == source.names:
+        return source
+    if "" in plain:
+        raise UsageError(f"{source.path}: a label consists of invisible characters, {source.names[plain.index('')]!a}")
+    names = list(dict.fromkeys(plain))
+    states, said = source.states, respelt(source.names)
+    if len(names) < len(plain):
+        place = {name: column for column, name in enumerate(names)}
+        states = _united(states, [place[name] for name in plain], len(names))
+        twice = Counter(plain).most_common(1)[0][0]
+        said.append(f"labels that become the same are one, such as {twice!r}")
+    return replace(source, names=names, states=states, assumptions=[*source.assumptions, *said])
+
+
+def _united(labels: Labels, places: Sequence[int], width: int) -> Labels:
+    """The table (M, width) in which the columns with one place are one: present where one of them is."""
+    if isinstance(labels, SparseLabels):
+        order = np.argsort(labels.values == 1, kind="stable")  # of entries at one place the last one counts
+        rows, columns = labels.row_numbers()[order], np.asarray(places)[labels.columns[order]]
+        return from_entries(rows, columns, (len(labels), width), labels.values[order], labels.fill)
+    matrix = np.empty((len(labels), width), np.int8)
+    filled: set[int] = set()
+    for column, place in enumerate(places):
+        if place in filled:
+            merge_states(matrix[:, place], labels[:, column])
+        else:
+            matrix[:, place] = labels[:, column]
+        filled.add(place)
+    return matrix
+
+
+def nearly_equal(names: Iterable[str], what: str) -> list[str]:
+    """A warning of names that look alike, as slips of the keyboard do; what: they are.
+
+    They differ in capitals, blanks, a fraction of 0 (`1.0`), or in letters of Cyrillic and Greek that Latin has too.
+    """
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in dict.fromkeys(names):
+        key = "".join(name.casefold().translate(TWINS).split()).removesuffix(".0")
+        if seen.setdefault(key, name) != name:
+            pairs.append((seen[key], name))
+    if not pairs:
+        return []
+    more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+    return [f"{what} {pairs[0][0]!r} and {pairs[0][1]!r} look alike, and are two{more}"]

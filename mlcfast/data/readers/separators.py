@@ -1,0 +1,124 @@
+"""The labels in a cell that lists some: what stands between them, and the lists that programs print."""
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+
+from mlcfast.data.readers.columns import BLANK, NO_LABEL
+from mlcfast.data.readers.sheet import Sheet
+from mlcfast.errors import UsageError
+
+IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array)\(.*\)", re.DOTALL)
+# What Python prints of a set that is empty or frozen, and of NumPy's arrays.
+OF_SET = re.compile(r"(?:frozenset|set|array)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
+SIGNS = "|;,\n\t\u3001\uff0c\uff1b\uff5c"  # with the comma of lists, the comma, the semicolon and the bar of Chinese
+RARE_SIGNS = ("/", "+", "&", "~", "#", "\\n")  # which may separate labels and as well be a part of them
+COMPOUND_SIGNS = ("-", "_", ":", ".", "*", ">")  # which are more often a part
+# The labels of Planet's Amazon set, which are known to be single words.
+PLANET = {
+    "agriculture", "artisinal_mine", "bare_ground", "blooming", "blow_down", "clear", "cloudy", "conventional_mine",
+    "cultivation", "habitation", "haze", "partly_cloudy", "primary", "road", "selective_logging", "slash_burn", "water",
+}  # fmt: skip
+
+
+def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
+    """The sign between a cell's labels and the evidence for it; "" for JSON and Python lists and for single labels."""
+    cells = [row[column] for row in sheet.rows if row[column].lower() not in NO_LABEL | BLANK]
+    where = f"{sheet.path}: column {sheet.header[column]!r}"
+    bracketed = [cell for cell in cells if IN_BRACKETS.fullmatch(cell)]
+    if bracketed and len(bracketed) == len(cells):
+        return "", ""
+    if any(cell.startswith(("[", "{")) or OF_SET.fullmatch(cell) for cell in bracketed):
+        other = next(cell for cell in cells if not IN_BRACKETS.fullmatch(cell))
+        raise UsageError(
+            f"{where}: {bracketed[0]!r} is a list in brackets and {other!r} is not: "
+            "write all cells alike, or name what stands between labels with data.separator"
+        )
+    found = [sign for sign in SIGNS if any(sign in cell for cell in cells)]
+    if len(found) > 1:
+        shown = " and ".join(repr(sign) for sign in found)
+        raise UsageError(f"{where} holds {shown}: name one with data.separator")
+    if found:
+        return found[0], ""
+    _refuse_rare_signs(cells, where)
+    return _blank_or_none(cells, where)
+
+
+def _refuse_rare_signs(cells: Sequence[str], where: str) -> None:
+    """UsageError where `cat/dog` stands beside `cat` or `dog`, or `cat-dog` beside both: a label of its own, or two."""
+    alone = set(cells)
+    for cell in dict.fromkeys(cells):
+        for sign in (*RARE_SIGNS, *COMPOUND_SIGNS):
+            pieces = [piece.strip() for piece in cell.split(sign)] if sign in cell else []
+            apart = alone & set(pieces) if sign in RARE_SIGNS else set(pieces) <= alone
+            if len(pieces) > 1 and all(pieces) and apart:
+                raise UsageError(
+                    f"{where}: {cell!r} may be one label or {len(pieces)}: set data.separator to {sign!r} for several, "
+                    "to ';' for one"
+                )
+
+
+def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
+    """Whether blanks separate labels or belong to them, where there is evidence; else UsageError.
+
+    Numbers and the labels of Planet's set hold no blanks; and where all words of several cells also stand alone, they
+    are labels of their own. That words recur is no evidence: `traffic light` and `traffic sign` are two labels.
+    """
+    several = {cell for cell in cells if " " in cell}
+    words, alone = {word for cell in several for word in cell.split()}, {cell for cell in cells if " " not in cell}
+    if not several:
+        return "", ""
+    if all(word.isdecimal() for word in words | alone):
+        return " ", ""
+    if words | alone <= PLANET:
+        return " ", ": all are labels of Planet's set"
+    if words <= alone and len(several) > 1:
+        return " ", ": each of the words also stands alone"
+    example = next(cell for cell in cells if " " in cell)
+    raise UsageError(
+        f"{where}: {example!r} may be one label or {len(example.split())}: "
+        "set data.separator to ' ' for several, to ';' for one"
+    )
+
+
+def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
+    """The labels in a cell, each once; separator: "" for a list in brackets or one label. UsageError names the line."""
+    cell, where = sheet.rows[row][column], f"line {sheet.numbers[row]}, column {sheet.header[column]!r}"
+    if cell.lower() in BLANK - NO_LABEL:
+        return []
+    if separator == "" and re.search(r"['\"]\s+['\"]", cell):
+        raise UsageError(
+            f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
+        )
+    if separator == "" and IN_BRACKETS.fullmatch(cell):
+        of_set = OF_SET.fullmatch(cell)
+        held = (of_set[1] or "[]") if of_set else cell
+        for parse, text in ((json.loads, held), (ast.literal_eval, held), (ast.literal_eval, NAN.sub("None", held))):
+            try:
+                names = [_name(value) for value in _values(parse(text)) if value is not None]
+                return [name for name in dict.fromkeys(names) if name]
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+                continue
+        raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')
+    if len(cell) > 2 and cell[0] in "'\"" and cell[-1] == cell[0]:
+        raise UsageError(f"{sheet.path}: {where}: the quotes are a part of {cell}: write it without, or as CSV quotes")
+    pieces = cell.split(separator) if separator else [cell]
+    return list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
+
+
+def _values(held: object) -> list[object]:
+    """The members of a list; of `('cat')`, which is none to Python, the one. TypeError for labels with values."""
+    if isinstance(held, list | tuple | set):
+        return list(held)
+    if isinstance(held, str):
+        return [held]
+    raise TypeError
+
+
+def _name(value: object) -> str:
+    """A label in a list; TypeError for what is none, such as a list within it."""
+    if isinstance(value, list | dict | tuple | set):
+        raise TypeError
+    return str(value).strip()
