@@ -9,6 +9,7 @@ import pytest
 from mlcfast.data.readers.recognise import read_all, read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
+from tests.data import awkward_tables
 
 P, N, U = 1, -1, 0
 
@@ -133,18 +134,20 @@ REFUSED = {
     "numpy's list": ("b.csv", "patch_id,labels\na,\"['sea' 'land']\"\n", "write the list with commas"),
 }
 
+EVERY_READ, EVERY_REFUSED = READ | awkward_tables.READ, REFUSED | awkward_tables.REFUSED
 
-@pytest.mark.parametrize("name", READ)
+
+@pytest.mark.parametrize("name", EVERY_READ)
 def test_labels_are_those_that_were_meant(tmp_path, name):
-    file, content, images, labels, states = READ[name]
+    file, content, images, labels, states = EVERY_READ[name]
     (tmp_path / file).write_text(content)
     source = read_labels(tmp_path / file, TableOptions())
     assert (source.images, source.names, source.states.tolist()) == (images, labels, states)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", EVERY_REFUSED)
 def test_what_cannot_be_told_is_one_line_with_the_remedy(tmp_path, name):
-    file, content, says = REFUSED[name]
+    file, content, says = EVERY_REFUSED[name]
     (tmp_path / file).write_text(content)
     with pytest.raises(UsageError) as caught:
         read_labels(tmp_path / file, TableOptions())

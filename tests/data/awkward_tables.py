@@ -1,12 +1,6 @@
-"""Tables as people and programs write them carelessly: read as they were meant, or refused with the remedy."""
+"""Cases of test_tool_exports.py: tables as people and programs write them carelessly."""
 
 import json
-
-import pytest
-
-from mlcfast.data.readers.recognise import read_labels
-from mlcfast.data.readers.source import TableOptions
-from mlcfast.errors import UsageError
 
 P, N, U = 1, -1, 0
 
@@ -173,21 +167,3 @@ REFUSED = {
         "repeats 'cat', in columns 2 and 4: rename one, or take",
     ),
 }
-
-
-@pytest.mark.parametrize("name", READ)
-def test_labels_are_those_that_were_meant(tmp_path, name):
-    file, content, images, labels, states = READ[name]
-    (tmp_path / file).write_text(content)
-    source = read_labels(tmp_path / file, TableOptions())
-    assert (source.images, source.names, source.states.tolist()) == (images, labels, states)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_told_is_one_line_with_the_remedy(tmp_path, name):
-    file, content, says = REFUSED[name]
-    (tmp_path / file).write_text(content)
-    with pytest.raises(UsageError) as caught:
-        read_labels(tmp_path / file, TableOptions())
-    said = str(caught.value)
-    assert said.startswith(str(tmp_path / file)) and says in said and "\n" not in said
