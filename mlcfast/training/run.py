@@ -32,7 +32,7 @@ from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.training.announce import announce_end, announce_samples, announce_training
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
-from mlcfast.training.build import make_training_module
+from mlcfast.training.build import check_parts, make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
@@ -51,6 +51,7 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
     with_changes: whether what goes on may be another run than the one that was stopped (see training/resuming.py).
     """
+    check_parts(config, resume is not None)
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
     samples = open_samples(config, held)
