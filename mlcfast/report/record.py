@@ -3,7 +3,6 @@
 Shapes: M validation images, K labels.
 """
 
-import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.documents import parse_json
 from mlcfast.errors import UsageError
 from mlcfast.files import compare_listed, unsealed
 from mlcfast.metrics import known_entries
@@ -25,7 +25,8 @@ class RunRecord:
     (M, K) of the best weights on the validation images, of large sets on some of them, spread evenly; paths: their M
     files, empty in runs that did not record them; unobserved: the PNG of draw_unobserved, where labels were hidden from
     training; data: the journal's last line on the images, {} in runs that have none; outcome: that of a finished run,
-    else {}; spent: the journal's lines on where each epoch's time went.
+    else {}; spent: the journal's lines on where each epoch's time went; damaged: a sentence for each file of which
+    something could not be read and is missing here.
     """
 
     name: str
@@ -40,6 +41,7 @@ class RunRecord:
     data: dict[str, Any] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
     spent: list[dict[str, Any]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -82,12 +84,23 @@ class RunRecord:
         return self.predicted & self.known & ~self.positive
 
 
+# What the report reads of a line of metrics.jsonl, by its event.
+FIELDS = {
+    "train": ("step", "time"),
+    "evaluation": ("step", "time", "epoch", "weights", "mAP"),
+    "spent": ("epoch", "seconds", "remedy"),
+    "data": ("sides", "rarest", "warnings"),
+}
+
+
 def read_run(directory: Path) -> RunRecord:
-    """Read a run directory; UsageError names the file that is missing or damaged."""
+    """Read a run directory; UsageError names the file without which there is no report.
+
+    Lines of metrics.jsonl and an outcome.json that are damaged or half written are left out; `damaged` says so.
+    """
     run = RunDirectory(directory)
     try:
-        lines = run.metrics.read_text(encoding="utf-8").splitlines()
-        events = [json.loads(line) for line in lines if line.endswith("}")]
+        events, torn = _events(run.metrics)
         card = unsealed(run.card.read_bytes())
         own = {name: entry for name, entry in card.get("files", {}).items() if name == run.validation.name}
         compare_listed(run.best, own, "train the run again, or take the file from a copy", UsageError)
@@ -101,21 +114,39 @@ def read_run(directory: Path) -> RunRecord:
         raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}; is this a run?") from error
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
-    described = events
-    kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation", "spent")}
-    train, evaluations = kinds["train"], kinds["evaluation"]
-    data: dict[str, Any] = next((event for event in reversed(described) if event["event"] == "data"), {})
-    outcome = _outcome(run)
-    beside = unobserved, data, outcome, kinds["spent"]
-    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, *beside)
+    kinds = {kind: [event for event in events if event["event"] == kind] for kind in FIELDS}
+    data: dict[str, Any] = kinds["data"][-1] if kinds["data"] else {}
+    outcome, lost = _outcome(run)
+    beside = unobserved, data, outcome, kinds["spent"], torn + lost
+    return RunRecord(directory.name, config, kinds["train"], kinds["evaluation"], card, scores, labels, paths, *beside)
 
 
-def _outcome(run: RunDirectory) -> dict[str, Any]:
-    """The outcome of a finished run; {} for one that is still going, or whose outcome is of another model."""
+def _events(journal: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The journal's whole lines, and a sentence on those that are not."""
+    lines = journal.read_bytes().splitlines()
+    events = [event for event in map(_event, lines) if event is not None]
+    torn = len(lines) - len(events)
+    said = f"{journal}: {torn} of {len(lines)} lines are damaged or half written and left out of the report"
+    return events, [said] if torn else []
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """A line of the journal; None for one that is damaged."""
     try:
-        return dict(run.read_outcome()) if run.outcome.exists() else {}
-    except UsageError:
-        return {}
+        event = parse_json(line)
+    except ValueError:
+        return None
+    if not isinstance(event, dict) or "event" not in event:
+        return None
+    return event if event.keys() >= set(FIELDS.get(str(event["event"]), ())) else None
+
+
+def _outcome(run: RunDirectory) -> tuple[dict[str, Any], list[str]]:
+    """The outcome of a finished run, {} for one that is still going; where it is damaged {} and a sentence on that."""
+    try:
+        return (dict(run.read_outcome()) if run.outcome.exists() else {}), []
+    except UsageError as error:
+        return {}, [f"{error}; without it the report has no test figures"]
 
 
 def hardest(record: RunRecord, count: int) -> list[int]:
