@@ -5,6 +5,7 @@ imports and that is not installed.
 """
 
 import argparse
+import csv
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -66,6 +67,17 @@ def probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
+
+
+def names(text: str) -> list[str]:
+    """An argparse type: names between commas; a name that holds a comma stands in double quotes, as in CSV."""
+    try:
+        (found,) = csv.reader([text], strict=True, skipinitialspace=True)
+    except csv.Error:
+        found = []
+    if not found or not all(found):
+        raise argparse.ArgumentTypeError(f"""{text!r} is no list of names such as A,B or '"A, with a comma",B'""")
+    return found
 
 
 def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None = None) -> int:
