@@ -44,7 +44,7 @@ def build_parser() -> cli.Parser:
 
 def _policies(text: str) -> str | dict[str, str]:
     """One policy, or one for each label named; for argparse, whose error names the option."""
-    parts = [part.rpartition("=") for part in text.split(",")]
+    parts = [part.rpartition("=") for part in cli.names(text)]
     try:
         for _, _, policy in parts:
             policy_code(policy.strip())

@@ -21,6 +21,7 @@ from mlcfast.data import EvalTransform, find_images, load_rgb
 from mlcfast.engine import Predictor, Process
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_files
+from mlcfast.evaluation.tables import PredictionTable
 from mlcfast.models import build_model
 from mlcfast.models.card import ModelCard, save_model
 from mlcfast.models.trained import load_trained
@@ -224,6 +225,13 @@ def test_bad_usage_is_one_line(best, photos, tmp_path, capsys, words, says):
     captured = capsys.readouterr()
     assert (status, captured.out) == (2, "")
     assert says in captured.err and captured.err.count("\n") == 1
+
+
+def test_a_label_with_a_semicolon_is_quoted_among_others(tmp_path):
+    with PredictionTable(tmp_path / "t.csv", ["a;b", "c"]) as table:
+        table.write("x.jpg", [0, 1], np.array([0.9, 0.8]))
+    with (tmp_path / "t.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["labels"] == '"a;b";c'
 
 
 def test_a_label_with_a_comma_is_named_in_quotes():

@@ -14,6 +14,7 @@ from mlcfast.documents import parse_json
 from mlcfast.errors import UsageError
 from mlcfast.files import compare_listed, unsealed
 from mlcfast.metrics import known_entries
+from mlcfast.registry import hint_path
 from mlcfast.runs.directory import RunDirectory
 
 
@@ -111,7 +112,8 @@ def read_run(directory: Path) -> RunRecord:
         drawn = run.unobserved_picture
         unobserved = drawn.read_bytes() if drawn.exists() else None
     except OSError as error:
-        raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}; is this a run?") from error
+        near = hint_path(error.filename or directory) or "; is this a run?"
+        raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}{near}") from error
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
     kinds = {kind: [event for event in events if event["event"] == kind] for kind in FIELDS}

@@ -60,7 +60,7 @@ def labels_without_positives(part: str, records: LabelledImages) -> str:
         return ""
     shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
     means = {
-        "training": "the model cannot learn",
+        "training": "the model cannot learn:",
         "validation": "count as AP 0 in the mAP and get threshold 0.5:",
         "test": "count as AP 0 in the mAP:",
     }
@@ -145,10 +145,11 @@ def announce_end(
         rivals = [row for row in progress.rows if row["epoch"] != progress.best_epoch and _best_of(row) >= interval[0]]
         if rivals:
             LOGGER.info(
-                "%d other epochs lie within that 95 %% interval: on %d validation images they are as good as the best "
-                "one, and two runs differ for sure only where evaluate --against says so",
-                len(rivals),
+                "%s within that 95 %% interval: on %d validation images %s as good as the best one; two runs differ "
+                "for sure only where evaluate --against says so",
+                "1 other epoch lies" if len(rivals) == 1 else f"{len(rivals)} other epochs lie",
                 validation,
+                "it is" if len(rivals) == 1 else "they are",
             )
     LOGGER.info("the best model: %s", directory.best)
     for line in next_commands(config, directory):
