@@ -161,7 +161,7 @@ def test_resume_from_a_dot_is_this_directory(config_file, capsys, tmp_path, monk
 
 
 def test_batch_larger_than_the_data_set(config_file, capsys, tmp_path):
-    fails(capsys, [str(config_file), "engine.global_batch=64"], 2, "64", "40")
+    fails(capsys, [str(config_file), "engine.global_batch=64"], 2, "64", "lower it to 40 or less")
     assert not (tmp_path / "runs").exists()
 
 
