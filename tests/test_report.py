@@ -134,6 +134,12 @@ def test_damaged_records_are_said_and_the_rest_is_shown(run, tmp_path, capsys):
     shown = " ".join(Page((hurt / "report.html").read_text()).texts)
     assert all(said in shown for said in says) and "without it the report has no test figures" in shown
     assert "validation mAP" in shown and "damaged" not in (run / "report.html").read_text()
+    for lose, says in ((lambda: journal.write_bytes(b""), "empty"), (journal.unlink, "not there")):
+        lose()
+        assert command.main([str(hurt)]) == 0
+        assert f"{journal}: {says}; without it the report has no curves" in capsys.readouterr().err
+    (hurt / "best" / "model.json").write_text("{")
+    assert command.main([str(hurt)]) == 2 and "model.json: a damaged run: " in capsys.readouterr().err
 
 
 def test_the_histogram_of_hidden_labels_is_in_the_page(run, tmp_path):

@@ -101,11 +101,11 @@ def read_run(directory: Path) -> RunRecord:
     """
     run = RunDirectory(directory)
     try:
-        events, torn = _events(run.metrics)
-        card = unsealed(run.card.read_bytes())
+        events, torn = _events(run)
+        card = _card(run.card)
         own = {name: entry for name, entry in card.get("files", {}).items() if name == run.validation.name}
         compare_listed(run.best, own, "train the run again, or take the file from a copy", UsageError)
-        config = run.config.read_text(encoding="utf-8")
+        config = run.config.read_text(encoding="utf-8", errors="replace")
         with np.load(run.validation, allow_pickle=False) as held:
             scores, labels = held["scores"], held["labels"]
             paths = held["paths"].tolist() if "paths" in held else []
@@ -123,13 +123,24 @@ def read_run(directory: Path) -> RunRecord:
     return RunRecord(directory.name, config, kinds["train"], kinds["evaluation"], card, scores, labels, paths, *beside)
 
 
-def _events(journal: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """The journal's whole lines, and a sentence on those that are not."""
-    lines = journal.read_bytes().splitlines()
+def _events(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
+    """The journal's whole lines, and a sentence on those that are not; a trained model may have lost its journal."""
+    if run.card.exists() and not run.metrics.exists():
+        return [], [f"{run.metrics}: not there; without it the report has no curves and no counts of the data"]
+    lines = run.metrics.read_bytes().splitlines()
     events = [event for event in map(_event, lines) if event is not None]
     torn = len(lines) - len(events)
-    said = f"{journal}: {torn} of {len(lines)} lines are damaged or half written and left out of the report"
+    if not lines:
+        return [], [f"{run.metrics}: empty; without it the report has no curves and no counts of the data"]
+    said = f"{run.metrics}: {torn} of {len(lines)} lines are damaged or half written and left out of the report"
     return events, [said] if torn else []
+
+
+def _card(file: Path) -> dict[str, Any]:
+    try:
+        return unsealed(file.read_bytes())
+    except ValueError as error:
+        raise UsageError(f"{file}: a damaged run: {error}; take it from a copy, or train again") from error
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
