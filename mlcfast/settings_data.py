@@ -129,7 +129,9 @@ class DataConfig(Section):
     )
     allow_outside: bool = Field(default=False, description="Image files may lie outside data.root.")
     allow_overlap: bool = Field(
-        default=False, description="Images may be trained on and validate or test too, which is an error otherwise."
+        default=False,
+        description="Images, or copies of their files, may be trained on and validate or test too, which is an error "
+        "otherwise.",
     )
 
     @field_validator("mean", "std", mode="before")

@@ -19,7 +19,8 @@ def write_coco(root: Path, annotations: list[tuple[int, int]], categories=CATEGO
         (root / split).mkdir(parents=True)
         (root / "annotations").mkdir(exist_ok=True)
         for number in range(images):
-            Image.fromarray(np.full((32, 32, 3), number * 20, np.uint8)).save(root / split / f"{number}.jpg")
+            pixels = np.full((32, 32, 3), number * 20 + len(split), np.uint8)  # no image is a copy of another
+            Image.fromarray(pixels).save(root / split / f"{number}.jpg")
         document = {
             "images": [{"id": n, "file_name": f"{n}.jpg", "height": 32, "width": 32} for n in range(images)],
             "annotations": [
@@ -87,6 +88,13 @@ def test_listed_image_that_is_absent(coco, capsys, tmp_path):
     (coco[0] / "train" / "5.jpg").unlink()
     fails(capsys, coco[1], 2, "5.jpg")
     assert not (tmp_path / "runs").exists()
+
+
+def test_copies_of_training_images_do_not_validate(coco, capsys, tmp_path):
+    (coco[0] / "val" / "5.jpg").write_bytes((coco[0] / "train" / "2.jpg").read_bytes())
+    fails(capsys, coco[1], 2, "1 images are in training and, under another name, in validation", "data.allow_overlap")
+    assert not (tmp_path / "runs").exists()
+    assert train.main([*coco[1], "data.allow_overlap=true", "train.epochs=1"]) == 0
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])

@@ -245,6 +245,11 @@ def test_what_cannot_be_read_is_one_line_and_no_file(tmp_path, capsys):
     assert init.main([str(coco(tmp_path / "coco")), "--images", str(tmp_path)]) == 2
     assert "leave --images out" in capsys.readouterr().err
     assert not (tmp_path / "c.yaml").exists()
+    (tmp_path / "copied").mkdir()
+    copied = splits_as_tables(tmp_path / "copied")
+    (copied / "valid0.jpg").write_bytes((copied / "train1.jpg").read_bytes())
+    assert init.main([str(copied), "--out", str(tmp_path / "c.yaml"), *TINY]) == 2
+    assert "under another name, in validation" in capsys.readouterr().err and not (tmp_path / "c.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
+from mlcfast.data.overlap import copies, refuse_copies
 from mlcfast.data.splits import find_split, write_split
 from mlcfast.engine import (
     Engine,
@@ -57,11 +58,13 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     samples = open_samples(config, held)
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
+    copied = on_main(process, lambda: copies(given))
+    refuse_copies(copied, config.data.allow_overlap)
     about: dict[str, Any] = {}
     contents: dict[str, str] = {}
     if process.is_main:
         contents = contents_of(given)
-        about = announce_samples(given) | {"contents": contents}
+        about = announce_samples(given, copied) | {"contents": contents}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
     changes = since_saved(resume, saved, contents, process)
