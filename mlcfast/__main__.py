@@ -84,6 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {missing}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # torch takes seconds to import
+        if "--debug" in words:
+            raise
+        print("interrupted", file=sys.stderr)
+        return 130
     return command.main(words[1:])
 
 

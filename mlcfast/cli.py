@@ -1,10 +1,11 @@
 """Runs a command: failures as one line, `--debug` for the traceback, exit statuses 0, 1, 2 and 130.
 
 Where `python -m mlcfast.COMMAND` is what runs, importing this module also makes one line of a package that the command
-imports and that is not installed.
+imports and that is not installed, and of Ctrl-C while it is imported.
 """
 
 import argparse
+import csv
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -68,6 +69,17 @@ def probability(text: str) -> float:
     return value
 
 
+def names(text: str) -> list[str]:
+    """An argparse type: names between commas; a name that holds a comma stands in double quotes, as in CSV."""
+    try:
+        (found,) = csv.reader([text], strict=True, skipinitialspace=True)
+    except csv.Error:
+        found = []
+    if not found or not all(found):
+        raise argparse.ArgumentTypeError(f"""{text!r} is no list of names such as A,B or '"A, with a comma",B'""")
+    return found
+
+
 def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None = None) -> int:
     """Parse `argv`, call `work` with the result and turn what it raises into one line on stderr.
 
@@ -110,13 +122,14 @@ def _report(message: str, status: int) -> int:
     return status
 
 
-def _say_what_is_missing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The excepthook of a command: one line and status 2 for a package that an extra would bring."""
+def _end_in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The excepthook of a command: one line for a package that an extra would bring, and for Ctrl-C during imports."""
     missing = missing_extra(error, _command_that_runs()) if isinstance(error, ImportError) else None
-    if missing is None or "--debug" in sys.argv:
-        sys.__excepthook__(kind, error, trace)
-    else:
+    if "--debug" not in sys.argv and missing is not None:
         sys.exit(_report(f"error: {missing}", 2))
+    if "--debug" not in sys.argv and isinstance(error, KeyboardInterrupt):
+        sys.exit(_report("interrupted", 130))
+    sys.__excepthook__(kind, error, trace)
 
 
 def _command_that_runs() -> str:
@@ -127,4 +140,4 @@ def _command_that_runs() -> str:
 
 
 if _command_that_runs():  # before the command imports what it needs
-    sys.excepthook = _say_what_is_missing
+    sys.excepthook = _end_in_one_line

@@ -141,6 +141,8 @@ def _one_line(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"missing key {where}"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":  # of the run's name, which is also that of a directory
+        message = "Input should be letters, digits, '.', '_' and '-', and begin with a letter, a digit or '_'"
     given = "" if isinstance(first["input"], dict | BaseModel) else f", not {first['input']!r}"
     return f"{where}: {message}{given}" if where else message
 

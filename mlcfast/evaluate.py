@@ -14,7 +14,14 @@ from mlcfast.engine import discover, start, stop
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
-from mlcfast.evaluation.evaluate import configured_model, evaluate_model, load_for_model, own_labels, stored_model
+from mlcfast.evaluation.evaluate import (
+    configured_model,
+    evaluate_model,
+    load_for_model,
+    other_input,
+    own_labels,
+    stored_model,
+)
 from mlcfast.evaluation.gather import MOST_HELD, EvaluationResult
 from mlcfast.evaluation.side_by_side import picture_of_both
 from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
@@ -27,7 +34,7 @@ from mlcfast.evaluation.thresholds import (
     write_thresholds,
 )
 from mlcfast.models.loading import find_weights
-from mlcfast.runs.journal import log_to_console
+from mlcfast.runs.journal import LOGGER, log_to_console
 
 FIGURES = (
     "precision P, recall R and F1 at threshold 0.5; C: each label counts the same, O: each decision; the mAP needs no "
@@ -86,6 +93,8 @@ def work(args: argparse.Namespace) -> None:
     aim = read_aim(args.thresholds) if args.thresholds else None
     if args.write and aim is None:
         raise UsageError("--write goes with --thresholds")
+    if process.is_main and (said := other_input(config, checkpoints[0])):
+        LOGGER.warning("%s", said)
     split = args.split or (config.data.test if aim is None else None) or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)

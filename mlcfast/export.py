@@ -29,7 +29,7 @@ def work(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.out}: a directory; name the file, such as {args.out / 'model.onnx'}")
     try:
         if args.format == "onnx":
-            difference = export_onnx(model, card, args.out)
+            difference = export_onnx(model, card, args.out, quiet=not args.debug)
             said = f"{args.out}: logits within {difference:.1e} of torch's on random images"
         else:
             file = save_model(args.out, model.state_dict(), dataclasses.replace(card, config={}))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast import cli
+from mlcfast.data.overlap import copies, refuse_copies
 from mlcfast.errors import UsageError
 from mlcfast.files import write_text
 from mlcfast.planning.starting import propose
@@ -30,11 +31,14 @@ def work(args: argparse.Namespace) -> None:
     if args.out is not None:
         _refuse(args.out, args.force)
     proposal = propose(args.data, args.images, args.overrides)
+    samples = proposal.found.samples
     out = args.out or Path(f"{proposal.config.name}.yaml")
     _refuse(out, args.force)
+    parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
+    found = copies({name: records for name, records in parts.items() if records is not None})
+    refuse_copies(found, proposal.config.data.allow_overlap)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, as_yaml(proposal))
-    samples = proposal.found.samples
     print(
         f"read as {proposal.found.form}: {len(samples.train)} images for training, {len(samples.validation)} for "
         f"validation, {len(samples.train.names)} labels\nwrote {out}; look through it, then:"

@@ -22,8 +22,8 @@ def build_parser() -> cli.Parser:
     parser.add_argument("--images", type=Path, metavar="DIR", help="where the images are (default: beside the file)")
     parser.add_argument("--format", default="auto", metavar="NAME", help="what it is, where that is not recognised")
     parser.add_argument("--image-column", metavar="NAME", help="the column of image files")
-    parser.add_argument("--label-columns", metavar="A,B", help="the columns that are labels")
-    parser.add_argument("--ignore-columns", metavar="A,B", help="columns that are no labels")
+    parser.add_argument("--label-columns", type=cli.names, metavar="A,B", help="the columns that are labels")
+    parser.add_argument("--ignore-columns", type=cli.names, metavar="A,B", help="columns that are no labels")
     parser.add_argument("--separator", metavar="SIGN", help="between the labels of a list column")
     parser.add_argument(
         "--uncertain",
@@ -44,7 +44,7 @@ def build_parser() -> cli.Parser:
 
 def _policies(text: str) -> str | dict[str, str]:
     """One policy, or one for each label named; for argparse, whose error names the option."""
-    parts = [part.rpartition("=") for part in text.split(",")]
+    parts = [part.rpartition("=") for part in cli.names(text)]
     try:
         for _, _, policy in parts:
             policy_code(policy.strip())
@@ -74,8 +74,8 @@ def work(args: argparse.Namespace) -> None:
     print(json.dumps(about) if args.json else table(about))
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",")) if text else ()
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in given or ())
 
 
 def table(about: dict[str, Any]) -> str:

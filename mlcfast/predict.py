@@ -42,7 +42,13 @@ def build_parser() -> cli.Parser:
         help="labels scoring at least T instead of each label's own bound",
     )
     parser.add_argument("--attention", type=Path, metavar="DIR", help="write a PNG of attention maps for each image")
-    parser.add_argument("--labels", metavar="A,B", help="the labels to draw with --attention instead of those found")
+    parser.add_argument(
+        "--labels",
+        type=cli.names,
+        metavar="A,B",
+        help="the labels to draw with --attention instead of those found; a name with a comma in double quotes, as in "
+        "'\"cat, black\",dog'",
+    )
     parser.add_argument(
         "--batch-size", type=cli.at_least(1), default=32, metavar="N", help="images a pass (default 32)"
     )
@@ -59,10 +65,12 @@ def work(args: argparse.Namespace) -> int:
     """Predict and print; 1 if any image failed."""
     from tqdm import tqdm  # after cli, which says what to install where it is missing
 
+    if args.labels and not args.attention:
+        raise UsageError("--labels goes with --attention DIR, which draws them")
     model, card = load_image_model(args.checkpoint)
     if args.attention and not isinstance(model, Query2Label):
         raise UsageError("--attention: this model has a linear head; only query2label attends to places")
-    drawn = label_numbers(args.labels.split(","), card.labels) if args.labels else None
+    drawn = label_numbers(args.labels, card.labels) if args.labels else None
     process = Process()
     predictor = Predictor(process, model.to(process.device).to(memory_format=torch.channels_last), "fp32")
     sources = list(find_images(args.images))

@@ -129,8 +129,18 @@ class DataConfig(Section):
     )
     allow_outside: bool = Field(default=False, description="Image files may lie outside data.root.")
     allow_overlap: bool = Field(
-        default=False, description="Images may be trained on and validate or test too, which is an error otherwise."
+        default=False,
+        description="Images, or copies of their files, may be trained on and validate or test too, which is an error "
+        "otherwise.",
     )
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _of_three_channels(cls, value: Any) -> Any:
+        """Lists of another length are named here: what a tuple of three says of them names no setting."""
+        if not isinstance(value, list | tuple) or len(value) != 3:
+            raise ValueError("Input should be three numbers, for red, green and blue")
+        return value
 
     @field_validator("val", mode="before")
     @classmethod

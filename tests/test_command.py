@@ -8,6 +8,7 @@ import pytest
 
 import mlcfast
 from mlcfast import __main__ as entry
+from mlcfast import cli
 from tests.conftest import ROOT, run_command
 
 
@@ -52,3 +53,15 @@ def test_the_distribution_brings_no_command_of_anothers():
 def test_python_m_mlcfast_is_the_same_command():
     done = run_command("mlcfast", "predict", "nowhere", "photo.jpg")
     assert done.returncode == 2 and "nowhere" in done.stderr
+
+
+def test_ctrl_c_while_torch_is_imported_is_one_line(monkeypatch, capsys):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.import_module", interrupted)
+        assert entry.main(["predict", "x", "y"]) == 130
+    with pytest.raises(SystemExit) as ended:
+        cli._end_in_one_line(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert ended.value.code == 130 and capsys.readouterr().err == "interrupted\n" * 2

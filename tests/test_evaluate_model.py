@@ -31,6 +31,7 @@ def test_the_model_and_its_input_come_from_the_card(best, data_alone, config_fil
     capsys.readouterr()
     assert evaluate.main([str(data_alone), "--checkpoint", str(best), "--json", "--errors", str(errors)]) == 0
     said = capsys.readouterr()
+    assert "trained with" not in said.err
     card = json.loads((best / "model.json").read_text())
     assert json.loads(said.out)["mAP"] == pytest.approx(card["metrics"]["mAP"], abs=1e-9)
     with errors.open(newline="") as file:
@@ -44,6 +45,9 @@ def test_the_model_and_its_input_come_from_the_card(best, data_alone, config_fil
     assert "does not fit" in said and "model.head is linear on its card and query2label here" in said
     assert evaluate.main([str(config_file), "--checkpoint", str(best)]) == 2
     assert "a configuration without the section model takes the card's" in capsys.readouterr().err
+    words = [str(data_alone), "--checkpoint", str(best), "data.image_size=64", "--json"]
+    assert evaluate.main(words) == 0
+    assert "trained with data.image_size 32, here it is 64" in capsys.readouterr().err
     lost = tmp_path / "none" / "errors.csv"
     assert evaluate.main([str(data_alone), "--checkpoint", str(best), "--errors", str(lost)]) == 2
     assert f"no directory {lost.parent}" in capsys.readouterr().err

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from mlcfast import init, train
-from mlcfast.config import load_config
+from mlcfast.config import IMAGENET_MEAN, load_config
 from mlcfast.data.build import open_samples
 from mlcfast.errors import UsageError
 from mlcfast.planning import starting
-from mlcfast.planning.starting import Machine, propose
+from mlcfast.planning.starting import LITE, SHIPPED, SMALL, Machine, propose
 from mlcfast.planning.written import as_yaml
-from tests.conftest import write_colour_set
+from tests.conftest import ROOT, write_colour_set
 from tests.data.layouts import LAYOUTS, touch, write
 
 NAMES = [f"{letter}.jpg" for letter in "abcdefgh"]
@@ -150,6 +150,7 @@ SETS = {
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(starting, "is_shipped", lambda weights: False)
 
 
 @pytest.fixture
@@ -163,17 +164,20 @@ def in_file(data: Path, out: Path, *words: str) -> dict:
     return yaml.safe_load(out.read_text())
 
 
-@pytest.mark.usefixtures("untimed")
 @pytest.mark.parametrize("make", SETS, ids=lambda make: make.__name__)
-def test_a_configuration_for_every_shape(tmp_path, make):
-    root = tmp_path / "set"
+def test_a_configuration_for_every_shape_trains_as_it_is(tmp_path, capsys, make):
+    root, out = tmp_path / "set", tmp_path / "c.yaml"
     root.mkdir()
     training, validation, expected = SETS[make]
-    written = in_file(make(root), tmp_path / "c.yaml")
+    written = in_file(make(root), out, *TINY, f"output={tmp_path / 'runs'}")
+    said = capsys.readouterr().out
+    assert f"mlcfast train {out}" in said and f"mlcfast predict {tmp_path / 'runs'}" in said
     assert {key: written["data"].get(key) for key in expected} == expected
-    samples = open_samples(load_config(tmp_path / "c.yaml"))
+    samples = open_samples(load_config(out))
     assert abs(len(samples.train) - training) <= 1 and abs(len(samples.validation) - validation) <= 1
     assert (written["loss"]["name"] == "iu") == (make is partly_unknown)
+    assert train.main([str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("mAP ")
 
 
 @pytest.mark.usefixtures("untimed")
@@ -187,18 +191,6 @@ def test_a_configuration_for_every_layout(tmp_path, layout):
     assert written["data"]["format"] == form
     samples = open_samples(load_config(tmp_path / "c.yaml"))
     assert (len(samples.train), len(samples.validation)) == (2, 1)
-
-
-@pytest.mark.parametrize("make", [splits_as_tables, with_patients, coco, folders], ids=lambda make: make.__name__)
-def test_what_is_written_trains(tmp_path, capsys, make):
-    root = tmp_path / "set"
-    root.mkdir()
-    out = tmp_path / "c.yaml"
-    in_file(make(root), out, *TINY, f"output={tmp_path / 'runs'}")
-    said = capsys.readouterr().out
-    assert f"mlcfast train {out}" in said and f"mlcfast predict {tmp_path / 'runs'}" in said
-    assert train.main([str(out)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("mAP ")
 
 
 @pytest.mark.usefixtures("untimed")
@@ -253,6 +245,11 @@ def test_what_cannot_be_read_is_one_line_and_no_file(tmp_path, capsys):
     assert init.main([str(coco(tmp_path / "coco")), "--images", str(tmp_path)]) == 2
     assert "leave --images out" in capsys.readouterr().err
     assert not (tmp_path / "c.yaml").exists()
+    (tmp_path / "copied").mkdir()
+    copied = splits_as_tables(tmp_path / "copied")
+    (copied / "valid0.jpg").write_bytes((copied / "train1.jpg").read_bytes())
+    assert init.main([str(copied), "--out", str(tmp_path / "c.yaml"), *TINY]) == 2
+    assert "under another name, in validation" in capsys.readouterr().err and not (tmp_path / "c.yaml").exists()
 
 
 @pytest.mark.parametrize(
@@ -266,7 +263,35 @@ def test_weights_are_pretrained_where_they_can_be_had(tmp_path, where, weights, 
     assert proposal.config.model.weights == weights and says in " ".join(as_yaml(proposal).replace("#", "").split())
 
 
-def test_a_gpu_gets_what_the_planner_says_fits(tmp_path):
+@pytest.mark.usefixtures("untimed")
+def test_few_images_get_the_recipe_of_the_small_starting_point(tmp_path):
+    starter = load_config(ROOT / "configs" / "own_data_small.yaml").model_dump(mode="json")
+    assert all(starter[section] | settings == starter[section] for section, settings in SMALL.items())
+    config = propose(one_table(tmp_path), machine=Machine(), weights=lambda _: "cached").config.model_dump(mode="json")
+    for section, keys in {"data": ("mean", "std", "augment"), "model": ("backbone", "head"), "optim": ("lr",)}.items():
+        assert {key: config[section][key] for key in keys} == {key: starter[section][key] for key in keys}
+    assert config["train"]["ema_warmup"] and config["train"]["ema_decay"] == starter["train"]["ema_decay"]
+    assert config["train"]["early_stop"] == starter["train"]["early_stop"]
+
+
+@pytest.mark.usefixtures("untimed")
+def test_weights_of_a_package_go_with_their_backbone_alone(tmp_path, monkeypatch):
+    data = one_table(tmp_path)
+    monkeypatch.setattr(starting, "is_shipped", lambda weights: True)
+
+    def proposed(where: str, *overrides: str) -> tuple:
+        config = propose(data, None, overrides, Machine(), lambda backbone: where).config
+        return config.model.backbone, config.model.weights, config.data.mean == IMAGENET_MEAN, config.optim.lr
+
+    assert proposed("unreachable") == (LITE, SHIPPED, False, 1e-3)
+    assert proposed("unreachable", f"model.backbone={LITE}") == (LITE, SHIPPED, False, 1e-3)
+    assert proposed("unreachable", "model.backbone=resnet18") == ("resnet18", "none", True, 1e-3)
+    assert proposed("cached", "model.backbone=resnet18") == ("resnet18", "pretrained", True, 1e-4)
+    assert proposed("unreachable", "model.weights=none") == ("resnet18", "none", True, 1e-3)
+
+
+def test_a_gpu_gets_what_the_planner_says_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr(starting, "FEW_IMAGES", 2)
     data = one_table(tmp_path)
     proposal = propose(data, None, ["engine.global_batch=32"], Machine(2, 12 * 2**30, 8), lambda _: "cached")
     engine = proposal.config.engine

@@ -16,10 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mlcfast import predict
+from mlcfast import cli, predict
 from mlcfast.data import EvalTransform, find_images, load_rgb
 from mlcfast.engine import Predictor, Process
-from mlcfast.evaluation.predict_files import predict_files
+from mlcfast.errors import UsageError
+from mlcfast.evaluation.predict_files import label_numbers, predict_files
+from mlcfast.evaluation.tables import PredictionTable
 from mlcfast.models import build_model
 from mlcfast.models.card import ModelCard, save_model
 from mlcfast.models.trained import load_trained
@@ -210,6 +212,8 @@ def test_directories_and_patterns(tmp_path):
         (["--threshold", "50"], "'50' is not a number from 0 to 1"),
         (["--threshold", "nan"], "'nan' is not a number from 0 to 1"),
         (["--attention", "{tmp}", "--labels", "red,gren"], "no label 'gren': did you mean green?"),
+        (["--attention", "{tmp}", "--labels", '"red,blue'], "is no list of names such as A,B or"),
+        (["--labels", "red"], "--labels goes with --attention DIR"),
     ],
 )
 def test_bad_usage_is_one_line(best, photos, tmp_path, capsys, words, says):
@@ -221,6 +225,24 @@ def test_bad_usage_is_one_line(best, photos, tmp_path, capsys, words, says):
     captured = capsys.readouterr()
     assert (status, captured.out) == (2, "")
     assert says in captured.err and captured.err.count("\n") == 1
+
+
+def test_a_label_with_a_semicolon_is_quoted_among_others(tmp_path):
+    with PredictionTable(tmp_path / "t.csv", ["a;b", "c"]) as table:
+        table.write("x.jpg", [0, 1], np.array([0.9, 0.8]))
+    with (tmp_path / "t.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["labels"] == '"a;b";c'
+
+
+def test_a_label_with_a_comma_is_named_in_quotes():
+    known = ["cat, black", "dog", 'a "big" one']
+    for text, numbers in (('"cat, black",dog', [0, 1]), ('dog, "cat, black"', [1, 0]), ('a "big" one', [2])):
+        assert label_numbers(cli.names(text), known) == numbers
+    with pytest.raises(UsageError, match=r"label 'cat': known are \"cat, black\", dog.*in double quotes"):
+        label_numbers(cli.names("cat, black"), known)
+    with pytest.raises(UsageError, match="did you mean red") as caught:
+        label_numbers(["rad"], NAMES)
+    assert "quotes" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

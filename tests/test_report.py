@@ -120,6 +120,28 @@ def test_the_command_writes_it_anew_without_images(run, tmp_path, capsys):
     assert "no such image" in shown and "No attention maps" in shown and "global_batch: 8" in shown
 
 
+def test_damaged_records_are_said_and_the_rest_is_shown(run, tmp_path, capsys):
+    """Half an outcome.json, a torn last line and one of noise: a line each on stderr, and on the page."""
+    hurt = Path(shutil.copytree(run, tmp_path / "hurt"))
+    outcome, journal = hurt / "best" / "outcome.json", hurt / "metrics.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    outcome.write_bytes(outcome.read_bytes()[:40])
+    journal.write_bytes(b"".join([lines[0], b'{"event": "\xff\xfe}\n', *lines[1:-1], lines[-1][:9]]))
+    assert command.main([str(hurt)]) == 0
+    warnings = capsys.readouterr().err.splitlines()
+    says = f"{journal}: 2 of {len(lines) + 1} lines are damaged or half written", f"{outcome}: damaged"
+    assert len(warnings) == 2 and all(said in line for said, line in zip(says, warnings, strict=True))
+    shown = " ".join(Page((hurt / "report.html").read_text()).texts)
+    assert all(said in shown for said in says) and "without it the report has no test figures" in shown
+    assert "validation mAP" in shown and "damaged" not in (run / "report.html").read_text()
+    for lose, says in ((lambda: journal.write_bytes(b""), "empty"), (journal.unlink, "not there")):
+        lose()
+        assert command.main([str(hurt)]) == 0
+        assert f"{journal}: {says}; without it the report has no curves" in capsys.readouterr().err
+    (hurt / "best" / "model.json").write_text("{")
+    assert command.main([str(hurt)]) == 2 and "model.json: a damaged run: " in capsys.readouterr().err
+
+
 def test_the_histogram_of_hidden_labels_is_in_the_page(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)

@@ -275,7 +275,7 @@ def test_labels_without_positives_are_named_before_training():
     names = ["cat", "dog", "owl"]
     parts = [LabelledImages(["x"] * len(rows), rows, names, ["x"] * len(rows)) for rows in (train_labels, val_labels)]
     first, second = (labels_without_positives(*each) for each in zip(("training", "validation"), parts, strict=True))
-    assert "no training image" in first and first.endswith("cannot learn owl")
+    assert "no training image" in first and first.endswith("cannot learn: owl")
     assert "no validation image" in second and second.endswith("threshold 0.5: dog, owl")
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -47,32 +47,57 @@ def overlaps(parts: Mapping[str, LabelledImages]) -> list[str]:
     return sentences
 
 
+def refuse_copies(found: Sequence[str], allowed: bool) -> None:
+    """Raise UsageError for what `copies` found in a run's parts, unless the configuration allows it."""
+    if found and not allowed:
+        raise UsageError(
+            f"{found[0]}: scores would praise what was learnt by heart; delete the copies on one side, or set "
+            "data.allow_overlap to true"
+        )
+
+
 def copies(parts: Mapping[str, LabelledImages]) -> list[str]:
-    """A sentence for each two parts that hold copies of one file under different names; small sets only.
+    """A sentence for each two parts that hold copies of one file under different names; see `same_content`."""
+    sides = {path: name for name, records in parts.items() for path in _in_order(records)}
+    return _across(same_content(sides), sides, list(parts))
+
+
+def same_content(paths: Collection[str]) -> list[list[str]]:
+    """The files, at least two each time, that hold the same bytes; small sets only.
 
     Files of one size are read and compared by their digest. Sets beyond MOST_IMAGES, or with more than MOST_BYTES to
-    read, are not compared.
+    read, are not compared, nor are empty files.
     """
-    sides = {path: name for name, records in parts.items() for path in _in_order(records)}
-    if len(sides) > MOST_IMAGES:
+    if len(paths) > MOST_IMAGES:
         return []
     by_size: dict[int, list[str]] = defaultdict(list)
-    for path in sides:
+    for path in paths:
         if os.path.isfile(path):
             by_size[os.path.getsize(path)].append(path)
-    alike = {size: paths for size, paths in by_size.items() if len(paths) > 1}
+    alike = {size: paths for size, paths in by_size.items() if size and len(paths) > 1}
     if sum(size * len(paths) for size, paths in alike.items()) > MOST_BYTES:
         return []
     by_content: dict[str, list[str]] = defaultdict(list)
     for path in (path for paths in alike.values() for path in paths):
         by_content[sha256_of(Path(path))].append(path)
-    return _across(by_content, sides, list(parts))
+    return [same for same in by_content.values() if len(same) > 1]
 
 
-def _across(by_content: Mapping[str, list[str]], sides: Mapping[str, str], names: list[str]) -> list[str]:
+def groups_of_copies(paths: Sequence[str]) -> list[str] | None:
+    """For each image the name of its group, those of the same content having one; None where no two are alike."""
+    known = [os.path.normpath(path) if path else "" for path in paths]
+    first = {path: same[0] for same in same_content(dict.fromkeys(filter(None, known))) for path in same}
+    if not first:
+        return None
+    numbers: dict[str, int] = {}
+    names = (first.get(path, path) or f"image {place}" for place, path in enumerate(known))
+    return [f"{numbers.setdefault(name, len(numbers)):08d}" for name in names]
+
+
+def _across(alike: Sequence[list[str]], sides: Mapping[str, str], names: list[str]) -> list[str]:
     sentences = []
     for one, other in combinations(names, 2):
-        groups = [paths for paths in by_content.values() if {one, other} <= {sides[path] for path in paths}]
+        groups = [paths for paths in alike if {one, other} <= {sides[path] for path in paths}]
         if groups:
             first, second = (next(path for path in groups[0] if sides[path] == side) for side in (one, other))
             sentences.append(

@@ -27,7 +27,10 @@ class TrainSampler:
                 f"engine.micro_batch {micro_batch} × {world_size} processes"
             )
         if global_batch > num_samples:
-            raise UsageError(f"engine.global_batch {global_batch} exceeds the {num_samples} training images")
+            raise UsageError(
+                f"engine.global_batch {global_batch} exceeds the {num_samples} training images: "
+                f"lower it to {num_samples} or less"
+            )
         self.num_samples, self.global_batch, self.micro_batch = num_samples, global_batch, micro_batch
         self.rank, self.world_size, self.seed = rank, world_size, seed
         self.epoch = self.consumed = 0

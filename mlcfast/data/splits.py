@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, count
+from mlcfast.data.overlap import groups_of_copies
 from mlcfast.data.readers.names import nearly_equal
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
@@ -33,13 +34,14 @@ SHOWN = 8  # labels named in a line of the log
 def divide(records: LabelledImages, share: float, seed: int, held: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Indices (train, val): read from the split.csv at `held` if there is one, else a stratified split by the seed.
 
-    Images of one group stay on one side where the records have groups. UsageError where a part would be empty, and for
-    an image that `held` does not know.
+    Images of one group stay on one side where the records have groups, else files of the same content, see
+    `groups_of_copies`. UsageError where a part would be empty, and for an image that `held` does not know.
     """
     if held is not None:
         return _held(records, held)
+    groups = groups_of_copies(records.paths) if records.groups is None else records.groups
     try:
-        return stratified_split(records.labels, share, seed, records.groups)
+        return stratified_split(records.labels, share, seed, groups)
     except ValueError as error:
         raise UsageError(f"data.val: {error}") from error
 

@@ -36,15 +36,21 @@ OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry(
 )
 
 
+def find_optimizer(settings: OptimConfig) -> Callable[..., Any]:
+    """What makes the configured optimizer; UsageError where there is none, or it does not take optim.options."""
+    what = f"optim.name {settings.name}"
+    make = as_callable(OPTIMIZERS.find(settings.name), what, UsageError)
+    check_options(make, settings.options, what, given=("params", "groups", "lr", "weight_decay"), error=UsageError)
+    return make
+
+
 def build_optimizer(settings: OptimConfig, module: TrainingModule) -> torch.optim.Optimizer:
     """The configured optimizer over the model's parameters and dense label estimates; see parameter_groups.
 
     UsageError where bitsandbytes is asked for and missing, or the optimizer does not take optim.options.
     """
-    groups = parameter_groups(settings, module)
+    groups, make = parameter_groups(settings, module), find_optimizer(settings)
     what = f"optim.name {settings.name}"
-    make = as_callable(OPTIMIZERS.find(settings.name), what, UsageError)
-    check_options(make, settings.options, what, given=("params", "groups", "lr", "weight_decay"), error=UsageError)
     try:
         optimizer = make(groups, lr=settings.lr, weight_decay=settings.weight_decay, **settings.options)
     except (TypeError, ValueError) as error:

@@ -66,13 +66,15 @@ def configured_model(config: Config, weights: Path, names: list[str]) -> tuple[n
     if own not in (None, names):
         raise UsageError(f"{weights}: made for the labels {_shown(own)}; the images have {_shown(names)}")
     model = make_model(config.without_initial_weights(), len(names))
+    stored = read_weights(weights)
     try:
-        fill(model, read_weights(weights), weights)
+        fill(model, stored, weights)
     except UsageError as error:
         other = _differences(config, weights)
         if not other:
             raise
-        raise UsageError(f"{error}; {other}: a configuration without the section model takes the card's") from error
+        takes = "a configuration without the section model takes the card's"
+        raise UsageError(f"{weights} does not fit the model: {other}; {takes}") from error
     return model, config
 
 
@@ -83,6 +85,15 @@ def _differences(config: Config, weights: Path) -> str:
     held, here = load_card(weights).model, config.model.model_dump()
     other = [name for name in held if name in here and held[name] != here[name]]
     return ", ".join(f"model.{name} is {held[name]} on its card and {here[name]} here" for name in other)
+
+
+def other_input(config: Config, weights: Path) -> str:
+    """A sentence on what the model at `weights` was trained on and the configuration has otherwise; "" for nothing."""
+    if not card_file(weights).exists():
+        return ""
+    held, here = load_card(weights).preprocessing, config.data.model_dump(mode="json")
+    other = [f"data.{name} {held[name]}, here it is {here[name]}" for name in held if held[name] != here.get(name)]
+    return f"{weights}: trained with {'; '.join(other)}" if other else ""
 
 
 def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:

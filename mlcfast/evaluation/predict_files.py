@@ -89,10 +89,22 @@ def select(scores: np.ndarray, card: ModelCard, top_k: int | None = None, thresh
 
 
 def label_numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
-    """The positions of `names` among `known`; UsageError suggests the nearest for one that is not there."""
+    """The positions of `names` among `known`; UsageError suggests the nearest for one that is not there.
+
+    Names are suggested as the option `--labels` takes them: with a comma in double quotes.
+    """
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known[:8])}"
-            raise UsageError(f"--labels: the model has no label {name!r}: {hint}")
+            hint = (
+                f"did you mean {_as_given(near[0])}?" if near else f"known are {', '.join(map(_as_given, known[:8]))}"
+            )
+            commas = any("," in label for label in known)
+            quoted = "; a name with a comma stands in double quotes: --labels '\"A, with a comma\",B'" if commas else ""
+            raise UsageError(f"--labels: the model has no label {name!r}: {hint}{quoted}")
     return [list(known).index(name) for name in names]
+
+
+def _as_given(name: str) -> str:
+    """A label as one field of a CSV row."""
+    return '"' + name.replace('"', '""') + '"' if "," in name or name.startswith('"') else name

@@ -1,5 +1,6 @@
 """Writes a run's report.html, with attention maps made by its best model."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mlcfast.report.gallery import Attended
 from mlcfast.report.page import write_report
 from mlcfast.report.record import RunRecord, read_run
 
+LOGGER = logging.getLogger("mlcfast")
 ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
 
 
@@ -22,6 +24,8 @@ def report_run(directory: Path) -> tuple[Path, tuple[float, float] | None]:
     Returns its path and the interval of the validation mAP in percent, None where that was not worked out.
     """
     record = read_run(directory)
+    for sentence in record.damaged:
+        LOGGER.warning("%s", sentence)
     interval = percent_interval(record.scores, record.labels)
     return write_report(directory, _attended(directory, record), interval), interval
 

@@ -23,7 +23,8 @@ MISSED, WRONG = "missed", "wrongly added"
 class PredictionTable:
     """Writes predictions as CSV: image, the labels it was given joined by `;`, its error, and each label's score.
 
-    A label that is called as one of the first columns has `score of` before its name. Rows are written as they come.
+    A label that is called as one of the first columns has `score of` before its name; among the joined ones a name with
+    a `;` stands in double quotes. Rows are written as they come.
     """
 
     def __init__(self, path: Path, names: Sequence[str]):
@@ -46,7 +47,7 @@ class PredictionTable:
 
     def write(self, image: str, found: Sequence[int], scores: np.ndarray) -> None:
         """A row for an image with these labels, by number, and its scores (K,)."""
-        labels = ";".join(self.names[k] for k in found)
+        labels = ";".join(f'"{self.names[k]}"' if ";" in self.names[k] else self.names[k] for k in found)
         self._writer.writerow([image, labels, "", *(f"{score:.6f}" for score in scores)])
 
     def write_error(self, image: str, error: str) -> None:

@@ -44,6 +44,9 @@ class LabelLoss(nn.Module):
     def set_label_counts(self, label_counts: Tensor, images: int) -> None:
         """Tell the loss how many of `images` training images have each label, (K,); most losses do not ask."""
 
+    def check_labels(self, K: int) -> None:
+        """ValueError where the loss was given numbers, one a label, that are not for K labels."""
+
     def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
         if self._values_checked or torch.compiler.is_compiling():
             return

@@ -126,15 +126,20 @@ class DistributionBalancedLoss(LabelLoss):
         """See LabelLoss."""
         self.counts, self.images = checked_counts(label_counts, images), images
 
+    def check_labels(self, K: int) -> None:
+        """See LabelLoss."""
+        if self.counts is None or len(self.counts) != K:
+            held = "none are" if self.counts is None else f"{len(self.counts)} are"
+            raise ValueError(f"label_counts of {K} labels are needed, {held} given")
+
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
         x, z = prepared(logits, labels)
-        if self.counts is None or len(self.counts) != x.shape[1]:
-            held = "none are" if self.counts is None else f"{len(self.counts)} are"
-            raise ValueError(f"label_counts of {x.shape[1]} labels are needed, {held} given")
+        self.check_labels(x.shape[1])
+        assert self.counts is not None, "or check_labels would have raised"
         self.counts = self.counts.to(x.device)
         entries = reference.distribution_balanced(
             x, z, self.counts.to(x.dtype), self.images, self.mapping,

@@ -79,12 +79,17 @@ class LabelWeights:
             self.made[key] = self._make(*key)
         return self.made[key]
 
+    def check_labels(self, K: int) -> None:
+        """See LabelLoss."""
+        for name, weights in self.values.items():
+            if weights.numel() not in (1, K):
+                raise ValueError(f"{name} must be a number or {K} numbers, one a label, not {weights.numel()}")
+
     def _make(self, device: torch.device, dtype: torch.dtype, K: int) -> Weights:
         for name in self.given:
             if name not in self.values:
                 raise ValueError(f"{name} {self.methods[name][0]} needs label counts: call set_label_counts first")
-            if self.values[name].numel() not in (1, K):
-                raise ValueError(f"{name} must be a number or {K} numbers, not {self.values[name].numel()}")
+        self.check_labels(K)
         one = torch.ones(1, dtype=torch.float64)
         other = self.values.get("class_weight", one)
         positive = self.values.get("pos_weight", one) * other
@@ -129,3 +134,7 @@ class WeighedLoss(LabelLoss):
     def set_label_counts(self, label_counts: Tensor, images: int) -> None:
         """See LabelLoss."""
         self.weights.set_label_counts(label_counts, images)
+
+    def check_labels(self, K: int) -> None:
+        """See LabelLoss."""
+        self.weights.check_labels(K)

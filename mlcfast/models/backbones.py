@@ -63,6 +63,18 @@ class Backbone(nn.Module):
         return features.shape[1:]
 
 
+def check_timm(name: str, pretrained: bool) -> None:
+    """UsageError where timm has no such model, or its weights are wanted and out of reach; nothing is built or loaded.
+
+    pretrained: whether its weights are wanted. Whether they can be had takes some seconds to find out where they are
+    not on this machine.
+    """
+    if not timm.is_model(name):
+        raise UsageError(f"model.backbone: {name!r} is no timm model of timm {timm.__version__}{_near_models(name)}")
+    if pretrained and hub_is_away(name):
+        raise UsageError(_not_downloaded(name, "there is no connection to the network"))
+
+
 def timm_body(name: str, image_size: int, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     """The timm model `name` without its classifier.
 
@@ -72,8 +84,7 @@ def timm_body(name: str, image_size: int, pretrained: bool, options: dict[str, A
     """
     options = dict(options)
     out_index = options.pop("out_index", None)
-    if not timm.is_model(name):
-        raise UsageError(f"model.backbone: {name!r} is no timm model of timm {timm.__version__}{_near_models(name)}")
+    check_timm(name, pretrained)
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         options.setdefault("img_size", image_size)
@@ -89,8 +100,6 @@ def _near_models(name: str) -> str:
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
-    if pretrained and hub_is_away(name):
-        raise UsageError(_not_downloaded(name, "there is no connection to the network"))
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except TypeError as error:

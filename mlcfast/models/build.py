@@ -7,12 +7,12 @@ from typing import Any
 from torch import nn
 
 from mlcfast.errors import UsageError
-from mlcfast.models.backbones import Backbone, timm_body
+from mlcfast.models.backbones import Backbone, check_timm, timm_body
 from mlcfast.models.cvt import CVT, CvT
 from mlcfast.models.freezing import freeze_backbone
 from mlcfast.models.heads import FeatureClassifier, Head, LinearClassifier
 from mlcfast.models.query2label import Query2Label
-from mlcfast.models.weights import load_checked, load_weights, read_state_dict
+from mlcfast.models.weights import load_checked, load_weights, read_state_dict, weight_file
 from mlcfast.registry import Registry, as_callable, check_options, imported, is_import_name
 
 
@@ -50,15 +50,13 @@ def build_model(
 
     Raises UsageError for anything that does not fit, naming the key.
     """
-    make = HEADS.find(head)
-    if not (isinstance(make, type) and issubclass(make, Head)):
-        raise UsageError(f"model.head: {head} is no class derived from mlcfast.models.Head")
+    make = _head(head)
     if freeze not in FREEZE:
         raise UsageError(f"model.freeze: {freeze!r} is not one of {', '.join(FREEZE)}")
     if backbone == "none":
         return _on_features(head, in_features, num_labels, weights)
     body = _body(backbone, image_size, weights == "pretrained", backbone_options or {})
-    check_options(make, options, f"model.head {head}", given=("backbone", "num_labels"), error=UsageError)
+    _check_head_options(head, make, options)
     try:
         model = make(Backbone(body, image_size), num_labels, **options)
     except (TypeError, ValueError) as error:
@@ -69,6 +67,34 @@ def build_model(
         freeze = "none" if weights == "none" else "published"
     freeze_backbone(body, freeze)
     return model.train()
+
+
+def check_model(head: str, backbone: str, weights: str, options: dict[str, Any]) -> None:
+    """Find what names no head, no backbone and no weights before anything is built, as `build_model` would say it.
+
+    options: those of the head. UsageError, one line, suggests the nearest name.
+    """
+    make = _head(head)
+    if backbone != "none":
+        _check_head_options(head, make, options)
+        if is_import_name(backbone):
+            _imported_backbone(backbone)
+        elif backbone not in CVT:
+            check_timm(backbone, weights == "pretrained")
+    if weights not in ("pretrained", "none"):
+        weight_file(weights)
+
+
+def _head(name: str) -> type[Head]:
+    """The class of heads called `name`."""
+    make = HEADS.find(name)
+    if not (isinstance(make, type) and issubclass(make, Head)):
+        raise UsageError(f"model.head: {name} is no class derived from mlcfast.models.Head")
+    return make
+
+
+def _check_head_options(name: str, make: type[Head], options: dict[str, Any]) -> None:
+    check_options(make, options, f"model.head {name}", given=("backbone", "num_labels"), error=UsageError)
 
 
 def _on_features(head: str, in_features: int | None, num_labels: int, weights: str) -> nn.Module:

@@ -1,8 +1,11 @@
 """A trained model as one ONNX file that other runtimes load, checked against the model it came from."""
 
+import contextlib
 import importlib.util
 import json
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +20,22 @@ NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference of a logit
 LIMIT = 2**31 - 2**24  # bytes of weights: a protocol buffer ends at 2 GiB
+TALKATIVE = ("torch.onnx", "onnxscript", "onnx_ir")  # loggers of the exporter
 
 
-def export_onnx(model: nn.Module, card: ModelCard, file: Path) -> float:
+def export_onnx(model: nn.Module, card: ModelCard, file: Path, quiet: bool = True) -> float:
     """Write `file` and return the largest difference of a logit between ONNX Runtime and torch on random images.
 
     Input `images` (batch, 3, S, S) float32, normalised; output `logits` (batch, K) float32; batch is free. Metadata, as
     JSON: labels, preprocessing (image_size; mean and std of values in [0, 1]), thresholds, weights and metrics.
+    quiet: whether what the exporter says of its own steps is left out.
     UsageError if packages are missing or the weights exceed what one ONNX file holds; RunError if the check fails,
     which leaves no file.
     """
     _check_possible(model)
     model = model.eval()
-    content = _converted(model, card)
+    with _quiet_exporter() if quiet else contextlib.nullcontext():
+        content = _converted(model, card)
     difference = largest_difference(content, model)
     if not difference <= TOLERANCE:
         raise RunError(f"{file}: not written: ONNX Runtime's logits differ by {difference:.2g} from torch's")
@@ -67,21 +73,35 @@ def _image_side(model: nn.Module) -> int:
     return int(side)  # type: ignore[arg-type]  # a number: torch types every attribute as Tensor | Module
 
 
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Within the block the exporter says nothing short of an error of its own steps and its own calls."""
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
 def _converted(model: nn.Module, card: ModelCard) -> bytes:
     side = _image_side(model)
     images = torch.randn(2, 3, side, side)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, about its own calls
-        program = torch.onnx.export(
-            _Logits(model),
-            (images,),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
+    program = torch.onnx.export(
+        _Logits(model),
+        (images,),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
     facts = ("labels", "preprocessing", "thresholds", "weights", "metrics")
     assert program is not None, "the exporter returns a program where dynamo is on"
     document = program.model_proto

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mlcfast.errors import UsageError
 from mlcfast.models.heads import Head
 from mlcfast.models.key_mapping import translate
-from mlcfast.registry import hint_path
+from mlcfast.registry import hint, hint_path
 
 PACKAGE = "package:"  # before the name of an installed package that ships a weight file
 ENDINGS = (".safetensors", ".pth", ".pt")
@@ -38,8 +38,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     absent, damaged, no checkpoint, or a pickle with anything but plain data.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"weights {path}: there is no such file{hint_path(path)}")
+    _require_file(path)
     contents = _read(path)
     while isinstance(contents, Mapping):
         inner = next((contents[key] for key in WRAPPERS if isinstance(contents.get(key), Mapping)), None)
@@ -52,6 +51,12 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if len(state) < len(contents):
         raise UsageError(f"weights {path}: names that differ in a `module.` prefix only")
     return state
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        near = hint_path(path) or hint(path, ("pretrained", "none"))  # which model.weights may be as well
+        raise UsageError(f"weights {path}: there is no such file{near}")
 
 
 def _read(path: Path) -> Any:
@@ -125,14 +130,24 @@ def file_of_package(name: str) -> Path:
     return files[0]
 
 
+def weight_file(weights: str | Path) -> Path:
+    """The file that `weights` names: a path, or `package:NAME` for the one that an installed package ships.
+
+    UsageError where there is none, with the nearest name.
+    """
+    if str(weights).startswith(PACKAGE):
+        return file_of_package(str(weights).removeprefix(PACKAGE))
+    _require_file(Path(weights))
+    return Path(weights)
+
+
 def load_weights(model: Head, path: str | Path) -> None:
     """Load a file into a built model: a whole model's state dict, or a backbone's without its classifier.
 
-    path: of the file, or `package:NAME` for the one that an installed package ships. Backbones may be in their original
-    layout (see `translate`).
+    path: of the file, or `package:NAME`, see `weight_file`. Backbones may be in their original layout (see
+    `translate`).
     """
-    if str(path).startswith(PACKAGE):
-        path = file_of_package(str(path).removeprefix(PACKAGE))
+    path = weight_file(path)
     state = read_state_dict(path)
     if any(name.startswith("backbone.") for name in state):
         load_checked(model, state, f"weights {path}")

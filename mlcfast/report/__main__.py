@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlcfast import cli
 from mlcfast.evaluation.run_report import report_run
+from mlcfast.runs.journal import log_to_console
 
 
 def build_parser() -> cli.Parser:
@@ -18,6 +19,7 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> None:
     """Write the report and say where it is."""
+    log_to_console()
     page, _ = report_run(args.run)
     print(page)
 

@@ -54,9 +54,15 @@ def render(record: RunRecord, attended: Sequence[Attended] = (), interval: tuple
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{CSS}</style></head>'
-        f"<body><main><h1>{title}</h1>{_facts(record, interval)}{''.join(sections)}</main>"
+        f"<body><main><h1>{title}</h1>{_facts(record, interval)}{_damaged(record)}{''.join(sections)}</main>"
         f"<footer>{_written(record)}</footer></body></html>\n"
     )
+
+
+def _damaged(record: RunRecord) -> str:
+    """What is missing on this page because a file of the run could not be read."""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in record.damaged)
+    return f'<ul class="missed">{items}</ul>' if items else ""
 
 
 def _section(title: str, body: str) -> str:

@@ -3,7 +3,6 @@
 Shapes: M validation images, K labels.
 """
 
-import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.documents import parse_json
 from mlcfast.errors import UsageError
 from mlcfast.files import compare_listed, unsealed
 from mlcfast.metrics import known_entries
+from mlcfast.registry import hint_path
 from mlcfast.runs.directory import RunDirectory
 
 
@@ -25,7 +26,8 @@ class RunRecord:
     (M, K) of the best weights on the validation images, of large sets on some of them, spread evenly; paths: their M
     files, empty in runs that did not record them; unobserved: the PNG of draw_unobserved, where labels were hidden from
     training; data: the journal's last line on the images, {} in runs that have none; outcome: that of a finished run,
-    else {}; spent: the journal's lines on where each epoch's time went.
+    else {}; spent: the journal's lines on where each epoch's time went; damaged: a sentence for each file of which
+    something could not be read and is missing here.
     """
 
     name: str
@@ -40,6 +42,7 @@ class RunRecord:
     data: dict[str, Any] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
     spent: list[dict[str, Any]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -82,40 +85,81 @@ class RunRecord:
         return self.predicted & self.known & ~self.positive
 
 
+# What the report reads of a line of metrics.jsonl, by its event.
+FIELDS = {
+    "train": ("step", "time"),
+    "evaluation": ("step", "time", "epoch", "weights", "mAP"),
+    "spent": ("epoch", "seconds", "remedy"),
+    "data": ("sides", "rarest", "warnings"),
+}
+
+
 def read_run(directory: Path) -> RunRecord:
-    """Read a run directory; UsageError names the file that is missing or damaged."""
+    """Read a run directory; UsageError names the file without which there is no report.
+
+    Lines of metrics.jsonl and an outcome.json that are damaged or half written are left out; `damaged` says so.
+    """
     run = RunDirectory(directory)
     try:
-        lines = run.metrics.read_text(encoding="utf-8").splitlines()
-        events = [json.loads(line) for line in lines if line.endswith("}")]
-        card = unsealed(run.card.read_bytes())
+        events, torn = _events(run)
+        card = _card(run.card)
         own = {name: entry for name, entry in card.get("files", {}).items() if name == run.validation.name}
         compare_listed(run.best, own, "train the run again, or take the file from a copy", UsageError)
-        config = run.config.read_text(encoding="utf-8")
+        config = run.config.read_text(encoding="utf-8", errors="replace")
         with np.load(run.validation, allow_pickle=False) as held:
             scores, labels = held["scores"], held["labels"]
             paths = held["paths"].tolist() if "paths" in held else []
         drawn = run.unobserved_picture
         unobserved = drawn.read_bytes() if drawn.exists() else None
     except OSError as error:
-        raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}; is this a run?") from error
+        near = hint_path(error.filename or directory) or "; is this a run?"
+        raise UsageError(f"{error.filename or directory}: cannot be read: {error.strerror}{near}") from error
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{directory}: a damaged run: {error}") from error
-    described = events
-    kinds = {kind: [event for event in events if event["event"] == kind] for kind in ("train", "evaluation", "spent")}
-    train, evaluations = kinds["train"], kinds["evaluation"]
-    data: dict[str, Any] = next((event for event in reversed(described) if event["event"] == "data"), {})
-    outcome = _outcome(run)
-    beside = unobserved, data, outcome, kinds["spent"]
-    return RunRecord(directory.name, config, train, evaluations, card, scores, labels, paths, *beside)
+    kinds = {kind: [event for event in events if event["event"] == kind] for kind in FIELDS}
+    data: dict[str, Any] = kinds["data"][-1] if kinds["data"] else {}
+    outcome, lost = _outcome(run)
+    beside = unobserved, data, outcome, kinds["spent"], torn + lost
+    return RunRecord(directory.name, config, kinds["train"], kinds["evaluation"], card, scores, labels, paths, *beside)
 
 
-def _outcome(run: RunDirectory) -> dict[str, Any]:
-    """The outcome of a finished run; {} for one that is still going, or whose outcome is of another model."""
+def _events(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
+    """The journal's whole lines, and a sentence on those that are not; a trained model may have lost its journal."""
+    if run.card.exists() and not run.metrics.exists():
+        return [], [f"{run.metrics}: not there; without it the report has no curves and no counts of the data"]
+    lines = run.metrics.read_bytes().splitlines()
+    events = [event for event in map(_event, lines) if event is not None]
+    torn = len(lines) - len(events)
+    if not lines:
+        return [], [f"{run.metrics}: empty; without it the report has no curves and no counts of the data"]
+    said = f"{run.metrics}: {torn} of {len(lines)} lines are damaged or half written and left out of the report"
+    return events, [said] if torn else []
+
+
+def _card(file: Path) -> dict[str, Any]:
     try:
-        return dict(run.read_outcome()) if run.outcome.exists() else {}
-    except UsageError:
-        return {}
+        return unsealed(file.read_bytes())
+    except ValueError as error:
+        raise UsageError(f"{file}: a damaged run: {error}; take it from a copy, or train again") from error
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """A line of the journal; None for one that is damaged."""
+    try:
+        event = parse_json(line)
+    except ValueError:
+        return None
+    if not isinstance(event, dict) or "event" not in event:
+        return None
+    return event if event.keys() >= set(FIELDS.get(str(event["event"]), ())) else None
+
+
+def _outcome(run: RunDirectory) -> tuple[dict[str, Any], list[str]]:
+    """The outcome of a finished run, {} for one that is still going; where it is damaged {} and a sentence on that."""
+    try:
+        return (dict(run.read_outcome()) if run.outcome.exists() else {}), []
+    except UsageError as error:
+        return {}, [f"{error}; without it the report has no test figures"]
 
 
 def hardest(record: RunRecord, count: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.data.labels import count
-from mlcfast.data.overlap import copies, overlaps
+from mlcfast.data.overlap import overlaps
 from mlcfast.data.splits import in_words, side_counts
 from mlcfast.engine import Process
 from mlcfast.evaluation.bootstrap import percent_interval
@@ -26,9 +26,10 @@ RAREST = 20  # labels whose images the journal counts
 MUCH = 0.1  # of the initial weights in the average at the end
 
 
-def announce_samples(parts: dict[str, LabelledImages]) -> dict[str, Any]:
+def announce_samples(parts: dict[str, LabelledImages], copied: Sequence[str] = ()) -> dict[str, Any]:
     """Log what each part holds and what is odd about it; parts: training, validation and, where there is one, test.
 
+    copied: what `copies` found in them.
     Returns what the journal keeps of it: `sides`, with images, unlabelled ones and positives of the `rarest` labels,
     and `warnings`.
     """
@@ -40,7 +41,7 @@ def announce_samples(parts: dict[str, LabelledImages]) -> dict[str, Any]:
             becomes = "trained on as images with none of the labels" if name == "training" else "counted as such"
             LOGGER.info("%d of %d %s images have no label: they are %s", bare, len(records), name, becomes)
     lacking = (labels_without_positives(name, records) for name, records in parts.items())
-    warnings = [*overlaps(parts), *copies(parts), *filter(None, lacking)]
+    warnings = [*overlaps(parts), *copied, *filter(None, lacking)]
     for sentence in warnings:
         LOGGER.warning("%s", sentence)
     held = [each["positives"] for each in counts.values()]
@@ -60,7 +61,7 @@ def labels_without_positives(part: str, records: LabelledImages) -> str:
         return ""
     shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
     means = {
-        "training": "the model cannot learn",
+        "training": "the model cannot learn:",
         "validation": "count as AP 0 in the mAP and get threshold 0.5:",
         "test": "count as AP 0 in the mAP:",
     }
@@ -145,10 +146,11 @@ def announce_end(
         rivals = [row for row in progress.rows if row["epoch"] != progress.best_epoch and _best_of(row) >= interval[0]]
         if rivals:
             LOGGER.info(
-                "%d other epochs lie within that 95 %% interval: on %d validation images they are as good as the best "
-                "one, and two runs differ for sure only where evaluate --against says so",
-                len(rivals),
+                "%s within that 95 %% interval: on %d validation images %s as good as the best one; two runs differ "
+                "for sure only where evaluate --against says so",
+                "1 other epoch lies" if len(rivals) == 1 else f"{len(rivals)} other epochs lie",
                 validation,
+                "it is" if len(rivals) == 1 else "they are",
             )
     LOGGER.info("the best model: %s", directory.best)
     for line in next_commands(config, directory):

@@ -1,15 +1,38 @@
-"""Builds what an engine trains: the configured model and loss and, where it needs them, label estimates."""
+"""Builds what an engine trains: the configured model and loss and, where it needs them, label estimates.
+
+What is wrong with the configuration and needs no image to be found is said before any is read.
+"""
+
+from pathlib import Path
 
 import torch
 
 from mlcfast.config import Config, LossConfig
-from mlcfast.data import LabelledImages
+from mlcfast.data import LabelledImages, TrainTransform
 from mlcfast.data.labels import Labels, count, holds_soft, whole
 from mlcfast.engine import all_gather_stack, all_reduce_sum
+from mlcfast.engine.optimizers import find_optimizer
 from mlcfast.engine.training_module import TrainingModule, make_model
 from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator, PseudoLabels, build_loss
 from mlcfast.losses.base import LabelLoss
+from mlcfast.models.build import check_model
+from mlcfast.training.initialise import find_source
+
+
+def check_parts(config: Config, resumed: bool) -> None:
+    """UsageError where a part that the configuration names is not there, before any data are read.
+
+    These are the head, the backbone, the weights, the augmentation, the optimizer and the run to start from, which a
+    resumed run does not need.
+    """
+    model, data = config.model, config.data
+    check_model(model.head, model.backbone, model.weights, model.head_arguments)
+    find_optimizer(config.optim)
+    if data.format != "features":
+        TrainTransform(data.image_size, data.augment, data.mean, data.std)
+    if config.train.initialise_from and not resumed:
+        find_source(Path(config.train.initialise_from))
 
 
 def make_loss(settings: LossConfig) -> LabelLoss:
@@ -38,6 +61,10 @@ def make_training_module(config: Config, records: LabelledImages, hidden: Labels
         loss.all_gather = all_gather_stack  # type: ignore[assignment]  # as above
     if "label_counts" in loss.needs:
         loss.set_label_counts(torch.from_numpy(count(records.labels, 1, axis=0)), len(records))
+    try:
+        loss.check_labels(len(records.names))
+    except ValueError as error:
+        raise UsageError(f"loss {config.loss.name}: {error}") from error
     true_labels = None
     if "true_labels" in loss.needs:
         true_labels = torch.from_numpy(

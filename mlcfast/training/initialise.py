@@ -34,8 +34,7 @@ def initialise_from_run(
     label that the run did not have keeps its fresh start. Label estimates are found by image id. UsageError where no
     label is shared, images are missing or shapes differ.
     """
-    file = find_weights(place)
-    held = load_card(file).labels
+    file, held = find_source(place)
     rows = matching_rows(held, records.names, renamed or {}, f"train.initialise_from {file}")
     _copy_weights(training_module.model, file, rows, 0 if held == records.names else len(held))
     if training_module.estimator is None:
@@ -45,6 +44,15 @@ def initialise_from_run(
         raise UsageError(f"train.initialise_from: {estimates} is missing: the run there has no label estimates")
     check_file(estimates)
     _copy_estimates(training_module.estimator, records, estimates, rows)
+
+
+def find_source(place: Path) -> tuple[Path, list[str]]:
+    """The weight file of the run at `place` and its labels; where there is none, UsageError that names the setting."""
+    try:
+        file = find_weights(place)
+        return file, load_card(file).labels
+    except UsageError as error:
+        raise UsageError(f"train.initialise_from: {error}") from error
 
 
 def matching_rows(held: Sequence[str], names: Sequence[str], renamed: Mapping[str, str], what: str) -> list[int | None]:

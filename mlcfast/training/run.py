@@ -12,6 +12,7 @@ import torch
 from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
+from mlcfast.data.overlap import copies, refuse_copies
 from mlcfast.data.splits import find_split, write_split
 from mlcfast.engine import (
     Engine,
@@ -32,7 +33,7 @@ from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.training.announce import announce_end, announce_samples, announce_training
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
-from mlcfast.training.build import make_training_module
+from mlcfast.training.build import check_parts, make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
@@ -51,16 +52,19 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
     with_changes: whether what goes on may be another run than the one that was stopped (see training/resuming.py).
     """
+    check_parts(config, resume is not None)
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
     samples = open_samples(config, held)
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
+    copied = on_main(process, lambda: copies(given))
+    refuse_copies(copied, config.data.allow_overlap)
     about: dict[str, Any] = {}
     contents: dict[str, str] = {}
     if process.is_main:
         contents = contents_of(given)
-        about = announce_samples(given) | {"contents": contents}
+        about = announce_samples(given, copied) | {"contents": contents}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
     changes = since_saved(resume, saved, contents, process)

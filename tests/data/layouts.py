@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zlib
 from pathlib import Path
 
 import pyarrow
@@ -36,15 +37,24 @@ def samples_of(data: DataConfig) -> Samples:
     return open_samples(Config(name="x", data=data, model={"backbone": "resnet18"}))
 
 
+def colour_of(name: str) -> tuple[int, ...]:
+    """A colour of its own for each name: files of the same content would be copies."""
+    return tuple(zlib.crc32(name.encode()).to_bytes(4)[:3])
+
+
 def touch(root: Path, *names: str) -> None:
+    """Small images; those of one name below one folder are the same."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), "red").save(root / name)
+        Image.new("RGB", (8, 8), colour_of(f"{Path(name).parts[0]} {Path(name).name}")).save(root / name)
 
 
-def picture(colour: str = "red") -> bytes:
+def picture(colour: str = "red", name: str = "") -> bytes:
+    image = Image.new("RGB", (8, 8), colour)
+    if name:
+        image.putpixel((0, 0), colour_of(name))
     held = io.BytesIO()
-    Image.new("RGB", (8, 8), colour).save(held, "PNG")
+    image.save(held, "PNG")
     return held.getvalue()
 
 
@@ -106,7 +116,7 @@ def cvat_subsets(root: Path) -> None:
 
 def table_of(names: list[str], labels: list[list[int]], colour: str = "red") -> pyarrow.Table:
     """An image column as Hugging Face writes it, and lists of classes with their names in the schema."""
-    images = [{"bytes": picture(colour), "path": name} for name in names]
+    images = [{"bytes": picture(colour, name), "path": name} for name in names]
     kind = {"_type": "ClassLabel", "names": ["cat", "dog"]}
     info = {"info": {"features": {"image": {"_type": "Image"}, "labels": {"_type": "Sequence", "feature": kind}}}}
     table = pyarrow.table({"image": images, "labels": labels})
@@ -145,14 +155,14 @@ def shard(file: Path, **members: bytes) -> None:
 
 def webdataset_json(root: Path) -> None:
     both, none = b'{"labels": ["cat", "dog"], "caption": "two"}', b'{"labels": []}'
-    shard(root / "train-000000.tar", a_png=picture(), a_json=both, b_json=none, b_png=picture())
-    shard(root / "val-000000.tar", c_json=b'{"labels": ["dog"]}', c_png=picture())
+    shard(root / "train-000000.tar", a_png=picture(name="a"), a_json=both, b_json=none, b_png=picture(name="b"))
+    shard(root / "val-000000.tar", c_json=b'{"labels": ["dog"]}', c_png=picture(name="c"))
 
 
 def webdataset_cls(root: Path) -> None:
-    shard(root / "train-000000.tar", a_png=picture(), a_cls=b"0 1")
-    shard(root / "train-000001.tar", b_png=picture(), b_cls=b"")
-    shard(root / "val-000000.tar", c_png=picture(), c_cls=b"1")
+    shard(root / "train-000000.tar", a_png=picture(name="a"), a_cls=b"0 1")
+    shard(root / "train-000001.tar", b_png=picture(name="b"), b_cls=b"")
+    shard(root / "val-000000.tar", c_png=picture(name="c"), c_cls=b"1")
     (root / "classes.txt").write_text("cat\ndog\n")
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from mlcfast.data import LabelledImages, overlap
 from mlcfast.data.build import open_samples
-from mlcfast.data.overlap import copies, overlaps, refuse_shared_images, shared_paths
+from mlcfast.data.overlap import copies, groups_of_copies, overlaps, refuse_shared_images, shared_paths
+from mlcfast.data.splits import divide
 from mlcfast.errors import UsageError
 from tests.conftest import write_colour_set
 
@@ -57,6 +58,15 @@ def test_copies_under_other_names_are_found(tmp_path):
         f"1 images are in training and, under another name, in validation: first {one} and {other}"
     ]
     assert copies({"training": records(one, inner), "validation": records(alike)}) == []
+
+
+def test_a_share_keeps_copies_on_one_side(tmp_path):
+    """Of ten images and a copy of each, whatever the seed; without copies there are no groups."""
+    paths = [write(tmp_path, f"{n}.jpg", f"image {n % 10}".encode()) for n in range(20)]
+    assert groups_of_copies([str(path) for path in paths[:10]]) is None
+    for seed in range(5):
+        train, validation = divide(records(*paths), 0.3, seed)
+        assert len(validation) == 6 and not set(train % 10) & set(validation % 10)
 
 
 @pytest.mark.parametrize("limit", ["MOST_IMAGES", "MOST_BYTES"])

@@ -124,7 +124,7 @@ def test_wrong_weights_are_named(options, says):
 
 def test_another_number_of_labels_is_named():
     x, z = problem()
-    with pytest.raises(ValueError, match="class_weight must be a number or 5 numbers, not 2"):
+    with pytest.raises(ValueError, match="class_weight must be a number or 5 numbers, one a label, not 2"):
         build_loss("bce", class_weight=[1, 2])(x, z)
 
 

@@ -13,6 +13,7 @@ from mlcfast import plan as command
 from mlcfast.config import load_config
 from mlcfast.planning import Estimate, Plan, Planner, Settings, Tracer, as_table
 from mlcfast.planning.format import COMPONENTS
+from mlcfast.planning.planner import LARGEST
 from mlcfast.planning.state import moment_bytes, state_bytes
 from mlcfast.planning.trace import Sizes
 from mlcfast.planning.tracker import LiveMemory
@@ -155,3 +156,10 @@ def test_columns_of_the_table_never_meet():
     for key, value in settings.overrides().items():
         assert [key, str(value).lower(), str(zero2(8).overrides()[key]).lower()] in table
     assert {len(row) for row in table} == {3}
+
+
+def test_a_micro_batch_beyond_what_is_looked_for_is_said_to_be_more():
+    settings = Settings("single", "none", False, "adamw", 8)
+    estimate = Estimate(settings, dict.fromkeys(COMPONENTS, GIB), 0)
+    said = [as_table(Plan(estimate, largest, estimate, 1, CARD)) for largest in (LARGEST, LARGEST - 1)]
+    assert "its largest micro-batch is 1024 or more" in said[0] and said[1].endswith("micro-batch is 1023")

@@ -7,6 +7,7 @@ import torch
 from mlcfast.config import load_config
 from mlcfast.data.build import open_samples
 from mlcfast.engine import Process
+from mlcfast.errors import UsageError
 from mlcfast.training.build import make_training_module
 from mlcfast.training.run import run
 
@@ -41,3 +42,17 @@ def test_a_run_trains_by_it(config_file, name):
     config = load_config(config_file, [f"loss.name={name}", "train.epochs=1"])
     progress = run(config, Process())
     assert progress.step == 5 and np.isfinite(progress.best)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("loss.name=bce", "loss.pos_weight=[1, 2]"), "pos_weight must be a number or 3 numbers, one a label, not 2"),
+        (("loss.name=focal", "loss.class_weight=[1, 2, 3, 4]"), "class_weight must be .* 3 numbers, one a label, not"),
+        (("loss.name=db", "loss.label_counts=[5, 5]", "loss.images=40"), "label_counts of 3 labels are needed, 2 are"),
+    ],
+)
+def test_lists_for_other_labels_are_refused_before_training(config_file, overrides, says):
+    config = load_config(config_file, overrides)
+    with pytest.raises(UsageError, match=f"loss {config.loss.name}: {says}"):
+        make_training_module(config, open_samples(config).train)
