@@ -6,8 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+
+from mlcfast.data.images import load_rgb
 from mlcfast.data.records import LabelledImages
-from mlcfast.errors import UsageError
+from mlcfast.errors import RunError, UsageError
 from mlcfast.files import sha256_of
 
 # Content is compared in sets up to this size: what reading them takes is then little beside the training.
@@ -66,7 +69,7 @@ def same_content(paths: Collection[str]) -> list[list[str]]:
     """The files, at least two each time, that hold the same bytes; small sets only.
 
     Files of one size are read and compared by their digest. Sets beyond MOST_IMAGES, or with more than MOST_BYTES to
-    read, are not compared, nor are empty files.
+    read, are not compared, nor are empty files and images of one colour, which are alike without being copies.
     """
     if len(paths) > MOST_IMAGES:
         return []
@@ -80,7 +83,15 @@ def same_content(paths: Collection[str]) -> list[list[str]]:
     by_content: dict[str, list[str]] = defaultdict(list)
     for path in (path for paths in alike.values() for path in paths):
         by_content[sha256_of(Path(path))].append(path)
-    return [same for same in by_content.values() if len(same) > 1]
+    return [same for same in by_content.values() if len(same) > 1 and not _is_of_one_colour(same[0])]
+
+
+def _is_of_one_colour(path: str) -> bool:
+    try:
+        bands = np.asarray(load_rgb(path)).reshape(-1, 3)
+    except RunError:
+        return False
+    return bool((bands == bands[0]).all())
 
 
 def groups_of_copies(paths: Sequence[str]) -> list[str] | None:

@@ -162,7 +162,7 @@ def stream_order(block: np.ndarray, buffer: int, seed: int, epoch: int) -> np.nd
     """
     random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence((seed, epoch))))  # frozen by NumPy
     _, number = np.unique(block, return_inverse=True)
-    rank = random.permutation(int(number.max(initial=-1)) + 1)
+    rank = random.permutation(int(np.max(number, initial=-1)) + 1)
     order = np.argsort(rank[number], kind="stable")
     window = (np.arange(len(order)) + random.randint(max(1, buffer))) // max(1, buffer)
     return order[np.lexsort((random.random_sample(len(order)), window))]

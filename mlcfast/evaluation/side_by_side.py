@@ -56,7 +56,7 @@ def _label_to_show(positive: np.ndarray, first: np.ndarray, second: np.ndarray) 
     """A label of the image that only the first model finds, else one that it finds, else one that there is."""
     for which in (positive & first & ~second, positive & first, positive):
         if which.any():
-            return int(which.argmax())
+            return int(np.argmax(which))
     return None
 
 

@@ -136,7 +136,7 @@ class AttentionWriter:
 
         found: the labels that the image has; where that is none the best label is drawn.
         """
-        drawn = list(self.chosen or found[:MOST] or [int(scores.argmax())])
+        drawn = list(self.chosen or found[:MOST] or [int(np.argmax(scores))])
         file = self.directory / self._free_name(Path(image).stem)
         names = [drawn_name(self.names[k], k + 1) for k in drawn]
         more = 0 if self.chosen else max(0, len(found) - MOST)

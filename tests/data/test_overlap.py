@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mlcfast.data import LabelledImages, overlap
 from mlcfast.data.build import open_samples
@@ -91,3 +92,15 @@ def test_a_configuration_whose_sides_share_images_is_refused(config_file, tmp_pa
     with pytest.raises(UsageError, match=r"data\.test: 1 of 5 images"):
         open_samples(tested)
     assert open_samples(load_config(config_file, [root])).test is None
+
+
+def test_images_of_one_colour_are_alike_without_being_copies(tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in "abcd"]
+    for path, side in zip(paths, (1, 1, 2, 2), strict=True):
+        Image.new("RGB", (8, 8), (9, 9, 9)).resize((8 * side, 8)).save(path)
+    assert copies({"training": records(paths[0], paths[2]), "validation": records(paths[1], paths[3])}) == []
+    for path in paths[:2]:
+        with Image.open(path) as image:
+            image.putpixel((0, 0), (9, 9, 8))
+            image.save(path)
+    assert len(copies({"training": records(paths[0], paths[2]), "validation": records(paths[1], paths[3])})) == 1
