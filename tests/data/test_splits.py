@@ -274,6 +274,7 @@ def test_a_blank_cell_and_two_groups_of_an_image_are_errors(table):
     [
         ({"val": 1.5}, "a share lies between 0 and 1"),
         ({"val": 0.0}, "a share lies between 0 and 1"),
+        ({"val": "20%"}, "a share lies between 0 and 1"),
         ({"val": None, "group": "patient"}, "group needs val as a share"),
         ({"val": True}, "Input should be"),
     ],
