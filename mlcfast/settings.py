@@ -47,12 +47,14 @@ LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run ge
 class ModelConfig(Section):
     """The head, its backbone and where their weights come from; embed_dim to query_groups are query2label's."""
 
-    head: Annotated[str, named("query2label", "linear")] = Field(
+    head: Annotated[str, named("query2label", "linear", "cam")] = Field(
         default="query2label",
         description="What turns the backbone's feature map into labels: query2label looks at the image once for each "
-        "label, linear is one layer on the map's mean.",
+        "label, linear is one layer on the map's mean, cam that layer on each cell, where positive ones count more.",
     )
-    head_options: dict[str, Any] = Field(default={}, description="Arguments of a head of your own.")
+    head_options: dict[str, Any] = Field(
+        default={}, description="Arguments of a head of your own, or of cam: boost, how much more, 5 if not given."
+    )
     backbone: str = Field(
         min_length=1,
         description="A model of timm by name, cvt_w24, or package.module:name; none for stored features.",

@@ -10,7 +10,7 @@ from mlcfast.errors import UsageError
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.runs.journal import log_to_console
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
-from mlcfast.sweeps.results import draw_sweep, read_outcome, table, write_results
+from mlcfast.sweeps.results import draw_sweep, read_outcome, table, write_means, write_results
 from mlcfast.sweeps.runner import run_all
 
 
@@ -55,6 +55,7 @@ def work(args: argparse.Namespace) -> int:
     failures = run_all(cells, args.jobs)
     results = [read_outcome(cell, failures.get(cell.config.name, "")) for cell in cells]
     write_results(config.run_directory, results)
+    write_means(config.run_directory, results)
     draw_sweep(config.run_directory, cells)
     print(table(results))
     return 1 if failures else 0

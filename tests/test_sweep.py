@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mlcfast import sweep
 from mlcfast.config import load_config
 from mlcfast.losses import LOSSES
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
-from mlcfast.sweeps.results import Result, table
+from mlcfast.sweeps.results import Result, table, write_means
 from tests.conftest import ROOT
 from tests.test_single_positive import feature_config  # noqa: F401 - a fixture
 
@@ -47,10 +48,15 @@ def test_the_shipped_comparison_has_every_loss_for_one_positive():
     config = load_config(ROOT / "configs" / "demo_methods.yaml")
     cells = make_cells(config, config.sweep.grid, config.sweep.variants)
     losses = {cell.choices["variant"]: cell.config.loss.name for cell in cells}
-    with_all_labels = {"asymmetric", "bce_ls", "focal", "poly", "db", "zlpr", "two_way"}
+    full = load_config(ROOT / "configs" / "demo_full_labels.yaml")
+    with_all_labels = {settings["loss.name"] for settings in full.sweep.variants.values()} - {"bce"}
     assert set(losses.values()) == set(LOSSES) - with_all_labels
     assert {name for name, loss in losses.items() if name != loss} == {"full"}
     assert {cell.config.data.labels for cell in cells if cell.choices["variant"] != "full"} == {"single_positive"}
+    assert full.data.labels == "full" and full.data.model_copy(update={"labels": "single_positive"}) == config.data
+    for section in ("model", "optim", "engine", "train"):
+        assert getattr(full, section) == getattr(config, section)
+    assert full.sweep.grid == config.sweep.grid
 
 
 @pytest.mark.parametrize(
@@ -102,10 +108,18 @@ def test_sweep_trains_skips_and_goes_on(feature_config, capsys, tmp_path):  # no
     assert not (directory / "role.1").exists()
 
 
-def test_table_has_means_over_seeds():
+def test_table_has_means_over_seeds(tmp_path):
     scores = {("role", 0): (80.0, 70.0), ("role", 1): (82.0, 74.0), ("an", 0): (60.0, 50.0)}
     results = [Result(f"{v}-{s}", {"variant": v, "seed": s}, 3, *pair, "") for (v, s), pair in scores.items()]
     lines = table(results).splitlines()
     assert lines[1].split() == ["role-1", "3", "82.00", "74.00"]
     assert any(line.split() == ["role", "2", "81.00", "±", "1.41", "72.00", "±", "2.83"] for line in lines)
     assert lines[-1] == "best role-1: validation mAP 82.00, test mAP 74.00"
+    failed = Result("an-1", {"variant": "an", "seed": 1}, None, None, None, "no such file")
+    write_means(tmp_path, [*results, failed])
+    assert (tmp_path / "sweep.md").read_text().splitlines()[2:] == [
+        "| role | 2 | 81.00 ± 1.41 | 72.00 ± 2.83 | 70.00 / 74.00 |",
+        "| an | 1 | 60.00 | 50.00 | 50.00 |",
+    ]
+    with Image.open(tmp_path / "scores.png") as picture:
+        assert picture.width > picture.height

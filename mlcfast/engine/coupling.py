@@ -1,9 +1,9 @@
 """Gives a loss that couples images the statistic of the global batch, where that comes in micro-batches.
 
-EPR, ROLE and two_way need a small statistic of all logits before the gradient of any is known. So every micro-batch is
-gone through twice: without gradients first, for its part of the statistic, then as ever with the sum over micro-batches
-and ranks. Both passes draw the same random numbers. The plain average of the micro-batches' gradients is then that of
-the one large batch (see mlcfast.losses.expected_positives). A step takes about a third longer.
+EPR, ROLE, two_way and the large-loss methods need a statistic of all logits before the gradient of any is known. So
+every micro-batch is gone through twice: without gradients first, for its part of the statistic, then as ever with that
+of all micro-batches and ranks. Both passes draw the same random numbers. The plain average of the micro-batches'
+gradients is then that of the one large batch (mlcfast.losses.expected_positives). A step takes about a third longer.
 """
 
 from collections.abc import Callable, Iterable, Iterator

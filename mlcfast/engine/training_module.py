@@ -56,15 +56,15 @@ class TrainingModule(nn.Module):
         logits = self.model(images)
         if self.on_logits is not None and self.training:
             self.on_logits(logits.detach(), index)
-        if self.pseudo_labels is not None:
-            return self._with_pseudo_labels(self.pseudo_labels, logits, index)
-        if self.true_labels is not None:
-            return self.loss(logits, labels, true_labels=self.true_labels[index])
         told: dict[str, Any] = {}
-        if self.estimator is not None:
-            told["estimate_logits"] = self._estimates(self.estimator, index)
         if self.statistic is not None and self.training:
             told["statistic"] = self.statistic
+        if self.pseudo_labels is not None:
+            return self._with_pseudo_labels(self.pseudo_labels, logits, index, told)
+        if self.true_labels is not None:
+            return self.loss(logits, labels, true_labels=self.true_labels[index])
+        if self.estimator is not None:
+            told["estimate_logits"] = self._estimates(self.estimator, index)
         return self.loss(logits, labels, **told)
 
     @property
@@ -75,6 +75,8 @@ class TrainingModule(nn.Module):
     def part_of_statistic(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         """What a loss that couples images must know of one micro-batch, detached."""
         loss = cast(Any, self.loss)
+        if self.pseudo_labels is not None:
+            labels = self.pseudo_labels(index)
         if "batch_parts" in self.needs:
             return loss.batch_statistic(logits, labels)
         return loss.batch_statistic(logits, None if self.estimator is None else self._estimates(self.estimator, index))
@@ -83,9 +85,9 @@ class TrainingModule(nn.Module):
     def _estimates(estimator: LabelEstimator, index: Tensor) -> Tensor | TableRows:
         return estimator.rows(index) if estimator.sparse else estimator.table[index]
 
-    def _with_pseudo_labels(self, labels: PseudoLabels, logits: Tensor, index: Tensor) -> Tensor:
+    def _with_pseudo_labels(self, labels: PseudoLabels, logits: Tensor, index: Tensor, told: dict[str, Any]) -> Tensor:
         """The loss with the labels as they are now, which it may change for the batches to come."""
-        loss = self.loss(logits, labels(index))
+        loss = self.loss(logits, labels(index), **told)
         chosen = cast(LabelLoss, self.loss).new_positives()
         if chosen is not None and self.training:
             labels.make_positive(index, chosen)

@@ -1,6 +1,7 @@
 """Losses for labels of which some, or all but one an image, are missing."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from mlcfast.losses.base import LabelLoss
 from mlcfast.ops.checks import as_number, check_pair, check_reduction
 from mlcfast.ops.label_loss import missing_labels as op
+from mlcfast.ops.numerics import upcast
 
 
 def positive_number(value: object, name: str) -> float:
@@ -68,7 +70,15 @@ class LargeLossLoss(LabelLoss):
     0, they are the ⌈B·K·e·delta⌉ largest (r, ct) or ⌈B·K·delta⌉ (cp, from the second epoch on); the first epoch is
     plain. begin_epoch sets e. delta: the share an epoch, published between 0.001 and 0.005. After a call `changed`
     tells which entries were changed, for a caller that keeps the flipped labels of ll_cp.
+
+    The largest are those of the global batch, whose parts are of one size:
+    - over ranks: set `all_gather`, a function that returns a detached tensor of all ranks, stacked. It is called once
+      in each forward pass of an epoch that is not plain, on every rank, and never in backward.
+    - over accumulation steps: stack `batch_statistic` of each micro-batch (without gradients, the same dropout), of all
+      ranks, and hand the stack to each `forward` as `statistic`; then `all_gather` is not called.
     """
+
+    needs = frozenset({"batch_parts"})
 
     def __init__(self, kind: str = "ll_r", delta: float = 0.002) -> None:
         super().__init__()
@@ -77,25 +87,52 @@ class LargeLossLoss(LabelLoss):
         self.kind, self.delta, self.epoch = kind, as_number(delta, "delta"), 0
         if not 0 <= self.delta <= 1:
             raise ValueError(f"delta must be in [0, 1], not {delta!r}")
+        self.all_gather: Callable[[Tensor], Tensor] | None = None
         self.last: tuple[Tensor, Tensor, Tensor | None] | None = None
         if kind == "ll_cp":
-            self.needs = frozenset({"pseudo_labels"})
+            self.needs = frozenset({"batch_parts", "pseudo_labels"})
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
         self.epoch = epoch
 
+    def batch_statistic(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The logits of one part's unknown entries, −∞ for the others: (B·K,), detached, fp32 (fp64 for fp64)."""
+        return torch.where(labels == 0, upcast(logits.detach()), -torch.inf).flatten()
+
+    def combined(self, parts: Tensor) -> Tensor:
+        """The statistic (P, B·K) of the global batch from this rank's parts (A, B·K); a collective."""
+        return parts if self.all_gather is None else self.all_gather(parts).flatten(0, 1)
+
     def forward(
-        self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        estimate_logits: Tensor | None = None,
+        true_labels: Tensor | None = None,
+        statistic: Tensor | None = None,
     ) -> Tensor:
-        """logits, labels: (B, K), 0 unknown, taken as negative. Returns a scalar, the mean over B·K."""
+        """logits, labels: (B, K), 0 unknown, taken as negative; statistic: (P, B·K) or None. Returns the mean over B·K.
+
+        ValueError for a statistic whose parts are of another size.
+        """
         self._check_values_once(labels)
         check_pair(logits, labels, "labels")
-        times = min(self.epoch, 1) if self.kind == "ll_cp" else self.epoch
-        count = math.ceil(logits.numel() * times * self.delta)
-        threshold = op.large_loss_threshold(logits, labels, count) if count else None
+        threshold = self._threshold(logits, labels, statistic)
         self.last = (logits.detach(), labels, threshold)
         return op.large_losses(logits, labels, threshold, flip=self.kind != "ll_r")
+
+    def _threshold(self, logits: Tensor, labels: Tensor, statistic: Tensor | None) -> Tensor | None:
+        times = min(self.epoch, 1) if self.kind == "ll_cp" else self.epoch
+        if times and statistic is None and self.all_gather is not None:
+            statistic = self.all_gather(self.batch_statistic(logits, labels))
+        if statistic is None:
+            count = math.ceil(logits.numel() * times * self.delta)
+            return op.large_loss_threshold(logits, labels, count) if count else None
+        if statistic.dim() != 2 or statistic.shape[1] != logits.numel():
+            raise ValueError(f"statistic must be (P, {logits.numel()}), not {tuple(statistic.shape)}")
+        count = math.ceil(statistic.numel() * times * self.delta)
+        return op.large_loss_threshold(statistic, torch.zeros_like(statistic), count) if count else None
 
     def new_positives(self) -> Tensor | None:
         """See LabelLoss."""

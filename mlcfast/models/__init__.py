@@ -10,7 +10,7 @@ from mlcfast.models.backbones import Backbone, timm_body
 from mlcfast.models.build import HEADS, build_model
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.models.freezing import freeze_backbone
-from mlcfast.models.heads import FeatureClassifier, Head, LinearClassifier
+from mlcfast.models.heads import ActivationMapClassifier, FeatureClassifier, Head, LinearClassifier
 from mlcfast.models.loading import find_weights
 from mlcfast.models.published import PUBLISHED, load_published
 from mlcfast.models.query2label import Query2Label
@@ -20,6 +20,7 @@ from mlcfast.models.transformer import Transformer
 __all__ = [
     "HEADS",
     "PUBLISHED",
+    "ActivationMapClassifier",
     "Backbone",
     "FeatureClassifier",
     "Head",

@@ -10,7 +10,7 @@ from mlcfast.errors import UsageError
 from mlcfast.models.backbones import Backbone, check_timm, timm_body
 from mlcfast.models.cvt import CVT, CvT
 from mlcfast.models.freezing import freeze_backbone
-from mlcfast.models.heads import FeatureClassifier, Head, LinearClassifier
+from mlcfast.models.heads import ActivationMapClassifier, FeatureClassifier, Head, LinearClassifier
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, load_weights, read_state_dict, weight_file
 from mlcfast.registry import Registry, as_callable, check_options, imported, is_import_name
@@ -23,7 +23,9 @@ def _cvt(name: str, image_size: int, pretrained: bool, **options: Any) -> nn.Mod
 
 
 HEADS: Registry[type[Head]] = Registry(
-    "model.head", {"query2label": Query2Label, "linear": LinearClassifier}, UsageError
+    "model.head",
+    {"query2label": Query2Label, "linear": LinearClassifier, "cam": ActivationMapClassifier},
+    UsageError,
 )
 FREEZE = ("auto", "none", "published", "backbone")
 
@@ -41,12 +43,12 @@ def build_model(
 ) -> nn.Module:
     """A model in train mode: images (B, 3, image_size, image_size) -> logits (B, num_labels) fp32.
 
-    head: query2label (options: those of `Query2Label`), linear (none) or a `Head` as `package.module:name`. backbone:
-    cvt_13, cvt_21, cvt_w24, a timm name that gives a feature map, or what makes a body as `package.module:name`;
-    backbone_options: for `CvT`, for timm and `timm_body`, or for that function. weights: pretrained (the
-    backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole model. freeze: see
-    `freeze_backbone`; auto is published when there are weights, none when there are not. backbone none: a linear head
-    on stored features (B, in_features).
+    head: query2label (options: those of `Query2Label`), linear (none), cam (boost) or a `Head` as
+    `package.module:name`. backbone: cvt_13, cvt_21, cvt_w24, a timm name that gives a feature map, or what makes a
+    body as `package.module:name`; backbone_options: for `CvT`, for timm and `timm_body`, or for that function. weights:
+    pretrained (the backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole model.
+    freeze: see `freeze_backbone`; auto is published when there are weights, none when there are not. backbone none: a
+    linear head on stored features (B, in_features).
 
     Raises UsageError for anything that does not fit, naming the key.
     """

@@ -1,12 +1,14 @@
-"""The base class of heads, and the linear head on pooled features of single-positive training (arXiv 2106.09708)."""
+"""The base class of heads, and the linear ones of single-positive training (arXiv 2106.09708, 2304.01804)."""
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from mlcfast.models.activation_checkpointing import backbone_units
 from mlcfast.models.backbones import Backbone
 from mlcfast.models.precision import full_precision
+from mlcfast.ops.checks import as_number
 
 
 class Head(nn.Module):
@@ -49,6 +51,33 @@ class LinearClassifier(Head):
         """Pooled features (B, C) -> logits (B, K), in fp32 whatever the autocast."""
         with full_precision(features):
             return self.fc(features.to(self.fc.weight.dtype))
+
+
+class ActivationMapClassifier(Head):
+    """The linear layer `fc` at each cell, a class activation map; its positive cells count `boost`-fold in the mean.
+
+    BoostLU (arXiv 2304.01804), in training and in evaluation alike. boost: above 0, published 5; with 1 it is
+    LinearClassifier, whose weights it also begins with. ValueError for another boost.
+    """
+
+    def __init__(self, backbone: Backbone, num_labels: int, boost: float = 5.0):
+        super().__init__(backbone, num_labels)
+        self.boost = as_number(boost, "boost")
+        if self.boost <= 0:
+            raise ValueError(f"boost must be above 0, not {boost!r}")
+        self.fc = nn.Linear(backbone.channels, num_labels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) -> logits (B, K) fp32; ValueError for another image size than the model was built for."""
+        cells = self.activation_map(images)
+        return torch.where(cells > 0, self.boost * cells, cells).mean(dim=(2, 3))
+
+    def activation_map(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) -> each label's activation at each cell (B, K, H, W), fp32 whatever the autocast."""
+        features = self.backbone(images)
+        with full_precision(features):
+            cells = features.permute(0, 2, 3, 1).to(self.fc.weight.dtype)
+            return self.fc(cells).permute(0, 3, 1, 2)
 
 
 class FeatureClassifier(nn.Module):

@@ -1,4 +1,4 @@
-"""A sweep's results: sweep.csv, the table on stdout with means over seeds, and the figure of unobserved positives."""
+"""A sweep's results: sweep.csv, sweep.md, the table on stdout with means over seeds, and the figures."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.files import write_text
+from mlcfast.report.scores import draw_scores
 from mlcfast.report.unobserved import draw_unobserved
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.sweeps.grid import VARIANT, Cell
@@ -34,6 +35,20 @@ class Result:
         return -1.0 if self.validation is None else self.validation
 
 
+@dataclass(frozen=True)
+class Group:
+    """The runs that differ in their seed alone: what they have in common, and the mAPs of those that ended."""
+
+    name: str
+    validation: list[float]
+    test: list[float]
+
+    @property
+    def rank(self) -> float:
+        """The mean validation mAP, below all others where no run ended."""
+        return statistics.mean(self.validation) if self.validation else -1.0
+
+
 def read_outcome(cell: Cell, problem: str) -> Result:
     """The result of a run that ended, or failed for `problem`."""
     if problem:
@@ -55,6 +70,47 @@ def write_results(directory: Path, results: Sequence[Result]) -> None:
     write_text(directory / "sweep.csv", text.getvalue())
 
 
+def write_means(directory: Path, results: Sequence[Result]) -> None:
+    """Write DIRECTORY/sweep.md, the means over seeds as a table of Markdown, and DIRECTORY/scores.png, a dot a run.
+
+    Both are sorted by mean validation mAP; the figure shows test mAPs where every group has one. Nothing is written
+    where no run ended.
+    """
+    ended = [group for group in grouped(results) if group.validation]
+    if not ended:
+        return
+    tested = all(group.test for group in ended)
+    rows = [["runs", "seeds", "validation mAP", "test mAP", f"{'test' if tested else 'validation'} mAP by seed"]]
+    rows.append(["---"] * len(rows[0]))
+    for group in ended:
+        each = " / ".join(_shown(value) for value in (group.test if tested else group.validation))
+        name = group.name.replace("|", "\\|")
+        rows.append([name, str(len(group.validation)), _spread(group.validation), _spread(group.test), each])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    write_text(directory / "sweep.md", "\n".join([*lines, ""]))
+    scores = {group.name: group.test if tested else group.validation for group in ended}
+    draw_scores(directory / "scores.png", scores, f"{'test' if tested else 'validation'} mAP (%)")
+
+
+def grouped(results: Sequence[Result]) -> list[Group]:
+    """The results by what they have in common but for the seed, best mean validation mAP first."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        choices = (
+            f"{value}" if key == VARIANT else f"{key}={value}" for key, value in result.choices.items() if key != SEED
+        )
+        groups.setdefault(" ".join(choices) or "all", []).append(result)
+    made = [
+        Group(
+            name,
+            [result.validation for result in members if result.validation is not None],
+            [result.test for result in members if result.test is not None],
+        )
+        for name, members in groups.items()
+    ]
+    return sorted(made, key=lambda group: -group.rank)
+
+
 def table(results: Sequence[Result]) -> str:
     """Runs by validation mAP, means over seeds where there are several, and last the best run."""
     ordered = sorted(results, key=lambda result: -result.rank)
@@ -74,19 +130,9 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _over_seeds(results: Sequence[Result]) -> list[list[str]]:
-    groups: dict[str, list[Result]] = {}
-    for result in results:
-        choices = (
-            f"{value}" if key == VARIANT else f"{key}={value}" for key, value in result.choices.items() if key != SEED
-        )
-        groups.setdefault(" ".join(choices) or "all", []).append(result)
     rows = [["mean ± standard deviation over seeds", "seeds", "validation mAP", "test mAP"]]
-    for name, group in groups.items():
-        ended = [result for result in group if result.validation is not None]
-        scores = [
-            _spread([value for r in ended if (value := getattr(r, key)) is not None]) for key in ("validation", "test")
-        ]
-        rows.append([name, str(len(ended)), *scores])
+    for group in grouped(results):
+        rows.append([group.name, str(len(group.validation)), _spread(group.validation), _spread(group.test)])
     return rows
 
 

@@ -80,6 +80,16 @@ CONFIGURATIONS = {
         "sweep.grid": {"seed": [0]},
         "sweep.variants": {},
     },
+    "demo_methods.yaml": {
+        "train.epochs": 1,
+        "sweep.grid": {"seed": [0]},
+        "sweep.variants": {"role": {"loss.name": "role"}, "em_apl": {"loss.name": "em_apl", "loss.warm_up": 0}},
+    },
+    "demo_full_labels.yaml": {
+        "train.epochs": 1,
+        "sweep.grid": {"seed": [0]},
+        "sweep.variants": {"db": {"loss.name": "db"}, "two_way": {"loss.name": "two_way"}},
+    },
     "own_data_small.yaml": {
         "data.image_size": 32,
         "data.workers": 0,

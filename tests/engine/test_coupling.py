@@ -10,7 +10,7 @@ from torch import nn
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, Process, build_engine
 from mlcfast.engine.training_module import TrainingModule
-from mlcfast.losses import EPRLoss, LabelEstimator, LabelLoss, ROLELoss
+from mlcfast.losses import EPRLoss, LabelEstimator, LabelLoss, LargeLossLoss, PseudoLabels, ROLELoss
 from mlcfast.losses.full_labels import TwoWayLoss
 from tests.engine import test_label_table as table
 
@@ -21,7 +21,14 @@ def engine_of(loss: LabelLoss, micro_batch: int, *words: str, model: nn.Module |
     torch.manual_seed(0)
     model = model or nn.Linear(table.D, table.K)
     estimator = LabelEstimator(table.N, table.K, None, torch.Generator().manual_seed(1), sparse=False)
-    training_module = TrainingModule(model, loss, estimator if "estimates" in loss.needs else None)
+    observed = PseudoLabels((torch.rand(table.N, table.K) < 0.3).to(torch.int8))
+    training_module = TrainingModule(
+        model,
+        loss,
+        estimator if "estimates" in loss.needs else None,
+        pseudo_labels=observed if "pseudo_labels" in loss.needs else None,
+    )
+    training_module.begin_epoch(2, 8)
     words = (f"engine.micro_batch={micro_batch}", "optim.grad_clip=0.1", *words)
     settings = parse_config(copy.deepcopy(table.BASE), words)
     return build_engine(settings, Process(), training_module)
@@ -44,7 +51,13 @@ def train(engine: Engine, micro_batch: int, together: bool = True) -> None:
         assert engine.step().skipped == 0 and engine.training_module.statistic is None
 
 
-LOSSES = {"role": partial(ROLELoss, 1.5), "epr": partial(EPRLoss, 1.5), "two_way": TwoWayLoss}
+LOSSES = {
+    "role": partial(ROLELoss, 1.5),
+    "epr": partial(EPRLoss, 1.5),
+    "two_way": TwoWayLoss,
+    "ll_r": partial(LargeLossLoss, "ll_r", 0.1),
+    "ll_cp": partial(LargeLossLoss, "ll_cp", 0.1),
+}
 
 
 @pytest.mark.parametrize("name", LOSSES)

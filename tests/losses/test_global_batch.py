@@ -1,4 +1,4 @@
-"""Losses that couple images: over processes, uneven parts and accumulation they give the single process's gradients."""
+"""Every loss over two processes; those that couple images over uneven parts and micro-batches too: one's gradients."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from mlcfast.losses import EPRLoss, LabelEstimator, ROLELoss
+from mlcfast.losses import LOSSES, EPRLoss, LabelEstimator, LabelLoss, ROLELoss, build_loss
 from mlcfast.losses.full_labels import TwoWayLoss
 
 B, K, N = 11, 6, 20
 PARTS = (slice(0, 7), slice(7, 11))
+HALVES = (slice(0, 5), slice(5, 10))
 
 
 def problem() -> tuple[Tensor, Tensor, Tensor]:
@@ -34,6 +35,24 @@ def whole(loss: EPRLoss | ROLELoss) -> tuple[Tensor, Tensor, Tensor]:
     value.backward()
     gradient = table.table.grad
     return value.detach(), logits.grad, torch.zeros(N, K) if gradient is None else gradient.to_dense()
+
+
+def made(name: str) -> LabelLoss:
+    """In its third epoch."""
+    loss = build_loss(name, **({"delta": 0.1} if name.startswith("ll_") else {}))
+    loss.set_label_counts(torch.tensor([3, 1, 8, 5, 2, 9]), 20)
+    loss.begin_epoch(2, 8)
+    return loss
+
+
+def of_part(loss: LabelLoss, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+    logits, labels, index = problem()
+    x, table = logits[part].clone().requires_grad_(), estimator()
+    observed = torch.where((labels == 0) & (logits < -3), -1.0, labels)  # a few are known to be absent
+    value = loss(x, observed[part], table.rows(index[part]), logits[part] > 0)
+    value.backward()
+    gradient = table.table.grad
+    return value.detach(), x.grad, torch.zeros(N, K) if gradient is None else gradient.to_dense()
 
 
 def _rank(rank: int, folder: str) -> None:
@@ -64,6 +83,10 @@ def _rank(rank: int, folder: str) -> None:
     value = TwoWayLoss(all_gather=all_gather)(x, labels[PARTS[rank]])
     value.backward()
     results["two_way"] = (value.detach(), x.grad, torch.zeros(N, K))
+    for name in LOSSES:
+        loss = made(name)
+        loss.all_reduce, loss.all_gather = all_reduce, all_gather
+        results["halves", name] = of_part(loss, HALVES[rank])
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -82,6 +105,15 @@ def test_two_processes_average_to_the_single_process(two_ranks, name, loss):
     torch.testing.assert_close(sum(values) / 2, value, rtol=1e-6, atol=0)
     torch.testing.assert_close(torch.cat(gradients) / 2, gradient, rtol=1e-5, atol=1e-8)
     torch.testing.assert_close(sum(tables) / 2, table, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_two_processes_with_half_a_batch_each_are_one(two_ranks, name):
+    expected = of_part(made(name), slice(0, 10))
+    values, gradients, tables = zip(*(rank["halves", name] for rank in two_ranks), strict=True)
+    torch.testing.assert_close(sum(values) / 2, expected[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(torch.cat(gradients) / 2, expected[1], rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(sum(tables) / 2, expected[2], rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("backend", ("auto", "reference"))
@@ -129,3 +161,27 @@ def test_two_way_over_parts_is_that_of_the_whole_batch(parts, hole):
 def test_two_way_names_a_wrong_statistic():
     with pytest.raises(ValueError, match=r"statistic must be \(P, 7\), not \(7,\)"):
         TwoWayLoss()(torch.zeros(2, 3), torch.zeros(2, 3), statistic=torch.zeros(7))
+
+
+@pytest.mark.parametrize("kind", ["ll_r", "ll_ct", "ll_cp"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_large_losses_are_those_of_all_micro_batches(kind, dtype):
+    logits, labels, _ = problem()
+    logits, parts = logits[:10].to(dtype), [slice(i, i + 2) for i in range(0, 10, 2)]
+    whole = logits.clone().requires_grad_()
+    loss = made(kind)
+    expected = loss(whole, labels[:10])
+    expected.backward()
+    changed = loss.changed
+    statistic = torch.stack([loss.batch_statistic(logits[part], labels[part]) for part in parts])
+    logits.requires_grad_()
+    apart, flags = [], []
+    for part in parts:
+        loss(logits[part], labels[part])
+        apart.append(loss.changed)
+        (loss(logits[part], labels[part], statistic=statistic) / len(parts)).backward()
+        flags.append(loss.changed)
+    torch.testing.assert_close(logits.grad, whole.grad)
+    assert torch.equal(torch.cat(flags), changed) and not torch.equal(torch.cat(apart), changed)
+    with pytest.raises(ValueError, match=r"statistic must be \(P, 12\), not \(5, 24\)"):
+        loss(logits[:2], labels[:2], statistic=statistic.repeat(1, 2))

@@ -118,6 +118,20 @@ def test_linear_classifier_pools_and_classifies():
     torch.testing.assert_close(model.classify(features), expected)
 
 
+def test_activation_maps_count_positive_cells_more():
+    model = build_model("cam", "test_resnet", 5, SIDE, boost=3).eval()
+    cells = torch.einsum("bchw,kc->bkhw", model.backbone(images()), model.fc.weight) + model.fc.bias[:, None, None]
+    torch.testing.assert_close(model.activation_map(images()), cells)
+    assert (cells > 0).any() and (cells < 0).any()
+    torch.testing.assert_close(model(images()), (cells + 2 * cells.clamp(min=0)).mean(dim=(2, 3)))
+    linear = build_model("linear", "test_resnet", 5, SIDE).eval()
+    plain = build_model("cam", "test_resnet", 5, SIDE, boost=1).eval()
+    plain.load_state_dict(linear.state_dict())
+    torch.testing.assert_close(plain(images()), linear(images()))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(images()).dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -127,6 +141,7 @@ def test_linear_classifier_pools_and_classifies():
         ({"embed_dim": 30, "num_heads": 4}, "divisible"),
         ({"embed_dim": 36, "num_heads": 8}, "divisible"),
         ({"heads": 3}, "heads"),
+        ({"head": "cam", "boost": 0}, "boost must be above 0"),
         ({"backbone_options": {"no_such": 1}}, "no_such"),
         ({"backbone_options": {"out_index": 9}}, "out_index"),
         ({"weights": "/nowhere/weights.pth"}, "no such file"),

@@ -18,6 +18,8 @@ from mlcfast.report.attention import CLEAR, AttentionWriter, attention_figure, o
 from mlcfast.report.charts import confusion, training
 from mlcfast.report.labels import MOST, LabelFigures
 from mlcfast.report.page import render, write_report
+from mlcfast.report.scores import MOST as MOST_GROUPS
+from mlcfast.report.scores import scores_figure
 from mlcfast.report.svg import short_name, tick_texts
 from mlcfast.report.text import drawn_name
 from mlcfast.report.unobserved import MOST as MOST_RUNS
@@ -154,6 +156,16 @@ def test_histograms_of_hidden_labels(runs, epochs):
     assert_apart(figure)
     shown = [item.get_text() for item in figure.texts]
     assert (f"… and\n{runs - MOST_RUNS:,} more" in shown) == (runs > MOST_RUNS)
+
+
+@pytest.mark.parametrize(("groups", "runs"), [(1, 1), (17, 3), (60, 2)])
+def test_scores_of_a_sweep(groups, runs):
+    scores = np.random.default_rng(0).random((groups, runs)) * 100
+    figure = scores_figure(dict(zip(mixed_names(groups), scores.tolist(), strict=True)), "test mAP (%)")
+    assert_apart(figure)
+    shown = [item.get_text() for item in figure.texts]
+    assert len(shown) == min(groups, MOST_GROUPS) + (groups > MOST_GROUPS)
+    assert (f"… and {groups - MOST_GROUPS:,} more" in shown) == (groups > MOST_GROUPS)
 
 
 def test_names_without_a_font_are_said_once(monkeypatch, caplog):

@@ -35,7 +35,7 @@ def test_certain_scores_give_a_finite_loss():
     assert np.isfinite(mean_loss(build_loss("bce"), sure))
 
 
-@pytest.mark.parametrize("name", ["role", "epr", "ll_cp", "em_apl", "two_way"])
+@pytest.mark.parametrize("name", ["role", "epr", "ll_cp", "em_apl", "two_way", "ll_r"])
 def test_a_loss_of_more_than_logits_and_labels_has_none(name):
     options = {"expected_positives": 2.0} if name in ("role", "epr") else {}
     assert mean_loss(build_loss(name, **options), result(4)) is None
