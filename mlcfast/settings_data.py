@@ -150,6 +150,12 @@ class DataConfig(Section):
             raise ValueError("a share lies between 0 and 1, such as 0.2")
         return str(value) if type(value) is int else value
 
+    @field_validator("test", mode="before")
+    @classmethod
+    def _numbered(cls, value: Any) -> Any:
+        """A whole number names a split, as numbered folds do."""
+        return str(value) if type(value) is int else value
+
     @field_validator("uncertain", mode="before")
     @classmethod
     def _known_policies(cls, value: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
-from mlcfast.data.labels import count
+from mlcfast.data.labels import count, holds
 from mlcfast.data.overlap import overlaps
 from mlcfast.data.splits import in_words, side_counts
 from mlcfast.engine import Process
@@ -23,13 +23,23 @@ from mlcfast.training.trainer import Trainer
 LOGGER = logging.getLogger("mlcfast")
 SHOWN = 5  # labels named in a warning
 RAREST = 20  # labels whose images the journal counts
+FOR_FULL_LABELS = {"asymmetric", "bce", "bce_ls", "focal", "poly", "two_way", "zlpr", "db"}  # losses
 MUCH = 0.1  # of the initial weights in the average at the end
 
 
-def announce_samples(parts: dict[str, LabelledImages], copied: Sequence[str] = ()) -> dict[str, Any]:
+def unknown_as_absent(loss: str, records: LabelledImages) -> list[str]:
+    """A warning where a file tells unknown from absent labels and the loss of this name learns both as absent."""
+    if loss not in FOR_FULL_LABELS or not holds(records.labels, -1):
+        return []
+    unknown = int(count(records.labels, 0, axis=0).sum())
+    instead = "loss.name=iu leaves unknown ones out, and docs/methods.md has others"
+    return [f"{unknown} labels are unknown, and loss.name={loss} learns them as absent: {instead}"] if unknown else []
+
+
+def announce_samples(parts: dict[str, LabelledImages], more: Sequence[str] = ()) -> dict[str, Any]:
     """Log what each part holds and what is odd about it; parts: training, validation and, where there is one, test.
 
-    copied: what `copies` found in them.
+    more: warnings of them that others found.
     Returns what the journal keeps of it: `sides`, with images, unlabelled ones and positives of the `rarest` labels,
     and `warnings`.
     """
@@ -41,7 +51,7 @@ def announce_samples(parts: dict[str, LabelledImages], copied: Sequence[str] = (
             becomes = "trained on as images with none of the labels" if name == "training" else "counted as such"
             LOGGER.info("%d of %d %s images have no label: they are %s", bare, len(records), name, becomes)
     lacking = (labels_without_positives(name, records) for name, records in parts.items())
-    warnings = [*overlaps(parts), *copied, *filter(None, lacking)]
+    warnings = [*overlaps(parts), *more, *filter(None, lacking)]
     for sentence in warnings:
         LOGGER.warning("%s", sentence)
     held = [each["positives"] for each in counts.values()]

@@ -31,7 +31,7 @@ from mlcfast.files import write_text
 from mlcfast.planning import out_of_memory, planned
 from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
-from mlcfast.training.announce import announce_end, announce_samples, announce_training
+from mlcfast.training.announce import announce_end, announce_samples, announce_training, unknown_as_absent
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import check_parts, make_training_module
 from mlcfast.training.initialise import initialise_from_run
@@ -64,7 +64,8 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     contents: dict[str, str] = {}
     if process.is_main:
         contents = contents_of(given)
-        about = announce_samples(given, copied) | {"contents": contents}
+        more = [*copied, *unknown_as_absent(config.loss.name, samples.train)]
+        about = announce_samples(given, more) | {"contents": contents}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
     changes = since_saved(resume, saved, contents, process)

@@ -6,6 +6,10 @@ P, N, U = 1, -1, 0
 
 # Name: file name, content, images, labels, states of the images in order.
 READ = {
+    "a printed minus": (
+        "t.csv", "image,cat,dog\na.jpg,1,\u22121\nb.jpg,\u22121,1\n",
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, N], [N, P]],
+    ),
     "one image in two spellings": (
         "t.csv", "image,cat,dog\nimg\\a.jpg,1,\n./img/a.jpg,,1\nb.jpg,,1\nx/../b.jpg,,1\n",
         ["img\\a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [N, P]],
@@ -165,5 +169,22 @@ REFUSED = {
         "t.csv",
         "image,cat,dog,cat\na.jpg,1,0,0\n",
         "repeats 'cat', in columns 2 and 4: rename one, or take",
+    ),
+    "true and false alone": ("t.csv", "image,label\na.jpg,TRUE\nb.jpg,FALSE\n", "set data.label_columns to [label]"),
+    "a row with its probability": (
+        "t.csv",
+        "image,label,probability\na.jpg,cat,0.9\na.jpg,dog,0.01\n",
+        "'0.9' must be 1 or 0; name the column in data.ignore_columns",
+    ),
+    "flags in JSON": ("x.json", '{"a.jpg": [1, 0, 1], "b.jpg": [0, 1, 0]}', "'a.jpg': [1, 0, 1] looks like a flag"),
+    "flags of MMPretrain": (
+        "x.json",
+        json.dumps({"data_list": [{"img_path": "a.jpg", "gt_label": [1, 0, 1]}]}),
+        "looks like a flag for each label",
+    ),
+    "a column that says what is for validation": (
+        "t.csv",
+        "image,cat,holdout\na.jpg,1,0\n",
+        "'holdout' may be a label",
     ),
 }

@@ -236,7 +236,7 @@ def test_numbered_folds(table):
     for number, word in enumerate(("train", "valid", "test")):
         text = text.replace(f",{word},", f",{number},")
     (table / "labels.csv").write_text(text)
-    samples = samples_of(settings(table, split_column="split", val=1, test="2"))
+    samples = samples_of(settings(table, split_column="split", val=1, test=2))
     assert [len(samples.train), len(samples.validation)] == [20, 10]
 
 

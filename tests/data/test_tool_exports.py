@@ -245,3 +245,17 @@ def test_tags_are_separated_by_commas_and_line_breaks_alike(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
     (tmp_path / "a.txt").write_text("cat\ndog, small\n")
     assert read_labels(tmp_path, TableOptions(form="tag_files")).names == ["cat", "dog", "small"]
+
+
+def test_words_that_say_present_and_absent_are_no_labels(tmp_path):
+    """Columns of T and F named as the labels' are not the labels T and F."""
+    (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,T,F\nb.jpg,F,T\n")
+    with pytest.raises(UsageError, match=r"'f' and 't', which may say that a label is present or absent: write 1"):
+        read_labels(tmp_path / "t.csv", TableOptions(label_columns=("cat", "dog")))
+
+
+def test_a_cell_without_content_names_no_group(tmp_path):
+    (tmp_path / "t.csv").write_text("image,cat,patient\na.jpg,1,p1\nb.jpg,0,NA\n")
+    source = read_labels(tmp_path / "t.csv", TableOptions(group="patient"))
+    with pytest.raises(UsageError, match=r"line 3: data.group: column 'patient' holds 'NA': fill it in"):
+        source.column("patient", "data.group")

@@ -13,7 +13,13 @@ from mlcfast.engine import HostProcess
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.runs.directory import RunDirectory, find_checkpoints
-from mlcfast.training.announce import announce_end, announce_samples, announce_training, next_commands
+from mlcfast.training.announce import (
+    announce_end,
+    announce_samples,
+    announce_training,
+    next_commands,
+    unknown_as_absent,
+)
 from mlcfast.training.saving import delete_old_checkpoints
 
 
@@ -38,6 +44,13 @@ def test_the_data_are_counted_and_what_is_odd_is_said(caplog):
         "1 images are in validation and in test, first v0.jpg",
         "no validation image has these labels, which count as AP 0 in the mAP and get threshold 0.5: dog",
     ]
+
+
+def test_unknown_labels_that_are_learnt_as_absent_are_said():
+    partial, full = records("t", (1, 0), (-1, 1), (0, 1)), records("v", (1, 0), (0, 1))
+    (said,) = unknown_as_absent("asymmetric", partial)
+    assert said.startswith("2 labels are unknown, and loss.name=asymmetric learns them as absent: loss.name=iu")
+    assert unknown_as_absent("iu", partial) == unknown_as_absent("asymmetric", full) == []
 
 
 def test_model_device_and_steps_are_said(caplog, config_file):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -20,11 +20,18 @@ LIST_COLUMNS = (
     "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
 )  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
-CONFIDENCE_COLUMNS = ("confidence", "value", "present", "score")
+CONFIDENCE_COLUMNS = (
+    "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
+)  # fmt: skip
 TRUTH = {
     "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
     "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
-    "-1": -1,
+    "-1": -1, "\u2212" "1": -1,  # with the minus sign of typesetters
+}  # fmt: skip
+# Other words for present and absent, which may as well be labels.
+STATES = {
+    "t", "f", "checked", "unchecked", "present", "absent", "positive", "negative", "pos", "neg", "unknown", "uncertain",
+    "maybe", "definitely", "on", "off", "+", "-", "\u2705", "\u274c", "\u2611", "\u2610", "\u2714", "\u2718",
 }  # fmt: skip
 # True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
 # Dutch, Polish, Swedish, Russian, Chinese and Japanese.
@@ -41,14 +48,14 @@ ABOUT_IMAGES = {
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
-    "remarks", "author", "source", "date", "count",
+    "remarks", "author", "source", "date", "count", "valid", "val", "test", "holdout", "kfold", "annotator", "n_labels",
+    "num_labels",
     "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase",
 }  # fmt: skip
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
 }  # fmt: skip
-BLANK = {"", "nan", "na", "n/a", "null", "none", "#n/a", "<na>", "\\n"}  # the last is MySQL's
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {"no finding", "no_finding", "none", "null", "nan", "-", "--", "\u2013", "\u2014"}
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)

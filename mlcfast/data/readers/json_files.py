@@ -65,6 +65,8 @@ def read_mmpretrain(path: Path, content: dict[str, Any]) -> LabelSource:
         tags.append(list(dict.fromkeys(names[k] if names else str(k) for k in classes)))
     if not images:
         raise UsageError(f"{path}: no images: data_list is empty")
+    held = [entry["gt_label"] for entry in content["data_list"]]
+    _refuse_flags(path, images, [each if isinstance(each, list) else [each] for each in held])
     source = from_tags(path, "metadata", images, tags, ["read as MMPretrain's data_list"])
     return source.in_order(names or None).merged()
 
@@ -127,8 +129,20 @@ def _labelme_image(file: Path, root: Path) -> tuple[str, list[str]]:
 
 
 def _from_words(path: Path, images: list[str], lists: Sequence[Sequence[Any]], said: str) -> LabelSource:
+    _refuse_flags(path, images, lists)
     tags = [list(dict.fromkeys(str(word).strip() for word in each)) for each in lists]
     return from_tags(path, "metadata", images, tags, [said]).merged()
+
+
+def _refuse_flags(path: Path, images: Sequence[str], lists: Sequence[Sequence[Any]]) -> None:
+    """UsageError for lists of 0 and 1 of which one holds a number twice, as a flag for each class does."""
+    if {str(value) for each in lists for value in each} <= {"0", "1"}:
+        row = next((row for row, each in enumerate(lists) if len(set(each)) < len(each)), None)
+        if row is not None:
+            raise UsageError(
+                f"{path}: {images[row]!r}: {list(lists[row])} looks like a flag for each label, not like a list of "
+                "labels: write the names of those that are present"
+            )
 
 
 def _is_image_with_labels(name: str, labels: object) -> bool:

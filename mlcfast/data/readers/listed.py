@@ -11,6 +11,7 @@ from mlcfast.data.readers.columns import (
     BLANK,
     LIST_COLUMNS,
     NO_LABEL,
+    STATES,
     are_scores,
     column_named,
     ignored_columns,
@@ -152,8 +153,15 @@ def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> t
 
 
 def _refuse_flags(sheet: Sheet, column: int) -> None:
-    """UsageError where every cell holds equally many of 0 and 1: classes, or a flag for each class."""
+    """UsageError where every cell holds equally many of 0 and 1, classes or a flag for each class, or true or false."""
     cells = _flags(sheet, column)
+    words = sorted({row[column].lower() for row in sheet.rows} - BLANK)
+    if words and not words[0].isdecimal() and all(is_truth(sheet, word) for word in words):
+        name = sheet.header[column]
+        raise UsageError(
+            f"{sheet.path}: column {name!r}: {words[0]!r} may be a label, or say whether the image has the label "
+            f"{name!r}: set data.label_columns to [{name}] for the latter, data.separator to ';' for labels"
+        )
     held = {row[column] for row in sheet.rows} - {""}
     if not cells and len(held) > 1 and max(map(len, held)) > 2 and all(re.fullmatch("[01]+", cell) for cell in held):
         raise UsageError(
@@ -207,6 +215,13 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
     if any(truth_share(sheet, i) >= 0.5 or _holds_lists(sheet, i) for i in columns):
         return sheet, options
+    words = {row[i].lower() for row in sheet.rows for i in columns} - BLANK
+    if words and words <= STATES:
+        shown = " and ".join(repr(word) for word in sorted(words)[:2])
+        raise UsageError(
+            f"{sheet.path}: the label columns hold {shown}, which may say that a label is present or absent: write 1 "
+            "and 0, and nothing for what is unknown"
+        )
     kept = [i for i in range(len(sheet.header)) if i not in columns]
     name = ", ".join(sheet.header[i] for i in columns)
     lists = [json.dumps([row[i] for i in columns if row[i].lower() not in BLANK]) for row in sheet.rows]

@@ -24,6 +24,7 @@ from mlcfast.data.readers.paths import plain_path
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
+BLANK = {"", "nan", "na", "n/a", "null", "none", "#n/a", "<na>", "\\n"}  # cells without content, in lower case
 POLICIES = {"unknown": 0, "positive": 1, "negative": -1}  # what an uncertain label may be taken as
 MOST_CLASSES = 2**17  # for which a label matrix is made: a class number beyond it is a slip or worse
 
@@ -83,15 +84,17 @@ class LabelSource:
     cells: frozenset[int] = frozenset()
 
     def column(self, name: str, option: str) -> list[str]:
-        """The M cells of a column that `option` names; UsageError where the file has none, or a blank one."""
+        """The M cells of a column that `option` names; UsageError where the file has none, or one without content."""
         if name not in self.columns:
             raise UsageError(
                 f"{self.path}: {option}: a file of this kind ({self.format}) has no column {name!r}"
                 f"{hint(name, self.columns)}"
             )
         cells = self.columns[name]
-        if "" in cells:
-            where = f"{self.path}: line {self.lines[cells.index('')]}: {option}: column {name!r} is blank"
+        blank = next((row for row, cell in enumerate(cells) if cell.lower() in BLANK), None)
+        if blank is not None:
+            held = f"holds {cells[blank]!r}" if cells[blank] else "is blank"
+            where = f"{self.path}: line {self.lines[blank]}: {option}: column {name!r} {held}"
             raise UsageError(f"{where}: fill it in, or take the row out")
         return cells
 

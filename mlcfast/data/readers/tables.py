@@ -12,6 +12,7 @@ from mlcfast.data.readers.columns import (
     LONG_COLUMNS,
     NO_LABEL,
     column_named,
+    ignored_columns,
     image_column,
     refuse_blank_images,
     truth,
@@ -121,7 +122,9 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
-    confidence = next((i for i, name in enumerate(sheet.header) if name.lower() in CONFIDENCE_COLUMNS), None)
+    ignored = ignored_columns(sheet, options)
+    called = (i for i, name in enumerate(sheet.header) if name.lower() in CONFIDENCE_COLUMNS and i not in ignored)
+    confidence = next(called, None)
     if confidence is None:
         refuse_flags_beside(sheet, column, others, options)
     keys = [plain_path(row[image]) for row in sheet.rows]
@@ -145,7 +148,8 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
         value = 1 if confidence is None else truth(sheet, row[confidence])
         if value not in (0, 1):
             cell = f"line {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
-            raise UsageError(f"{sheet.path}: {cell} must be 1 or 0")
+            remedy = "name the column in data.ignore_columns if every row says that the label is present"
+            raise UsageError(f"{sheet.path}: {cell} must be 1 or 0; {remedy}")
         entry, state = (place[key], label[row[column]]), 1 if value else -1
         if seen.setdefault(entry, state) != state:
             where = f"line {number}: {row[image]!r} has {row[column]!r}"
