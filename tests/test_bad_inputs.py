@@ -91,7 +91,10 @@ def test_listed_image_that_is_absent(coco, capsys, tmp_path):
 
 
 def test_copies_of_training_images_do_not_validate(coco, capsys, tmp_path):
-    (coco[0] / "val" / "5.jpg").write_bytes((coco[0] / "train" / "2.jpg").read_bytes())
+    two_colours = Image.new("RGB", (40, 30), "red")
+    two_colours.paste("blue", (0, 0, 20, 30))
+    for copy in ("train/2.jpg", "val/5.jpg"):
+        two_colours.save(coco[0] / copy)
     fails(capsys, coco[1], 2, "1 images are in training and, under another name, in validation", "data.allow_overlap")
     assert not (tmp_path / "runs").exists()
     assert train.main([*coco[1], "data.allow_overlap=true", "train.epochs=1"]) == 0
