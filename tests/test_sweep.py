@@ -9,7 +9,7 @@ from PIL import Image
 
 from mlcfast import sweep
 from mlcfast.config import load_config
-from mlcfast.losses import LOSSES
+from mlcfast.losses import FOR_FULL_LABELS, LOSSES
 from mlcfast.sweeps.grid import make_cells, parse_axes, parse_variants
 from mlcfast.sweeps.results import Result, table, write_means
 from tests.conftest import ROOT
@@ -49,8 +49,8 @@ def test_the_shipped_comparison_has_every_loss_for_one_positive():
     cells = make_cells(config, config.sweep.grid, config.sweep.variants)
     losses = {cell.choices["variant"]: cell.config.loss.name for cell in cells}
     full = load_config(ROOT / "configs" / "demo_full_labels.yaml")
-    with_all_labels = {settings["loss.name"] for settings in full.sweep.variants.values()} - {"bce"}
-    assert set(losses.values()) == set(LOSSES) - with_all_labels
+    assert {settings["loss.name"] for settings in full.sweep.variants.values()} == FOR_FULL_LABELS
+    assert set(losses.values()) == set(LOSSES) - (FOR_FULL_LABELS - {"bce"})
     assert {name for name, loss in losses.items() if name != loss} == {"full"}
     assert {cell.config.data.labels for cell in cells if cell.choices["variant"] != "full"} == {"single_positive"}
     assert full.data.labels == "full" and full.data.model_copy(update={"labels": "single_positive"}) == config.data

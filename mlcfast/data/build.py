@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -157,11 +156,12 @@ def _read(
     others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
     if not own and not (settings.format == "auto" and _is_coco(settings, file)):
         options, buffer = _table_options(settings), settings.stream_buffer if settings.stream else None
-        training = (
-            partial(cells_of, settings.root, settings.train, options) if cells is None else partial(frozenset, cells)
-        )
-        own_file = file == settings.train
-        return read_csv(settings.root, file, names, options, part, others, buffer, None if own_file else training)
+
+        def training() -> frozenset[int]:
+            return cells_of(settings.root, settings.train, options) if cells is None else cells
+
+        other_file = file != settings.train
+        return read_csv(settings.root, file, names, options, part, others, buffer, training if other_file else None)
     if settings.stream:
         raise UsageError(f"data.stream: data.format {settings.format} keeps no images inside .tar or Parquet files")
     if is_import_name(settings.format):

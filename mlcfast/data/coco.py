@@ -25,7 +25,7 @@ from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
 from mlcfast.registry import hint, hint_path
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 LARGE = 2**24  # bytes
 OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 LOGGER = logging.getLogger("mlcfast")
@@ -168,21 +168,18 @@ def coco_source(annotations: Path, options: TableOptions) -> LabelSource:
 def _source_of(annotations: Path, table: _Table, options: TableOptions) -> LabelSource:
     lines = range(1, len(table.files) + 1)
     named = {"data.split_column": options.split_column, "data.group": options.group}
-    columns = _fields(
-        annotations, {option: name for option, name in named.items() if name is not None}, len(table.files)
-    )
+    columns = _fields(annotations, {option: name for option, name in named.items() if name is not None})
     return LabelSource(
         annotations, "coco", table.files, lines, table.names, table.labels, [], table.warnings, columns=columns
     )
 
 
-def _fields(annotations: Path, named: Mapping[str, str], count: int) -> dict[str, list[str]]:
-    """What the `count` images hold under the names that options give, blank for nothing; the file is parsed anew.
+def _fields(annotations: Path, named: Mapping[str, str]) -> dict[str, list[str]]:
+    """What the images of a file hold under the names that options give, blank where one has nothing; it is parsed anew.
 
     UsageError lists the fields there are where no image has one of the name.
     """
-    images = _content(annotations)["images"] if named else []
-    images = images if len(images) == count else list(_first_of_each_file(images).values())
+    images = list(_first_of_each_file(_content(annotations)["images"]).values()) if named else []
     for option, name in named.items():
         if not any(name in image for image in images):
             there = list(dict.fromkeys(key for image in images for key in image))

@@ -2,7 +2,7 @@
 
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.losses.base import LabelLoss
-from mlcfast.losses.build import LOSSES, build_loss
+from mlcfast.losses.build import FOR_FULL_LABELS, LOSSES, build_loss
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
 from mlcfast.losses.full_labels import DistributionBalancedLoss, FocalLoss, PolyLoss, TwoWayLoss, ZLPRLoss
 from mlcfast.losses.label_bce import LabelBCE, PairwiseRankingLoss
@@ -20,6 +20,7 @@ from mlcfast.losses.pseudo_labels import PseudoLabels
 from mlcfast.losses.table_adam import TableAdam
 
 __all__ = [
+    "FOR_FULL_LABELS",
     "LOSSES",
     "AsymmetricLoss",
     "AsymmetricPseudoLabelLoss",

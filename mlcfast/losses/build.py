@@ -38,6 +38,8 @@ _LOSSES: dict[str, Callable[..., LabelLoss]] = {
 }
 
 LOSSES = Registry("loss name", _LOSSES)
+# Those for complete labels: what is not present they learn as absent, also what is unknown.
+FOR_FULL_LABELS = frozenset({"asymmetric", "bce", "bce_ls", "focal", "poly", "db", "zlpr", "two_way"})
 
 
 def build_loss(name: str, **options: object) -> LabelLoss:

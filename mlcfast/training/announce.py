@@ -16,6 +16,7 @@ from mlcfast.data.splits import in_words, side_counts
 from mlcfast.engine import Process
 from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.gather import EvaluationResult
+from mlcfast.losses import FOR_FULL_LABELS
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.training.progress import Progress
 from mlcfast.training.trainer import Trainer
@@ -23,7 +24,6 @@ from mlcfast.training.trainer import Trainer
 LOGGER = logging.getLogger("mlcfast")
 SHOWN = 5  # labels named in a warning
 RAREST = 20  # labels whose images the journal counts
-FOR_FULL_LABELS = {"asymmetric", "bce", "bce_ls", "focal", "poly", "two_way", "zlpr", "db"}  # losses
 MUCH = 0.1  # of the initial weights in the average at the end
 
 

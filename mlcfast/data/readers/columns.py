@@ -16,8 +16,8 @@ IMAGE_COLUMNS = (
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
-    "finding labels", "finding label", "attributes",
-    "keywords", "label_names", "class_names", "label_ids", "class_ids", "attribute_ids",
+    "finding labels", "finding label", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids",
+    "attribute_ids",
 )  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
 CONFIDENCE_COLUMNS = (
@@ -31,7 +31,7 @@ TRUTH = {
 # Other words for present and absent, which may as well be labels.
 STATES = {
     "t", "f", "checked", "unchecked", "present", "absent", "positive", "negative", "pos", "neg", "unknown", "uncertain",
-    "maybe", "definitely", "on", "off", "+", "-", "\u2705", "\u274c", "\u2611", "\u2610", "\u2714", "\u2718",
+    "maybe", "definitely", "on", "off", "+", "-", "\u2705", "\u274c", "\u2611", "\u2610",
 }  # fmt: skip
 # True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
 # Dutch, Polish, Swedish, Russian, Chinese and Japanese.
@@ -49,8 +49,7 @@ ABOUT_IMAGES = {
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
     "remarks", "author", "source", "date", "count", "valid", "val", "test", "holdout", "kfold", "annotator", "n_labels",
-    "num_labels",
-    "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase",
+    "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase",
 }  # fmt: skip
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {

@@ -51,7 +51,7 @@ def read_mmpretrain(path: Path, content: dict[str, Any]) -> LabelSource:
 
     gt_label: one class number or several. Without classes the labels are the numbers. UsageError names the entry.
     """
-    images, tags = [], []
+    images, lists = [], []
     given = content.get("metainfo") or {}
     names = [str(name) for name in given.get("classes") or ()] if isinstance(given, dict) else []
     for number, entry in enumerate(content["data_list"]):
@@ -62,11 +62,11 @@ def read_mmpretrain(path: Path, content: dict[str, Any]) -> LabelSource:
                 f"{path}: data_list[{number}]: needs img_path and gt_label, class numbers of metainfo.classes"
             )
         images.append(image)
-        tags.append(list(dict.fromkeys(names[k] if names else str(k) for k in classes)))
+        lists.append(classes)
     if not images:
         raise UsageError(f"{path}: no images: data_list is empty")
-    held = [entry["gt_label"] for entry in content["data_list"]]
-    _refuse_flags(path, images, [each if isinstance(each, list) else [each] for each in held])
+    _refuse_flags(path, images, lists)
+    tags = [list(dict.fromkeys(names[k] if names else str(k) for k in classes)) for classes in lists]
     source = from_tags(path, "metadata", images, tags, ["read as MMPretrain's data_list"])
     return source.in_order(names or None).merged()
 

@@ -122,15 +122,12 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
 def _refuse_values(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
     """UsageError where each label is a fraction, or has a number behind it, as in `cat:0.9`."""
     words = {name for each in lists for name in each}
+    where = f"{sheet.path}: column {sheet.header[column]!r}: {min(words, default='')!r}"
     if are_scores(words):
-        where = f"column {sheet.header[column]!r}: {min(words)!r}"
-        raise UsageError(
-            f"{sheet.path}: {where} may be a score, as all are numbers with a fraction: list labels instead"
-        )
+        raise UsageError(f"{where} may be a score, as all are numbers with a fraction: list labels instead")
     if words and all(WITH_VALUE.fullmatch(word) for word in words):
-        where = f"column {sheet.header[column]!r}: {min(words)!r}"
         raise UsageError(
-            f"{sheet.path}: {where} may be a label or one with its value: list those that are present, or write a "
+            f"{where} may be a label or one with its value: list those that are present, or write a "
             "column for each with 1 and 0, or set data.separator if it is a label"
         )
 

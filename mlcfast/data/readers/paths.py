@@ -54,9 +54,8 @@ class ImageFinder:
 
     A name is relative to `root`, or absolute. One without its folder or without its ending is looked for below the
     root and must then be the only one of its name. One that is absolute on another machine, where the file was
-    written, is looked for below the root by its end; the first in a folder decides where that begins, and `moved` says
-    it. One that
-    names no file is looked for in other spellings, which `moved` says too: see _spellings.
+    written, is looked for below the root by its end; the first in a folder decides where that begins. One that names
+    no file is looked for in other spellings, see _spellings. `moved` says what was found so.
     """
 
     def __init__(self, root: Path, allow_outside: bool = False):

@@ -24,7 +24,7 @@ from mlcfast.data.readers.lists import (
     read_tag_files,
 )
 from mlcfast.data.readers.names import nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -184,15 +184,13 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
     if annotated is not None:
         form, file = annotated
         named = form == "yolo" and any((path / name).is_file() for name in NAME_FILES)
-        if not named and file.parent.name.lower() not in (*NO_LABELS, *SPLITS):
+        if not named and file.parent.name.lower() not in NO_LABELS and not is_split_word(file.parent.name):
             shown = f"folders, each a label, or as {form}, by {file.relative_to(path)}"
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
-    images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
-    beside = any(image.with_suffix(".txt").is_file() for image in images)
-    folders = folders_of_images(path)
-    if beside:
+    if any(image.with_suffix(".txt").is_file() for image in images_below(path)):
         return [_at(read_tag_files(path, options), path)]
+    folders = folders_of_images(path)
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders):
         other = next(folder for folder in folders if folder not in splits)

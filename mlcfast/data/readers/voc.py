@@ -31,8 +31,8 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
     """Read a directory of XML files in Pascal VOC's form, or one such file; an image has the labels of its objects.
 
     Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. Where
-    neither they nor the directory hold files, those of all its folders are read. A list
-    itself may be named too, such as trainval, which is no split beside train and val.
+    neither they nor the directory hold files, those of all its folders are read. A list itself may be named too, such
+    as trainval, which is no split beside train and val.
     """
     if path.suffix.lower() == ".xml":
         return [_source(path, path.parent, "", [path], _labels([path]))]
