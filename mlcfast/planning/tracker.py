@@ -27,6 +27,19 @@ def _bodies() -> dict[Any, Callable]:
     return {getattr(torch.ops.mlcfast, name).default: operator._init_fn for name, operator in operators.items()}
 
 
+def convolution_backward_flops(grad: Tensor, x: Tensor, weight: Tensor, *rest: Any, **kwargs: Any) -> int:
+    """FLOP of the gradients that are asked for, each as many as the forward pass took.
+
+    rest: as aten's convolution_backward has it. torch 2.14's own counter forgets the groups in the weight's gradient,
+    and takes a depth-wise convolution for a dense one.
+    """
+    transposed, output_mask = rest[4], rest[7]
+    return 2 * (x if transposed else grad).numel() * weight[0].numel() * sum(output_mask[:2])
+
+
+FLOPS = {**flop_registry, torch.ops.aten.convolution_backward: convolution_backward_flops}
+
+
 class LiveMemory(PlainMode):
     """Counts the storages that operators allocate within it, until each is freed.
 
@@ -72,7 +85,7 @@ class LiveMemory(PlainMode):
 
     def _look_up(self, func: Any) -> tuple[Callable | None, Callable | None]:
         """What is run in an operator's place, and what counts its floating-point operations, if anything."""
-        return func.decompose if is_composite(func) else self._bodies.get(func), flop_registry.get(func._overloadpacket)
+        return func.decompose if is_composite(func) else self._bodies.get(func), FLOPS.get(func._overloadpacket)
 
     def leave_out(self, tensors: Iterable[Tensor]) -> None:
         """Never count these, nor views of them."""

@@ -19,11 +19,12 @@ from bench.baselines.attention import sdpa, sdpa_repeated
 from bench.cases.attention import HEADS, PUBLISHED
 from mlcfast.ops import label_query_attention
 from mlcfast.planning.cuda_emulation import cuda_kernels
-from mlcfast.planning.empty_tensors import EmptyTensors
+from mlcfast.planning.empty_tensors import EmptyTensors, is_composite
 from mlcfast.planning.tracker import _bodies
 
 K, DROPOUT = 80, 0.1
 PRODUCTS = ("mm", "addmm", "addmm_", "bmm", "baddbmm", "baddbmm_", "matmul", "linear")
+NOTHING = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view")
 UNREAD = ("new_zeros", "zeros_like", "zero_")  # write without reading
 ATTENTION = {  # torch's fused kernels -> matrix products of K·N·W they compute
     "_scaled_dot_product_flash_attention": 2,
@@ -68,12 +69,12 @@ class Launches(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run an operator and take it down, unless it only allocates or views."""
         kwargs = kwargs or {}
-        if func in self._bodies:
+        if func in self._bodies or is_composite(func):
             with self:
-                return self._bodies[func](*args, **kwargs)
+                return self._bodies.get(func, func.decompose)(*args, **kwargs)
         out = func(*args, **kwargs)
         name, aliases = func._schema.name.split("::")[1], [value.alias_info for value in func._schema.returns]
-        computes = out is not None and isinstance(tree_leaves(out)[0], Tensor) and "empty" not in name
+        computes = out is not None and isinstance(tree_leaves(out)[0], Tensor) and name not in NOTHING
         if computes and any(a is None or a.is_write for a in aliases):
             read = args[1:] if kwargs.get("beta") == 0 or name in UNREAD else args
             tensors = [leaf for leaf in tree_leaves((read, out)) if isinstance(leaf, Tensor)]

@@ -95,6 +95,18 @@ def test_two_linear_layers_by_hand():
     assert memory.flops == 2 * 4096 * 16 * 32 * (2 + 3)  # the first layer's input needs no gradient
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_each_gradient_of_a_depthwise_convolution_costs_as_much_as_its_forward_pass(transposed):
+    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
+    model, memory = kind(64, 64, 3, stride=2, padding=1, groups=64), LiveMemory()
+    with memory:
+        out = model(torch.empty(2, 64, 8, 8).requires_grad_())
+        forward = memory.flops
+        out.sum().backward()
+    places = 2 * 8 * 8 if transposed else 2 * 4 * 4
+    assert forward == 2 * 64 * places * 9 and memory.flops == 3 * forward
+
+
 def test_shards_of_zero2():
     sizes = Sizes(trainable=1000, largest=100, frozen=10, buffers=4)
     on_gpu = state_bytes(sizes, zero2(1), 2, "bf16", ema=True, accumulates=False)
