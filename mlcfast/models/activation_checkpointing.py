@@ -11,7 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 BLOCK = re.compile(r"Block|Bottleneck|InvertedResidual|DepthwiseSeparable")
-SLICE_BYTES = 16 << 20  # of a unit's input; what a transformer block computes from it is some 20 times as much
+# What these compute from their input is a few times as large; what a transformer block does, some 20 times.
+SMALL = re.compile(r"Bottleneck|BasicBlock|InvertedResidual|DepthwiseSeparable")
+SLICE_BYTES = 32 << 20  # of a unit's input
 LARGE_IMAGE = 2 << 20  # bytes
 
 
@@ -41,8 +43,9 @@ def enable_activation_checkpointing(model: nn.Module) -> None:
     Non-reentrant torch.utils.checkpoint per unit, with the random state of the forward pass; parameter names stay as
     they are, and copies of the model keep the setting. BatchNorm statistics are updated by the forward pass only.
 
-    A large batch goes through a unit in slices, so that what is recomputed exists for one slice at a time. Where a
-    BatchNorm ties the images together only the unit's Mlp is sliced, if an image is large; it is computed once more.
+    A large batch goes through a unit in slices, so that what is recomputed exists for one slice at a time; the blocks
+    of ResNets, which compute little, take it whole. Where a BatchNorm ties the images together only the unit's Mlp is
+    sliced, if an image is large; it is computed once more.
     """
     if not isinstance(model, InUnits):
         raise TypeError(f"{type(model).__name__} has no checkpoint_units(), the modules to recompute")
@@ -70,7 +73,8 @@ class _Checkpointed(nn.Module):
         forward = super().forward
         if not (self.training and torch.is_grad_enabled()):
             return forward(*args, **kwargs)
-        parts = [args] if _batch_norms(self) else _slices(args)
+        whole = SMALL.search(type(self).__name__) or _batch_norms(self)
+        parts = [args] if whole else _slices(args)
         return _joined([_recomputed(self, forward, part, kwargs) for part in parts])
 
 

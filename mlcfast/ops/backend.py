@@ -122,14 +122,15 @@ def has_triton(device_type: str) -> bool:
     return _HAS_TRITON and (device_type == "cuda" or INTERPRETED)
 
 
-def fuses(tensor: torch.Tensor) -> bool:
+def fuses(tensor: torch.Tensor, device_type: str | None = None) -> bool:
     """Whether a layer is one Triton kernel for this tensor: on CUDA, but for fp64, unless MLCFAST_BACKEND says no.
 
-    A graph that is being compiled keeps torch's operations, which the compiler fuses with their neighbours.
+    device_type: as if the tensor were there. A graph that is being compiled keeps torch's operations, which the
+    compiler fuses with their neighbours.
     """
     if torch.compiler.is_compiling() or tensor.dtype == torch.float64:
         return False
-    name, device_type = requested(), tensor.device.type
+    name, device_type = requested(), device_type or tensor.device.type
     return (name == "triton" or (name == "auto" and device_type == "cuda")) and has_triton(device_type)
 
 

@@ -1,6 +1,7 @@
 """Makes CPU fake tensors allocate like CUDA: flash attention, fused dropout, autocast's fp32 list.
 
-Only what differs in memory is replaced: attention, dropout, autocast's fp32 list, and the choice of the attention op.
+Only what differs in memory is replaced: attention, dropout, autocast's fp32 list, the choice of the attention op, and
+the layers that are one Triton kernel there.
 """
 
 import functools
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from mlcfast.ops.backend import fuses
 from mlcfast.ops.label_query_attention import op as label_query_attention
 from mlcfast.ops.label_query_attention.plan import Plan, choose
 
@@ -28,6 +30,7 @@ FP32 = (
     (torch, "log_softmax"),
     (Tensor, "softmax"),
 )
+LAYERS = ("layer_norm", "quick_gelu")  # of mlcfast.ops
 
 
 def _widening(function: Callable) -> Callable:
@@ -82,6 +85,10 @@ def _choose_on_cuda(shared: bool, K: int, N: int, D: int, H: int, device_type: s
     return choose(shared, K, N, D, H, "cuda", *rest)
 
 
+def _fuses_on_cuda(tensor: Tensor) -> bool:
+    return fuses(tensor, "cuda")
+
+
 @contextmanager
 def cuda_kernels() -> Iterator[None]:
     """Context in which operators treat CPU tensors as CUDA tensors on a card of compute capability 8.6."""
@@ -90,5 +97,7 @@ def cuda_kernels() -> Iterator[None]:
             stack.enter_context(mock.patch.object(owner, name, _widening(getattr(owner, name))))
         stack.enter_context(mock.patch.object(F, "scaled_dot_product_attention", _attention))
         stack.enter_context(mock.patch.object(F, "dropout", _dropout))
+        for layer in LAYERS:
+            stack.enter_context(mock.patch(f"mlcfast.ops.{layer}.fuses", _fuses_on_cuda))
         stack.enter_context(mock.patch.object(label_query_attention, "choose", _choose_on_cuda))
         yield

@@ -14,6 +14,7 @@ from mlcfast.engine.training_module import TrainingModule, make_model, model_arg
 from mlcfast.losses import LabelEstimator, TableRows, build_loss
 from mlcfast.models import enable_activation_checkpointing
 from mlcfast.models.precision import prepare_half_weights
+from mlcfast.ops.backend import has_triton, requested
 from mlcfast.planning.cuda_emulation import cuda_kernels
 from mlcfast.planning.empty_tensors import EmptyTensors
 from mlcfast.planning.kept import KeptTraces
@@ -138,6 +139,7 @@ def _about(config: Config, num_labels: int, num_images: int) -> dict[str, Any]:
         "precision": config.engine.precision,
         "loss": config.loss.model_dump(mode="json"),
         "images": num_images,
+        "backend": (requested(), has_triton("cuda")),
     }
 
 

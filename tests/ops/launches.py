@@ -20,7 +20,7 @@ from bench.cases.attention import HEADS, PUBLISHED
 from mlcfast.ops import label_query_attention
 from mlcfast.planning.cuda_emulation import cuda_kernels
 from mlcfast.planning.empty_tensors import EmptyTensors, is_composite
-from mlcfast.planning.tracker import _bodies
+from mlcfast.planning.tracker import _bodies, convolution_backward_flops
 
 K, DROPOUT = 80, 0.1
 PRODUCTS = ("mm", "addmm", "addmm_", "bmm", "baddbmm", "baddbmm_", "matmul", "linear")
@@ -78,7 +78,7 @@ class Launches(TorchDispatchMode):
         if computes and any(a is None or a.is_write for a in aliases):
             read = args[1:] if kwargs.get("beta") == 0 or name in UNREAD else args
             tensors = [leaf for leaf in tree_leaves((read, out)) if isinstance(leaf, Tensor)]
-            self.kernels.append(Kernel(name, sum(map(_bytes, tensors)), _flops(name, args)))
+            self.kernels.append(Kernel(name, sum(map(_bytes, tensors)), _flops(name, args, out)))
         return out
 
 
@@ -87,11 +87,15 @@ def _bytes(tensor: Tensor) -> int:
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def _flops(name: str, args: tuple) -> int:
+def _flops(name: str, args: tuple, out: Any) -> int:
     tensors = [arg for arg in args if isinstance(arg, Tensor)]
     if name in PRODUCTS:
         left, right = tensors[:2] if name == "linear" else tensors[-2:]
         return 2 * left.numel() * right.shape[0 if name == "linear" else -1]
+    if name == "convolution":
+        return 2 * out.numel() * args[1][0].numel()
+    if name == "convolution_backward":
+        return convolution_backward_flops(*args)
     if name in ATTENTION:
         query, key = tensors[1:3] if name.endswith("backward") else tensors[:2]
         return 2 * ATTENTION[name] * query.numel() * key.shape[2]

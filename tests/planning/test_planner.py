@@ -50,7 +50,7 @@ def zero2(micro_batch: int, offload: bool = False) -> Settings:
     return Settings("zero2", "blocks", offload, "adamw", micro_batch)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("cvt", 8.6), ("swin", 6.6)])
+@pytest.mark.parametrize(("name", "expected"), [("cvt", 8.1), ("swin", 6.6)])
 def test_large_models_fit_as_configured(name, expected, request):
     planner = request.getfixturevalue(name)
     estimate = planner.estimate(planner.configured())

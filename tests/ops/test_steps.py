@@ -1,0 +1,28 @@
+"""By count, a step of the published models launches less and moves fewer bytes than the same step of plain torch."""
+
+from typing import Any
+
+import pytest
+
+from tests.ops.launches import Kernel
+from tests.ops.steps import FORMS, MODELS, counted
+
+pytest.importorskip("triton")
+PLAIN, OURS, RECOMPUTED, _ = FORMS
+
+
+def step(*arguments: Any) -> list[Kernel]:
+    forward, backward = counted(*arguments)
+    return [*forward, *backward]
+
+
+@pytest.mark.parametrize(("model", "bytes_of_plain"), zip(MODELS, (0.3, 0.8), strict=True))
+def test_a_step_beside_plain_torch(model, bytes_of_plain):
+    plain, ours = (step(model, form, 32) for form in (PLAIN, OURS))
+    assert sum(kernel.bytes for kernel in ours) < bytes_of_plain * sum(kernel.bytes for kernel in plain)
+    assert len(ours) < 1.05 * len(plain)  # ResNet-101's folded norms trade a kernel for one
+
+
+def test_recomputing_a_resnet_takes_its_batch_whole():
+    few, many = (step("Q2L-R101-448", RECOMPUTED, batch) for batch in (2, 8))
+    assert [kernel.name for kernel in few] == [kernel.name for kernel in many]
