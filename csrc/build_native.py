@@ -31,7 +31,9 @@ OPERATORS = (  # the slowest to compile first
     "pairwise_ranking",
     "rescale_gradient",
     "expected_positives",
+    "pixels",
 )
+KERNELS = ("label_kernels", "kernels", "pixel_kernels")
 INSTRUCTION_SETS = {
     "baseline": [],
     "avx2": ["-march=x86-64-v3"],
@@ -158,9 +160,11 @@ def _units() -> list[Unit]:
     x86 = platform.machine() in ("x86_64", "AMD64")
     define = ["-DMLCFAST_X86"] if x86 else []
     plain = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+    options = dict.fromkeys(KERNELS, plain)
+    options["pixel_kernels"] = [*plain, "-ffp-contract=off"]  # no product joined with its sum
     kernels = [
-        Unit(HERE / "cpu" / f"{name}.cpp", f"{name}_{isa}", [*plain, f"-DMLCFAST_ISA={isa}", *flags])
-        for name in ("label_kernels", "kernels")
+        Unit(HERE / "cpu" / f"{name}.cpp", f"{name}_{isa}", [*options[name], f"-DMLCFAST_ISA={isa}", *flags])
+        for name in KERNELS
         for isa, flags in INSTRUCTION_SETS.items()
         if x86 or isa == "baseline"
     ]

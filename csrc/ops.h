@@ -33,6 +33,14 @@ Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, cons
 // The count-th largest logit of an entry labelled 0, 0-d fp32, −∞ where there are fewer; not for fp64.
 at::Tensor large_loss_threshold(const at::Tensor& logits, const at::Tensor& labels, int64_t count);
 
+// Images of bytes (H, W, 3), contiguous; see cpu/pixels.h and mlcfast/ops/pixels.py.
+at::Tensor pixels_resize(const at::Tensor& image, int64_t height, int64_t width);
+at::Tensor pixels_look_up(const at::Tensor& image, const at::Tensor& tables);  // (3, 256) bytes
+at::Tensor pixels_count(const at::Tensor& image);                             // (3, 256) int64
+int64_t pixels_grey_sum(const at::Tensor& image);
+at::Tensor pixels_move(const at::Tensor& image, at::ArrayRef<double> matrix);
+at::Tensor pixels_blend(const at::Tensor& image, bool with_grey, double factor);
+
 Pair pairwise_ranking_forward(const at::Tensor& logits, const at::Tensor& labels, int64_t reduction,
                               bool with_gradient);
 

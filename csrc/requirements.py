@@ -13,6 +13,7 @@ TRAIN = [
     "pyyaml>=6.0",
     "safetensors>=0.5",
     "tqdm>=4.66",
+    "simplejpeg>=1.7",
     "torchvision>=0.26",
     "timm>=1.0.20",
     "pydantic>=2.10",

@@ -23,7 +23,7 @@ ALLOWED = {
     "ops": set(),
     "losses": {"ops"},
     "models": {"ops"},
-    "data": set(),
+    "data": {"ops"},
     "runs": set(),
     "engine": {"losses", "models", "data"},
     "report": {"data", "runs"},

@@ -1,33 +1,51 @@
 // Which instruction set's table this processor gets, decided once.
 #include "kernels.h"
+#include "pixels.h"
 
 namespace mlcfast {
 
 namespace baseline {
 extern const Kernels table;
+extern const PixelKernels pixels;
 }
 #ifdef MLCFAST_X86
 namespace avx2 {
 extern const Kernels table;
+extern const PixelKernels pixels;
 }
 namespace avx512 {
 extern const Kernels table;
+extern const PixelKernels pixels;
 }
 
-static const Kernels& choose() {
+enum class Level { baseline, avx2, avx512 };
+
+static Level level() {
   __builtin_cpu_init();
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
-  return v4 ? avx512::table : v3 ? avx2::table : baseline::table;
+  return v4 ? Level::avx512 : v3 ? Level::avx2 : Level::baseline;
 }
+
+template <class Table>
+static const Table& choose(const Table& baseline, const Table& avx2, const Table& avx512) {
+  const Level mine = level();
+  return mine == Level::avx512 ? avx512 : mine == Level::avx2 ? avx2 : baseline;
+}
+#define MLCFAST_CHOOSE(name) choose(baseline::name, avx2::name, avx512::name)
 #else
-static const Kernels& choose() { return baseline::table; }
+#define MLCFAST_CHOOSE(name) baseline::name
 #endif
 
 const Kernels& kernels() {
-  static const Kernels& chosen = choose();
+  static const Kernels& chosen = MLCFAST_CHOOSE(table);
+  return chosen;
+}
+
+const PixelKernels& pixel_kernels() {
+  static const PixelKernels& chosen = MLCFAST_CHOOSE(pixels);
   return chosen;
 }
 

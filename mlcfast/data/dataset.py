@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -16,14 +15,14 @@ from mlcfast.data.resized import ResizedCache
 class ImageDataset(Dataset):
     """A map-style data set over an image list.
 
-    transform: RGB image to tensor, drawing from torch's global generator, which is seeded per sample and restored;
+    transform: uint8 (H, W, 3) to tensor, drawing from torch's global generator, seeded per sample and restored;
     resized_cache: the images already resized to what the transform wants, in the order of `records`.
     """
 
     def __init__(
         self,
         records: LabelledImages,
-        transform: Callable[[Image.Image], Tensor],
+        transform: Callable[[np.ndarray], Tensor],
         seed: int = 0,
         resized_cache: ResizedCache | None = None,
     ):
@@ -41,7 +40,7 @@ class ImageDataset(Dataset):
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         cache, path = self.resized_cache, self.records.paths[index]
-        image = self.records.load(index) if cache is None else Image.fromarray(cache.read(index, path))
+        image = self.records.load_pixels(index) if cache is None else cache.read(index, path)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(sample_seed(self.seed, epoch, index))
             return self.transform(image), self.labels.one(index), index

@@ -145,12 +145,12 @@ def contact_sheet(paths: Sequence[str], columns: int = 8, side: int = 96, gap: i
     """The images in reading order, each resized to `side` × `side` pixels, on white, `gap` pixels apart."""
     from PIL import Image
 
-    from mlcfast.data.images import load_rgb
+    from mlcfast.data.images import load_pixels
     from mlcfast.data.transforms import resize  # imports torch, which making the set does without
 
     rows, pitch = -(-len(paths) // columns), side + gap
     sheet = Image.new("RGB", (columns * pitch - gap, rows * pitch - gap), "white")
     for number, path in enumerate(paths):
         place = (number % columns * pitch, number // columns * pitch)
-        sheet.paste(resize(load_rgb(path), side), place)
+        sheet.paste(Image.fromarray(resize(load_pixels(path), side)), place)
     return sheet

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from mlcfast.data.images import load_rgb
+from mlcfast.data.images import load_pixels, load_rgb
 from mlcfast.data.records import LabelledImages
 from mlcfast.errors import RunError
 
@@ -151,6 +151,10 @@ class StreamedImages(LabelledImages):
     def load(self, index: int) -> Image.Image:
         """An image, decoded to RGB; RunError says why not."""
         return load_rgb(self.paths[index], self.packed.read(index))
+
+    def load_pixels(self, index: int) -> np.ndarray:
+        """The same as uint8 (H, W, 3)."""
+        return load_pixels(self.paths[index], self.packed.read(index))
 
 
 def stream_order(block: np.ndarray, buffer: int, seed: int, epoch: int) -> np.ndarray:

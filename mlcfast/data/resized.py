@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.images import load_rgb
+from mlcfast.data.images import load_pixels
 from mlcfast.data.records import LabelledImages, fingerprint
 from mlcfast.data.transforms import resize
 from mlcfast.errors import RunError, UsageError
 from mlcfast.files import cache_directory, locked, write_bytes
 
 LOGGER = logging.getLogger("mlcfast")
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 SUMS = ".crc32"  # of the file with a checksum an image, by which each is compared when it is read
 CHUNK = 256  # images between two notes of what is done
 Progress = Callable[[int, int], None]
@@ -76,9 +76,10 @@ class ResizedCache:
         """Image `index` as uint8 (S, S, 3), a read-only view; RunError if it is not what was written there."""
         if self._pixels is None or self._sums is None:
             self._pixels, self._sums = self._map(), np.fromfile(self._beside(SUMS), np.uint32)
-        if len(self._sums) != self.num_images or zlib.crc32(self._pixels[index]) != self._sums[index]:
+        image = self._pixels[index]
+        if len(self._sums) != self.num_images or zlib.crc32(image) != self._sums[index]:
             raise RunError(f"{self.path}: image {index} is damaged (its content is not what was written): delete it")
-        return self._pixels[index]
+        return image
 
     def read(self, index: int, source: str) -> np.ndarray:
         """The same, made again from the file `source` where it is damaged, with a warning."""
@@ -86,7 +87,7 @@ class ResizedCache:
             return self[index]
         except RunError as error:
             LOGGER.warning("%s, or go on: %s is read in its place", error, source)
-            return np.asarray(resize(load_rgb(source), self.image_size))
+            return resize(load_pixels(source), self.image_size)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pixels": None, "_sums": None}  # each worker maps the file itself
@@ -172,7 +173,7 @@ class _Build:
         size, each = self.cache.image_size, resized_cache_bytes(1, self.cache.image_size)
 
         def write(index: int) -> int:
-            pixels = resize(load_rgb(self.paths[index]), size).tobytes()
+            pixels = resize(load_pixels(self.paths[index]), size).tobytes()
             if os.pwrite(file, pixels, index * each) != each:
                 raise RunError(f"{self.draft}: cannot write the resized images: the disk is full")
             return zlib.crc32(pixels)

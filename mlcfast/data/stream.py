@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mlcfast.data.images import load_rgb
+from mlcfast.data.images import load_pixels
 from mlcfast.data.sources import Source
 from mlcfast.data.transforms import resize
 from mlcfast.errors import RunError
@@ -64,6 +64,6 @@ def decode(source: Source, image_size: int) -> Decoded:
     if source.error:
         return Decoded(source.path, None, source.error)
     try:
-        return Decoded(source.path, np.asarray(resize(load_rgb(source.path), image_size)))
+        return Decoded(source.path, resize(load_pixels(source.path), image_size))
     except RunError as error:
         return Decoded(source.path, None, str(error).removeprefix(f"{source.path}: "))

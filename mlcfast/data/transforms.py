@@ -1,53 +1,37 @@
 """The published recipes' transforms: 8-bit RGB image in, normalised (3, S, S) float32 tensor out."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
+from torch import Tensor
 
 from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD
+from mlcfast.data.augment import AUGMENTATIONS, OnPixels, as_image, as_pixels
 from mlcfast.errors import UsageError
-from mlcfast.registry import Registry, as_callable
+from mlcfast.ops import pixels
+from mlcfast.registry import as_callable
+
+Pixels = np.ndarray | Image.Image  # uint8 (H, W, 3), or an RGB image
 
 
-class Cutout(nn.Module):
-    """One rectangle of `fraction` of each side in one random colour; its centre is anywhere, its rest cut off."""
+def resize(image: Pixels, image_size: int) -> np.ndarray:
+    """Every recipe's first step, bilinear with antialiasing, the aspect ratio not kept; returns a new uint8 (S, S, 3).
 
-    def __init__(self, fraction: float = 0.5):
-        super().__init__()
-        self.fraction = fraction
-
-    def forward(self, image: Image.Image) -> Image.Image:
-        """Return a copy of the image with the hole."""
-        half = [int(side * self.fraction) // 2 for side in image.size]
-        centre = [int(torch.randint(side, ())) for side in image.size]
-        colour = tuple(torch.randint(256, (3,)).tolist())
-        left, top = (max(c - h, 0) for c, h in zip(centre, half, strict=True))
-        right, bottom = (min(c + h, side) for c, h, side in zip(centre, half, image.size, strict=True))
-        image = image.copy()
-        image.paste(colour, (left, top, right, bottom))
-        return image
-
-
-# The recipes' random parts, between the resize and the normalisation. `published` is Query2Label's (arXiv 2107.10834),
-# `flip` that of learning from single positive labels (arXiv 2106.09708).
-AUGMENTATIONS: Registry[Callable[[], object]] = Registry(
-    "data.augment",
-    {
-        "published": lambda: (Cutout(0.5), v2.RandAugment(num_ops=2, magnitude=9)),
-        "flip": lambda: (v2.RandomHorizontalFlip(0.5),),
-        "none": lambda: (),
-    },
-    UsageError,
-)
-
-
-def resize(image: Image.Image, image_size: int) -> Image.Image:
-    """Both sides to `image_size`, bilinear with antialiasing, the aspect ratio not kept: every recipe's first step."""
-    return F.resize(image, [image_size, image_size], interpolation=v2.InterpolationMode.BILINEAR, antialias=True)
+    Rows are resampled first, then columns, each rounded to bytes: the pixels of Pillow up to 12. Pillow 13 goes the
+    other way for many upright images, of which a byte in four then differs by 1; it resizes where the compiled library
+    is not there.
+    """
+    array = np.asarray(image)
+    if array.shape[:2] == (image_size, image_size):
+        return array.copy()
+    if pixels.available():
+        own = array if array.flags.writeable else array.copy()  # of others torch warns
+        return pixels.resize(torch.from_numpy(own), image_size, image_size).numpy()
+    picture = Image.fromarray(array)
+    return np.array(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
 
 
 class Normalise:
@@ -86,17 +70,17 @@ class EvalTransform:
     def __init__(self, image_size: int, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
         self.image_size, self.normalise = image_size, Normalise(mean, std)
 
-    def __call__(self, image: Image.Image) -> Tensor:
+    def __call__(self, image: Pixels) -> Tensor:
         """An RGB image of any size to (3, S, S) float32."""
         return self.normalise(self.pixels(image)[None])[0].contiguous()
 
-    def pixels(self, image: Image.Image) -> Tensor:
+    def pixels(self, image: Pixels) -> Tensor:
         """The same before it is normalised: uint8 (3, S, S), whose channels lie side by side in memory."""
-        return F.pil_to_tensor(self.resized(image))
+        return self.changed(torch.from_numpy(resize(image, self.image_size))).permute(2, 0, 1)
 
-    def resized(self, image: Image.Image) -> Image.Image:
-        """An RGB image of S × S pixels."""
-        return resize(image, self.image_size)
+    def changed(self, image: Tensor) -> Tensor:
+        """An image (S, S, 3) as it is."""
+        return image
 
 
 class TrainTransform(EvalTransform):
@@ -117,15 +101,14 @@ class TrainTransform(EvalTransform):
         super().__init__(image_size, mean, std)
         self.changes = _changes(augment)
 
-    def resized(self, image: Image.Image) -> Image.Image:
-        """An RGB image of S × S pixels, after the random changes."""
-        image = resize(image, self.image_size)
+    def changed(self, image: Tensor) -> Tensor:
+        """An image (S, S, 3) after the random changes."""
         for change in self.changes:
-            image = change(image)
+            image = change(image) if isinstance(change, OnPixels) else as_pixels(change(as_image(image)))
         return image
 
 
-def _changes(augment: str) -> tuple[Callable[[Image.Image], Image.Image], ...]:
+def _changes(augment: str) -> tuple[Callable[[Any], Any], ...]:
     made = as_callable(AUGMENTATIONS.find(augment), "data.augment", UsageError)()
     changes = tuple(made) if isinstance(made, Sequence) else (made,)
     return tuple(as_callable(change, f"data.augment {augment}", UsageError) for change in changes)

@@ -35,8 +35,8 @@ def _beside(images) -> Path:
 
 def _decodes(monkeypatch) -> list[str]:
     seen: list[str] = []
-    load = resized.load_rgb
-    monkeypatch.setattr(resized, "load_rgb", lambda path: seen.append(path) or load(path))
+    load = resized.load_pixels
+    monkeypatch.setattr(resized, "load_pixels", lambda path: seen.append(path) or load(path))
     return seen
 
 
@@ -58,7 +58,7 @@ def test_made_once_and_again_when_a_source_the_size_or_the_list_changes(images, 
 def test_an_interrupted_build_goes_on_where_it_stopped(images, monkeypatch):
     monkeypatch.setattr(resized, "CHUNK", 4)
     whole = ResizedCache.build(images, 24, directory=os.path.dirname(images.paths[0]) + "/whole")
-    load, decoded = resized.load_rgb, []
+    load, decoded = resized.load_pixels, []
 
     def interrupted(path):
         if len(decoded) == 10:
@@ -66,12 +66,12 @@ def test_an_interrupted_build_goes_on_where_it_stopped(images, monkeypatch):
         decoded.append(path)
         return load(path)
 
-    monkeypatch.setattr(resized, "load_rgb", interrupted)
+    monkeypatch.setattr(resized, "load_pixels", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ResizedCache.build(images, 24)
     folder = whole.path.parents[1] / ".mlcfast"
     assert not list(folder.glob("*.uint8"))
-    monkeypatch.setattr(resized, "load_rgb", load)
+    monkeypatch.setattr(resized, "load_pixels", load)
     seen = _decodes(monkeypatch)
     cache = ResizedCache.build(images, 24)
     assert len(seen) == 24 - 8  # two chunks of four were complete
@@ -104,8 +104,8 @@ def test_workers_map_the_file_themselves(images):
 
 def _build_and_count(images, queue):
     seen = []
-    load = resized.load_rgb
-    resized.load_rgb = lambda path: seen.append(path) or load(path)
+    load = resized.load_pixels
+    resized.load_pixels = lambda path: seen.append(path) or load(path)
     cache = ResizedCache.build(images, 24)
     queue.put((len(seen), [cache[i].tobytes() for i in range(len(cache))]))
 
