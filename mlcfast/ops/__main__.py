@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from mlcfast.ops import pixels
 from mlcfast.ops.backend import IN_WORDS, card, decide, has_triton, requested
 from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
@@ -15,6 +16,7 @@ LATER_LOSSES = (  # of one operator, which on CUDA has Triton's kernels alone
     "entropy_maximisation", "focal", "generalized_robust", "hill", "poly", "self_paced_correction",
 )  # fmt: skip
 PLAIN = ("large_loss_threshold", "large_losses")  # the second is the first one's threshold and one of the later losses
+PIXELS = "pixels"  # operators on 8-bit images, which lie on the host
 PARTS = {  # other operators: which part of them is Triton's kernels, and when
     "groupwise_linear": "with a LayerNorm before it and one label a query, but for fp64",
     "label_query_attention": "softmax and dropout, but for fp64; matrix products are torch's",
@@ -47,6 +49,10 @@ def environment() -> list[str]:
 
 def implementation(operator: str, device_type: str) -> tuple[str, str]:
     """What runs for tensors of a device, and why."""
+    if operator == PIXELS:
+        if pixels.available():
+            return IN_WORDS["native"], "resize and augmentation of images, on the host"
+        return "Pillow", "MLCFAST_BACKEND=reference" if requested() == "reference" else MISSING["cpu"]
     if requested() == "reference":
         return IN_WORDS["reference"], "MLCFAST_BACKEND=reference"
     if operator in (*LATER_LOSSES, *PLAIN) and device_type == "cuda":
@@ -83,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the facts, then a line for each operator and device."""
     build_parser().parse_args(argv)
     print("\n".join(environment()), end="\n\n")
-    for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *PARTS)):
-        for device_type in ("cpu", "cuda"):
+    for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *PARTS, PIXELS)):
+        for device_type in ("cpu", "cuda")[: 1 if operator == PIXELS else 2]:
             name, why = implementation(operator, device_type)
             print(f"{operator:<22} {device_type:<5} {name:<21} {why}")
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from mlcfast.ops.backend import requested
 from mlcfast.ops.library import LIBRARY, MISSING
 
 
@@ -37,8 +38,12 @@ _blend = _define(
 
 
 def available() -> bool:
-    """Whether the compiled library is here and has them."""
-    return not MISSING["cpu"] and torch._C._dispatch_has_kernel_for_dispatch_key("mlcfast::pixels_resize", "CPU")
+    """Whether the compiled library is here and has them, and MLCFAST_BACKEND is not reference."""
+    return (
+        not MISSING["cpu"]
+        and requested() != "reference"
+        and torch._C._dispatch_has_kernel_for_dispatch_key("mlcfast::pixels_resize", "CPU")
+    )
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""CPU time of a training image, from its file or the resized cache, beside the published transforms as people write them.
+"""CPU time of a training image, from its file or the resized cache, beside the transforms as people write them.
 
     python -m tests.data.data_path [ROUNDS] [FOLDER of JPEGs]
 
