@@ -121,7 +121,8 @@ def test_the_command_names_every_operator():
     done = run_command("mlcfast.ops")
     assert done.returncode == 0, done.stderr
     listed = [tuple(line.split()[:2]) for line in done.stdout.split("\n\n")[1].splitlines()]
-    assert listed == [(name, device) for name in ops.__all__ for device in ("cpu", "cuda")]
+    named = [(name, device) for name in ops.__all__ for device in ("cpu", "cuda")]
+    assert listed == sorted([*named, ("pixels", "cpu")])
     assert f"compiled CPU kernels: {library.MISSING['cpu'] or 'loaded'}" in done.stdout
 
 
