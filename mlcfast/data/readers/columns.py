@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.sheet import Sheet
@@ -17,9 +17,10 @@ IMAGE_COLUMNS = (
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
     "finding labels", "finding label", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids",
-    "attribute_ids",
+    "attribute_ids", "tag_names", "class_labels", "image_labels",
 )  # fmt: skip
-LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
+LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
+BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
 )  # fmt: skip
@@ -49,8 +50,34 @@ ABOUT_IMAGES = {
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
     "remarks", "author", "source", "date", "count", "valid", "val", "test", "holdout", "kfold", "annotator", "n_labels",
-    "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase",
+    "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase", "weight", "weights",
+    "sample_weight", "year", "timestamp", "latitude", "longitude", "total", "sum", "row_id", "sample_id", "case_id",
+    "subject_id", "video_id", "frame_id", "iscrowd", "difficult", "truncated", "occluded", "is_validation",
+    "is_training", "laterality", "complete", "duplicate", "is_duplicate", "excluded", "exclude",
 }  # fmt: skip
+# Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
+OF_JUDGEMENT = {
+    "status",
+    "state",
+    "score",
+    "scores",
+    "confidence",
+    "conf",
+    "probability",
+    "prob",
+    "certainty",
+    "likelihood",
+    "verified",
+    "reviewed",
+    "approved",
+    "quality",
+    "rating",
+    "present",
+    "value",
+    "agreement",
+    "done",
+    "flagged",
+}
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
@@ -58,6 +85,9 @@ OF_WHOM = {
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {"no finding", "no_finding", "none", "null", "nan", "-", "--", "\u2013", "\u2014"}
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
+BROKEN = re.compile(
+    r"(?<![^\W_])#(REF|VALUE|DIV/0|NAME|NULL|NUM|SPILL|CALC|BEZUG|WERT|ZAHL|VALEUR|NOM|NOMBRE|VALOR)[!?]"
+)
 FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
 WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")
@@ -79,7 +109,7 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
     if looks:
         shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
         raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
-    first = next((i for i in range(len(names)) if not is_index(sheet, i)), None)
+    first = next((i for i in range(len(names)) if not is_index(sheet, i, in_order=True)), None)
     if first is None or all(is_truth(sheet, row[first]) for row in sheet.rows):
         raise UsageError(f"{sheet.path}: no column of image files: name it with data.image_column")
     cells = [row[first] for row in sheet.rows]
@@ -88,6 +118,21 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
         raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
     return first
+
+
+def plain_column(name: str) -> str:
+    """A column's name without capitals, blanks and brackets behind it: `confidence` of `Confidence (%)`."""
+    return re.sub(r"[\s_.-]+", "_", re.sub(r"\s*[(\[].*[)\]]\s*$", "", name.lower()).strip())
+
+
+def is_about(name: str, words: Collection[str] = ABOUT_IMAGES) -> bool:
+    """Whether a column is called as one that says something of the image, or by one of `words`."""
+    return name.lower() in words or plain_column(name) in words
+
+
+def is_confidence(name: str) -> bool:
+    """Whether a column is called as one that says whether, or how surely, a row holds."""
+    return is_about(name, CONFIDENCE_COLUMNS)
 
 
 def are_scores(words: Iterable[str]) -> bool:
@@ -103,6 +148,17 @@ def refuse_blank_images(sheet: Sheet, column: int) -> None:
     if blank is not None:
         where = f"{sheet.path}: line {blank}: column {sheet.header[column]!r} is blank"
         raise UsageError(f"{where}: name the image there, or take the row out")
+
+
+def refuse_broken_cells(sheet: Sheet, column: int) -> None:
+    """UsageError for the first cell of a column of labels that holds a spreadsheet's error, such as `#REF!`."""
+    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        broken = BROKEN.search(row[column]) if "#" in row[column] else None
+        if broken is not None:
+            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
+            raise UsageError(
+                f"{where}: {broken[0]} is a spreadsheet's error: mend its formula, or leave the cell blank"
+            )
 
 
 def column_named(sheet: Sheet, name: str, option: str) -> int:
@@ -149,14 +205,19 @@ def first_untrue(sheet: Sheet, column: int) -> str:
     return ""
 
 
-def is_index(sheet: Sheet, column: int) -> bool:
-    """Whether a column without a name, or pandas' `Unnamed: 0`, counts the rows."""
-    if sheet.header[column] and not sheet.header[column].lower().startswith("unnamed:"):
+def is_index(sheet: Sheet, column: int, in_order: bool = False) -> bool:
+    """Whether a column without a name, or pandas' `Unnamed: 0`, numbers the rows; in_order: one after another."""
+    if not is_unnamed(sheet.header[column]):
         return False
     cells = [row[column] for row in sheet.rows]
-    return all(cell.isdecimal() for cell in cells) and [int(c) - int(cells[0]) for c in cells] == list(
-        range(len(cells))
-    )
+    if not all(cell.isdecimal() for cell in cells) or len(set(cells)) < len(cells):
+        return False
+    return not in_order or [int(cell) - int(cells[0]) for cell in cells] == list(range(len(cells)))
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether a column has no name, or the one that pandas gives to such."""
+    return not name or re.fullmatch(r"unnamed: \d+(_level_\d+)?(\.\d+)?", name, re.IGNORECASE) is not None
 
 
 def ignored_columns(sheet: Sheet, options: TableOptions) -> set[int]:

@@ -12,19 +12,20 @@ from mlcfast.data.readers.columns import (
     LIST_COLUMNS,
     NO_LABEL,
     STATES,
-    are_scores,
     column_named,
     ignored_columns,
+    is_about,
     is_index,
     is_truth,
+    refuse_broken_cells,
     truth_share,
 )
+from mlcfast.data.readers.marked import marked
 from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
-WITH_VALUE = re.compile(r".+[:=]\s*(0|1|[01]?\.\d+)")
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 
 
@@ -35,7 +36,7 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
         alone = len(columns) == 1 and (truth_share(sheet, columns[0]) < 0.5 or options.separator is not None)
         return columns[0] if alone else None
-    named = [i for i in others if sheet.header[i].lower() in LIST_COLUMNS and i not in ignored]
+    named = [i for i in others if is_about(sheet.header[i], LIST_COLUMNS) and i not in ignored]
     named = [i for i in named if not _only_truths(sheet, i, others)]
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
@@ -51,9 +52,9 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int]) -> int | None:
 
     `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such.
     """
-    if any(truth_share(sheet, i) >= 0.5 for i in others if sheet.header[i].lower() not in ABOUT_IMAGES):
+    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
         return None
-    lists = [i for i in others if sheet.header[i] and sheet.header[i].lower() not in PROSE and _holds_lists(sheet, i)]
+    lists = [i for i in others if sheet.header[i] and not is_about(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -73,7 +74,7 @@ def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], option
     """UsageError where columns of 1 and 0 stand beside the one that lists labels: either may hold them."""
     ignored = ignored_columns(sheet, options)
     beside = [i for i in others if i not in ignored and i != column and not is_index(sheet, i)]
-    flags = [i for i in beside if sheet.header[i].lower() not in ABOUT_IMAGES and _looks_like_flags(sheet, i)]
+    flags = [i for i in beside if not is_about(sheet.header[i]) and _looks_like_flags(sheet, i)]
     if flags and not options.label_columns:
         listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])
         more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
@@ -85,7 +86,10 @@ def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], option
 
 
 def _looks_like_flags(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds 1 and 0 but for some slips that are no numbers."""
+    """Whether a column holds 1 and 0 but for some slips that are no numbers, or other words for them."""
+    words = {row[column].lower() for row in sheet.rows} - BLANK
+    if len(words) > 1 and words <= STATES:
+        return True
     if truth_share(sheet, column) < 0.5:
         return False
     strange = [row[column] for row in sheet.rows if not is_truth(sheet, row[column])]
@@ -100,53 +104,75 @@ def _only_truths(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
 
 def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
     """Read the images and what their cells in `column` list; what is not listed is absent."""
+    refuse_broken_cells(sheet, column)
     if options.separator is None:
         _refuse_flags(sheet, column)
-    separator, why = (options.separator, "") if options.separator is not None else separator_of(sheet, column)
+    told = options.separator is not None and not _in_brackets(sheet, column)  # such a list says itself where labels end
+    separator, why = (options.separator or "", "") if told else separator_of(sheet, column)
     lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
-    lists, said = without_no_label(sheet, column, lists)
+    lists, said, warnings = without_no_label(sheet, column, lists)
     if options.separator is None:
-        _refuse_values(sheet, column, lists)
+        _refuse_marked(sheet, column, lists)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
-    shown = f", separated by {separator!r}{why}" if separator else ""
+    shown = f", separated by {separator!r}{why}" if separator else why
     said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
-    told = (options.split_column, options.group)
-    left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in told]
+    elsewhere = (options.split_column, options.group)
+    left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
-    return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, [*sheet.assumptions, *said]).merged()
+    said = [*sheet.assumptions, *said]
+    return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
 
 
-def _refuse_values(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
-    """UsageError where each label is a fraction, or has a number behind it, as in `cat:0.9`."""
-    words = {name for each in lists for name in each}
-    where = f"{sheet.path}: column {sheet.header[column]!r}: {min(words, default='')!r}"
-    if are_scores(words):
-        raise UsageError(f"{where} may be a score, as all are numbers with a fraction: list labels instead")
-    if words and all(WITH_VALUE.fullmatch(word) for word in words):
-        raise UsageError(
-            f"{where} may be a label or one with its value: list those that are present, or write a "
-            "column for each with 1 and 0, or set data.separator if it is a label"
-        )
+def _in_brackets(sheet: Sheet, column: int) -> bool:
+    """Whether each cell of a column is a list in brackets of its own."""
+    cells = {row[column] for row in sheet.rows if row[column].lower() not in BLANK}
+    return bool(cells) and all(cell[0] in "[{<" and IN_BRACKETS.fullmatch(cell) for cell in cells)
 
 
-def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> tuple[list[list[str]], list[str]]:
-    """The lists without words that say that there is no label, and what that assumes; such a word must stand alone."""
-    empty = 0
-    for number, names in zip(sheet.numbers, lists, strict=True):
-        words = [name for name in names if name.lower() in NO_LABEL]
+def _refuse_marked(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
+    """UsageError for a label that may be a score, a class below 0, or a label with a value or a mark of doubt."""
+    found = marked({name for names in lists for name in names})
+    if found is not None:
+        word, says = found
+        number = next(number for number, names in zip(sheet.numbers, lists, strict=True) if word in names)
+        raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} {says}")
+
+
+def without_no_label(
+    sheet: Sheet, column: int, lists: Sequence[list[str]]
+) -> tuple[list[list[str]], list[str], list[str]]:
+    """The lists without words that say that there is no label, and what is said and warned of that.
+
+    UsageError where such a word does not stand alone.
+    """
+    nothing, said_so, empty, first = NO_LABEL | BLANK, 0, 0, ""
+    for number, row, names in zip(sheet.numbers, sheet.rows, lists, strict=True):
+        words = [name for name in names if name.lower() in nothing]
         if words and len(names) > 1:
             other = next(name for name in names if name not in words) if len(words) < len(names) else words[1]
             raise UsageError(
                 f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {words[0]!r} means no label, "
                 f"but {other!r} stands beside it: keep one of them"
             )
-        empty += len(words)
-    kept = [[name for name in names if name.lower() not in NO_LABEL] for names in lists]
-    word = next((name for names in lists for name in names if name.lower() in NO_LABEL), "")
-    return kept, [f"{word!r} is taken as no label, in {empty} rows"] if empty else []
+        said_so, first = said_so + len(words), first or next(iter(words), "")
+        empty += not names and row[column].lower() not in BLANK
+    kept = [[name for name in names if name.lower() not in nothing] for names in lists]
+    blank = sum(not names for names in lists) - empty
+    said, warnings = of_blanks(blank, empty + said_so)
+    return kept, [*([f"{first!r} is taken as no label, in {said_so} rows"] if said_so else []), *said], warnings
+
+
+def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:
+    """What is said, and warned of, where `blank` cells hold nothing and `empty` cells say that there is no label."""
+    if blank and empty:
+        return [], [
+            f"{blank} cells of the labels are blank and {empty} say that there is none: both are read as no label; "
+            "take out the rows that nobody has labelled"
+        ]
+    return [f"a blank cell is no label, in {blank} rows"] if blank else [], []
 
 
 def _refuse_flags(sheet: Sheet, column: int) -> None:

@@ -18,7 +18,7 @@ INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u206
 JOINS_NOTHING = re.compile("(?:^|(?<=[\x00-\x7f]))[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f]|$)")
 # Small letters of Cyrillic and Greek that look like Latin ones.
 TWINS = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u03bf\u03b1", "aeopcyxisoa")
-NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
+BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")  # those of typesetters and of Chinese
 
 
 def plain_label(name: str) -> str:
@@ -26,7 +26,12 @@ def plain_label(name: str) -> str:
     if name.isascii():
         return name.strip()
     name = JOINS_NOTHING.sub("", INVISIBLE.sub("", name))
-    return unicodedata.normalize("NFC", NO_BREAK.sub(" ", name)).strip()
+    return unicodedata.normalize("NFC", plain_blanks(name)).strip()
+
+
+def plain_blanks(text: str) -> str:
+    """A text whose blanks are those of the keyboard."""
+    return text if text.isascii() else BLANKS.sub(" ", text)
 
 
 def respelt(names: Sequence[str]) -> list[str]:

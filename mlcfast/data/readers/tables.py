@@ -8,13 +8,17 @@ import numpy as np
 
 from mlcfast.data.labels import from_entries
 from mlcfast.data.readers.columns import (
-    CONFIDENCE_COLUMNS,
+    BOX_COLUMNS,
     LONG_COLUMNS,
     NO_LABEL,
     column_named,
     ignored_columns,
     image_column,
+    is_confidence,
+    is_index,
+    plain_column,
     refuse_blank_images,
+    refuse_broken_cells,
     truth,
     truth_share,
 )
@@ -28,6 +32,7 @@ from mlcfast.data.readers.listed import (
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
+from mlcfast.data.readers.slips import labels_behind_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
 from mlcfast.errors import UsageError
@@ -44,7 +49,21 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     image = image_column(sheet, options)
     refuse_blank_images(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
+    _refuse_labels_in_names(sheet, image, others, options)
     return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
+
+
+def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> None:
+    """UsageError where a row says of an image and a label, both in one cell, whether it has it."""
+    beside = [i for i in others if not is_index(sheet, i)]
+    labels = labels_behind_names([row[image] for row in sheet.rows]) if len(beside) == 1 else []
+    if labels and not options.label_columns and truth_share(sheet, beside[0]) == 1:
+        name, cell = sheet.header[image], sheet.rows[0][image]
+        raise UsageError(
+            f"{sheet.path}: line {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
+            f"{cell.rpartition('_')[2]!r}, one of {len(labels)}: write a column for each, `image,label,present`, or "
+            f"set data.label_columns to [{sheet.header[beside[0]]}] if it is a name"
+        )
 
 
 def _with_plain_header(sheet: Sheet) -> Sheet:
@@ -113,18 +132,19 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return column_named(sheet, options.label_columns[0], "data.label_columns")
     if options.label_columns or options.separator is not None:
         return None
-    named = [i for i in others if sheet.header[i].lower() in LONG_COLUMNS and truth_share(sheet, i) < 0.5]
+    named = [i for i in others if plain_column(sheet.header[i]) in LONG_COLUMNS and truth_share(sheet, i) < 0.5]
     images = [plain_path(row[image]) for row in sheet.rows]
-    confident = any(sheet.header[i].lower() in CONFIDENCE_COLUMNS for i in others)
-    if len(named) != 1 or (options.form != "long" and len(set(images)) == len(images) and not confident):
+    confident = any(is_confidence(sheet.header[i]) for i in others)
+    boxes = any(words <= {plain_column(name) for name in sheet.header} for words in BOX_COLUMNS)
+    if len(named) != 1 or not (options.form == "long" or len(set(images)) < len(images) or confident or boxes):
         return None
     return None if any(re.search(r"[;|,\[]", row[named[0]]) for row in sheet.rows) else named[0]
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     ignored = ignored_columns(sheet, options)
-    called = (i for i, name in enumerate(sheet.header) if name.lower() in CONFIDENCE_COLUMNS and i not in ignored)
-    confidence = next(called, None)
+    refuse_broken_cells(sheet, column)
+    confidence = next((i for i in others if is_confidence(sheet.header[i]) and i not in ignored and i != column), None)
     if confidence is None:
         refuse_flags_beside(sheet, column, others, options)
     keys = [plain_path(row[image]) for row in sheet.rows]
@@ -157,6 +177,8 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
     said += ["labels without a row for an image are unknown"] if confidence is not None else []
     entries, values = np.array(list(seen), np.int64).reshape(-1, 2), np.array(list(seen.values()), np.int8)
+    left = [sheet.header[i] for i in others if i not in (column, confidence) and not is_index(sheet, i)]
+    said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     states = from_entries(entries[:, 0], entries[:, 1], (len(images), len(names)), values, unlisted)
     present = {at: k for (at, k), state in sorted(seen.items(), reverse=True) if state == 1} if empty else {}
     for at, (number, word) in empty.items():

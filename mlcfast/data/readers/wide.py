@@ -9,10 +9,13 @@ from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states
 from mlcfast.data.readers.columns import (
     ABOUT_IMAGES,
     BLANK,
+    OF_JUDGEMENT,
     column_named,
     first_untrue,
     ignored_columns,
+    is_about,
     is_index,
+    is_unnamed,
     truth,
     truth_share,
 )
@@ -21,6 +24,10 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
 AGAIN = re.compile(r"(.+)\.\d+")
+RATER = re.compile(
+    r"(.+?)[ _.-]+(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|user)[ _.-]?(?:\d+|[a-z])", re.I
+)
+MERGED = re.compile(r"(.+)_x")
 
 
 def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
@@ -37,6 +44,8 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
     again = [(name, match[1]) for name in names if (match := AGAIN.fullmatch(name)) and match[1] in names]
     doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
+    both = [(name, f"{match[1]}_y") for name in names if (match := MERGED.fullmatch(name)) and f"{match[1]}_y" in names]
+    doubts += [f"{x!r} and {y!r} are two labels: pandas names a column of two merged tables so" for x, y in both[:1]]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
     source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
@@ -54,13 +63,14 @@ def _label_columns(
     columns, left, doubts = [], [], []
     for i in others:
         filled = any(row[i].lower() not in BLANK for row in sheet.rows)
-        about, part = sheet.header[i].lower() in ABOUT_IMAGES, truth_share(sheet, i)
+        about, part = is_about(sheet.header[i], ABOUT_IMAGES | OF_JUDGEMENT), truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
             if i not in ignored and not about and not is_index(sheet, i) and (part or _few_words(sheet, i)):
                 doubts.append(_doubt(sheet, i))
-        elif not sheet.header[i]:
-            raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name: write one, in a single line of names")
+        elif is_unnamed(sheet.header[i]):
+            where = f"{sheet.path}: line 1: column {i + 1} has no name"
+            raise UsageError(f"{where}: write one, in a single line of names, or take the column out")
         elif about and not filled:
             left.append(sheet.header[i])
         elif about:
@@ -70,9 +80,23 @@ def _label_columns(
             )
         else:
             columns.append(i)
+    _refuse_raters(sheet, columns)
     if not columns:
         raise UsageError(f"{sheet.path}: the header has no label column{_why_none(sheet, others)}")
     return columns, left, doubts
+
+
+def _refuse_raters(sheet: Sheet, columns: Sequence[int]) -> None:
+    """UsageError where columns say what several people saw of one label, as `cat_rater1` and `cat_rater2` do."""
+    seen: dict[str, str] = {}
+    for name in (sheet.header[i] for i in columns):
+        match = RATER.fullmatch(name)
+        other = seen.setdefault(match[1].lower(), name) if match else name
+        if other != name:
+            raise UsageError(
+                f"{sheet.path}: {other!r} and {name!r} may say of one label what two people saw: make one column of "
+                "them, or name those that are labels in data.label_columns"
+            )
 
 
 def _few_words(sheet: Sheet, column: int) -> bool:
@@ -91,7 +115,7 @@ def _doubt(sheet: Sheet, column: int) -> str:
 
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
     found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
-    remedy = "name the columns that hold or list the labels in data.label_columns"
+    remedy = "write 1 and 0 where columns are labels, or name the column that lists them in data.label_columns"
     return f": {found} is not 1, 0, -1 or blank; {remedy}" if found else f"; {remedy}"
 
 

@@ -1,0 +1,55 @@
+"""Words of a list column that may be a label with something behind it: a score, a count, a mark of doubt."""
+
+import re
+from collections.abc import Collection
+
+from mlcfast.data.readers.columns import are_scores
+
+NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
+# `cat:0.9`, `cat=3`, `cat (93 %)`, `cat[2]`, `cat 0.9`, `cat 93%`; the label and the number.
+VALUED = re.compile(
+    rf"(.+?)\s*(?:[:=@]\s*({NUMBER})\s*%?|[(\[]\s*({NUMBER})\s*%?\s*[)\]]|\s(0?[.,]\d+|1[.,]0+|{NUMBER}(?=\s*%))\s*%?)"
+)
+DOUBTED = re.compile(r"(.+?)\s*(?:\(\?+\)|\?+)|[?!~]\s*(.+)")  # `cat?`, `cat (?)`, `?cat`, `!cat`
+BELOW_ZERO = re.compile(r"-\d+(\.0+)?")
+WHOLE = re.compile(r"-?\d+(\.0+)?")
+
+
+def marked(words: Collection[str]) -> tuple[str, str] | None:
+    """The first of a column's labels that may be something else, and what it may be and the remedy; None without one.
+
+    A label with a value counts where all have one, unless the numbers are parts of names as in `GO:0008150`, and where
+    the label also stands without it.
+    """
+    known = sorted(words)
+    if are_scores(known):
+        return known[0], "may be a score, as all are numbers with a fraction: list labels instead"
+    if known and all(WHOLE.fullmatch(word) for word in known):
+        below = next((word for word in known if BELOW_ZERO.fullmatch(word)), None)
+        remedy = "may be a class or say that there is none or that nobody looked: leave the cell blank, or the row out"
+        return None if below is None else (below, remedy)
+    valued = {word: (match[1], match[2] or match[3] or match[4]) for word in known if (match := VALUED.fullmatch(word))}
+    all_are = len(valued) == len(known) and not _are_names(list(valued.values()))
+    value = next((word for word, (label, _) in valued.items() if all_are or label in words), None)
+    if value is not None:
+        return value, (
+            "may be a label or one with its value: list those that are present, or write a column for each with 1 and "
+            "0, or set data.separator if it is a label"
+        )
+    doubts = {word: match[1] or match[2] for word in known if (match := DOUBTED.fullmatch(word))}
+    doubt = next((word for word, label in doubts.items() if label in words), None)
+    if doubt is not None:
+        return doubt, (
+            f"may be a label or an uncertain {doubts[doubt]!r}: take it out, or write a column for each label with 1, "
+            "0 and, for unknown, nothing, or set data.separator if it is a label"
+        )
+    return None
+
+
+def _are_names(values: Collection[tuple[str, str]]) -> bool:
+    """Whether the numbers behind labels are parts of them: of four digits or more, or with a 0 before."""
+    numbers: dict[str, bool] = {}
+    for label, number in values:
+        long = number.isdecimal() and (len(number) >= 4 or (number.startswith("0") and len(number) > 1))
+        numbers[label] = numbers.get(label, False) or long
+    return all(numbers.values())
