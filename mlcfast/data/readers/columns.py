@@ -1,14 +1,17 @@
 """Decides what a column of a table holds: image files, a label, lists of labels, or other facts of the image."""
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
+
+Words = tuple[str, ...] | frozenset[str]
 
 IMAGE_COLUMNS = (
     "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
@@ -45,7 +48,7 @@ TRUTH |= dict.fromkeys(
      "нет", "否", "假", "偽", "いいえ"), 0,
 )  # fmt: skip
 # Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
-ABOUT_IMAGES = {
+ABOUT_IMAGES = frozenset({
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
@@ -54,9 +57,9 @@ ABOUT_IMAGES = {
     "sample_weight", "year", "timestamp", "latitude", "longitude", "total", "sum", "row_id", "sample_id", "case_id",
     "subject_id", "video_id", "frame_id", "iscrowd", "difficult", "truncated", "occluded", "is_validation",
     "is_training", "laterality", "complete", "duplicate", "is_duplicate", "excluded", "exclude",
-}  # fmt: skip
+})  # fmt: skip
 # Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
-OF_JUDGEMENT = {
+OF_JUDGEMENT = frozenset({
     "status",
     "state",
     "score",
@@ -77,7 +80,7 @@ OF_JUDGEMENT = {
     "agreement",
     "done",
     "flagged",
-}
+})  # fmt: skip
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
@@ -121,13 +124,18 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
 
 
 def plain_column(name: str) -> str:
-    """A column's name without capitals, blanks and brackets behind it: `confidence` of `Confidence (%)`."""
-    return re.sub(r"[\s_.-]+", "_", re.sub(r"\s*[(\[].*[)\]]\s*$", "", name.lower()).strip())
+    """A column's name in small letters and digits, without brackets behind: `viewposition` of `View_Position (AP)`."""
+    return re.sub(r"[\s_.-]+", "", re.sub(r"\s*[(\[].*[)\]]\s*$", "", name.lower()))
 
 
-def is_about(name: str, words: Collection[str] = ABOUT_IMAGES) -> bool:
+@functools.cache
+def _plain_columns(words: Words) -> frozenset[str]:
+    return frozenset(words) | frozenset(map(plain_column, words))
+
+
+def is_about(name: str, words: Words = ABOUT_IMAGES) -> bool:
     """Whether a column is called as one that says something of the image, or by one of `words`."""
-    return name.lower() in words or plain_column(name) in words
+    return name.lower() in words or plain_column(name) in _plain_columns(words)
 
 
 def is_confidence(name: str) -> bool:

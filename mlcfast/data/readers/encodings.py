@@ -21,7 +21,9 @@ NOT_WESTERN = re.compile(
         r"[\u2018-\u201d\u2020-\u2022\u2030\u2039\u02c6\u02dc\u2122\u201a\u201e][\u00a2-\u00be]|\u2039\u203a",
         rf"(?<!\w)[\u2030\u2122\u02c6\u02dc\u203a]{LETTER}",
         rf"\u0192{LETTER}|{LETTER}\u0192",
-        rf"[a-z][\u0160\u0178\u017d]|[\u0160\u0178\u017d]{ACCENTED}(?![A-Z])",  # a capital within a word
+        r"[a-z][\u0160\u0178\u017d]|[A-Z][\u0160\u0178\u017d][a-z]",  # a capital within a word
+        rf"[\u0160\u0178\u017d]{ACCENTED}(?![A-Z])|\u0153(?!{LETTER})|(?<!\w)[\u00b1\u00b3\u00b6\u00b9]{LETTER}",
+        r"\u00ec[a-z]|\u00e8[kjhw]|\u00f8[\u00e0-\u00fd]|\u00f5(?!e)|\u00f9\u00f2",  # of Czech and Hungarian
     ))
 )  # fmt: skip
 
@@ -74,8 +76,9 @@ def _western(path: Path, content: bytes) -> tuple[str, list[str]]:
         raise UsageError(
             f"{path}: line {line}: {shown!r} makes no sense as Windows-1252, nor is it UTF-8: save it as UTF-8"
         )
-    word = next((word for word in re.findall(r"\S+", re.sub(r"[,;\t|]", " ", text)) if not word.isascii()), "")
-    return text, ["the text is read as Windows-1252, because it is not UTF-8" + (f": {word[:40]!r}" if word else "")]
+    words = [word for word in re.findall(r"[^\s,;|]+", text) if not word.isascii()]
+    shown = ", ".join(repr(word[:40]) for word in list(dict.fromkeys(words))[:3])
+    return text, ["the text is read as Windows-1252, because it is not UTF-8" + (f": {shown}" if shown else "")]
 
 
 def _without_mark(path: Path, content: bytes) -> tuple[str, list[str]]:

@@ -44,17 +44,18 @@ ENDINGS = {
     ".numbers": "a spreadsheet's own format", ".dta": "Stata's own format", ".sav": "SPSS's own format",
     ".sas7bdat": "SAS's own format", ".rds": "R's own format", ".rdata": "R's own format",
     ".mat": "MATLAB's own format", ".pkl": "a pickle of Python",
-    ".pickle": "a pickle of Python", ".gsheet": "a link to a spreadsheet",
+    ".pickle": "a pickle of Python",
 }  # fmt: skip
 
 
 def refuse_other_kinds(path: Path, content: bytes) -> None:
     """UsageError where a file is known to be no text table, by its name or its content: what it is, and the remedy."""
-    if path.suffix.lower() in ENDINGS:
-        raise UsageError(f"{path}: {ENDINGS[path.suffix.lower()]}: save the table as CSV")
-    for beginning, what, remedy in BEGINNINGS:
-        if content.startswith(beginning):
-            raise UsageError(f"{path}: {what}: {remedy}")
+    found = next(((what, remedy) for beginning, what, remedy in BEGINNINGS if content.startswith(beginning)), None)
+    ending = path.suffix.lower()
+    if ending in ENDINGS and (found is not None or b"\0" in content[:1024]):
+        raise UsageError(f"{path}: {ENDINGS[ending]}: save the table as CSV")
+    if found is not None:
+        raise UsageError(f"{path}: {found[0]}: {found[1]}")
     begin = content[:4096].removeprefix(b"\xef\xbb\xbf")
     if WORKBOOK.match(begin):
         raise UsageError(f"{path}: a spreadsheet's own format, in XML: {AS_CSV}")

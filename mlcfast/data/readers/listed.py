@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
@@ -20,7 +20,7 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     truth_share,
 )
-from mlcfast.data.readers.marked import marked
+from mlcfast.data.readers.marked import below_zero, marked
 from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -111,8 +111,7 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     separator, why = (options.separator or "", "") if told else separator_of(sheet, column)
     lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
     lists, said, warnings = without_no_label(sheet, column, lists)
-    if options.separator is None:
-        _refuse_marked(sheet, column, lists)
+    _refuse_marked(sheet, column, lists, marked if options.separator is None else below_zero)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
@@ -132,9 +131,11 @@ def _in_brackets(sheet: Sheet, column: int) -> bool:
     return bool(cells) and all(cell[0] in "[{<" and IN_BRACKETS.fullmatch(cell) for cell in cells)
 
 
-def _refuse_marked(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
+def _refuse_marked(
+    sheet: Sheet, column: int, lists: Sequence[list[str]], find: Callable[[Collection[str]], tuple[str, str] | None]
+) -> None:
     """UsageError for a label that may be a score, a class below 0, or a label with a value or a mark of doubt."""
-    found = marked({name for names in lists for name in names})
+    found = find({name for names in lists for name in names})
     if found is not None:
         word, says = found
         number = next(number for number, names in zip(sheet.numbers, lists, strict=True) if word in names)

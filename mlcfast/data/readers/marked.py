@@ -11,7 +11,6 @@ VALUED = re.compile(
     rf"(.+?)\s*(?:[:=@]\s*({NUMBER})\s*%?|[(\[]\s*({NUMBER})\s*%?\s*[)\]]|\s(0?[.,]\d+|1[.,]0+|{NUMBER}(?=\s*%))\s*%?)"
 )
 DOUBTED = re.compile(r"(.+?)\s*(?:\(\?+\)|\?+)|[?!~]\s*(.+)")  # `cat?`, `cat (?)`, `?cat`, `!cat`
-BELOW_ZERO = re.compile(r"-\d+(\.0+)?")
 WHOLE = re.compile(r"-?\d+(\.0+)?")
 
 
@@ -24,10 +23,9 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
     known = sorted(words)
     if are_scores(known):
         return known[0], "may be a score, as all are numbers with a fraction: list labels instead"
-    if known and all(WHOLE.fullmatch(word) for word in known):
-        below = next((word for word in known if BELOW_ZERO.fullmatch(word)), None)
-        remedy = "may be a class or say that there is none or that nobody looked: leave the cell blank, or the row out"
-        return None if below is None else (below, remedy)
+    below = below_zero(known)
+    if below is not None:
+        return below
     valued = {word: (match[1], match[2] or match[3] or match[4]) for word in known if (match := VALUED.fullmatch(word))}
     all_are = len(valued) == len(known) and not _are_names(list(valued.values()))
     value = next((word for word, (label, _) in valued.items() if all_are or label in words), None)
@@ -44,6 +42,15 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
             "0 and, for unknown, nothing, or set data.separator if it is a label"
         )
     return None
+
+
+def below_zero(words: Collection[str]) -> tuple[str, str] | None:
+    """The first number below 0 where all words are whole numbers, and what it may be; None without one."""
+    numbers = all(WHOLE.fullmatch(word) for word in words)
+    below = next((word for word in sorted(words) if numbers and word.startswith("-")), None)
+    if below is None:
+        return None
+    return below, "may be a class or say that there is none or that nobody looked: leave it out, or the row"
 
 
 def _are_names(values: Collection[tuple[str, str]]) -> bool:

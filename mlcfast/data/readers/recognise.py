@@ -23,7 +23,7 @@ from mlcfast.data.readers.lists import (
     read_file_list,
     read_tag_files,
 )
-from mlcfast.data.readers.names import nearly_equal, with_plain_labels
+from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
@@ -94,7 +94,7 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
 def _with_settled_names(source: LabelSource) -> LabelSource:
     source = with_plain_labels(source)
     alike = [line for line in nearly_equal(source.names, "the labels") if line not in source.warnings]
-    return dataclasses.replace(source, warnings=[*source.warnings, *alike])
+    return dataclasses.replace(source, warnings=[*source.warnings, *alike, *garbled(source.names)])
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -106,8 +106,6 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     if ending in BY_ENDING or ending == ".xml":
         form = BY_ENDING.get(ending) or ("voc" if read_xml(path).tag == "annotation" else "cvat")
         return read_as(path, dataclasses.replace(options, form=form))
-    if ending in (".xlsx", ".xls", ".ods"):
-        raise UsageError(f"{path}: a spreadsheet's own format: save the table as CSV")
     if path.parent.parts[-2:] == VOC_LISTS.parts:
         return read_as(path, dataclasses.replace(options, form="voc"))
     text, _ = read_text(path)

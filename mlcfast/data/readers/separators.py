@@ -97,13 +97,13 @@ def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
     words, alone = {word for cell in several for word in cell.split()}, {cell for cell in cells if " " not in cell}
     if not several:
         return "", ""
-    if all(word.isdecimal() for word in words | alone):
+    if all(word.removeprefix("-").isdecimal() for word in words | alone):
         return " ", ""
     if words | alone <= PLANET:
         return " ", ": all are labels of Planet's set"
     if words <= alone and len(several) > 1:
         return " ", ": each of the words also stands alone"
-    valued = marked([cell for cell in cells if " " in cell])
+    valued = marked(set(cells))
     if valued is not None:
         raise UsageError(f"{where}: {valued[0]!r} {valued[1]}")
     example = next(cell for cell in cells if " " in cell)

@@ -39,9 +39,11 @@ def refuse_images_in_header(path: Path, header: Sequence[str]) -> None:
             f"{path}: line 1 names images, {images[0]!r} the first, so that each has a column: transpose the table, so "
             "that each has a row"
         )
+    boxes = len(header) == 6 and all(map(NUMBER.fullmatch, header[1:5]))
+    example = "image,xmin,ymin,xmax,ymax,class" if boxes else "image,cat,dog"
     raise UsageError(
         f"{path}: line 1 names the image {images[0]!r}, where the header should be: write a first line such as "
-        f"`image,cat,dog`, with a name for each of the {len(header)} columns"
+        f"`{example}`, with a name for each of the {len(header)} columns"
     )
 
 

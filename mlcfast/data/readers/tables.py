@@ -14,6 +14,7 @@ from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
     image_column,
+    is_about,
     is_confidence,
     is_index,
     plain_column,
@@ -132,7 +133,7 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return column_named(sheet, options.label_columns[0], "data.label_columns")
     if options.label_columns or options.separator is not None:
         return None
-    named = [i for i in others if plain_column(sheet.header[i]) in LONG_COLUMNS and truth_share(sheet, i) < 0.5]
+    named = [i for i in others if is_about(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
     images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(is_confidence(sheet.header[i]) for i in others)
     boxes = any(words <= {plain_column(name) for name in sheet.header} for words in BOX_COLUMNS)

@@ -23,6 +23,7 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
+NO_SURE_LABELS = ABOUT_IMAGES | OF_JUDGEMENT
 AGAIN = re.compile(r"(.+)\.\d+")
 RATER = re.compile(
     r"(.+?)[ _.-]+(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|user)[ _.-]?(?:\d+|[a-z])", re.I
@@ -63,7 +64,7 @@ def _label_columns(
     columns, left, doubts = [], [], []
     for i in others:
         filled = any(row[i].lower() not in BLANK for row in sheet.rows)
-        about, part = is_about(sheet.header[i], ABOUT_IMAGES | OF_JUDGEMENT), truth_share(sheet, i)
+        about, part = is_about(sheet.header[i], NO_SURE_LABELS), truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
             if i not in ignored and not about and not is_index(sheet, i) and (part or _few_words(sheet, i)):
