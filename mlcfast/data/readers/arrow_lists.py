@@ -12,7 +12,7 @@ import numpy as np
 from mlcfast.data.labels import Labels, from_runs
 from mlcfast.data.readers.columns import BLANK, BROKEN, NO_LABEL, image_column, refuse_blank_images
 from mlcfast.data.readers.listed import natural_order, of_blanks
-from mlcfast.data.readers.marked import marked
+from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import shape_of, told_columns, with_told_columns
@@ -45,6 +45,7 @@ def read_list_column(
     said = [f"column {name!r} lists the labels", *more]
     left = [own for i, own in enumerate(sheet.header) if i not in (image, column, *told.values()) and own]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
+    warnings += may_say_none(names)
     images = [row[image] for row in sheet.rows]
     source = LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
     return with_told_columns(source, sheet, image, told)

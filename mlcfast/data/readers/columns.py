@@ -2,6 +2,7 @@
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -38,14 +39,17 @@ STATES = {
     "maybe", "definitely", "on", "off", "+", "-", "\u2705", "\u274c", "\u2611", "\u2610",
 }  # fmt: skip
 # True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
-# Dutch, Polish, Swedish, Russian, Chinese and Japanese.
+# Dutch, Polish, Swedish, Russian, Chinese, Japanese, Turkish, Czech, Finnish, Norwegian, Danish, Hungarian, Romanian,
+# Greek, Ukrainian, Korean, Vietnamese, Indonesian, Arabic, Hindi and Hebrew, but for words that are labels in English.
 TRUTH |= dict.fromkeys(
     ("wahr", "ja", "vrai", "oui", "verdadero", "sí", "si", "verdadeiro", "sim", "vero", "sì", "waar", "prawda", "tak",
-     "sant", "истина", "да", "是", "真", "はい"), 1,
+     "sant", "истина", "да", "是", "真", "はい", "doğru", "evet", "pravda", "ano", "áno", "tosi", "kyllä", "sann",
+     "igaz", "igen", "adevărat", "ναι", "так", "예", "네", "có", "ya", "نعم", "हाँ", "כן"), 1,
 )  # fmt: skip
 TRUTH |= dict.fromkeys(
     ("falsch", "nein", "faux", "non", "falso", "não", "nao", "onwaar", "nee", "fałsz", "nie", "falskt", "nej", "ложь",
-     "нет", "否", "假", "偽", "いいえ"), 0,
+     "нет", "否", "假", "偽", "いいえ", "falsk", "yanlış", "yanliş", "hayır", "hayir", "nepravda", "epätosi", "usann",
+     "hamis", "nem", "όχι", "οχι", "ні", "아니오", "아니요", "không", "tidak", "لا", "नहीं", "לא"), 0,
 )  # fmt: skip
 # Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
 ABOUT_IMAGES = frozenset({
@@ -86,7 +90,26 @@ OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
 }  # fmt: skip
 # Words that stand for an empty list; ChestX-ray14 writes the first.
-NO_LABEL = {"no finding", "no_finding", "none", "null", "nan", "-", "--", "\u2013", "\u2014"}
+NO_LABEL = {
+    "no finding",
+    "no_finding",
+    "no label",
+    "no labels",
+    "no_label",
+    "none",
+    "null",
+    "nan",
+    "-",
+    "--",
+    "\u2013",
+    "\u2014",
+}
+# Words that may say that nobody knows the labels, or that there is none, and are labels of some sets.
+MAY_BE_NONE = frozenset({
+    "unknown", "unlabeled", "unlabelled", "unannotated", "not labeled", "not labelled", "todo", "tbd", "?", "??", "???",
+    "empty", "nothing", "background", "other/none", "n.a.", "k.a.", "0",
+})  # fmt: skip
+OF_NUMBERS = re.compile(r"(^|[_\s.-])[iI][dD]$|[a-z]I[dD]$|%\)?$")  # `rater_id`, `RaterID`, `cat (%)`
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
 BROKEN = re.compile(
     r"(?<![^\W_])#(REF|VALUE|DIV/0|NAME|NULL|NUM|SPILL|CALC|BEZUG|WERT|ZAHL|VALEUR|NOM|NOMBRE|VALOR)[!?]"
@@ -115,6 +138,11 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
     first = next((i for i in range(len(names)) if not is_index(sheet, i, in_order=True)), None)
     if first is None or all(is_truth(sheet, row[first]) for row in sheet.rows):
         raise UsageError(f"{sheet.path}: no column of image files: name it with data.image_column")
+    if is_called(names[first], LIST_COLUMNS):
+        raise UsageError(
+            f"{sheet.path}: no column of image files: {sheet.header[first]!r} is called as one of labels: name that of "
+            "images with data.image_column, or transpose the table if each image has a column"
+        )
     cells = [row[first] for row in sheet.rows]
     of_whom = names[first] in OF_WHOM and len(set(cells)) < len(cells)
     if of_whom or all(FRACTION.fullmatch(cell) for cell in cells):
@@ -133,14 +161,19 @@ def _plain_columns(words: Words) -> frozenset[str]:
     return frozenset(words) | frozenset(map(plain_column, words))
 
 
-def is_about(name: str, words: Words = ABOUT_IMAGES) -> bool:
-    """Whether a column is called as one that says something of the image, or by one of `words`."""
+def is_called(name: str, words: Words) -> bool:
+    """Whether a column is called by one of `words`."""
     return name.lower() in words or plain_column(name) in _plain_columns(words)
+
+
+def is_about(name: str) -> bool:
+    """Whether a column is called as one that says something of the image, or numbers it, or holds percentages."""
+    return is_called(name, ABOUT_IMAGES) or OF_NUMBERS.search(name) is not None
 
 
 def is_confidence(name: str) -> bool:
     """Whether a column is called as one that says whether, or how surely, a row holds."""
-    return is_about(name, CONFIDENCE_COLUMNS)
+    return is_called(name, CONFIDENCE_COLUMNS)
 
 
 def are_scores(words: Iterable[str]) -> bool:
@@ -196,6 +229,9 @@ def truth(sheet: Sheet, cell: str) -> int | None:
     word = cell.lower()
     if word in BLANK:
         return 2
+    if not word.isascii():  # letters composed, digits of Arabic and Chinese as those of Latin
+        word = unicodedata.normalize("NFKC", word)
+        word = str(int(word)) if word.isdecimal() else word
     number = WHOLE.fullmatch(word) or (WHOLE_WITH_COMMA.fullmatch(word) if sheet.delimiter != "," else None)
     return TRUTH.get(number[1] if number else word)
 

@@ -15,12 +15,13 @@ from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
     is_about,
+    is_called,
     is_index,
     is_truth,
     refuse_broken_cells,
     truth_share,
 )
-from mlcfast.data.readers.marked import below_zero, marked
+from mlcfast.data.readers.marked import below_zero, marked, may_say_none
 from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -36,7 +37,7 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
         alone = len(columns) == 1 and (truth_share(sheet, columns[0]) < 0.5 or options.separator is not None)
         return columns[0] if alone else None
-    named = [i for i in others if is_about(sheet.header[i], LIST_COLUMNS) and i not in ignored]
+    named = [i for i in others if is_called(sheet.header[i], LIST_COLUMNS) and i not in ignored]
     named = [i for i in named if not _only_truths(sheet, i, others)]
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
@@ -54,7 +55,7 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int]) -> int | None:
     """
     if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
         return None
-    lists = [i for i in others if sheet.header[i] and not is_about(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
+    lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -121,7 +122,7 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
-    said = [*sheet.assumptions, *said]
+    said, warnings = [*sheet.assumptions, *said], [*warnings, *may_say_none(names)]
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
 
 

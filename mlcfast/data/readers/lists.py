@@ -56,7 +56,8 @@ def is_class_list(text: str) -> bool:
 def is_file_list(text: str) -> bool:
     """Whether the first line is an image file followed by whole numbers."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    return _entry(first) is not None
+    entry = _entry(first)
+    return entry is not None and (bool(entry[1]) or not re.search("[,;\t]", entry[0]))  # `label,a.jpg` is a header
 
 
 def _entry(line: str) -> tuple[str, list[int]] | None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from mlcfast.data.readers.columns import are_scores
+from mlcfast.data.readers.columns import MAY_BE_NONE, are_scores
 
 NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
 # `cat:0.9`, `cat=3`, `cat (93 %)`, `cat[2]`, `cat 0.9`, `cat 93%`; the label and the number.
@@ -11,6 +11,11 @@ VALUED = re.compile(
     rf"(.+?)\s*(?:[:=@]\s*({NUMBER})\s*%?|[(\[]\s*({NUMBER})\s*%?\s*[)\]]|\s(0?[.,]\d+|1[.,]0+|{NUMBER}(?=\s*%))\s*%?)"
 )
 DOUBTED = re.compile(r"(.+?)\s*(?:\(\?+\)|\?+)|[?!~]\s*(.+)")  # `cat?`, `cat (?)`, `?cat`, `!cat`
+DATE = re.compile(
+    r"\d{1,2}-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2}"
+    r"|\d{4}-\d\d-\d\d 00:00:00",
+    re.IGNORECASE,
+)
 WHOLE = re.compile(r"-?\d+(\.0+)?")
 
 
@@ -26,6 +31,9 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
     below = below_zero(known)
     if below is not None:
         return below
+    date = next((word for word in known if DATE.fullmatch(word)), None)
+    if date is not None:
+        return date, "may be a date that a spreadsheet made of a label: write the label, as text, or set data.separator"
     valued = {word: (match[1], match[2] or match[3] or match[4]) for word in known if (match := VALUED.fullmatch(word))}
     all_are = len(valued) == len(known) and not _are_names(list(valued.values()))
     value = next((word for word, (label, _) in valued.items() if all_are or label in words), None)
@@ -42,6 +50,18 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
             "0 and, for unknown, nothing, or set data.separator if it is a label"
         )
     return None
+
+
+def may_say_none(words: Collection[str]) -> list[str]:
+    """A warning of labels that may say that an image has none, or that nobody knows them, among others."""
+    found = [word for word in words if word.lower() in MAY_BE_NONE]
+    numbers = all(word.isdecimal() for word in words)
+    if not found or numbers or len(found) == len(words):
+        return []
+    return [
+        f"{found[0]!r} is read as a label: if it says that there is none, clear those cells, and if nobody knows them, "
+        "take those rows out"
+    ]
 
 
 def below_zero(words: Collection[str]) -> tuple[str, str] | None:

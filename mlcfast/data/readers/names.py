@@ -24,6 +24,8 @@ BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")  # those of
 
 def plain_label(name: str) -> str:
     """A label in one spelling: composed letters (NFC), no characters without a width, plain blanks."""
+    if "\n" in name or "\r" in name or "\t" in name:
+        name = " ".join(name.split())
     if name.isascii():
         return name.strip()
     name = JOINS_NOTHING.sub("", INVISIBLE.sub("", name))

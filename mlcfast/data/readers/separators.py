@@ -15,6 +15,8 @@ TAGS = re.compile(r"(<[^<>]+>\s*)+")
 IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array)\(.*\)", re.DOTALL)
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
 OF_SET = re.compile(r"(?:frozenset|set|array)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
+QUOTED = re.compile(r"(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
 SIGNS = "|;,\n\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"  # with bullets, and Arabic and Chinese signs
 RARE_SIGNS = (" and ", "/", "+", "&", "~", "#", "\\n")  # which may separate labels and as well be a part of them
@@ -31,6 +33,9 @@ def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
     filled = [row for row, cells in enumerate(sheet.rows) if cells[column].lower() not in NO_LABEL | BLANK]
     cells = [plain_blanks(sheet.rows[row][column]) for row in filled]
     where = f"{sheet.path}: column {sheet.header[column]!r}"
+    vector = next((cell for cell in cells if OF_R.fullmatch(cell)), None)
+    if vector is not None:
+        raise UsageError(f"{where}: {vector!r} is a vector of R: write it with paste(x, collapse = ';')")
     bracketed = [cell for cell in cells if IN_BRACKETS.fullmatch(cell)]
     if bracketed and len(bracketed) == len(cells):
         return "", ", each in < and >" if all(TAGS.fullmatch(cell) for cell in cells) else ""
@@ -76,6 +81,9 @@ def _refuse_words_together(cells: Sequence[str], sign: str, where: str) -> None:
 def _refuse_rare_signs(cells: Sequence[str], where: str) -> None:
     """UsageError where `cat/dog` stands beside `cat` or `dog`, or `cat-dog` beside both: a label of its own, or two."""
     alone = set(cells)
+    tight = next((cell for cell in cells if re.fullmatch(r"(#[^\s#]+){2,}", cell)), None)
+    if tight is not None:
+        raise UsageError(f"{where}: {tight!r} holds {tight.count('#')} tags: write {tight[1:].replace('#', ';')!r}")
     for cell in dict.fromkeys(cells):
         for sign in (*RARE_SIGNS, *COMPOUND_SIGNS):
             pieces = [piece.strip() for piece in cell.split(sign)] if sign in cell else []
@@ -134,10 +142,14 @@ def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
         raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')
-    if len(cell) > 2 and cell[0] in "'\"" and cell[-1] == cell[0]:
-        raise UsageError(f"{sheet.path}: {where}: the quotes are a part of {cell}: write it without, or as CSV quotes")
     pieces = cell.split(separator if separator != " " else None) if separator else [cell]
-    return list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
+    names = list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
+    quoted = next((name for name in (cell, *names) if QUOTED.fullmatch(name)), None)
+    if quoted is not None:
+        raise UsageError(
+            f"{sheet.path}: {where}: the quotes are a part of {quoted}: write it without, or as CSV quotes"
+        )
+    return names
 
 
 def _values(held: object) -> list[object]:

@@ -15,6 +15,7 @@ from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+OTHER_SIGNS = "|\x01:\uff0c\uff1b\u3001\u060c "
 EXCEL_DELIMITER = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 
 
@@ -65,6 +66,7 @@ def read_sheet(path: Path) -> Sheet:
     numbered = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
     if not numbered:
         raise UsageError(f"{path}: not a CSV file with a header: it is empty")
+    _refuse_other_signs(path, numbered)
     _refuse_title(path, numbered)
     (_, header), *body = numbered
     if not body:
@@ -85,9 +87,6 @@ def read_sheet(path: Path) -> Sheet:
                 quotes += ", or a name is missing in line 1"
             remedy = "write one for each column, blank ones too" if len(row) < width else quotes
             raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}: {remedy}")
-    apart = next((sign for sign in "|\x01: " if width == 1 and sign in header[0] and sign in body[0][1][0]), None)
-    if apart is not None:
-        raise UsageError(f"{path}: line 1 is separated by {apart!r}: save the table with commas, semicolons or tabs")
     refuse_images_in_header(path, header[:width])
     refuse_repeated(path, header[:width], body)
     if delimiter != ",":
@@ -95,6 +94,17 @@ def read_sheet(path: Path) -> Sheet:
     return Sheet(
         path, header[:width], [row[:width] for _, row in body], [number for number, _ in body], assumptions, delimiter
     )
+
+
+def _refuse_other_signs(path: Path, numbered: Sequence[tuple[int, list[str]]]) -> None:
+    """UsageError where another sign than a comma, semicolon or tab stands between the cells of the first line."""
+    first, *more = [row for _, row in numbered]
+    if len(first) > 1 or not more:
+        return
+    whole = all(len(row) == 1 for row in more)  # a blank, and others in a line with commas, may be a title's
+    sign = next((sign for sign in OTHER_SIGNS if sign in first[0] and all(sign in row[0] for row in more)), None)
+    if sign is not None and (whole or sign not in " :"):
+        raise UsageError(f"{path}: line 1 is separated by {sign!r}: save the table with commas, semicolons or tabs")
 
 
 def _refuse_title(path: Path, numbered: Sequence[tuple[int, list[str]]]) -> None:

@@ -14,7 +14,7 @@ from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
     image_column,
-    is_about,
+    is_called,
     is_confidence,
     is_index,
     plain_column,
@@ -30,6 +30,7 @@ from mlcfast.data.readers.listed import (
     with_flags_apart,
     with_labels_together,
 )
+from mlcfast.data.readers.marked import may_say_none
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
@@ -133,7 +134,7 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return column_named(sheet, options.label_columns[0], "data.label_columns")
     if options.label_columns or options.separator is not None:
         return None
-    named = [i for i in others if is_about(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
+    named = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
     images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(is_confidence(sheet.header[i]) for i in others)
     boxes = any(words <= {plain_column(name) for name in sheet.header} for words in BOX_COLUMNS)
@@ -188,4 +189,5 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
-    return LabelSource(sheet.path, "long", images, lines, names, states, [*sheet.assumptions, *said])
+    said = [*sheet.assumptions, *said]
+    return LabelSource(sheet.path, "long", images, lines, names, states, said, may_say_none(names))

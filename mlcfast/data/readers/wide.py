@@ -7,13 +7,14 @@ import numpy as np
 
 from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
-    ABOUT_IMAGES,
     BLANK,
+    LIST_COLUMNS,
     OF_JUDGEMENT,
     column_named,
     first_untrue,
     ignored_columns,
     is_about,
+    is_called,
     is_index,
     is_unnamed,
     truth,
@@ -23,11 +24,11 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
-NO_SURE_LABELS = ABOUT_IMAGES | OF_JUDGEMENT
+AMOUNT = re.compile(r"(\d{1,2}|100|0?[.,]\d+|[01][.,]\d+|\d{1,2}[.,]\d+|100[.,]0+)\s*%?")
+NUMBERED = re.compile(r"(.*?[^\W\d_])[ _.-]?\d*")
 AGAIN = re.compile(r"(.+)\.\d+")
-RATER = re.compile(
-    r"(.+?)[ _.-]+(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|user)[ _.-]?(?:\d+|[a-z])", re.I
-)
+PERSON = r"(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|worker|user|r)[ _.-]?\d+"
+RATER = re.compile(rf"(.+?)[ _.-]+{PERSON}|{PERSON}[ _.-]+(.+)", re.IGNORECASE)
 MERGED = re.compile(r"(.+)_x")
 
 
@@ -61,13 +62,15 @@ def _label_columns(
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
         return columns, [sheet.header[i] for i in others if i not in columns and sheet.header[i]], []
     ignored = ignored_columns(sheet, options)
+    _refuse_numbered(sheet, [i for i in others if i not in ignored])
     columns, left, doubts = [], [], []
     for i in others:
         filled = any(row[i].lower() not in BLANK for row in sheet.rows)
-        about, part = is_about(sheet.header[i], NO_SURE_LABELS), truth_share(sheet, i)
+        about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
+        part = truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
-            if i not in ignored and not about and not is_index(sheet, i) and (part or _few_words(sheet, i)):
+            if i not in ignored and not about and not is_index(sheet, i) and (part or _may_say(sheet, i)):
                 doubts.append(_doubt(sheet, i))
         elif is_unnamed(sheet.header[i]):
             where = f"{sheet.path}: line 1: column {i + 1} has no name"
@@ -87,12 +90,23 @@ def _label_columns(
     return columns, left, doubts
 
 
+def _refuse_numbered(sheet: Sheet, others: Sequence[int]) -> None:
+    """UsageError where several columns hold a label a cell, as `label1`, `label2` do, and nothing says so."""
+    alike = [i for i in others if (match := NUMBERED.fullmatch(sheet.header[i])) and is_called(match[1], LIST_COLUMNS)]
+    if len(alike) > 1 and any(0 < truth_share(sheet, i) < 0.5 or first_untrue(sheet, i) for i in alike):
+        named = ",".join(sheet.header[i] for i in alike)
+        raise UsageError(
+            f"{sheet.path}: the columns {named} may hold a label a cell, and {first_untrue(sheet, alike[0])} is "
+            f"none of 1, 0 and -1: set data.label_columns to [{named}] if so, else name them in data.ignore_columns"
+        )
+
+
 def _refuse_raters(sheet: Sheet, columns: Sequence[int]) -> None:
     """UsageError where columns say what several people saw of one label, as `cat_rater1` and `cat_rater2` do."""
     seen: dict[str, str] = {}
     for name in (sheet.header[i] for i in columns):
         match = RATER.fullmatch(name)
-        other = seen.setdefault(match[1].lower(), name) if match else name
+        other = seen.setdefault((match[1] or match[2]).lower(), name) if match else name
         if other != name:
             raise UsageError(
                 f"{sheet.path}: {other!r} and {name!r} may say of one label what two people saw: make one column of "
@@ -100,10 +114,11 @@ def _refuse_raters(sheet: Sheet, columns: Sequence[int]) -> None:
             )
 
 
-def _few_words(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds two or three words over and over, as one does that says present and absent."""
-    cells = [row[column].lower() for row in sheet.rows if row[column]]
-    return 2 <= len(set(cells)) <= 3 and len(cells) > len(set(cells)) and not is_index(sheet, column)
+def _may_say(sheet: Sheet, column: int) -> bool:
+    """Whether a column may say present and absent in its own way: by two or three words, or by counts or shares."""
+    cells = [row[column].lower() for row in sheet.rows if row[column].lower() not in BLANK]
+    few = 2 <= len(set(cells)) <= 3 and len(cells) > len(set(cells))
+    return few or (len(set(cells)) > 1 and all(AMOUNT.fullmatch(cell) for cell in cells))
 
 
 def _doubt(sheet: Sheet, column: int) -> str:
