@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, from_runs
-from mlcfast.data.readers.columns import BLANK, BROKEN, NO_LABEL, image_column, refuse_blank_images
+from mlcfast.data.readers.columns import BLANK, BROKEN, ENTITY, NO_LABEL, image_column, refuse_blank_images
 from mlcfast.data.readers.listed import natural_order, of_blanks
 from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.sheet import Sheet
@@ -75,7 +75,8 @@ def _labels(
         named = {text: text.strip() for text in texts}
     dropped = {text for text in texts if not named[text] or (classes is not None and int(text) < 0)}
     nothing = {text for text in texts if named[text].lower() in NO_LABEL | BLANK} - dropped
-    if marked([named[text] for text in texts if text not in dropped | nothing]) or any(map(BROKEN.search, texts)):
+    broken = any(BROKEN.search(text) or ENTITY.search(text) for text in texts)
+    if broken or marked([named[text] for text in texts if text not in dropped | nothing]):
         return None
     names = sorted({named[text] for text in texts if text not in dropped | nothing}, key=natural_order)
     place = {own: number for number, own in enumerate(names)}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from mlcfast.data.readers.names import plain_label
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.errors import UsageError
@@ -109,6 +110,13 @@ MAY_BE_NONE = frozenset({
     "unknown", "unlabeled", "unlabelled", "unannotated", "not labeled", "not labelled", "todo", "tbd", "?", "??", "???",
     "empty", "nothing", "background", "other/none", "n.a.", "k.a.", "0",
 })  # fmt: skip
+# Columns that say who looked at an image.
+OF_PEOPLE = frozenset({
+    "annotator", "annotator_id", "rater", "rater_id", "rad_id", "radiologist", "reader", "reader_id", "worker",
+    "worker_id", "reviewer", "labeler", "labeller", "user", "user_id", "user_name", "expert", "observer", "coder",
+})  # fmt: skip
+ENTITY = re.compile(r"&(amp|lt|gt|quot|apos|nbsp|#\d+);")
+NUMERIC = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?%?", re.IGNORECASE)
 OF_NUMBERS = re.compile(r"(^|[_\s.-])[iI][dD]$|[a-z]I[dD]$|%\)?$")  # `rater_id`, `RaterID`, `cat (%)`
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
 BROKEN = re.compile(
@@ -191,9 +199,36 @@ def refuse_blank_images(sheet: Sheet, column: int) -> None:
         raise UsageError(f"{where}: name the image there, or take the row out")
 
 
+def refuse_unnamed(sheet: Sheet, image: int) -> None:
+    """UsageError for a column without a name that holds words, unless it is the first and names each row."""
+    for column, name in enumerate(sheet.header):
+        cells = [row[column] for row in sheet.rows if row[column]]
+        word = next((cell for cell in cells if not NUMERIC.fullmatch(cell) and not is_truth(sheet, cell)), None)
+        if name or column == image or word is None or (column == 0 and len(set(cells)) == len(sheet.rows)):
+            continue
+        raise UsageError(
+            f"{sheet.path}: line 1: column {column + 1} has no name and holds {word!r}: write a name; a cell that "
+            "lists several labels needs quotes around it"
+        )
+
+
+def another_person(sheet: Sheet, image: int, others: Iterable[int]) -> str:
+    """Where an image is named again by someone else: the line, the column and the cell; "" where none is."""
+    for column in (i for i in others if is_called(sheet.header[i], OF_PEOPLE)):
+        first: dict[str, str] = {}
+        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+            if first.setdefault(plain_path(row[image]), row[column]) != row[column]:
+                return f"line {number}, column {sheet.header[column]!r}: {row[column]!r}"
+    return ""
+
+
 def refuse_broken_cells(sheet: Sheet, column: int) -> None:
-    """UsageError for the first cell of a column of labels that holds a spreadsheet's error, such as `#REF!`."""
+    """UsageError for the first cell of labels that holds a spreadsheet's error, `#REF!`, or a web page's `&amp;`."""
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        entity = ENTITY.search(row[column]) if "&" in row[column] else None
+        if entity is not None:
+            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
+            raise UsageError(f"{where}: {entity[0]!r} is a sign as web pages write it: write the sign itself")
         broken = BROKEN.search(row[column]) if "#" in row[column] else None
         if broken is not None:
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"

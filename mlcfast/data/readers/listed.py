@@ -22,7 +22,7 @@ from mlcfast.data.readers.columns import (
     truth_share,
 )
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none
-from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
+from mlcfast.data.readers.separators import IN_BRACKETS, OF_SET, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
@@ -209,7 +209,8 @@ def _refuse_flags(sheet: Sheet, column: int) -> None:
 
 def _flags(sheet: Sheet, column: int) -> list[list[str]]:
     """The cells of a column of which each holds equally many of 0 and 1; empty where they hold anything else."""
-    cells = [re.findall(r"[^\s,;|'\"\[\]()]+", row[column]) for row in sheet.rows]
+    held = [of_set[1] or "" if (of_set := OF_SET.fullmatch(row[column])) else row[column] for row in sheet.rows]
+    cells = [re.findall(r"[^\s,;|'\"\[\]()]+", cell) for cell in held]
     if all(len(each) == 1 and re.fullmatch("[01]{2,}", each[0]) for each in cells):  # 101
         cells = [list(each[0]) for each in cells]
     alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0

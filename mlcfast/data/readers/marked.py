@@ -10,7 +10,9 @@ NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
 VALUED = re.compile(
     rf"(.+?)\s*(?:[:=@]\s*({NUMBER})\s*%?|[(\[]\s*({NUMBER})\s*%?\s*[)\]]|\s(0?[.,]\d+|1[.,]0+|{NUMBER}(?=\s*%))\s*%?)"
 )
-DOUBTED = re.compile(r"(.+?)\s*(?:\(\?+\)|\?+)|[?!~]\s*(.+)")  # `cat?`, `cat (?)`, `?cat`, `!cat`
+DOUBTED = re.compile(r"(.+?)\s*(?:\(\?+\)|\?+|\*+)|[?!~-]\s*(.+)")  # `cat?`, `cat (?)`, `cat*`, `?cat`, `-cat`
+ITEM = re.compile(r"(?:[-*+\u2013]|\d{1,2}[.)])\s+\S.*")  # `- cat`, `1. cat`
+WITHOUT = re.compile(r"(?:no|not|without|kein|keine|ohne|sans|sin|sem|senza|geen)[ _-]+(.+)", re.IGNORECASE)
 DATE = re.compile(
     r"\d{1,2}-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2}"
     r"|\d{4}-\d\d-\d\d 00:00:00",
@@ -42,6 +44,8 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
             "may be a label or one with its value: list those that are present, or write a column for each with 1 and "
             "0, or set data.separator if it is a label"
         )
+    if known and all(map(ITEM.fullmatch, known)):
+        return known[0], "may be a label or an item of a list: write the labels alone, with ; between them"
     doubts = {word: match[1] or match[2] for word in known if (match := DOUBTED.fullmatch(word))}
     doubt = next((word for word, label in doubts.items() if label in words), None)
     if doubt is not None:
@@ -53,14 +57,17 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
 
 
 def may_say_none(words: Collection[str]) -> list[str]:
-    """A warning of labels that may say that an image has none, or that nobody knows them, among others."""
+    """Warnings of labels that may say that an image has none or lacks one, or that nobody knows them, among others."""
     found = [word for word in words if word.lower() in MAY_BE_NONE]
     numbers = all(word.isdecimal() for word in words)
+    absent = next((word for word in words if (match := WITHOUT.fullmatch(word)) and match[1] in words), None)
+    said = [f"{absent!r} is read as a label of its own: if it says that one is absent, take it out"] if absent else []
     if not found or numbers or len(found) == len(words):
-        return []
+        return said
     return [
+        *said,
         f"{found[0]!r} is read as a label: if it says that there is none, clear those cells, and if nobody knows them, "
-        "take those rows out"
+        "take those rows out",
     ]
 
 

@@ -12,11 +12,11 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.errors import UsageError
 
 TAGS = re.compile(r"(<[^<>]+>\s*)+")
-IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array)\(.*\)", re.DOTALL)
+IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array|tensor)\(.*\)", re.DOTALL)
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
-OF_SET = re.compile(r"(?:frozenset|set|array)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
-QUOTED = re.compile(r"(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
+QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
 SIGNS = "|;,\n\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"  # with bullets, and Arabic and Chinese signs
 RARE_SIGNS = (" and ", "/", "+", "&", "~", "#", "\\n")  # which may separate labels and as well be a part of them

@@ -71,6 +71,7 @@ def read_sheet(path: Path) -> Sheet:
     (_, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
+    refuse_images_in_header(path, header)
     named = with_row_names(header, body)
     if named is not None:
         assumptions.append("the first column, which has no name, holds R's names of rows")
@@ -87,7 +88,6 @@ def read_sheet(path: Path) -> Sheet:
                 quotes += ", or a name is missing in line 1"
             remedy = "write one for each column, blank ones too" if len(row) < width else quotes
             raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}: {remedy}")
-    refuse_images_in_header(path, header[:width])
     refuse_repeated(path, header[:width], body)
     if delimiter != ",":
         assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")

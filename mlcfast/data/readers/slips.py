@@ -52,9 +52,16 @@ def refuse_repeated(path: Path, header: Sequence[str], body: Numbered) -> None:
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if not repeated:
         return
+    if all(NUMBER.fullmatch(name) for name in repeated):
+        raise UsageError(
+            f"{path}: line 1 repeats {repeated[0]!r}, and is a row, where names of columns should be: write a first "
+            f"line such as `image,cat,dog`, with a name for each of the {len(header)} columns"
+        )
     places = [place for place, name in enumerate(header) if name == repeated[0]]
     below = [body[0][1][place] for place in places]
-    if len(body) > 1 and len(set(below)) == len(below) and all(below) and not any(map(NUMBER.fullmatch, below)):
+    of_image = any(cell.lower().endswith(IMAGE_ENDINGS) for cell in body[0][1])
+    names = all(below) and len(set(below)) == len(below) and not any(map(NUMBER.fullmatch, below))
+    if names and len(body) > 1 and not of_image:
         raise UsageError(
             f"{path}: line 1 repeats {repeated[0]!r}, and line {body[0][0]} holds names too, {below[0]!r} and "
             f"{below[1]!r}: keep one line of names, as pandas writes it without a MultiIndex"

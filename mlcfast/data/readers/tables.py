@@ -11,6 +11,7 @@ from mlcfast.data.readers.columns import (
     BOX_COLUMNS,
     LONG_COLUMNS,
     NO_LABEL,
+    another_person,
     column_named,
     ignored_columns,
     image_column,
@@ -20,6 +21,7 @@ from mlcfast.data.readers.columns import (
     plain_column,
     refuse_blank_images,
     refuse_broken_cells,
+    refuse_unnamed,
     truth,
     truth_share,
 )
@@ -33,6 +35,7 @@ from mlcfast.data.readers.listed import (
 from mlcfast.data.readers.marked import may_say_none
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -50,6 +53,7 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
     refuse_blank_images(sheet, image)
+    refuse_unnamed(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
     _refuse_labels_in_names(sheet, image, others, options)
     return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
@@ -70,6 +74,9 @@ def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], opt
 
 def _with_plain_header(sheet: Sheet) -> Sheet:
     """The table with its columns' names in one spelling (plain_label); UsageError where two become the same."""
+    quoted = next((name for name in sheet.header if QUOTED.fullmatch(name)), None)
+    if quoted is not None:
+        raise UsageError(f"{sheet.path}: line 1: the quotes are a part of {quoted}: write it without, or as CSV quotes")
     header = [plain_label(name) for name in sheet.header]
     if header == sheet.header:
         return sheet
@@ -189,5 +196,8 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
+    warnings = may_say_none(names)
+    people = another_person(sheet, image, others)
+    warnings += [f"what several people saw in one image is united: {people}"] if people and confidence is None else []
     said = [*sheet.assumptions, *said]
-    return LabelSource(sheet.path, "long", images, lines, names, states, said, may_say_none(names))
+    return LabelSource(sheet.path, "long", images, lines, names, states, said, warnings)

@@ -10,6 +10,7 @@ from mlcfast.data.readers.columns import (
     BLANK,
     LIST_COLUMNS,
     OF_JUDGEMENT,
+    another_person,
     column_named,
     first_untrue,
     ignored_columns,
@@ -20,6 +21,7 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
 )
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
@@ -28,7 +30,8 @@ AMOUNT = re.compile(r"(\d{1,2}|100|0?[.,]\d+|[01][.,]\d+|\d{1,2}[.,]\d+|100[.,]0
 NUMBERED = re.compile(r"(.*?[^\W\d_])[ _.-]?\d*")
 AGAIN = re.compile(r"(.+)\.\d+")
 PERSON = r"(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|worker|user|r)[ _.-]?\d+"
-RATER = re.compile(rf"(.+?)[ _.-]+{PERSON}|{PERSON}[ _.-]+(.+)", re.IGNORECASE)
+PROGRAM = r"(?:pred|predicted|prediction|prob|probability|score|conf|confidence|model|gt|truth)"
+RATER = re.compile(rf"(.+?)[ _.-]+(?:{PERSON}|{PROGRAM})|{PERSON}[ _.-]+(.+)", re.IGNORECASE)
 MERGED = re.compile(r"(.+)_x")
 
 
@@ -36,6 +39,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     """Read the label columns among `others`; each image's states are what its cells say (see docs/data.md)."""
     columns, left, doubts = _label_columns(sheet, others, options)
     values = _values(sheet, columns)
+    _refuse_people(sheet, image, others, values)
     names = [sheet.header[i] for i in columns]
     states, said, cells = states_of(values, names, sheet.path, options)
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
@@ -68,7 +72,7 @@ def _label_columns(
         filled = any(row[i].lower() not in BLANK for row in sheet.rows)
         about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
         part = truth_share(sheet, i)
-        if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
+        if i in ignored or is_index(sheet, i) or (about and _numbers_rows(sheet, i)) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
             if i not in ignored and not about and not is_index(sheet, i) and (part or _may_say(sheet, i)):
                 doubts.append(_doubt(sheet, i))
@@ -90,6 +94,19 @@ def _label_columns(
     return columns, left, doubts
 
 
+def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.ndarray) -> None:
+    """UsageError where several people say different things of one image, in rows of their own."""
+    people = another_person(sheet, image, others)
+    if not people:
+        return
+    first: dict[str, np.ndarray] = {}
+    for row, cells in zip(sheet.rows, values, strict=True):
+        if (first.setdefault(plain_path(row[image]), cells) == cells).all():
+            continue
+        remedy = "write one row for each image, such as what most people saw"
+        raise UsageError(f"{sheet.path}: {people} and others say different things of one image: {remedy}")
+
+
 def _refuse_numbered(sheet: Sheet, others: Sequence[int]) -> None:
     """UsageError where several columns hold a label a cell, as `label1`, `label2` do, and nothing says so."""
     alike = [i for i in others if (match := NUMBERED.fullmatch(sheet.header[i])) and is_called(match[1], LIST_COLUMNS)]
@@ -106,12 +123,18 @@ def _refuse_raters(sheet: Sheet, columns: Sequence[int]) -> None:
     seen: dict[str, str] = {}
     for name in (sheet.header[i] for i in columns):
         match = RATER.fullmatch(name)
-        other = seen.setdefault((match[1] or match[2]).lower(), name) if match else name
-        if other != name:
+        other = seen.setdefault((match[1] or match[2]).lower() if match else name.lower(), name)
+        if other != name and (match or RATER.fullmatch(other)):
             raise UsageError(
-                f"{sheet.path}: {other!r} and {name!r} may say of one label what two people saw: make one column of "
-                "them, or name those that are labels in data.label_columns"
+                f"{sheet.path}: {other!r} and {name!r} may say of one label what two saw, people or a program: make "
+                "one column of them, or name those that are labels in data.label_columns"
             )
+
+
+def _numbers_rows(sheet: Sheet, column: int) -> bool:
+    """Whether each row has a whole number of its own in a column, and not only 0 and 1."""
+    cells = {row[column] for row in sheet.rows}
+    return len(cells) == len(sheet.rows) and all(cell.isdecimal() for cell in cells) and not cells <= {"0", "1"}
 
 
 def _may_say(sheet: Sheet, column: int) -> bool:
