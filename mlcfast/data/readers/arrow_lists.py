@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, from_runs
-from mlcfast.data.readers.columns import BLANK, BROKEN, ENTITY, NO_LABEL, image_column, refuse_blank_images
+from mlcfast.data.readers.columns import (
+    image_column,
+    refuse_blank_images,
+)
 from mlcfast.data.readers.listed import natural_order, of_blanks
 from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.tables import shape_of, told_columns, with_told_columns
+from mlcfast.data.readers.words import BROKEN, ENTITY, NO_LABEL
 
 FLAGS = set("01 \t\n,;|'\"[]()")  # a table's reader asks whether such cells are classes or a flag for each
 CELL = '["·"]'  # stands for every list while the columns are told apart: none is a file, a flag or a class number

@@ -7,24 +7,25 @@ from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
-    ABOUT_IMAGES,
-    BLANK,
-    LIST_COLUMNS,
-    NO_LABEL,
-    STATES,
     column_named,
     ignored_columns,
     is_about,
     is_called,
     is_index,
-    is_truth,
     refuse_broken_cells,
     truth_share,
 )
+from mlcfast.data.readers.flags import only_truths, refuse_flags, refuse_flags_beside
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none
-from mlcfast.data.readers.separators import IN_BRACKETS, OF_SET, labels_in, separator_of
+from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
+from mlcfast.data.readers.words import (
+    ABOUT_IMAGES,
+    LIST_COLUMNS,
+    NO_LABEL,
+    STATES,
+)
 from mlcfast.errors import UsageError
 
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
@@ -38,7 +39,7 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         alone = len(columns) == 1 and (truth_share(sheet, columns[0]) < 0.5 or options.separator is not None)
         return columns[0] if alone else None
     named = [i for i in others if is_called(sheet.header[i], LIST_COLUMNS) and i not in ignored]
-    named = [i for i in named if not _only_truths(sheet, i, others)]
+    named = [i for i in named if not only_truths(sheet, i, others)]
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -71,43 +72,11 @@ def _holds_lists(sheet: Sheet, column: int) -> bool:
     return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence
 
 
-def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
-    """UsageError where columns of 1 and 0 stand beside the one that lists labels: either may hold them."""
-    ignored = ignored_columns(sheet, options)
-    beside = [i for i in others if i not in ignored and i != column and not is_index(sheet, i)]
-    flags = [i for i in beside if not is_about(sheet.header[i]) and _looks_like_flags(sheet, i)]
-    if flags and not options.label_columns:
-        listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])
-        more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
-        names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
-        raise UsageError(
-            f"{sheet.path}: the labels may be listed in column {listed!r} or be the columns {shown}{more}: "
-            f"set data.label_columns to [{listed}] or to [{names}]"
-        )
-
-
-def _looks_like_flags(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds 1 and 0 but for some slips that are no numbers, or other words for them."""
-    words = {row[column].lower() for row in sheet.rows} - BLANK
-    if len(words) > 1 and words <= STATES:
-        return True
-    if truth_share(sheet, column) < 0.5:
-        return False
-    strange = [row[column] for row in sheet.rows if not is_truth(sheet, row[column])]
-    return not any(re.fullmatch(r"[+-]?[\d.,]+", cell) for cell in strange)
-
-
-def _only_truths(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
-    """Whether a column called as a list holds 1 and 0 beside other such columns: then it is a label of that name."""
-    alike = [i for i in others if all(is_truth(sheet, row[i]) for row in sheet.rows)]
-    return column in alike and len(alike) > 1
-
-
 def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
     """Read the images and what their cells in `column` list; what is not listed is absent."""
     refuse_broken_cells(sheet, column)
     if options.separator is None:
-        _refuse_flags(sheet, column)
+        refuse_flags(sheet, column)
     told = options.separator is not None and not _in_brackets(sheet, column)  # such a list says itself where labels end
     separator, why = (options.separator or "", "") if told else separator_of(sheet, column)
     lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
@@ -175,60 +144,6 @@ def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:
             "take out the rows that nobody has labelled"
         ]
     return [f"a blank cell is no label, in {blank} rows"] if blank else [], []
-
-
-def _refuse_flags(sheet: Sheet, column: int) -> None:
-    """UsageError where every cell holds equally many of 0 and 1, classes or a flag for each class, or true or false."""
-    cells = _flags(sheet, column)
-    words = sorted({row[column].lower() for row in sheet.rows} - BLANK)
-    if words and not words[0].isdecimal() and all(is_truth(sheet, word) for word in words):
-        name = sheet.header[column]
-        raise UsageError(
-            f"{sheet.path}: column {name!r}: {words[0]!r} may be a label, or say whether the image has the label "
-            f"{name!r}: set data.label_columns to [{name}] for the latter, data.separator to ';' for labels"
-        )
-    held = {row[column] for row in sheet.rows} - {""}
-    if not cells and len(held) > 1 and max(map(len, held)) > 2 and all(re.fullmatch("[01]+", cell) for cell in held):
-        raise UsageError(
-            f"{sheet.path}: column {sheet.header[column]!r}: {max(held, key=len)!r} may be a class, or flags of which "
-            "a program dropped the first zeros: write a column for each label, or set data.separator to ' ' for classes"
-        )
-    if cells:
-        where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
-        if len(cells[0]) == 1:
-            raise UsageError(
-                f"{sheet.path}: {where} may be a class, 0 or 1, or say whether the image has the label "
-                f"{sheet.header[column]!r}: set data.label_columns to [{sheet.header[column]}] for the latter, "
-                "data.separator to ' ' for classes"
-            )
-        raise UsageError(
-            f"{sheet.path}: {where} may be classes or a flag for each: name the {len(cells[0])} labels in "
-            "data.label_columns for flags, or set data.separator for classes"
-        )
-
-
-def _flags(sheet: Sheet, column: int) -> list[list[str]]:
-    """The cells of a column of which each holds equally many of 0 and 1; empty where they hold anything else."""
-    held = [of_set[1] or "" if (of_set := OF_SET.fullmatch(row[column])) else row[column] for row in sheet.rows]
-    cells = [re.findall(r"[^\s,;|'\"\[\]()]+", cell) for cell in held]
-    if all(len(each) == 1 and re.fullmatch("[01]{2,}", each[0]) for each in cells):  # 101
-        cells = [list(each[0]) for each in cells]
-    alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
-    return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
-
-
-def with_flags_apart(sheet: Sheet, options: TableOptions) -> Sheet:
-    """The table with a column for each of the named labels, where one column holds a flag for each of them."""
-    named, header = options.label_columns, [name.lower() for name in sheet.header]
-    if len(named) < 2 or any(name.lower() in header for name in named):
-        return sheet
-    for column, name in enumerate(header):
-        cells = _flags(sheet, column) if name in LIST_COLUMNS else []
-        if cells and len(cells[0]) == len(named):
-            rows = [[*row, *flags] for row, flags in zip(sheet.rows, cells, strict=True)]
-            said = f"column {sheet.header[column]!r} holds a flag for each label"
-            return replace(sheet, header=[*sheet.header, *named], rows=rows, assumptions=[*sheet.assumptions, said])
-    return sheet
 
 
 def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, TableOptions]:

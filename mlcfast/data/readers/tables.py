@@ -8,9 +8,6 @@ import numpy as np
 
 from mlcfast.data.labels import from_entries
 from mlcfast.data.readers.columns import (
-    BOX_COLUMNS,
-    LONG_COLUMNS,
-    NO_LABEL,
     another_person,
     column_named,
     ignored_columns,
@@ -25,13 +22,8 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
 )
-from mlcfast.data.readers.listed import (
-    list_column,
-    read_list,
-    refuse_flags_beside,
-    with_flags_apart,
-    with_labels_together,
-)
+from mlcfast.data.readers.flags import refuse_flags_beside, with_flags_apart
+from mlcfast.data.readers.listed import list_column, read_list, with_labels_together
 from mlcfast.data.readers.marked import may_say_none
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
@@ -40,6 +32,11 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
+from mlcfast.data.readers.words import (
+    BOX_COLUMNS,
+    LONG_COLUMNS,
+    NO_LABEL,
+)
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")

@@ -7,9 +7,6 @@ import numpy as np
 
 from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
-    BLANK,
-    LIST_COLUMNS,
-    OF_JUDGEMENT,
     another_person,
     column_named,
     first_untrue,
@@ -23,7 +20,11 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
+from mlcfast.data.readers.words import (
+    LIST_COLUMNS,
+    OF_JUDGEMENT,
+)
 from mlcfast.errors import UsageError
 
 AMOUNT = re.compile(r"(\d{1,2}|100|0?[.,]\d+|[01][.,]\d+|\d{1,2}[.,]\d+|100[.,]0+)\s*%?")
