@@ -55,7 +55,7 @@ def read_stored_labels(file: Path, names: Sequence[str] | None, options: TableOp
     """
     if file.suffix == ".csv":
         told = (options.split_column, options.group, *options.ignore_columns)
-        return read_label_table(file, names, [name for name in told if name])
+        return read_label_table(file, names, [name for name in told if name], options.separator)
     if file.suffix == ".parquet":
         told_of = TableOptions(
             form="parquet",

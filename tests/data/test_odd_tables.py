@@ -102,6 +102,21 @@ def test_lists_of_parquet_are_judged_as_those_of_text(tmp_path):
     assert stored.names == ["caf\u00e9", "dog"] and stored.labels.tolist() == [[P, 0], [P, P]]
 
 
+@pytest.mark.parametrize(
+    "content", ["image,labels\na,cafe\u0301;owl\nb,NA\n", "labels\n\"['caf\u00e9', 'owl']\"\n[]\n"]
+)
+def test_labels_of_features_are_listed_as_in_other_tables(tmp_path, content):
+    stored = read_stored_labels(write(tmp_path / "labels.csv", content), None, TableOptions())
+    assert stored.names == ["caf\u00e9", "owl"] and stored.labels.tolist() == [[P, P], [0, 0]]
+
+
+def test_what_cannot_be_told_of_the_labels_of_features(tmp_path):
+    file = write(tmp_path / "labels.csv", 'image,labels\na,cat;owl\nb,"cat, dog"\n')
+    with pytest.raises(UsageError, match=r"holds ';' and ',': name one with data\.separator"):
+        read_stored_labels(file, None, TableOptions())
+    assert read_stored_labels(file, None, TableOptions(separator=";")).names == ["cat", "cat, dog", "owl"]
+
+
 def test_roboflows_boxes_are_found_in_its_folders(tmp_path):
     for split in ("train", "valid"):
         (tmp_path / split).mkdir()

@@ -74,14 +74,7 @@ def _holds_lists(sheet: Sheet, column: int) -> bool:
 
 def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
     """Read the images and what their cells in `column` list; what is not listed is absent."""
-    refuse_broken_cells(sheet, column)
-    if options.separator is None:
-        refuse_flags(sheet, column)
-    told = options.separator is not None and not _in_brackets(sheet, column)  # such a list says itself where labels end
-    separator, why = (options.separator or "", "") if told else separator_of(sheet, column)
-    lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
-    lists, said, warnings = without_no_label(sheet, column, lists)
-    _refuse_marked(sheet, column, lists, marked if options.separator is None else below_zero)
+    separator, why, lists, said, warnings = lists_in(sheet, column, options.separator)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
@@ -93,6 +86,22 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     images = [row[image] for row in sheet.rows]
     said, warnings = [*sheet.assumptions, *said], [*warnings, *may_say_none(names)]
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
+
+
+def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, list[list[str]], list[str], list[str]]:
+    """What separates the labels of a column and why, the labels of each row, and what is said and warned of them.
+
+    told: the sign that the user named, None for none. UsageError where they can be read in several ways.
+    """
+    refuse_broken_cells(sheet, column)
+    if told is None:
+        refuse_flags(sheet, column)
+    as_told = told is not None and not _in_brackets(sheet, column)  # such a list says itself where its labels end
+    separator, why = (told or "", "") if as_told else separator_of(sheet, column)
+    lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
+    lists, said, warnings = without_no_label(sheet, column, lists)
+    _refuse_marked(sheet, column, lists, marked if told is None else below_zero)
+    return separator, why, lists, said, warnings
 
 
 def _in_brackets(sheet: Sheet, column: int) -> bool:
