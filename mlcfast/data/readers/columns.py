@@ -106,10 +106,10 @@ def refuse_blank_images(sheet: Sheet, column: int) -> None:
 
 def refuse_unnamed(sheet: Sheet, image: int) -> None:
     """UsageError for a column without a name that holds words, unless it is the first and names each row."""
-    for column, name in enumerate(sheet.header):
+    for column in (i for i, name in enumerate(sheet.header) if not name and i != image):
         cells = [row[column] for row in sheet.rows if row[column]]
         word = next((cell for cell in cells if not NUMERIC.fullmatch(cell) and not is_truth(sheet, cell)), None)
-        if name or column == image or word is None or (column == 0 and len(set(cells)) == len(sheet.rows)):
+        if word is None or (column == 0 and len(set(cells)) == len(sheet.rows)):
             continue
         raise UsageError(
             f"{sheet.path}: line 1: column {column + 1} has no name and holds {word!r}: write a name; a cell that "

@@ -13,7 +13,7 @@ ACCENTED = r"[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]"
 NOT_WESTERN = re.compile(
     "|".join((
         rf"{ACCENTED}{{3}}",
-        rf"(?<!{LETTER}){ACCENTED}{{2}}(?!{LETTER})",  # a word of nothing else
+        rf"(?<!{LETTER})(?![\u00de\u00fe]){ACCENTED}{{2}}(?!{LETTER})",  # a word of nothing else, but for Icelandic
         rf"{LETTER}[\u00a2-\u00a9\u00ac\u00af\u00b1\u00b3\u00b6\u00b8\u00b9\u00bf]{LETTER}",  # signs within words
         rf"{LETTER}[\u00a2\u00a4-\u00a8\u00ac\u00af\u00b1\u00b6\u00b8]",
         r"[\u00a1-\u00bf]{2}|[\u00c2\u00c3][\u00a1-\u00aa\u00ac-\u00ba\u00bc-\u00bf]",

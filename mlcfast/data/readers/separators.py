@@ -147,7 +147,8 @@ def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
         raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')
     pieces = cell.split(separator if separator != " " else None) if separator else [cell]
     names = list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
-    quoted = next((name for name in (cell, *names) if QUOTED.fullmatch(name)), None)
+    quotes = not cell.isascii() or "'" in cell or '"' in cell
+    quoted = next((name for name in (cell, *names) if quotes and QUOTED.fullmatch(name)), None)
     if quoted is not None:
         raise UsageError(
             f"{sheet.path}: {where}: the quotes are a part of {quoted}: write it without, or as CSV quotes"

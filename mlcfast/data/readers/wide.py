@@ -111,10 +111,11 @@ def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.n
 def _refuse_numbered(sheet: Sheet, others: Sequence[int]) -> None:
     """UsageError where several columns hold a label a cell, as `label1`, `label2` do, and nothing says so."""
     alike = [i for i in others if (match := NUMBERED.fullmatch(sheet.header[i])) and is_called(match[1], LIST_COLUMNS)]
-    if len(alike) > 1 and any(0 < truth_share(sheet, i) < 0.5 or first_untrue(sheet, i) for i in alike):
+    words = [i for i in alike if any(row[i] for row in sheet.rows) and truth_share(sheet, i) < 1]
+    if len(alike) > 1 and words:
         named = ",".join(sheet.header[i] for i in alike)
         raise UsageError(
-            f"{sheet.path}: the columns {named} may hold a label a cell, and {first_untrue(sheet, alike[0])} is "
+            f"{sheet.path}: the columns {named} may hold a label a cell, and {first_untrue(sheet, words[0])} is "
             f"none of 1, 0 and -1: set data.label_columns to [{named}] if so, else name them in data.ignore_columns"
         )
 
