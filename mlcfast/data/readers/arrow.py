@@ -15,9 +15,7 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, unpack
-from mlcfast.data.readers.words import (
-    LIST_COLUMNS,
-)
+from mlcfast.data.readers.words import LIST_COLUMNS
 from mlcfast.errors import UsageError
 
 ENDINGS = (".parquet", ".arrow", ".feather")

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.kinds import refuse_other_kinds
-from mlcfast.data.readers.words import (
-    IMAGE_COLUMNS,
-)
+from mlcfast.data.readers.words import IMAGE_COLUMNS
 from mlcfast.errors import UsageError
 
 LISTS_AT_ONCE = 2**16  # rows

@@ -20,12 +20,7 @@ from mlcfast.data.readers.marked import below_zero, marked, may_say_none
 from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import (
-    ABOUT_IMAGES,
-    LIST_COLUMNS,
-    NO_LABEL,
-    STATES,
-)
+from mlcfast.data.readers.words import ABOUT_IMAGES, LIST_COLUMNS, NO_LABEL, STATES
 from mlcfast.errors import UsageError
 
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}

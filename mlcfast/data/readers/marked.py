@@ -6,9 +6,7 @@ from collections.abc import Collection
 from mlcfast.data.readers.columns import (
     are_scores,
 )
-from mlcfast.data.readers.words import (
-    MAY_BE_NONE,
-)
+from mlcfast.data.readers.words import MAY_BE_NONE
 
 NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
 # `cat:0.9`, `cat=3`, `cat (93 %)`, `cat[2]`, `cat 0.9`, `cat 93%`; the label and the number.

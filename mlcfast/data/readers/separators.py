@@ -9,9 +9,7 @@ from mlcfast.data.readers.marked import marked
 from mlcfast.data.readers.names import plain_blanks
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK
-from mlcfast.data.readers.words import (
-    NO_LABEL,
-)
+from mlcfast.data.readers.words import NO_LABEL
 from mlcfast.errors import UsageError
 
 TAGS = re.compile(r"(<[^<>]+>\s*)+")

@@ -24,19 +24,15 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.flags import refuse_flags_beside, with_flags_apart
 from mlcfast.data.readers.listed import list_column, read_list, with_labels_together
-from mlcfast.data.readers.marked import may_say_none
+from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import (
-    BOX_COLUMNS,
-    LONG_COLUMNS,
-    NO_LABEL,
-)
+from mlcfast.data.readers.words import BOX_COLUMNS, LONG_COLUMNS, NO_LABEL
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -59,8 +55,10 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
 def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> None:
     """UsageError where a row says of an image and a label, both in one cell, whether it has it."""
     beside = [i for i in others if not is_index(sheet, i)]
-    labels = labels_behind_names([row[image] for row in sheet.rows]) if len(beside) == 1 else []
-    if labels and not options.label_columns and truth_share(sheet, beside[0]) == 1:
+    if len(beside) != 1 or options.label_columns or truth_share(sheet, beside[0]) < 1:
+        return
+    labels = labels_behind_names([row[image] for row in sheet.rows])
+    if labels:
         name, cell = sheet.header[image], sheet.rows[0][image]
         raise UsageError(
             f"{sheet.path}: line {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
@@ -147,6 +145,14 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     return None if any(re.search(r"[;|,\[]", row[named[0]]) for row in sheet.rows) else named[0]
 
 
+def _refuse_marked(sheet: Sheet, column: int, names: Sequence[str]) -> None:
+    """UsageError for a label that may be a score, a class below 0, or a label with a value or a mark of doubt."""
+    found = marked(names)
+    if found is not None:
+        number = next(number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if row[column] == found[0])
+        raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {found[0]!r} {found[1]}")
+
+
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     ignored = ignored_columns(sheet, options)
     refuse_broken_cells(sheet, column)
@@ -158,8 +164,9 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     for key, row in zip(keys, sheet.rows, strict=True):
         spelt.setdefault(key, row[image])
     images = list(spelt.values())
-    none = NO_LABEL if confidence is None else set()
+    none = NO_LABEL | BLANK if confidence is None else BLANK
     names = sorted({row[column] for row in sheet.rows if row[column] and row[column].lower() not in none})
+    _refuse_marked(sheet, column, names)
     place, label = {x: i for i, x in enumerate(spelt)}, {x: i for i, x in enumerate(names)}
     unlisted = -1 if confidence is None else 0
     lines = [0] * len(images)

@@ -21,13 +21,10 @@ from mlcfast.data.readers.columns import (
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import (
-    LIST_COLUMNS,
-    OF_JUDGEMENT,
-)
+from mlcfast.data.readers.words import LIST_COLUMNS, OF_JUDGEMENT
 from mlcfast.errors import UsageError
 
-AMOUNT = re.compile(r"(\d{1,2}|100|0?[.,]\d+|[01][.,]\d+|\d{1,2}[.,]\d+|100[.,]0+)\s*%?")
+AMOUNT = re.compile(r"(\d{1,2}([.,]\d+)?|100([.,]0+)?|[.,]\d+)\s*%?")
 NUMBERED = re.compile(r"(.*?[^\W\d_])[ _.-]?\d*")
 AGAIN = re.compile(r"(.+)\.\d+")
 PERSON = r"(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|worker|user|r)[ _.-]?\d+"
