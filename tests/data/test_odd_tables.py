@@ -64,6 +64,19 @@ def test_the_remedy_settles_it(tmp_path, content, options, labels, states):
     assert source.names == labels and source.states.tolist() == states
 
 
+def test_a_separator_that_no_cell_holds_is_a_warning(tmp_path):
+    source = read_labels(
+        write(tmp_path / "t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,owl\n"), TableOptions(separator="|")
+    )
+    assert source.names == ["cat;dog", "owl"]
+    assert source.warnings == ["no cell holds data.separator, '|': 'cat;dog' is one label"]
+
+
+def test_a_policy_is_found_by_its_label_in_either_spelling(tmp_path):
+    file = write(tmp_path / "t.csv", "image,caf\u00e9\na.jpg,1\nb.jpg,-1\nc.jpg,0\n")
+    assert read_labels(file, TableOptions(uncertain={"cafe\u0301": "positive"})).states.tolist() == [[P], [P], [N]]
+
+
 def test_a_class_below_0_is_none_whatever_separates(tmp_path):
     with pytest.raises(UsageError, match="'-1' may be a class"):
         read_labels(write(tmp_path / "t.csv", "image,labels\na.jpg,3 4\nb.jpg,-1\n"), TableOptions(separator=" "))

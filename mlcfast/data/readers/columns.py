@@ -130,6 +130,9 @@ def another_person(sheet: Sheet, image: int, others: Iterable[int]) -> str:
 def refuse_broken_cells(sheet: Sheet, column: int) -> None:
     """UsageError for the first cell of labels that holds a spreadsheet's error, `#REF!`, or a web page's `&amp;`."""
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        if row[column].startswith("="):
+            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
+            raise UsageError(f"{where}: {row[column]!r} is a formula: save the table with its values")
         entity = ENTITY.search(row[column]) if "&" in row[column] else None
         if entity is not None:
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"

@@ -17,7 +17,7 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.flags import only_truths, refuse_flags, refuse_flags_beside
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none
-from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
+from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import ABOUT_IMAGES, LIST_COLUMNS, NO_LABEL, STATES
@@ -95,8 +95,19 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
     separator, why = (told or "", "") if as_told else separator_of(sheet, column)
     lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
     lists, said, warnings = without_no_label(sheet, column, lists)
+    if as_told:
+        warnings += _unused(sheet, column, separator)
     _refuse_marked(sheet, column, lists, marked if told is None else below_zero)
     return separator, why, lists, said, warnings
+
+
+def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:
+    """A warning where no cell holds the sign that the user named, and some hold another that may separate labels."""
+    cells = [row[column] for row in sheet.rows]
+    if any(separator in cell for cell in cells):
+        return []
+    other = next((cell for cell in cells if any(sign in cell for sign in SIGNS)), None)
+    return [f"no cell holds data.separator, {separator!r}: {other!r} is one label"] if other else []
 
 
 def _in_brackets(sheet: Sheet, column: int) -> bool:

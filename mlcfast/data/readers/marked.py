@@ -49,6 +49,11 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
         )
     if known and all(map(ITEM.fullmatch, known)):
         return known[0], "may be a label or an item of a list: write the labels alone, with ; between them"
+    if known and all(word.startswith("'") for word in known):
+        return known[0], "begins with the sign by which a spreadsheet marks text: take it out"
+    signed = next((word for word in known if word.startswith("-") and f"+{word[1:]}" in words), None)
+    if signed is not None:
+        return signed, "may say that a label is absent: list those that are present, or write a column for each"
     doubts = {word: match[1] or match[2] for word in known if (match := DOUBTED.fullmatch(word))}
     doubt = next((word for word, label in doubts.items() if label in words), None)
     if doubt is not None:

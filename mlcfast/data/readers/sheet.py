@@ -62,10 +62,15 @@ def read_sheet(path: Path) -> Sheet:
             for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
         ]
     except csv.Error as error:
-        raise UsageError(f"{path}: not a CSV file with a header: {error}") from error
+        remedy = "close each quote that a cell opens"
+        raise UsageError(f"{path}: not a CSV file with a header: {error}: {remedy}") from error
     numbered = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
     if not numbered:
         raise UsageError(f"{path}: not a CSV file with a header: it is empty")
+    last, row = numbered[-1]
+    if "\n" in row[-1] and not text.rstrip().endswith('"'):
+        where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
+        raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
     _refuse_other_signs(path, numbered)
     _refuse_title(path, numbered)
     (_, header), *body = numbered
