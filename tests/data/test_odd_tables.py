@@ -130,6 +130,25 @@ def test_what_cannot_be_told_of_the_labels_of_features(tmp_path):
     assert read_stored_labels(file, None, TableOptions(separator=";")).names == ["cat", "cat, dog", "owl"]
 
 
+@pytest.mark.parametrize(
+    "truth",
+    [
+        [{"detections": [{"label": "cat"}]}, None, {"detections": []}, {"detections": [{"label": "dog"}]}],
+        [{"label": "cat"}, None, {"label": None}, {"label": "dog"}],
+        [[{"label": "cat"}], None, [], [{"label": "dog"}]],
+    ],
+)
+def test_labels_inside_objects_of_parquet(tmp_path, truth):
+    """A null, with nothing in it, is neither a label nor a column of its own."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"filepath": list("abcd"), "truth": truth}), tmp_path / "t.parquet")
+    source = read_labels(tmp_path / "t.parquet", TableOptions())
+    assert source.names == ["cat", "dog"] and source.states.tolist() == [[P, N], [N, N], [N, N], [N, P]]
+    assert any("no label" in line for line in [*source.assumptions, *source.warnings])
+
+
 def test_roboflows_boxes_are_found_in_its_folders(tmp_path):
     for split in ("train", "valid"):
         (tmp_path / split).mkdir()
