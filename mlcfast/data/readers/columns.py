@@ -12,6 +12,7 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.data.readers.words import (
     ABOUT_IMAGES,
+    BOX_COLUMNS,
     BROKEN,
     CONFIDENCE_COLUMNS,
     ENTITY,
@@ -23,6 +24,7 @@ from mlcfast.data.readers.words import (
     OF_NUMBERS,
     OF_PEOPLE,
     OF_WHOM,
+    SHORTENED,
     TRUTH,
     WHOLE,
     WHOLE_WITH_COMMA,
@@ -97,11 +99,23 @@ def are_scores(words: Iterable[str]) -> bool:
 
 
 def refuse_blank_images(sheet: Sheet, column: int) -> None:
-    """UsageError for the first row whose image has no name."""
+    """UsageError for the first row whose image has no name, or a number in place of it, `1.23457E+15`."""
     blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
+    short = next((row for row, cells in enumerate(sheet.rows) if SHORTENED.fullmatch(cells[column])), None)
+    if short is not None:
+        where = f"{sheet.path}: line {sheet.numbers[short]}, column {sheet.header[column]!r}"
+        says = "is a number that a spreadsheet has shortened: write the table anew, with that column as text"
+        raise UsageError(f"{where}: {sheet.rows[short][column]!r} {says}")
     if blank is not None:
         where = f"{sheet.path}: line {blank}: column {sheet.header[column]!r} is blank"
         raise UsageError(f"{where}: name the image there, or take the row out")
+
+
+def box_columns(sheet: Sheet) -> set[int]:
+    """The columns of a table with a row for each box that say where it is; empty for another table."""
+    plain = [plain_column(name) for name in sheet.header]
+    words = next((words for words in BOX_COLUMNS if words <= set(plain)), set())
+    return {column for column, name in enumerate(plain) if name in words}
 
 
 def refuse_unnamed(sheet: Sheet, image: int) -> None:

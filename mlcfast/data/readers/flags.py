@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlcfast.data.readers.columns import ignored_columns, is_about, is_index, is_truth, truth_share
+from mlcfast.data.readers.columns import box_columns, ignored_columns, is_about, is_index, is_truth, truth_share
 from mlcfast.data.readers.separators import OF_SET
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
@@ -15,7 +15,7 @@ from mlcfast.errors import UsageError
 def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
     """UsageError where columns of 1 and 0 stand beside the one that lists labels: either may hold them."""
     ignored = ignored_columns(sheet, options)
-    beside = [i for i in others if i not in ignored and i != column and not is_index(sheet, i)]
+    beside = [i for i in others if i not in ignored | box_columns(sheet) and i != column and not is_index(sheet, i)]
     flags = [i for i in beside if not is_about(sheet.header[i]) and _looks_like_flags(sheet, i)]
     if flags and not options.label_columns:
         listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])

@@ -69,6 +69,8 @@ def _entry(line: str) -> tuple[str, list[int]] | None:
     while image and words[image][0].isdecimal():
         image -= 1
     name = text[: words[image].end()]
+    if "," in name and text[len(name) :].lstrip().startswith(","):
+        return None  # a row of a table
     return (name, [int(word[0]) for word in words[image + 1 :]]) if name.lower().endswith(IMAGE_ENDINGS) else None
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from mlcfast.data.labels import from_entries
 from mlcfast.data.readers.columns import (
     another_person,
+    box_columns,
     column_named,
     ignored_columns,
     image_column,
     is_called,
     is_confidence,
     is_index,
-    plain_column,
     refuse_blank_images,
     refuse_broken_cells,
     refuse_unnamed,
@@ -32,7 +32,7 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import BOX_COLUMNS, LONG_COLUMNS, NO_LABEL
+from mlcfast.data.readers.words import LONG_COLUMNS, NO_LABEL
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -139,10 +139,20 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     named = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
     images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(is_confidence(sheet.header[i]) for i in others)
-    boxes = any(words <= {plain_column(name) for name in sheet.header} for words in BOX_COLUMNS)
-    if len(named) != 1 or not (options.form == "long" or len(set(images)) < len(images) or confident or boxes):
+    again, alone = len(set(images)) < len(images), options.form == "long" or bool(box_columns(sheet))
+    if len(named) != 1 or not (alone or again or confident):
         return None
-    return None if any(re.search(r"[;|,\[]", row[named[0]]) for row in sheet.rows) else named[0]
+    lists = [row for row, cells in enumerate(sheet.rows) if not alone and re.search(r"[;|,\[]", cells[named[0]])]
+    if lists and again and not any(re.search(r"[;|\[]", sheet.rows[row][named[0]]) for row in lists):
+        cell, where = (
+            sheet.rows[lists[0]][named[0]],
+            f"line {sheet.numbers[lists[0]]}, column {sheet.header[named[0]]!r}",
+        )
+        raise UsageError(
+            f"{sheet.path}: {where}: {cell!r} may be one label or {cell.count(',') + 1}: set data.format to long for one, "
+            "as images have several rows, or data.separator to ',' for several"
+        )
+    return None if lists else named[0]
 
 
 def _refuse_marked(sheet: Sheet, column: int, names: Sequence[str]) -> None:

@@ -77,6 +77,7 @@ OF_PEOPLE = frozenset({
     "worker_id", "reviewer", "labeler", "labeller", "user", "user_id", "user_name", "expert", "observer", "coder",
 })  # fmt: skip
 ENTITY = re.compile(r"&(amp|lt|gt|quot|apos|nbsp|#\d+);")
+SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+")  # as spreadsheets show long numbers
 NUMERIC = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?%?", re.IGNORECASE)
 OF_NUMBERS = re.compile(r"(^|[_\s.-])[iI][dD]$|[a-z]I[dD]$|%\)?$")  # `rater_id`, `RaterID`, `cat (%)`
 IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
