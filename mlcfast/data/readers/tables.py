@@ -144,13 +144,11 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return None
     lists = [row for row, cells in enumerate(sheet.rows) if not alone and re.search(r"[;|,\[]", cells[named[0]])]
     if lists and again and not any(re.search(r"[;|\[]", sheet.rows[row][named[0]]) for row in lists):
-        cell, where = (
-            sheet.rows[lists[0]][named[0]],
-            f"line {sheet.numbers[lists[0]]}, column {sheet.header[named[0]]!r}",
-        )
+        cell = sheet.rows[lists[0]][named[0]]
+        where = f"{sheet.path}: line {sheet.numbers[lists[0]]}, column {sheet.header[named[0]]!r}"
         raise UsageError(
-            f"{sheet.path}: {where}: {cell!r} may be one label or {cell.count(',') + 1}: set data.format to long for one, "
-            "as images have several rows, or data.separator to ',' for several"
+            f"{where}: {cell!r} may be one label or {cell.count(',') + 1}: set data.format to long for one, as images "
+            "have several rows, or data.separator to ',' for several"
         )
     return None if lists else named[0]
 
