@@ -50,6 +50,9 @@ def _policies(text: str) -> str | dict[str, str]:
             policy_code(policy.strip())
         if len(parts) > 1 and not all(sign for _, sign, _ in parts):
             raise ValueError(f"{text!r} names a policy without its label: write LABEL=POLICY,…")
+        labels = [label.strip() for label, _, _ in parts]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"{text!r} names a label twice: keep one policy for it")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     named = {label.strip(): policy.strip() for label, sign, policy in parts if sign}

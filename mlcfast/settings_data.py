@@ -146,6 +146,8 @@ class DataConfig(Section):
     @classmethod
     def _share(cls, value: Any) -> Any:
         """A number in (0, 1) is a share; a whole number names a split, as numbered folds do."""
+        if isinstance(value, bool):
+            raise ValueError("Input should be a file, the name of a split, or a share such as 0.2")
         if (isinstance(value, float) and not 0 < value < 1) or (isinstance(value, str) and value.endswith("%")):
             raise ValueError("a share lies between 0 and 1, such as 0.2")
         return str(value) if type(value) is int else value

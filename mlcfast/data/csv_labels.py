@@ -1,6 +1,7 @@
 """Images with labels from any label file that mlcfast.data.readers knows, and the label tables of stored features."""
 
 import csv
+import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,15 +13,18 @@ import numpy as np
 from mlcfast.data.labels import Labels, from_lists, holds
 from mlcfast.data.packed import ArrowImages, StreamedImages
 from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.listed import lists_in
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import require_images
 from mlcfast.data.readers.recognise import image_root, read_named
+from mlcfast.data.readers.separators import SIGNS
+from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups
 from mlcfast.documents import reading
 from mlcfast.errors import UsageError
-from mlcfast.registry import hint, hint_path
+from mlcfast.registry import hint
 
 LOGGER = logging.getLogger("mlcfast")
 PATH_COLUMNS = ("image", "path", "file", "file_name", "filename")
@@ -110,10 +114,13 @@ class StoredLabels(NamedTuple):
     columns: dict[str, list[str]]
 
 
-def read_label_table(path: Path, names: Sequence[str] | None = None, told: Sequence[str] = ()) -> StoredLabels:
-    """The label table of stored features; told: columns that are no labels, such as the patient.
+def read_label_table(
+    path: Path, names: Sequence[str] | None = None, told: Sequence[str] = (), separator: str | None = None
+) -> StoredLabels:
+    """The label table of stored features; told: columns that are no labels, such as the patient; separator: in lists.
 
-    A column for each label holds 1, 0 or −1, or one called labels lists names separated by `;`.
+    A column for each label holds 1, 0 or −1, or one called labels lists names, separated by `;` or as in any
+    other table.
     """
     header, rows = _read(path)
     columns = {name: [row[header.index(name)] for row in rows] for name in told if name in header}
@@ -122,19 +129,19 @@ def read_label_table(path: Path, names: Sequence[str] | None = None, told: Seque
     image = next((header.index(name) for name in PATH_COLUMNS if name in header), None)
     listed = [i for i, name in enumerate(header) if name in LIST_COLUMNS and i != image]
     if listed and len(header) == 1 + (image is not None):
-        labels, names = _from_lists(path, [row[listed[0]] for row in rows], names)
+        labels, names = _from_lists(path, header[listed[0]], [row[listed[0]] for row in rows], names, separator)
     else:
         labels, names = _from_columns(path, header, rows, image, names)
     return StoredLabels(labels, names, [] if image is None else [row[image] for row in rows], columns)
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    text, said = read_text(path)
+    for line in said:
+        LOGGER.info("%s: %s", path, line)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = ([cell.strip() for cell in row] for row in csv.reader(file) if row)
-            header = [plain_label(name) for name in header]
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}{hint_path(path)}") from error
+        header, *rows = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline="")) if row)
+        header = [plain_label(name) for name in header]
     except (ValueError, csv.Error) as error:
         raise UsageError(f"{path}: not a CSV file with a header in UTF-8: {error}") from error
     if not rows:
@@ -148,8 +155,17 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _from_lists(path: Path, cells: list[str], names: Sequence[str] | None) -> tuple[Labels, list[str]]:
-    lists = [[plain_label(name.strip()) for name in cell.split(";") if name.strip()] for cell in cells]
+def _from_lists(
+    path: Path, column: str, cells: list[str], names: Sequence[str] | None, separator: str | None
+) -> tuple[Labels, list[str]]:
+    sheet = Sheet(path, [column], [[cell] for cell in cells], range(2, 2 + len(cells)), [])
+    other = any(sign in cell for cell in cells for sign in (*SIGNS, "[", "{", "<"))
+    *_, found, said, warnings = lists_in(sheet, 0, separator or (None if other else ";"))
+    for line in said:
+        LOGGER.info("%s: %s", path, line)
+    for line in warnings:
+        LOGGER.warning("%s: %s", path, line)
+    lists = [list(dict.fromkeys(map(plain_label, each))) for each in found]
     known = list(names) if names is not None else sorted({name for row in lists for name in row})
     if not known:
         raise UsageError(f"{path}: no image has a label")

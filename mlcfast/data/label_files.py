@@ -9,6 +9,7 @@ import numpy as np
 from mlcfast.data.csv_labels import StoredLabels, read_label_table
 from mlcfast.data.labels import Labels, SparseLabels, absent_as_zero
 from mlcfast.data.readers.arrow import read_arrow
+from mlcfast.data.readers.names import with_plain_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
 from mlcfast.files import published
@@ -54,7 +55,7 @@ def read_stored_labels(file: Path, names: Sequence[str] | None, options: TableOp
     """
     if file.suffix == ".csv":
         told = (options.split_column, options.group, *options.ignore_columns)
-        return read_label_table(file, names, [name for name in told if name])
+        return read_label_table(file, names, [name for name in told if name], options.separator)
     if file.suffix == ".parquet":
         told_of = TableOptions(
             form="parquet",
@@ -63,7 +64,7 @@ def read_stored_labels(file: Path, names: Sequence[str] | None, options: TableOp
             ignore_columns=options.ignore_columns,
         )
         (source,) = read_arrow(file, told_of)
-        source = source.in_order(None if names is None else list(names))
+        source = with_plain_labels(source).in_order(None if names is None else list(names))
         return StoredLabels(source.labels, source.names, source.images, source.columns)
     if file.suffix == ".npz":
         return StoredLabels(_read_sparse(file), [], [], {})

@@ -9,15 +9,16 @@ from typing import Any
 from mlcfast.data.packed import ArrowImages
 from mlcfast.data.readers.arrow_files import ArrowTable
 from mlcfast.data.readers.arrow_lists import CELL, read_list_column
-from mlcfast.data.readers.columns import LIST_COLUMNS
 from mlcfast.data.readers.exports import json_of, sheet_of, text_of_cell
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, unpack
+from mlcfast.data.readers.words import LIST_COLUMNS
 from mlcfast.errors import UsageError
 
+HOLDERS = ("classifications", "detections", "polylines", "keypoints")  # FiftyOne's, each a list with `label`
 ENDINGS = (".parquet", ".arrow", ".feather")
 
 
@@ -120,7 +121,7 @@ def _by_rows(
     path: Path, opened: Sequence[ArrowTable], classes: dict[str, list[str]], image: str | None, options: TableOptions
 ) -> LabelSource:
     """The source as of a table of text."""
-    values = {name: [x for table in opened for x in table.values(name)] for name in opened[0].plain}
+    values = {name: _unnested([x for table in opened for x in table.values(name)]) for name in opened[0].plain}
     count = sum(table.rows for table in opened)
     for name, names in classes.items():
         named = [_named(value, names, path, name) for value in values[name]]
@@ -134,6 +135,24 @@ def _by_rows(
     if not rows:
         raise UsageError(f"{path}: no images: it is empty")
     return read_rows(sheet_of(path, rows, range(1, count + 1)), options)
+
+
+def _unnested(values: list[Any]) -> list[Any]:
+    """A column's values with the labels in place of what holds them, as FiftyOne's `ground_truth` does.
+
+    A null among objects is one without entries.
+    """
+    plain = [_labels_of(value) for value in values]
+    return [{} if value is None else value for value in plain] if any(isinstance(x, dict) for x in plain) else plain
+
+
+def _labels_of(value: Any) -> Any:
+    if isinstance(value, dict):
+        held = next((value[key] for key in HOLDERS if isinstance(value.get(key), list)), value.get("label", value))
+        return _labels_of(held) if isinstance(held, list) else [held] if isinstance(held, str) else held
+    if isinstance(value, list) and value and all(isinstance(each, dict) and "label" in each for each in value):
+        return [each["label"] for each in value]
+    return value
 
 
 def _image_names(names: Sequence[str | None], count: int) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.readers.columns import IMAGE_COLUMNS
+from mlcfast.data.readers.kinds import refuse_other_kinds
+from mlcfast.data.readers.words import IMAGE_COLUMNS
 from mlcfast.errors import UsageError
 
 LISTS_AT_ONCE = 2**16  # rows
@@ -137,4 +138,16 @@ def reading_arrow(file: Path) -> Iterator[Any]:
     try:
         yield pyarrow
     except (pyarrow.ArrowException, OSError) as error:
+        _refuse_other_kinds(file)
         raise UsageError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _refuse_other_kinds(file: Path) -> None:
+    """UsageError where the file is known to be something else than its name says."""
+    try:
+        with file.open("rb") as opened:
+            begin = opened.read(4096)
+    except OSError:
+        return
+    if not begin.startswith((b"PAR1", b"ARROW1")):
+        refuse_other_kinds(file, begin)

@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 
 from mlcfast.data.labels import Labels, from_runs
-from mlcfast.data.readers.columns import NO_LABEL, are_scores, image_column, refuse_blank_images
-from mlcfast.data.readers.listed import natural_order
+from mlcfast.data.readers.columns import (
+    image_column,
+    refuse_blank_images,
+)
+from mlcfast.data.readers.listed import natural_order, of_blanks
+from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.tables import shape_of, told_columns, with_told_columns
+from mlcfast.data.readers.words import BROKEN, ENTITY, NO_LABEL
 
 FLAGS = set("01 \t\n,;|'\"[]()")  # a table's reader asks whether such cells are classes or a flag for each
 CELL = '["·"]'  # stands for every list while the columns are told apart: none is a file, a flag or a class number
@@ -40,24 +45,29 @@ def read_list_column(
     found = _labels(lists[name], classes.get(name), len(sheet.rows))
     if found is None:
         return None
-    states, names, empty = found
-    said = [f"column {name!r} lists the labels"]
-    said += [f"{word!r} is taken as no label, in {rows} rows" for word, rows in empty[:1]]
+    states, names, more, warnings = found
+    said = [f"column {name!r} lists the labels", *more]
     left = [own for i, own in enumerate(sheet.header) if i not in (image, column, *told.values()) and own]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
+    warnings += may_say_none(names)
     images = [row[image] for row in sheet.rows]
-    source = LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said).merged()
+    source = LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
     return with_told_columns(source, sheet, image, told)
 
 
 def _labels(
     chunks: Iterable[Any], classes: Sequence[str] | None, count: int
-) -> tuple[Labels, list[str], list[tuple[str, int]]] | None:
-    """States (M, K) and names of the labels, sorted, and the words that were taken for none with their number of rows.
+) -> tuple[Labels, list[str], list[str], list[str]] | None:
+    """States (M, K) and names of the labels, sorted, and what is said and warned of lists without any.
 
-    None for values that may be flags, words for no label beside others, and class numbers without a name.
+    None for values that may be flags or something else than labels, words for no label beside others, and class
+    numbers without a name.
     """
-    parts = [_numbered(chunk) for chunk in chunks]
+    parts, blank = [], 0
+    for chunk in chunks:
+        parts.append(_numbered(chunk))
+        blank += chunk.null_count
+    unfilled = sum(int((counts == 0).sum()) for counts, _, _ in parts)
     texts = sorted({text for _, _, words in parts for text in words if text is not None})
     if classes is None and not set("".join(texts)) - FLAGS:
         return None
@@ -67,10 +77,11 @@ def _labels(
         named = {text: "" if int(text) < 0 else classes[int(text)].strip() for text in texts}  # −1: not annotated
     else:
         named = {text: text.strip() for text in texts}
-    if are_scores(texts):
-        return None
     dropped = {text for text in texts if not named[text] or (classes is not None and int(text) < 0)}
-    nothing = {text for text in texts if named[text].lower() in NO_LABEL} - dropped
+    nothing = {text for text in texts if named[text].lower() in NO_LABEL | BLANK} - dropped
+    broken = any(BROKEN.search(text) or ENTITY.search(text) for text in texts)
+    if broken or marked([named[text] for text in texts if text not in dropped | nothing]):
+        return None
     names = sorted({named[text] for text in texts if text not in dropped | nothing}, key=natural_order)
     place = {own: number for number, own in enumerate(names)}
     code = (
@@ -88,8 +99,9 @@ def _labels(
             return None
         without += len(empty)
         runs.append((np.bincount(rows[kept], minlength=len(counts)), columns[kept]))
-    said = [(named[min(nothing)], without)] if nothing else []
-    return from_runs(runs, (count, len(names))), names, said
+    said, warnings = of_blanks(blank, unfilled - blank + without)
+    said = [*([f"{named[min(nothing)]!r} is taken as no label, in {without} rows"] if nothing else []), *said]
+    return from_runs(runs, (count, len(names))), names, said, warnings
 
 
 def _numbered(chunk: Any) -> tuple[np.ndarray, np.ndarray, list[str | None]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.source import LabelSource, TableOptions, policy_code
 from mlcfast.errors import UsageError
@@ -61,11 +62,12 @@ def _policies(names: Sequence[str], path: Path, options: TableOptions) -> tuple[
     """What an uncertain label is taken as, (K,) int8, and in words; UsageError for a policy of no label."""
     if isinstance(options.uncertain, str | float):
         return np.full(len(names), policy_code(options.uncertain), np.int8), str(options.uncertain)
-    strange = [name for name in options.uncertain if name not in names]
+    given = {plain_label(name): policy for name, policy in options.uncertain.items()}
+    strange = [name for name in given if name not in names]
     if strange:
         raise UsageError(f"{path}: data.uncertain: no label {strange[0]!r}{hint(strange[0], names)}")
-    taken = [options.uncertain.get(name, "unknown") for name in names]
-    shown = ", ".join(f"{policy} for {name}" for name, policy in options.uncertain.items())
+    taken = [given.get(name, "unknown") for name in names]
+    shown = ", ".join(f"{policy} for {name}" for name, policy in given.items())
     return np.array([policy_code(policy) for policy in taken], np.int8), f"{shown}, else as unknown"
 
 

@@ -1,66 +1,37 @@
 """Decides what a column of a table holds: image files, a label, lists of labels, or other facts of the image."""
 
+import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 
 from mlcfast.data.readers.names import plain_label
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
+from mlcfast.data.readers.words import (
+    ABOUT_IMAGES,
+    BOX_COLUMNS,
+    BROKEN,
+    CONFIDENCE_COLUMNS,
+    ENTITY,
+    FRACTION,
+    IMAGE_COLUMNS,
+    IMAGE_NAME,
+    LIST_COLUMNS,
+    NUMERIC,
+    OF_NUMBERS,
+    OF_PEOPLE,
+    OF_WHOM,
+    SHORTENED,
+    TRUTH,
+    WHOLE,
+    WHOLE_WITH_COMMA,
+    Words,
+)
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
-
-IMAGE_COLUMNS = (
-    "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
-    "filepath", "file_path", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
-)  # fmt: skip
-LIST_COLUMNS = (
-    "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
-    "finding labels", "finding label", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids",
-    "attribute_ids",
-)  # fmt: skip
-LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "tag", "labels")
-CONFIDENCE_COLUMNS = (
-    "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
-)  # fmt: skip
-TRUTH = {
-    "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
-    "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
-    "-1": -1, "\u2212" "1": -1,  # with the minus sign of typesetters
-}  # fmt: skip
-# Other words for present and absent, which may as well be labels.
-STATES = {
-    "t", "f", "checked", "unchecked", "present", "absent", "positive", "negative", "pos", "neg", "unknown", "uncertain",
-    "maybe", "definitely", "on", "off", "+", "-", "\u2705", "\u274c", "\u2611", "\u2610",
-}  # fmt: skip
-# True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
-# Dutch, Polish, Swedish, Russian, Chinese and Japanese.
-TRUTH |= dict.fromkeys(
-    ("wahr", "ja", "vrai", "oui", "verdadero", "sí", "si", "verdadeiro", "sim", "vero", "sì", "waar", "prawda", "tak",
-     "sant", "истина", "да", "是", "真", "はい"), 1,
-)  # fmt: skip
-TRUTH |= dict.fromkeys(
-    ("falsch", "nein", "faux", "non", "falso", "não", "nao", "onwaar", "nee", "fałsz", "nie", "falskt", "nej", "ложь",
-     "нет", "否", "假", "偽", "いいえ"), 0,
-)  # fmt: skip
-# Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
-ABOUT_IMAGES = {
-    "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
-    "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
-    "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
-    "remarks", "author", "source", "date", "count", "valid", "val", "test", "holdout", "kfold", "annotator", "n_labels",
-    "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase",
-}  # fmt: skip
-# Columns that many images share a cell of: no image is named by them.
-OF_WHOM = {
-    "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
-}  # fmt: skip
-# Words that stand for an empty list; ChestX-ray14 writes the first.
-NO_LABEL = {"no finding", "no_finding", "none", "null", "nan", "-", "--", "\u2013", "\u2014"}
-IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
-FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
-WHOLE = re.compile(r"([+-]?\d+)\.0+")
-WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")
 
 
 def image_column(sheet: Sheet, options: TableOptions) -> int:
@@ -79,15 +50,45 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
     if looks:
         shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
         raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
-    first = next((i for i in range(len(names)) if not is_index(sheet, i)), None)
+    first = next((i for i in range(len(names)) if not is_index(sheet, i, in_order=True)), None)
     if first is None or all(is_truth(sheet, row[first]) for row in sheet.rows):
         raise UsageError(f"{sheet.path}: no column of image files: name it with data.image_column")
+    if is_called(names[first], LIST_COLUMNS):
+        raise UsageError(
+            f"{sheet.path}: no column of image files: {sheet.header[first]!r} is called as one of labels: name that of "
+            "images with data.image_column, or transpose the table if each image has a column"
+        )
     cells = [row[first] for row in sheet.rows]
     of_whom = names[first] in OF_WHOM and len(set(cells)) < len(cells)
     if of_whom or all(FRACTION.fullmatch(cell) for cell in cells):
         says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
         raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
     return first
+
+
+def plain_column(name: str) -> str:
+    """A column's name in small letters and digits, without brackets behind: `viewposition` of `View_Position (AP)`."""
+    return re.sub(r"[\s_.-]+", "", re.sub(r"\s*[(\[].*[)\]]\s*$", "", name.lower()))
+
+
+@functools.cache
+def _plain_columns(words: Words) -> frozenset[str]:
+    return frozenset(words) | frozenset(map(plain_column, words))
+
+
+def is_called(name: str, words: Words) -> bool:
+    """Whether a column is called by one of `words`."""
+    return name.lower() in words or plain_column(name) in _plain_columns(words)
+
+
+def is_about(name: str) -> bool:
+    """Whether a column is called as one that says something of the image, or numbers it, or holds percentages."""
+    return is_called(name, ABOUT_IMAGES) or OF_NUMBERS.search(name) is not None
+
+
+def is_confidence(name: str) -> bool:
+    """Whether a column is called as one that says whether, or how surely, a row holds."""
+    return is_called(name, CONFIDENCE_COLUMNS)
 
 
 def are_scores(words: Iterable[str]) -> bool:
@@ -98,11 +99,64 @@ def are_scores(words: Iterable[str]) -> bool:
 
 
 def refuse_blank_images(sheet: Sheet, column: int) -> None:
-    """UsageError for the first row whose image has no name."""
+    """UsageError for the first row whose image has no name, or a number in place of it, `1.23457E+15`."""
     blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
+    short = next((row for row, cells in enumerate(sheet.rows) if SHORTENED.fullmatch(cells[column])), None)
+    if short is not None:
+        where = f"{sheet.path}: line {sheet.numbers[short]}, column {sheet.header[column]!r}"
+        says = "is a number that a spreadsheet has shortened: write the table anew, with that column as text"
+        raise UsageError(f"{where}: {sheet.rows[short][column]!r} {says}")
     if blank is not None:
         where = f"{sheet.path}: line {blank}: column {sheet.header[column]!r} is blank"
         raise UsageError(f"{where}: name the image there, or take the row out")
+
+
+def box_columns(sheet: Sheet) -> set[int]:
+    """The columns of a table with a row for each box that say where it is; empty for another table."""
+    plain = [plain_column(name) for name in sheet.header]
+    words = next((words for words in BOX_COLUMNS if words <= set(plain)), set())
+    return {column for column, name in enumerate(plain) if name in words}
+
+
+def refuse_unnamed(sheet: Sheet, image: int) -> None:
+    """UsageError for a column without a name that holds words, unless it is the first and names each row."""
+    for column in (i for i, name in enumerate(sheet.header) if not name and i != image):
+        cells = [row[column] for row in sheet.rows if row[column]]
+        word = next((cell for cell in cells if not NUMERIC.fullmatch(cell) and not is_truth(sheet, cell)), None)
+        if word is None or (column == 0 and len(set(cells)) == len(sheet.rows)):
+            continue
+        raise UsageError(
+            f"{sheet.path}: line 1: column {column + 1} has no name and holds {word!r}: write a name; a cell that "
+            "lists several labels needs quotes around it"
+        )
+
+
+def another_person(sheet: Sheet, image: int, others: Iterable[int]) -> str:
+    """Where an image is named again by someone else: the line, the column and the cell; "" where none is."""
+    for column in (i for i in others if is_called(sheet.header[i], OF_PEOPLE)):
+        first: dict[str, str] = {}
+        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+            if first.setdefault(plain_path(row[image]), row[column]) != row[column]:
+                return f"line {number}, column {sheet.header[column]!r}: {row[column]!r}"
+    return ""
+
+
+def refuse_broken_cells(sheet: Sheet, column: int) -> None:
+    """UsageError for the first cell of labels that holds a spreadsheet's error, `#REF!`, or a web page's `&amp;`."""
+    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        if row[column].startswith("="):
+            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
+            raise UsageError(f"{where}: {row[column]!r} is a formula: save the table with its values")
+        entity = ENTITY.search(row[column]) if "&" in row[column] else None
+        if entity is not None:
+            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
+            raise UsageError(f"{where}: {entity[0]!r} is a sign as web pages write it: write the sign itself")
+        broken = BROKEN.search(row[column]) if "#" in row[column] else None
+        if broken is not None:
+            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
+            raise UsageError(
+                f"{where}: {broken[0]} is a spreadsheet's error: mend its formula, or leave the cell blank"
+            )
 
 
 def column_named(sheet: Sheet, name: str, option: str) -> int:
@@ -132,6 +186,9 @@ def truth(sheet: Sheet, cell: str) -> int | None:
     word = cell.lower()
     if word in BLANK:
         return 2
+    if not word.isascii():  # letters composed, digits of Arabic and Chinese as those of Latin
+        word = unicodedata.normalize("NFKC", word)
+        word = str(int(word)) if word.isdecimal() else word
     number = WHOLE.fullmatch(word) or (WHOLE_WITH_COMMA.fullmatch(word) if sheet.delimiter != "," else None)
     return TRUTH.get(number[1] if number else word)
 
@@ -149,14 +206,19 @@ def first_untrue(sheet: Sheet, column: int) -> str:
     return ""
 
 
-def is_index(sheet: Sheet, column: int) -> bool:
-    """Whether a column without a name, or pandas' `Unnamed: 0`, counts the rows."""
-    if sheet.header[column] and not sheet.header[column].lower().startswith("unnamed:"):
+def is_index(sheet: Sheet, column: int, in_order: bool = False) -> bool:
+    """Whether a column without a name, or pandas' `Unnamed: 0`, numbers the rows; in_order: one after another."""
+    if not is_unnamed(sheet.header[column]):
         return False
     cells = [row[column] for row in sheet.rows]
-    return all(cell.isdecimal() for cell in cells) and [int(c) - int(cells[0]) for c in cells] == list(
-        range(len(cells))
-    )
+    if not all(cell.isdecimal() for cell in cells) or len(set(cells)) < len(cells):
+        return False
+    return not in_order or [int(cell) - int(cells[0]) for cell in cells] == list(range(len(cells)))
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether a column has no name, or the one that pandas gives to such."""
+    return not name or re.fullmatch(r"unnamed: \d+(_level_\d+)?(\.\d+)?", name, re.IGNORECASE) is not None
 
 
 def ignored_columns(sheet: Sheet, options: TableOptions) -> set[int]:

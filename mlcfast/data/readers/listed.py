@@ -2,29 +2,27 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
-    ABOUT_IMAGES,
-    BLANK,
-    LIST_COLUMNS,
-    NO_LABEL,
-    STATES,
-    are_scores,
     column_named,
     ignored_columns,
+    is_about,
+    is_called,
     is_index,
-    is_truth,
+    refuse_broken_cells,
     truth_share,
 )
-from mlcfast.data.readers.separators import IN_BRACKETS, labels_in, separator_of
+from mlcfast.data.readers.flags import only_truths, refuse_flags, refuse_flags_beside
+from mlcfast.data.readers.marked import below_zero, marked, may_say_none
+from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
+from mlcfast.data.readers.words import ABOUT_IMAGES, LIST_COLUMNS, NO_LABEL, STATES
 from mlcfast.errors import UsageError
 
-WITH_VALUE = re.compile(r".+[:=]\s*(0|1|[01]?\.\d+)")
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 
 
@@ -35,8 +33,8 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
         alone = len(columns) == 1 and (truth_share(sheet, columns[0]) < 0.5 or options.separator is not None)
         return columns[0] if alone else None
-    named = [i for i in others if sheet.header[i].lower() in LIST_COLUMNS and i not in ignored]
-    named = [i for i in named if not _only_truths(sheet, i, others)]
+    named = [i for i in others if is_called(sheet.header[i], LIST_COLUMNS) and i not in ignored]
+    named = [i for i in named if not only_truths(sheet, i, others)]
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -51,9 +49,9 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int]) -> int | None:
 
     `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such.
     """
-    if any(truth_share(sheet, i) >= 0.5 for i in others if sheet.header[i].lower() not in ABOUT_IMAGES):
+    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
         return None
-    lists = [i for i in others if sheet.header[i] and sheet.header[i].lower() not in PROSE and _holds_lists(sheet, i)]
+    lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -69,137 +67,98 @@ def _holds_lists(sheet: Sheet, column: int) -> bool:
     return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence
 
 
-def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
-    """UsageError where columns of 1 and 0 stand beside the one that lists labels: either may hold them."""
-    ignored = ignored_columns(sheet, options)
-    beside = [i for i in others if i not in ignored and i != column and not is_index(sheet, i)]
-    flags = [i for i in beside if sheet.header[i].lower() not in ABOUT_IMAGES and _looks_like_flags(sheet, i)]
-    if flags and not options.label_columns:
-        listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])
-        more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
-        names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
-        raise UsageError(
-            f"{sheet.path}: the labels may be listed in column {listed!r} or be the columns {shown}{more}: "
-            f"set data.label_columns to [{listed}] or to [{names}]"
-        )
-
-
-def _looks_like_flags(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds 1 and 0 but for some slips that are no numbers."""
-    if truth_share(sheet, column) < 0.5:
-        return False
-    strange = [row[column] for row in sheet.rows if not is_truth(sheet, row[column])]
-    return not any(re.fullmatch(r"[+-]?[\d.,]+", cell) for cell in strange)
-
-
-def _only_truths(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
-    """Whether a column called as a list holds 1 and 0 beside other such columns: then it is a label of that name."""
-    alike = [i for i in others if all(is_truth(sheet, row[i]) for row in sheet.rows)]
-    return column in alike and len(alike) > 1
-
-
 def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
     """Read the images and what their cells in `column` list; what is not listed is absent."""
-    if options.separator is None:
-        _refuse_flags(sheet, column)
-    separator, why = (options.separator, "") if options.separator is not None else separator_of(sheet, column)
-    lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
-    lists, said = without_no_label(sheet, column, lists)
-    if options.separator is None:
-        _refuse_values(sheet, column, lists)
+    separator, why, lists, said, warnings = lists_in(sheet, column, options.separator)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
-    shown = f", separated by {separator!r}{why}" if separator else ""
+    shown = f", separated by {separator!r}{why}" if separator else why
     said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
-    told = (options.split_column, options.group)
-    left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in told]
+    elsewhere = (options.split_column, options.group)
+    left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
-    return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, [*sheet.assumptions, *said]).merged()
+    said, warnings = [*sheet.assumptions, *said], [*warnings, *may_say_none(names)]
+    return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
 
 
-def _refuse_values(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> None:
-    """UsageError where each label is a fraction, or has a number behind it, as in `cat:0.9`."""
-    words = {name for each in lists for name in each}
-    where = f"{sheet.path}: column {sheet.header[column]!r}: {min(words, default='')!r}"
-    if are_scores(words):
-        raise UsageError(f"{where} may be a score, as all are numbers with a fraction: list labels instead")
-    if words and all(WITH_VALUE.fullmatch(word) for word in words):
-        raise UsageError(
-            f"{where} may be a label or one with its value: list those that are present, or write a "
-            "column for each with 1 and 0, or set data.separator if it is a label"
-        )
+def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, list[list[str]], list[str], list[str]]:
+    """What separates the labels of a column and why, the labels of each row, and what is said and warned of them.
+
+    told: the sign that the user named, None for none. UsageError where they can be read in several ways.
+    """
+    refuse_broken_cells(sheet, column)
+    if told is None:
+        refuse_flags(sheet, column)
+    as_told = told is not None and not _in_brackets(sheet, column)  # such a list says itself where its labels end
+    separator, why = (told or "", "") if as_told else separator_of(sheet, column)
+    lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
+    lists, said, warnings = without_no_label(sheet, column, lists)
+    if as_told:
+        warnings += _unused(sheet, column, separator)
+    _refuse_marked(sheet, column, lists, marked if told is None else below_zero)
+    return separator, why, lists, said, warnings
 
 
-def without_no_label(sheet: Sheet, column: int, lists: Sequence[list[str]]) -> tuple[list[list[str]], list[str]]:
-    """The lists without words that say that there is no label, and what that assumes; such a word must stand alone."""
-    empty = 0
-    for number, names in zip(sheet.numbers, lists, strict=True):
-        words = [name for name in names if name.lower() in NO_LABEL]
+def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:
+    """A warning where no cell holds the sign that the user named, and some hold another that may separate labels."""
+    cells = [row[column] for row in sheet.rows]
+    if any(separator in cell for cell in cells):
+        return []
+    other = next((cell for cell in cells if any(sign in cell for sign in SIGNS)), None)
+    return [f"no cell holds data.separator, {separator!r}: {other!r} is one label"] if other else []
+
+
+def _in_brackets(sheet: Sheet, column: int) -> bool:
+    """Whether each cell of a column is a list in brackets of its own."""
+    cells = {row[column] for row in sheet.rows if row[column].lower() not in BLANK}
+    return bool(cells) and all(cell[0] in "[{<" and IN_BRACKETS.fullmatch(cell) for cell in cells)
+
+
+def _refuse_marked(
+    sheet: Sheet, column: int, lists: Sequence[list[str]], find: Callable[[Collection[str]], tuple[str, str] | None]
+) -> None:
+    """UsageError for a label that may be a score, a class below 0, or a label with a value or a mark of doubt."""
+    found = find({name for names in lists for name in names})
+    if found is not None:
+        word, says = found
+        number = next(number for number, names in zip(sheet.numbers, lists, strict=True) if word in names)
+        raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} {says}")
+
+
+def without_no_label(
+    sheet: Sheet, column: int, lists: Sequence[list[str]]
+) -> tuple[list[list[str]], list[str], list[str]]:
+    """The lists without words that say that there is no label, and what is said and warned of that.
+
+    UsageError where such a word does not stand alone.
+    """
+    nothing, said_so, empty, first = NO_LABEL | BLANK, 0, 0, ""
+    for number, row, names in zip(sheet.numbers, sheet.rows, lists, strict=True):
+        words = [name for name in names if name.lower() in nothing]
         if words and len(names) > 1:
             other = next(name for name in names if name not in words) if len(words) < len(names) else words[1]
             raise UsageError(
                 f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {words[0]!r} means no label, "
                 f"but {other!r} stands beside it: keep one of them"
             )
-        empty += len(words)
-    kept = [[name for name in names if name.lower() not in NO_LABEL] for names in lists]
-    word = next((name for names in lists for name in names if name.lower() in NO_LABEL), "")
-    return kept, [f"{word!r} is taken as no label, in {empty} rows"] if empty else []
+        said_so, first = said_so + len(words), first or next(iter(words), "")
+        empty += not names and row[column].lower() not in BLANK
+    kept = [[name for name in names if name.lower() not in nothing] for names in lists]
+    blank = sum(not names for names in lists) - empty
+    said, warnings = of_blanks(blank, empty + said_so)
+    return kept, [*([f"{first!r} is taken as no label, in {said_so} rows"] if said_so else []), *said], warnings
 
 
-def _refuse_flags(sheet: Sheet, column: int) -> None:
-    """UsageError where every cell holds equally many of 0 and 1, classes or a flag for each class, or true or false."""
-    cells = _flags(sheet, column)
-    words = sorted({row[column].lower() for row in sheet.rows} - BLANK)
-    if words and not words[0].isdecimal() and all(is_truth(sheet, word) for word in words):
-        name = sheet.header[column]
-        raise UsageError(
-            f"{sheet.path}: column {name!r}: {words[0]!r} may be a label, or say whether the image has the label "
-            f"{name!r}: set data.label_columns to [{name}] for the latter, data.separator to ';' for labels"
-        )
-    held = {row[column] for row in sheet.rows} - {""}
-    if not cells and len(held) > 1 and max(map(len, held)) > 2 and all(re.fullmatch("[01]+", cell) for cell in held):
-        raise UsageError(
-            f"{sheet.path}: column {sheet.header[column]!r}: {max(held, key=len)!r} may be a class, or flags of which "
-            "a program dropped the first zeros: write a column for each label, or set data.separator to ' ' for classes"
-        )
-    if cells:
-        where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
-        if len(cells[0]) == 1:
-            raise UsageError(
-                f"{sheet.path}: {where} may be a class, 0 or 1, or say whether the image has the label "
-                f"{sheet.header[column]!r}: set data.label_columns to [{sheet.header[column]}] for the latter, "
-                "data.separator to ' ' for classes"
-            )
-        raise UsageError(
-            f"{sheet.path}: {where} may be classes or a flag for each: name the {len(cells[0])} labels in "
-            "data.label_columns for flags, or set data.separator for classes"
-        )
-
-
-def _flags(sheet: Sheet, column: int) -> list[list[str]]:
-    """The cells of a column of which each holds equally many of 0 and 1; empty where they hold anything else."""
-    cells = [re.findall(r"[^\s,;|'\"\[\]()]+", row[column]) for row in sheet.rows]
-    if all(len(each) == 1 and re.fullmatch("[01]{2,}", each[0]) for each in cells):  # 101
-        cells = [list(each[0]) for each in cells]
-    alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
-    return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
-
-
-def with_flags_apart(sheet: Sheet, options: TableOptions) -> Sheet:
-    """The table with a column for each of the named labels, where one column holds a flag for each of them."""
-    named, header = options.label_columns, [name.lower() for name in sheet.header]
-    if len(named) < 2 or any(name.lower() in header for name in named):
-        return sheet
-    for column, name in enumerate(header):
-        cells = _flags(sheet, column) if name in LIST_COLUMNS else []
-        if cells and len(cells[0]) == len(named):
-            rows = [[*row, *flags] for row, flags in zip(sheet.rows, cells, strict=True)]
-            said = f"column {sheet.header[column]!r} holds a flag for each label"
-            return replace(sheet, header=[*sheet.header, *named], rows=rows, assumptions=[*sheet.assumptions, said])
-    return sheet
+def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:
+    """What is said, and warned of, where `blank` cells hold nothing and `empty` cells say that there is no label."""
+    if blank and empty:
+        return [], [
+            f"{blank} cells of the labels are blank and {empty} say that there is none: both are read as no label; "
+            "take out the rows that nobody has labelled"
+        ]
+    return [f"a blank cell is no label, in {blank} rows"] if blank else [], []
 
 
 def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, TableOptions]:

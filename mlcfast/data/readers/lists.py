@@ -13,6 +13,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_cla
 from mlcfast.errors import UsageError
 
 BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
+FIVES = re.compile(r"\.\w+(\s+\d+(,\d+){4})*\s*$")
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
 
 
@@ -55,7 +56,8 @@ def is_class_list(text: str) -> bool:
 def is_file_list(text: str) -> bool:
     """Whether the first line is an image file followed by whole numbers."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    return _entry(first) is not None
+    entry = _entry(first)
+    return entry is not None and (bool(entry[1]) or not re.search("[,;\t]", entry[0]))  # `label,a.jpg` is a header
 
 
 def _entry(line: str) -> tuple[str, list[int]] | None:
@@ -67,11 +69,13 @@ def _entry(line: str) -> tuple[str, list[int]] | None:
     while image and words[image][0].isdecimal():
         image -= 1
     name = text[: words[image].end()]
+    if "," in name and text[len(name) :].lstrip().startswith(","):
+        return None  # a row of a table
     return (name, [int(word[0]) for word in words[image + 1 :]]) if name.lower().endswith(IMAGE_ENDINGS) else None
 
 
 def read_file_list(path: Path, options: TableOptions) -> LabelSource:
-    """Read `image number …`: the numbers are classes, or a flag for each class.
+    """Read `image number …`: the numbers are classes, a flag for each class, or boxes `x,y,x,y,class` between blanks.
 
     They are flags where a comma stands behind the image, or where every line holds as many of 0 and 1 as there are
     names. Names are those of `data.label_columns`, or of classes.txt, labels.txt or class_names.txt beside the file,
@@ -88,7 +92,9 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
             lists.append(entry[1])
             numbers.append(number)
     given = list(options.label_columns) or names_beside(path)
-    flags = _are_flags(path, lists, "," in text, given, options)
+    boxes = _are_boxes(path, text, lists, options)
+    lists = [list(dict.fromkeys(each[4::5])) for each in lists] if boxes else lists
+    flags = not boxes and _are_flags(path, lists, "," in text, given, options)
     count = len(lists[0]) if flags else number_of_classes(path, [k for each in lists for k in each])
     names = given or [str(number) for number in range(count)]
     if len(names) < count or (flags and len(names) != count):
@@ -96,7 +102,8 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
         raise UsageError(f"{path}: {len(names)} names for its labels, but the file holds {holds}")
     listed = [[k for k, flag in enumerate(each) if flag] for each in lists] if flags else lists
     states = from_lists(listed, len(names))
-    shape = "a flag for each class" if flags else "the numbers are classes"
+    shape = "the numbers are boxes, each with its class behind" if boxes else "the numbers are classes"
+    shape = "a flag for each class" if flags else shape
     return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape]).merged()
 
 
@@ -111,6 +118,32 @@ def _are_flags(path: Path, lists: list[list[int]], comma: bool, given: list[str]
         f"{path}: line 1: 0 and 1 may be classes or a flag for each class: name the {min(lengths)} labels in "
         "data.label_columns, or in classes.txt beside the file, for flags, or set data.separator to ' ' for classes"
     )
+
+
+def _are_boxes(path: Path, text: str, lists: list[list[int]], options: TableOptions) -> bool:
+    """Whether the numbers are boxes, `left,top,right,bottom,class` between blanks, as keras-yolo3 lists them.
+
+    UsageError where five numbers in every line may be five classes too.
+    """
+    filled = [each for each in lists if each]
+    boxes = [each[place : place + 5] for each in filled if len(each) % 5 == 0 for place in range(0, len(each), 5)]
+    fit = all(len(box) == 5 and box[0] < box[2] and box[1] < box[3] for box in boxes) and len(boxes) > 0
+    if not fit or any(len(each) % 5 for each in filled) or max(map(max, filled)) <= 1:
+        return False
+    if options.separator is not None:
+        return options.separator == " " and _in_fives(text)
+    if _in_fives(text) and any(len(each) > 5 for each in filled):
+        return True
+    raise UsageError(
+        f"{path}: line 1: each five numbers may be classes or a box and its class: set data.separator to ',' for "
+        "classes"
+        + (", to ' ' for boxes" if _in_fives(text) else "; of boxes write a table, `image,xmin,ymin,xmax,ymax,class`")
+    )
+
+
+def _in_fives(text: str) -> bool:
+    """Whether blanks stand between fives of numbers, and commas within them."""
+    return all(FIVES.search(line) for line in text.splitlines() if line.strip())
 
 
 def names_beside(path: Path) -> list[str]:

@@ -18,15 +18,23 @@ INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u206
 JOINS_NOTHING = re.compile("(?:^|(?<=[\x00-\x7f]))[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f]|$)")
 # Small letters of Cyrillic and Greek that look like Latin ones.
 TWINS = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u03bf\u03b1", "aeopcyxisoa")
-NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
+GARBLED = re.compile("\ufffd|[\u00c2\u00c3][\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf]|\u00e2\u20ac")
+BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")  # those of typesetters and of Chinese
 
 
 def plain_label(name: str) -> str:
     """A label in one spelling: composed letters (NFC), no characters without a width, plain blanks."""
+    if "\n" in name or "\r" in name or "\t" in name:
+        name = " ".join(name.split())
     if name.isascii():
         return name.strip()
     name = JOINS_NOTHING.sub("", INVISIBLE.sub("", name))
-    return unicodedata.normalize("NFC", NO_BREAK.sub(" ", name)).strip()
+    return unicodedata.normalize("NFC", plain_blanks(name)).strip()
+
+
+def plain_blanks(text: str) -> str:
+    """A text whose blanks are those of the keyboard."""
+    return text if text.isascii() else BLANKS.sub(" ", text)
 
 
 def respelt(names: Sequence[str]) -> list[str]:
@@ -71,6 +79,14 @@ def _united(labels: Labels, places: Sequence[int], width: int) -> Labels:
             matrix[:, place] = labels[:, column]
         filled.add(place)
     return matrix
+
+
+def garbled(names: Iterable[str]) -> list[str]:
+    """A warning of names in which a program has lost letters, or has read UTF-8 as Windows-1252."""
+    found = next((name for name in names if not name.isascii() and GARBLED.search(name)), None)
+    if found is None:
+        return []
+    return [f"the label {found!r} holds letters that another program did not read rightly: write the table anew"]
 
 
 def nearly_equal(names: Iterable[str], what: str) -> list[str]:

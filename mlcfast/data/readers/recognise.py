@@ -23,7 +23,7 @@ from mlcfast.data.readers.lists import (
     read_file_list,
     read_tag_files,
 )
-from mlcfast.data.readers.names import nearly_equal, with_plain_labels
+from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
@@ -37,6 +37,7 @@ from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
 ROBOFLOW = "_classes.csv"
+ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 # Folders so called hold images, and their names say nothing of them.
@@ -94,7 +95,7 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
 def _with_settled_names(source: LabelSource) -> LabelSource:
     source = with_plain_labels(source)
     alike = [line for line in nearly_equal(source.names, "the labels") if line not in source.warnings]
-    return dataclasses.replace(source, warnings=[*source.warnings, *alike])
+    return dataclasses.replace(source, warnings=[*source.warnings, *alike, *garbled(source.names)])
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -106,8 +107,6 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     if ending in BY_ENDING or ending == ".xml":
         form = BY_ENDING.get(ending) or ("voc" if read_xml(path).tag == "annotation" else "cvat")
         return read_as(path, dataclasses.replace(options, form=form))
-    if ending in (".xlsx", ".xls", ".ods"):
-        raise UsageError(f"{path}: a spreadsheet's own format: save the table as CSV")
     if path.parent.parts[-2:] == VOC_LISTS.parts:
         return read_as(path, dataclasses.replace(options, form="voc"))
     text, _ = read_text(path)
@@ -125,8 +124,8 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def image_root(path: Path, root: Path) -> Path:
-    """Where the images of a label file are: beside Roboflow's _classes.csv and metadata files, else in the root."""
-    beside = path.name == ROBOFLOW or path.stem == "metadata"
+    """Where the images of a label file are: beside Roboflow's tables and metadata files, else in the root."""
+    beside = path.name in (ROBOFLOW, ROBOFLOW_BOXES) or path.stem == "metadata"
     return path if path.is_dir() else path.parent if beside else root
 
 
@@ -150,13 +149,17 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
             return [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
-        known = [folder / name for folder in place for name in (ROBOFLOW, "metadata.csv", "metadata.jsonl")]
+        names = (ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl")
+        known = [folder / name for folder in place for name in names]
         found = [file for file in known if file.is_file()]
         twice = next(
             (file for file in found if file.name == "metadata.jsonl" and file.with_suffix(".csv") in found), None
         )
         if twice:
             raise UsageError(f"{twice.parent}: holds metadata.csv and metadata.jsonl: name one of them")
+        both = next((file for file in found if file.name == ROBOFLOW and file.with_name(ROBOFLOW_BOXES) in found), None)
+        if both:
+            raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
     tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv", ".json"))

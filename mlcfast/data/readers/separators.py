@@ -5,16 +5,22 @@ import json
 import re
 from collections.abc import Sequence
 
-from mlcfast.data.readers.columns import BLANK, NO_LABEL
+from mlcfast.data.readers.marked import marked
+from mlcfast.data.readers.names import plain_blanks
 from mlcfast.data.readers.sheet import Sheet
+from mlcfast.data.readers.source import BLANK
+from mlcfast.data.readers.words import NO_LABEL
 from mlcfast.errors import UsageError
 
-IN_BRACKETS = re.compile(r"\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array)\(.*\)", re.DOTALL)
+TAGS = re.compile(r"(<[^<>]+>\s*)+")
+IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array|tensor)\(.*\)", re.DOTALL)
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
-OF_SET = re.compile(r"(?:frozenset|set|array)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
+QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
-SIGNS = "|;,\n\t\u3001\uff0c\uff1b\uff5c"  # with the comma of lists, the comma, the semicolon and the bar of Chinese
-RARE_SIGNS = ("/", "+", "&", "~", "#", "\\n")  # which may separate labels and as well be a part of them
+SIGNS = "|;,\n\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"  # with bullets, and Arabic and Chinese signs
+RARE_SIGNS = (" and ", "/", "+", "&", "~", "#", "\\n")  # which may separate labels and as well be a part of them
 COMPOUND_SIGNS = ("-", "_", ":", ".", "*", ">")  # which are more often a part
 # The labels of Planet's Amazon set, which are known to be single words.
 PLANET = {
@@ -25,12 +31,16 @@ PLANET = {
 
 def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
     """The sign between a cell's labels and the evidence for it; "" for JSON and Python lists and for single labels."""
-    cells = [row[column] for row in sheet.rows if row[column].lower() not in NO_LABEL | BLANK]
+    filled = [row for row, cells in enumerate(sheet.rows) if cells[column].lower() not in NO_LABEL | BLANK]
+    cells = [plain_blanks(sheet.rows[row][column]) for row in filled]
     where = f"{sheet.path}: column {sheet.header[column]!r}"
+    vector = next((cell for cell in cells if OF_R.fullmatch(cell)), None)
+    if vector is not None:
+        raise UsageError(f"{where}: {vector!r} is a vector of R: write it with paste(x, collapse = ';')")
     bracketed = [cell for cell in cells if IN_BRACKETS.fullmatch(cell)]
     if bracketed and len(bracketed) == len(cells):
-        return "", ""
-    if any(cell.startswith(("[", "{")) or OF_SET.fullmatch(cell) for cell in bracketed):
+        return "", ", each in < and >" if all(TAGS.fullmatch(cell) for cell in cells) else ""
+    if any(cell.startswith(("[", "{", "<")) or OF_SET.fullmatch(cell) for cell in bracketed):
         other = next(cell for cell in cells if not IN_BRACKETS.fullmatch(cell))
         raise UsageError(
             f"{where}: {bracketed[0]!r} is a list in brackets and {other!r} is not: "
@@ -39,16 +49,42 @@ def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
     found = [sign for sign in SIGNS if any(sign in cell for cell in cells)]
     if len(found) > 1:
         shown = " and ".join(repr(sign) for sign in found)
-        raise UsageError(f"{where} holds {shown}: name one with data.separator")
+        lines = [
+            next(sheet.numbers[row] for row, cell in zip(filled, cells, strict=True) if sign in cell) for sign in found
+        ]
+        raise UsageError(
+            f"{where} holds {shown}: name one with data.separator, or write all alike; see "
+            f"line{'s' if len(set(lines)) > 1 else ''} {' and '.join(map(str, dict.fromkeys(lines)))}"
+        )
     if found:
+        _refuse_words_together(cells, found[0], where)
         return found[0], ""
     _refuse_rare_signs(cells, where)
     return _blank_or_none(cells, where)
 
 
+def _refuse_words_together(cells: Sequence[str], sign: str, where: str) -> None:
+    """UsageError where a cell without the sign, such as `cat dog` beside `cat;dog`, consists of other labels alone."""
+    beside = {piece.strip() for cell in cells if sign in cell for piece in cell.split(sign)}
+    alone = dict.fromkeys(cell for cell in cells if sign not in cell and cell not in beside)
+    labels = beside | set(alone)
+    for cell in alone:
+        for other in (" ", *RARE_SIGNS, *COMPOUND_SIGNS):
+            pieces = [piece.strip() for piece in cell.split(other)] if other in cell else []
+            pieces = [piece for piece in pieces if piece]
+            if len(pieces) > 1 and set(pieces) <= labels:
+                raise UsageError(
+                    f"{where}: {cell!r} may be one label or {len(pieces)}: write {sign!r} between several, as other "
+                    f"cells do, or set data.separator to {sign!r} if it is one"
+                )
+
+
 def _refuse_rare_signs(cells: Sequence[str], where: str) -> None:
     """UsageError where `cat/dog` stands beside `cat` or `dog`, or `cat-dog` beside both: a label of its own, or two."""
     alone = set(cells)
+    tight = next((cell for cell in cells if re.fullmatch(r"(#[^\s#]+){2,}", cell)), None)
+    if tight is not None:
+        raise UsageError(f"{where}: {tight!r} holds {tight.count('#')} tags: write {tight[1:].replace('#', ';')!r}")
     for cell in dict.fromkeys(cells):
         for sign in (*RARE_SIGNS, *COMPOUND_SIGNS):
             pieces = [piece.strip() for piece in cell.split(sign)] if sign in cell else []
@@ -70,12 +106,15 @@ def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
     words, alone = {word for cell in several for word in cell.split()}, {cell for cell in cells if " " not in cell}
     if not several:
         return "", ""
-    if all(word.isdecimal() for word in words | alone):
+    if all(word.removeprefix("-").isdecimal() for word in words | alone):
         return " ", ""
     if words | alone <= PLANET:
         return " ", ": all are labels of Planet's set"
     if words <= alone and len(several) > 1:
         return " ", ": each of the words also stands alone"
+    valued = marked(set(cells))
+    if valued is not None:
+        raise UsageError(f"{where}: {valued[0]!r} {valued[1]}")
     example = next(cell for cell in cells if " " in cell)
     raise UsageError(
         f"{where}: {example!r} may be one label or {len(example.split())}: "
@@ -88,6 +127,8 @@ def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
     cell, where = sheet.rows[row][column], f"line {sheet.numbers[row]}, column {sheet.header[column]!r}"
     if cell.lower() in BLANK - NO_LABEL:
         return []
+    if separator == "" and TAGS.fullmatch(cell):
+        return list(dict.fromkeys(name.strip() for name in re.findall("<([^<>]+)>", cell) if name.strip()))
     if separator == "" and re.search(r"['\"]\s+['\"]", cell):
         raise UsageError(
             f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
@@ -102,10 +143,15 @@ def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
         raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')
-    if len(cell) > 2 and cell[0] in "'\"" and cell[-1] == cell[0]:
-        raise UsageError(f"{sheet.path}: {where}: the quotes are a part of {cell}: write it without, or as CSV quotes")
-    pieces = cell.split(separator) if separator else [cell]
-    return list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
+    pieces = cell.split(separator if separator != " " else None) if separator else [cell]
+    names = list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
+    quotes = not cell.isascii() or "'" in cell or '"' in cell
+    quoted = next((name for name in (cell, *names) if quotes and QUOTED.fullmatch(name)), None)
+    if quoted is not None:
+        raise UsageError(
+            f"{sheet.path}: {where}: the quotes are a part of {quoted}: write it without, or as CSV quotes"
+        )
+    return names
 
 
 def _values(held: object) -> list[object]:

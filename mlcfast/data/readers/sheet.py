@@ -7,18 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlcfast.data.readers.encodings import decoded
+from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.slips import refuse_images_in_header, refuse_repeated, with_row_names
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
-BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-# What Windows-1252 makes of Cyrillic, Greek, Polish, Chinese and Japanese text: three letters with accents in a row,
-# signs within words, two signs together, a closing quotation mark before a word.
-NOT_WESTERN = re.compile(
-    r"[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]{3}|[^\W\d_][\u00a2-\u00a9\u00ac\u00af\u00b1\u00b3\u00b6\u00b8\u00b9\u00bf][^\W\d_]"
-    r"|[^\W\d_][\u00a2\u00a4-\u00a8\u00ac\u00af\u00b1\u00b6\u00b8]|[\u00a1-\u00bf]{2}|(?<!\w)\u201d\w"
-)
+OTHER_SIGNS = "|\x01:\uff0c\uff1b\u3001\u060c "
 EXCEL_DELIMITER = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 
 
@@ -43,39 +40,8 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}{hint_path(path)}") from error
-    if content[:1024].count(0) > 0 and content[:2] not in BYTE_ORDER_MARKS:
-        return _without_mark(path, content)
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
-    try:
-        return content.decode(encoding), []
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8":
-            raise UsageError(f"{path}: starts as {encoding} and is not: save it as UTF-8") from error
-    try:
-        text = content.decode("cp1252")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: neither UTF-8, UTF-16 nor Windows-1252 text: save it as UTF-8") from error
-    strange = NOT_WESTERN.search(text)
-    if strange is not None:
-        line = 1 + text.count("\n", 0, strange.start())
-        shown = text[: strange.end()].split("\n")[-1][-20:]
-        raise UsageError(
-            f"{path}: line {line}: {shown!r} makes no sense as Windows-1252, nor is it UTF-8: save it as UTF-8"
-        )
-    return text, ["the text is read as Windows-1252, because it is not UTF-8"]
-
-
-def _without_mark(path: Path, content: bytes) -> tuple[str, list[str]]:
-    """The text of UTF-16 without its mark: the zero bytes of its Latin letters all stand on one side of a pair."""
-    zeros = [content[:4096][side::2].count(0) for side in (0, 1)]
-    if min(zeros) == 0 and max(zeros) * 10 >= len(content[:4096]):
-        try:
-            text = content.decode("utf-16-be" if zeros[0] else "utf-16-le")
-            if "\n" in text or "\r" in text:
-                return text, ["the text is read as UTF-16, though it has no byte order mark"]
-        except UnicodeDecodeError:
-            pass
-    raise UsageError(f"{path}: not a text file: save it as CSV in UTF-8")
+    refuse_other_kinds(path, content)
+    return decoded(path, content)
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -86,6 +52,7 @@ def read_sheet(path: Path) -> Sheet:
     Raises UsageError naming the line for a row of another length, a repeated column or a file without rows.
     """
     text, assumptions = read_text(path)
+    refuse_other_texts(path, text)
     told = EXCEL_DELIMITER.match(text)
     text = text[told.end() :] if told else text
     delimiter = told[1] if told and told[1] in DELIMITERS else _delimiter(path, text)
@@ -95,14 +62,25 @@ def read_sheet(path: Path) -> Sheet:
             for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
         ]
     except csv.Error as error:
-        raise UsageError(f"{path}: not a CSV file with a header: {error}") from error
+        remedy = "close each quote that a cell opens"
+        raise UsageError(f"{path}: not a CSV file with a header: {error}: {remedy}") from error
     numbered = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
     if not numbered:
         raise UsageError(f"{path}: not a CSV file with a header: it is empty")
+    last, row = numbered[-1]
+    if "\n" in row[-1] and not text.rstrip().endswith('"'):
+        where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
+        raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
+    _refuse_other_signs(path, numbered)
     _refuse_title(path, numbered)
     (_, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
+    refuse_images_in_header(path, header)
+    named = with_row_names(header, body)
+    if named is not None:
+        assumptions.append("the first column, which has no name, holds R's names of rows")
+        header = named
     width = len(header)
     while width and not header[width - 1] and all(not any(row[width - 1 :]) for _, row in body):
         width -= 1
@@ -111,27 +89,27 @@ def read_sheet(path: Path) -> Sheet:
             raise UsageError(f"{path}: line {number} is the header again: take it out")
         if any(row[width:]) or (len(row) < width and len(row) < len(header)):
             quotes = "a cell that holds the separator needs quotes around it"
+            if all(len(other) == width + 1 for _, other in body):
+                quotes += ", or a name is missing in line 1"
             remedy = "write one for each column, blank ones too" if len(row) < width else quotes
             raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}: {remedy}")
-    apart = next((sign for sign in "|\x01: " if width == 1 and sign in header[0] and sign in body[0][1][0]), None)
-    if apart is not None:
-        raise UsageError(f"{path}: line 1 is separated by {apart!r}: save the table with commas, semicolons or tabs")
-    image = next((name for name in header[:width] if name.lower().endswith(IMAGE_ENDINGS)), None)
-    if image is not None:
-        raise UsageError(
-            f"{path}: line 1 names the image {image!r}, where the header should be: write a first line such as "
-            f"`image,cat,dog`, with a name for each of the {width} columns"
-        )
-    repeated = sorted({name for name in header[:width] if name and header[:width].count(name) > 1})
-    if repeated:
-        places = [str(place) for place, name in enumerate(header, start=1) if name == repeated[0]]
-        where = f"in columns {', '.join(places[:-1])} and {places[-1]}"
-        raise UsageError(f"{path}: the header repeats {repeated[0]!r}, {where}: rename one, or take it out")
+    refuse_repeated(path, header[:width], body)
     if delimiter != ",":
         assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
     return Sheet(
         path, header[:width], [row[:width] for _, row in body], [number for number, _ in body], assumptions, delimiter
     )
+
+
+def _refuse_other_signs(path: Path, numbered: Sequence[tuple[int, list[str]]]) -> None:
+    """UsageError where another sign than a comma, semicolon or tab stands between the cells of the first line."""
+    first, *more = [row for _, row in numbered]
+    if len(first) > 1 or not more:
+        return
+    whole = all(len(row) == 1 for row in more)  # a blank, and others in a line with commas, may be a title's
+    sign = next((sign for sign in OTHER_SIGNS if sign in first[0] and all(sign in row[0] for row in more)), None)
+    if sign is not None and (whole or sign not in " :"):
+        raise UsageError(f"{path}: line 1 is separated by {sign!r}: save the table with commas, semicolons or tabs")
 
 
 def _refuse_title(path: Path, numbered: Sequence[tuple[int, list[str]]]) -> None:

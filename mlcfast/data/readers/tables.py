@@ -8,28 +8,31 @@ import numpy as np
 
 from mlcfast.data.labels import from_entries
 from mlcfast.data.readers.columns import (
-    CONFIDENCE_COLUMNS,
-    LONG_COLUMNS,
-    NO_LABEL,
+    another_person,
+    box_columns,
     column_named,
     ignored_columns,
     image_column,
+    is_called,
+    is_confidence,
+    is_index,
     refuse_blank_images,
+    refuse_broken_cells,
+    refuse_unnamed,
     truth,
     truth_share,
 )
-from mlcfast.data.readers.listed import (
-    list_column,
-    read_list,
-    refuse_flags_beside,
-    with_flags_apart,
-    with_labels_together,
-)
+from mlcfast.data.readers.flags import refuse_flags_beside, with_flags_apart
+from mlcfast.data.readers.listed import list_column, read_list, with_labels_together
+from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.slips import labels_behind_names
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
+from mlcfast.data.readers.words import LONG_COLUMNS, NO_LABEL
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -43,12 +46,32 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
     refuse_blank_images(sheet, image)
+    refuse_unnamed(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
+    _refuse_labels_in_names(sheet, image, others, options)
     return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
+
+
+def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> None:
+    """UsageError where a row says of an image and a label, both in one cell, whether it has it."""
+    beside = [i for i in others if not is_index(sheet, i)]
+    if len(beside) != 1 or options.label_columns or truth_share(sheet, beside[0]) < 1:
+        return
+    labels = labels_behind_names([row[image] for row in sheet.rows])
+    if labels:
+        name, cell = sheet.header[image], sheet.rows[0][image]
+        raise UsageError(
+            f"{sheet.path}: line {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
+            f"{cell.rpartition('_')[2]!r}, one of {len(labels)}: write a column for each, `image,label,present`, or "
+            f"set data.label_columns to [{sheet.header[beside[0]]}] if it is a name"
+        )
 
 
 def _with_plain_header(sheet: Sheet) -> Sheet:
     """The table with its columns' names in one spelling (plain_label); UsageError where two become the same."""
+    quoted = next((name for name in sheet.header if QUOTED.fullmatch(name)), None)
+    if quoted is not None:
+        raise UsageError(f"{sheet.path}: line 1: the quotes are a part of {quoted}: write it without, or as CSV quotes")
     header = [plain_label(name) for name in sheet.header]
     if header == sheet.header:
         return sheet
@@ -113,18 +136,35 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return column_named(sheet, options.label_columns[0], "data.label_columns")
     if options.label_columns or options.separator is not None:
         return None
-    named = [i for i in others if sheet.header[i].lower() in LONG_COLUMNS and truth_share(sheet, i) < 0.5]
+    named = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
     images = [plain_path(row[image]) for row in sheet.rows]
-    confident = any(sheet.header[i].lower() in CONFIDENCE_COLUMNS for i in others)
-    if len(named) != 1 or (options.form != "long" and len(set(images)) == len(images) and not confident):
+    confident = any(is_confidence(sheet.header[i]) for i in others)
+    again, alone = len(set(images)) < len(images), options.form == "long" or bool(box_columns(sheet))
+    if len(named) != 1 or not (alone or again or confident):
         return None
-    return None if any(re.search(r"[;|,\[]", row[named[0]]) for row in sheet.rows) else named[0]
+    lists = [row for row, cells in enumerate(sheet.rows) if not alone and re.search(r"[;|,\[]", cells[named[0]])]
+    if lists and again and not any(re.search(r"[;|\[]", sheet.rows[row][named[0]]) for row in lists):
+        cell = sheet.rows[lists[0]][named[0]]
+        where = f"{sheet.path}: line {sheet.numbers[lists[0]]}, column {sheet.header[named[0]]!r}"
+        raise UsageError(
+            f"{where}: {cell!r} may be one label or {cell.count(',') + 1}: set data.format to long for one, as images "
+            "have several rows, or data.separator to ',' for several"
+        )
+    return None if lists else named[0]
+
+
+def _refuse_marked(sheet: Sheet, column: int, names: Sequence[str]) -> None:
+    """UsageError for a label that may be a score, a class below 0, or a label with a value or a mark of doubt."""
+    found = marked(names)
+    if found is not None:
+        number = next(number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if row[column] == found[0])
+        raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {found[0]!r} {found[1]}")
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     ignored = ignored_columns(sheet, options)
-    called = (i for i, name in enumerate(sheet.header) if name.lower() in CONFIDENCE_COLUMNS and i not in ignored)
-    confidence = next(called, None)
+    refuse_broken_cells(sheet, column)
+    confidence = next((i for i in others if is_confidence(sheet.header[i]) and i not in ignored and i != column), None)
     if confidence is None:
         refuse_flags_beside(sheet, column, others, options)
     keys = [plain_path(row[image]) for row in sheet.rows]
@@ -132,8 +172,9 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     for key, row in zip(keys, sheet.rows, strict=True):
         spelt.setdefault(key, row[image])
     images = list(spelt.values())
-    none = NO_LABEL if confidence is None else set()
+    none = NO_LABEL | BLANK if confidence is None else BLANK
     names = sorted({row[column] for row in sheet.rows if row[column] and row[column].lower() not in none})
+    _refuse_marked(sheet, column, names)
     place, label = {x: i for i, x in enumerate(spelt)}, {x: i for i, x in enumerate(names)}
     unlisted = -1 if confidence is None else 0
     lines = [0] * len(images)
@@ -157,6 +198,8 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
     said += ["labels without a row for an image are unknown"] if confidence is not None else []
     entries, values = np.array(list(seen), np.int64).reshape(-1, 2), np.array(list(seen.values()), np.int8)
+    left = [sheet.header[i] for i in others if i not in (column, confidence) and not is_index(sheet, i)]
+    said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     states = from_entries(entries[:, 0], entries[:, 1], (len(images), len(names)), values, unlisted)
     present = {at: k for (at, k), state in sorted(seen.items(), reverse=True) if state == 1} if empty else {}
     for at, (number, word) in empty.items():
@@ -165,4 +208,8 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
-    return LabelSource(sheet.path, "long", images, lines, names, states, [*sheet.assumptions, *said])
+    warnings = may_say_none(names)
+    people = another_person(sheet, image, others)
+    warnings += [f"what several people saw in one image is united: {people}"] if people and confidence is None else []
+    said = [*sheet.assumptions, *said]
+    return LabelSource(sheet.path, "long", images, lines, names, states, said, warnings)

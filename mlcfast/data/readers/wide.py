@@ -7,26 +7,37 @@ import numpy as np
 
 from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
-    ABOUT_IMAGES,
-    BLANK,
+    another_person,
     column_named,
     first_untrue,
     ignored_columns,
+    is_about,
+    is_called,
     is_index,
+    is_unnamed,
     truth,
     truth_share,
 )
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
+from mlcfast.data.readers.words import LIST_COLUMNS, OF_JUDGEMENT
 from mlcfast.errors import UsageError
 
+AMOUNT = re.compile(r"(\d{1,2}([.,]\d+)?|100([.,]0+)?|[.,]\d+)\s*%?")
+NUMBERED = re.compile(r"(.*?[^\W\d_])[ _.-]?\d*")
 AGAIN = re.compile(r"(.+)\.\d+")
+PERSON = r"(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|worker|user|r)[ _.-]?\d+"
+PROGRAM = r"(?:pred|predicted|prediction|prob|probability|score|conf|confidence|model|gt|truth)"
+RATER = re.compile(rf"(.+?)[ _.-]+(?:{PERSON}|{PROGRAM})|{PERSON}[ _.-]+(.+)", re.IGNORECASE)
+MERGED = re.compile(r"(.+)_x")
 
 
 def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     """Read the label columns among `others`; each image's states are what its cells say (see docs/data.md)."""
     columns, left, doubts = _label_columns(sheet, others, options)
     values = _values(sheet, columns)
+    _refuse_people(sheet, image, others, values)
     names = [sheet.header[i] for i in columns]
     states, said, cells = states_of(values, names, sheet.path, options)
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
@@ -37,6 +48,8 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
     again = [(name, match[1]) for name in names if (match := AGAIN.fullmatch(name)) and match[1] in names]
     doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
+    both = [(name, f"{match[1]}_y") for name in names if (match := MERGED.fullmatch(name)) and f"{match[1]}_y" in names]
+    doubts += [f"{x!r} and {y!r} are two labels: pandas names a column of two merged tables so" for x, y in both[:1]]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
     source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
@@ -51,16 +64,19 @@ def _label_columns(
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
         return columns, [sheet.header[i] for i in others if i not in columns and sheet.header[i]], []
     ignored = ignored_columns(sheet, options)
+    _refuse_numbered(sheet, [i for i in others if i not in ignored])
     columns, left, doubts = [], [], []
     for i in others:
         filled = any(row[i].lower() not in BLANK for row in sheet.rows)
-        about, part = sheet.header[i].lower() in ABOUT_IMAGES, truth_share(sheet, i)
-        if i in ignored or is_index(sheet, i) or (filled and part < 0.5):
+        about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
+        part = truth_share(sheet, i)
+        if i in ignored or is_index(sheet, i) or (about and _numbers_rows(sheet, i)) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
-            if i not in ignored and not about and not is_index(sheet, i) and (part or _few_words(sheet, i)):
+            if i not in ignored and not about and not is_index(sheet, i) and (part or _may_say(sheet, i)):
                 doubts.append(_doubt(sheet, i))
-        elif not sheet.header[i]:
-            raise UsageError(f"{sheet.path}: line 1: column {i + 1} has no name: write one, in a single line of names")
+        elif is_unnamed(sheet.header[i]):
+            where = f"{sheet.path}: line 1: column {i + 1} has no name"
+            raise UsageError(f"{where}: write one, in a single line of names, or take the column out")
         elif about and not filled:
             left.append(sheet.header[i])
         elif about:
@@ -70,15 +86,61 @@ def _label_columns(
             )
         else:
             columns.append(i)
+    _refuse_raters(sheet, columns)
     if not columns:
         raise UsageError(f"{sheet.path}: the header has no label column{_why_none(sheet, others)}")
     return columns, left, doubts
 
 
-def _few_words(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds two or three words over and over, as one does that says present and absent."""
-    cells = [row[column].lower() for row in sheet.rows if row[column]]
-    return 2 <= len(set(cells)) <= 3 and len(cells) > len(set(cells)) and not is_index(sheet, column)
+def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.ndarray) -> None:
+    """UsageError where several people say different things of one image, in rows of their own."""
+    people = another_person(sheet, image, others)
+    if not people:
+        return
+    first: dict[str, np.ndarray] = {}
+    for row, cells in zip(sheet.rows, values, strict=True):
+        if (first.setdefault(plain_path(row[image]), cells) == cells).all():
+            continue
+        remedy = "write one row for each image, such as what most people saw"
+        raise UsageError(f"{sheet.path}: {people} and others say different things of one image: {remedy}")
+
+
+def _refuse_numbered(sheet: Sheet, others: Sequence[int]) -> None:
+    """UsageError where several columns hold a label a cell, as `label1`, `label2` do, and nothing says so."""
+    alike = [i for i in others if (match := NUMBERED.fullmatch(sheet.header[i])) and is_called(match[1], LIST_COLUMNS)]
+    words = [i for i in alike if any(row[i] for row in sheet.rows) and truth_share(sheet, i) < 1]
+    if len(alike) > 1 and words:
+        named = ",".join(sheet.header[i] for i in alike)
+        raise UsageError(
+            f"{sheet.path}: the columns {named} may hold a label a cell, and {first_untrue(sheet, words[0])} is "
+            f"none of 1, 0 and -1: set data.label_columns to [{named}] if so, else name them in data.ignore_columns"
+        )
+
+
+def _refuse_raters(sheet: Sheet, columns: Sequence[int]) -> None:
+    """UsageError where columns say what several people saw of one label, as `cat_rater1` and `cat_rater2` do."""
+    seen: dict[str, str] = {}
+    for name in (sheet.header[i] for i in columns):
+        match = RATER.fullmatch(name)
+        other = seen.setdefault((match[1] or match[2]).lower() if match else name.lower(), name)
+        if other != name and (match or RATER.fullmatch(other)):
+            raise UsageError(
+                f"{sheet.path}: {other!r} and {name!r} may say of one label what two saw, people or a program: make "
+                "one column of them, or name those that are labels in data.label_columns"
+            )
+
+
+def _numbers_rows(sheet: Sheet, column: int) -> bool:
+    """Whether each row has a whole number of its own in a column, and not only 0 and 1."""
+    cells = {row[column] for row in sheet.rows}
+    return len(cells) == len(sheet.rows) and all(cell.isdecimal() for cell in cells) and not cells <= {"0", "1"}
+
+
+def _may_say(sheet: Sheet, column: int) -> bool:
+    """Whether a column may say present and absent in its own way: by two or three words, or by counts or shares."""
+    cells = [row[column].lower() for row in sheet.rows if row[column].lower() not in BLANK]
+    few = 2 <= len(set(cells)) <= 3 and len(cells) > len(set(cells))
+    return few or (len(set(cells)) > 1 and all(AMOUNT.fullmatch(cell) for cell in cells))
 
 
 def _doubt(sheet: Sheet, column: int) -> str:
@@ -91,7 +153,7 @@ def _doubt(sheet: Sheet, column: int) -> str:
 
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
     found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
-    remedy = "name the columns that hold or list the labels in data.label_columns"
+    remedy = "write 1 and 0 where columns are labels, or name the column that lists them in data.label_columns"
     return f": {found} is not 1, 0, -1 or blank; {remedy}" if found else f"; {remedy}"
 
 

@@ -1,0 +1,97 @@
+"""Words of a list column that may be a label with something behind it: a score, a count, a mark of doubt."""
+
+import re
+from collections.abc import Collection
+
+from mlcfast.data.readers.columns import (
+    are_scores,
+)
+from mlcfast.data.readers.words import MAY_BE_NONE
+
+NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
+# `cat:0.9`, `cat=3`, `cat (93 %)`, `cat[2]`, `cat 0.9`, `cat 93%`; the label and the number.
+VALUED = re.compile(
+    rf"(.+?)\s*(?:[:=@]\s*({NUMBER})\s*%?|[(\[]\s*({NUMBER})\s*%?\s*[)\]]|\s(0?[.,]\d+|1[.,]0+|{NUMBER}(?=\s*%))\s*%?)"
+)
+DOUBTED = re.compile(r"(.+?)\s*(?:\(\?+\)|\?+|\*+)|[?!~-]\s*(.+)")  # `cat?`, `cat (?)`, `cat*`, `?cat`, `-cat`
+ITEM = re.compile(r"(?:[-*+\u2013]|\d{1,2}[.)])\s+\S.*")  # `- cat`, `1. cat`
+WITHOUT = re.compile(r"(?:no|not|without|kein|keine|ohne|sans|sin|sem|senza|geen)[ _-]+(.+)", re.IGNORECASE)
+DATE = re.compile(
+    r"\d{1,2}-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2}"
+    r"|\d{4}-\d\d-\d\d 00:00:00",
+    re.IGNORECASE,
+)
+WHOLE = re.compile(r"-?\d+(\.0+)?")
+
+
+def marked(words: Collection[str]) -> tuple[str, str] | None:
+    """The first of a column's labels that may be something else, and what it may be and the remedy; None without one.
+
+    A label with a value counts where all have one, unless the numbers are parts of names as in `GO:0008150`, and where
+    the label also stands without it.
+    """
+    known = sorted(words)
+    if are_scores(known):
+        return known[0], "may be a score, as all are numbers with a fraction: list labels instead"
+    below = below_zero(known)
+    if below is not None:
+        return below
+    date = next((word for word in known if DATE.fullmatch(word)), None)
+    if date is not None:
+        return date, "may be a date that a spreadsheet made of a label: write the label, as text, or set data.separator"
+    valued = {word: (match[1], match[2] or match[3] or match[4]) for word in known if (match := VALUED.fullmatch(word))}
+    all_are = len(valued) == len(known) and not _are_names(list(valued.values()))
+    value = next((word for word, (label, _) in valued.items() if all_are or label in words), None)
+    if value is not None:
+        return value, (
+            "may be a label or one with its value: list those that are present, or write a column for each with 1 and "
+            "0, or set data.separator if it is a label"
+        )
+    if known and all(map(ITEM.fullmatch, known)):
+        return known[0], "may be a label or an item of a list: write the labels alone, with ; between them"
+    if known and all(word.startswith("'") for word in known):
+        return known[0], "begins with the sign by which a spreadsheet marks text: take it out"
+    signed = next((word for word in known if word.startswith("-") and f"+{word[1:]}" in words), None)
+    if signed is not None:
+        return signed, "may say that a label is absent: list those that are present, or write a column for each"
+    doubts = {word: match[1] or match[2] for word in known if (match := DOUBTED.fullmatch(word))}
+    doubt = next((word for word, label in doubts.items() if label in words), None)
+    if doubt is not None:
+        return doubt, (
+            f"may be a label or an uncertain {doubts[doubt]!r}: take it out, or write a column for each label with 1, "
+            "0 and, for unknown, nothing, or set data.separator if it is a label"
+        )
+    return None
+
+
+def may_say_none(words: Collection[str]) -> list[str]:
+    """Warnings of labels that may say that an image has none or lacks one, or that nobody knows them, among others."""
+    found = [word for word in words if word.lower() in MAY_BE_NONE]
+    numbers = all(word.isdecimal() for word in words)
+    absent = next((word for word in words if (match := WITHOUT.fullmatch(word)) and match[1] in words), None)
+    said = [f"{absent!r} is read as a label of its own: if it says that one is absent, take it out"] if absent else []
+    if not found or numbers or len(found) == len(words):
+        return said
+    return [
+        *said,
+        f"{found[0]!r} is read as a label: if it says that there is none, clear those cells, and if nobody knows them, "
+        "take those rows out",
+    ]
+
+
+def below_zero(words: Collection[str]) -> tuple[str, str] | None:
+    """The first number below 0 where all words are whole numbers, and what it may be; None without one."""
+    numbers = all(WHOLE.fullmatch(word) for word in words)
+    below = next((word for word in sorted(words) if numbers and word.startswith("-")), None)
+    if below is None:
+        return None
+    return below, "may be a class or say that there is none or that nobody looked: leave it out, or the row"
+
+
+def _are_names(values: Collection[tuple[str, str]]) -> bool:
+    """Whether the numbers behind labels are parts of them: of four digits or more, or with a 0 before."""
+    numbers: dict[str, bool] = {}
+    for label, number in values:
+        long = number.isdecimal() and (len(number) >= 4 or (number.startswith("0") and len(number) > 1))
+        numbers[label] = numbers.get(label, False) or long
+    return all(numbers.values())

@@ -1,0 +1,81 @@
+"""Slips of tables that hide what they say: names of rows, two headers, a table on its side, two facts in one cell."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.errors import UsageError
+
+Numbered = Sequence[tuple[int, list[str]]]  # the rows of a table, each with its line
+
+OF_IMAGES = re.compile(r"image|img|file|path|photo|picture|bild|foto", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?[\d.,]*")
+
+
+def with_row_names(header: list[str], body: Numbered) -> list[str] | None:
+    """The header with a blank name before it where R wrote the rows' numbers without one; None where it did not.
+
+    Each row then has one cell more than the header and begins with its number, and only so is the column of images
+    called as one.
+    """
+    if any(len(row) != len(header) + 1 for _, row in body) or not all(header):
+        return None
+    counted = [row[0] for _, row in body] == [str(number) for number in range(1, len(body) + 1)]
+    images = [i for i, cell in enumerate(body[0][1]) if cell.lower().endswith(IMAGE_ENDINGS)]
+    if not counted or len(images) != 1:
+        return None
+    moved, unmoved = header[images[0] - 1], header[images[0]] if images[0] < len(header) else ""
+    return ["", *header] if OF_IMAGES.search(moved) and not OF_IMAGES.search(unmoved) else None
+
+
+def refuse_images_in_header(path: Path, header: Sequence[str]) -> None:
+    """UsageError where the first line is a row, or where the table stands on its side."""
+    images = [name for name in header if name.lower().endswith(IMAGE_ENDINGS)]
+    if not images:
+        return
+    if images == list(header[1:]) and not NUMBER.fullmatch(header[0]):
+        raise UsageError(
+            f"{path}: line 1 names images, {images[0]!r} the first, so that each has a column: transpose the table, so "
+            "that each has a row"
+        )
+    boxes = len(header) == 6 and all(map(NUMBER.fullmatch, header[1:5]))
+    example = "image,xmin,ymin,xmax,ymax,class" if boxes else "image,cat,dog"
+    raise UsageError(
+        f"{path}: line 1 names the image {images[0]!r}, where the header should be: write a first line such as "
+        f"`{example}`, with a name for each of the {len(header)} columns"
+    )
+
+
+def refuse_repeated(path: Path, header: Sequence[str], body: Numbered) -> None:
+    """UsageError for a name that two columns have; where the line below holds names too, it says so."""
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if not repeated:
+        return
+    if all(NUMBER.fullmatch(name) for name in repeated):
+        raise UsageError(
+            f"{path}: line 1 repeats {repeated[0]!r}, and is a row, where names of columns should be: write a first "
+            f"line such as `image,cat,dog`, with a name for each of the {len(header)} columns"
+        )
+    places = [place for place, name in enumerate(header) if name == repeated[0]]
+    below = [body[0][1][place] for place in places]
+    of_image = any(cell.lower().endswith(IMAGE_ENDINGS) for cell in body[0][1])
+    names = all(below) and len(set(below)) == len(below) and not any(map(NUMBER.fullmatch, below))
+    if names and len(body) > 1 and not of_image:
+        raise UsageError(
+            f"{path}: line 1 repeats {repeated[0]!r}, and line {body[0][0]} holds names too, {below[0]!r} and "
+            f"{below[1]!r}: keep one line of names, as pandas writes it without a MultiIndex"
+        )
+    shown = [str(place + 1) for place in places]
+    where = f"in columns {', '.join(shown[:-1])} and {shown[-1]}"
+    raise UsageError(f"{path}: the header repeats {repeated[0]!r}, {where}: rename one, or take it out")
+
+
+def labels_behind_names(names: Sequence[str]) -> list[str]:
+    """The labels that image names end in, as in `ID_1_cat`; empty unless each image has a row for each of several."""
+    pieces = [name.rpartition("_") for name in names]
+    labels, images = {label for _, _, label in pieces}, {image for image, _, _ in pieces}
+    apart = len(labels) > 1 and len(images) > 1 and all(image and label for image, _, label in pieces)
+    apart = apart and not any(name.lower().endswith(IMAGE_ENDINGS) for name in names)
+    whole = len(set(names)) == len(names) == len(labels) * len(images)
+    return sorted(labels) if apart and whole and not any(label.isdecimal() for label in labels) else []

@@ -1,0 +1,89 @@
+"""The words of tables: what columns are called, what says present, absent, nothing and none, and how numbers look."""
+
+import re
+
+Words = tuple[str, ...] | frozenset[str]
+
+IMAGE_COLUMNS = (
+    "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
+    "filepath", "file_path", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
+)  # fmt: skip
+LIST_COLUMNS = (
+    "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
+    "finding labels", "finding label", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids",
+    "attribute_ids", "tag_names", "class_labels", "image_labels",
+)  # fmt: skip
+LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
+BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
+CONFIDENCE_COLUMNS = (
+    "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
+)  # fmt: skip
+TRUTH = {
+    "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
+    "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
+    "-1": -1, "\u2212" "1": -1,  # with the minus sign of typesetters
+}  # fmt: skip
+# Other words for present and absent, which may as well be labels.
+STATES = {
+    "t", "f", "checked", "unchecked", "present", "absent", "positive", "negative", "pos", "neg", "unknown", "uncertain",
+    "maybe", "definitely", "on", "off", "+", "-", "\u2705", "\u274c", "\u2611", "\u2610",
+}  # fmt: skip
+# True and false, yes and no, as spreadsheets and people write them in German, French, Spanish, Portuguese, Italian,
+# Dutch, Polish, Swedish, Russian, Chinese, Japanese, Turkish, Czech, Finnish, Norwegian, Danish, Hungarian, Romanian,
+# Greek, Ukrainian, Korean, Vietnamese, Indonesian, Arabic, Hindi and Hebrew, but for words that are labels in English.
+TRUTH |= dict.fromkeys(
+    ("wahr", "ja", "vrai", "oui", "verdadero", "sí", "si", "verdadeiro", "sim", "vero", "sì", "waar", "prawda", "tak",
+     "sant", "истина", "да", "是", "真", "はい", "doğru", "evet", "pravda", "ano", "áno", "tosi", "kyllä", "sann",
+     "igaz", "igen", "adevărat", "ναι", "так", "예", "네", "có", "ya", "نعم", "हाँ", "כן"), 1,
+)  # fmt: skip
+TRUTH |= dict.fromkeys(
+    ("falsch", "nein", "faux", "non", "falso", "não", "nao", "onwaar", "nee", "fałsz", "nie", "falskt", "nej", "ложь",
+     "нет", "否", "假", "偽", "いいえ", "falsk", "yanlış", "yanliş", "hayır", "hayir", "nepravda", "epätosi", "usann",
+     "hamis", "nem", "όχι", "οχι", "ні", "아니오", "아니요", "không", "tidak", "لا", "नहीं", "לא"), 0,
+)  # fmt: skip
+# Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
+ABOUT_IMAGES = frozenset({
+    "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
+    "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
+    "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
+    "remarks", "author", "source", "date", "count", "valid", "val", "test", "holdout", "kfold", "annotator", "n_labels",
+    "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase", "weight", "weights",
+    "sample_weight", "year", "timestamp", "latitude", "longitude", "total", "sum", "row_id", "sample_id", "case_id",
+    "subject_id", "video_id", "frame_id", "iscrowd", "difficult", "truncated", "occluded", "is_validation",
+    "is_training", "laterality", "complete", "duplicate", "is_duplicate", "excluded", "exclude",
+})  # fmt: skip
+# Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
+OF_JUDGEMENT = frozenset({
+    "status", "state", "score", "scores", "confidence", "conf", "probability", "prob", "certainty", "likelihood",
+    "verified", "reviewed", "approved", "quality", "rating", "present", "value", "agreement", "done", "flagged",
+})  # fmt: skip
+# Columns that many images share a cell of: no image is named by them.
+OF_WHOM = {
+    "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
+}  # fmt: skip
+# Words that stand for an empty list; ChestX-ray14 writes the first.
+NO_LABEL = {
+    "no finding", "no_finding", "no label", "no labels", "no_label", "none", "null", "nan", "-", "--",
+    "\u2013", "\u2014",
+}  # fmt: skip
+# Words that may say that nobody knows the labels, or that there is none, and are labels of some sets.
+MAY_BE_NONE = frozenset({
+    "unknown", "unlabeled", "unlabelled", "unannotated", "not labeled", "not labelled", "todo", "tbd", "?", "??", "???",
+    "empty", "nothing", "background", "other/none", "n.a.", "k.a.", "0",
+})  # fmt: skip
+# Columns that say who looked at an image.
+OF_PEOPLE = frozenset({
+    "annotator", "annotator_id", "rater", "rater_id", "rad_id", "radiologist", "reader", "reader_id", "worker",
+    "worker_id", "reviewer", "labeler", "labeller", "user", "user_id", "user_name", "expert", "observer", "coder",
+})  # fmt: skip
+ENTITY = re.compile(r"&(amp|lt|gt|quot|apos|nbsp|#\d+);")
+SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+")  # as spreadsheets show long numbers
+NUMERIC = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?%?", re.IGNORECASE)
+OF_NUMBERS = re.compile(r"(^|[_\s.-])[iI][dD]$|[a-z]I[dD]$|%\)?$")  # `rater_id`, `RaterID`, `cat (%)`
+IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|gif|heic|ppm)$", re.IGNORECASE)
+BROKEN = re.compile(
+    r"(?<![^\W_])#(REF|VALUE|DIV/0|NAME|NULL|NUM|SPILL|CALC|BEZUG|WERT|ZAHL|VALEUR|NOM|NOMBRE|VALOR)[!?]"
+)
+FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+WHOLE = re.compile(r"([+-]?\d+)\.0+")
+WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")

@@ -1,0 +1,148 @@
+"""Cases of test_odd_tables.py: tables of other countries, of R and pandas, of survey and labelling tools."""
+
+import gzip
+import io
+import zipfile
+
+P, N, U = 1, -1, 0
+
+
+def zipped() -> bytes:
+    """A ZIP archive of one table."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("t.csv", "image,cat\na.jpg,1\n")
+    return held.getvalue()
+
+
+# Name: file name, content, images, labels, states of the images in order.
+READ = {
+    "keras-yolo3": (
+        "train.txt", "img/a.jpg 10,20,30,40,0 5,6,7,8,2\nimg/b.jpg 10,20,30,40,2\nimg/c.jpg\n",
+        ["img/a.jpg", "img/b.jpg", "img/c.jpg"], ["0", "1", "2"], [[P, N, P], [N, N, P], [N, N, N]],
+    ),
+    "five flags": ("l.txt", "a.jpg 0,1,0,1,1\nb.jpg 0,0,1,1,0\n", ["a.jpg", "b.jpg"], list("01234"), [[N, P, N, P, P], [N, N, P, P, N]]),
+    "stack overflow": ("t.csv", "image,tags\na.jpg,<cat><dog>\nb.jpg,<cat>\nc.jpg,\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, N]]),
+    "a label of two words in company": (
+        "t.csv", "image,labels\na.jpg,fire truck;dog\nb.jpg,fire truck\nc.jpg,truck;fire\n",
+        ["a.jpg", "b.jpg", "c.jpg"], ["dog", "fire", "fire truck", "truck"], [[P, N, P, N], [N, N, P, N], [N, P, N, P]],
+    ),
+    "unbroken blanks between words": (
+        "t.csv", "image,labels\na.jpg,cat\u00a0dog\nb.jpg,cat\nc.jpg,dog\nd.jpg,dog cat\n",
+        ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, P], [P, P]],
+    ),
+    "arabic commas": ("t.csv", "image,labels\na.jpg,\u0642\u0637\u060c \u0643\u0644\u0628\nb.jpg,\u0642\u0637\n", ["a.jpg", "b.jpg"], ["\u0642\u0637", "\u0643\u0644\u0628"], [[P, P], [P, N]]),
+    "boxes at 1 and 0": ("t.csv", 'img,x1,y1,x2,y2,class_name\na,1,0,1,4,"car, red"\nb,,,,,\n', ["a", "b"], ["car, red"], [[P], [N]]),
+    "NA in rows": ("t.csv", "image,label\na,cat\na,dog\nb,NA\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, N]]),
+    "years of cars": ("t.csv", "image,labels\na.jpg,Audi (2012);BMW (2010)\nb.jpg,Audi (2012)\n", ["a.jpg", "b.jpg"], ["Audi (2012)", "BMW (2010)"], [[P, P], [P, N]]),
+    "R's names of rows": ("t.csv", '"image","cat"\n"1","a.jpg",1\n"2","b.jpg",0\n', ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
+    "R's rows of a part": ("t.csv", '"","image","cat"\n"3","a.jpg",1\n"1","b.jpg",0\n', ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
+    "two indices, shuffled": ("t.csv", "Unnamed: 0.1,Unnamed: 0,image,cat\n1,5,a.jpg,1\n0,1,b.jpg,0\n", ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
+    "images named by an index alone": ("t.csv", ",cat,dog\n1001,1,0\n1007,0,1\n", ["1001", "1007"], ["cat", "dog"], [[P, N], [N, P]]),
+    "roboflow's boxes, one an image": (
+        "_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,640,640,traffic light,1,2,3,4\nb.jpg,640,640,cat,1,2,3,4\n",
+        ["a.jpg", "b.jpg"], ["cat", "traffic light"], [[N, P], [P, N]],
+    ),
+    "a list under a name in one word": ("t.csv", "ImageId,LabelNames\n1,cat|dog\n2,cat\n", ["1", "2"], ["cat", "dog"], [[P, P], [P, N]]),
+    "sides of one person": ("t.csv", "image,glaucoma\n1_left.jpg,0\n1_right.jpg,1\n2_left.jpg,0\n2_right.jpg,0\n", ["1_left.jpg", "1_right.jpg", "2_left.jpg", "2_right.jpg"], ["glaucoma"], [[N], [P], [N], [N]]),
+    "a spreadsheet in Turkish": ("t.csv", "resim;kedi\na.jpg;DO\u011eRU\nb.jpg;YANLI\u015e\n", ["a.jpg", "b.jpg"], ["kedi"], [[P], [N]]),
+    "korean": ("t.csv", "image,cat\na.jpg,\uc608\nb.jpg,\uc544\ub2c8\uc624\n", ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
+    "wide digits": ("t.csv", "image,cat\na.jpg,\uff11\nb.jpg,\u0660\n", ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
+    "text named .xls": ("t.xls", "image\tcat\na.jpg\t1\nb.jpg\t0\n", ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
+    "a name in two lines": ("t.csv", 'image,"cat\n(small)"\na.jpg,1\nb.jpg,0\n', ["a.jpg", "b.jpg"], ["cat (small)"], [[P], [N]]),
+}  # fmt: skip
+
+# Name: file name, content, what the error says beside the file.
+REFUSED = {
+    "a box or five classes": ("l.txt", "a.jpg 10,20,30,40,0\n", "set data.separator to ',' for classes, to ' ' for boxes"),
+    "boxes between blanks": ("l.txt", "a.jpg 1 2 3 4 0 5 6 7 8 2\n", "of boxes write a table, `image,xmin,ymin,xmax,ymax,class`"),
+    "boxes without a header": ("l.csv", "a.jpg,1,2,3,4,cat\nb.jpg,,,,,\n", "such as `image,xmin,ymin,xmax,ymax,class`"),
+    "two ways to list": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat dog\n", "'cat dog' may be one label or 2: write ';'"),
+    "two ways, by a stroke": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat/dog\n", "'cat/dog' may be one label or 2"),
+    "two signs": ("t.csv", 'image,labels\na.jpg,cat;dog\nb.jpg,"cat, owl"\n', "holds ';' and ',': name one with data.separator"),
+    "an unbroken blank": ("t.csv", "image,labels\na.jpg,cat\u00a0dog\nb.jpg,owl\n", "'cat dog' may be one label or 2"),
+    "cat and dog": ("t.csv", "image,labels\na.jpg,cat and dog\nb.jpg,cat\n", "set data.separator to ' and ' for several"),
+    "counts": ("t.csv", "image,labels\na.jpg,cat:3;dog:1\n", "line 2, column 'labels': 'cat:3' may be a label or one with"),
+    "one count": ("t.csv", "image,labels\na.jpg,dog\nb.jpg,cat:3;cat\n", "line 3, column 'labels': 'cat:3' may be a label"),
+    "scores in brackets": ("t.csv", 'image,labels\na.jpg,"cat (0.93), dog (0.1)"\n', "'cat (0.93)' may be a label or one with its"),
+    "scores behind a blank": ("t.csv", "image,labels\na.jpg,cat 0.93\nb.jpg,dog 0.1\n", "'cat 0.93' may be a label or one with its"),
+    "a doubt": ("t.csv", "image,labels\na.jpg,cat?\nb.jpg,cat;dog\n", "line 2, column 'labels': 'cat?' may be a label or an uncertain"),
+    "below 0": ("t.csv", "image,labels\na.jpg,3\nb.jpg,-1\n", "line 3, column 'labels': '-1' may be a class or say that there is"),
+    "a broken formula": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,#REF!\n", "line 3, column 'labels': #REF! is a spreadsheet's"),
+    "a broken formula in German": ("t.csv", "image;label\na.jpg;cat\na.jpg;#WERT!\n", "line 3, column 'label': #WERT! is a"),
+    "NA among labels": ("t.csv", "image,labels\na.jpg,cat;NA\nb.jpg,dog\n", "'NA' means no label, but 'cat' stands beside it"),
+    "a status": ("t.csv", "image,cat,status\na.jpg,1,0\nb.jpg,0,1\n", "'status' may be a label or say something of the image"),
+    "a confidence": ("t.csv", "image,cat,Confidence (%)\na.jpg,1,0\nb.jpg,0,1\n", "'Confidence (%)' may be a label or say"),
+    "a confidence in percent": ("t.csv", "image,label,Confidence (%)\na.jpg,cat,93\nb.jpg,dog,3\n", "'93' must be 1 or 0; name the"),
+    "a number of the rater": ("t.csv", "image,cat,RaterID\na.jpg,1,0\nb.jpg,0,1\n", "'RaterID' may be a label or say something"),
+    "words for absent beside labels": (
+        "t.csv", "image,label,finding_status\na.jpg,cat,present\na.jpg,dog,absent\n", "or be the columns 'finding_status'",
+    ),
+    "a cell too many": ("t.csv", "image,labels\na.jpg,cat,dog\nb.jpg,cat,owl\n", "needs quotes around it, or a name is missing in line 1"),
+    "ids, or R's names of rows": ("t.csv", "id,image,labels\n1,a.jpg,cat,dog\n2,b.jpg,cat,owl\n", "line 2 has 4 cells, the header 3"),
+    "two headers": ("t.csv", ",labels,labels\n,cat,dog\nimage,,\na.jpg,1,0\n", "line 1 repeats 'labels', and line 2 holds names too"),
+    "a label without a name": ("t.csv", "image,cat,Unnamed: 2\na.jpg,1,1\nb.jpg,0,1\n", "line 1: column 3 has no name"),
+    "a web page": ("t.csv", "<!DOCTYPE html>\n<html></html>", "a web page (HTML)"),
+    "a pointer of Git LFS": ("t.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "fetch the file with `git lfs pull`"),
+    "a packed table": ("t.csv", gzip.compress(b"image,cat\n"), "packed with gzip"),
+    "an archive": ("t.csv", zipped(), "or a ZIP archive: save the table as CSV in UTF-8, or unpack it"),
+    "a spreadsheet": ("t.ods", zipped(), "a spreadsheet's own format: save the table as CSV"),
+    "Stata": ("t.csv", b"<stata_dta><header>", "Stata's own format (.dta): write it with Stata's `export delimited`"),
+    "SPSS": ("t.sav", b"$FL2@(#) SPSS", "SPSS's own format: save the table as CSV"),
+    "JSON": ("t.csv", '[{"image": "a.jpg", "cat": 1}]', "JSON, not a table: name it .json"),
+    "a label behind the image": (
+        "t.csv", "ID,Label\nID_1_epidural,0\nID_1_any,1\nID_2_epidural,0\nID_2_any,0\n",
+        "line 2, column 'ID': 'ID_1_epidural' holds the image and the label 'epidural', one of 2",
+    ),
+    "a table on its side": ("t.csv", "label,a.jpg,b.jpg\ncat,1,0\n", "line 1 names images, 'a.jpg' the first"),
+    "on its side, without endings": ("t.csv", "label,img1,img2\ncat,1,0\ndog,0,1\n", "or transpose the table if each image"),
+    "a label a cell": ("t.csv", "image,label1,label2\na.jpg,cat,\nb.jpg,dog,cat\n", "set data.label_columns to [label1,label2] if so"),
+    "several raters": ("t.csv", "image,cat_rater1,cat_rater2\na.jpg,1,1\nb.jpg,1,0\n", "'cat_rater1' and 'cat_rater2' may say of one"),
+    "several readers first": ("t.csv", "image,r1_cat,r2_cat\na.jpg,1,1\nb.jpg,1,0\n", "'r1_cat' and 'r2_cat' may say of one label"),
+    "a quote that stays open": ("t.csv", 'image,labels\na.jpg,"cat;dog\nb.jpg,dog\n', "line 2: 'cat;dog' begins with a quote that nothing"),
+    "a formula": ("t.csv", "image,labels\na.jpg,cat\nb.jpg,=A2\n", "line 3, column 'labels': '=A2' is a formula"),
+    "a spreadsheet's mark of text": ("t.csv", "image,labels\na.jpg,'cat\nb.jpg,'dog\n", "\"'cat\" begins with the sign by which"),
+    "plus and minus": ("t.csv", "image,labels\na.jpg,+cat;-dog\nb.jpg,+dog\n", "'-dog' may say that a label is absent"),
+    "a comma in rows": ("t.csv", 'image,label\na,"cat, small"\na,dog\n', "'cat, small' may be one label or 2: set data.format to long"),
+    "makesense's rows": ("t.csv", "cat,1,2,3,4,a.jpg,640,480\ndog,1,2,3,4,b.jpg,640,480\n", "line 1 names the image 'a.jpg'"),
+    "numbers that were shortened": ("t.csv", "id,label\n1.23457E+15,cat\n1.23457E+15,dog\n", "line 2, column 'id': '1.23457E+15' is a"),
+    "scores in rows": ("t.csv", "image,label\na,cat (0.9)\na,dog (0.1)\n", "line 2, column 'label': 'cat (0.9)' may be a label or one"),
+    "a program beside a person": ("t.csv", "image,cat,cat_pred\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'cat_pred' may say of one"),
+    "people who disagree": ("t.csv", "image,rad_id,cat,dog\na,R1,1,0\na,R2,0,1\n", "line 3, column 'rad_id': 'R2' and others say different"),
+    "a list over several cells": ("t.csv", "image,labels,,\na.jpg,cat,dog,\n", "line 1: column 3 has no name and holds 'dog'"),
+    "numbers for names": ("t.tsv", "antelope\t0\t1\t0\nbear\t1\t0\t0\n", "line 1 repeats '0', and is a row, where"),
+    "a list without a header": ("t.csv", "TRAIN,gs://b/a.jpg,cat,dog\nTEST,gs://b/b.jpg,dog\n", "line 1 names the image"),
+    "a column twice": ("t.csv", "image,label,label\na.jpg,cat,dog\n", "repeats 'label', in columns 2 and 3"),
+    "tensors": ("t.csv", 'image,labels\na.jpg,"tensor([0, 1])"\nb.jpg,"tensor([1, 0])"\n', "may be classes or a flag for each"),
+    "bytes": ("t.csv", "image,label\na.jpg,b'cat'\nb.jpg,b'dog'\n", "the quotes are a part of b'cat'"),
+    "quotes in the header": ("t.csv", "'image','cat'\na.jpg,1\n", "line 1: the quotes are a part of 'image'"),
+    "signs of web pages": ("t.csv", "image,labels\na.jpg,cat &amp; dog;owl\n", "line 2, column 'labels': '&amp;' is a sign as web"),
+    "items of a list": ("t.csv", 'image,labels\na.jpg,"- cat\n- dog"\n', "'- cat' may be a label or an item of a list"),
+    "a star": ("t.csv", "image,labels\na.jpg,cat*;dog\nb.jpg,cat\n", "'cat*' may be a label or an uncertain 'cat'"),
+    "R's vectors": ("t.csv", 'image,labels\na.jpg,"c(""cat"", ""dog"")"\nb.jpg,owl\n', "is a vector of R: write it with paste"),
+    "printers' quotes": ("t.csv", "image,labels\na.jpg,\u201ccat\u201d;dog\nb.jpg,dog\n", "line 2, column 'labels': the quotes are a part"),
+    "tags without blanks": ("t.csv", "image,tags\na.jpg,#cat#dog\nb.jpg,#cat\n", "'#cat#dog' holds 2 tags: write 'cat;dog'"),
+    "dates": ("t.csv", "image,labels\na.jpg,1-Feb\nb.jpg,cat\n", "line 2, column 'labels': '1-Feb' may be a date"),
+    "chinese commas between cells": ("t.csv", "image\uff0ccat\na.jpg\uff0c1\n", "line 1 is separated by '\uff0c': save"),
+    "a stray byte": ("t.csv", "image;L\u00f6we;B\u00e4r\na.jpg;1;0\n".encode() + b"b\x80.jpg;0;1\n", "line 3: the byte 0x80 behind 'b' is not UTF-8"),
+    "the Macintosh": ("t.csv", "image;L\u00f6we\ra.jpg;1\r".encode("mac_roman"), "line 1: the byte 0x9a is not UTF-8, and lines end as on"),
+    "the later Macintosh": ("t.csv", "image;T\u00fcr\na.jpg;1\n".encode("mac_roman"), "line 1: 'image;T\u0178r' makes no sense as Windows-1252"),
+    "czech": ("t.csv", "image;ko\u010dka\na.jpg;1\n".encode("cp1250"), "line 1: 'image;ko\u00e8k' makes no sense as Windows-1252"),
+    "polish": ("t.csv", "image;kot;g\u0119\u015b\na.jpg;1;0\n".encode("iso8859_2"), "makes no sense as Windows-1252"),
+    "kana": ("t.csv", "image;\u306d\u3053\na.jpg;1\n".encode("shift_jis"), "makes no sense as Windows-1252"),
+    "hanzi of one letter": ("t.csv", "image;\u9e1f\na.jpg;1\n".encode("gbk"), "makes no sense as Windows-1252"),
+}  # fmt: skip
+
+# Name: content, what a warning says.
+WARNED = {
+    "counts that are left out": ("image,cat,dog\na.jpg,2,0\nb.jpg,5,1\nc.jpg,3,0\n", "'cat' is taken as no label"),
+    "percentages that are left out": ("image,cat,dog\na.jpg,1,95%\nb.jpg,0,10%\n", "'dog' is taken as no label"),
+    "two merged tables": ("image,cat_x,cat_y\na.jpg,1,1\nb.jpg,1,0\n", "pandas names a column of two merged tables so"),
+    "blank or empty": ("image,labels\na.jpg,\nb.jpg,none\nc.jpg,cat\n", "1 cells of the labels are blank and 1 say that there is none"),
+    "nobody knows": ("image,labels\na.jpg,unknown\nb.jpg,cat;dog\n", "'unknown' is read as a label: if it says that there is none"),
+    "nobody knows, in rows": ("image,label\na.jpg,TODO\nb.jpg,cat\nb.jpg,dog\n", "'TODO' is read as a label"),
+    "what is not there": ("image,labels\na.jpg,no cat;dog\nb.jpg,cat\n", "'no cat' is read as a label of its own"),
+    "several people in rows": ("image,label,annotator\na,cat,Ann\na,dog,Bo\n", "several people saw in one image is united: line 3"),
+    "lost letters": ("image,caf\ufffd\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not read rightly"),
+    "UTF-8 read as something else": ("image,L\u00c3\u00b6we\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not"),
+}  # fmt: skip
