@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from mlcfast.data.sources import SUFFIXES, UNREAD
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
 ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+IMAGE_ENDINGS = SUFFIXES
+# Pictures and papers that no decoder here reads: they are left out of a directory, and said.
+UNREAD_ENDINGS = (
+    *UNREAD, ".rw2", ".orf", ".raf", ".raw", ".jxl", ".svg", ".psd", ".eps", ".pdf", ".dcm", ".mp4", ".mov", ".avi",
+)  # fmt: skip
 KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
 
 LOGGER = logging.getLogger("mlcfast")
@@ -218,6 +223,18 @@ def images_below(folder: Path) -> list[Path]:
     """The image files of a directory, at any depth, sorted; without hidden ones and programs' own copies."""
     found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
     return sorted(file for file in found if not is_hidden(file.relative_to(folder)))
+
+
+def unread_below(folder: Path) -> list[str]:
+    """A warning of the files of a directory, at any depth, that may be meant as images and are of kinds not read."""
+    found = (file for file in folder.rglob("*") if file.suffix.lower() in UNREAD_ENDINGS)
+    unread = sorted(file.relative_to(folder) for file in found if not is_hidden(file.relative_to(folder)))
+    if not unread:
+        return []
+    kinds = ", ".join(sorted({file.suffix.lower() for file in unread}))
+    return [
+        f"{len(unread)} files are of kinds that are not read ({kinds}), first {unread[0]}: save them as JPEG or PNG"
+    ]
 
 
 def is_hidden(path: Path) -> bool:

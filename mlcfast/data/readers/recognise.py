@@ -7,14 +7,10 @@ from pathlib import Path
 from mlcfast.data.labels import stacked
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
-from mlcfast.data.readers.exports import (
-    is_label_studio,
-    json_of,
-    read_label_studio_sheet,
-    read_metadata,
-)
+from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import folders_of_images, read_folders
 from mlcfast.data.readers.json_files import read_json
+from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
     is_attribute_table,
     is_class_list,
@@ -24,7 +20,8 @@ from mlcfast.data.readers.lists import (
     read_tag_files,
 )
 from mlcfast.data.readers.names import nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import images_below
+from mlcfast.data.readers.paths import images_below, unread_below
+from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -88,6 +85,8 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
             sources = [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
         else:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
+    unread = unread_below(path) if path.is_dir() and sources[0].format in ("folders", "tag_files", "yolo") else []
+    sources = [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread]), *sources[1:]]
     return [_with_settled_names(source) for source in sources]
 
 
@@ -98,6 +97,7 @@ def _with_settled_names(source: LabelSource) -> LabelSource:
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
+    refuse_archive(path)
     ending = path.suffix.lower()
     if ending == ".json":
         return [_read_json(path, options)]
@@ -222,7 +222,11 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
 
     content = json_of(path)
     if isinstance(content, dict) and "images" in content:
-        return read_tool_export(path, content, DOCUMENTS) or coco_source(path, options)
+        exported = read_tool_export(path, content, DOCUMENTS)
+        if exported is not None:
+            return exported
+        refuse_other_tools(path, content)
+        return coco_source(path, options)
     return read_json(path, content, options)
 
 
