@@ -53,6 +53,9 @@ def _read(folder: Path, split: str = "") -> LabelSource:
     return dataclasses.replace(source, warnings=warnings, root=folder, split=split)
 
 
+UNSORTED = {"unlabeled", "unlabelled", "unannotated", "unsorted", "unsup", "todo"}
+
+
 def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]:
     """Warnings of folders within those of the labels, and of labels that are made of others."""
     doubts = []
@@ -62,6 +65,8 @@ def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]
         doubts.append(
             f"folders within those of the labels, such as {label}/{inner}, say nothing: name {label!r} if they do"
         )
+    unsorted = sorted(name for name in labels if name.lower() in UNSORTED)
+    doubts += [f"the folder {name!r} is a label like any other: move it away if it is none" for name in unsorted]
     made = [name for name in sorted(labels) if _are_all(re.split(r"[,;+&_ -]+", name), labels)]
     return doubts + [f"the folder {name!r} is a label of its own, though its parts are labels too" for name in made[:1]]
 

@@ -44,7 +44,7 @@ def _via_attributes(entry: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _scalabel(content: Any) -> Tags | None:
     """Scalabel's frames, as BDD100K has them: a name, and labels that each have a category."""
-    frames = content.get("frames") if isinstance(content, dict) else content
+    frames: Any = content.get("frames") if isinstance(content, dict) else content
     if not all_have(frames, "name"):
         return None
     held = [frame.get("labels") or [] for frame in frames]

@@ -7,6 +7,7 @@ from pathlib import Path
 from mlcfast.data.labels import stacked
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
+from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import folders_of_images, read_folders
 from mlcfast.data.readers.json_files import read_json
@@ -36,13 +37,7 @@ from mlcfast.registry import hint
 ROBOFLOW = "_classes.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
-# Folders so called hold images, and their names say nothing of them.
-NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
-# Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
-LABELS_ELSEWHERE = (
-    ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
-    ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
-)
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
@@ -114,7 +109,10 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     if is_attribute_table(text):
         return [read_attribute_table(path)]
     if is_file_list(text):
-        return [read_file_list(path, options)]
+        listed = read_file_list(path, options)
+        if not listed.names:
+            raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
+        return [listed]
     if is_class_list(text):
         raise UsageError(
             f"{path}: says of images whether they have one label, as in Pascal VOC's ImageSets/Main: name the "
@@ -142,9 +140,10 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
+    coco = coco or [file for file in sorted(path.glob("annotations/*.json")) if is_split_word(file.stem)]
     if coco:
         splits = [file.stem.removeprefix("instances_") for file in coco]
-        sources = [coco_source(file, options) for file in coco]
+        sources = [_read_json(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
     for place in ([path], [path / split for split in SPLITS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
@@ -159,24 +158,48 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{twice.parent}: holds metadata.csv and metadata.jsonl: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv", ".json"))
+    tables = _tables_in(path)
     layouts = known_as(path)
-    beside = [file.name for file in tables if file.suffix.lower() != ".json"] if layouts else []
+    beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
     if len(layouts) > 1 or beside:
         shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
+    source = _of_tables(path, tables, options)
+    if source is not None:
+        return [_at(source, path)]
+    of_splits = [_of_split(path, path / split, options) for split in SPLITS]
+    found_in = [source for source in of_splits if source is not None]
+    if found_in:
+        return found_in
+    return _read_images(path, options)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in TABLES) if folder.is_dir() else []
+
+
+def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> LabelSource | None:
+    """What the label files of a directory say, one table or a JSON file for each image; None without any."""
     small = len(tables) > 1 and all(f.suffix.lower() == ".json" and f.stat().st_size <= LARGEST for f in tables)
-    of_images = read_image_documents(path, ((file, json_of(file)) for file in tables)) if small else None
+    of_images = read_image_documents(folder, ((file, json_of(file)) for file in tables)) if small else None
     if of_images is not None:
-        return [_at(of_images, path)]
+        return of_images
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
-        raise UsageError(f"{path}: holds several label files, {shown}: name one of them")
-    if tables:
-        return [_at(read_labels(tables[0], options), path)]
-    return _read_images(path, options)
+        raise UsageError(f"{folder}: holds several label files, {shown}: name one of them")
+    return read_labels(tables[0], options) if tables else None
+
+
+def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
+    """What the label file in a split's folder says; its images are in that folder, or named from `path` on."""
+    source = _of_tables(folder, _tables_in(folder), options)
+    if source is None:
+        return None
+    first = source.images[0]
+    root = path if (path / first).is_file() and not (folder / first).is_file() else folder
+    return _at(source, root, folder.name)
 
 
 def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -198,22 +221,7 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "
             "that holds the folders of the labels, or set data.format to folders"
         )
-    if not folders:
-        raise UsageError(
-            f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
-            "table, a .txt beside each image and a folder of images for each label"
-        )
-    for pattern, tool, remedy in LABELS_ELSEWHERE:
-        held = next(path.glob(pattern), None)
-        if held is not None:
-            raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
-    labels = [inner for folder in splits for inner in folders_of_images(folder)] or folders
-    unsaid = next((folder for folder in labels if folder.name.lower() in NO_LABELS), None)
-    if unsaid is not None:
-        raise UsageError(
-            f"{path}: no labels found: {unsaid.name!r} is a folder of images, not a label; if its own folders are the "
-            f"labels, name {unsaid}, else name the file of the labels"
-        )
+    refuse_labels_elsewhere(path, folders)
     return read_folders(path)
 
 

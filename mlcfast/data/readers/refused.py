@@ -37,6 +37,7 @@ DOCUMENTS = (
     ),
     Other({"objects", "tags", "size"}, "Supervisely's", AS_COCO),
     Other({"classes", "tags"}, "Supervisely's", AS_COCO),
+    Other({"items", "categories"}, "Datumaro's", AS_COCO),
     Other({"imgHeight", "imgWidth", "objects"}, "Cityscapes'", "write a table of the images and their labels"),
 )
 ENTRIES = (

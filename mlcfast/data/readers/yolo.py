@@ -133,12 +133,12 @@ def _names(folder: Path, settings: Path | None, chosen: bool) -> tuple[list[str]
 
     UsageError where two files of it name the classes differently; the settings decide where the user chose them.
     """
-    for place in (folder, folder / "labels", folder.parent, folder.parent.parent):
+    for place in (folder, folder.parent, folder.parent.parent):
         files = [settings] if settings and place == folder else _settings_in(place)
         found = [(file, names) for file in files if (names := read_yaml(file, as_written=True).get("names"))]
         known = [(file, _listed(file, names)) for file, names in found]  # a class may be called no, or 1.0
-        beside = [place, folder / "labels"] if place == folder else [place]
-        lists = [spot / name for spot in beside for name in NAME_FILES if (spot / name).is_file()]
+        lists = [place / name for name in NAME_FILES if (place / name).is_file()]
+        lists += [file for below in ("*", "*/*") for file in _names_below(folder, below)] if place == folder else []
         known += [(file, names_in(file)) for file in lists]
         for file, names in [] if chosen and found else known[1:]:
             if names != known[0][1]:
@@ -147,6 +147,11 @@ def _names(folder: Path, settings: Path | None, chosen: bool) -> tuple[list[str]
         if known:
             return known[0][1], [f"the labels are named in {known[0][0].name}"]
     return [], ["no data.yaml or classes.txt names the classes: the labels are their numbers"]
+
+
+def _names_below(folder: Path, below: str) -> list[Path]:
+    """Files of names in the folders of a directory, such as those of its splits and labels."""
+    return [file for name in NAME_FILES for file in sorted(folder.glob(f"{below}/{name}")) if name != NAME_FILES[-1]]
 
 
 def _listed(file: Path, names: Any) -> list[str]:

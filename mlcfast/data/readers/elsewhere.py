@@ -1,0 +1,83 @@
+"""What says that the folders of a directory are not its labels: annotations in other places, or names that say none."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.folders import folders_of_images
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, is_hidden, unread_below
+from mlcfast.data.readers.refused import refuse_archive
+from mlcfast.data.splits import is_split_word
+from mlcfast.errors import UsageError
+
+# Folders so called hold images, and their names say nothing of them.
+NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
+# Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
+TOOLS = (
+    ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
+    ("*/ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
+    ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
+    ("*/_annotations.txt", "Roboflow's for Keras", "export it as multi-label classification or MS-COCO"),
+    ("label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
+    ("labelTxt*/*.txt", "DOTA's", "write YOLO's or MS-COCO's form, or a table of the images and their labels"),
+    ("gtFine/*/*/*.json", "Cityscapes'", "write a table of the images and their labels"),
+    ("ImageSets/Main/*_*.txt", "Pascal VOC's, without its Annotations", "copy that folder beside ImageSets"),
+)
+PROSE = re.compile("readme|licen[cs]e|changelog|requirements", re.IGNORECASE)
+NOTES = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv", ".txt", ".mat", ".xlsx", ".parquet")
+
+
+def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
+    """UsageError where the labels of a directory are not the names of its folders, those that hold images.
+
+    So it is with known tools' annotations, with files that may be some in folders of their own, with folders that are
+    called as those of images are, and with a single one, which would be the label of all.
+    """
+    for pattern, tool, remedy in TOOLS:
+        held = next(path.glob(pattern), None)
+        if held is not None:
+            raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
+    noted = _note_without_images(path)
+    if noted is not None and not (len(folders) == 1 and noted.is_relative_to(folders[0])):
+        raise UsageError(
+            f"{path}: {noted.relative_to(path)} may hold the labels: name it, or its folder, or set data.format to "
+            "folders if the folders of images are the labels"
+        )
+    if not folders:
+        _refuse_empty(path)
+    labels = [inner for folder in folders if is_split_word(folder.name) for inner in folders_of_images(folder)]
+    labels = labels or list(folders)
+    unsaid = next((folder for folder in labels if folder.name.lower() in NO_LABELS), None)
+    if unsaid is not None:
+        raise UsageError(
+            f"{path}: no labels found: {unsaid.name!r} is a folder of images, not a label; if its own folders are the "
+            f"labels, name {unsaid}, else name the file of the labels"
+        )
+    if len({folder.name for folder in labels}) == 1 and not is_split_word(labels[0].name):
+        raise UsageError(
+            f"{path}: {labels[0].name!r} is the only folder of images, so all of them would have that label: name "
+            f"{labels[0]} if its own folders are the labels, or set data.format to folders if it is one"
+        )
+
+
+def _note_without_images(path: Path) -> Path | None:
+    """The first file that may be annotations in a folder below the directory without images in it or below it."""
+    files = [file for file in path.rglob("*") if not is_hidden(file.relative_to(path))]
+    pictured = {folder for file in files if file.suffix.lower() in IMAGE_ENDINGS for folder in file.parents}
+    apart = (file for file in files if file.parent not in pictured and file.parent != path)
+    noted = (file for file in apart if file.suffix.lower() in NOTES and not PROSE.match(file.name))
+    return min(noted, default=None)
+
+
+def _refuse_empty(path: Path) -> None:
+    """UsageError for a directory without folders of images, which names what it holds in their place."""
+    for file in sorted(path.iterdir()):
+        refuse_archive(file)
+        if file.suffix.lower() in (".xlsx", ".xls", ".ods"):
+            raise UsageError(f"{file}: a spreadsheet's own format: save the table as CSV")
+    for unread in unread_below(path):
+        raise UsageError(f"{path}: no images in it: {unread}")
+    raise UsageError(
+        f"{path}: no labels found: looked for annotations/instances_*.json, _classes.csv, metadata.jsonl, a CSV table, "
+        "a .txt beside each image and a folder of images for each label"
+    )
