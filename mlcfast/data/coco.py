@@ -17,7 +17,7 @@ from mlcfast.data.labels import Labels, count, from_entries, holds, placed, read
 from mlcfast.data.readers.exports import text_of_cell
 from mlcfast.data.readers.names import nearly_equal, plain_label, respelt
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, plain_path, require_images
-from mlcfast.data.readers.refused import refuse_scores
+from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups
@@ -66,7 +66,7 @@ def read_coco(
     root = Path(root)
     require_directory(root, "data.root")
     given = {} if isinstance(split, str) else split
-    annotations = root / given.get("annotations", f"annotations/instances_{split}.json")
+    annotations = root / given["annotations"] if "annotations" in given else annotation_file(root, str(split))
     if not annotations.is_file():
         raise UsageError(f"{annotations}: no such annotation file{hint_path(annotations)}")
     beside = (root / "images").is_dir() or any(file.suffix.lower() in IMAGE_ENDINGS for file in root.iterdir())
@@ -100,6 +100,12 @@ def read_coco(
     return records.subset(labelled)
 
 
+def annotation_file(root: Path, split: str) -> Path:
+    """The annotations of a named split: `annotations/instances_SPLIT.json`, or SPLIT.json where only that is there."""
+    plain, named = (root / "annotations" / f"{word}{split}.json" for word in ("", "instances_"))
+    return plain if plain.is_file() and not named.is_file() else named
+
+
 def images_folder(root: Path, split: str, files: Sequence[str]) -> Path:
     """Where the images of a split are: in `root/SPLIT`, as MS-COCO's; else in images/SPLIT, images or the root itself.
 
@@ -109,9 +115,19 @@ def images_folder(root: Path, split: str, files: Sequence[str]) -> Path:
     return next((place for place in places if files and (place / files[0]).is_file()), root / split)
 
 
+def is_cached(annotations: Path) -> bool:
+    """Whether an annotation file has been read and not changed since; it then is MS-COCO's."""
+    seen = _identity(annotations)
+    return bool(seen) and _load(_cache_of(annotations), "seen", seen) is not None
+
+
+def _cache_of(annotations: Path) -> Path:
+    return cache_directory(annotations.parent) / f"{annotations.stem}.labels.npz"
+
+
 def _cached(annotations: Path) -> _Table:
     seen = _identity(annotations)
-    cache = cache_directory(annotations.parent) / f"{annotations.stem}.labels.npz"
+    cache = _cache_of(annotations)
     with locked(cache.with_suffix(".lock")):
         table = _load(cache, "seen", seen) if seen else None  # to digest the content of a large file takes a second
         if table is None:
@@ -181,7 +197,7 @@ def _fields(annotations: Path, named: Mapping[str, str]) -> dict[str, list[str]]
 
     UsageError lists the fields there are where no image has one of the name.
     """
-    images = list(_first_of_each_file(_content(annotations)["images"]).values()) if named else []
+    images = list(_first_of_each_file(content_of(annotations)["images"]).values()) if named else []
     for option, name in named.items():
         if not any(name in image for image in images):
             there = list(dict.fromkeys(key for image in images for key in image))
@@ -192,7 +208,8 @@ def _fields(annotations: Path, named: Mapping[str, str]) -> dict[str, list[str]]
     return {name: [text_of_cell(image.get(name)) for image in images] for name in named.values()}
 
 
-def _content(annotations: Path) -> Any:
+def content_of(annotations: Path) -> Any:
+    """The content of a JSON file, of a large one without the outlines of its objects; UsageError for no valid JSON."""
     try:
         return parse_json(_without_outlines(annotations.read_bytes()))
     except ValueError as error:
@@ -200,7 +217,7 @@ def _content(annotations: Path) -> Any:
 
 
 def _parse(annotations: Path) -> _Table:
-    content = _content(annotations)
+    content = content_of(annotations)
     try:
         return _table(content, annotations)
     except KeyError as error:
@@ -254,7 +271,8 @@ def _table(content: dict[str, Any], annotations: Path) -> _Table:
 
 
 def _refuse_others(content: dict[str, Any], annotations: Path) -> None:
-    """UsageError for captions, and for a category without a name."""
+    """UsageError for what another tool wrote, for captions, and for a category without a name."""
+    refuse_other_tools(annotations, content)
     noted = content.get("annotations") or [{}]
     if "categories" not in content and "caption" in noted[0]:
         raise UsageError(f"{annotations}: captions, which are no labels: name a file of labels, such as instances_*")

@@ -61,7 +61,9 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return _at(_with_settled_names(source), root)
     if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
-        return read_labels(path, options)
+        path = _called(path, root)
+        source = read_labels(path, options)
+        return _in_either(source, path, root) if source.root == path else source
     sources = read_all(root, options)
     exact = [source for source in sources if source.split == name]
     fitting = exact or [source for source in sources if source.split and is_part(source.split, name)]
@@ -70,6 +72,14 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
         near = hint(name, [source.split for source in sources])
         raise UsageError(f"{root}: no split {name!r}, and no file of that name; there is {shown}{near}")
     return fitting[0]
+
+
+def _called(path: Path, root: Path) -> Path:
+    """The path, or where nothing has that name the one directory beside it with another word for the same split."""
+    if path.exists() or not root.is_dir() or path.parent != root:
+        return path
+    alike = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and is_part(folder.name, path.name)]
+    return alike[0] if len(alike) == 1 else path
 
 
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -134,16 +144,16 @@ def _at(source: LabelSource, root: Path, split: str = "") -> LabelSource:
 
 
 def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
-    """Recognised, in this order: annotations/instances_*.json, Roboflow's files and metadata in the directory or in its
-    splits' folders, the layouts of the registry, a single table, a .txt of tags beside each image, a folder of images
-    for each label. UsageError if it is nothing of these, or several."""
+    """Recognised, in this order: MS-COCO's in `annotations`, Roboflow's files and metadata in the directory or in its
+    splits' folders, the layouts of the registry, a single table in either, a .txt of tags beside each image, a folder
+    of images for each label. UsageError if it is nothing of these, or several."""
     from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
     coco = coco or [file for file in sorted(path.glob("annotations/*.json")) if is_split_word(file.stem)]
     if coco:
         splits = [file.stem.removeprefix("instances_") for file in coco]
-        sources = [_read_json(file, options) for file in coco]
+        sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
     for place in ([path], [path / split for split in SPLITS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
@@ -195,11 +205,14 @@ def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> L
 def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
     """What the label file in a split's folder says; its images are in that folder, or named from `path` on."""
     source = _of_tables(folder, _tables_in(folder), options)
-    if source is None:
-        return None
-    first = source.images[0]
-    root = path if (path / first).is_file() and not (folder / first).is_file() else folder
-    return _at(source, root, folder.name)
+    return source and _in_either(_at(source, folder, folder.name), folder, path)
+
+
+def _in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:
+    """The source with its images in its label file's folder or, where only that has the first, in the one above."""
+    first = source.images[0] if source.images and source.unpack is None else ""
+    only_above = not (folder / first).exists() and (above / first).exists()
+    return dataclasses.replace(source, root=above) if only_above else source
 
 
 def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -226,9 +239,11 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def _read_json(path: Path, options: TableOptions) -> LabelSource:
-    from mlcfast.data.coco import coco_source
+    from mlcfast.data.coco import coco_source, content_of, is_cached
 
-    content = json_of(path)
+    if is_cached(path):  # to parse a large file again takes seconds
+        return coco_source(path, options)
+    content = content_of(path)
     if isinstance(content, dict) and "images" in content:
         exported = read_tool_export(path, content, DOCUMENTS)
         if exported is not None:
