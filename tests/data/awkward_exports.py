@@ -128,6 +128,15 @@ READ = {
         "t.json", json.dumps([task("a.jpg", [result("taxonomy", ["Animal", "Cat"], ["Plant"])]), task("b.jpg", [])]),
         ["a.jpg", "b.jpg"], ["Animal/Cat", "Plant"], [[P, P], [N, N]],
     ),
+    "label studio's min with a tree": (
+        "t.json", json.dumps([{"image": "a.jpg", "annotation_id": 1, "taxonomy": [["A", "B"], ["C"]]}]),
+        ["a.jpg"], ["A/B", "C"], [[P, P]],
+    ),
+    "a key for each label": (
+        "m.jsonl", lines({"file_name": "a.jpg", "owl": 1, "labels": {"cat": True, "dog": 0}},
+                         {"file_name": "b.jpg", "owl": 0, "labels": {"cat": 0, "dog": 1}}),
+        ["a.jpg", "b.jpg"], ["owl", "cat", "dog"], [[P, P, N], [N, N, P]],
+    ),
     "label studio's min under another key": (
         "t.json",
         json.dumps([{"image": "a.jpg", "annotation_id": 1, "animals": {"choices": ["cat", "dog"]}},
@@ -169,6 +178,11 @@ REFUSED = {
         "category 3 has no name: write",
     ),
     "scores in lines": ("m.jsonl", lines(SCORED), "line 1: confidence 0.3 makes it a prediction"),
+    "values of labels in an object": (
+        "m.jsonl",
+        lines({"file_name": "a.jpg", "labels": {"cat": "sharp"}}),
+        "line 1: 'labels' holds 'sharp': write a list of labels",
+    ),
     "scores of boxes": (
         "m.jsonl",
         lines({"file_name": "a.jpg", "objects": {"categories": ["cat"], "scores": [0.2]}}),

@@ -76,6 +76,10 @@ READ = {
         {"images/a.jpg": "", "labels/a.txt": "1 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n", "classes.txt": "cat\ndog\n"},
         "yolo", ["cat", "dog"], {"": [[N, P]]},
     ),
+    "settings of another machine": (
+        {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": NAMES.replace("images", "/home/me/set/images")},
+        "yolo", ["cat", "dog"], {"train": [[N, P]], "val": [[N, P]]},
+    ),
     "objects that were deleted": ({"a.jpg": "", "a.xml": XML.format(DELETED)}, "voc", ["dog"], {"": [[P]]}),
     "a list of voc with a line below": (
         {"JPEGImages/a.jpg": "", "JPEGImages/b.jpg": "", "Annotations/a.xml": XML.format(DELETED),
@@ -111,6 +115,10 @@ REFUSED = {
         "names must be numbered 0 to 1: there is no 1",
     ),
     "a folder above": ({"VOC2012/images/a.jpg": "", "VOC2012/Annotations/a.xml": XML}, "'VOC2012' is the only folder"),
+    "labels that are no boxes": (
+        {"images/a.jpg": "", "labels/a.txt": "cat 0.5 0.5 0.2 0.2\n"},
+        "labels/a.txt is not YOLO's, a class number and a box a line: write that",
+    ),
     "captions alone": (
         {"train2017/a.jpg": "", "annotations/captions_train2017.json": "{}"},
         "annotations/captions_train2017.json may hold the labels: name it, or its folder, or set data.format",

@@ -18,6 +18,11 @@ TOOLS = (
     ("*/ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
     ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
     ("*/_annotations.txt", "Roboflow's for Keras", "export it as multi-label classification or MS-COCO"),
+    (
+        "labels/*.txt",
+        "not YOLO's, a class number and a box a line",
+        "write that, or put files of tags beside their images",
+    ),
     ("label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
     ("labelTxt*/*.txt", "DOTA's", "write YOLO's or MS-COCO's form, or a table of the images and their labels"),
     ("gtFine/*/*/*.json", "Cityscapes'", "write a table of the images and their labels"),

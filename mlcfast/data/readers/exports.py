@@ -82,19 +82,27 @@ def sheet_of(
     path: Path, rows: Sequence[dict[str, Any]], numbers: Sequence[int], assumptions: Sequence[str] = ()
 ) -> Sheet:
     """Rows of values by name as a table of text; lists become JSON, which the readers of tables understand."""
-    flat = [dict(_flat(row)) for row in rows]
+    flat = [dict(_flat(row, f"{path}: line {number}")) for number, row in zip(numbers, rows, strict=True)]
     header = list(dict.fromkeys(key for row in flat for key in row))
     cells = [[text_of_cell(row.get(key)) for key in header] for row in flat]
     return Sheet(path, header, cells, list(numbers), list(assumptions), "")
 
 
-def _flat(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The entries of a row; of one that holds others, such as the boxes in `objects`, those that list labels."""
+def _flat(row: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+    """The entries of a row; of one that holds others, such as the boxes in `objects`, those that list labels.
+
+    `labels` may hold a key for each label. UsageError where its values say neither present nor absent.
+    """
     for key, value in row.items():
-        if isinstance(value, dict):
-            yield from ((inner, each) for inner, each in value.items() if inner.lower() in LIST_COLUMNS)
-        else:
+        if not isinstance(value, dict):
             yield str(key), value
+        elif str(key).lower() in LIST_COLUMNS and not any(str(inner).lower() in LIST_COLUMNS for inner in value):
+            strange = next((each for each in value.values() if each not in (0, 1, -1, None)), None)
+            if strange is not None:
+                raise UsageError(f"{where}: {key!r} holds {strange!r}: write a list of labels, or 1 and 0 for each")
+            yield from value.items()
+        else:
+            yield from ((inner, each) for inner, each in value.items() if inner.lower() in LIST_COLUMNS)
 
 
 def text_of_cell(value: Any) -> str:

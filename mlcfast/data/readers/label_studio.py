@@ -129,9 +129,10 @@ def _labels_of_results(results: list[Any], options: TableOptions, seen: Counter[
 
 
 def is_answer(value: Any) -> bool:
-    """Whether a value of JSON-MIN holds labels, whatever its key is: several choices, or the labels of boxes."""
+    """Whether a value of JSON-MIN holds labels, whatever its key is: several choices, paths, or the labels of boxes."""
     held = value if isinstance(value, list) else [value]
-    return bool(held) and all(isinstance(each, dict) and {*RESULT_LABELS} & each.keys() for each in held)
+    paths = all(isinstance(each, list) and each and isinstance(each[0], str) for each in held)
+    return bool(held) and (paths or all(isinstance(each, dict) and {*RESULT_LABELS} & each.keys() for each in held))
 
 
 def _names(value: Any, seen: Counter[str]) -> Iterator[str]:

@@ -92,18 +92,31 @@ def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> t
             place = _at(settings, str(content.get("path") or ""), str(entry), options)
             if place is None:
                 absent.append(f"{settings}: {split} {entry}: no such directory or file beside it")
-            else:
-                places[split] += _images_at(place)
+                continue
+            images = _images_at(place)
+            absent += [] if images else [f"{settings}: {split} {entry}: no images in it"]
+            absent += [f"{settings}: {split} {entry}: not on this machine: {place} is read"] if _is_moved(entry) else []
+            places[split] += images
     return places, absent
 
 
 def _at(settings: Path, path: str, entry: str, options: TableOptions) -> Path | None:
-    """Where an entry lies. Roboflow writes `../train/images` for what is beside the file."""
+    """Where an entry lies. Roboflow writes `../train/images` for what is beside the file.
+
+    Of one that is absolute on another machine the longest end that names something beside the file.
+    """
     base, plain = settings.parent, re.sub(r"^(\.\./)+", "", entry)
-    place = next((choice for choice in (base / path / entry, base / entry, base / plain) if choice.exists()), None)
+    parts = Path(entry).parts if _is_moved(entry) else ()
+    ends = [base / Path(*parts[number:]) for number in range(1, len(parts))]
+    places = (base / path / entry, base / entry, base / plain, *ends)
+    place = next((choice for choice in places if choice.exists()), None)
     if place and not options.allow_outside and not place.resolve().is_relative_to(base.resolve()):
         raise UsageError(f"{settings}: {entry!r} lies outside {base}: data.allow_outside=true allows that")
     return place
+
+
+def _is_moved(entry: str) -> bool:
+    return Path(entry).is_absolute() and not Path(entry).exists()
 
 
 def _images_at(place: Path) -> list[Path]:
