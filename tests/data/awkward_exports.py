@@ -232,7 +232,7 @@ REFUSED = {
     "nuimages": (
         "object_ann.json",
         json.dumps([{"token": "x", "category_token": "y"}]),
-        "a table of nuScenes or nuImages",
+        "a table of nuImages: write",
     ),
     "cityscapes": ("a.json", json.dumps({"imgHeight": 1, "imgWidth": 1, "objects": []}), "Cityscapes': write a table"),
     "relationships": (

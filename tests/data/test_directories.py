@@ -136,7 +136,7 @@ REFUSED = {
     "an archive alone": ({"set.zip": ""}, "set.zip: an archive: unpack it"),
     "photographs of a phone": (
         {"cat/a.heic": "", "dog/b.HEIC": ""},
-        "2 files are of kinds that are not read (.heic), first cat/a.heic: save them as JPEG or PNG",
+        "2 files are of kinds that are not read (.heic), first cat/a.heic: save those that are",
     ),
 }  # fmt: skip
 

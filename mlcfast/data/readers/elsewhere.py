@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.folders import folders_of_images
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, is_hidden, unread_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
@@ -67,11 +67,13 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
 
 def _note_without_images(path: Path) -> Path | None:
     """The first file that may be annotations in a folder below the directory without images in it or below it."""
-    files = [file for file in path.rglob("*") if not is_hidden(file.relative_to(path))]
-    pictured = {folder for file in files if file.suffix.lower() in IMAGE_ENDINGS for folder in file.parents}
-    apart = (file for file in files if file.parent not in pictured and file.parent != path)
-    noted = (file for file in apart if file.suffix.lower() in NOTES and not PROSE.match(file.name))
-    return min(noted, default=None)
+    pictured: set[Path] = set()
+    noted: list[Path] = []
+    for folder, names in walked(path):
+        if any(name.lower().endswith(IMAGE_ENDINGS) for name in names):
+            pictured |= {folder, *folder.parents}
+        noted += [folder / name for name in names if name.lower().endswith(NOTES) and not PROSE.match(name)]
+    return next((file for file in noted if file.parent not in pictured and file.parent != path), None)
 
 
 def _refuse_empty(path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -225,16 +225,26 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(file for file in found if not is_hidden(file.relative_to(folder)))
 
 
+def walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each directory at or below one with the names of its files, both sorted; without what is hidden, see is_hidden."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
+        yield Path(place), sorted(name for name in files if not name.startswith("."))
+
+
 def unread_below(folder: Path) -> list[str]:
     """A warning of the files of a directory, at any depth, that may be meant as images and are of kinds not read."""
-    found = (file for file in folder.rglob("*") if file.suffix.lower() in UNREAD_ENDINGS)
-    unread = sorted(file.relative_to(folder) for file in found if not is_hidden(file.relative_to(folder)))
+    unread = [
+        (place / name).relative_to(folder)
+        for place, names in walked(folder)
+        for name in names
+        if name.lower().endswith(UNREAD_ENDINGS)
+    ]
     if not unread:
         return []
     kinds = ", ".join(sorted({file.suffix.lower() for file in unread}))
-    return [
-        f"{len(unread)} files are of kinds that are not read ({kinds}), first {unread[0]}: save them as JPEG or PNG"
-    ]
+    said = f"{len(unread)} files are of kinds that are not read ({kinds}), first {unread[0]}"
+    return [f"{said}: save those that are images as JPEG or PNG"]
 
 
 def is_hidden(path: Path) -> bool:

@@ -78,6 +78,8 @@ def _labelbox_row(row: dict[str, Any]) -> list[str] | None:
     done = [label["annotations"] for project in row["projects"].values() for label in listed(project.get("labels"))]
     names: list[str] = []
     for each in done:
+        if "frames" in each:
+            raise UsageError("a row of Labelbox annotates a video: export its frames as images")
         names += values(each.get("objects"), "name")
         for question in listed(each.get("classifications")):
             answers = [*listed(question.get("radio_answer")), *listed(question.get("checklist_answers"))]

@@ -1,6 +1,7 @@
 """Recognises what a label file or a directory is and reads it; what could be several things is an error."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -211,7 +212,7 @@ def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | 
 def _in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:
     """The source with its images in its label file's folder or, where only that has the first, in the one above."""
     first = source.images[0] if source.images and source.unpack is None else ""
-    only_above = not (folder / first).exists() and (above / first).exists()
+    only_above = not os.path.exists(folder / first) and os.path.exists(above / first)
     return dataclasses.replace(source, root=above) if only_above else source
 
 

@@ -51,7 +51,7 @@ ENTRIES = (
     Other({"externalId", "labels"}, "Kili's", AS_COCO, within="labels"),
     Other({"externalId", "jsonResponse"}, "Kili's", AS_COCO),
     Other({"Labeled Data", "Label"}, "Labelbox's former export", "export NDJSON of its present form, which is read"),
-    Other({"token"}, "a table of nuScenes or nuImages", "write MS-COCO's form, or a table of the images and labels"),
+    Other({"token"}, "a table of nuImages", "write a table of the images and their labels", without=LIST_COLUMNS),
 )
 
 
