@@ -69,8 +69,9 @@ READ = {
     ),
     "names in the folders of splits": (
         {f"{split}/{part}": text for split in ("train", "valid") for part, text in {
-            f"{split}.jpg": "", f"{split}.txt": f"1 {BOX}\n", "_darknet.labels": "cat\ndog\n"}.items()},
-        "yolo", ["cat", "dog"], {"train": [[N, P]], "val": [[N, P]]},
+            "0.jpg": "", "0.txt": "", f"{split}.jpg": "", f"{split}.txt": f"1 {BOX}\n",
+            "_darknet.labels": "cat\ndog\n"}.items()},
+        "yolo", ["cat", "dog"], {"train": [[N, N], [N, P]], "val": [[N, N], [N, P]]},
     ),
     "corners of boxes": (
         {"images/a.jpg": "", "labels/a.txt": "1 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n", "classes.txt": "cat\ndog\n"},

@@ -226,7 +226,7 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each directory at or below one with the names of its files, both sorted; without what is hidden, see is_hidden."""
+    """Each directory at or below one with the names of its files, both sorted; without what is_hidden is true of."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
         yield Path(place), sorted(name for name in files if not name.startswith("."))
