@@ -199,3 +199,19 @@ def test_images_that_are_not_what_they_seem(tmp_path, capsys):
                  "the folder 'todo' is a label like any other"):  # fmt: skip
         assert part in said
     assert look_at([])["sizes"] == []
+
+
+@pytest.mark.parametrize("file", ["a.xml", "a.json"])
+def test_images_without_a_file_of_their_own_are_counted(tmp_path, file):
+    shapes = {"imagePath": "a.jpg", "flags": {"cat": True}, "shapes": []}
+    text = XML.format(DELETED) if file == "a.xml" else json.dumps(shapes)
+    lay(tmp_path, {"a.jpg": "", "b.jpg": "", "c.jpg": "", file: text})
+    (source,) = read_all(tmp_path, TableOptions())
+    assert source.images == ["a.jpg"] and len(source.warnings) == 1
+    assert source.warnings[0].endswith("have no annotation file, first b.jpg: they are left out")
+
+
+def test_a_column_of_splits_is_not_passed_over_where_there_are_splits(tmp_path, capsys):
+    lay(tmp_path, READ["names in the folders of splits"][0])
+    assert inspect.main([str(tmp_path), "--split-column", "part"]) == 2
+    assert "data.split_column: a file of this kind (yolo) has no column 'part'" in capsys.readouterr().err

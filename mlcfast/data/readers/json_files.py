@@ -9,7 +9,7 @@ from mlcfast.data.readers.columns import IMAGE_COLUMNS
 from mlcfast.data.readers.exports import json_of, read_rows_of_json
 from mlcfast.data.readers.label_studio import is_answer, read_label_studio
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, plain_path
+from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, plain_path, without_notes
 from mlcfast.data.readers.refused import SCORES, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
@@ -116,7 +116,8 @@ def read_labelme(path: Path) -> list[LabelSource]:
         source = from_tags(path, "labelme", [image for image, _, _ in each], [tags for _, tags, _ in each], said)
         scored = sum(count for _, _, count in each)
         warning = f"{scored} shapes have a model's score: they count like any other, so take out those that are wrong"
-        source = dataclasses.replace(source, warnings=[warning] if scored else [])
+        left = without_notes(_root(path, split), source.images) if path.is_dir() else []
+        source = dataclasses.replace(source, warnings=[*([warning] if scored else []), *left])
         sources.append(dataclasses.replace(source.in_order(names).merged(), root=_root(path, split), split=split))
     return sources
 

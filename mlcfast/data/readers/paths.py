@@ -247,6 +247,16 @@ def unread_below(folder: Path) -> list[str]:
     return [f"{said}: save those that are images as JPEG or PNG"]
 
 
+def without_notes(folder: Path, images: Sequence[str]) -> list[str]:
+    """A warning of the images in a directory, not below it, that are none of those its annotations name."""
+    bases = {plain_path(name).rpartition("/")[2] for name in images}
+    named = bases | {base.rpartition(".")[0] for base in bases}
+    files = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+    left = sorted(file.name for file in files if file.stem not in named)
+    said = f"{len(left)} images in {folder.name} have no annotation file, first {left[0] if left else ''}"
+    return [f"{said}: they are left out"] if left else []
+
+
 def is_hidden(path: Path) -> bool:
     """Whether a file, or a folder it is in, is hidden or a program's own copy; path: from the data set's folder on."""
     return any(part.startswith(".") or part in KEPT_ASIDE for part in path.parts)
