@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -120,6 +122,10 @@ REFUSED = {
         {"images/a.jpg": "", "labels/a.txt": "cat 0.5 0.5 0.2 0.2\n"},
         "labels/a.txt is not YOLO's, a class number and a box a line: write that",
     ),
+    "folds": (
+        {f"fold{fold}/{label}/{fold}.jpg": "" for fold in (1, 2) for label in ("cat", "dog")},
+        "fold1/cat and fold2/cat are called alike, so the labels may be 'fold1' or 'cat'",
+    ),
     "captions alone": (
         {"train2017/a.jpg": "", "annotations/captions_train2017.json": "{}"},
         "annotations/captions_train2017.json may hold the labels: name it, or its folder, or set data.format",
@@ -209,6 +215,27 @@ def test_images_without_a_file_of_their_own_are_counted(tmp_path, file):
     (source,) = read_all(tmp_path, TableOptions())
     assert source.images == ["a.jpg"] and len(source.warnings) == 1
     assert source.warnings[0].endswith("have no annotation file, first b.jpg: they are left out")
+
+
+def test_folders_that_are_empty_or_links(tmp_path):
+    lay(tmp_path / "set", {"cat/a.jpg": "", "dog/b.jpg": ""})
+    (tmp_path / "set" / "owl").mkdir()
+    (source,) = read_all(tmp_path / "set", TableOptions())
+    assert source.warnings == ["the folder 'owl' holds no images: it is no label (1 in all)"]
+    lay(tmp_path, {"elsewhere/c.jpg": ""})
+    (tmp_path / "set" / "fox").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="fox: a link to a folder, which is not followed"):
+        read_all(tmp_path / "set", TableOptions())
+
+
+def test_sentences_beside_images_and_scores_in_a_column(tmp_path):
+    lay(tmp_path, {"a.jpg": "", "a.txt": "a photo of a cat, sitting"})
+    assert "'a photo of a cat' may be a caption's words" in read_all(tmp_path, TableOptions())[0].warnings[0]
+    table = pyarrow.table({"file_name": ["a.jpg"], "labels": [["cat"]], "confidence": [0.3]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(UsageError, match=r"row 1: confidence 0.3 makes it a prediction"):
+        read_all(tmp_path / "t.parquet", TableOptions())
+    assert read_all(tmp_path / "t.parquet", TableOptions(ignore_columns=("confidence",)))[0].names == ["cat"]
 
 
 def test_a_column_of_splits_is_not_passed_over_where_there_are_splits(tmp_path, capsys):

@@ -36,7 +36,8 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
     """UsageError where the labels of a directory are not the names of its folders, those that hold images.
 
     So it is with known tools' annotations, with files that may be some in folders of their own, with folders that are
-    called as those of images are, and with a single one, which would be the label of all.
+    called as those of images are, with a single one, which would be the label of all, and with folders of one name in
+    several of them.
     """
     for pattern, tool, remedy in TOOLS:
         held = next(path.glob(pattern), None)
@@ -61,8 +62,25 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
     if len({folder.name for folder in labels}) == 1 and not is_split_word(labels[0].name):
         raise UsageError(
             f"{path}: {labels[0].name!r} is the only folder of images, so all of them would have that label: name "
-            f"{labels[0]} if its own folders are the labels, or set data.format to folders if it is one"
+            f"{labels[0]} if its own folders are the labels, or the file of the labels, or set data.format to folders"
         )
+    twice = None if any(is_split_word(folder.name) for folder in folders) else _inner_twice(labels)
+    if twice is not None:
+        raise UsageError(
+            f"{path}: {twice[0].relative_to(path)} and {twice[1].relative_to(path)} are called alike, so the labels "
+            f"may be {labels[0].name!r} or {twice[0].name!r}: name the directory above the labels, or set data.format "
+            "to folders if it is this one"
+        )
+
+
+def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Folders of images of one name in two of the folders that may be labels; None where there are none."""
+    first: dict[str, Path] = {}
+    for folder in labels:
+        for inner in folders_of_images(folder):
+            if first.setdefault(inner.name, inner) != inner:
+                return first[inner.name], inner
+    return None
 
 
 def _note_without_images(path: Path) -> Path | None:

@@ -66,16 +66,18 @@ def read_rows_of_json(
     options: TableOptions,
     assumptions: Sequence[str] = (),
 ) -> LabelSource:
-    """Read objects of which each names an image and its labels; numbers: where each stands in the file.
-
-    UsageError for an object with scores, unless the options say that these are no labels.
-    """
+    """Read objects of which each names an image and its labels; numbers: where each stands in the file."""
     for number, row in zip(numbers, rows, strict=True):
-        read = options.label_columns or row
-        told = {key: row[key] for key in read if key in row and key not in options.ignore_columns}
-        remedy = "keep the labels that hold and take it out, or name its column in data.ignore_columns"
-        refuse_scores(f"{path}: line {number}", told, remedy)
+        refuse_scored_row(f"{path}: line {number}", row, options)
     return dataclasses.replace(read_rows(sheet_of(path, rows, numbers, assumptions), options), format="metadata")
+
+
+def refuse_scored_row(where: str, row: dict[str, Any], options: TableOptions) -> None:
+    """UsageError for an object with scores, unless the options say that they are no labels; where: as refuse_scores."""
+    read = options.label_columns or row
+    told = {key: row[key] for key in read if key in row and key not in options.ignore_columns}
+    remedy = "keep the labels that hold and take it out, or name its column in data.ignore_columns"
+    refuse_scores(where, told, remedy)
 
 
 def sheet_of(

@@ -39,6 +39,7 @@ ROBOFLOW = "_classes.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
@@ -226,7 +227,10 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
     if any(image.with_suffix(".txt").is_file() for image in images_below(path)):
-        return [_at(read_tag_files(path, options), path)]
+        source = read_tag_files(path, options)
+        prose = next((name for name in source.names if len(name.split()) >= PROSE_WORDS), None)
+        said = [f"{prose!r} may be a caption's words, which are no labels"] if prose else []
+        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *said]), path)]
     folders = folders_of_images(path)
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders):

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.packed import TarImages, contents
-from mlcfast.data.readers.exports import sheet_of
+from mlcfast.data.readers.exports import refuse_scored_row, sheet_of
 from mlcfast.data.readers.lists import names_beside
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
-from mlcfast.data.readers.refused import refuse_scores
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, unpack
@@ -50,7 +49,7 @@ def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions
             f"{path}: no sample has a .json or .cls, which hold the labels; a .txt, a caption, is not read"
         )
     for sample in pictured:
-        refuse_scores(f"{path}: {sample['image']}", sample, "keep the labels that hold, and take it out")
+        refuse_scored_row(f"{path}: {sample['image']}", sample, options)
     names, by_class = names_beside(files[0]), all(set(sample) <= {"image", CLASS} for sample in pictured)
     if by_class:  # then 0 and 1 are classes, not flags
         options = dataclasses.replace(options, separator=options.separator or " ")
