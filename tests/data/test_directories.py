@@ -120,7 +120,7 @@ REFUSED = {
     "a folder above": ({"VOC2012/images/a.jpg": "", "VOC2012/Annotations/a.xml": XML}, "'VOC2012' is the only folder"),
     "labels that are no boxes": (
         {"images/a.jpg": "", "labels/a.txt": "cat 0.5 0.5 0.2 0.2\n"},
-        "labels/a.txt is not YOLO's, a class number and a box a line: write that",
+        "labels/a.txt is not as YOLO's are, a class number and a box a line for an image in `images`: write",
     ),
     "folds": (
         {f"fold{fold}/{label}/{fold}.jpg": "" for fold in (1, 2) for label in ("cat", "dog")},

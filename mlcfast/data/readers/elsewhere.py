@@ -20,8 +20,8 @@ TOOLS = (
     ("*/_annotations.txt", "Roboflow's for Keras", "export it as multi-label classification or MS-COCO"),
     (
         "labels/*.txt",
-        "not YOLO's, a class number and a box a line",
-        "write that, or put files of tags beside their images",
+        "not as YOLO's are, a class number and a box a line for an image in `images`",
+        "write it so, or put files of tags beside their images",
     ),
     ("label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
     ("labelTxt*/*.txt", "DOTA's", "write YOLO's or MS-COCO's form, or a table of the images and their labels"),
