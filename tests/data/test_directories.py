@@ -236,6 +236,8 @@ def test_sentences_beside_images_and_scores_in_a_column(tmp_path):
     with pytest.raises(UsageError, match=r"row 1: confidence 0.3 makes it a prediction"):
         read_all(tmp_path / "t.parquet", TableOptions())
     assert read_all(tmp_path / "t.parquet", TableOptions(ignore_columns=("confidence",)))[0].names == ["cat"]
+    lay(tmp_path, {"m.jsonl": '{"file_name": "a.jpg", "labels": [0, 2]}\n', "classes.txt": "cat\ndog\nowl\n"})
+    assert "3 names beside m.jsonl are not read" in read_all(tmp_path / "m.jsonl", TableOptions())[0].warnings[0]
 
 
 def test_a_column_of_splits_is_not_passed_over_where_there_are_splits(tmp_path, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
+from mlcfast.data.readers.lists import names_beside
 from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -69,7 +70,13 @@ def read_rows_of_json(
     """Read objects of which each names an image and its labels; numbers: where each stands in the file."""
     for number, row in zip(numbers, rows, strict=True):
         refuse_scored_row(f"{path}: line {number}", row, options)
-    return dataclasses.replace(read_rows(sheet_of(path, rows, numbers, assumptions), options), format="metadata")
+    source = read_rows(sheet_of(path, rows, numbers, assumptions), options)
+    numbered = bool(source.names) and all(name.isdecimal() for name in source.names)
+    unread = (
+        f"the labels are numbers: {len(names_beside(path))} names beside {path.name} are not read: write them in it"
+    )
+    warnings = [*source.warnings, unread] if numbered and names_beside(path) else source.warnings
+    return dataclasses.replace(source, format="metadata", warnings=warnings)
 
 
 def refuse_scored_row(where: str, row: dict[str, Any], options: TableOptions) -> None:
