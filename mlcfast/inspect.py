@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
+from mlcfast.data.readers.pictures import look_at
 from mlcfast.data.readers.source import TableOptions, policy_code
 from mlcfast.data.readers.summary import STATES, open_sources, sides_of, summary
 from mlcfast.data.splits import in_words
@@ -74,6 +75,10 @@ def work(args: argparse.Namespace) -> None:
     )
     found = open_sources(args.data, args.images, options)
     about = summary(found, sides_of(found, options, args.val, args.seed))
+    on_disk = [path for source, paths in found if source.unpack is None for path in paths if path is not None]
+    seen = look_at(on_disk)
+    about |= {key: seen[key] for key in ("looked_at", "formats", "sizes")}
+    about["warnings"] += seen["warnings"]
     print(json.dumps(about) if args.json else table(about))
 
 
@@ -92,6 +97,10 @@ def table(about: dict[str, Any]) -> str:
         lines.append(f"{name:<{width}} " + " ".join(f"{about[word][name]:>10}" for word in STATES))
     if len(ordered) > SHOWN:
         lines.append(f"… and {len(ordered) - SHOWN} more")
+    if about["sizes"]:
+        (low, short), (wide, high) = about["sizes"]
+        shown = ", ".join(f"{number} {form}" for form, number in about["formats"].items())
+        lines.append(f"pictures: {shown}; {low} × {short} to {wide} × {high} pixels")
     lines += [f"split: {in_words(about['splits'])}"] if about["splits"] else []
     lines += [f"assumed: {line}" for line in about["assumptions"]]
     return "\n".join([*lines, *(f"warning: {line}" for line in about["warnings"])])

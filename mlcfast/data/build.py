@@ -33,6 +33,7 @@ from mlcfast.data import (
     resized_cache_bytes,
     split_train_val,
 )
+from mlcfast.data.coco import annotation_file
 from mlcfast.data.csv_labels import cells_of
 from mlcfast.data.labels import Labels, SparseLabels, count, from_entries, holds, pairs, whole
 from mlcfast.data.overlap import refuse_shared_images
@@ -206,7 +207,7 @@ def _place(settings: DataConfig, split: str) -> tuple[str, str | None]:
 
 
 def _is_coco(settings: DataConfig, split: str) -> bool:
-    return Path(settings.root, "annotations", f"instances_{split}.json").is_file()
+    return annotation_file(Path(settings.root), split).is_file()
 
 
 def _table_options(settings: DataConfig) -> TableOptions:

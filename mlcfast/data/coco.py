@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcfast.data.labels import Labels, count, from_entries, placed, read_table, table_arrays, zero_as_absent
+from mlcfast.data.labels import Labels, count, from_entries, holds, placed, read_table, table_arrays, zero_as_absent
 from mlcfast.data.readers.exports import text_of_cell
 from mlcfast.data.readers.names import nearly_equal, plain_label, respelt
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, plain_path, require_images
+from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups
@@ -25,7 +26,7 @@ from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
 from mlcfast.registry import hint, hint_path
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 LARGE = 2**24  # bytes
 OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 LOGGER = logging.getLogger("mlcfast")
@@ -65,7 +66,7 @@ def read_coco(
     root = Path(root)
     require_directory(root, "data.root")
     given = {} if isinstance(split, str) else split
-    annotations = root / given.get("annotations", f"annotations/instances_{split}.json")
+    annotations = root / given["annotations"] if "annotations" in given else annotation_file(root, str(split))
     if not annotations.is_file():
         raise UsageError(f"{annotations}: no such annotation file{hint_path(annotations)}")
     beside = (root / "images").is_dir() or any(file.suffix.lower() in IMAGE_ENDINGS for file in root.iterdir())
@@ -99,6 +100,12 @@ def read_coco(
     return records.subset(labelled)
 
 
+def annotation_file(root: Path, split: str) -> Path:
+    """The annotations of a named split: `annotations/instances_SPLIT.json`, or SPLIT.json where only that is there."""
+    plain, named = (root / "annotations" / f"{word}{split}.json" for word in ("", "instances_"))
+    return plain if plain.is_file() and not named.is_file() else named
+
+
 def images_folder(root: Path, split: str, files: Sequence[str]) -> Path:
     """Where the images of a split are: in `root/SPLIT`, as MS-COCO's; else in images/SPLIT, images or the root itself.
 
@@ -108,9 +115,19 @@ def images_folder(root: Path, split: str, files: Sequence[str]) -> Path:
     return next((place for place in places if files and (place / files[0]).is_file()), root / split)
 
 
+def is_cached(annotations: Path) -> bool:
+    """Whether an annotation file has been read and not changed since; it then is MS-COCO's."""
+    seen = _identity(annotations)
+    return bool(seen) and _load(_cache_of(annotations), "seen", seen) is not None
+
+
+def _cache_of(annotations: Path) -> Path:
+    return cache_directory(annotations.parent) / f"{annotations.stem}.labels.npz"
+
+
 def _cached(annotations: Path) -> _Table:
     seen = _identity(annotations)
-    cache = cache_directory(annotations.parent) / f"{annotations.stem}.labels.npz"
+    cache = _cache_of(annotations)
     with locked(cache.with_suffix(".lock")):
         table = _load(cache, "seen", seen) if seen else None  # to digest the content of a large file takes a second
         if table is None:
@@ -162,7 +179,8 @@ def _save(cache: Path, marks: dict[str, Any], table: _Table) -> None:
 def coco_source(annotations: Path, options: TableOptions) -> LabelSource:
     """The labels of one annotation file, for `inspect`; see read_coco."""
     table = _cached(annotations)
-    return _source_of(annotations, table._replace(labels=zero_as_absent(table.labels)), options)
+    states = table.labels if holds(table.labels, -1) else zero_as_absent(table.labels)
+    return _source_of(annotations, table._replace(labels=states), options)
 
 
 def _source_of(annotations: Path, table: _Table, options: TableOptions) -> LabelSource:
@@ -179,7 +197,7 @@ def _fields(annotations: Path, named: Mapping[str, str]) -> dict[str, list[str]]
 
     UsageError lists the fields there are where no image has one of the name.
     """
-    images = list(_first_of_each_file(_content(annotations)["images"]).values()) if named else []
+    images = list(_first_of_each_file(content_of(annotations)["images"]).values()) if named else []
     for option, name in named.items():
         if not any(name in image for image in images):
             there = list(dict.fromkeys(key for image in images for key in image))
@@ -190,7 +208,8 @@ def _fields(annotations: Path, named: Mapping[str, str]) -> dict[str, list[str]]
     return {name: [text_of_cell(image.get(name)) for image in images] for name in named.values()}
 
 
-def _content(annotations: Path) -> Any:
+def content_of(annotations: Path) -> Any:
+    """The content of a JSON file, of a large one without the outlines of its objects; UsageError for no valid JSON."""
     try:
         return parse_json(_without_outlines(annotations.read_bytes()))
     except ValueError as error:
@@ -198,7 +217,7 @@ def _content(annotations: Path) -> Any:
 
 
 def _parse(annotations: Path) -> _Table:
-    content = _content(annotations)
+    content = content_of(annotations)
     try:
         return _table(content, annotations)
     except KeyError as error:
@@ -213,46 +232,93 @@ def _without_outlines(content: bytes) -> bytes:
 
 
 def _table(content: dict[str, Any], annotations: Path) -> _Table:
-    """Ids are compared as text: some tools write them quoted in one place and as numbers in another."""
+    """Ids are compared as text: some tools write them quoted in one place and as numbers in another.
+
+    Where the images say which categories are known to be absent, as LVIS's do, the others are unknown: 0, and −1 is
+    absent. Else 0 is absent.
+    """
+    _refuse_others(content, annotations)
     images, categories = content["images"], content["categories"]
     for what, entries in (("images", images), ("categories", categories)):
         if not entries:
             raise UsageError(f"{annotations}: the list of {what} is empty")
-        times = Counter(str(entry["id"]) for entry in entries)
+        times = Counter(_id(entry["id"]) for entry in entries)
         if len(times) < len(entries):
             again, first = len(entries) - len(times), times.most_common(1)[0][0]
             remedy = "give each an id of its own, and name that in the annotations"
             raise UsageError(f"{annotations}: {again} {what} repeat an id, first {first}: {remedy}")
     spelt = _first_of_each_file(images)
     place = {file: row for row, file in enumerate(spelt)}
-    rows = {str(image["id"]): place[plain_path(str(image["file_name"]))] for image in images}
+    rows = {_id(image["id"]): place[plain_path(_file_of(image))] for image in images}
     spelt_as = [str(category["name"]) for category in categories]
     names = list(dict.fromkeys(map(plain_label, spelt_as)))
     place_of = {name: column for column, name in enumerate(names)}
-    columns = {str(each["id"]): place_of[plain_label(str(each["name"]))] for each in categories}
-    entries = []
-    for number, annotation in enumerate(content["annotations"], start=1):
-        image, category = str(annotation["image_id"]), str(annotation["category_id"])
-        for key, value, known in (("image_id", image, rows), ("category_id", category, columns)):
-            if value not in known:
-                where = f"annotation {annotation.get('id', number)} refers to {key} {value}"
-                raise UsageError(f"{annotations}: {where}, which the file does not define")
-        entries.append((rows[image], columns[category]))
-    row_N, column_N = np.array(entries, np.int64).reshape(-1, 2).T
-    labels = from_entries(row_N, column_N, (len(spelt), len(names)), fill=0)
-    files, ids = ([str(image[key]) for image in spelt.values()] for key in ("file_name", "id"))
+    columns = {_id(each["id"]): place_of[plain_label(str(each["name"]))] for each in categories}
+    absent = [
+        (rows[_id(image["id"])], columns[_id(each)]) for image in images for each in image.get("neg_category_ids") or ()
+    ]
+    entries = _entries(content["annotations"], annotations, rows, columns)
+    row_N, column_N = np.array(absent + entries, np.int64).reshape(-1, 2).T
+    value_N = np.repeat(np.array([-1, 1], np.int8), [len(absent), len(entries)])
+    labels = from_entries(row_N, column_N, (len(spelt), len(names)), value_N, fill=0)
+    files, ids = [_file_of(image) for image in spelt.values()], [_id(image["id"]) for image in spelt.values()]
     labels, names, warnings = _without_unused(labels, names, categories)
     again = len(images) - len(spelt)
     warnings += nearly_equal(names, "the labels") + respelt(spelt_as)
     warnings += [f"{again} images name a file that another one names: merged"] if again else []
+    warnings += ["labels that an image has not and neg_category_ids does not name are unknown"] if absent else []
     return _Table(labels, files, ids, names, warnings)
+
+
+def _refuse_others(content: dict[str, Any], annotations: Path) -> None:
+    """UsageError for what another tool wrote, for captions, and for a category without a name."""
+    refuse_other_tools(annotations, content)
+    noted = content.get("annotations") or [{}]
+    if "categories" not in content and "caption" in noted[0]:
+        raise UsageError(f"{annotations}: captions, which are no labels: name a file of labels, such as instances_*")
+    unnamed = next((each for each in content.get("categories") or () if each.get("name", "?") in (None, "")), None)
+    if unnamed is not None:
+        raise UsageError(f"{annotations}: category {unnamed.get('id')} has no name: write one")
+
+
+def _entries(
+    noted: Sequence[dict[str, Any]], annotations: Path, rows: Mapping[str, int], columns: Mapping[str, int]
+) -> list[tuple[int, int]]:
+    """Row and column of each annotation, of a panoptic one those of its segments.
+
+    UsageError for ids that the file does not define, and for scores.
+    """
+    entries = []
+    for number, annotation in enumerate(noted, start=1):
+        if "score" in annotation or "confidence" in annotation:
+            where = f"{annotations}: annotation {annotation.get('id', number)}"
+            refuse_scores(where, annotation, "keep the annotations that hold, and take their scores out")
+        image = _id(annotation["image_id"])
+        for each in annotation.get("segments_info", (annotation,)):
+            category = _id(each["category_id"])
+            if image not in rows or category not in columns:
+                key, value = ("image_id", image) if image not in rows else ("category_id", category)
+                where = f"annotation {annotation.get('id', number)} refers to {key} {value}"
+                raise UsageError(f"{annotations}: {where}, which the file does not define")
+            entries.append((rows[image], columns[category]))
+    return entries
+
+
+def _id(value: Any) -> str:
+    """An id as text; 7 for the 7.0 that a program made of it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _file_of(image: dict[str, Any]) -> str:
+    """The file of an image; its address where it has no other name, as in LVIS."""
+    return str(image["coco_url"] if "coco_url" in image and not image.get("file_name") else image["file_name"])
 
 
 def _first_of_each_file(images: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The entries of a list of images by their files, of several that name one file the first."""
     spelt: dict[str, dict[str, Any]] = {}
     for image in images:
-        spelt.setdefault(plain_path(str(image["file_name"])), image)
+        spelt.setdefault(plain_path(_file_of(image)), image)
     return spelt
 
 

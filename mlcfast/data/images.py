@@ -39,7 +39,7 @@ def load_rgb(path: str, content: bytes | None = None) -> Image.Image:
     try:
         if content is None:
             _check_regular(path)
-        with Image.open(path if content is None else io.BytesIO(content), formats=_formats()) as image:
+        with Image.open(path if content is None else io.BytesIO(content), formats=formats_read()) as image:
             _check_size(*image.size)
             if "progressive" in image.info:
                 _check_scans(path, content, *image.size)
@@ -92,8 +92,8 @@ def _is_plain(content: bytes) -> bool:
 
 
 @functools.cache
-def _formats() -> list[str]:
-    """Those of FORMATS that this build of Pillow has, the likeliest first: they are tried in this order."""
+def formats_read() -> list[str]:
+    """The formats of FORMATS that this build of Pillow has, the likeliest first: they are tried in this order."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 

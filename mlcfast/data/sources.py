@@ -5,7 +5,9 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2",
+)  # fmt: skip
 # Photographs that people have and that no decoder here reads; others of unknown kinds in a directory are left alone.
 UNREAD = (".heic", ".heif", ".cr2", ".cr3", ".nef", ".arw", ".dng")
 

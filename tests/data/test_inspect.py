@@ -174,7 +174,9 @@ def test_a_folder_of_images_is_no_label(tmp_path, capsys):
     for place in ("one", "two", "four"):
         assert inspect.main([str(tmp_path / place)]) == 2
         assert "is a folder of images, not a label" in capsys.readouterr().err
-    about = inspected(capsys, str(tmp_path / "three"))
+    assert inspect.main([str(tmp_path / "three")]) == 2
+    assert "'cat' is the only folder of images, so all of them would have that label: " in capsys.readouterr().err
+    about = inspected(capsys, str(tmp_path / "three"), "--format", "folders")
     assert about["labels"] == ["cat"] and "'cat' is the only folder: every image has its label" in about["warnings"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from mlcfast.data.readers.recognise import read_all, read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
-from tests.data import awkward_tables
+from tests.data import awkward_exports, awkward_tables
 
 P, N, U = 1, -1, 0
 
@@ -123,7 +123,7 @@ REFUSED = {
     ),
     "odir": ("o.csv", "filename,labels,target\na.jpg,['N'],[1]\n", "'labels' and 'target' may both list the labels"),
     "one class of voc": ("cat_train.txt", "2008_08 -1\n2008_15  1\n2008_19  0\n", "name the directory of the data set"),
-    "another json": ("x.json", json.dumps({"samples": [{"filepath": "a.jpg"}]}), "export the labels as one of these"),
+    "another json": ("x.json", json.dumps({"samples": [{"filepath": "a.jpg"}]}), "FiftyOne's samples: export them as"),
     "prodigy's images inside": (
         "p.jsonl",
         lines(prodigy("data:image/png;base64,AA", "accept", accept=["a"])),
@@ -134,7 +134,8 @@ REFUSED = {
     "numpy's list": ("b.csv", "patch_id,labels\na,\"['sea' 'land']\"\n", "write the list with commas"),
 }
 
-EVERY_READ, EVERY_REFUSED = READ | awkward_tables.READ, REFUSED | awkward_tables.REFUSED
+EVERY_READ = READ | awkward_tables.READ | awkward_exports.READ
+EVERY_REFUSED = REFUSED | awkward_tables.REFUSED | awkward_exports.REFUSED
 
 
 @pytest.mark.parametrize("name", EVERY_READ)

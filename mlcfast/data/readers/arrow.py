@@ -9,8 +9,9 @@ from typing import Any
 from mlcfast.data.packed import ArrowImages
 from mlcfast.data.readers.arrow_files import ArrowTable
 from mlcfast.data.readers.arrow_lists import CELL, read_list_column
-from mlcfast.data.readers.exports import json_of, sheet_of, text_of_cell
+from mlcfast.data.readers.exports import json_of, refuse_scored_row, sheet_of, text_of_cell
 from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.refused import SCORES
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
@@ -68,6 +69,10 @@ def _source(
 ) -> LabelSource:
     opened = [ArrowTable(file) for file in files]
     features = features or opened[0].features
+    for name in SCORES:
+        held = itertools.chain.from_iterable(table.values(name) for table in opened if name in table.plain)
+        for number, score in enumerate(held, start=1):
+            refuse_scored_row(f"{path}: row {number}", {name: score}, options)
     embedded = [name for name, kind in opened[0].columns.items() if kind != "plain"]
     image = options.image_column if options.image_column in embedded else None
     if image is None and options.image_column is None and embedded:

@@ -14,11 +14,12 @@ from mlcfast.errors import UsageError
 def annotated_beside(folder: Path) -> tuple[str, Path] | None:
     """The format of the annotations beside images in the folders of a directory, and the first such file.
 
-    The first file of a kind that has an image of its name beside it decides; None where no kind is found.
+    The first file of a kind that has content and an image of its name beside it decides; None where no kind is found.
     """
     for ending, (form, knows) in KINDS.items():
         files = (file for file in sorted(folder.rglob(f"*{ending}")) if file.parent != folder and _has_image(file))
-        first = next((file for file in files if not is_hidden(file.relative_to(folder))), None)
+        seen = (file for file in files if not is_hidden(file.relative_to(folder)))
+        first = next((file for file in seen if file.stat().st_size), None)  # a file without boxes is empty
         if first is not None and knows(first):
             return form, first
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, is_hidden
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
@@ -32,6 +32,10 @@ def folders_of_images(path: Path) -> list[Path]:
 
 
 def _read(folder: Path, split: str = "") -> LabelSource:
+    places = [place for place in sorted(folder.iterdir()) if place.is_dir() and not is_hidden(Path(place.name))]
+    linked = next((place for place in places if place.is_symlink()), None)
+    if linked is not None:
+        raise UsageError(f"{linked}: a link to a folder, which is not followed: put the folder itself in its place")
     labels: dict[Path, list[str]] = {}
     named: dict[str, list[Path]] = {}
     for image in images_below(folder):
@@ -47,10 +51,15 @@ def _read(folder: Path, split: str = "") -> LabelSource:
     said, folders = ["each folder is a label"], {label for each in labels.values() for label in each}
     warnings = [f"{next(iter(folders))!r} is the only folder: every image has its label"] if len(folders) == 1 else []
     warnings += _doubts(folder, labels, folders)
+    empty = [place.name for place in places if place.name not in folders]
+    warnings += [f"the folder {empty[0]!r} holds no images: it is no label ({len(empty)} in all)"] if empty else []
     said += [f"{several} images stand in several folders and have all of their labels"] if several else []
     images = [str(image.relative_to(folder)) for image in labels]
     source = from_tags(folder, "folders", images, list(labels.values()), said)
     return dataclasses.replace(source, warnings=warnings, root=folder, split=split)
+
+
+UNSORTED = {"unlabeled", "unlabelled", "unannotated", "unsorted", "unsup", "todo"}
 
 
 def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]:
@@ -62,6 +71,8 @@ def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]
         doubts.append(
             f"folders within those of the labels, such as {label}/{inner}, say nothing: name {label!r} if they do"
         )
+    unsorted = sorted(name for name in labels if name.lower() in UNSORTED)
+    doubts += [f"the folder {name!r} is a label like any other: move it away if it is none" for name in unsorted]
     made = [name for name in sorted(labels) if _are_all(re.split(r"[,;+&_ -]+", name), labels)]
     return doubts + [f"the folder {name!r} is a label of its own, though its parts are labels too" for name in made[:1]]
 

@@ -6,15 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.columns import IMAGE_COLUMNS
-from mlcfast.data.readers.exports import STUDIO_LABELS, json_of, read_label_studio, read_rows_of_json
+from mlcfast.data.readers.exports import json_of, read_rows_of_json
+from mlcfast.data.readers.label_studio import is_answer, read_label_studio
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, plain_path
+from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, plain_path, without_notes
+from mlcfast.data.readers.refused import SCORES, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
 from mlcfast.errors import UsageError
 
 SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 LARGEST = 2**26  # bytes of a file that is looked into to see whose it is: LabelMe's may hold the image
+TASK = {
+    "data",
+    "annotations",
+    "completions",
+    "annotation_id",
+    "choice",
+    "choices",
+}  # keys that Label Studio's tasks have
 KNOWN = (
     "MS-COCO annotations, a list of Label Studio's tasks, a list of records with a file name, MMPretrain's data_list, "
     'or {"image.jpg": ["label", ...]}'
@@ -26,6 +36,7 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
     exported = read_tool_export(path, content, DOCUMENTS)
     if exported is not None:
         return exported
+    refuse_other_tools(path, content)
     if isinstance(content, list):
         return _read_entries(path, content, options)
     if isinstance(content, dict) and isinstance(content.get("data_list"), list):
@@ -37,13 +48,17 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
 
 def _read_entries(path: Path, entries: list[Any], options: TableOptions) -> LabelSource:
     """Label Studio's tasks, or records as a line of metadata.jsonl has them."""
-    given = options.label_columns or STUDIO_LABELS
-    tasks = {"data", "annotations", "completions", "annotation_id", *given}
     records = [entry for entry in entries if isinstance(entry, dict)]
     named = [any(str(key).lower() in IMAGE_COLUMNS for key in record) for record in records]
-    if records and len(records) == len(entries) and all(named) and not any(tasks & record.keys() for record in records):
+    named_by = options.image_column and all(options.image_column in record for record in records)
+    plain = len(records) == len(entries) and (named_by or all(named)) and not any(map(_is_task, records))
+    if records and plain:
         return read_rows_of_json(path, records, list(range(1, len(records) + 1)), options)
     return read_label_studio(path, entries, options)
+
+
+def _is_task(record: dict[str, Any]) -> bool:
+    return bool(record.keys() & TASK) or any(map(is_answer, record.values()))
 
 
 def read_mmpretrain(path: Path, content: dict[str, Any]) -> LabelSource:
@@ -94,11 +109,15 @@ def read_labelme(path: Path) -> list[LabelSource]:
     """
     found = _by_split(path) if path.is_dir() else {"": [path]}
     images = {split: [_labelme_image(file, _root(path, split)) for file in files] for split, files in found.items()}
-    names = sorted({name for each in images.values() for _, tags in each for name in tags})
+    names = sorted({name for each in images.values() for _, tags, _ in each for name in tags})
     said = ["an image has the labels of its shapes and of its flags that are set"]
     sources = []
     for split, each in images.items():
-        source = from_tags(path, "labelme", [image for image, _ in each], [tags for _, tags in each], said)
+        source = from_tags(path, "labelme", [image for image, _, _ in each], [tags for _, tags, _ in each], said)
+        scored = sum(count for _, _, count in each)
+        warning = f"{scored} shapes have a model's score: they count like any other, so take out those that are wrong"
+        left = without_notes(_root(path, split), source.images) if path.is_dir() else []
+        source = dataclasses.replace(source, warnings=[*([warning] if scored else []), *left])
         sources.append(dataclasses.replace(source.in_order(names).merged(), root=_root(path, split), split=split))
     return sources
 
@@ -114,8 +133,8 @@ def _root(path: Path, split: str) -> Path:
     return path / split if path.is_dir() else path.parent
 
 
-def _labelme_image(file: Path, root: Path) -> tuple[str, list[str]]:
-    """The image that a file of LabelMe names, relative to `root`, and its labels."""
+def _labelme_image(file: Path, root: Path) -> tuple[str, list[str], int]:
+    """The image that a file of LabelMe names, relative to `root`, its labels and how many shapes a model scored."""
     content = json_of(file)
     content = content if isinstance(content, dict) else {}
     image, shapes, flags = content.get("imagePath"), content.get("shapes"), content.get("flags") or {}
@@ -125,7 +144,8 @@ def _labelme_image(file: Path, root: Path) -> tuple[str, list[str]]:
     labels += [name for name, is_set in flags.items() if is_set]
     if file.parent != root and not ABSOLUTE.match(image.replace("\\", "/")):
         image = plain_path(f"./{file.parent.relative_to(root).as_posix()}/{image}")
-    return image, list(dict.fromkeys(str(name).strip() for name in labels if name is not None))
+    scored = sum(isinstance(shape.get(key), float) for shape in shapes if isinstance(shape, dict) for key in SCORES)
+    return image, list(dict.fromkeys(str(name).strip() for name in labels if name is not None)), scored
 
 
 def _from_words(path: Path, images: list[str], lists: Sequence[Sequence[Any]], said: str) -> LabelSource:

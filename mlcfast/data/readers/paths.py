@@ -5,16 +5,21 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from mlcfast.data.sources import SUFFIXES, UNREAD
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
 ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+IMAGE_ENDINGS = SUFFIXES
+# Pictures and papers that no decoder here reads: they are left out of a directory, and said.
+UNREAD_ENDINGS = (
+    *UNREAD, ".rw2", ".orf", ".raf", ".raw", ".jxl", ".svg", ".psd", ".eps", ".pdf", ".dcm", ".mp4", ".mov", ".avi",
+)  # fmt: skip
 KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
 
 LOGGER = logging.getLogger("mlcfast")
@@ -218,6 +223,38 @@ def images_below(folder: Path) -> list[Path]:
     """The image files of a directory, at any depth, sorted; without hidden ones and programs' own copies."""
     found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
     return sorted(file for file in found if not is_hidden(file.relative_to(folder)))
+
+
+def walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each directory at or below one with the names of its files, both sorted; without what is_hidden is true of."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
+        yield Path(place), sorted(name for name in files if not name.startswith("."))
+
+
+def unread_below(folder: Path) -> list[str]:
+    """A warning of the files of a directory, at any depth, that may be meant as images and are of kinds not read."""
+    unread = [
+        (place / name).relative_to(folder)
+        for place, names in walked(folder)
+        for name in names
+        if name.lower().endswith(UNREAD_ENDINGS)
+    ]
+    if not unread:
+        return []
+    kinds = ", ".join(sorted({file.suffix.lower() for file in unread}))
+    said = f"{len(unread)} files are of kinds that are not read ({kinds}), first {unread[0]}"
+    return [f"{said}: save those that are images as JPEG or PNG"]
+
+
+def without_notes(folder: Path, images: Sequence[str]) -> list[str]:
+    """A warning of the images in a directory, not below it, that are none of those its annotations name."""
+    bases = {plain_path(name).rpartition("/")[2] for name in images}
+    named = bases | {base.rpartition(".")[0] for base in bases}
+    files = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+    left = sorted(file.name for file in files if file.stem not in named)
+    said = f"{len(left)} images in {folder.name} have no annotation file, first {left[0] if left else ''}"
+    return [f"{said}: they are left out"] if left else []
 
 
 def is_hidden(path: Path) -> bool:

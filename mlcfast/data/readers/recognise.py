@@ -1,20 +1,18 @@
 """Recognises what a label file or a directory is and reads it; what could be several things is an error."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.labels import stacked
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
-from mlcfast.data.readers.exports import (
-    is_label_studio,
-    json_of,
-    read_label_studio_sheet,
-    read_metadata,
-)
+from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
+from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import folders_of_images, read_folders
 from mlcfast.data.readers.json_files import read_json
+from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
     is_attribute_table,
     is_class_list,
@@ -24,7 +22,8 @@ from mlcfast.data.readers.lists import (
     read_tag_files,
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import images_below
+from mlcfast.data.readers.paths import images_below, unread_below
+from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -40,13 +39,8 @@ ROBOFLOW = "_classes.csv"
 ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
-# Folders so called hold images, and their names say nothing of them.
-NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
-# Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
-LABELS_ELSEWHERE = (
-    ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
-    ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
-)
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
@@ -70,7 +64,9 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return _at(_with_settled_names(source), root)
     if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
-        return read_labels(path, options)
+        path = _called(path, root)
+        source = read_labels(path, options)
+        return _in_either(source, path, root) if source.root == path else source
     sources = read_all(root, options)
     exact = [source for source in sources if source.split == name]
     fitting = exact or [source for source in sources if source.split and is_part(source.split, name)]
@@ -81,6 +77,14 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     return fitting[0]
 
 
+def _called(path: Path, root: Path) -> Path:
+    """The path, or where nothing has that name the one directory beside it with another word for the same split."""
+    if path.exists() or not root.is_dir() or path.parent != root:
+        return path
+    alike = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and is_part(folder.name, path.name)]
+    return alike[0] if len(alike) == 1 else path
+
+
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     """The sources of a file or a directory, a split each; of a directory they say where their images are."""
     in_layout = options.form == "coco" and path.is_dir()
@@ -89,6 +93,8 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
             sources = [_at(source, path) if path.is_dir() else source for source in read_as(path, options)]
         else:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
+    unread = unread_below(path) if path.is_dir() and sources[0].format in ("folders", "tag_files", "yolo") else []
+    sources = [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread]), *sources[1:]]
     return [_with_settled_names(source) for source in sources]
 
 
@@ -99,6 +105,7 @@ def _with_settled_names(source: LabelSource) -> LabelSource:
 
 
 def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
+    refuse_archive(path)
     ending = path.suffix.lower()
     if ending == ".json":
         return [_read_json(path, options)]
@@ -113,7 +120,10 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     if is_attribute_table(text):
         return [read_attribute_table(path)]
     if is_file_list(text):
-        return [read_file_list(path, options)]
+        listed = read_file_list(path, options)
+        if not listed.names:
+            raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
+        return [listed]
     if is_class_list(text):
         raise UsageError(
             f"{path}: says of images whether they have one label, as in Pascal VOC's ImageSets/Main: name the "
@@ -135,12 +145,13 @@ def _at(source: LabelSource, root: Path, split: str = "") -> LabelSource:
 
 
 def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
-    """Recognised, in this order: annotations/instances_*.json, Roboflow's files and metadata in the directory or in its
-    splits' folders, the layouts of the registry, a single table, a .txt of tags beside each image, a folder of images
-    for each label. UsageError if it is nothing of these, or several."""
+    """Recognised, in this order: MS-COCO's in `annotations`, Roboflow's files and metadata in the directory or in its
+    splits' folders, the layouts of the registry, a single table in either, a .txt of tags beside each image, a folder
+    of images for each label. UsageError if it is nothing of these, or several."""
     from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
+    coco = coco or [file for file in sorted(path.glob("annotations/*.json")) if is_split_word(file.stem)]
     if coco:
         splits = [file.stem.removeprefix("instances_") for file in coco]
         sources = [coco_source(file, options) for file in coco]
@@ -162,24 +173,51 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv", ".json"))
+    tables = _tables_in(path)
     layouts = known_as(path)
-    beside = [file.name for file in tables if file.suffix.lower() != ".json"] if layouts else []
+    beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
     if len(layouts) > 1 or beside:
         shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
+    source = _of_tables(path, tables, options)
+    if source is not None:
+        return [_at(source, path)]
+    of_splits = [_of_split(path, path / split, options) for split in SPLITS]
+    found_in = [source for source in of_splits if source is not None]
+    if found_in:
+        return found_in
+    return _read_images(path, options)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in TABLES) if folder.is_dir() else []
+
+
+def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> LabelSource | None:
+    """What the label files of a directory say, one table or a JSON file for each image; None without any."""
     small = len(tables) > 1 and all(f.suffix.lower() == ".json" and f.stat().st_size <= LARGEST for f in tables)
-    of_images = read_image_documents(path, ((file, json_of(file)) for file in tables)) if small else None
+    of_images = read_image_documents(folder, ((file, json_of(file)) for file in tables)) if small else None
     if of_images is not None:
-        return [_at(of_images, path)]
+        return of_images
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
-        raise UsageError(f"{path}: holds several label files, {shown}: name one of them")
-    if tables:
-        return [_at(read_labels(tables[0], options), path)]
-    return _read_images(path, options)
+        raise UsageError(f"{folder}: holds several label files, {shown}: name one of them")
+    return read_labels(tables[0], options) if tables else None
+
+
+def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
+    """What the label file in a split's folder says; its images are in that folder, or named from `path` on."""
+    source = _of_tables(folder, _tables_in(folder), options)
+    return source and _in_either(_at(source, folder, folder.name), folder, path)
+
+
+def _in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:
+    """The source with its images in its label file's folder or, where only that has the first, in the one above."""
+    first = source.images[0] if source.images and source.unpack is None else ""
+    only_above = not os.path.exists(folder / first) and os.path.exists(above / first)
+    return dataclasses.replace(source, root=above) if only_above else source
 
 
 def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -192,7 +230,10 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
     if any(image.with_suffix(".txt").is_file() for image in images_below(path)):
-        return [_at(read_tag_files(path, options), path)]
+        source = read_tag_files(path, options)
+        prose = next((name for name in source.names if len(name.split()) >= PROSE_WORDS), None)
+        said = [f"{prose!r} may be a caption's words, which are no labels"] if prose else []
+        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *said]), path)]
     folders = folders_of_images(path)
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders):
@@ -201,31 +242,22 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "
             "that holds the folders of the labels, or set data.format to folders"
         )
-    if not folders:
-        raise UsageError(
-            f"{path}: no labels found: looked for annotations/instances_*.json, {ROBOFLOW}, metadata.jsonl, a CSV "
-            "table, a .txt beside each image and a folder of images for each label"
-        )
-    for pattern, tool, remedy in LABELS_ELSEWHERE:
-        held = next(path.glob(pattern), None)
-        if held is not None:
-            raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
-    labels = [inner for folder in splits for inner in folders_of_images(folder)] or folders
-    unsaid = next((folder for folder in labels if folder.name.lower() in NO_LABELS), None)
-    if unsaid is not None:
-        raise UsageError(
-            f"{path}: no labels found: {unsaid.name!r} is a folder of images, not a label; if its own folders are the "
-            f"labels, name {unsaid}, else name the file of the labels"
-        )
+    refuse_labels_elsewhere(path, folders)
     return read_folders(path)
 
 
 def _read_json(path: Path, options: TableOptions) -> LabelSource:
-    from mlcfast.data.coco import coco_source
+    from mlcfast.data.coco import coco_source, content_of, is_cached
 
-    content = json_of(path)
+    if is_cached(path):  # to parse a large file again takes seconds
+        return coco_source(path, options)
+    content = content_of(path)
     if isinstance(content, dict) and "images" in content:
-        return read_tool_export(path, content, DOCUMENTS) or coco_source(path, options)
+        exported = read_tool_export(path, content, DOCUMENTS)
+        if exported is not None:
+            return exported
+        refuse_other_tools(path, content)
+        return coco_source(path, options)
     return read_json(path, content, options)
 
 

@@ -5,15 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlcfast.data.readers.arrow import is_arrow, is_saved, read_arrow, read_saved
-from mlcfast.data.readers.exports import (
-    is_label_studio,
-    json_of,
-    read_label_studio,
-    read_label_studio_sheet,
-    read_metadata,
-)
+from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
+from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_tag_files
 from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
 from mlcfast.data.readers.sheet import read_sheet

@@ -64,6 +64,9 @@ def sides_of(
         if share is not None:
             named = ", ".join(source.split for source, _ in found)
             raise UsageError(f"{found[0][0].path}: holds the splits {named}: a share is taken of one of them, name it")
+        if options.split_column is not None:  # which these splits would otherwise hide
+            for source, _ in found:
+                source.column(options.split_column, "data.split_column")
         return {source.split: side_counts(source.names, source.states) for source, _ in found}
     source = found[0][0]
     groups = None if options.group is None else source.column(options.group, "data.group")

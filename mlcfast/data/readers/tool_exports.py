@@ -3,33 +3,29 @@
 Such a function gives the images with their lists of labels, or None where the content is not its tool's.
 """
 
+import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from mlcfast.data.readers.entries import Tags, Tool, all_have, from_root, listed, values, words
 from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.platforms import PLATFORMS, ROWS, dataloop
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.errors import UsageError
 
 ANSWERS = ("accept", "reject", "ignore")  # Prodigy's
-Tags = list[tuple[str, list[str]]]
-
-
-class Tool(NamedTuple):
-    """An export: what it was read as, in words, and what reads it."""
-
-    said: str
-    read: Callable[[Any], Tags | None]
+UNTOUCHED = {"notstarted", "skipped"}  # SuperAnnotate's, of an image that nobody annotated
 
 
 def _imaterialist(content: Any) -> Tags | None:
     """`images` and `annotations` with a list of labelId, tied by imageId."""
-    if not isinstance(content, dict) or not _all_have(content.get("annotations"), "labelId", "imageId"):
+    if not isinstance(content, dict) or not all_have(content.get("annotations"), "labelId", "imageId"):
         return None
-    listed = _listed(content.get("images"))
-    known = [str(image["imageId"]) for image in listed] if _all_have(listed, "imageId") else []
+    images = listed(content.get("images"))
+    known = [str(image["imageId"]) for image in images] if all_have(images, "imageId") else []
     tags: dict[str, list[str]] = {image: [] for image in known}
     for annotation in content["annotations"]:
         labels = annotation["labelId"]
@@ -46,25 +42,30 @@ def _fiftyone(content: Any) -> Tags | None:
     classes, labels = content.get("classes"), content["labels"]
     if not isinstance(classes, list) or not classes:
         return None
-    numbers = {image: _listed(held) for image, held in labels.items()}
+    numbers = {image: listed(held) for image, held in labels.items()}
     if not all(type(k) is int and 0 <= k < len(classes) for each in numbers.values() for k in each):
         return None
     return [(image, [str(classes[k]) for k in each]) for image, each in numbers.items()]
 
 
 def _superannotate(content: Any) -> Tags | None:
-    """SuperAnnotate's, of a project, an entry for each image, or of one image: classes of instances, and tags."""
-    if not isinstance(content, dict):
+    """SuperAnnotate's, of a project, by image or a list, or of one image: classes of instances, and tags."""
+    if isinstance(content, dict) and not isinstance(content.get("metadata"), dict):
+        entries = [(name, entry) for name, entry in content.items() if not name.startswith("___")]
+    elif all_have(listed(content), "metadata", "instances"):
+        entries = [(str(entry["metadata"].get("name")), entry) for entry in listed(content)]
+    else:
         return None
-    entries = {name: entry for name, entry in content.items() if not name.startswith("___")}
-    if isinstance(content.get("metadata"), dict) and isinstance(content["metadata"].get("name"), str):
-        entries = {content["metadata"]["name"]: content}
-    if not entries or not all(isinstance(e, dict) and isinstance(e.get("instances"), list) for e in entries.values()):
+    if not entries or not all(isinstance(e, dict) and isinstance(e.get("instances"), list) for _, e in entries):
         return None
-    return [
-        (name, [*_values(entry["instances"], "className"), *_words(entry.get("tags"))])
-        for name, entry in entries.items()
-    ]
+    return [(name, _superannotate_image(entry)) for name, entry in entries]
+
+
+def _superannotate_image(entry: dict[str, Any]) -> list[str] | None:
+    labels = [*values(entry["instances"], "className"), *words(entry.get("tags"))]
+    about = entry.get("metadata")
+    untouched = isinstance(about, dict) and str(about.get("status")).lower() in UNTOUCHED
+    return None if untouched and not labels else labels
 
 
 def _darwin(content: Any) -> Tags | None:
@@ -74,55 +75,58 @@ def _darwin(content: Any) -> Tags | None:
         return None
     folder = str(item.get("path") or "").strip("/")
     name = f"{folder}/{item['name']}" if folder else item["name"]
-    return [(name, _values(content.get("annotations"), "name"))]
+    return [(name, values(content.get("annotations"), "name"))]
 
 
 def _createml(content: Any) -> Tags | None:
     """Create ML's: a list of images with annotations that each have a label."""
-    if not _all_have(content):
+    if not all_have(content):
         return None
     images = [entry.get("image", entry.get("imagefilename")) for entry in content]
     held = [entry.get("annotations", entry.get("annotation")) for entry in content]
     boxes = [each for each in held if each != []]
     if not all(isinstance(image, str) for image in images) or not boxes:
         return None
-    if not all(_all_have(each, "label", "coordinates") for each in boxes):
+    if not all(all_have(each, "label", "coordinates") for each in boxes):
         return None
-    return [(image, _values(each, "label")) for image, each in zip(images, held, strict=True)]
+    return [(image, values(each, "label")) for image, each in zip(images, held, strict=True)]
 
 
 def _vertex(content: Any) -> Tags | None:
     """A manifest of Google's Vertex AI: an object for each image, with classificationAnnotations."""
-    if not _all_have(content, "imageGcsUri"):
+    if not all_have(content, "imageGcsUri"):
         return None
     keys = ("classificationAnnotations", "boundingBoxAnnotations", "classificationAnnotation")
-    held = [[each for key in keys for each in _listed(row.get(key))] for row in content]
+    held = [[each for key in keys for each in listed(row.get(key))] for row in content]
     return [
-        (_from_root(str(row["imageGcsUri"])), _values(each, "displayName"))
+        (from_root(str(row["imageGcsUri"])), values(each, "displayName"))
         for row, each in zip(content, held, strict=True)
     ]
 
 
 def _sagemaker(content: Any) -> Tags | None:
     """A manifest of Amazon's SageMaker: an object for each image, with class numbers and their names beside them."""
-    if not _all_have(content, "source-ref"):
+    if not all_have(content, "source-ref"):
         return None
-    found = []
-    for row in content:
-        names: list[str] = []
-        for key, about in row.items():
-            if key.endswith("-metadata") and isinstance(about, dict):
-                names += _sagemaker_names(row.get(key.removesuffix("-metadata")), about)
-        found.append((_from_root(str(row["source-ref"])), list(dict.fromkeys(names))))
-    return found
+    return [(from_root(str(row["source-ref"])), _sagemaker_row(row)) for row in content]
+
+
+def _sagemaker_row(row: dict[str, Any]) -> list[str] | None:
+    """The labels of a row; None where all jobs failed or there is none."""
+    abouts = {key: about for key, about in row.items() if key.endswith("-metadata") and isinstance(about, dict)}
+    done = {key: about for key, about in abouts.items() if "failure-reason" not in about}
+    names = [
+        name for key, about in done.items() for name in _sagemaker_names(row.get(key.removesuffix("-metadata")), about)
+    ]
+    return list(dict.fromkeys(names)) if done else None
 
 
 def _sagemaker_names(held: Any, about: dict[str, Any]) -> list[str]:
     if isinstance(about.get("class-name"), str):
         return [about["class-name"]]
     known = about.get("class-map")
-    boxes = _listed(held.get("annotations")) if isinstance(held, dict) else None
-    numbers = _values(boxes, "class_id") if boxes is not None else _words(held)
+    boxes = listed(held.get("annotations")) if isinstance(held, dict) else None
+    numbers = values(boxes, "class_id") if boxes is not None else words(held)
     return [str(known.get(number, number)) for number in numbers] if isinstance(known, dict) else []
 
 
@@ -132,41 +136,47 @@ DOCUMENTS = (
     Tool("SuperAnnotate's instances and tags", _superannotate),
     Tool("V7 Darwin's annotations", _darwin),
     Tool("Create ML's annotations", _createml),
+    *PLATFORMS,
 )
-MANIFESTS = (Tool("Vertex AI's annotations", _vertex), Tool("SageMaker's class map", _sagemaker))
+MANIFESTS = (Tool("Vertex AI's annotations", _vertex), Tool("SageMaker's class map", _sagemaker), *ROWS)
+OF_ONE_IMAGE = (_darwin, _superannotate, dataloop)
 
 
 def read_tool_export(path: Path, content: Any, tools: Sequence[Tool]) -> LabelSource | None:
     """The source of what one of these tools wrote; None where none did. UsageError where nobody labelled anything."""
     for tool in tools:
         found = tool.read(content)
-        if found is None:
-            continue
-        images, tags = _columns(found)
-        if not any(tags):
-            raise UsageError(f"{path}: no image has a label: read as {tool.said}")
-        return from_tags(path, "metadata", images, tags, [f"read as {tool.said}"]).merged()
+        if found is not None:
+            return _source(path, found, f"read as {tool.said}")
     return None
 
 
 def read_image_documents(folder: Path, documents: Iterable[tuple[Path, Any]]) -> LabelSource | None:
-    """The source of a directory with a file of V7 Darwin or SuperAnnotate for each image; None where it holds others.
+    """The source of a directory with a file of one tool for each image; None where it holds others.
 
     documents: the files with their contents, of which the first decides.
     """
     found: Tags = []
     for file, content in documents:
-        tags = _darwin(content) or _superannotate(content)
+        tags = next((tags for read in OF_ONE_IMAGE if (tags := read(content)) is not None), None)
         if tags is None or len(tags) > 1:
             if found:
                 raise UsageError(f"{file}: not of the same tool as the files before it: keep them apart")
             return None
         found += tags
-    return from_tags(folder, "metadata", *_columns(found), ["a file for each image, by its annotations"]).merged()
+    return _source(folder, found, "a file for each image, by its annotations")
 
 
-def _columns(found: Tags) -> tuple[list[str], list[list[str]]]:
-    return [image for image, _ in found], [list(dict.fromkeys(labels)) for _, labels in found]
+def _source(path: Path, found: Tags, said: str) -> LabelSource:
+    """The source of what was found, without the images that nobody annotated, of which a warning counts them."""
+    done = [(number, image, labels) for number, (image, labels) in enumerate(found, start=1) if labels is not None]
+    if not any(labels for _, _, labels in done):
+        raise UsageError(f"{path}: no image has a label: {said}")
+    left = len(found) - len(done)
+    tags = [list(dict.fromkeys(labels)) for _, _, labels in done]
+    source = from_tags(path, "metadata", [image for _, image, _ in done], tags, [said])
+    warnings = [f"nobody annotated {left} of {len(found)} images: they are left out"] if left else []
+    return dataclasses.replace(source, lines=[number for number, _, _ in done], warnings=warnings).merged()
 
 
 def prodigy_sheet(path: Path, rows: Sequence[dict[str, Any]], numbers: Sequence[int]) -> Sheet | None:
@@ -188,7 +198,7 @@ def prodigy_sheet(path: Path, rows: Sequence[dict[str, Any]], numbers: Sequence[
         answers = [[row["label"], str(int(row["answer"] == "accept"))] for _, row in kept]
         cells, header = [[name, *answer] for name, answer in zip(names, answers, strict=True)], ["label", "confidence"]
     else:
-        tags = [[*_words(row.get("accept")), *_values(row.get("spans"), "label")] for _, row in kept]
+        tags = [[*words(row.get("accept")), *values(row.get("spans"), "label")] for _, row in kept]
         cells, header = [[name, json.dumps(each)] for name, each in zip(names, tags, strict=True)], ["labels"]
     return Sheet(path, ["image", *header], cells, [number for number, _ in kept], said, "")
 
@@ -199,31 +209,3 @@ def _prodigy_image(path: Path, number: int, row: dict[str, Any]) -> str:
     if name.startswith("data:"):
         raise UsageError(f"{path}: line {number}: the image itself stands in the file: name its file under path")
     return str(name)
-
-
-def _all_have(entries: Any, *keys: str) -> bool:
-    """Whether this is a list of objects, at least one, that all have these keys."""
-    return (
-        isinstance(entries, list)
-        and bool(entries)
-        and all(isinstance(e, dict) and e.keys() >= {*keys} for e in entries)
-    )
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _words(value: Any) -> list[str]:
-    """Words or numbers, one or several, as text."""
-    return [str(each) for each in _listed(value) if isinstance(each, str | int)]
-
-
-def _values(entries: Any, key: str) -> list[str]:
-    """What objects have under a key, where that is a word or a number."""
-    return [word for entry in _listed(entries) if isinstance(entry, dict) for word in _words(entry.get(key))]
-
-
-def _from_root(address: str) -> str:
-    """An address in the cloud as a path that is absolute on another machine."""
-    return "/" + address.partition("://")[2] if "://" in address else address

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlcfast.data.readers.boxes import read_xml, text_of
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import images_below
+from mlcfast.data.readers.paths import images_below, without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
@@ -44,13 +44,30 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
     labels = _labels([file for files in found.values() for file in files])
     if not labels:
         raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
+    lists: list[Path] = []
     if "" in found:
         lists = sorted(folder.glob(LISTS)) if path.is_dir() else [path]
-        lists = [file for file in lists if "_" not in file.stem]  # cat_train.txt and its like are of one class
+        lists = [file for file in lists if not _is_of_one_class(file)]
         names = {file.stem for file in lists}
         lists = [file for file in lists if file.stem != "trainval" or not {"train", "val"} <= names]
         found = {file.stem: _listed(file, found[""]) for file in lists} or found
-    return [_source(folder, folder, split, files, labels) for split, files in found.items()]
+    sources = [_source(folder, folder, split, files, labels) for split, files in found.items()]
+    if path.is_dir() and not lists:
+        left = [line for each in sources for place in _places_of(each) for line in without_notes(place, each.images)]
+        sources[0] = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *left])
+    return sources
+
+
+def _places_of(source: LabelSource) -> list[Path]:
+    """The directories of a source's images."""
+    root = source.root or source.path
+    return [place for place in sorted({(root / image).parent for image in source.images}) if place.is_dir()]
+
+
+def _is_of_one_class(listed: Path) -> bool:
+    """Whether a list of ImageSets/Main says 1, 0 or -1 of each image, as cat_train.txt does."""
+    first = read_text(listed)[0].strip().split("\n")[0].split()
+    return len(first) == 2 and first[1] in ("1", "0", "-1")
 
 
 def _annotations(folder: Path) -> list[Path]:
@@ -75,10 +92,13 @@ def _labels(files: Sequence[Path]) -> dict[Path, tuple[str, list[str], int]]:
         root = read_xml(file)
         if root.tag != "annotation":
             raise UsageError(f"{file}: not Pascal VOC's XML: it begins with <{root.tag}>, not <annotation>")
-        names = [text_of(item, "name") for item in root.iter("object")]
+        objects = [
+            item for item in root.iter("object") if text_of(item, "deleted") != "1"
+        ]  # as LabelMe's web page marks
+        names = [text_of(item, "name") for item in objects]
         if "" in names:
             raise UsageError(f"{file}: object {names.index('') + 1} has no name")
-        difficult = sum(text_of(item, "difficult") == "1" for item in root.iter("object"))
+        difficult = sum(text_of(item, "difficult") == "1" for item in objects)
         labels[file] = text_of(root, "filename"), list(dict.fromkeys(names)), difficult
     return labels
 

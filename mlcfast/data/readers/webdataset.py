@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.packed import TarImages, contents
-from mlcfast.data.readers.exports import sheet_of
+from mlcfast.data.readers.exports import refuse_scored_row, sheet_of
 from mlcfast.data.readers.lists import names_beside
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -44,6 +44,12 @@ def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions
     packed = TarImages.of(files, [(number, *place) for number, place, sample in samples if "image" in sample])
     if not pictured:
         raise UsageError(f"{path}: no images in it")
+    if not any(len(sample) > 1 for sample in pictured):
+        raise UsageError(
+            f"{path}: no sample has a .json or .cls, which hold the labels; a .txt, a caption, is not read"
+        )
+    for sample in pictured:
+        refuse_scored_row(f"{path}: {sample['image']}", sample, options)
     names, by_class = names_beside(files[0]), all(set(sample) <= {"image", CLASS} for sample in pictured)
     if by_class:  # then 0 and 1 are classes, not flags
         options = dataclasses.replace(options, separator=options.separator or " ")
@@ -105,11 +111,11 @@ def _note(file: Path, name: str, ending: str, content: bytes) -> dict[str, Any]:
         if ending == ".cls":
             words = content.decode().split()
             if not all(word.isdecimal() for word in words):
-                raise ValueError("holds something else than class numbers")
+                raise ValueError("holds something else than class numbers: write the names in a .json, as labels")
             return {CLASS: " ".join(words)}
         row = parse_json(content)
         if not isinstance(row, dict):
-            raise ValueError("is not an object")
+            raise ValueError('is not an object: write {"labels": [...]}')
     except ValueError as error:
         raise UsageError(f"{file}: {name}: {error}") from error
     return {key: value for key, value in row.items() if str(key).lower() != "image"}

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
     places, absent = _places(settings[0], content, options) if placed else (_found(folder), [])
     if not any(images for images in places.values()):
         raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
-    names, said = _names(folder, settings[0] if settings else None)
+    names, said = _names(folder, settings[0] if settings else None, path.is_file())
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
     warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
     return [dataclasses.replace(sources[0], warnings=warnings), *sources[1:]]
@@ -63,7 +64,8 @@ def _settings_in(folder: Path) -> list[Path]:
     named = [folder / name for name in ("data.yaml", "data.yml", "dataset.yaml")]
     found = [file for file in named if file.is_file()]
     if found:
-        return found[:1]
+        first = read_yaml(found[0])
+        return found[:1] if all(read_yaml(file) == first for file in found[1:]) else found
     files = sorted(file for file in folder.glob("*.y*ml") if file.suffix in (".yaml", ".yml"))
     return [file for file in files if _has_names(file)]
 
@@ -90,18 +92,31 @@ def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> t
             place = _at(settings, str(content.get("path") or ""), str(entry), options)
             if place is None:
                 absent.append(f"{settings}: {split} {entry}: no such directory or file beside it")
-            else:
-                places[split] += _images_at(place)
+                continue
+            images = _images_at(place)
+            absent += [] if images else [f"{settings}: {split} {entry}: no images in it"]
+            absent += [f"{settings}: {split} {entry}: not on this machine: {place} is read"] if _is_moved(entry) else []
+            places[split] += images
     return places, absent
 
 
 def _at(settings: Path, path: str, entry: str, options: TableOptions) -> Path | None:
-    """Where an entry lies. Roboflow writes `../train/images` for what is beside the file."""
+    """Where an entry lies. Roboflow writes `../train/images` for what is beside the file.
+
+    Of one that is absolute on another machine the longest end that names something beside the file.
+    """
     base, plain = settings.parent, re.sub(r"^(\.\./)+", "", entry)
-    place = next((choice for choice in (base / path / entry, base / entry, base / plain) if choice.exists()), None)
+    parts = Path(entry).parts if _is_moved(entry) else ()
+    ends = [base / Path(*parts[number:]) for number in range(1, len(parts))]
+    places = (base / path / entry, base / entry, base / plain, *ends)
+    place = next((choice for choice in places if choice.exists()), None)
     if place and not options.allow_outside and not place.resolve().is_relative_to(base.resolve()):
         raise UsageError(f"{settings}: {entry!r} lies outside {base}: data.allow_outside=true allows that")
     return place
+
+
+def _is_moved(entry: str) -> bool:
+    return Path(entry).is_absolute() and not Path(entry).exists()
 
 
 def _images_at(place: Path) -> list[Path]:
@@ -126,25 +141,38 @@ def _in(folder: Path) -> list[Path]:
     return images_below(folder / "images" if (folder / "images").is_dir() else folder) if folder.is_dir() else []
 
 
-def _names(folder: Path, settings: Path | None) -> tuple[list[str], list[str]]:
-    """The classes' names, by number, and what was assumed of them."""
-    for place in (folder, folder / "labels", folder.parent, folder.parent.parent):
+def _names(folder: Path, settings: Path | None, chosen: bool) -> tuple[list[str], list[str]]:
+    """The classes' names, by number, and what was assumed of them: those of the first directory that has any.
+
+    UsageError where two files of it name the classes differently; the settings decide where the user chose them.
+    """
+    for place in (folder, folder.parent, folder.parent.parent):
         files = [settings] if settings and place == folder else _settings_in(place)
-        for file in files:
-            names = read_yaml(file, as_written=True).get("names")  # a class may be called no, or 1.0
-            if names:
-                return _listed(file, names), [f"the labels are named in {file.name}"]
-        found = next((place / name for name in NAME_FILES if (place / name).is_file()), None)
-        if found:
-            return names_in(found), [f"the labels are named in {found.name}"]
+        found = [(file, names) for file in files if (names := read_yaml(file, as_written=True).get("names"))]
+        known = [(file, _listed(file, names)) for file, names in found]  # a class may be called no, or 1.0
+        lists = [place / name for name in NAME_FILES if (place / name).is_file()]
+        lists += [file for below in ("*", "*/*") for file in _names_below(folder, below)] if place == folder else []
+        known += [(file, names_in(file)) for file in lists]
+        for file, names in [] if chosen and found else known[1:]:
+            if names != known[0][1]:
+                shown = f"{known[0][0].relative_to(place)} and {file.relative_to(place)}"
+                raise UsageError(f"{place}: {shown} name the classes differently: keep the one that is right")
+        if known:
+            return known[0][1], [f"the labels are named in {known[0][0].name}"]
     return [], ["no data.yaml or classes.txt names the classes: the labels are their numbers"]
+
+
+def _names_below(folder: Path, below: str) -> list[Path]:
+    """Files of names in the folders of a directory, such as those of its splits and labels."""
+    return [file for name in NAME_FILES for file in sorted(folder.glob(f"{below}/{name}")) if name != NAME_FILES[-1]]
 
 
 def _listed(file: Path, names: Any) -> list[str]:
     """Names as a list or as a mapping of numbers, which must then count from 0."""
     if isinstance(names, dict):
-        if names.keys() != {str(number) for number in range(len(names))}:
-            raise UsageError(f"{file}: names must be numbered 0 to {len(names) - 1}")
+        lacking = next((number for number in range(len(names)) if str(number) not in names), None)
+        if lacking is not None:
+            raise UsageError(f"{file}: names must be numbered 0 to {len(names) - 1}: there is no {lacking}")
         names = [names[str(number)] for number in range(len(names))]
     if not isinstance(names, list):
         raise UsageError(f"{file}: names must be a list, not {names!r}")
@@ -200,9 +228,21 @@ def _classes(file: Path, names: list[str]) -> list[int]:
         if match is None:
             raise UsageError(f"{file}: line {number}: {line[:60]!r} is not a class and the numbers of its box")
         if names and int(match[1]) >= len(names):
-            raise UsageError(f"{file}: line {number}: class {match[1]}, but there are {len(names)} names")
+            raise UsageError(
+                f"{file}: line {number}: class {match[1]}, but there are {len(names)} names: name it, counted from 0"
+            )
+        _refuse_confidence(file, number, line.split())
         classes.append(int(match[1]))
     return list(dict.fromkeys(classes))
+
+
+def _refuse_confidence(file: Path, number: int, words: Sequence[str]) -> None:
+    """UsageError for a line of a box with a sixth number that is a fraction: how sure a model is of it."""
+    if len(words) == 6 and not float(words[5]).is_integer():
+        raise UsageError(
+            f"{file}: line {number}: a sixth number, {words[5]}, is a model's confidence, so this is a prediction, not "
+            "a label: keep the lines that hold, without it"
+        )
 
 
 def _strays(images: list[Path]) -> list[str]:

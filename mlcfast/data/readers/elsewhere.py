@@ -1,0 +1,108 @@
+"""What says that the folders of a directory are not its labels: annotations in other places, or names that say none."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.folders import folders_of_images
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, unread_below, walked
+from mlcfast.data.readers.refused import refuse_archive
+from mlcfast.data.splits import is_split_word
+from mlcfast.errors import UsageError
+
+# Folders so called hold images, and their names say nothing of them.
+NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
+# Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
+TOOLS = (
+    ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
+    ("*/ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
+    ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
+    ("*/_annotations.txt", "Roboflow's for Keras", "export it as multi-label classification or MS-COCO"),
+    (
+        "labels/*.txt",
+        "not as YOLO's are, a class number and a box a line for an image in `images`",
+        "write it so, or put files of tags beside their images",
+    ),
+    ("label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
+    ("labelTxt*/*.txt", "DOTA's", "write YOLO's or MS-COCO's form, or a table of the images and their labels"),
+    ("gtFine/*/*/*.json", "Cityscapes'", "write a table of the images and their labels"),
+    ("ImageSets/Main/*_*.txt", "Pascal VOC's, without its Annotations", "copy that folder beside ImageSets"),
+)
+PROSE = re.compile("readme|licen[cs]e|changelog|requirements", re.IGNORECASE)
+NOTES = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv", ".txt", ".mat", ".xlsx", ".parquet")
+
+
+def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
+    """UsageError where the labels of a directory are not the names of its folders, those that hold images.
+
+    So it is with known tools' annotations, with files that may be some in folders of their own, with folders that are
+    called as those of images are, with a single one, which would be the label of all, and with folders of one name in
+    several of them.
+    """
+    for pattern, tool, remedy in TOOLS:
+        held = next(path.glob(pattern), None)
+        if held is not None:
+            raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
+    noted = _note_without_images(path)
+    if noted is not None and not (len(folders) == 1 and noted.is_relative_to(folders[0])):
+        raise UsageError(
+            f"{path}: {noted.relative_to(path)} may hold the labels: name it, or its folder, or set data.format to "
+            "folders if the folders of images are the labels"
+        )
+    if not folders:
+        _refuse_empty(path)
+    labels = [inner for folder in folders if is_split_word(folder.name) for inner in folders_of_images(folder)]
+    labels = labels or list(folders)
+    unsaid = next((folder for folder in labels if folder.name.lower() in NO_LABELS), None)
+    if unsaid is not None:
+        raise UsageError(
+            f"{path}: no labels found: {unsaid.name!r} is a folder of images, not a label; if its own folders are the "
+            f"labels, name {unsaid}, else name the file of the labels"
+        )
+    if len({folder.name for folder in labels}) == 1 and not is_split_word(labels[0].name):
+        raise UsageError(
+            f"{path}: {labels[0].name!r} is the only folder of images, so all of them would have that label: name "
+            f"{labels[0]} if its own folders are the labels, or the file of the labels, or set data.format to folders"
+        )
+    twice = None if any(is_split_word(folder.name) for folder in folders) else _inner_twice(labels)
+    if twice is not None:
+        raise UsageError(
+            f"{path}: {twice[0].relative_to(path)} and {twice[1].relative_to(path)} are called alike, so the labels "
+            f"may be {labels[0].name!r} or {twice[0].name!r}: name the directory above the labels, or set data.format "
+            "to folders if it is this one"
+        )
+
+
+def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Folders of images of one name in two of the folders that may be labels; None where there are none."""
+    first: dict[str, Path] = {}
+    for folder in labels:
+        for inner in folders_of_images(folder):
+            if first.setdefault(inner.name, inner) != inner:
+                return first[inner.name], inner
+    return None
+
+
+def _note_without_images(path: Path) -> Path | None:
+    """The first file that may be annotations in a folder below the directory without images in it or below it."""
+    pictured: set[Path] = set()
+    noted: list[Path] = []
+    for folder, names in walked(path):
+        if any(name.lower().endswith(IMAGE_ENDINGS) for name in names):
+            pictured |= {folder, *folder.parents}
+        noted += [folder / name for name in names if name.lower().endswith(NOTES) and not PROSE.match(name)]
+    return next((file for file in noted if file.parent not in pictured and file.parent != path), None)
+
+
+def _refuse_empty(path: Path) -> None:
+    """UsageError for a directory without folders of images, which names what it holds in their place."""
+    for file in sorted(path.iterdir()):
+        refuse_archive(file)
+        if file.suffix.lower() in (".xlsx", ".xls", ".ods"):
+            raise UsageError(f"{file}: a spreadsheet's own format: save the table as CSV")
+    for unread in unread_below(path):
+        raise UsageError(f"{path}: no images in it: {unread}")
+    raise UsageError(
+        f"{path}: no labels found: looked for annotations/instances_*.json, _classes.csv, metadata.jsonl, a CSV table, "
+        "a .txt beside each image and a folder of images for each label"
+    )

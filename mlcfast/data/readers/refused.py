@@ -1,0 +1,89 @@
+"""Files of known tools that are not read: each is refused by its tool's name, with what is read in its place."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlcfast.data.readers.columns import LIST_COLUMNS
+from mlcfast.data.readers.entries import all_have, listed
+from mlcfast.errors import UsageError
+
+AS_COCO = "export the project as MS-COCO, which is read"
+PREDICTIONS = "write a table of the images with the labels that you hold to be right"
+ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+# Under which tools keep how sure a model is of a label, or of a list of them.
+SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities")
+
+
+class Other(NamedTuple):
+    """Content that is refused, a document or a list of entries, by keys that the document or its first entry has.
+
+    within: one of these keys, which must hold a list of objects; without: keys that it must not have.
+    """
+
+    keys: set[str]
+    whose: str
+    remedy: str
+    within: str = ""
+    without: tuple[str, ...] = ()
+
+
+DOCUMENTS = (
+    Other({"detection_categories", "images"}, "MegaDetector's detections, which are predictions", PREDICTIONS),
+    Other({"name", "dataset", "created_at"}, "a release of Segments.ai", AS_COCO),
+    Other({"project", "file", "view"}, "VGG Image Annotator 3's", f"{AS_COCO}, or use version 2"),
+    Other(
+        {"samples"}, "FiftyOne's samples", "export them as COCODetectionDataset or FiftyOneImageClassificationDataset"
+    ),
+    Other({"objects", "tags", "size"}, "Supervisely's", AS_COCO),
+    Other({"classes", "tags"}, "Supervisely's", AS_COCO),
+    Other({"items", "categories"}, "Datumaro's", AS_COCO),
+    Other({"imgHeight", "imgWidth", "objects"}, "Cityscapes'", "write a table of the images and their labels"),
+)
+ENTRIES = (
+    Other({"image_id", "category_id", "score"}, "MS-COCO's results, which are predictions", PREDICTIONS),
+    Other({"image_id", "category_id"}, "annotations of MS-COCO alone", "name the file that also has their images"),
+    Other({"image_id", "caption"}, "captions, which are no labels", "name a file of labels", without=LIST_COLUMNS),
+    Other({"image_id", "relationships"}, "Visual Genome's relationships", "name its objects.json"),
+    Other({"image_id", "attributes"}, "Visual Genome's attributes", "name its objects.json", within="attributes"),
+    Other({"id", "regions"}, "Visual Genome's descriptions of regions", "name its objects.json", within="regions"),
+    Other({"label_hash", "data_units"}, "Encord's", AS_COCO),
+    Other({"externalId", "labels"}, "Kili's", AS_COCO, within="labels"),
+    Other({"externalId", "jsonResponse"}, "Kili's", AS_COCO),
+    Other({"Labeled Data", "Label"}, "Labelbox's former export", "export NDJSON of its present form, which is read"),
+    Other({"token"}, "a table of nuImages", "write a table of the images and their labels", without=LIST_COLUMNS),
+)
+
+
+def refuse_other_tools(path: Path, content: Any) -> None:
+    """UsageError for the content of a JSON file that is one of DOCUMENTS or, a list, of ENTRIES."""
+    first = next(iter(content), None) if isinstance(content, list) else content
+    if not isinstance(first, dict):
+        return
+    for other in ENTRIES if isinstance(content, list) else DOCUMENTS:
+        fits = other.keys <= first.keys() and not first.keys() & {*other.without}
+        if fits and (not other.within or all_have(first[other.within])):
+            raise UsageError(f"{path}: {other.whose}: {other.remedy}")
+
+
+def refuse_archive(path: Path) -> None:
+    """UsageError for a packed file."""
+    if path.suffix.lower() in ARCHIVES:
+        raise UsageError(f"{path}: an archive: unpack it, and name the directory or the label file in it")
+
+
+def refuse_scores(where: str, entry: dict[str, Any], remedy: str) -> None:
+    """UsageError where an entry, or an object in it, has a score that is a fraction: a model gave that label.
+
+    where: the file and the place in it, for the message.
+    """
+    for key, score in _scores(entry):
+        raise UsageError(f"{where}: {key} {score} makes it a prediction, not a label: {remedy}")
+
+
+def _scores(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for held in (entry, *(value for value in entry.values() if isinstance(value, dict))):
+        for key in SCORES:
+            for score in listed(held.get(key)):
+                if isinstance(score, float) and not score.is_integer():
+                    yield key, score
