@@ -11,6 +11,7 @@ from mlcfast import cli
 from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
+from mlcfast.engine.predictor import FLIP
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
@@ -73,6 +74,7 @@ def build_parser() -> cli.Parser:
         help="choose the labels' thresholds anew: f1, precision=P or recall=R; on data.val, unless --split says else",
     )
     parser.add_argument("--write", action="store_true", help="with --thresholds: write them into the model's card")
+    parser.add_argument("--flip", action="store_true", help=FLIP)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -90,6 +92,8 @@ def work(args: argparse.Namespace) -> None:
             raise UsageError(f"{option} {file}: no directory {file.parent}")
     if args.picture and not args.against:
         raise UsageError("--picture shows two models: name the second with --against")
+    if args.flip and config.data.format == "features":
+        raise UsageError("--flip mirrors images, of which stored features hold none")
     aim = read_aim(args.thresholds) if args.thresholds else None
     if args.write and aim is None:
         raise UsageError("--write goes with --thresholds")
@@ -107,7 +111,7 @@ def work(args: argparse.Namespace) -> None:
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
-        result, *others = [evaluate_model(*model, records, process) for model in models]
+        result, *others = [evaluate_model(*model, records, process, args.flip) for model in models]
     finally:
         stop()
     if not process.is_main:

@@ -49,7 +49,7 @@ LABELS_ELSEWHERE = (
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
-    ".yml": "yolo",
+    ".yml": "yolo", ".npz": "probabilities",
 }  # fmt: skip
 
 
