@@ -15,6 +15,7 @@ LATER_LOSSES = (  # of one operator, which on CUDA has Triton's kernels alone
     "entropy_maximisation", "focal", "generalized_robust", "hill", "poly", "self_paced_correction",
 )  # fmt: skip
 PLAIN = ("large_loss_threshold", "large_losses")  # the second is the first one's threshold and one of the later losses
+WHOLE_IMAGES = ("distribution_balanced", "zlpr")  # compiled for the CPU alone
 PARTS = {  # other operators: which part of them is Triton's kernels, and when
     "groupwise_linear": "with a LayerNorm before it and one label a query, but for fp64",
     "label_query_attention": "softmax and dropout, but for fp64; matrix products are torch's",
@@ -49,11 +50,13 @@ def implementation(operator: str, device_type: str) -> tuple[str, str]:
     """What runs for tensors of a device, and why."""
     if requested() == "reference":
         return IN_WORDS["reference"], "MLCFAST_BACKEND=reference"
+    if operator in WHOLE_IMAGES and device_type == "cuda":
+        return "torch's operations", "it has no kernels on CUDA"
     if operator in (*LATER_LOSSES, *PLAIN) and device_type == "cuda":
         if operator == "large_loss_threshold" or not has_triton("cuda"):
             return "torch's operations", "it has no kernels on CUDA" if operator in PLAIN else "Triton is not there"
         return IN_WORDS["triton"], "but for fp64"
-    if operator in (*LOSSES, *LATER_LOSSES, *PLAIN):
+    if operator in (*LOSSES, *LATER_LOSSES, *PLAIN, *WHOLE_IMAGES):
         chosen, passed_over = decide(device_type)
         return IN_WORDS[chosen], passed_over or _why(chosen, device_type)
     if not has_triton(device_type):
@@ -83,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the facts, then a line for each operator and device."""
     build_parser().parse_args(argv)
     print("\n".join(environment()), end="\n\n")
-    for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *PARTS)):
+    for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *WHOLE_IMAGES, *PARTS)):
         for device_type in ("cpu", "cuda"):
             name, why = implementation(operator, device_type)
             print(f"{operator:<22} {device_type:<5} {name:<21} {why}")

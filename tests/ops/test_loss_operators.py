@@ -11,13 +11,13 @@ from bench.cases.losses import Case, run
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss import AsymmetricOptions
 from mlcfast.ops.backend import choose
-from mlcfast.ops.label_loss.op import Formula
+from mlcfast.ops.label_loss.op import Formula, RowFormula
 from mlcfast.ops.library import MISSING
 from tests.ops.loss_cases import LOSSES
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
 # Those of these that run here: the emulated CUDA kernels are not those of the later losses.
-COMPILED = {"asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed"}
+COMPILED = {"asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed", "db", "zlpr"}
 
 
 def make_case(B: int = 5, K: int = 7, dtype: torch.dtype = torch.float32) -> Case:
@@ -96,6 +96,22 @@ def test_opcheck_label_loss(formula, weighed):
     if weighed:
         with pytest.raises(ValueError, match=r"positive_weight must be \(7,\)"):
             torch.ops.mlcfast.label_loss(x, case.labels, None, torch.rand(6), weights[1], *arguments[5:])
+
+
+@needs_native
+@pytest.mark.parametrize("formula", RowFormula)
+def test_opcheck_of_whole_images(formula):
+    case, balanced = make_case(), formula is RowFormula.BALANCED
+    x, operator = case.logits.requires_grad_(), torch.ops.mlcfast.label_loss.default
+    columns = (torch.rand(7) + 0.1, torch.randn(7)) if balanced else (None, None)
+    options = [0.1, 10.0, 0.2, 2.0, 2.0, 2.0] if balanced else [7.0]
+    for reduction in (0, 1, 2) if balanced else (1, 2):
+        arguments = (x, case.labels, None, *columns, int(formula), options, reduction)
+        torch.library.opcheck(operator, arguments)
+    forward = (x.detach(), *arguments[1:], True)
+    torch.library.opcheck(torch.ops.mlcfast.label_loss_forward.default, forward)
+    with pytest.raises(ValueError, match="takes weights" if balanced else "must be mean or sum"):
+        operator(x, case.labels, None, None, None, int(formula), options, 0)
 
 
 @needs_native
