@@ -35,6 +35,7 @@ from mlcfast.evaluation.thresholds import (
     write_thresholds,
 )
 from mlcfast.models.loading import find_weights
+from mlcfast.report.reliability import in_words, reliability
 from mlcfast.runs.journal import LOGGER, log_to_console
 
 FIGURES = (
@@ -119,6 +120,7 @@ def work(args: argparse.Namespace) -> None:
     within = {"mAP_interval": None}
     if result.rows is None:  # all scores are held
         within = report_intervals(result.scores, result.labels, result.names)
+        within |= {"reliability": reliability(result.scores, result.labels)}
     report = result.report | within
     if aim is not None:
         report |= {"thresholds": new_thresholds(result, aim, checkpoints[0], args.write, not args.json)}
@@ -164,6 +166,8 @@ def table(report: Mapping[str, Any]) -> str:
     lines += ["      " + " ".join(f"{name:>6}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]
     for title, values in (("all", report), ("top 3", report["top3"])):
         lines += [f"{title:<6}" + " ".join(f"{values[name]:6.2f}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]
+    if report.get("reliability"):
+        lines += [in_words(report["reliability"])]
     lines += [f"mAP (VOC, interpolated) {report['mAP_voc']:.2f}"]
     if absent:
         means = f"{report['mAP_present']:.2f}; the other {len(absent)} count as 0 in the mAP"

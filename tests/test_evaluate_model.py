@@ -34,6 +34,7 @@ def test_the_model_and_its_input_come_from_the_card(best, data_alone, config_fil
     assert "trained with" not in said.err
     card = json.loads((best / "model.json").read_text())
     assert json.loads(said.out)["mAP"] == pytest.approx(card["metrics"]["mAP"], abs=1e-9)
+    assert set(json.loads(said.out)["reliability"]) == {"error", "temperature", "error_with_temperature", "tenths"}
     with errors.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert f"{errors}: {len(rows)} errors in 39 entries" in said.err

@@ -214,7 +214,7 @@ def holds_soft(labels: Labels) -> bool:
 def lacking(labels: Labels, axis: int) -> np.ndarray:
     """Which images (axis 1, (M,)) have no label, or which labels no image (axis 0, (K,)), present or soft; bool."""
     if not isinstance(labels, SparseLabels):
-        return ~(labels >= 1).any(axis=axis)
+        return np.count_nonzero(labels >= 1, axis=axis) == 0
     found = labels.values >= 1
     if axis == 0:
         return np.bincount(labels.columns[found], minlength=labels.width) == 0
