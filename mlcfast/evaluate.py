@@ -117,7 +117,7 @@ def work(args: argparse.Namespace) -> None:
         stop()
     if not process.is_main:
         return
-    within = {"mAP_interval": None}
+    within: dict[str, Any] = {"mAP_interval": None}
     if result.rows is None:  # all scores are held
         within = report_intervals(result.scores, result.labels, result.names)
         within |= {"reliability": reliability(result.scores, result.labels)}

@@ -97,7 +97,7 @@ def label_loss(
     positive, other = weights or (None, None)
     code = REDUCTION_CODES[reduction]
     if backend == "native":
-        return _NATIVE(logits, labels, threshold, positive, other, formula, options, code)
+        return _NATIVE(logits, labels, threshold, positive, other, int(formula), options, code)
     arguments = (logits, labels, threshold, positive, other, int(formula), list(options), code)
     return StoredGradient.apply("label_loss_forward", code, 1.0, *arguments)
 
@@ -139,4 +139,4 @@ def row_loss(
         return plain(x, labels.to(x.dtype))
     if logits.dtype == torch.float16:  # whose largest number a gradient may exceed
         logits = logits.float()
-    return _NATIVE(logits, labels, None, *(columns or (None, None)), formula, options, REDUCTION_CODES[reduction])
+    return _NATIVE(logits, labels, None, *(columns or (None, None)), int(formula), options, REDUCTION_CODES[reduction])
