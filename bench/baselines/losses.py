@@ -43,7 +43,8 @@ def _later(loss: str) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     book = textbook_losses.TEXTBOOKS[loss]
     forms = {"textbook": book.entries} | ({"products": book.products} if book.products else {})
     means = {name: lambda x, z, entries=entries: entries(x, z).mean() for name, entries in forms.items()}
-    return {OURS: textbook_losses.ours(loss), **means, COMPILED: compiled(means[list(means)[-1]])}
+    found = {OURS: textbook_losses.ours(loss), **means, COMPILED: compiled(means[list(means)[-1]])}
+    return found | ({"torch's own": book.own} if book.own else {})
 
 
 def _of_two(

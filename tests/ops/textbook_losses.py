@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mlcfast.losses import build_loss
@@ -94,12 +95,16 @@ def balanced(x: Tensor, z: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Textbook:
-    """A loss of ours by name and options, and its textbook form; products: where that is by masks, without them."""
+    """A loss of ours by name and options, and its textbook form.
+
+    products: where that is by masks, without them. own: an operator of torch's that is nearly the same.
+    """
 
     name: str
     entries: Entries
     options: dict[str, float] = field(default_factory=dict)
     products: Entries | None = None
+    own: Entries | None = None
 
 
 def _smoothed(name: str) -> Textbook:
@@ -107,6 +112,11 @@ def _smoothed(name: str) -> Textbook:
         return cross_entropy(x, 0.9 * z + 0.1 * (1 - z), 0.1 * z + 0.9 * (1 - z))
 
     return Textbook(name, partial(masked, positive=(0.9, 0.1), other=(0.1, 0.9)), {}, products)
+
+
+def _with_logits(x: Tensor, z: Tensor, pos_weight: float | None = None) -> Tensor:
+    weight = None if pos_weight is None else x.new_tensor(pos_weight)
+    return F.binary_cross_entropy_with_logits(x, z, pos_weight=weight)
 
 
 def _weighed(x: Tensor, z: Tensor, entries: Entries) -> Tensor:
@@ -119,7 +129,7 @@ def _assume_negative(x: Tensor, z: Tensor) -> Tensor:
 
 _focal = partial(focal, gamma=2.0, alpha=0.25)
 TEXTBOOKS = {
-    "bce": Textbook("bce", partial(masked, positive=(1, 0), other=(0, 1)), {}, _assume_negative),
+    "bce": Textbook("bce", partial(masked, positive=(1, 0), other=(0, 1)), {}, _assume_negative, _with_logits),
     "bce_ls": _smoothed("bce_ls"),
     "an_ls": _smoothed("an_ls"),
     "wan": Textbook(
@@ -130,7 +140,10 @@ TEXTBOOKS = {
         "iu", partial(masked, positive=(1, 0), other=(0, 1), value=-1), {},
         lambda x, z: cross_entropy(x, (z == 1).to(x), (z == -1).to(x)),
     ),
-    "bce_weighed": Textbook("bce", partial(_weighed, entries=_assume_negative), {"pos_weight": 3.0}),
+    "bce_weighed": Textbook(
+        "bce", partial(_weighed, entries=_assume_negative), {"pos_weight": 3.0},
+        own=partial(_with_logits, pos_weight=3.0),
+    ),
     "em": Textbook("em", em),
     "em_apl": Textbook("em_apl", partial(em, beta=0.9)),
     "ll_r": Textbook("ll_r", partial(large_losses, times=EPOCH, flip=False), {"delta": SHARE}),
