@@ -12,7 +12,8 @@ from mlcfast.report.svg import Series, line_chart
 
 TENTHS = 10
 STEEPEST = 50.0  # a temperature lies between this and its reciprocal
-MOST_FITTED = 2**20  # entries that a temperature is fitted to, spread evenly
+MOST = 2**21  # images × labels that are looked at; of more, images spread evenly
+HALVINGS = 30
 
 
 class Tenth(NamedTuple):
@@ -63,12 +64,11 @@ def temperature_of(scores: np.ndarray, present: np.ndarray) -> float:
     """
     if not len(scores):
         return 1.0
-    chosen = slice(None, None, -(-len(scores) // MOST_FITTED))
-    x, y = logits_of(scores[chosen]), present[chosen]
+    x = logits_of(scores)
     low, high = -np.log(STEEPEST), np.log(STEEPEST)
-    for _ in range(40):
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
-        slope = float(np.mean(x * (_sigmoid(x * np.exp(middle)) - y)))
+        slope = float(np.mean(x * (_sigmoid(x * np.exp(middle)) - present)))
         low, high = (middle, high) if slope < 0 else (low, middle)
     return float(np.exp(-(low + high) / 2))
 
@@ -76,8 +76,10 @@ def temperature_of(scores: np.ndarray, present: np.ndarray) -> float:
 def reliability(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Error and temperature of scores (M, K) beside labels (M, K) as metrics takes them, and the error with it.
 
-    tenths: the diagram. Errors are percentages.
+    tenths: the diagram. Errors are percentages. Of more than MOST entries some images are looked at, spread evenly.
     """
+    step = max(1, -(-scores.size // MOST))
+    scores, labels = scores[::step], labels[::step]
     known = known_entries(labels)
     own, present = scores[known], labels[known] == 1
     rows, temperature = tenths(own, present), temperature_of(own, present)
