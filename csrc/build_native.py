@@ -160,7 +160,7 @@ def _units() -> list[Unit]:
     plain = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
     kernels = [
         Unit(HERE / "cpu" / f"{name}.cpp", f"{name}_{isa}", [*plain, f"-DMLCFAST_ISA={isa}", *flags])
-        for name in ("label_kernels", "kernels", "row_kernels")
+        for name in ("label_kernels", "kernels", "row_kernels", "two_way_kernels")
         for isa, flags in INSTRUCTION_SETS.items()
         if x86 or isa == "baseline"
     ]

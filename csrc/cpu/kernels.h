@@ -31,18 +31,19 @@ struct WeightedBceOptions {
 };
 
 // Formulas of label_formulas.h and formulas.h by number.
-enum class Formula : int { entropy, hill, focal, robust, large, asymmetric, weighted_bce, balanced, zlpr };
-constexpr int kFormulas = 9;
+enum class Formula : int { entropy, hill, focal, robust, large, asymmetric, weighted_bce, balanced, zlpr, two_way };
+constexpr int kFormulas = 10;
 
 // Whether the entries of a formula hang on the others of their image, so that its loop is over rows of (B, K).
-static inline bool by_rows(Formula formula) { return formula == Formula::balanced || formula == Formula::zlpr; }
+static inline bool by_rows(Formula formula) { return formula >= Formula::balanced; }
 
 // A formula's options and the weights of its entries.
 struct LabelLossOptions {
   Formula formula;
   const double* values;                 // as many as Kernels::options_of says
   double threshold = 0;                 // of large
-  View positive_weight, other_weight;   // (K,) each in the arithmetic's type, or neither; of balanced 1/n_k and its shift
+  View positive_weight, other_weight;   // (K,) each in the arithmetic's type, or neither; of balanced 1/n_k and its shift,
+                                        // of two_way U and D of each label over the whole batch, see two_way_kernels.cpp
   int64_t K = 1;
 };
 

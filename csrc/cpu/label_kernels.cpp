@@ -146,12 +146,13 @@ Sum label_loss_as(const Entries& e, const LabelLossOptions& o, int64_t begin, in
     case Formula::asymmetric: return weighed_asymmetric<T>(e, o, begin, end);
     case Formula::weighted_bce: return weighed_bce<T>(e, o, begin, end);
     case Formula::balanced:
-    case Formula::zlpr: break;  // row_kernels.cpp
+    case Formula::zlpr:
+    case Formula::two_way: break;  // row_kernels.cpp
   }
   return {};
 }
 
-constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, kAsymmetricOptions, 7, 6, 1};
+constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, kAsymmetricOptions, 7, 6, 1, 4};
 
 constexpr int kLane = 16;
 

@@ -15,6 +15,7 @@ namespace mlcfast {
 namespace MLCFAST_ISA {
 
 Sum row_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);
+Sum two_way_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);  // two_way_kernels.cpp
 
 namespace {
 
@@ -156,6 +157,7 @@ Sum zlpr_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t 
 }  // namespace
 
 Sum row_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
+  if (o.formula == Formula::two_way) return two_way_loss(e, o, begin, end);
   if (o.formula == Formula::zlpr) return e.wide ? zlpr_as<double>(e, o, begin, end) : zlpr_as<float>(e, o, begin, end);
   return e.wide ? balanced_of<double>(e, o, begin, end) : balanced_of<float>(e, o, begin, end);
 }

@@ -200,9 +200,10 @@ class TwoWayLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive; statistic: (P, 2K + 1) or None. Returns a scalar."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
+        check_pair(logits, labels, "labels")
+        check_matrix(logits)
         if statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
-        if statistic is not None and (statistic.dim() != 2 or statistic.shape[1] != 2 * x.shape[1] + 1):
-            raise ValueError(f"statistic must be (P, {2 * x.shape[1] + 1}), not {tuple(statistic.shape)}")
-        return reference.two_way(x, z, self.tp, self.tn, statistic)
+        if statistic is not None and (statistic.dim() != 2 or statistic.shape[1] != 2 * logits.shape[1] + 1):
+            raise ValueError(f"statistic must be (P, {2 * logits.shape[1] + 1}), not {tuple(statistic.shape)}")
+        return op.two_way(logits, labels, self.tp, self.tn, statistic)

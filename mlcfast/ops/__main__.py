@@ -15,7 +15,7 @@ LATER_LOSSES = (  # of one operator, which on CUDA has Triton's kernels alone
     "entropy_maximisation", "focal", "generalized_robust", "hill", "poly", "self_paced_correction",
 )  # fmt: skip
 PLAIN = ("large_loss_threshold", "large_losses")  # the second is the first one's threshold and one of the later losses
-WHOLE_IMAGES = ("distribution_balanced", "zlpr")  # compiled for the CPU alone
+WHOLE_IMAGES = ("distribution_balanced", "two_way", "zlpr")  # compiled for the CPU alone
 PARTS = {  # other operators: which part of them is Triton's kernels, and when
     "groupwise_linear": "with a LayerNorm before it and one label a query, but for fp64",
     "label_query_attention": "softmax and dropout, but for fp64; matrix products are torch's",

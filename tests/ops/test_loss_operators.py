@@ -17,7 +17,7 @@ from tests.ops.loss_cases import LOSSES
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
 # Those of these that run here: the emulated CUDA kernels are not those of the later losses.
-COMPILED = {"asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed", "db", "zlpr"}
+COMPILED = {"asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed", "db", "zlpr", "two_way"}
 
 
 def make_case(B: int = 5, K: int = 7, dtype: torch.dtype = torch.float32) -> Case:
@@ -101,16 +101,21 @@ def test_opcheck_label_loss(formula, weighed):
 @needs_native
 @pytest.mark.parametrize("formula", RowFormula)
 def test_opcheck_of_whole_images(formula):
-    case, balanced = make_case(), formula is RowFormula.BALANCED
-    x, operator = case.logits.requires_grad_(), torch.ops.mlcfast.label_loss.default
-    columns = (torch.rand(7) + 0.1, torch.randn(7)) if balanced else (None, None)
-    options = [0.1, 10.0, 0.2, 2.0, 2.0, 2.0] if balanced else [7.0]
-    for reduction in (0, 1, 2) if balanced else (1, 2):
-        arguments = (x, case.labels, None, *columns, int(formula), options, reduction)
-        torch.library.opcheck(operator, arguments)
+    case, operator = make_case(), torch.ops.mlcfast.label_loss.default
+    x, columns = case.logits.requires_grad_(), (torch.rand(7) + 0.1, torch.randn(7))
+    options, with_columns, reductions, says = {
+        RowFormula.BALANCED: ([0.1, 10.0, 0.2, 2.0, 2.0, 2.0], (True,), (0, 1, 2), "takes weights"),
+        RowFormula.ZLPR: ([7.0], (False,), (1, 2), "must be mean or sum"),
+        RowFormula.TWO_WAY: ([4.0, 1.0, 0.0, 1.0], (True, False), (2,), "must be sum"),
+    }[formula]
+    for given in with_columns:
+        for reduction in reductions:
+            own = columns if given else (None, None)
+            arguments = (x, case.labels, None, *own, int(formula), options, reduction)
+            torch.library.opcheck(operator, arguments)
     forward = (x.detach(), *arguments[1:], True)
     torch.library.opcheck(torch.ops.mlcfast.label_loss_forward.default, forward)
-    with pytest.raises(ValueError, match="takes weights" if balanced else "must be mean or sum"):
+    with pytest.raises(ValueError, match=says):
         operator(x, case.labels, None, None, None, int(formula), options, 0)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mlcfast.ops.label_loss import reference
 from mlcfast.ops.label_loss.op import Formula, RowFormula, label_loss, row_loss
-from mlcfast.ops.numerics import Weights, reduce
+from mlcfast.ops.numerics import Weights, reduce, upcast
 
 
 def focal(
@@ -86,6 +86,23 @@ def zlpr(logits: Tensor, labels: Tensor) -> Tensor:
         return reference.zlpr(x, z).sum() / max(len(x), 1)
 
     return row_loss(RowFormula.ZLPR, plain, logits, labels, (float(logits.shape[-1]),), "mean")
+
+
+def two_way(logits: Tensor, labels: Tensor, tp: float = 4.0, tn: float = 1.0, parts: Tensor | None = None) -> Tensor:
+    """The two-way loss (Kobayashi, CVPR 2023) of logits (B, K), a scalar; parts: see reference.two_way."""
+
+    def plain(x: Tensor, z: Tensor) -> Tensor:
+        return reference.two_way(x, z, tp, tn, parts)
+
+    if parts is None:
+        return row_loss(RowFormula.TWO_WAY, plain, logits, labels, (tp, tn, 0.0, 1.0), "sum")
+    if logits.device.type != "cpu" or not len(logits) or torch.compiler.is_compiling():
+        x = upcast(logits)  # the compiled loop asks for the number of images, which would have to be waited for
+        return plain(x, labels.to(x.dtype))
+    K, parts = logits.shape[1], parts.to(upcast(logits).dtype)
+    columns = (torch.logsumexp(parts[:, K : 2 * K], 0), torch.logsumexp(parts[:, :K], 0))
+    options = (tp, tn, len(parts) / max(float(parts[:, 2 * K].sum()), 1.0), float(len(parts)))
+    return row_loss(RowFormula.TWO_WAY, plain, logits, labels, options, "sum", columns)
 
 
 def _focal(

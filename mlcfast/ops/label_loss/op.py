@@ -35,6 +35,7 @@ class RowFormula(IntEnum):
 
     BALANCED = 7  # alpha, beta, mu, scale of negatives, gamma, balance; the columns are 1 / n and the shift of logits
     ZLPR = 8  # a factor of the loss
+    TWO_WAY = 9  # tp, tn, what rows weigh (0: one over their number), a factor of the columns' gradient; columns U, D
 
 
 _ARGUMENTS = (
@@ -135,6 +136,10 @@ def row_loss(
     if not on_cpu or choose(logits.device, logits.dtype) != "native":
         if on_cpu:
             check_label_values(labels, "labels")
+        else:
+            passed_over(
+                f"db, zlpr and two_way take the plain torch path on {logits.device.type}: they have no kernels there"
+            )
         x = upcast(logits)
         return plain(x, labels.to(x.dtype))
     if logits.dtype == torch.float16:  # whose largest number a gradient may exceed
