@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.cases.losses import EVERY, LOSSES, Case, Loss
@@ -74,37 +73,8 @@ def _whole_images(fused: Callable[..., Tensor], definition: Callable[..., Tensor
     return Loss(lambda x, c, rows, r: fused(x, c.labels, counts(x), 1000, *options, r), plain, finite=False)
 
 
-def _log_sum_exp(y: Tensor, chosen: Tensor, dim: int) -> Tensor:
-    """With a constant maximum: the derivative of torch.logsumexp does not share 1 among equal logits of 1e30."""
-    own = y.masked_fill(~chosen, -torch.inf)
-    largest = own.detach().amax(dim, keepdim=True) if own.shape[dim] else own.sum(dim, keepdim=True)
-    shift = torch.where(largest.isfinite(), largest, 0.0)
-    total = (own - shift).exp().sum(dim)
-    some = total > 0
-    return torch.where(some, torch.where(some, total, 1.0).log() + shift.squeeze(dim), -torch.inf)
-
-
-def _two_way(x: Tensor, positive: Tensor, tp: float, tn: float) -> Tensor:
-    total = x.new_zeros(())
-    for dim in (1, 0):
-        up, down = _log_sum_exp(-x / tp, positive, dim), _log_sum_exp(x / tn, ~positive, dim)
-        there = up > -torch.inf
-        both = there & (down > -torch.inf)
-        margin = torch.where(both, tn * torch.where(both, down, 0.0) + tp * torch.where(both, up, 0.0), 0.0)
-        total = total + torch.where(both, F.softplus(margin), 0.0).sum() / there.sum().clamp(min=1)
-    return total
-
-
-def _zlpr(x: Tensor, positive: Tensor) -> Tensor:
-    """(B,), with a constant maximum: the derivative of torch.logsumexp does not share 1 among equal logits of 1e30."""
-    total = x.new_zeros(len(x))
-    for y, chosen in ((x, ~positive), (-x, positive)):
-        own = torch.cat([y.masked_fill(~chosen, -torch.inf), y.new_zeros(len(y), 1)], 1)
-        largest = own.detach().amax(1, keepdim=True)
-        total = total + largest[:, 0] + (own - largest).exp().sum(1).log()
-    return total
-
-
+# Beyond, the derivative of torch.logsumexp gives each of two equal logits the whole of 1, in fp64 as well.
+OF_SUMS = 1e4
 DEFAULT_BALANCE = ((0.1, 10.0, 0.2), 2.0, 0.05, 2.0, 2.0)  # the mapping, neg_scale, init_bias, gamma, balance
 ROBUST = {"w": 1.5, "b": -2.0, "mu": 0.7, "sigma": 0.8, "q2": 0.01, "q3": 1.0}
 LATER = {
@@ -138,15 +108,15 @@ LATER = {
     ),
     "zlpr": Loss(
         lambda x, c, rows, r: full.zlpr(x, c.labels),
-        lambda x, c, rows, r: _zlpr(upcast(x), c.labels > 0).sum() / max(len(x), 1),
+        lambda x, c, rows, r: definitions.zlpr(upcast(x), c.labels).sum() / max(len(x), 1),
         reductions=("mean",),
-        finite=False,
+        furthest=OF_SUMS,
     ),
     "two_way": Loss(
         lambda x, c, rows, r: full.two_way(x, c.labels),
-        lambda x, c, rows, r: _two_way(upcast(x), c.labels > 0, 4.0, 1.0),
+        lambda x, c, rows, r: definitions.two_way(upcast(x), c.labels, 4.0, 1.0),
         reductions=("mean",),
-        finite=False,
+        furthest=OF_SUMS,
     ),
     "asymmetric weighed": _weighed(ops.asymmetric_loss, partial(asymmetric_reference, reduction="none")),
     "an weighed": _weighed(ops.weighted_bce, partial(weighted_reference, reduction="none")),

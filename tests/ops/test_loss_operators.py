@@ -17,7 +17,7 @@ from tests.ops.loss_cases import LOSSES
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
 # Those of these that run here: the emulated CUDA kernels are not those of the later losses.
-COMPILED = {"asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed", "db", "zlpr", "two_way"}
+COMPILED = {"asymmetric", "an", "pr", "epr", "role", "gr", "large flipped", "focal weighed"}
 
 
 def make_case(B: int = 5, K: int = 7, dtype: torch.dtype = torch.float32) -> Case:
