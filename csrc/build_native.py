@@ -33,7 +33,7 @@ OPERATORS = (  # the slowest to compile first
     "expected_positives",
     "pixels",
 )
-KERNELS = ("label_kernels", "kernels", "pixel_kernels")
+KERNELS = ("label_kernels", "kernels", "row_kernels", "two_way_kernels", "pixel_kernels")
 INSTRUCTION_SETS = {
     "baseline": [],
     "avx2": ["-march=x86-64-v3"],

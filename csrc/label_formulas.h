@@ -80,7 +80,8 @@ MLCFAST_FN Term<T> focal(T x, T z, const Focal<T>& f) {
   const T y = positive ? x - (observed ? f.margin : T(0)) : -x;
   const Logit<T> s = logit_terms(y);
   const T scaled = (positive ? f.positive : f.other) * focal_power<EXPONENT>(s.q, s.down, f.gamma);
-  const T slope = scaled * (s.q + f.gamma * s.p * below_infinity(s.up) + f.epsilon * (f.gamma + 1) * s.q * s.p);
+  const T bend = EXPONENT == 0 ? T(0) : f.gamma * s.p * below_infinity(s.up);
+  const T slope = scaled * (s.q + bend + f.epsilon * (f.gamma + 1) * s.q * s.p);
   return {scaled * (s.up + f.epsilon * s.q), positive ? -slope : slope};
 }
 
@@ -139,6 +140,24 @@ MLCFAST_FN Term<T> large(T x, T z, const Large<T>& f) {
   const T positive = z > 0 ? T(1) : f.flip;
   const bool as_positive = (z > 0) | changed;
   return {as_positive ? positive * below_infinity(s.up) : s.down, as_positive ? -positive * s.q : s.p};
+}
+
+// ---- distribution-balanced: L = b w F(y) / s with the focal entry F, y = u and s = 1 of a positive, y = −λu and s = λ of another
+// (u = x − shift), w = α + σ(β (inverse of_image − μ)), of_image the reciprocal of the sum of `inverse` over the image's positives.
+
+template <class T>
+struct Balanced {
+  T alpha, beta, mu, scale, inverse_scale, gamma, balance, of_image;
+};
+
+template <int EXPONENT, class T>
+MLCFAST_FN Term<T> balanced(T u, T z, T inverse, const Balanced<T>& f) {
+  const bool positive = z > 0;
+  const Logit<T> s = logit_terms(positive ? u : -f.scale * u);
+  const T weight = f.balance * (f.alpha + sigmoid(f.beta * (inverse * f.of_image - f.mu)).p);
+  const T power = weight * focal_power<EXPONENT>(s.q, s.down, f.gamma);
+  const T slope = power * (s.q + f.gamma * s.p * below_infinity(s.up));
+  return {positive ? power * s.up : power * s.up * f.inverse_scale, positive ? -slope : slope};
 }
 
 }  // namespace MLCFAST_ISA

@@ -23,9 +23,9 @@ Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, cons
                     "positive_weight and other_weight must be given together");
   LabelLossOptions options{static_cast<Formula>(formula), values.data()};
   if (threshold.has_value()) {
-    const at::Tensor wide = threshold->to(at::kDouble);
-    TORCH_CHECK_VALUE(wide.numel() == 1, "threshold must be one number");
-    options.threshold = *wide.const_data_ptr<double>();
+    TORCH_CHECK_VALUE(threshold->numel() == 1, "threshold must be one number");
+    const bool single = threshold->scalar_type() == at::kFloat;  // as large_loss_threshold gives it: nothing to convert
+    options.threshold = single ? *threshold->const_data_ptr<float>() : *threshold->to(at::kDouble).const_data_ptr<double>();
   }
   at::Tensor positive, other;
   if (positive_weight.has_value()) {
@@ -35,7 +35,14 @@ Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, cons
     options.other_weight = view_of(other, "other_weight");
   }
   options.K = std::max<int64_t>(logits.size(-1), 1);
-  return run_elementwise(logits, labels, {}, "labels", reduction, 1.0, with_gradient, logits.numel(), kChunk,
+  const bool rows = by_rows(options.formula), whole = options.formula == Formula::two_way;
+  TORCH_CHECK_VALUE(options.formula != Formula::balanced || positive_weight.has_value(), "this formula takes weights");
+  TORCH_CHECK_VALUE(options.formula != Formula::zlpr || (reduction != Reduction::none && !positive_weight.has_value()),
+                    "this formula takes no weights, and its reduction must be mean or sum");
+  TORCH_CHECK_VALUE(!whole || reduction == Reduction::sum, "the reduction of this formula must be sum");
+  const int64_t total = rows ? logits.numel() / options.K : logits.numel();
+  const int64_t chunk = whole ? std::max<int64_t>(total, 1) : rows ? rows_in_chunk(options.K) : kChunk;
+  return run_elementwise(logits, labels, {}, "labels", reduction, 1.0, with_gradient, total, chunk,
                          [&options](const Entries& entries, int64_t begin, int64_t end) {
                            return kernels().label_loss(entries, options, begin, end);
                          });

@@ -11,6 +11,7 @@ from mlcfast import cli
 from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
+from mlcfast.engine.predictor import FLIP
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
@@ -34,6 +35,7 @@ from mlcfast.evaluation.thresholds import (
     write_thresholds,
 )
 from mlcfast.models.loading import find_weights
+from mlcfast.report.reliability import in_words, reliability
 from mlcfast.runs.journal import LOGGER, log_to_console
 
 FIGURES = (
@@ -73,6 +75,7 @@ def build_parser() -> cli.Parser:
         help="choose the labels' thresholds anew: f1, precision=P or recall=R; on data.val, unless --split says else",
     )
     parser.add_argument("--write", action="store_true", help="with --thresholds: write them into the model's card")
+    parser.add_argument("--flip", action="store_true", help=FLIP)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -90,6 +93,8 @@ def work(args: argparse.Namespace) -> None:
             raise UsageError(f"{option} {file}: no directory {file.parent}")
     if args.picture and not args.against:
         raise UsageError("--picture shows two models: name the second with --against")
+    if args.flip and config.data.format == "features":
+        raise UsageError("--flip mirrors images, of which stored features hold none")
     aim = read_aim(args.thresholds) if args.thresholds else None
     if args.write and aim is None:
         raise UsageError("--write goes with --thresholds")
@@ -107,14 +112,15 @@ def work(args: argparse.Namespace) -> None:
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
-        result, *others = [evaluate_model(*model, records, process) for model in models]
+        result, *others = [evaluate_model(*model, records, process, args.flip) for model in models]
     finally:
         stop()
     if not process.is_main:
         return
-    within = {"mAP_interval": None}
+    within: dict[str, Any] = {"mAP_interval": None}
     if result.rows is None:  # all scores are held
         within = report_intervals(result.scores, result.labels, result.names)
+        within |= {"reliability": reliability(result.scores, result.labels)}
     report = result.report | within
     if aim is not None:
         report |= {"thresholds": new_thresholds(result, aim, checkpoints[0], args.write, not args.json)}
@@ -160,6 +166,8 @@ def table(report: Mapping[str, Any]) -> str:
     lines += ["      " + " ".join(f"{name:>6}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]
     for title, values in (("all", report), ("top 3", report["top3"])):
         lines += [f"{title:<6}" + " ".join(f"{values[name]:6.2f}" for name in ("CP", "CR", "CF1", "OP", "OR", "OF1"))]
+    if report.get("reliability"):
+        lines += [in_words(report["reliability"])]
     lines += [f"mAP (VOC, interpolated) {report['mAP_voc']:.2f}"]
     if absent:
         means = f"{report['mAP_present']:.2f}; the other {len(absent)} count as 0 in the mAP"

@@ -12,11 +12,13 @@ from typing import Any
 from mlcfast import cli
 
 # isort: split
+import numpy as np
 import torch
 
+from mlcfast.data.readers.probabilities import write_probabilities
 from mlcfast.data.sources import find_images
 from mlcfast.engine.distributed import Process
-from mlcfast.engine.predictor import Predictor
+from mlcfast.engine.predictor import FLIP, Predictor
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_files, select
 from mlcfast.evaluation.tables import PredictionTable
@@ -34,6 +36,12 @@ def build_parser() -> cli.Parser:
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write a table: image, labels, each label's score"
     )
+    parser.add_argument(
+        "--probabilities",
+        type=Path,
+        metavar="FILE.npz",
+        help="also write every label's probability, from which another model may learn (data.train)",
+    )
     parser.add_argument("--top-k", type=cli.at_least(1), metavar="N", help="the N best labels, whatever their scores")
     parser.add_argument(
         "--threshold",
@@ -41,6 +49,7 @@ def build_parser() -> cli.Parser:
         metavar="T",
         help="labels scoring at least T instead of each label's own bound",
     )
+    parser.add_argument("--flip", action="store_true", help=FLIP)
     parser.add_argument("--attention", type=Path, metavar="DIR", help="write a PNG of attention maps for each image")
     parser.add_argument(
         "--labels",
@@ -70,14 +79,18 @@ def work(args: argparse.Namespace) -> int:
     model, card = load_image_model(args.checkpoint)
     if args.attention and not isinstance(model, Query2Label):
         raise UsageError("--attention: this model has a linear head; only query2label attends to places")
+    if args.flip and args.attention:
+        raise UsageError("--flip and --attention: the maps are of each image as it is, so its scores must be too")
+    check_place(args.probabilities)
     drawn = label_numbers(args.labels, card.labels) if args.labels else None
     process = Process()
-    predictor = Predictor(process, model.to(process.device).to(memory_format=torch.channels_last), "fp32")
+    predictor = Predictor(process, model.to(process.device).to(memory_format=torch.channels_last), "fp32", args.flip)
     sources = list(find_images(args.images))
     workers = args.workers or os.cpu_count() or 1
     predictions = predict_files(predictor, card, sources, args.batch_size, workers, bool(args.attention))
     writer = AttentionWriter(args.attention, card.labels, drawn) if args.attention else None
     rows: list[dict[str, Any]] = []
+    kept: dict[str, np.ndarray] = {}
     with contextlib.ExitStack() as opened:
         table = opened.enter_context(PredictionTable(args.csv, card.labels)) if args.csv else None
         for image, scores, maps, error in tqdm(predictions, "predicting", len(sources), leave=False, disable=None):
@@ -90,14 +103,29 @@ def work(args: argparse.Namespace) -> int:
                     rows[-1]["attention"] = writer.write(image, scores, maps, found)
                 if table:
                     table.write(image, found, scores)
+                if args.probabilities:
+                    kept[image] = scores.astype(np.float16)
             elif table:
                 table.write_error(image, error)
             show(rows[-1], args.json)
+    if args.probabilities:
+        scores_MK = np.array(list(kept.values()), np.float16).reshape(len(kept), len(card.labels))
+        write_probabilities(args.probabilities, list(kept), card.labels, scores_MK)
     if args.json:
         print(json.dumps(rows))
     failed = sum("error" in row for row in rows)
     print(f"done {len(rows) - failed}, failed {failed}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def check_place(path: Path | None) -> None:
+    """UsageError, before anything is predicted, for a file of probabilities that could not be written or read."""
+    if path is None:
+        return
+    if path.suffix.lower() != ".npz":
+        raise UsageError(f"--probabilities {path}: the name must end with .npz")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--probabilities {path}: no directory {path.parent}")
 
 
 def show(row: dict[str, Any], as_json: bool) -> None:

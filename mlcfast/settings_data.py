@@ -21,7 +21,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 FORMATS = (
     "auto", "coco", "csv", "features", "demo", "wide", "list", "long", "attributes", "file_list", "label_studio",
     "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "labelme", "nus_wide", "parquet", "huggingface",
-    "webdataset",
+    "webdataset", "probabilities",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlcfast import evaluate, train
+from mlcfast import evaluate, predict, train
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def test_the_model_and_its_input_come_from_the_card(best, data_alone, config_fil
     assert "trained with" not in said.err
     card = json.loads((best / "model.json").read_text())
     assert json.loads(said.out)["mAP"] == pytest.approx(card["metrics"]["mAP"], abs=1e-9)
+    assert set(json.loads(said.out)["reliability"]) == {"error", "temperature", "error_with_temperature", "tenths"}
     with errors.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert f"{errors}: {len(rows)} errors in 39 entries" in said.err
@@ -58,3 +59,17 @@ def test_a_weight_file_without_a_card_needs_a_model(best, data_alone, tmp_path, 
     alone.write_bytes((best / "model.safetensors").read_bytes())
     assert evaluate.main([str(data_alone), "--checkpoint", str(alone)]) == 2
     assert "missing key model" in capsys.readouterr().err
+
+
+def test_flip_is_that_of_predict(best, data_alone, tmp_path, capsys):
+    errors = tmp_path / "errors.csv"
+    assert evaluate.main([str(data_alone), "--checkpoint", str(best), "--flip", "--errors", str(errors)]) == 0
+    with errors.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    capsys.readouterr()
+    images = sorted({row["image"] for row in rows})
+    assert images and predict.main([str(best), *images, "--flip", "--top-k", "3", "--json"]) == 0
+    said = {row["image"]: row["labels"] for row in json.loads(capsys.readouterr().out)}
+    for row in rows:
+        (score,) = [label["score"] for label in said[row["image"]] if label["name"] == row["label"]]
+        assert float(row["score"]) == pytest.approx(score, abs=1e-4)

@@ -18,6 +18,8 @@ from PIL import Image
 
 from mlcfast import cli, predict
 from mlcfast.data import EvalTransform, find_images, load_rgb
+from mlcfast.data.readers.recognise import read_labels
+from mlcfast.data.readers.source import TableOptions
 from mlcfast.engine import Predictor, Process
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_files
@@ -362,3 +364,28 @@ def test_a_table_for_a_spreadsheet(best, photos, tmp_path, capsys):
     for label in first["labels"]:
         assert float(rows[0][label["name"]]) == pytest.approx(label["score"], abs=1e-6)
     assert rows[1]["error"] == failed["error"] and not any(rows[1][name] for name in ("labels", *NAMES))
+
+
+def test_probabilities_for_another_model(best, photos, tmp_path, capsys):
+    """--probabilities holds every score of what could be read, and training's reader finds the images by it."""
+    (tmp_path / "empty.jpg").touch()
+    words = [best, photos / "val0.jpg", tmp_path / "empty.jpg", photos / "val1.jpg", "--top-k", "3"]
+    rows = documents(capsys, *words, "--probabilities", tmp_path / "soft.npz", status=1)
+    with np.load(tmp_path / "soft.npz", allow_pickle=False) as held:
+        np.testing.assert_allclose(held["probabilities"], scores([rows[0], rows[2]]), atol=5e-4)
+        assert held["labels"].tolist() == NAMES
+    source = read_labels(tmp_path / "soft.npz", TableOptions())
+    assert [(source.root / image).resolve() for image in source.images] == [photos / "val0.jpg", photos / "val1.jpg"]
+    for wrong in ("soft.csv", "no/soft.npz"):
+        assert predict.main([*map(str, words[:2]), "--probabilities", str(tmp_path / wrong)]) == 2
+
+
+def test_flip_is_the_mean_of_an_image_and_its_mirror(best, tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for name, image in (("a.png", pixels), ("b.png", pixels[:, ::-1])):
+        Image.fromarray(image).save(tmp_path / name)
+    words = [best, tmp_path / "a.png", tmp_path / "b.png", "--top-k", "3"]
+    plain, flipped = scores(documents(capsys, *words)), scores(documents(capsys, *words, "--flip"))
+    np.testing.assert_allclose(flipped, [np.mean(plain, axis=0)] * 2, atol=2e-6)
+    assert np.abs(np.subtract(*plain)).max() > 1e-4
+    assert predict.main([*map(str, words), "--flip", "--attention", str(tmp_path / "maps")]) == 2

@@ -10,6 +10,7 @@ from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as asymmetric_
 from mlcfast.ops.expected_positives.reference import epr_loss as epr_reference
 from mlcfast.ops.expected_positives.reference import role_loss as role_reference
 from mlcfast.ops.label_bce.reference import weighted_bce as bce_reference
+from tests.ops import textbook_losses
 
 OPERATORS = {"asymmetric": "asymmetric_loss", "role": "role_loss", "epr": "epr_loss", "an": "weighted_bce"}
 OURS, COMPILED, FOCAL = "mlcfast", "torch.compile", "torchvision focal"
@@ -20,6 +21,8 @@ Inputs = tuple[Tensor, Tensor, Tensor]
 
 def contenders(loss: str) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
     """name -> loss(logits, float labels, estimate logits)."""
+    if loss in textbook_losses.TEXTBOOKS:
+        return _of_two(_later(loss))
     ours, definition, textbook = {
         "role": (ops.role_loss, role_reference, textbook_role),
         "epr": (ops.epr_loss, epr_reference, textbook_epr),
@@ -33,6 +36,20 @@ def contenders(loss: str) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor
     found = {OURS: lambda x, y: ours(x, y, *more), "textbook": textbook}
     found |= {"in-place": InPlaceAsymmetric(), FOCAL: _focal} if loss == "asymmetric" else {}
     found |= {COMPILED: compiled(lambda x, y: definition(x, y, *more))}
+    return _of_two(found)
+
+
+def _later(loss: str) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    book = textbook_losses.TEXTBOOKS[loss]
+    forms = {"textbook": book.entries} | ({"products": book.products} if book.products else {})
+    means = {name: lambda x, z, entries=entries: entries(x, z).mean() for name, entries in forms.items()}
+    found = {OURS: textbook_losses.ours(loss), **means, COMPILED: compiled(means[list(means)[-1]])}
+    return found | ({"torch's own": book.own} if book.own else {})
+
+
+def _of_two(
+    found: dict[str, Callable[[Tensor, Tensor], Tensor]],
+) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
     return {name: lambda x, y, e, function=function: function(x, y) for name, function in found.items()}
 
 

@@ -43,7 +43,8 @@ class Case:
 class Loss:
     """A fused loss and its definition, called alike: loss(case logits, case, rows, reduction).
 
-    exact_gradient: autograd through the definition is its derivative. finite: so at infinite logits.
+    exact_gradient: autograd through the definition is its derivative. finite: so at infinite logits. furthest: the
+    largest logit that it is tried on, where that is not infinite.
     """
 
     fused: Callable[..., Tensor]
@@ -51,6 +52,7 @@ class Loss:
     reductions: tuple[str, ...] = ("none", "mean", "sum")
     exact_gradient: bool = True
     finite: bool = True
+    furthest: float = torch.inf
 
 
 def _both(call: Callable[..., Tensor], fused: Callable, reference: Callable, *reductions: str) -> Loss:

@@ -145,7 +145,7 @@ def loss_work(row: Row) -> tuple[float, float]:
     """FLOP, and bytes that any implementation must move: logits, their gradient, fp32 labels; ROLE's rows likewise."""
     entries = row["B"] * row["K"]
     entry_bytes = 2 * SIZES[row["dtype"]] + 4 + (8 if row["loss"] == "role" else 0)
-    return LOSS_FLOP[row["loss"]] * entries, entry_bytes * entries
+    return LOSS_FLOP.get(row["loss"], 30) * entries, entry_bytes * entries
 
 
 def attention_work(row: Row) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from bench.baselines.losses import COMPILED, FOCAL, OPERATORS, OURS, Inputs, con
 from bench.suites import Context, Rows, attempt, first_line
 from bench.timing import forced, interleaved, peak_extra_bytes, quantiles_ms
 from mlcfast.ops.backend import choose
+from tests.ops.textbook_losses import TEXTBOOKS
 
 SMALL, MEDIUM, WIDE, MODERATE, LARGE = (64, 80), (4096, 80), (64, 9605), (256, 9605), (4096, 9605)
 SERIES = [(64, K) for K in (20, 320, 1280, 9605)] + [(B, 80) for B in (16, 256, 1024, 4096, 16384)]
@@ -35,13 +36,15 @@ def cases(context: Context) -> list[tuple[str, tuple[int, int], str, bool]]:
     if context.on_gpu:
         found += [("asymmetric", shape, dtype, True) for dtype in half for shape in (MEDIUM, WIDE)]
         found += [(loss, shape, "bfloat16", True) for loss in ("role", "epr", "an") for shape in (SMALL, LARGE)]
+    # Those of the textbook losses, where they are named.
+    found += [(loss, shape, "float32", True) for loss in TEXTBOOKS for shape in (SMALL, MODERATE)]
     return [case for case in found if case[0] in losses and (not dtypes or case[2] in dtypes)]
 
 
 def rows(context: Context) -> Rows:
     """One row a contender and case."""
     for loss, (B, K), dtype, with_compile in cases(context):
-        row = {"operator": OPERATORS[loss], "loss": loss, "B": B, "K": K, "dtype": dtype}
+        row = {"operator": OPERATORS.get(loss, "label_loss"), "loss": loss, "B": B, "K": K, "dtype": dtype}
         case = partial(measure, loss, B, K, dtype, with_compile, context)
         yield from attempt(context, LONGEST if with_compile else LONGEST / 4, row, case)
 
@@ -56,7 +59,7 @@ def measure(loss: str, B: int, K: int, dtype: str, with_compile: bool, context: 
     together = 20 if B * K < 2**17 else 1
     accepted = {}
     for name, (backend, function) in candidates.items():
-        reason = context.refusal((OPERATORS[loss], backend)) if backend else None
+        reason = context.refusal((OPERATORS[loss], backend)) if backend and loss in OPERATORS else None
         reason = reason or _off(name, backend, function, sets[0], expected)
         if reason:
             yield {"contender": name, "refused": reason}

@@ -31,15 +31,19 @@ struct WeightedBceOptions {
 };
 
 // Formulas of label_formulas.h and formulas.h by number.
-enum class Formula : int { entropy, hill, focal, robust, large, asymmetric, weighted_bce };
-constexpr int kFormulas = 7;
+enum class Formula : int { entropy, hill, focal, robust, large, asymmetric, weighted_bce, balanced, zlpr, two_way };
+constexpr int kFormulas = 10;
+
+// Whether the entries of a formula hang on the others of their image, so that its loop is over rows of (B, K).
+static inline bool by_rows(Formula formula) { return formula >= Formula::balanced; }
 
 // A formula's options and the weights of its entries.
 struct LabelLossOptions {
   Formula formula;
   const double* values;                 // as many as Kernels::options_of says
   double threshold = 0;                 // of large
-  View positive_weight, other_weight;   // (K,) each in the arithmetic's type, or neither
+  View positive_weight, other_weight;   // (K,) each in the arithmetic's type, or neither; of balanced 1/n_k and its shift,
+                                        // of two_way U and D of each label over the whole batch, see two_way_kernels.cpp
   int64_t K = 1;
 };
 
@@ -67,7 +71,7 @@ struct CoupledSum {
 struct Kernels {
   Sum (*asymmetric)(const Entries&, const double* options, int64_t begin, int64_t end);  // those of its formula
   Sum (*weighted_bce)(const Entries&, const WeightedBceOptions&, int64_t begin, int64_t end);
-  Sum (*label_loss)(const Entries&, const LabelLossOptions&, int64_t begin, int64_t end);
+  Sum (*label_loss)(const Entries&, const LabelLossOptions&, int64_t begin, int64_t end);  // rows where by_rows
   int (*options_of)(Formula);  // how many numbers a formula takes
   // The logits of unknown entries that are not below `least`, written to `found`, which holds end − begin; their number.
   int64_t (*collect_unknown)(const View& logits, const View& labels, int64_t begin, int64_t end, float least, float* found);

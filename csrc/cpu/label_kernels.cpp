@@ -10,6 +10,9 @@
 
 namespace mlcfast {
 namespace MLCFAST_ISA {
+
+Sum row_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);  // row_kernels.cpp
+
 namespace {
 
 // The weights of a block's entries: label k of entry i is (offset + i) mod K.
@@ -142,11 +145,14 @@ Sum label_loss_as(const Entries& e, const LabelLossOptions& o, int64_t begin, in
     case Formula::large: return large_as<T>(e, o, begin, end);
     case Formula::asymmetric: return weighed_asymmetric<T>(e, o, begin, end);
     case Formula::weighted_bce: return weighed_bce<T>(e, o, begin, end);
+    case Formula::balanced:
+    case Formula::zlpr:
+    case Formula::two_way: break;  // row_kernels.cpp
   }
   return {};
 }
 
-constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, kAsymmetricOptions, 7};
+constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, kAsymmetricOptions, 7, 6, 1, 4};
 
 constexpr int kLane = 16;
 
@@ -182,6 +188,7 @@ int64_t collect_unknown(const View& logits, const View& labels, int64_t begin, i
 int options_of(Formula formula) { return kOptionsOf[static_cast<int>(formula)]; }
 
 Sum label_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
+  if (by_rows(o.formula)) return row_loss(e, o, begin, end);
   return e.wide ? label_loss_as<double>(e, o, begin, end) : label_loss_as<float>(e, o, begin, end);
 }
 

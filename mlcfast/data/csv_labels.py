@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcfast.data.labels import Labels, from_lists, holds
+from mlcfast.data.labels import Labels, from_lists, holds, holds_soft
 from mlcfast.data.packed import ArrowImages, StreamedImages
 from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.listed import lists_in
@@ -66,7 +66,7 @@ def read_csv(
         LOGGER.info("%s: %s", path, line)
     for line in source.warnings:
         LOGGER.warning("%s: %s", path, line)
-    if not holds(source.states, 1):
+    if not (holds(source.states, 1) or holds_soft(source.states)):
         raise UsageError(f"{path}: no image has a label")
     rows, groups = rows_and_groups(source, options, part, others)
     images, wheres = [source.images[row] for row in rows], [f"line {source.lines[int(row)]}" for row in rows]

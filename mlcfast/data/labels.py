@@ -211,6 +211,16 @@ def holds_soft(labels: Labels) -> bool:
     return bool(values.max(initial=0) > 1) or (isinstance(labels, SparseLabels) and labels.fill > 1)
 
 
+def lacking(labels: Labels, axis: int) -> np.ndarray:
+    """Which images (axis 1, (M,)) have no label, or which labels no image (axis 0, (K,)), present or soft; bool."""
+    if not isinstance(labels, SparseLabels):
+        return np.count_nonzero(labels >= 1, axis=axis) == 0
+    found = labels.values >= 1
+    if axis == 0:
+        return np.bincount(labels.columns[found], minlength=labels.width) == 0
+    return np.diff(np.append(0, np.cumsum(found, dtype=np.int64))[labels.starts]) == 0
+
+
 def hard_states(targets: np.ndarray) -> np.ndarray:
     """Targets as metrics take them, int8 of 1, 0 and −1: a soft one is 0, neither present nor absent."""
     return targets if targets.dtype == np.int8 else np.where(np.abs(targets) < 1, 0, targets).astype(np.int8)

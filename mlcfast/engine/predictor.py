@@ -9,6 +9,7 @@ from mlcfast.config import EngineConfig
 from mlcfast.engine.distributed import Process
 from mlcfast.models.heads import LinearClassifier
 
+FLIP = "the mean of the scores of each image and of its mirror image; not where a label says left or right"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,10 +30,13 @@ def set_arithmetic(settings: EngineConfig) -> None:
 
 
 class Predictor:
-    """Probabilities from a model with fp32 weights, under autocast for bf16 and fp16."""
+    """Probabilities from a model with fp32 weights, under autocast for bf16 and fp16.
 
-    def __init__(self, process: Process, model: nn.Module, precision: str):
-        self.process, self.model, self.precision = process, model, precision
+    flip: `predict` gives the mean of what the model says of an image and of its mirror image.
+    """
+
+    def __init__(self, process: Process, model: nn.Module, precision: str, flip: bool = False):
+        self.process, self.model, self.precision, self.flip = process, model, precision, flip
 
     @property
     def autocast(self) -> torch.autocast:
@@ -51,8 +55,13 @@ class Predictor:
     def predict(self, images: Tensor) -> Tensor:
         """images (B, …) on any device -> probabilities (B, K), fp32; the model is left in evaluation mode."""
         self.model.eval()
+        images = self.process.place(images)
+        scores = self._scores(images)
+        return (scores + self._scores(images.flip(-1))) / 2 if self.flip else scores
+
+    def _scores(self, images: Tensor) -> Tensor:
         with self.autocast:
-            logits = self.model(self.process.place(images))
+            logits = self.model(images)
         return torch.sigmoid(logits.float())
 
     @torch.no_grad()

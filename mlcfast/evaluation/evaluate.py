@@ -104,10 +104,12 @@ def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Mo
     return model, config.model_copy(update={"data": config.data.model_copy(update=card.preprocessing)})
 
 
-def evaluate_model(model: nn.Module, config: Config, records: LabelledImages, process: Process) -> EvaluationResult:
-    """Evaluate a model on the images; every rank gets the whole result; a collective."""
+def evaluate_model(
+    model: nn.Module, config: Config, records: LabelledImages, process: Process, flip: bool = False
+) -> EvaluationResult:
+    """Evaluate a model on the images, with `flip` as in Predictor; every rank gets the whole result; a collective."""
     set_arithmetic(config.engine)
-    predictor = Predictor(process, model.to(process.device), config.engine.precision)
+    predictor = Predictor(process, model.to(process.device), config.engine.precision, flip)
     loader = evaluation_loader(config, records, process)
     return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)
 

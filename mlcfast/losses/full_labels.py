@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
@@ -10,7 +11,7 @@ from mlcfast.losses.missing_labels import positive_number
 from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction
 from mlcfast.ops.label_loss import full_labels as op
 from mlcfast.ops.label_loss import reference
-from mlcfast.ops.numerics import reduce, upcast
+from mlcfast.ops.numerics import Weights, upcast
 
 
 def prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,6 +115,7 @@ class DistributionBalancedLoss(LabelLoss):
         check_reduction(reduction)
         self.reduction = reduction
         self.counts: Tensor | None = None
+        self.columns: dict[bool, Weights] = {}  # of double precision, and of single
         self.images = 0
         if label_counts is None:
             self.needs = frozenset({"label_counts"})
@@ -125,6 +127,8 @@ class DistributionBalancedLoss(LabelLoss):
     def set_label_counts(self, label_counts: Tensor | Sequence[float], images: int) -> None:
         """See LabelLoss."""
         self.counts, self.images = checked_counts(label_counts, images), images
+        inverse, shift = op.balanced_columns(self.counts, images, self.neg_scale, self.init_bias)
+        self.columns = {True: (inverse, shift), False: (inverse.float(), shift.float())}
 
     def check_labels(self, K: int) -> None:
         """See LabelLoss."""
@@ -137,15 +141,15 @@ class DistributionBalancedLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
-        self.check_labels(x.shape[1])
+        check_pair(logits, labels, "labels")
+        check_matrix(logits)
+        self.check_labels(logits.shape[1])
         assert self.counts is not None, "or check_labels would have raised"
-        self.counts = self.counts.to(x.device)
-        entries = reference.distribution_balanced(
-            x, z, self.counts.to(x.dtype), self.images, self.mapping,
-            self.neg_scale, self.init_bias, self.focal_gamma, self.focal_balance,
+        self.counts = self.counts.to(logits.device)
+        return op.distribution_balanced(
+            logits, labels, self.counts, self.images, self.mapping, self.neg_scale, self.init_bias,
+            self.focal_gamma, self.focal_balance, self.reduction, self.columns[logits.dtype == torch.float64],
         )  # fmt: skip
-        return reduce(entries, self.reduction)
 
 
 class ZLPRLoss(LabelLoss):
@@ -156,8 +160,7 @@ class ZLPRLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, the mean over images."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
-        return reference.zlpr(x, z).sum() / max(len(x), 1)
+        return op.zlpr(logits, labels)
 
 
 class TwoWayLoss(LabelLoss):
@@ -197,9 +200,10 @@ class TwoWayLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive; statistic: (P, 2K + 1) or None. Returns a scalar."""
         self._check_values_once(labels)
-        x, z = prepared(logits, labels)
+        check_pair(logits, labels, "labels")
+        check_matrix(logits)
         if statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
-        if statistic is not None and (statistic.dim() != 2 or statistic.shape[1] != 2 * x.shape[1] + 1):
-            raise ValueError(f"statistic must be (P, {2 * x.shape[1] + 1}), not {tuple(statistic.shape)}")
-        return reference.two_way(x, z, self.tp, self.tn, statistic)
+        if statistic is not None and (statistic.dim() != 2 or statistic.shape[1] != 2 * logits.shape[1] + 1):
+            raise ValueError(f"statistic must be (P, {2 * logits.shape[1] + 1}), not {tuple(statistic.shape)}")
+        return op.two_way(logits, labels, self.tp, self.tn, statistic)

@@ -8,7 +8,7 @@ from mlcfast.ops.asymmetric_loss import asymmetric_loss
 from mlcfast.ops.expected_positives import epr_loss, role_loss
 from mlcfast.ops.groupwise_linear import groupwise_linear
 from mlcfast.ops.label_bce import pairwise_ranking, weighted_bce
-from mlcfast.ops.label_loss.full_labels import focal, poly
+from mlcfast.ops.label_loss.full_labels import distribution_balanced, focal, poly, two_way, zlpr
 from mlcfast.ops.label_loss.missing_labels import (
     entropy_maximisation,
     generalized_robust,
@@ -23,6 +23,7 @@ from mlcfast.ops.quick_gelu import quick_gelu
 
 __all__ = [
     "asymmetric_loss",
+    "distribution_balanced",
     "entropy_maximisation",
     "epr_loss",
     "focal",
@@ -38,5 +39,7 @@ __all__ = [
     "quick_gelu",
     "role_loss",
     "self_paced_correction",
+    "two_way",
     "weighted_bce",
+    "zlpr",
 ]

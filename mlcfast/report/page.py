@@ -12,6 +12,7 @@ from mlcfast.report import charts
 from mlcfast.report.gallery import Attended, attention_maps, embedded_png, hardest_images
 from mlcfast.report.labels import MOST, LabelFigures, average_precisions, label_table, row_head, thresholds
 from mlcfast.report.record import RunRecord, read_run
+from mlcfast.report.reliability import diagram
 from mlcfast.report.style import CSS
 from mlcfast.runs.directory import RunDirectory
 
@@ -42,6 +43,7 @@ def render(record: RunRecord, attended: Sequence[Attended] = (), interval: tuple
         _section("The data", _data(record)),
         _section("Average precision of each label", average_precisions(labels)),
         _section("Precision and recall", both),
+        _section("How far a score can be taken at its word", diagram(record.scores, record.labels)),
         _section("Which labels are wrongly added to which", charts.confusion(record)),
         _section("The images that surprised the model most", hardest_images(record)),
         _section("Where the labels look", attention_maps(attended)),

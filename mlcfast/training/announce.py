@@ -10,7 +10,7 @@ import torch
 
 from mlcfast.config import Config
 from mlcfast.data import LabelledImages
-from mlcfast.data.labels import count, holds
+from mlcfast.data.labels import count, holds, lacking
 from mlcfast.data.overlap import overlaps
 from mlcfast.data.splits import in_words, side_counts
 from mlcfast.engine import Process
@@ -46,12 +46,12 @@ def announce_samples(parts: dict[str, LabelledImages], more: Sequence[str] = ())
     counts = {name: side_counts(r.names, r.labels, r.groups) for name, r in parts.items()}
     LOGGER.info("%s", in_words(counts))
     for name, records in parts.items():
-        bare = counts[name]["unlabelled"] = int((count(records.labels, 1, axis=1) == 0).sum())
+        bare = counts[name]["unlabelled"] = int(lacking(records.labels, 1).sum())
         if bare:
             becomes = "trained on as images with none of the labels" if name == "training" else "counted as such"
             LOGGER.info("%d of %d %s images have no label: they are %s", bare, len(records), name, becomes)
-    lacking = (labels_without_positives(name, records) for name, records in parts.items())
-    warnings = [*overlaps(parts), *more, *filter(None, lacking)]
+    without = (labels_without_positives(name, records) for name, records in parts.items())
+    warnings = [*overlaps(parts), *more, *filter(None, without)]
     for sentence in warnings:
         LOGGER.warning("%s", sentence)
     held = [each["positives"] for each in counts.values()]
@@ -65,8 +65,8 @@ def announce_samples(parts: dict[str, LabelledImages], more: Sequence[str] = ())
 
 def labels_without_positives(part: str, records: LabelledImages) -> str:
     """A sentence with the labels that no image of a part has, such a label counts as 0 in the part's mAP; or ""."""
-    counts = count(records.labels, 1, axis=0).tolist()
-    absent = [name for name, images in zip(records.names, counts, strict=True) if not images]
+    held = count(records.labels, 1, axis=0) > 0 if part != "training" else ~lacking(records.labels, 0)
+    absent = [name for name, some in zip(records.names, held.tolist(), strict=True) if not some]
     if not absent:
         return ""
     shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")

@@ -52,8 +52,9 @@ def make_training_module(config: Config, records: LabelledImages, hidden: Labels
     loss.soft_labels = holds_soft(records.labels)
     if loss.soft_labels and not getattr(loss, "takes_soft", False):
         raise UsageError(
-            f"loss.name {config.loss.name} knows no soft labels, which data.uncertain makes: set that to unknown, "
-            "positive or negative, or take iu, bce, asymmetric or their like (docs/losses.md)"
+            f"loss.name {config.loss.name} knows no soft labels, which data.uncertain or a model's probabilities make: "
+            "take iu, bce, asymmetric or their like (docs/losses.md), or set data.uncertain to unknown, positive "
+            "or negative"
         )
     if "batch_statistic" in loss.needs:
         loss.all_reduce = all_reduce_sum  # type: ignore[assignment]  # a function, which nn.Module holds as it is

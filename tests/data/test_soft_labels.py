@@ -12,7 +12,8 @@ from mlcfast.config import Config, DataConfig
 from mlcfast.data import labels as tables
 from mlcfast.data.build import evaluation_loader, open_samples, train_loader
 from mlcfast.data.label_rows import LabelRows
-from mlcfast.data.labels import SparseLabels, from_entries, hard_states, holds_soft, soft_code
+from mlcfast.data.labels import SparseLabels, from_entries, hard_states, holds_soft, lacking, soft_code
+from mlcfast.data.readers.probabilities import write_probabilities
 from mlcfast.data.readers.recognise import read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.engine import Process
@@ -80,6 +81,10 @@ def test_a_sparse_table_holds_them(monkeypatch):
     assert isinstance(table, SparseLabels) and holds_soft(table) and not holds_soft(table[3:5])
     rows = LabelRows(table)(torch.tensor([3, 0]))
     assert rows[1, 2] == pytest.approx(0.7) and rows[0, 9] == 1 and rows[0, 0] == -1
+    for labels in (table, table.dense()):
+        assert np.flatnonzero(~lacking(labels, 1)).tolist() == [0, 3] and (~lacking(labels, 0)).nonzero()[
+            0
+        ].tolist() == [2, 9]
     assert not LabelRows(table[1:]).soft and LabelRows(table[1:])(torch.tensor([0])).dtype == torch.int8
 
 
@@ -124,7 +129,7 @@ def test_a_run_trains_on_them_and_evaluates_without(root):
 
 def test_a_loss_without_soft_labels_says_so_before_training(root):
     config = config_of(root, loss="role", uncertain={"Edema": 0.7})
-    with pytest.raises(UsageError, match=r"loss.name role knows no soft labels, which data\.uncertain makes"):
+    with pytest.raises(UsageError, match=r"loss.name role knows no soft labels, which data\.uncertain or a model"):
         make_training_module(config, open_samples(config).train)
 
 
@@ -139,3 +144,52 @@ def test_inspect_says_it(root, capsys):
         assert ended.value.code == 2
         said = capsys.readouterr().err
         assert "error" in said and said.count("\n") <= 2, said
+
+
+def probabilities(root, **changes) -> None:
+    scores = np.array([[0.004, 0.5], [0.994, 0.996], [0.126, 1.0], [0.0, 0.25]], np.float32)
+    arrays = {"images": [f"{name}.png" for name in "abcd"], "labels": ["Edema", "Fracture"], "probabilities": scores}
+    np.savez(root / "soft.npz", **{name: np.array(value) for name, value in (arrays | changes).items()})
+
+
+def test_a_models_probabilities_are_labels_in_hundredths(root):
+    write_probabilities(root / "soft.npz", [str(root / "a.png"), str(root / "b.png")], ["x;y", "ä"], np.eye(2) * 0.7)
+    with np.load(root / "soft.npz") as held:
+        assert held["images"].tolist() == ["a.png", "b.png"] and held["probabilities"].dtype == np.float16
+    source = read_labels(root / "soft.npz", TableOptions())
+    assert source.names == ["x;y", "ä"] and source.states.tolist() == [[71, -1], [-1, 71]]
+    probabilities(root)
+    source = read_labels(root / "soft.npz", TableOptions())
+    assert source.states.tolist() == [[-1, 51], [100, 1], [14, 1], [-1, 26]] and source.format == "probabilities"
+
+
+def test_a_run_learns_from_them(root):
+    """Validated on a table of hard labels; the student's labels are in the teacher's order."""
+    probabilities(root)
+    (root / "hard.csv").write_text("image,Fracture,Edema\na.png,1,0\nb.png,0,1\n")
+    config = config_of(root, "bce", train="soft.npz", val="hard.csv", format="auto")
+    samples = open_samples(config)
+    assert samples.validation.labels.tolist() == [[0, 1], [1, 0]]
+    module = make_training_module(config, samples.train)
+    images, labels, index = next(iter(train_loader(config, samples.train, Process())))
+    assert labels[index == 0].tolist() == [pytest.approx([0.0, 0.5])]
+    assert torch.isfinite(module(images, labels, index))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"probabilities": np.full((4, 2), 1.5)}, "'Edema' of 'a.png' is 1.5: no probability"),
+        ({"probabilities": np.full((4, 2), np.nan)}, "is nan: no probability"),
+        ({"probabilities": np.ones((4, 3))}, r"of the shape \(4, 2\), not \(4, 3\)"),
+        ({"probabilities": np.ones((4, 2), int)}, "must be floating"),
+        ({"labels": np.array(["a", None])}, "soft.npz"),  # which only a pickle could hold
+    ],
+)
+def test_what_are_no_probabilities_is_refused(root, changes, says):
+    probabilities(root, **changes)
+    with pytest.raises(UsageError, match=says):
+        read_labels(root / "soft.npz", TableOptions())
+    np.savez(root / "other.npz", scores=np.ones(3))
+    with pytest.raises(UsageError, match=r"other\.npz: has no array 'images'"):
+        read_labels(root / "other.npz", TableOptions())

@@ -8,6 +8,7 @@ import torch
 
 from mlcfast.losses import build_loss
 from mlcfast.losses.missing_labels import AsymmetricPseudoLabelLoss
+from tests.ops.textbook_losses import TEXTBOOKS, ours
 
 NAMES = ("em", "em_apl", "ll_r", "ll_ct", "ll_cp", "hill", "splc", "gr", "focal", "poly", "db", "zlpr", "two_way")
 B, K = 5, 7
@@ -254,3 +255,19 @@ def test_db_takes_its_counts_later():
     assert torch.equal(loss(x, z), make("db")(x, z))
     with pytest.raises(ValueError, match="label_counts of 3 labels are needed, 7 are given"):
         loss(x[:, :3], z[:, :3])
+
+
+@pytest.mark.parametrize("name", TEXTBOOKS)
+def test_what_it_is_timed_beside_is_the_same_loss(name):
+    random = torch.Generator().manual_seed(0)
+    x, z = torch.randn(32, 20, generator=random), (torch.rand(32, 20, generator=random) < 0.2).float()
+    logits = x.clone().requires_grad_()
+    value = ours(name)(logits, z)
+    value.backward()
+    for form in (TEXTBOOKS[name].entries, TEXTBOOKS[name].products):
+        if form is not None:
+            exact = x.double().requires_grad_()
+            expected = form(exact, z.double()).mean()
+            expected.backward()
+            torch.testing.assert_close(value, expected.float(), rtol=1e-5, atol=0)
+            torch.testing.assert_close(logits.grad, exact.grad.float(), rtol=1e-4, atol=1e-8)

@@ -1,11 +1,14 @@
 import urllib.error
 
 import pytest
+import timm
 import torch
 
+from mlcfast.config import load_config
 from mlcfast.errors import UsageError
 from mlcfast.models import build_model
 from mlcfast.models.pretrained import hub_is_away
+from tests.conftest import ROOT
 
 # name, image size, options, channels, grid: NCHW maps, NHWC maps, tokens with and without prefix tokens, fixed sizes
 BACKBONES = [
@@ -83,3 +86,17 @@ def test_a_hub_that_gives_no_answer_is_away(monkeypatch, tmp_path, answer, away)
     assert hub_is_away("resnet50")
     monkeypatch.setattr("mlcfast.models.pretrained.try_to_load_from_cache", lambda *_: str(tmp_path))
     assert not hub_is_away("resnet50")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "backbones").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_backbones_are_as_timm_records_them(path):
+    """Normalisation and licence are timm's; the model builds at its size and has the cells that file and page name."""
+    config, text = load_config(path), path.read_text()
+    held = timm.get_pretrained_cfg(config.model.backbone)
+    assert (config.data.mean, config.data.std) == (held.mean, held.std) and f"timm: {held.license}" in text
+    with torch.device("meta"):
+        model = build_model(config.model.head, config.model.backbone, 80, config.data.image_size)
+    cells = "{} × {}".format(*model.grid)
+    assert f"{cells} cells at {config.data.image_size} pixels" in text
+    row = f"`{config.model.backbone}` | {cells} at {config.data.image_size} pixels | {held.license}"
+    assert row in (ROOT / "docs" / "questions.md").read_text()

@@ -60,6 +60,22 @@ def _large(flip: bool) -> Loss:
     return _alike(missing.large_losses, definitions.large_losses, threshold=threshold, flip=flip)
 
 
+def _whole_images(fused: Callable[..., Tensor], definition: Callable[..., Tensor], *options: object) -> Loss:
+    """fused(x, z, counts, images, *options, reduction) beside the plain entries definition(x, z, counts, …)."""
+
+    def counts(x: Tensor) -> Tensor:
+        return (torch.arange(x.shape[-1]) % 100 + 1).double()
+
+    def plain(x: Tensor, c: Case, rows: Tensor, reduction: str) -> Tensor:
+        wide = upcast(x)
+        return reduce(definition(wide, c.labels.to(wide.dtype), counts(x).to(wide.dtype), 1000, *options), reduction)
+
+    return Loss(lambda x, c, rows, r: fused(x, c.labels, counts(x), 1000, *options, r), plain, finite=False)
+
+
+# Beyond, the derivative of torch.logsumexp gives each of two equal logits the whole of 1, in fp64 as well.
+OF_SUMS = 1e4
+DEFAULT_BALANCE = ((0.1, 10.0, 0.2), 2.0, 0.05, 2.0, 2.0)  # the mapping, neg_scale, init_bias, gamma, balance
 ROBUST = {"w": 1.5, "b": -2.0, "mu": 0.7, "sigma": 0.8, "q2": 0.01, "q3": 1.0}
 LATER = {
     "em": _of_entries(
@@ -86,6 +102,22 @@ LATER = {
     "focal fractional": _alike(full.focal, definitions.focal, gamma=0.7, alpha=None),
     "poly": _alike(full.poly, definitions.poly, epsilon=2.0, gamma=0.0, alpha=None),
     "poly focal": _alike(full.poly, definitions.poly, epsilon=-1.0, gamma=3.0, alpha=0.3),
+    "db": _whole_images(full.distribution_balanced, definitions.distribution_balanced, *DEFAULT_BALANCE),
+    "db fractional": _whole_images(
+        full.distribution_balanced, definitions.distribution_balanced, (0.2, 4.0, 0.5), 1.5, 0.1, 1.3, 0.7
+    ),
+    "zlpr": Loss(
+        lambda x, c, rows, r: full.zlpr(x, c.labels),
+        lambda x, c, rows, r: definitions.zlpr(upcast(x), c.labels).sum() / max(len(x), 1),
+        reductions=("mean",),
+        furthest=OF_SUMS,
+    ),
+    "two_way": Loss(
+        lambda x, c, rows, r: full.two_way(x, c.labels),
+        lambda x, c, rows, r: definitions.two_way(upcast(x), c.labels, 4.0, 1.0),
+        reductions=("mean",),
+        furthest=OF_SUMS,
+    ),
     "asymmetric weighed": _weighed(ops.asymmetric_loss, partial(asymmetric_reference, reduction="none")),
     "an weighed": _weighed(ops.weighted_bce, partial(weighted_reference, reduction="none")),
     "focal weighed": _weighed(

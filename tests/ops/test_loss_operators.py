@@ -11,7 +11,7 @@ from bench.cases.losses import Case, run
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss import AsymmetricOptions
 from mlcfast.ops.backend import choose
-from mlcfast.ops.label_loss.op import Formula
+from mlcfast.ops.label_loss.op import Formula, RowFormula
 from mlcfast.ops.library import MISSING
 from tests.ops.loss_cases import LOSSES
 
@@ -96,6 +96,27 @@ def test_opcheck_label_loss(formula, weighed):
     if weighed:
         with pytest.raises(ValueError, match=r"positive_weight must be \(7,\)"):
             torch.ops.mlcfast.label_loss(x, case.labels, None, torch.rand(6), weights[1], *arguments[5:])
+
+
+@needs_native
+@pytest.mark.parametrize("formula", RowFormula)
+def test_opcheck_of_whole_images(formula):
+    case, operator = make_case(), torch.ops.mlcfast.label_loss.default
+    x, columns = case.logits.requires_grad_(), (torch.rand(7) + 0.1, torch.randn(7))
+    options, with_columns, reductions, says = {
+        RowFormula.BALANCED: ([0.1, 10.0, 0.2, 2.0, 2.0, 2.0], (True,), (0, 1, 2), "takes weights"),
+        RowFormula.ZLPR: ([7.0], (False,), (1, 2), "must be mean or sum"),
+        RowFormula.TWO_WAY: ([4.0, 1.0, 0.0, 1.0], (True, False), (2,), "must be sum"),
+    }[formula]
+    for given in with_columns:
+        for reduction in reductions:
+            own = columns if given else (None, None)
+            arguments = (x, case.labels, None, *own, int(formula), options, reduction)
+            torch.library.opcheck(operator, arguments)
+    forward = (x.detach(), *arguments[1:], True)
+    torch.library.opcheck(torch.ops.mlcfast.label_loss_forward.default, forward)
+    with pytest.raises(ValueError, match=says):
+        operator(x, case.labels, None, None, None, int(formula), options, 0)
 
 
 @needs_native

@@ -15,11 +15,14 @@ from torch import nn
 from mlcfast import evaluate, export, features, predict, train
 from mlcfast.config import load_config
 from mlcfast.engine import Process
+from mlcfast.losses import build_loss
+from mlcfast.losses.build import LOSSES
 from mlcfast.report import __main__ as report
 from mlcfast.training import trainer
 from mlcfast.training.run import run
 from tests.conftest import write_colour_set
 from tests.pretend_device import build_guard, pretend_device
+from tests.pretend_device.waiting import NoWaiting
 from tests.test_single_positive import feature_config  # noqa: F401  a fixture
 from tests.test_train import events
 
@@ -154,3 +157,49 @@ def test_features_and_a_linear_head_on_images(device, config_file, tmp_path, cap
     single = ["data.labels=single_positive", f"data.root={tmp_path}", "data.val=null"]
     ended_well(train.main([str(config_file), *linear, *role, *single]), capsys)
     assert (tmp_path / "runs" / "role" / "best" / "estimates.npz").is_file()
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool((x > 0).any()),
+        lambda x: x.cpu(),
+        lambda x: x.tolist(),
+        lambda x: x[x > 0],
+        lambda x: x.nonzero(),
+        lambda x: x * torch.tensor([1.0, 2.0], device=ON_DEVICE),
+        lambda x: x.copy_(torch.zeros(3, 2)),
+        lambda x: x.new_tensor(1.0),
+        lambda x: torch.equal(x, x),
+    ],
+)
+def test_what_waits_is_found(device, wait):
+    x = torch.randn(3, 2).to(device)
+    wait(x)
+    with NoWaiting(), pytest.raises(RuntimeError, match="waits"):
+        wait(x)
+
+
+OPTIONS = {name: {} for name in LOSSES} | {"epr": {"expected_positives": 2.0}, "role": {"expected_positives": 2.0}}
+WEIGHED = {"pos_weight": 3.0, "class_weight": "effective_num"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [*OPTIONS.items(), *((name, WEIGHED) for name in ("bce", "iun", "asymmetric", "poly"))]
+)
+def test_no_loss_waits_for_the_device(device, name, options):
+    """Forward and backward in an epoch that is not plain, once its first call has looked at the label values."""
+    loss, (B, K) = build_loss(name, **options), (6, 5)
+    loss.begin_epoch(3, 8)
+    loss.set_label_counts(torch.arange(1, K + 1), 10)
+    random = torch.Generator().manual_seed(0)
+    x, e = (torch.randn(B, K, generator=random).to(device).requires_grad_() for _ in range(2))
+    z = torch.randint(-1, 2, (B, K), generator=random)
+    labels, truth = z.to(device), (z > 0).to(device)
+    loss(x, labels, e, truth)
+    with NoWaiting():
+        value = loss(x, labels, e, truth)
+        value.backward()
+        loss.new_positives()
+    assert value.device == device and value.cpu().isfinite() and x.grad.cpu().isfinite().all()

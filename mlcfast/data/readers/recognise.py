@@ -44,7 +44,7 @@ PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
-    ".yml": "yolo",
+    ".yml": "yolo", ".npz": "probabilities",
 }  # fmt: skip
 
 

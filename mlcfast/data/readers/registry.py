@@ -11,6 +11,7 @@ from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_tag_files
 from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
+from mlcfast.data.readers.probabilities import read_probabilities
 from mlcfast.data.readers.sheet import read_sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
@@ -87,6 +88,7 @@ FORMATS: dict[str, Format] = {
     "parquet": Format(read_arrow, knows=is_arrow),
     "huggingface": Format(read_saved, knows=is_saved),
     "webdataset": Format(read_webdataset, knows=is_webdataset),
+    "probabilities": Format(lambda path, options: [read_probabilities(path)], ("*.npz",)),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.labels import count
+from mlcfast.data.labels import count, lacking
 from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.paths import ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
@@ -115,7 +115,7 @@ def summary(
     source = replace(whole, images=keys).merged()  # an image counts once
     counts = {word: count(source.states, code, axis=0) for word, code in STATES.items()}
     counts["unknown"] = len(source.images) - counts["positives"] - counts["negatives"]  # soft labels are neither
-    unlabelled = int((count(source.states, 1, axis=1) == 0).sum())
+    unlabelled = int(lacking(source.states, 1).sum())
     if unlabelled:
         warnings.append(f"{unlabelled} images have no label")
     return {

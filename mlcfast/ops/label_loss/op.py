@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose, has_triton, passed_over
-from mlcfast.ops.checks import check_label_values, check_pair, check_reduction
+from mlcfast.ops.checks import check_label_values, check_matrix, check_pair, check_reduction
 from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
 from mlcfast.ops.numerics import Weights, reduce, upcast, weigh
 
@@ -28,6 +28,14 @@ class Formula(IntEnum):
     LARGE = 4  # 1 to flip; the threshold is a tensor
     ASYMMETRIC = 5  # those of AsymmetricOptions
     WEIGHTED_BCE = 6  # the six weights, eps
+
+
+class RowFormula(IntEnum):
+    """The formulas of csrc/cpu/row_kernels.cpp by number, which goes on from Formula's."""
+
+    BALANCED = 7  # alpha, beta, mu, scale of negatives, gamma, balance; the columns are 1 / n and the shift of logits
+    ZLPR = 8  # a factor of the loss
+    TWO_WAY = 9  # tp, tn, what rows weigh (0: one over their number), a factor of the columns' gradient; columns U, D
 
 
 _ARGUMENTS = (
@@ -90,7 +98,7 @@ def label_loss(
     positive, other = weights or (None, None)
     code = REDUCTION_CODES[reduction]
     if backend == "native":
-        return _NATIVE(logits, labels, threshold, positive, other, formula, options, code)
+        return _NATIVE(logits, labels, threshold, positive, other, int(formula), options, code)
     arguments = (logits, labels, threshold, positive, other, int(formula), list(options), code)
     return StoredGradient.apply("label_loss_forward", code, 1.0, *arguments)
 
@@ -105,3 +113,35 @@ def _backend(logits: Tensor) -> str:
         return "triton"
     passed_over(f"losses of one entry each take the plain torch path on {device}: they have no compiled kernels there")
     return "reference"
+
+
+def row_loss(
+    formula: RowFormula,
+    plain: Callable[[Tensor, Tensor], Tensor],
+    logits: Tensor,
+    labels: Tensor,
+    options: tuple[float, ...],
+    reduction: str,
+    columns: Weights | None = None,
+) -> Tensor:
+    """The loss of a formula whose entries hang on the others of their image; compiled for the CPU, elsewhere plain.
+
+    plain(logits, labels), both of the arithmetic's type, is the whole loss. columns: two tensors (K,) that the formula
+    takes. The rest as in label_loss, but that logits are (B, K).
+    """
+    check_pair(logits, labels, "labels")
+    check_matrix(logits)
+    check_reduction(reduction)
+    on_cpu = logits.device.type == "cpu"
+    if not on_cpu or choose(logits.device, logits.dtype) != "native":
+        if on_cpu:
+            check_label_values(labels, "labels")
+        else:
+            passed_over(
+                f"db, zlpr and two_way take the plain torch path on {logits.device.type}: they have no kernels there"
+            )
+        x = upcast(logits)
+        return plain(x, labels.to(x.dtype))
+    if logits.dtype == torch.float16:  # whose largest number a gradient may exceed
+        logits = logits.float()
+    return _NATIVE(logits, labels, None, *(columns or (None, None)), int(formula), options, REDUCTION_CODES[reduction])

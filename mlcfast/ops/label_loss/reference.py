@@ -139,7 +139,12 @@ def log_sum_exp(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
 
 def zlpr(x: Tensor, z: Tensor) -> Tensor:
     """ZLPR (arXiv 2208.02955, Eq. 6), (B,): log(1 + Σ_{z=0} e^x) + log(1 + Σ_{z=1} e^−x)."""
-    return F.softplus(log_sum_exp(x, z <= 0, 1)) + F.softplus(log_sum_exp(-x, z > 0, 1))
+    return softplus(log_sum_exp(x, z <= 0, 1)) + softplus(log_sum_exp(-x, z > 0, 1))
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + e^x), also above 20, from where torch's own is x."""
+    return torch.logaddexp(x, torch.zeros_like(x))
 
 
 def two_way(x: Tensor, z: Tensor, tp: float, tn: float, parts: Tensor | None = None) -> Tensor:
@@ -150,9 +155,7 @@ def two_way(x: Tensor, z: Tensor, tp: float, tn: float, parts: Tensor | None = N
     the parts' losses, and of their gradients, is then that of the global batch.
     """
     there = (z > 0).any(1)
-    rows = torch.where(
-        there, F.softplus(tn * log_sum_exp(x / tn, z <= 0, 1) + tp * log_sum_exp(-x / tp, z > 0, 1)), 0.0
-    )
+    rows = torch.where(there, softplus(tn * log_sum_exp(x / tn, z <= 0, 1) + tp * log_sum_exp(-x / tp, z > 0, 1)), 0.0)
     down, up = log_sum_exp(x / tn, z <= 0, 0), log_sum_exp(-x / tp, z > 0, 0)
     if parts is None:
         return rows.sum() / there.sum().clamp(min=1) + _columns(down, up, tp, tn)
@@ -172,7 +175,7 @@ def two_way_part(x: Tensor, z: Tensor, tp: float, tn: float) -> Tensor:
 def _columns(down: Tensor, up: Tensor, tp: float, tn: float) -> Tensor:
     """The mean over labels with a positive; −∞ stands for a label without entries of a kind."""
     there = up > -torch.inf
-    return torch.where(there, F.softplus(tn * down + tp * up), 0.0).sum() / there.sum().clamp(min=1)
+    return torch.where(there, softplus(tn * down + tp * up), 0.0).sum() / there.sum().clamp(min=1)
 
 
 def _of_whole(own: Tensor, parts: Tensor) -> Tensor:

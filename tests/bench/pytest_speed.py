@@ -1,4 +1,4 @@
-"""Under pytest-benchmark what no suite compares: pytest bench/pytest_speed.py --benchmark-group-by=param:shape
+"""Under pytest-benchmark what no suite compares: pytest tests/bench/pytest_speed.py --benchmark-group-by=param:shape
 
 The losses that have no rivals, in every shape and type, and average precision at MS-COCO val size beside scikit-learn.
 Select with -k, such as -k "wan and 64x80 and float32"; for losses beside their rivals: python -m bench.run losses.

@@ -1,0 +1,166 @@
+// The loops of the losses told by a formula's number whose entries hang on the others of their image: over rows of (B, K).
+// Compiled once for each instruction set, as kernels.cpp is.
+
+#include <cmath>
+#include <cstdlib>
+
+#include "blocks.h"
+#include "convert.h"
+#include "kernels.h"
+#include "vector_math.h"
+
+#include "../label_formulas.h"
+
+namespace mlcfast {
+namespace MLCFAST_ISA {
+
+Sum row_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);
+Sum two_way_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);  // two_way_kernels.cpp
+
+namespace {
+
+// Calls visit(first, n, x, z) for each block of a row of K entries that begins at `start`.
+template <class T, class Visit>
+void for_each_block(const Entries& e, int64_t start, int64_t K, Visit visit) {
+  T x_block[kBlock], z_block[kBlock];
+  for (int64_t first = 0; first < K; first += kBlock) {
+    const int n = static_cast<int>(K - first < kBlock ? K - first : kBlock);
+    visit(first, n, load(e.logits, start + first, n, x_block), load(e.labels, start + first, n, z_block));
+  }
+}
+
+// ---- distribution-balanced: balanced() of label_formulas.h, whose sum over an image's positives comes first
+
+template <class T>
+double of_positives(const Entries& e, int64_t start, int64_t K, const T* inverse, bool& bad) {
+  T chosen[kBlock];
+  double sum = 0;
+  for_each_block<T>(e, start, K, [&](int64_t first, int n, const T* __restrict, const T* __restrict z) {
+    bad |= inspect(z, n).bad;
+    const T* __restrict own = inverse + first;
+    for (int i = 0; i < n; ++i) chosen[i] = z[i] > 0 ? own[i] : T(0);
+    sum += block_sum(chosen, n);
+  });
+  return sum;
+}
+
+template <int EXPONENT, class T>
+Sum balanced_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
+  const double* v = o.values;
+  const T* const inverse = static_cast<const T*>(o.positive_weight.data);
+  const T* const shift = static_cast<const T*>(o.other_weight.data);
+  const T scale = static_cast<T>(e.gradient_scale);
+  T loss[kBlock], gradient_block[kBlock];
+  Sum sum;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t start = row * o.K;
+    const double positives = of_positives(e, start, o.K, inverse, sum.bad_label);
+    const Balanced<T> f{T(v[0]), T(v[1]), T(v[2]), T(v[3]), T(1 / v[3]), T(v[4]), T(v[5]), T(1 / positives)};
+    for_each_block<T>(e, start, o.K, [&](int64_t first, int n, const T* __restrict x, const T* __restrict z) {
+      T* const gradient = in_place(e.gradient, start + first, gradient_block);
+      const T* __restrict own = inverse + first;
+      const T* __restrict by = shift + first;
+      for (int i = 0; i < n; ++i) {
+        const Term<T> term = balanced<EXPONENT>(x[i] - by[i], z[i], own[i], f);
+        loss[i] = term.loss;
+        gradient[i] = term.gradient * scale;
+      }
+      sum.loss += block_sum(loss, n);
+      store(e.loss, start + first, n, loss, static_cast<T>(e.loss_scale));
+      if (gradient == gradient_block) store(e.gradient, start + first, n, gradient, T(1));
+    });
+  }
+  return sum;
+}
+
+template <class T>
+Sum balanced_of(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
+  const double gamma = o.values[4];
+  if (gamma == 0) return balanced_as<0, T>(e, o, begin, end);
+  if (gamma == 1) return balanced_as<1, T>(e, o, begin, end);
+  if (gamma == 2) return balanced_as<2, T>(e, o, begin, end);
+  return balanced_as<-1, T>(e, o, begin, end);
+}
+
+// ---- ZLPR: log(1 + Σ_other e^x) + log(1 + Σ_positive e^−x). With y = x of the others and −x of the positives, and m the largest
+// of 0 and the y of a kind, log(1 + Σ e^y) = m + log S, S = e^−m + Σ e^(y − m), and its derivative to y is e^(y − m) / S.
+
+// Not std::vector: its functions, compiled for this instruction set, could stand in for others'.
+template <class T>
+struct Buffer {
+  T* const data;
+  explicit Buffer(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n)))) {}
+  ~Buffer() { std::free(data); }
+};
+
+template <class T>
+struct Kinds {
+  T other, positive;
+};
+
+constexpr int kWidth = 16;
+
+template <class T>
+Kinds<T> largest(const Entries& e, int64_t start, int64_t K, bool& bad) {
+  T other[kWidth] = {}, positive[kWidth] = {};
+  for_each_block<T>(e, start, K, [&](int64_t, int n, const T* __restrict x, const T* __restrict z) {
+    bad |= inspect(z, n).bad;
+    for (int i = 0; i < n; i += kWidth) {
+      const int width = n - i < kWidth ? n - i : kWidth;
+      for (int j = 0; j < width; ++j) {
+        const T up = z[i + j] > 0 ? T(0) : x[i + j], down = z[i + j] > 0 ? -x[i + j] : T(0);
+        other[j] = up > other[j] ? up : other[j];
+        positive[j] = down > positive[j] ? down : positive[j];
+      }
+    }
+  });
+  for (int j = 1; j < kWidth; ++j) {
+    other[0] = other[j] > other[0] ? other[j] : other[0];
+    positive[0] = positive[j] > positive[0] ? positive[j] : positive[0];
+  }
+  return {other[0], positive[0]};
+}
+
+template <class T>
+Sum zlpr_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
+  const T scale = static_cast<T>(e.gradient_scale * o.values[0]);
+  const Buffer<T> powers(o.K);
+  T others[kBlock], positives[kBlock], gradient_block[kBlock];
+  Sum sum;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t start = row * o.K;
+    const Kinds<T> m = largest<T>(e, start, o.K, sum.bad_label);
+    double of_others = exp_nonpositive(-m.other), of_positives = exp_nonpositive(-m.positive);
+    for_each_block<T>(e, start, o.K, [&](int64_t first, int n, const T* __restrict x, const T* __restrict z) {
+      T* __restrict power = powers.data + first;
+      for (int i = 0; i < n; ++i) {
+        power[i] = exp_nonpositive(z[i] > 0 ? -x[i] - m.positive : x[i] - m.other);
+        others[i] = z[i] > 0 ? T(0) : power[i];
+        positives[i] = z[i] > 0 ? power[i] : T(0);
+      }
+      of_others += block_sum(others, n);
+      of_positives += block_sum(positives, n);
+    });
+    sum.loss += o.values[0] * (m.other + std::log(of_others) + m.positive + std::log(of_positives));
+    if (e.gradient.data == nullptr) continue;
+    const T of_other = static_cast<T>(scale / of_others), of_positive = static_cast<T>(-scale / of_positives);
+    for_each_block<T>(e, start, o.K, [&](int64_t first, int n, const T* __restrict, const T* __restrict z) {
+      T* const gradient = in_place(e.gradient, start + first, gradient_block);
+      const T* __restrict power = powers.data + first;
+      for (int i = 0; i < n; ++i) gradient[i] = power[i] * (z[i] > 0 ? of_positive : of_other);
+      if (gradient == gradient_block) store(e.gradient, start + first, n, gradient, T(1));
+    });
+  }
+  return sum;
+}
+
+}  // namespace
+
+Sum row_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
+  if (o.formula == Formula::two_way) return two_way_loss(e, o, begin, end);
+  if (o.formula == Formula::zlpr) return e.wide ? zlpr_as<double>(e, o, begin, end) : zlpr_as<float>(e, o, begin, end);
+  return e.wide ? balanced_of<double>(e, o, begin, end) : balanced_of<float>(e, o, begin, end);
+}
+
+}  // namespace MLCFAST_ISA
+}  // namespace mlcfast
