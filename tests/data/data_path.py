@@ -1,12 +1,11 @@
 """CPU time of a training image, from its file or the resized cache, beside the transforms as people write them.
 
-    python -m tests.data.data_path [ROUNDS] [FOLDER of JPEGs]
-
 One process, one thread, a batch of 16 at a time, each way in turn; medians. Without a folder 64 JPEGs of 640 × 480 are
 made. Plain: Pillow, torchvision's Resize and RandAugment, a cutout, ToTensor, Normalize, in float32; ours hands bytes
 on, which the device normalises.
 """
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -82,17 +81,25 @@ def milliseconds(ways: dict[str, Way], images: int, rounds: int) -> dict[str, fl
     return {name: statistics.median(times[1:]) for name, times in spent.items()}
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m tests.data.data_path", description=__doc__)
+    parser.add_argument("rounds", type=int, nargs="?", default=9)
+    parser.add_argument("folder", type=Path, nargs="?", help="JPEGs of your own; made where it is not given")
+    return parser
+
+
 def main() -> None:
     """Print milliseconds an image and how many times longer the plain way takes."""
+    args = build_parser().parse_args()
     torch.set_num_threads(1)
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     with tempfile.TemporaryDirectory() as work:
-        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(work)
-        if len(sys.argv) <= 2:
+        folder = args.folder or Path(work)
+        if args.folder is None:
             make_photographs(folder)
         paths = [str(path) for path in sorted(folder.glob("*.jpg"))]
         ways = {"plain": plain(paths), "ours": ours(paths, None), "ours, cached": ours(paths, Path(work) / "cache")}
-        found = milliseconds(ways, len(paths), rounds)
+        found = milliseconds(ways, len(paths), args.rounds)
     for name, spent in found.items():
         sys.stdout.write(f"{name:13}{spent:7.2f} ms an image{found['plain'] / spent:8.2f} ×\n")
 

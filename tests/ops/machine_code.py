@@ -8,6 +8,7 @@ is longer, and at least what launching takes. Instructions are those of the loop
 branch, so they and the times that they decide are upper bounds.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -125,8 +126,14 @@ def row(kernel: Kernel, what: Shown) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, which takes no arguments."""
+    return argparse.ArgumentParser("python -m tests.ops.machine_code", description=__doc__)
+
+
 def main() -> None:
     """Print the table."""
+    build_parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kernels = all_kernels(Path(folder))
     titles = ["kernel", "logits", "instructions an entry", "fp64 in loops", "widest load, bits", "spills"]

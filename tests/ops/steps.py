@@ -5,6 +5,7 @@ computes is one kernel. Plain torch is bench.baselines.query2label, which the pu
 after. `python -m tests.ops.steps` prints the table of docs/step.md.
 """
 
+import argparse
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -94,9 +95,16 @@ def rows(micro_batch: int) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m tests.ops.steps", description=__doc__)
+    parser.add_argument("micro_batch", type=int, nargs="?", default=32, help="images at a time")
+    return parser
+
+
 def main() -> None:
-    """Print the table, for 32 images at a time unless another number is given."""
-    micro_batch = int(sys.argv[1]) if len(sys.argv) > 1 else 32
+    """Print the table."""
+    micro_batch = build_parser().parse_args().micro_batch
     titles = ("model", "step", "kernels", "GFLOP an image", "MB an image", *(f"{c.name}, images/s" for c in CARDS))
     sys.stdout.write(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n")
     sys.stdout.writelines(f"{line}\n" for line in rows(micro_batch))
