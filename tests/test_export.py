@@ -149,3 +149,46 @@ def test_the_documented_programs_run_without_this_package(tmp_path, capsys, kind
     assert printed.keys() == expected.keys() == {"red", "blue"}
     for name, score in printed.items():
         assert float(score) == pytest.approx(expected[name], abs=1e-4)
+
+
+def test_8_bits_are_set_by_training_images_and_compared_on_validation_images(tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    best = save_random(tmp_path / "best", **MODELS["resnet_linear"])
+    colours = {"red": (220, 30, 30), "green": (30, 220, 30), "blue": (30, 30, 220)}
+    lines = ["image,red,green,blue"]
+    for number in range(24):
+        name = list(colours)[number % 3]
+        pixels = np.random.default_rng(number).integers(-25, 26, (32, 32, 3)) + colours[name]
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
+        lines.append(",".join([f"{number}.png", *(str(int(name == other)) for other in colours)]))
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    config = tmp_path / "config.yaml"
+    data = f"{{root: {tmp_path}, train: labels.csv, val: 0.25, format: csv, workers: 0}}"
+    config.write_text(f"name: colours\ndata: {data}\n")
+    plain, small = tmp_path / "plain.onnx", tmp_path / "small.onnx"
+    assert export.main([str(best), str(plain), "--format", "onnx"]) == 0
+    capsys.readouterr()
+    assert export.main([str(best), str(small), "--format", "onnx", "--int8", str(config)]) == 0
+    said = capsys.readouterr()
+    assert not said.out and re.search(r"mAP [\d.]+ in 8 bits, [\d.]+ in fp32, on \d+ validation images; ", said.err)
+    sessions = [onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]) for file in (plain, small)]
+    assert sessions[0].get_modelmeta().custom_metadata_map == sessions[1].get_modelmeta().custom_metadata_map
+    assert small.stat().st_size < 0.6 * plain.stat().st_size
+    mean, std = np.float32([0.5, 0.4, 0.3]), np.float32([0.2, 0.3, 0.25])
+    images = np.stack([np.asarray(Image.open(tmp_path / f"{number}.png"), np.float32) for number in range(12)])
+    images = ((images / 255 - mean) / std).transpose(0, 3, 1, 2)
+    exact, rounded = (session.run(["logits"], {"images": images})[0] for session in sessions)
+    assert 0 < np.abs(rounded - exact).max() < 0.1 * np.ptp(exact)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--format", "safetensors", "--int8", "c.yaml"], "--int8 goes with --format onnx"),
+        (["--format", "onnx", "data.root=x"], "data.root=x: settings go with --int8 CONFIG"),
+    ],
+)
+def test_8_bits_need_onnx_and_settings_need_8_bits(tmp_path, words, said, capsys):
+    assert export.main([str(tmp_path), str(tmp_path / "out"), *words]) == 2
+    assert said in capsys.readouterr().err

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from mlcfast.errors import RunError, UsageError
-from mlcfast.files import write_bytes
 from mlcfast.models.card import ModelCard
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -23,14 +22,14 @@ LIMIT = 2**31 - 2**24  # bytes of weights: a protocol buffer ends at 2 GiB
 TALKATIVE = ("torch.onnx", "onnxscript", "onnx_ir")  # loggers of the exporter
 
 
-def export_onnx(model: nn.Module, card: ModelCard, file: Path, quiet: bool = True) -> float:
-    """Write `file` and return the largest difference of a logit between ONNX Runtime and torch on random images.
+def onnx_file(model: nn.Module, card: ModelCard, file: Path, quiet: bool = True) -> tuple[bytes, float]:
+    """The content of an ONNX file, and how far ONNX Runtime's logits are from torch's at most, on random images.
 
     Input `images` (batch, 3, S, S) float32, normalised; output `logits` (batch, K) float32; batch is free. Metadata, as
     JSON: labels, preprocessing (image_size; mean and std of values in [0, 1]), thresholds, weights and metrics.
     quiet: whether what the exporter says of its own steps is left out.
-    UsageError if packages are missing or the weights exceed what one ONNX file holds; RunError if the check fails,
-    which leaves no file.
+    file: for what it is, which errors name. UsageError if packages are missing or the weights exceed what one ONNX file
+    holds; RunError if the check fails.
     """
     _check_possible(model)
     model = model.eval()
@@ -39,9 +38,7 @@ def export_onnx(model: nn.Module, card: ModelCard, file: Path, quiet: bool = Tru
     difference = largest_difference(content, model)
     if not difference <= TOLERANCE:
         raise RunError(f"{file}: not written: ONNX Runtime's logits differ by {difference:.2g} from torch's")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(file, content)
-    return difference
+    return content, difference
 
 
 def largest_difference(content: bytes, model: nn.Module) -> float:
