@@ -169,6 +169,8 @@ def test_evaluate_measures_the_test_split(feature_config, tmp_path, capsys):
     low, high = report.pop("mAP_interval")
     assert low < report["mAP"] < high
     assert all(low <= report["per_label"][name] <= high for name, (low, high) in report.pop("intervals").items())
+    tenths = report.pop("reliability")["tenths"]
+    assert sum(tenth["entries"] for tenth in tenths) == report["images"] * len(report["per_label"])
     assert report == json.loads((best / "outcome.json").read_text())["test"]
 
 
