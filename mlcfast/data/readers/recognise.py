@@ -11,6 +11,7 @@ from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import folders_of_images, read_folders
+from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
@@ -181,12 +182,18 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
-    source = _of_tables(path, tables, options)
+    try:
+        source = _of_tables(path, tables, options)
+    except UsageError as error:
+        raise or_folders(path, error) from error
     if source is not None:
+        check_beside(path, tables[0], source)
         return [_at(source, path)]
     of_splits = [_of_split(path, path / split, options) for split in SPLITS]
     found_in = [source for source in of_splits if source is not None]
     if found_in:
+        for found_one in found_in:
+            check_beside(path, found_one.path, found_one)
         return found_in
     return _read_images(path, options)
 
@@ -242,6 +249,7 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "
             "that holds the folders of the labels, or set data.format to folders"
         )
+    refuse_parts(path, folders)
     refuse_labels_elsewhere(path, folders)
     return read_folders(path)
 

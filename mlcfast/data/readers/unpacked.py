@@ -12,7 +12,8 @@ from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked
 
 LOGGER = logging.getLogger("mlcfast")
-SHARD = re.compile(r"(.+?)[-_.]?(\d+(-of-\d+)?)?")
+# `train-00000-of-00002`, and as the hub named it until 2023, with a part of a checksum behind.
+SHARD = re.compile(r"(.+?)[-_.]?(\d+(-of-\d+(-[0-9a-f]{8,})?)?)?")
 SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 
 

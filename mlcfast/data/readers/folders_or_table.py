@@ -1,0 +1,61 @@
+"""Whether a directory's labels are its folders of images or the label file beside them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.elsewhere import NO_LABELS
+from mlcfast.data.readers.folders import folders_of_images
+from mlcfast.data.readers.paths import images_below
+from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.splits import is_split_word
+from mlcfast.errors import UsageError
+
+# Folders called so hold a part of the data: `train2017`, `test_images`, `images_val`, `trainA`.
+OF_SPLITS = re.compile(
+    r"(images?[ _-]?)?(train(ing)?|val(id(ation)?)?|test(ing)?|dev)([ _-]?(images?|imgs?|set|data|\d{1,4}|[ab]))?",
+    re.IGNORECASE,
+)
+
+
+def label_folders(path: Path) -> list[Path]:
+    """Folders of images whose names may be labels, those within folders of splits included; none where it is one."""
+    folders = folders_of_images(path)
+    inner = [each for folder in folders if is_split_word(folder.name) for each in folders_of_images(folder)]
+    found = [folder for folder in inner or folders if folder.name.lower() not in NO_LABELS]
+    return found if len({folder.name for folder in found}) > 1 else []
+
+
+def check_beside(path: Path, table: Path, source: LabelSource) -> None:
+    """UsageError where the folders beside a label file may be the labels as well.
+
+    So it is where the file names fewer than half of the images in them, or calls its labels as they are called.
+    """
+    folders = label_folders(path)
+    if not folders or all(OF_SPLITS.fullmatch(folder.name) for folder in folders):
+        return
+    alike = {folder.name for folder in folders} & set(source.names)
+    few = 2 * len(set(source.images)) < sum(len(images_below(folder)) for folder in folders)
+    if alike or few:
+        raise UsageError(
+            f"{path}: may be read as folders, each a label, {folders[0].name!r} among them, or by {table.name}: set "
+            f"data.format to folders, or name {table}"
+        )
+
+
+def or_folders(path: Path, error: UsageError) -> UsageError:
+    """What is wrong with a label file, and that folders beside it may be the labels, if there are such."""
+    folders = label_folders(path)
+    if not folders or all(OF_SPLITS.fullmatch(folder.name) for folder in folders):
+        return error
+    return UsageError(f"{error}; or set data.format to folders, if they are the labels ({folders[0].name!r}, …)")
+
+
+def refuse_parts(path: Path, folders: Sequence[Path]) -> None:
+    """UsageError where all folders of images are called as parts of the data are, which are no labels."""
+    named = [folder.name for folder in folders]
+    if len(named) > 1 and all(map(OF_SPLITS.fullmatch, named)) and not all(map(is_split_word, named)):
+        raise UsageError(
+            f"{path}: no labels found: {named[0]!r} and {named[1]!r} are called as parts of the data are: name the "
+            "file of the labels, or set data.format to folders if they are labels"
+        )
