@@ -5,7 +5,7 @@ import pytest
 from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
-from tests.data.test_directories import lay
+from tests.data.test_directories import coco, lay
 
 FOLDERS = {f"{label}/{label}{number}.jpg": "" for label in ("cat", "dog") for number in range(2)}
 PARTS = {f"part{number}/{number}.jpg": "" for number in (1, 2)}
@@ -37,6 +37,8 @@ READ = {
         "wide",
     ),
     "folders alone": (FOLDERS, "folders"),
+    "annotations of one name": ({"images/a.jpg": "", "annotations/annotations.json": coco("a.jpg")}, "coco"),
+    "annotations of a part": ({"images/a.jpg": "", "annotations/train_annotations.json": coco("a.jpg")}, "coco"),
 }
 
 
@@ -60,7 +62,8 @@ def test_the_remedy_works(name, tmp_path):
 def test_what_has_one_reading_is_read(name, tmp_path):
     files, form = READ[name]
     lay(tmp_path, files)
-    assert [source.format for source in read_all(tmp_path, TableOptions())] == [form]
+    (source,) = read_all(tmp_path, TableOptions())
+    assert source.format == form and all((source.root / image).is_file() for image in source.images)
 
 
 def test_shards_as_the_hub_named_them_belong_to_their_splits(tmp_path):

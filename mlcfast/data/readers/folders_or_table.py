@@ -18,6 +18,11 @@ OF_SPLITS = re.compile(
 )
 
 
+def part_in(name: str) -> str | None:
+    """The word for a part of the data in a name, `train` in `train_annotations`; None where there is none."""
+    return next((word for word in re.split(r"[ _.-]|(?<=\D)(?=\d)", name) if is_split_word(word)), None)
+
+
 def label_folders(path: Path) -> list[Path]:
     """Folders of images whose names may be labels, those within folders of splits included; none where it is one."""
     folders = folders_of_images(path)

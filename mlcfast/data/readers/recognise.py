@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import folders_of_images, read_folders
-from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
+from mlcfast.data.readers.folders_or_table import check_beside, or_folders, part_in, refuse_parts
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
@@ -152,9 +153,12 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
-    coco = coco or [file for file in sorted(path.glob("annotations/*.json")) if is_split_word(file.stem)]
+    splits = [file.stem.removeprefix("instances_") for file in coco]
+    if not coco:  # `train_annotations.json` or, alone, a file of any name
+        files = [f for f in sorted(path.glob("annotations/*.json")) if not re.search("caption|keypoint", f.stem)]
+        coco = [file for file in files if part_in(file.stem)] or (files if len(files) == 1 else [])
+        splits = [part_in(file.stem) or "images" for file in coco]
     if coco:
-        splits = [file.stem.removeprefix("instances_") for file in coco]
         sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
     for place in ([path], [path / split for split in SPLITS]):
