@@ -14,6 +14,7 @@ from mlcfast.data.readers.columns import (
     image_column,
     refuse_blank_images,
 )
+from mlcfast.data.readers.flags import flags_beside
 from mlcfast.data.readers.listed import natural_order, of_blanks
 from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.sheet import Sheet
@@ -49,7 +50,7 @@ def read_list_column(
     said = [f"column {name!r} lists the labels", *more]
     left = [own for i, own in enumerate(sheet.header) if i not in (image, column, *told.values()) and own]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
-    warnings += may_say_none(names)
+    warnings += [*may_say_none(names), *flags_beside(sheet, column, others, options)]
     images = [row[image] for row in sheet.rows]
     source = LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
     return with_told_columns(source, sheet, image, told)

@@ -15,7 +15,7 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     truth_share,
 )
-from mlcfast.data.readers.flags import only_truths, refuse_flags, refuse_flags_beside
+from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none
 from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
@@ -39,7 +39,7 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
     if named:
-        refuse_flags_beside(sheet, named[0], others, options)
+        flags_beside(sheet, named[0], others, options)
         return named[0]
     return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)])
 
@@ -67,8 +67,11 @@ def _holds_lists(sheet: Sheet, column: int) -> bool:
     return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence
 
 
-def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
-    """Read the images and what their cells in `column` list; what is not listed is absent."""
+def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
+    """Read the images and what their cells in `column` list; what is not listed is absent.
+
+    others: the columns that may hold labels, `column` among them.
+    """
     separator, why, lists, said, warnings = lists_in(sheet, column, options.separator)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
@@ -79,7 +82,10 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
-    said, warnings = [*sheet.assumptions, *said], [*warnings, *may_say_none(names)]
+    said, warnings = (
+        [*sheet.assumptions, *said],
+        [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options)],
+    )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
 
 

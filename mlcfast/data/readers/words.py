@@ -18,6 +18,16 @@ BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbo
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
 )  # fmt: skip
+# Columns that say of a row whether the image has its label, where an image has several rows.
+ASSERTING = frozenset({
+    "answer", "exists", "is_present", "positive", "is_positive", "has", "has_label", "truth", "target", "correct",
+    "is_correct",
+})  # fmt: skip
+# Columns that say with 1 that a row, or its label, does not hold.
+NEGATING = frozenset({
+    "deleted", "is_deleted", "absent", "is_absent", "skipped", "skip", "negated", "negative", "is_negative", "rejected",
+    "removed", "discarded", "wrong", "incorrect",
+})  # fmt: skip
 TRUTH = {
     "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
     "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
