@@ -84,6 +84,10 @@ REFUSED = {
     "rows that were deleted": ("t.csv", "image,label,deleted\na,cat,1\na,dog,0\n", "'deleted' may say whether the image has the label of its row"),
     "deleted rows of absent labels": ("t.csv", "image,label,present,deleted\na,cat,1,1\na,dog,0,0\n", "or name it in data.ignore_columns"),
     "lists that are right or not": ("t.csv", "image,labels,correct\na,cat;dog,1\nb,dog,0\n", "'correct' may say whether the image has"),
+    "a second label": ("t.csv", "image,label,label_2\na,cat,dog\nb,dog,\n", "set data.label_columns to [label,label_2] for all of them"),
+    "a corrected label": ("t.csv", "image,label,correctedLabel\na,cat,dog\n", "'label' and 'correctedLabel' may both hold labels"),
+    "birds beside a bird": ("t.csv", "image,primary_label,secondary_labels\na,cat,['dog']\nb,dog,[]\n", "to [primary_label,secondary_labels]"),
+    "a list of another name beside a flag": ("t.csv", "image,objects,night\na,car;person,1\nb,car,0\n", "set data.label_columns to [objects] or to [night]"),
     "a cell too many": ("t.csv", "image,labels\na.jpg,cat,dog\nb.jpg,cat,owl\n", "needs quotes around it, or a name is missing in line 1"),
     "ids, or R's names of rows": ("t.csv", "id,image,labels\n1,a.jpg,cat,dog\n2,b.jpg,cat,owl\n", "line 2 has 4 cells, the header 3"),
     "two headers": ("t.csv", ",labels,labels\n,cat,dog\nimage,,\na.jpg,1,0\n", "line 1 repeats 'labels', and line 2 holds names too"),
@@ -154,6 +158,11 @@ WARNED = {
         "image,tags,is_public,in_stock,done,night\na,cat;dog,1,1,0,0\nb,dog,0,1,1,1\n", "'is_public', 'in_stock', 'done' and 1 more",
     ),
     "rows of images by night": ("image,label,night\na,cat,1\na,dog,1\nb,dog,0\n", "'night', of 1 and 0, is not read"),
+    "a second label in rows": ("image,label,label_2\na,cat,dog\na,dog,owl\n", "column 'label_2' may hold labels as 'label' does"),
+    "words beside a flag": (
+        "file,race,night\na.jpg,White,no\nb.jpg,Black,no\nc.jpg,Asian,yes\nd.jpg,Other,no\ne.jpg,White,yes\n",
+        "column 'race' is taken as no label, though its words recur",
+    ),
     "lost letters": ("image,caf\ufffd\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not read rightly"),
     "UTF-8 read as something else": ("image,L\u00c3\u00b6we\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not"),
 }  # fmt: skip

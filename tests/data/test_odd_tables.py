@@ -55,6 +55,15 @@ def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
             "image,label1,label2\na.jpg,cat,\nb.jpg,dog,cat\n",
             {"label_columns": ("label1", "label2")}, ["cat", "dog"], [[P, N], [P, P]],
         ),
+        (
+            "image,label,more_labels\na.jpg,cat,\"['dog', 'owl']\"\nb.jpg,dog,[]\n",
+            {"label_columns": ("label", "more_labels")}, ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
+        ),
+        (
+            "image,label,more_labels\na.jpg,cat,dog;owl\nb.jpg,dog,\n",
+            {"label_columns": ("label", "more_labels")}, ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
+        ),
+        ("id,objects,night\na,car;dog,1\nb,car,0\n", {"label_columns": ("objects",)}, ["car", "dog"], [[P, P], [P, N]]),
         ("image,cat,status\na.jpg,1,0\n", {"ignore_columns": ("status",)}, ["cat"], [[P]]),
         ('image,labels\na.jpg,"[""cat?"", ""cat""]"\n', {"separator": ";"}, ["cat", "cat?"], [[P, P]]),
     ],

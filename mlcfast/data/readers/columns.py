@@ -206,6 +206,16 @@ def first_untrue(sheet: Sheet, column: int) -> str:
     return ""
 
 
+def words_recur(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds words or lists of words, of up to three words each, and one stands in several cells."""
+    cells = [row[column] for row in sheet.rows if row[column].lower() not in BLANK]
+    pieces = [{piece.strip(" []{}()'\"") for piece in re.split("[|;,]", cell)} for cell in cells]
+    if len({*cells}) < 2 or any(len(piece.split()) > 3 for each in pieces for piece in each):
+        return False
+    counts = Counter(piece for each in pieces for piece in each)
+    return any(count > 1 and re.search(r"[^\W\d_]", piece) for piece, count in counts.items())
+
+
 def is_index(sheet: Sheet, column: int, in_order: bool = False) -> bool:
     """Whether a column without a name, or pandas' `Unnamed: 0`, numbers the rows; in_order: one after another."""
     if not is_unnamed(sheet.header[column]):

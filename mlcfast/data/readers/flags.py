@@ -17,10 +17,17 @@ from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.separators import IN_BRACKETS, OF_SET, SIGNS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
-from mlcfast.data.readers.words import ASSERTING, CONFIDENCE_COLUMNS, LIST_COLUMNS, NEGATING, OF_JUDGEMENT, STATES
+from mlcfast.data.readers.words import (
+    ASSERTING,
+    CONFIDENCE_COLUMNS,
+    LIST_COLUMNS,
+    MOST_FLAGS,
+    NEGATING,
+    OF_JUDGEMENT,
+    STATES,
+)
 from mlcfast.errors import UsageError
 
-MOST_FLAGS = 2  # beside a list; more are as likely the labels
 VERDICTS = ASSERTING | NEGATING | frozenset(CONFIDENCE_COLUMNS)
 OF_IMAGE = re.compile(r"(is|has|in|needs|contains|was|should)[_\s-]|(is|has|needs|contains)[A-Z]")
 OR_LABEL = ", or set data.label_columns to [{}] if it is a label"

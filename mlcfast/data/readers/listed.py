@@ -14,16 +14,15 @@ from mlcfast.data.readers.columns import (
     is_index,
     refuse_broken_cells,
     truth_share,
+    words_recur,
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none
 from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import ABOUT_IMAGES, LIST_COLUMNS, NO_LABEL, STATES
+from mlcfast.data.readers.words import COUNT_WORDS, LABEL_WORDS, LIST_COLUMNS, NO_LABEL, PROSE, STATES
 from mlcfast.errors import UsageError
-
-PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 
 
 def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
@@ -38,20 +37,57 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
+    _refuse_others(sheet, named, others, options)
     if named:
         flags_beside(sheet, named[0], others, options)
         return named[0]
-    return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)])
+    return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)], options)
 
 
-def _column_of_lists(sheet: Sheet, others: Sequence[int]) -> int | None:
+def _refuse_others(sheet: Sheet, named: Sequence[int], others: Sequence[int], options: TableOptions) -> None:
+    """UsageError where columns called as `second_label` or `label_2` stand beside the one that lists the labels.
+
+    named: that one; where it is empty, any two called so, in a table without a column of 1 and 0.
+    """
+    ignored = ignored_columns(sheet, options)
+    if not named and any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
+        return
+    more = [i for i in others if i not in named and i not in ignored and may_list_more(sheet, i)]
+    both = sorted([*named, *more])
+    if more and len(both) > 1 and (named or not all(sheet.header[i][-1:].isdecimal() for i in more)):
+        shown, names = " and ".join(repr(sheet.header[i]) for i in both[:2]), ",".join(sheet.header[i] for i in both)
+        raise UsageError(
+            f"{sheet.path}: {shown} may both hold labels: set data.label_columns to [{names}] for all of them, or to "
+            "the one that does"
+        )
+
+
+def may_list_more(sheet: Sheet, column: int) -> bool:
+    """Whether a column is called as a further one of labels, as `second_label`, `label_2` and `otherTags` are.
+
+    Its cells must be more than 1 and 0.
+    """
+    name = sheet.header[column]
+    words = [word for word in re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
+    words = words[:-1] if len(words) > 1 and words[-1].isdecimal() else words
+    called = len(words) > 1 and words[-1] in LABEL_WORDS and not COUNT_WORDS & {*words}
+    numbered = re.fullmatch(r"([a-z]+)[\W_]*\d+", name.lower())
+    called = called or (numbered is not None and numbered[1] in LABEL_WORDS)
+    return called and not is_about(name) and any(row[column] for row in sheet.rows) and truth_share(sheet, column) < 1
+
+
+def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
     """The column whose cells are lists, whatever its name, in a table without a column of 1 and 0; None without one.
 
-    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such.
+    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such,
+    and where words that recur are listed beside columns of 1 and 0.
     """
-    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
-        return None
     lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
+    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
+        for column in lists:
+            if words_recur(sheet, column):
+                flags_beside(sheet, column, others, options)
+        return None
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -170,13 +206,17 @@ def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:
 def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, TableOptions]:
     """The table with one column that lists what several named columns of text hold, a label in each cell.
 
-    So are read `tag1,tag2,tag3` and `colour,shape`. A word that stands in two of the columns is one label.
+    So are read `tag1,tag2,tag3`, `colour,shape`, and columns that list labels themselves. A word that stands in two of
+    the columns is one label.
     """
     if len(options.label_columns) < 2 or options.form not in ("auto", "list"):
         return sheet, options
     columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
-    if any(truth_share(sheet, i) >= 0.5 or _holds_lists(sheet, i) for i in columns):
+    if any(truth_share(sheet, i) >= 0.5 for i in columns):
         return sheet, options
+    listing = {
+        i for i in columns if any(sign in row[i] for row in sheet.rows for sign in SIGNS) or _holds_lists(sheet, i)
+    }
     words = {row[i].lower() for row in sheet.rows for i in columns} - BLANK
     if words and words <= STATES:
         shown = " and ".join(repr(word) for word in sorted(words)[:2])
@@ -186,8 +226,14 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
         )
     kept = [i for i in range(len(sheet.header)) if i not in columns]
     name = ", ".join(sheet.header[i] for i in columns)
-    lists = [json.dumps([row[i] for i in columns if row[i].lower() not in BLANK]) for row in sheet.rows]
-    rows = [[*(row[i] for i in kept), cell] for row, cell in zip(sheet.rows, lists, strict=True)]
+    held = [
+        lists_in(sheet, i, options.separator)[2]
+        if i in listing
+        else [[row[i]] if row[i].lower() not in BLANK else [] for row in sheet.rows]
+        for i in columns
+    ]
+    cells = [json.dumps([name for names in row for name in names]) for row in zip(*held, strict=True)]
+    rows = [[*(row[i] for i in kept), cell] for row, cell in zip(sheet.rows, cells, strict=True)]
     together = replace(sheet, header=[*(sheet.header[i] for i in kept), name], rows=rows)
     return together, replace(options, label_columns=(name,))
 

@@ -23,7 +23,7 @@ from mlcfast.data.readers.columns import (
     truth_share,
 )
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart
-from mlcfast.data.readers.listed import list_column, read_list, with_labels_together
+from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
 from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
@@ -212,6 +212,11 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
     warnings = [*may_say_none(names), *beside_warnings]
+    if confidence is None and not options.label_columns:
+        own = sheet.header[column]
+        more = [sheet.header[i] for i in beside if may_list_more(sheet, i)]
+        both = f"set data.label_columns to [{','.join([own, *more])}] if so"
+        warnings += [f"column {more[0]!r} may hold labels as {own!r} does, and is not read: {both}"] if more else []
     people = another_person(sheet, image, others)
     warnings += [f"what several people saw in one image is united: {people}"] if people and confidence is None else []
     said = [*sheet.assumptions, *said]

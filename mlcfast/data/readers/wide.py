@@ -17,11 +17,12 @@ from mlcfast.data.readers.columns import (
     is_unnamed,
     truth,
     truth_share,
+    words_recur,
 )
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import LIST_COLUMNS, OF_JUDGEMENT
+from mlcfast.data.readers.words import LIST_COLUMNS, MOST_FLAGS, OF_JUDGEMENT, OF_PEOPLE, PROSE
 from mlcfast.errors import UsageError
 
 AMOUNT = re.compile(r"(\d{1,2}([.,]\d+)?|100([.,]0+)?|[.,]\d+)\s*%?")
@@ -86,10 +87,25 @@ def _label_columns(
             )
         else:
             columns.append(i)
+    if 0 < len(columns) <= MOST_FLAGS and not doubts:
+        doubts = [_words_left(sheet, i) for i in others if i not in ignored and sheet.header[i] in left]
+        doubts = [*filter(None, doubts)]
     _refuse_raters(sheet, columns)
     if not columns:
         raise UsageError(f"{sheet.path}: the header has no label column{_why_none(sheet, others)}")
     return columns, left, doubts
+
+
+def _words_left(sheet: Sheet, column: int) -> str:
+    """A warning where the cells of a column that is no label are words of which one recurs; "" where they are not."""
+    name = sheet.header[column]
+    about = is_about(name) or any(is_called(name, words) for words in (PROSE, OF_JUDGEMENT, OF_PEOPLE))
+    if not name or about or is_index(sheet, column) or not words_recur(sheet, column):
+        return ""
+    return (
+        f"column {name!r} is taken as no label, though its words recur: if they are the labels, set data.label_columns "
+        f"to [{name}], else name it in data.ignore_columns"
+    )
 
 
 def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.ndarray) -> None:

@@ -14,6 +14,12 @@ LIST_COLUMNS = (
     "attribute_ids", "tag_names", "class_labels", "image_labels",
 )  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
+# What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
+LABEL_WORDS = frozenset({
+    "label", "labels", "tag", "tags", "class", "classes", "category", "categories", "keyword", "keywords",
+})  # fmt: skip
+MOST_FLAGS = 2  # columns of 1 and 0 beside one of words; more are as likely the labels
+COUNT_WORDS = frozenset({"n", "num", "nr", "no", "number", "count", "total", "max", "min"})
 BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
@@ -62,6 +68,8 @@ ABOUT_IMAGES = frozenset({
     "subject_id", "video_id", "frame_id", "iscrowd", "difficult", "truncated", "occluded", "is_validation",
     "is_training", "laterality", "complete", "duplicate", "is_duplicate", "excluded", "exclude",
 })  # fmt: skip
+# Columns of which no cell is a list of labels, though some look like one.
+PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 # Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
 OF_JUDGEMENT = frozenset({
     "status", "state", "score", "scores", "confidence", "conf", "probability", "prob", "certainty", "likelihood",
