@@ -21,6 +21,7 @@ from mlcfast.data.readers.columns import (
     refuse_unnamed,
     truth,
     truth_share,
+    with_folders,
 )
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart
 from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
@@ -46,8 +47,9 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
     refuse_blank_images(sheet, image)
+    sheet, folders = with_folders(sheet, image, options)
     refuse_unnamed(sheet, image)
-    others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
+    others = [i for i, _ in enumerate(sheet.header) if i not in (image, *folders, *told.values())]
     _refuse_labels_in_names(sheet, image, others, options)
     return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
 

@@ -57,8 +57,12 @@ TRUTH |= dict.fromkeys(
      "нет", "否", "假", "偽", "いいえ", "falsk", "yanlış", "yanliş", "hayır", "hayir", "nepravda", "epätosi", "usann",
      "hamis", "nem", "όχι", "οχι", "ні", "아니오", "아니요", "không", "tidak", "لا", "नहीं", "לא"), 0,
 )  # fmt: skip
+FOLDER_COLUMNS = frozenset({
+    "folder", "folder_name", "directory", "dir", "dirname", "dir_name", "subfolder", "subdir", "sub_folder", "parent",
+    "image_folder", "image_dir", "ordner", "dossier", "carpeta",
+})  # fmt: skip
 # Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
-ABOUT_IMAGES = frozenset({
+ABOUT_IMAGES = FOLDER_COLUMNS - {"parent"} | frozenset({
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
