@@ -64,6 +64,11 @@ def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
             {"label_columns": ("label", "more_labels")}, ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
         ),
         ("id,objects,night\na,car;dog,1\nb,car,0\n", {"label_columns": ("objects",)}, ["car", "dog"], [[P, P], [P, N]]),
+        (
+            'id,labels\na,"cat, dog and bird"\nb,bird\nc,dog\n',
+            {"separator": ","}, ["bird", "cat", "dog", "dog and bird"], [[N, P, N, P], [P, N, N, N], [N, N, P, N]],
+        ),
+        ("image,label\na,cat und dog\nb,owl\n", {"separator": " und "}, ["cat", "dog", "owl"], [[P, P, N], [N, N, P]]),
         ("image,cat,status\na.jpg,1,0\n", {"ignore_columns": ("status",)}, ["cat"], [[P]]),
         ('image,labels\na.jpg,"[""cat?"", ""cat""]"\n', {"separator": ";"}, ["cat", "cat?"], [[P, P]]),
     ],

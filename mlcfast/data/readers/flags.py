@@ -29,6 +29,14 @@ from mlcfast.data.readers.words import (
 from mlcfast.errors import UsageError
 
 VERDICTS = ASSERTING | NEGATING | frozenset(CONFIDENCE_COLUMNS)
+# Words for 1 and 0, and in how many columns they must be all that there is.
+PAIRS = {
+    ("present", "absent"): 1,
+    ("t", "f"): 1,
+    ("positive", "negative"): 2,
+    ("pos", "neg"): 2,
+    ("checked", "unchecked"): 2,
+}
 OF_IMAGE = re.compile(r"(is|has|in|needs|contains|was|should)[_\s-]|(is|has|needs|contains)[A-Z]")
 OR_LABEL = ", or set data.label_columns to [{}] if it is a label"
 
@@ -168,6 +176,30 @@ def _flags(sheet: Sheet, column: int) -> list[list[str]]:
         cells = [list(each[0]) for each in cells]
     alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
     return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
+
+
+def with_plain_flags(sheet: Sheet, options: TableOptions) -> Sheet:
+    """The table with 1 and 0 for a pair of words, such as present and absent, in the columns that hold nothing else.
+
+    Both must occur. Two columns are needed for words that are as likely classes, and none may be called as a list.
+    """
+    if options.form not in ("auto", "wide") or any(is_called(name, LIST_COLUMNS) for name in sheet.header):
+        return sheet
+    held = {
+        i: {row[i].lower() for row in sheet.rows} - BLANK for i, name in enumerate(sheet.header) if not is_about(name)
+    }
+    for (yes, no), least in PAIRS.items():
+        columns = [i for i, words in held.items() if words and words <= {yes, no}]
+        if len(columns) < least or len({word for i in columns for word in held[i]}) < 2:
+            continue
+        plain = {yes: "1", no: "0"}
+        rows = [
+            [plain.get(cell.lower(), cell) if i in columns else cell for i, cell in enumerate(row)]
+            for row in sheet.rows
+        ]
+        said = f"{yes!r} is read as 1 and {no!r} as 0, in {len(columns)} columns"
+        return replace(sheet, rows=rows, assumptions=[*sheet.assumptions, said])
+    return sheet
 
 
 def with_flags_apart(sheet: Sheet, options: TableOptions) -> Sheet:

@@ -18,10 +18,10 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none
-from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
+from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import COUNT_WORDS, LABEL_WORDS, LIST_COLUMNS, NO_LABEL, PROSE, STATES
+from mlcfast.data.readers.words import COUNT_WORDS, LABEL_WORDS, LIST_COLUMNS, NO_LABEL, OTHER_LISTS, PROSE, STATES
 from mlcfast.errors import UsageError
 
 
@@ -88,6 +88,8 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
             if words_recur(sheet, column):
                 flags_beside(sheet, column, others, options)
         return None
+    called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS)] if not lists else []
+    lists = called if len(called) == 1 else lists
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -139,6 +141,10 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
     lists, said, warnings = without_no_label(sheet, column, lists)
     if as_told:
         warnings += _unused(sheet, column, separator)
+    if separator == "," and told is None:
+        ends = (names[-1] for names in lists if len(names) > 1)
+        joined = next((name for name in ends if any(f" {word} " in name for word in JOINING)), None)
+        warnings += [f"{joined!r} ends a list and is one label: write ',' in it if it is several"] if joined else []
     _refuse_marked(sheet, column, lists, marked if told is None else below_zero)
     return separator, why, lists, said, warnings
 

@@ -23,7 +23,7 @@ from mlcfast.data.readers.columns import (
     truth_share,
     with_folders,
 )
-from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart
+from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
 from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.names import plain_label
@@ -43,7 +43,8 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
     if "region_attributes" in sheet.header:
         raise UsageError(f"{sheet.path}: VGG Image Annotator's table: export its annotations as MS-COCO's JSON instead")
-    sheet, options = with_labels_together(with_flags_apart(_with_plain_header(sheet), options), options)
+    sheet = with_flags_apart(with_plain_flags(_with_plain_header(sheet), options), options)
+    sheet, options = with_labels_together(sheet, options)
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
     refuse_blank_images(sheet, image)

@@ -75,6 +75,8 @@ def _label_columns(
             left.append(sheet.header[i] or "the unnamed index")
             if i not in ignored and not about and not is_index(sheet, i) and (part or _may_say(sheet, i)):
                 doubts.append(_doubt(sheet, i))
+        elif is_unnamed(sheet.header[i]) and not filled:
+            left.append(sheet.header[i] or f"column {i + 1}, which is blank")
         elif is_unnamed(sheet.header[i]):
             where = f"{sheet.path}: line 1: column {i + 1} has no name"
             raise UsageError(f"{where}: write one, in a single line of names, or take the column out")

@@ -13,6 +13,14 @@ LIST_COLUMNS = (
     "finding labels", "finding label", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids",
     "attribute_ids", "tag_names", "class_labels", "image_labels",
 )  # fmt: skip
+# Names of a column of labels in a table without columns of 1 and 0, and without one that is called as in LIST_COLUMNS.
+OTHER_LISTS = frozenset({
+    "kategorie", "kategorien", "klasse", "klassen", "schlagw\u00f6rter", "etikett", "etiketten", "cat\u00e9gorie",
+    "cat\u00e9gories", "\u00e9tiquette", "\u00e9tiquettes", "etiqueta", "etiquetas", "categor\u00eda",
+    "categor\u00edas", "categoria", "categorias", "classe", "clase", "clases", "etichetta", "etichette", "\u6807\u7b7e",
+    "\u7c7b\u522b", "\u6a19\u7c64", "\u30e9\u30d9\u30eb", "\u30bf\u30b0", "\ub77c\ubca8",
+    "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438", "species",
+})  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
 # What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
 LABEL_WORDS = frozenset({
