@@ -24,6 +24,10 @@ from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import COUNT_WORDS, LABEL_WORDS, LIST_COLUMNS, NO_LABEL, OTHER_LISTS, PROSE, STATES
 from mlcfast.errors import UsageError
 
+# What a column of scores is called, and one that is neither 0 nor 1.
+SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities", "probs")
+SHARE = re.compile(r"0?\.\d*[1-9]\d*")
+
 
 def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
     """The column that lists labels; None where there is none. UsageError where two may, or flags stand beside it."""
@@ -110,6 +114,7 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
 
     others: the columns that may hold labels, `column` among them.
     """
+    _refuse_scores(sheet, [i for i in others if i != column], options)
     separator, why, lists, said, warnings = lists_in(sheet, column, options.separator)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
@@ -125,6 +130,19 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
         [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options)],
     )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
+
+
+def _refuse_scores(sheet: Sheet, others: Sequence[int], options: TableOptions) -> None:
+    """UsageError for the first row with a share in a column of scores: a model gave its labels."""
+    ignored = ignored_columns(sheet, options)
+    for column in (i for i in others if is_called(sheet.header[i], SCORES) and i not in ignored):
+        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+            pieces = re.split(r"[\s;|,\[\]]+", row[column])
+            if not options.label_columns and any(SHARE.fullmatch(piece) for piece in pieces):
+                raise UsageError(
+                    f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {row[column]!r} makes the labels "
+                    "predictions: list those that you hold to be right, or name the column in data.ignore_columns"
+                )
 
 
 def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, list[list[str]], list[str], list[str]]:

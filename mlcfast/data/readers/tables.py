@@ -33,7 +33,7 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL
+from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OF_ROWS
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -164,12 +164,24 @@ def _refuse_marked(sheet: Sheet, column: int, names: Sequence[str]) -> None:
         raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {found[0]!r} {found[1]}")
 
 
+def _refuse_dropped(sheet: Sheet, columns: Sequence[int]) -> None:
+    """UsageError for the first row of which a column says that its label was not kept, `rejected`."""
+    for column in (i for i in columns if is_called(sheet.header[i], OF_ROWS)):
+        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+            if row[column].lower() in NOT_KEPT:
+                raise UsageError(
+                    f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {row[column]!r} may say that the "
+                    "label does not hold: take such rows out, or name the column in data.ignore_columns"
+                )
+
+
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     ignored = ignored_columns(sheet, options)
     refuse_broken_cells(sheet, column)
     beside = [i for i in others if i not in ignored and i != column]
     asserting = (i for i in beside if is_called(sheet.header[i], ASSERTING) and truth_share(sheet, i) == 1)
     confidence = next((i for i in beside if is_confidence(sheet.header[i])), next(asserting, None))
+    _refuse_dropped(sheet, [i for i in beside if i != confidence])
     beside_warnings = flags_of_rows(sheet, image, column, others, options, confidence)
     keys = [plain_path(row[image]) for row in sheet.rows]
     spelt: dict[str, str] = {}  # of each image, as it is first written

@@ -22,7 +22,16 @@ from mlcfast.data.readers.columns import (
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import LIST_COLUMNS, MOST_FLAGS, OF_JUDGEMENT, OF_PEOPLE, PROSE
+from mlcfast.data.readers.words import (
+    LIST_COLUMNS,
+    MAY_BE_ABOUT,
+    MOST_FLAGS,
+    NO_LABEL,
+    OF_JUDGEMENT,
+    OF_PEOPLE,
+    PROSE,
+    VEHICLES,
+)
 from mlcfast.errors import UsageError
 
 AMOUNT = re.compile(r"(\d{1,2}([.,]\d+)?|100([.,]0+)?|[.,]\d+)\s*%?")
@@ -51,6 +60,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
     both = [(name, f"{match[1]}_y") for name in names if (match := MERGED.fullmatch(name)) and f"{match[1]}_y" in names]
     doubts += [f"{x!r} and {y!r} are two labels: pandas names a column of two merged tables so" for x, y in both[:1]]
+    doubts += [*_may_be_facts(names), *_none_beside(sheet, image, names, states)]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
     source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
@@ -108,6 +118,29 @@ def _words_left(sheet: Sheet, column: int) -> str:
         f"column {name!r} is taken as no label, though its words recur: if they are the labels, set data.label_columns "
         f"to [{name}], else name it in data.ignore_columns"
     )
+
+
+def _may_be_facts(names: Sequence[str]) -> list[str]:
+    """A warning of the first label that may say something else of the image: `frame`, or `label` beside others."""
+    known = {name.lower() for name in names}
+    facts = MAY_BE_ABOUT - {"train"} if known & VEHICLES else MAY_BE_ABOUT
+    letters = sum(len(name) == 1 for name in known) > 2  # x and y are labels among others
+    found = [name for name in names if name.lower() in facts and not (letters and len(name) == 1)]
+    found += [name for name in names if len(names) > 1 and is_called(name, LIST_COLUMNS)]
+    return [f"column {found[0]!r} is read as a label: if it is none, name it in data.ignore_columns"] if found else []
+
+
+def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndarray) -> list[str]:
+    """A warning of the first image that has a label that says that there is none, `No Finding`, and another."""
+    for column in (place for place, name in enumerate(names) if name.lower() in NO_LABEL):
+        others = [place for place, name in enumerate(names) if place != column and name.lower() != "support devices"]
+        both = (states[:, [column]] == 1) & (states[:, others] == 1)
+        if both.any():
+            row, other = np.argwhere(both)[0]
+            where = f"line {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
+            count = int(both.any(axis=1).sum())
+            return [f"{where} and {names[others[other]]!r}, and {count - 1} more such rows: one of the two is wrong"]
+    return []
 
 
 def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.ndarray) -> None:

@@ -78,8 +78,21 @@ ABOUT_IMAGES = FOLDER_COLUMNS - {"parent"} | frozenset({
     "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase", "weight", "weights",
     "sample_weight", "year", "timestamp", "latitude", "longitude", "total", "sum", "row_id", "sample_id", "case_id",
     "subject_id", "video_id", "frame_id", "iscrowd", "difficult", "truncated", "occluded", "is_validation",
-    "is_training", "laterality", "complete", "duplicate", "is_duplicate", "excluded", "exclude",
+    "is_training", "laterality", "complete", "duplicate", "is_duplicate", "version",
+    "batch", "site", "cluster", "channels", "rotation", "orientation", "excluded", "exclude",
 })  # fmt: skip
+# Columns that are as well labels as facts of the image; `train` is one beside VEHICLES.
+MAY_BE_ABOUT = frozenset({"train", "page", "x", "y", "eye", "rank", "frame"})
+VEHICLES = {"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"}
+# Columns that say of a row whether its label was kept, and their words for one that was not.
+OF_ROWS = frozenset({
+    "status", "state", "verdict", "decision", "review", "review_status", "approval", "votes", "vote", "n_votes",
+    "num_votes",
+})  # fmt: skip
+NOT_KEPT = {
+    "0", "rejected", "reject", "declined", "denied", "deleted", "removed", "discarded", "invalid", "wrong", "incorrect",
+    "skipped", "abgelehnt",
+}  # fmt: skip
 # Columns of which no cell is a list of labels, though some look like one.
 PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 # Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
