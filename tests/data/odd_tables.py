@@ -198,6 +198,7 @@ WARNED = {
     "a part that may be one of the data": ("image,cat,train\na,1,0\nb,0,1\n", "column 'train' is read as a label: if it is none"),
     "a label called label": ("image,cat,label\na,1,0\nb,0,1\n", "column 'label' is read as a label: if it is none"),
     "none and one": ("image,Edema,No Finding\na,1,1\nb,0,1\n", "line 2: 'a' has 'No Finding' and 'Edema', and 0 more"),
+    "images that were deleted": ("id,tags,is_deleted\na,cat;dog,1\nb,dog,0\n", "'is_deleted', of 1 and 0, is not read"),
     "lost letters": ("image,caf\ufffd\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not read rightly"),
     "UTF-8 read as something else": ("image,L\u00c3\u00b6we\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not"),
 }  # fmt: skip

@@ -23,6 +23,7 @@ from mlcfast.data.readers.words import (
     LIST_COLUMNS,
     MOST_FLAGS,
     NEGATING,
+    OF_IMAGES_TOO,
     OF_JUDGEMENT,
     STATES,
 )
@@ -50,7 +51,7 @@ def flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: Tabl
     flags = _flags_beside(sheet, column, others, options)
     if not flags:
         return []
-    _refuse_verdicts(sheet, [i for i in flags if is_called(sheet.header[i], VERDICTS)], OR_LABEL)
+    _refuse_verdicts(sheet, [i for i in flags if is_called(sheet.header[i], VERDICTS - OF_IMAGES_TOO)], OR_LABEL)
     listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])
     more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
     names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
@@ -110,7 +111,7 @@ def _is_of_image(sheet: Sheet, image: int, column: int) -> bool:
 
 
 def _says_of_image(name: str) -> bool:
-    return is_called(name, OF_JUDGEMENT) or OF_IMAGE.match(name) is not None
+    return is_called(name, OF_JUDGEMENT | OF_IMAGES_TOO) or OF_IMAGE.match(name) is not None
 
 
 def _holds_labels(sheet: Sheet, column: int) -> bool:
@@ -118,7 +119,8 @@ def _holds_labels(sheet: Sheet, column: int) -> bool:
     cells = [cell for row in sheet.rows if (cell := row[column]).lower() not in BLANK]
     if any(IN_BRACKETS.fullmatch(cell) or any(sign in cell for sign in SIGNS) for cell in cells):
         return True
-    return 1 < len(set(cells)) < len(cells) and not all(cell.lower() in STATES for cell in cells)
+    words = [word for cell in cells for word in cell.split()]
+    return 1 < len(set(words)) < len(words) and not all(cell.lower() in STATES for cell in cells)
 
 
 def _looks_like_flags(sheet: Sheet, column: int) -> bool:

@@ -39,9 +39,11 @@ ASSERTING = frozenset({
 })  # fmt: skip
 # Columns that say with 1 that a row, or its label, does not hold.
 NEGATING = frozenset({
-    "deleted", "is_deleted", "absent", "is_absent", "skipped", "skip", "negated", "negative", "is_negative", "rejected",
-    "removed", "discarded", "wrong", "incorrect",
+    "absent", "is_absent", "negated", "negative", "is_negative", "wrong", "incorrect", "deleted", "is_deleted",
+    "skipped", "skip", "rejected", "removed", "discarded",
 })  # fmt: skip
+# Those of them that say it of the image where it has one row.
+OF_IMAGES_TOO = frozenset({"deleted", "is_deleted", "skipped", "skip", "rejected", "removed", "discarded"})
 TRUTH = {
     "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
     "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
