@@ -120,6 +120,10 @@ def test_lists_of_parquet_are_judged_as_those_of_text(tmp_path):
     ):
         with pytest.raises(UsageError, match=says):
             read_labels(file(*lists), TableOptions())
+    table = pyarrow.table({"image": ["a", "b"], "label": ["cat", "dog"], "other_labels": [["dog"], []]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    options = TableOptions(label_columns=("label", "other_labels"))
+    assert read_labels(tmp_path / "t.parquet", options).states.tolist() == [[P, P], [N, P]]
     (tmp_path / "t.parquet").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UsageError, match="a pointer of Git LFS"):
         read_labels(tmp_path / "t.parquet", TableOptions())

@@ -185,7 +185,7 @@ def with_plain_flags(sheet: Sheet, options: TableOptions) -> Sheet:
 
     Both must occur. Two columns are needed for words that are as likely classes, and none may be called as a list.
     """
-    if options.form not in ("auto", "wide") or any(is_called(name, LIST_COLUMNS) for name in sheet.header):
+    if options.form in ("list", "long") or any(is_called(name, LIST_COLUMNS) for name in sheet.header):
         return sheet
     held = {
         i: {row[i].lower() for row in sheet.rows} - BLANK for i, name in enumerate(sheet.header) if not is_about(name)

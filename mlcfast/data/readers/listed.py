@@ -233,7 +233,7 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     So are read `tag1,tag2,tag3`, `colour,shape`, and columns that list labels themselves. A word that stands in two of
     the columns is one label.
     """
-    if len(options.label_columns) < 2 or options.form not in ("auto", "list"):
+    if len(options.label_columns) < 2 or options.form in ("wide", "long"):
         return sheet, options
     columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
     if any(truth_share(sheet, i) >= 0.5 for i in columns):
