@@ -24,7 +24,7 @@ QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u201
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
 SIGNS = "|;,\n\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"  # with bullets, and Arabic and Chinese signs
 # Words that join the last two of several labels, in English, German, French, Spanish, Portuguese, Dutch and Swedish.
-JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "of", "och")
+JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "och")
 JOINED = re.compile(r"(and|or|und|oder|et|ou|en|och)\s")
 # Signs which may separate labels and as well be a part of them.
 RARE_SIGNS = (*(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "\\n", " \u00b7 ", "\u30fb")
