@@ -55,6 +55,20 @@ def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
             "image,label1,label2\na.jpg,cat,\nb.jpg,dog,cat\n",
             {"label_columns": ("label1", "label2")}, ["cat", "dog"], [[P, N], [P, P]],
         ),
+        (
+            "image,label,more_labels\na.jpg,cat,\"['dog', 'owl']\"\nb.jpg,dog,[]\n",
+            {"label_columns": ("label", "more_labels")}, ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
+        ),
+        (
+            "image,label,more_labels\na.jpg,cat,dog;owl\nb.jpg,dog,\n",
+            {"label_columns": ("label", "more_labels")}, ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
+        ),
+        ("id,objects,night\na,car;dog,1\nb,car,0\n", {"label_columns": ("objects",)}, ["car", "dog"], [[P, P], [P, N]]),
+        (
+            'id,labels\na,"cat, dog and bird"\nb,bird\nc,dog\n',
+            {"separator": ","}, ["bird", "cat", "dog", "dog and bird"], [[N, P, N, P], [P, N, N, N], [N, N, P, N]],
+        ),
+        ("image,label\na,cat und dog\nb,owl\n", {"separator": " und "}, ["cat", "dog", "owl"], [[P, P, N], [N, N, P]]),
         ("image,cat,status\na.jpg,1,0\n", {"ignore_columns": ("status",)}, ["cat"], [[P]]),
         ('image,labels\na.jpg,"[""cat?"", ""cat""]"\n', {"separator": ";"}, ["cat", "cat?"], [[P, P]]),
     ],
@@ -106,6 +120,10 @@ def test_lists_of_parquet_are_judged_as_those_of_text(tmp_path):
     ):
         with pytest.raises(UsageError, match=says):
             read_labels(file(*lists), TableOptions())
+    table = pyarrow.table({"image": ["a", "b"], "label": ["cat", "dog"], "other_labels": [["dog"], []]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    options = TableOptions(label_columns=("label", "other_labels"))
+    assert read_labels(tmp_path / "t.parquet", options).states.tolist() == [[P, P], [N, P]]
     (tmp_path / "t.parquet").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UsageError, match="a pointer of Git LFS"):
         read_labels(tmp_path / "t.parquet", TableOptions())

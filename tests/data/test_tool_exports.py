@@ -250,9 +250,12 @@ def test_tags_are_separated_by_commas_and_line_breaks_alike(tmp_path):
 
 def test_words_that_say_present_and_absent_are_no_labels(tmp_path):
     """Columns of T and F named as the labels' are not the labels T and F."""
+    options = TableOptions(label_columns=("cat", "dog"))
     (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,T,F\nb.jpg,F,T\n")
-    with pytest.raises(UsageError, match=r"'f' and 't', which may say that a label is present or absent: write 1"):
-        read_labels(tmp_path / "t.csv", TableOptions(label_columns=("cat", "dog")))
+    assert read_labels(tmp_path / "t.csv", options).states.tolist() == [[P, N], [N, P]]
+    (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,on,off\nb.jpg,off,on\n")
+    with pytest.raises(UsageError, match=r"'off' and 'on', which may say that a label is present or absent: write 1"):
+        read_labels(tmp_path / "t.csv", options)
 
 
 def test_a_cell_without_content_names_no_group(tmp_path):

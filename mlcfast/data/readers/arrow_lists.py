@@ -13,7 +13,9 @@ from mlcfast.data.labels import Labels, from_runs
 from mlcfast.data.readers.columns import (
     image_column,
     refuse_blank_images,
+    with_folders,
 )
+from mlcfast.data.readers.flags import flags_beside
 from mlcfast.data.readers.listed import natural_order, of_blanks
 from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.sheet import Sheet
@@ -37,7 +39,8 @@ def read_list_column(
         return None
     image, told = image_column(sheet, options), told_columns(sheet, options)
     refuse_blank_images(sheet, image)
-    others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
+    sheet, folders = with_folders(sheet, image, options)
+    others = [i for i, _ in enumerate(sheet.header) if i not in (image, *folders, *told.values())]
     _, column = shape_of(sheet, image, others, options)
     if column is None or sheet.header[column] not in lists:
         return None
@@ -46,10 +49,10 @@ def read_list_column(
     if found is None:
         return None
     states, names, more, warnings = found
-    said = [f"column {name!r} lists the labels", *more]
+    said = [*sheet.assumptions, f"column {name!r} lists the labels", *more]
     left = [own for i, own in enumerate(sheet.header) if i not in (image, column, *told.values()) and own]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
-    warnings += may_say_none(names)
+    warnings += [*may_say_none(names), *flags_beside(sheet, column, others, options)]
     images = [row[image] for row in sheet.rows]
     source = LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
     return with_told_columns(source, sheet, image, told)

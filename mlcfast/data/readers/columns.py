@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
@@ -16,6 +17,7 @@ from mlcfast.data.readers.words import (
     BROKEN,
     CONFIDENCE_COLUMNS,
     ENTITY,
+    FOLDER_COLUMNS,
     FRACTION,
     IMAGE_COLUMNS,
     IMAGE_NAME,
@@ -64,6 +66,27 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
         raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
     return first
+
+
+def with_folders(sheet: Sheet, image: int, options: TableOptions) -> tuple[Sheet, set[int]]:
+    """The table with the folder before each image's name, where a column says it and a name lies in several folders.
+
+    Beside it the position of that column, which then is no label; none where nothing was changed.
+    UsageError where such a column is blank beside one of these names.
+    """
+    column = next((i for i, name in enumerate(sheet.header) if is_called(name, FOLDER_COLUMNS) and i != image), None)
+    if column is None or column in ignored_columns(sheet, options) or any("/" in row[image] for row in sheet.rows):
+        return sheet, set()
+    first: dict[str, str] = {}
+    if all(first.setdefault(row[image], row[column]) == row[column] for row in sheet.rows):
+        return sheet, set()
+    name = sheet.header[column]
+    blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
+    if blank is not None:
+        raise UsageError(f"{sheet.path}: line {blank}: column {name!r} is blank, and images of one name lie in several")
+    rows = [[*row[:image], f"{row[column].rstrip('/')}/{row[image]}", *row[image + 1 :]] for row in sheet.rows]
+    said = f"images of one name lie in several folders: column {name!r} stands before each, as in {rows[0][image]!r}"
+    return replace(sheet, rows=rows, assumptions=[*sheet.assumptions, said]), {column}
 
 
 def plain_column(name: str) -> str:
@@ -204,6 +227,16 @@ def first_untrue(sheet: Sheet, column: int) -> str:
         if not is_truth(sheet, row[column]):
             return f"line {number}, column {sheet.header[column]!r}: {row[column]!r}"
     return ""
+
+
+def words_recur(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds words or lists of words, of up to three words each, and one stands in several cells."""
+    cells = [row[column] for row in sheet.rows if row[column].lower() not in BLANK]
+    pieces = [{piece.strip(" []{}()'\"") for piece in re.split("[|;,]", cell)} for cell in cells]
+    if len({*cells}) < 2 or any(len(piece.split()) > 3 for each in pieces for piece in each):
+        return False
+    counts = Counter(piece for each in pieces for piece in each)
+    return any(count > 1 and re.search(r"[^\W\d_]", piece) for piece, count in counts.items())
 
 
 def is_index(sheet: Sheet, column: int, in_order: bool = False) -> bool:

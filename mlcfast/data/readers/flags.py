@@ -4,27 +4,123 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlcfast.data.readers.columns import box_columns, ignored_columns, is_about, is_index, is_truth, truth_share
-from mlcfast.data.readers.separators import OF_SET
+from mlcfast.data.readers.columns import (
+    box_columns,
+    ignored_columns,
+    is_about,
+    is_called,
+    is_index,
+    is_truth,
+    truth_share,
+)
+from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.separators import IN_BRACKETS, OF_SET, SIGNS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
-from mlcfast.data.readers.words import LIST_COLUMNS, STATES
+from mlcfast.data.readers.words import (
+    ASSERTING,
+    CONFIDENCE_COLUMNS,
+    LIST_COLUMNS,
+    MOST_FLAGS,
+    NEGATING,
+    OF_IMAGES_TOO,
+    OF_JUDGEMENT,
+    STATES,
+)
 from mlcfast.errors import UsageError
 
+VERDICTS = ASSERTING | NEGATING | frozenset(CONFIDENCE_COLUMNS)
+# Words for 1 and 0, and in how many columns they must be all that there is.
+PAIRS = {
+    ("present", "absent"): 1,
+    ("t", "f"): 1,
+    ("positive", "negative"): 2,
+    ("pos", "neg"): 2,
+    ("checked", "unchecked"): 2,
+}
+OF_IMAGE = re.compile(r"(is|has|in|needs|contains|was|should)[_\s-]|(is|has|needs|contains)[A-Z]")
+OR_LABEL = ", or set data.label_columns to [{}] if it is a label"
 
-def refuse_flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
-    """UsageError where columns of 1 and 0 stand beside the one that lists labels: either may hold them."""
-    ignored = ignored_columns(sheet, options)
-    beside = [i for i in others if i not in ignored | box_columns(sheet) and i != column and not is_index(sheet, i)]
-    flags = [i for i in beside if not is_about(sheet.header[i]) and _looks_like_flags(sheet, i)]
-    if flags and not options.label_columns:
-        listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])
-        more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
-        names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
+
+def flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[str]:
+    """A warning of the one or two columns of 1 and 0 beside a column that is called as a list and plainly holds labels.
+
+    Columns called as `is_public` or `reviewed` are not counted. UsageError where either may hold the labels, and for a
+    column that may say whether those of a row hold.
+    """
+    flags = _flags_beside(sheet, column, others, options)
+    if not flags:
+        return []
+    _refuse_verdicts(sheet, [i for i in flags if is_called(sheet.header[i], VERDICTS - OF_IMAGES_TOO)], OR_LABEL)
+    listed, shown = sheet.header[column], ", ".join(repr(sheet.header[i]) for i in flags[:3])
+    more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
+    names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
+    counted = [i for i in flags if not _says_of_image(sheet.header[i])]
+    if is_called(listed, LIST_COLUMNS) and len(counted) <= MOST_FLAGS and _holds_labels(sheet, column):
+        return [
+            f"column {listed!r} lists the labels, and {shown}{more}, of 1 and 0, {'are' if flags[1:] else 'is'} not "
+            f"read: if {'those are labels' if flags[1:] else 'it is a label'}, set data.label_columns to [{names}]"
+        ]
+    raise UsageError(
+        f"{sheet.path}: the labels may be listed in column {listed!r} or be the columns {shown}{more}: "
+        f"set data.label_columns to [{listed}] or to [{names}]"
+    )
+
+
+def flags_of_rows(
+    sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions, told: int | None
+) -> list[str]:
+    """A warning of columns of 1 and 0 that say one thing in all rows of an image, in a table with a row for each label.
+
+    told: the column that says whether a row's label is present, None without one. UsageError for a column that may say
+    that, too, or otherwise differs between the rows of an image.
+    """
+    flags = [i for i in _flags_beside(sheet, column, others, options) if i != told]
+    if told is None:
+        alike = [i for i in flags if not is_called(sheet.header[i], VERDICTS) and _is_of_image(sheet, image, i)]
+        _refuse_verdicts(sheet, [i for i in flags if i not in alike], OR_LABEL)
+        return flags_beside(sheet, column, alike, options)
+    _refuse_verdicts(sheet, [i for i in flags if is_called(sheet.header[i], NEGATING)])
+    return []
+
+
+def _refuse_verdicts(sheet: Sheet, flags: Sequence[int], more: str = "") -> None:
+    """UsageError for the first of columns that may say whether the labels of a row hold; more: another remedy."""
+    if flags:
+        name = sheet.header[flags[0]]
         raise UsageError(
-            f"{sheet.path}: the labels may be listed in column {listed!r} or be the columns {shown}{more}: "
-            f"set data.label_columns to [{listed}] or to [{names}]"
+            f"{sheet.path}: column {name!r} may say whether the image has the label of its row: write a row for each "
+            "image and label with a column 'present' of 1 and 0 in its place, or name it in data.ignore_columns if the "
+            f"labels of all rows are present{more.format(name)}"
         )
+
+
+def _flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[int]:
+    """The columns of 1 and 0 beside one that lists labels; none where the user named the labels' columns."""
+    if options.label_columns:
+        return []
+    left = ignored_columns(sheet, options) | box_columns(sheet)
+    beside = [i for i in others if i not in left and i != column and not is_index(sheet, i)]
+    return [i for i in beside if not is_about(sheet.header[i]) and _looks_like_flags(sheet, i)]
+
+
+def _is_of_image(sheet: Sheet, image: int, column: int) -> bool:
+    """Whether all rows of an image say the same in a column."""
+    first: dict[str, str] = {}
+    return all(first.setdefault(plain_path(row[image]), row[column]) == row[column] for row in sheet.rows)
+
+
+def _says_of_image(name: str) -> bool:
+    return is_called(name, OF_JUDGEMENT | OF_IMAGES_TOO) or OF_IMAGE.match(name) is not None
+
+
+def _holds_labels(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds lists, or two words or more of which one recurs."""
+    cells = [cell for row in sheet.rows if (cell := row[column]).lower() not in BLANK]
+    if any(IN_BRACKETS.fullmatch(cell) or any(sign in cell for sign in SIGNS) for cell in cells):
+        return True
+    words = [word for cell in cells for word in cell.split()]
+    return 1 < len(set(words)) < len(words) and not all(cell.lower() in STATES for cell in cells)
 
 
 def _looks_like_flags(sheet: Sheet, column: int) -> bool:
@@ -82,6 +178,30 @@ def _flags(sheet: Sheet, column: int) -> list[list[str]]:
         cells = [list(each[0]) for each in cells]
     alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
     return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
+
+
+def with_plain_flags(sheet: Sheet, options: TableOptions) -> Sheet:
+    """The table with 1 and 0 for a pair of words, such as present and absent, in the columns that hold nothing else.
+
+    Both must occur. Two columns are needed for words that are as likely classes, and none may be called as a list.
+    """
+    if options.form in ("list", "long") or any(is_called(name, LIST_COLUMNS) for name in sheet.header):
+        return sheet
+    told = {name.lower() for name in (options.split_column, options.group) if name is not None}
+    names = {i: name for i, name in enumerate(sheet.header) if not is_about(name) and name.lower() not in told}
+    held = {i: {row[i].lower() for row in sheet.rows} - BLANK for i in names}
+    for (yes, no), least in PAIRS.items():
+        columns = [i for i, words in held.items() if words and words <= {yes, no}]
+        if len(columns) < least or len({word for i in columns for word in held[i]}) < 2:
+            continue
+        plain = {yes: "1", no: "0"}
+        rows = [
+            [plain.get(cell.lower(), cell) if i in columns else cell for i, cell in enumerate(row)]
+            for row in sheet.rows
+        ]
+        said = f"{yes!r} is read as 1 and {no!r} as 0, in {len(columns)} columns"
+        return replace(sheet, rows=rows, assumptions=[*sheet.assumptions, said])
+    return sheet
 
 
 def with_flags_apart(sheet: Sheet, options: TableOptions) -> Sheet:

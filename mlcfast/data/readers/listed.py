@@ -14,16 +14,19 @@ from mlcfast.data.readers.columns import (
     is_index,
     refuse_broken_cells,
     truth_share,
+    words_recur,
 )
-from mlcfast.data.readers.flags import only_truths, refuse_flags, refuse_flags_beside
+from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none
-from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
+from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import ABOUT_IMAGES, LIST_COLUMNS, NO_LABEL, STATES
+from mlcfast.data.readers.words import COUNT_WORDS, LABEL_WORDS, LIST_COLUMNS, NO_LABEL, OTHER_LISTS, PROSE, STATES
 from mlcfast.errors import UsageError
 
-PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
+# What a column of scores is called, and one that is neither 0 nor 1.
+SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities", "probs")
+SHARE = re.compile(r"0?\.\d*[1-9]\d*")
 
 
 def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
@@ -38,20 +41,59 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
+    _refuse_others(sheet, named, others, options)
     if named:
-        refuse_flags_beside(sheet, named[0], others, options)
+        flags_beside(sheet, named[0], others, options)
         return named[0]
-    return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)])
+    return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)], options)
 
 
-def _column_of_lists(sheet: Sheet, others: Sequence[int]) -> int | None:
+def _refuse_others(sheet: Sheet, named: Sequence[int], others: Sequence[int], options: TableOptions) -> None:
+    """UsageError where columns called as `second_label` or `label_2` stand beside the one that lists the labels.
+
+    named: that one; where it is empty, any two called so, in a table without a column of 1 and 0.
+    """
+    ignored = ignored_columns(sheet, options)
+    if not named and any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
+        return
+    more = [i for i in others if i not in named and i not in ignored and may_list_more(sheet, i)]
+    both = sorted([*named, *more])
+    if more and len(both) > 1 and (named or not all(sheet.header[i][-1:].isdecimal() for i in more)):
+        shown, names = " and ".join(repr(sheet.header[i]) for i in both[:2]), ",".join(sheet.header[i] for i in both)
+        raise UsageError(
+            f"{sheet.path}: {shown} may both hold labels: set data.label_columns to [{names}] for all of them, or to "
+            "the one that does"
+        )
+
+
+def may_list_more(sheet: Sheet, column: int) -> bool:
+    """Whether a column is called as a further one of labels, as `second_label`, `label_2` and `otherTags` are.
+
+    Its cells must be more than 1 and 0.
+    """
+    name = sheet.header[column]
+    words = [word for word in re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
+    words = words[:-1] if len(words) > 1 and words[-1].isdecimal() else words
+    called = len(words) > 1 and words[-1] in LABEL_WORDS and not COUNT_WORDS & {*words}
+    numbered = re.fullmatch(r"([a-z]+)[\W_]*\d+", name.lower())
+    called = called or (numbered is not None and numbered[1] in LABEL_WORDS)
+    return called and not is_about(name) and any(row[column] for row in sheet.rows) and truth_share(sheet, column) < 1
+
+
+def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
     """The column whose cells are lists, whatever its name, in a table without a column of 1 and 0; None without one.
 
-    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such.
+    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such,
+    and where words that recur are listed beside columns of 1 and 0.
     """
-    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
-        return None
     lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
+    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
+        for column in lists:
+            if words_recur(sheet, column):
+                flags_beside(sheet, column, others, options)
+        return None
+    called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS)] if not lists else []
+    lists = called if len(called) == 1 else lists
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -67,8 +109,12 @@ def _holds_lists(sheet: Sheet, column: int) -> bool:
     return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence
 
 
-def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> LabelSource:
-    """Read the images and what their cells in `column` list; what is not listed is absent."""
+def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
+    """Read the images and what their cells in `column` list; what is not listed is absent.
+
+    others: the columns that may hold labels, `column` among them.
+    """
+    _refuse_scores(sheet, [i for i in others if i != column], options)
     separator, why, lists, said, warnings = lists_in(sheet, column, options.separator)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
@@ -79,8 +125,24 @@ def read_list(sheet: Sheet, image: int, column: int, options: TableOptions) -> L
     left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
-    said, warnings = [*sheet.assumptions, *said], [*warnings, *may_say_none(names)]
+    said, warnings = (
+        [*sheet.assumptions, *said],
+        [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options)],
+    )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
+
+
+def _refuse_scores(sheet: Sheet, others: Sequence[int], options: TableOptions) -> None:
+    """UsageError for the first row with a share in a column of scores: a model gave its labels."""
+    ignored = ignored_columns(sheet, options)
+    for column in (i for i in others if is_called(sheet.header[i], SCORES) and i not in ignored):
+        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+            pieces = re.split(r"[\s;|,\[\]]+", row[column])
+            if not options.label_columns and any(SHARE.fullmatch(piece) for piece in pieces):
+                raise UsageError(
+                    f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {row[column]!r} makes the labels "
+                    "predictions: list those that you hold to be right, or name the column in data.ignore_columns"
+                )
 
 
 def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, list[list[str]], list[str], list[str]]:
@@ -97,6 +159,10 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
     lists, said, warnings = without_no_label(sheet, column, lists)
     if as_told:
         warnings += _unused(sheet, column, separator)
+    if separator == "," and told is None:
+        ends = (names[-1] for names in lists if len(names) > 1)
+        joined = next((name for name in ends if any(f" {word} " in name for word in JOINING)), None)
+        warnings += [f"{joined!r} ends a list and is one label: write ',' in it if it is several"] if joined else []
     _refuse_marked(sheet, column, lists, marked if told is None else below_zero)
     return separator, why, lists, said, warnings
 
@@ -164,13 +230,17 @@ def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:
 def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, TableOptions]:
     """The table with one column that lists what several named columns of text hold, a label in each cell.
 
-    So are read `tag1,tag2,tag3` and `colour,shape`. A word that stands in two of the columns is one label.
+    So are read `tag1,tag2,tag3`, `colour,shape`, and columns that list labels themselves. A word that stands in two of
+    the columns is one label.
     """
-    if len(options.label_columns) < 2 or options.form not in ("auto", "list"):
+    if len(options.label_columns) < 2 or options.form in ("wide", "long"):
         return sheet, options
     columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
-    if any(truth_share(sheet, i) >= 0.5 or _holds_lists(sheet, i) for i in columns):
+    if any(truth_share(sheet, i) >= 0.5 for i in columns):
         return sheet, options
+    listing = {
+        i for i in columns if any(sign in row[i] for row in sheet.rows for sign in SIGNS) or _holds_lists(sheet, i)
+    }
     words = {row[i].lower() for row in sheet.rows for i in columns} - BLANK
     if words and words <= STATES:
         shown = " and ".join(repr(word) for word in sorted(words)[:2])
@@ -180,8 +250,14 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
         )
     kept = [i for i in range(len(sheet.header)) if i not in columns]
     name = ", ".join(sheet.header[i] for i in columns)
-    lists = [json.dumps([row[i] for i in columns if row[i].lower() not in BLANK]) for row in sheet.rows]
-    rows = [[*(row[i] for i in kept), cell] for row, cell in zip(sheet.rows, lists, strict=True)]
+    held = [
+        lists_in(sheet, i, options.separator)[2]
+        if i in listing
+        else [[row[i]] if row[i].lower() not in BLANK else [] for row in sheet.rows]
+        for i in columns
+    ]
+    cells = [json.dumps([name for names in row for name in names]) for row in zip(*held, strict=True)]
+    rows = [[*(row[i] for i in kept), cell] for row, cell in zip(sheet.rows, cells, strict=True)]
     together = replace(sheet, header=[*(sheet.header[i] for i in kept), name], rows=rows)
     return together, replace(options, label_columns=(name,))
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from mlcfast.data.readers.columns import (
     are_scores,
 )
-from mlcfast.data.readers.words import MAY_BE_NONE
+from mlcfast.data.readers.words import MAY_BE_NONE, SHORTENED
 
 NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
 # `cat:0.9`, `cat=3`, `cat (93 %)`, `cat[2]`, `cat 0.9`, `cat 93%`; the label and the number.
@@ -18,9 +18,11 @@ ITEM = re.compile(r"(?:[-*+\u2013]|\d{1,2}[.)])\s+\S.*")  # `- cat`, `1. cat`
 WITHOUT = re.compile(r"(?:no|not|without|kein|keine|ohne|sans|sin|sem|senza|geen)[ _-]+(.+)", re.IGNORECASE)
 DATE = re.compile(
     r"\d{1,2}-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2}"
-    r"|\d{4}-\d\d-\d\d 00:00:00",
+    r"|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}( 00:00:00)?|\d{1,2}\.\d{1,2}\.(\d{2}|\d{4})|\d{1,2}/\d{1,2}/(\d{2}|\d{4})"
+    r"|\d{1,2}\. ?(jan|feb|m\u00e4r|mrz|apr|mai|jun|jul|aug|sep|okt|nov|dez)\w*",
     re.IGNORECASE,
 )
+DITTO = frozenset({'"', "''", "\u3003", "\u201d", ",,", '-"-'})
 WHOLE = re.compile(r"-?\d+(\.0+)?")
 
 
@@ -39,6 +41,11 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
     date = next((word for word in known if DATE.fullmatch(word)), None)
     if date is not None:
         return date, "may be a date that a spreadsheet made of a label: write the label, as text, or set data.separator"
+    short = next((word for word in known if SHORTENED.fullmatch(word) or (len(word) > 2 and not word.strip("#"))), None)
+    if short is not None:
+        return short, "is what a spreadsheet shows in place of a cell's content: write the table anew, as text"
+    if DITTO & {*known}:
+        return min(DITTO & {*known}), "says that the cell above holds again: write that out"
     valued = {word: (match[1], match[2] or match[3] or match[4]) for word in known if (match := VALUED.fullmatch(word))}
     all_are = len(valued) == len(known) and not _are_names(list(valued.values()))
     value = next((word for word, (label, _) in valued.items() if all_are or label in words), None)
@@ -54,6 +61,9 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
     signed = next((word for word in known if word.startswith("-") and f"+{word[1:]}" in words), None)
     if signed is not None:
         return signed, "may say that a label is absent: list those that are present, or write a column for each"
+    ended = next((word for word in known if word.endswith(".") and word[:-1].rstrip() in words), None)
+    if ended is not None:
+        return ended, f"may be a label or {ended[:-1]!r} at the end of a sentence: take the point out"
     doubts = {word: match[1] or match[2] for word in known if (match := DOUBTED.fullmatch(word))}
     doubt = next((word for word, label in doubts.items() if label in words), None)
     if doubt is not None:
@@ -70,6 +80,8 @@ def may_say_none(words: Collection[str]) -> list[str]:
     numbers = all(word.isdecimal() for word in words)
     absent = next((word for word in words if (match := WITHOUT.fullmatch(word)) and match[1] in words), None)
     said = [f"{absent!r} is read as a label of its own: if it says that one is absent, take it out"] if absent else []
+    doubted = next((word for word in words if re.search(r"[^\W\d_]\s*(\?+|\(\?+\))$", word)), None)
+    said += [f"{doubted!r} is read as a label: if it marks a doubt, take it out, or clear the cell"] if doubted else []
     if not found or numbers or len(found) == len(words):
         return said
     return [

@@ -1,9 +1,10 @@
 """The labels in a cell that lists some: what stands between them, and the lists that programs print."""
 
 import ast
+import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlcfast.data.readers.marked import marked
 from mlcfast.data.readers.names import plain_blanks
@@ -16,11 +17,17 @@ TAGS = re.compile(r"(<[^<>]+>\s*)+")
 IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array|tensor)\(.*\)", re.DOTALL)
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
 OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+OF_NUMPY = re.compile(r"\[\s*\d+(\s+\d+)+\s*\]")
+OF_POSTGRES = re.compile(r"\{([^{}:'\"]|\"[^\"]*\")*\}")
 OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
 QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
 SIGNS = "|;,\n\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"  # with bullets, and Arabic and Chinese signs
-RARE_SIGNS = (" and ", "/", "+", "&", "~", "#", "\\n")  # which may separate labels and as well be a part of them
+# Words that join the last two of several labels, in English, German, French, Spanish, Portuguese, Dutch and Swedish.
+JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "och")
+JOINED = re.compile(r"(and|or|und|oder|et|ou|en|och)\s")
+# Signs which may separate labels and as well be a part of them.
+RARE_SIGNS = (*(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "\\n", " \u00b7 ", "\u30fb")
 COMPOUND_SIGNS = ("-", "_", ":", ".", "*", ">")  # which are more often a part
 # The labels of Planet's Amazon set, which are known to be single words.
 PLANET = {
@@ -58,6 +65,8 @@ def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
         )
     if found:
         _refuse_words_together(cells, found[0], where)
+        line_of = {cell: sheet.numbers[row] for row, cell in zip(reversed(filled), reversed(cells), strict=True)}
+        _refuse_more_signs(sheet, column, line_of, found[0])
         return found[0], ""
     _refuse_rare_signs(cells, where)
     return _blank_or_none(cells, where)
@@ -77,6 +86,40 @@ def _refuse_words_together(cells: Sequence[str], sign: str, where: str) -> None:
                     f"{where}: {cell!r} may be one label or {len(pieces)}: write {sign!r} between several, as other "
                     f"cells do, or set data.separator to {sign!r} if it is one"
                 )
+
+
+def _refuse_more_signs(sheet: Sheet, column: int, lines: Mapping[str, int], sign: str) -> None:
+    """UsageError where another sign stands between labels of a list, `cat, dog and bird`, or a bracket around them.
+
+    lines: the line of each of the column's cells.
+    """
+    lists = {cell: [piece for each in cell.split(sign) if (piece := each.strip())] for cell in lines}
+    labels = {piece for pieces in lists.values() for piece in pieces}
+    several = {cell: pieces for cell, pieces in lists.items() if len(pieces) > 1}
+    parts = {piece: found for piece in labels for other in RARE_SIGNS if (found := _apart(piece, other))}
+    for cell, pieces in several.items():
+        where = f"{sheet.path}: line {lines[cell]}, column {sheet.header[column]!r}"
+        opened = next((piece for piece in pieces if piece.count("(") > piece.count(")")), None)
+        if opened is not None and any(piece.count(")") > piece.count("(") for piece in pieces):
+            raise UsageError(
+                f"{where}: {opened!r} opens a bracket that it does not close: write another sign than {sign!r} within "
+                f"brackets, or set data.separator to {sign!r} if that is a label"
+            )
+        piece = next((piece for piece in pieces if piece in parts and labels.issuperset(parts[piece])), "")
+        piece = piece or (pieces[-1] if JOINED.match(pieces[-1]) else "")
+        if piece:
+            raise UsageError(
+                f"{where}: {piece!r} may be one label or {'several' if piece in parts else 'end a list'}: write "
+                f"{sign!r} between labels, and nothing else, or set data.separator to {sign!r} if it is one"
+            )
+
+
+def _apart(text: str, sign: str) -> list[str]:
+    """The pieces of a text between which a sign stands; empty where it does not, or one of them is."""
+    if sign not in text:
+        return []
+    pieces = [piece.strip() for piece in text.split(sign)]
+    return pieces if all(pieces) else []
 
 
 def _refuse_rare_signs(cells: Sequence[str], where: str) -> None:
@@ -116,6 +159,13 @@ def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
     if valued is not None:
         raise UsageError(f"{where}: {valued[0]!r} {valued[1]}")
     example = next(cell for cell in cells if " " in cell)
+    joint = next((f" {word} " for word in JOINING if any(f" {word} " in cell for cell in several)), None)
+    if joint is not None:
+        example = next(cell for cell in cells if joint in cell)
+        raise UsageError(
+            f"{where}: {example!r} may be one label or {example.count(joint) + 1}: set data.separator to {joint!r} for "
+            "several, to ';' for one"
+        )
     raise UsageError(
         f"{where}: {example!r} may be one label or {len(example.split())}: "
         "set data.separator to ' ' for several, to ';' for one"
@@ -134,6 +184,11 @@ def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
             f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
         )
     if separator == "" and IN_BRACKETS.fullmatch(cell):
+        if OF_NUMPY.fullmatch(cell):  # whole numbers as NumPy prints them, without commas
+            return list(dict.fromkeys(cell[1:-1].split()))
+        if OF_POSTGRES.fullmatch(cell):
+            names = [name.strip() for name in next(csv.reader([cell[1:-1]], skipinitialspace=True), [])]
+            return [name for name in dict.fromkeys(names) if name and name != "NULL"]
         of_set = OF_SET.fullmatch(cell)
         held = (of_set[1] or "[]") if of_set else cell
         for parse, text in ((json.loads, held), (ast.literal_eval, held), (ast.literal_eval, NAN.sub("None", held))):
@@ -164,7 +219,9 @@ def _values(held: object) -> list[object]:
 
 
 def _name(value: object) -> str:
-    """A label in a list; TypeError for what is none, such as a list within it."""
+    """A label in a list, also of an object that holds nothing else; TypeError for what is none, as a list within it."""
+    if isinstance(value, dict) and [*value] == ["label"]:
+        value = value["label"]
     if isinstance(value, list | dict | tuple | set):
         raise TypeError
     return str(value).strip()

@@ -21,9 +21,10 @@ from mlcfast.data.readers.columns import (
     refuse_unnamed,
     truth,
     truth_share,
+    with_folders,
 )
-from mlcfast.data.readers.flags import refuse_flags_beside, with_flags_apart
-from mlcfast.data.readers.listed import list_column, read_list, with_labels_together
+from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
+from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
 from mlcfast.data.readers.marked import marked, may_say_none
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
@@ -32,7 +33,7 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import LONG_COLUMNS, NO_LABEL
+from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OF_ROWS
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -42,12 +43,14 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
     if "region_attributes" in sheet.header:
         raise UsageError(f"{sheet.path}: VGG Image Annotator's table: export its annotations as MS-COCO's JSON instead")
-    sheet, options = with_labels_together(with_flags_apart(_with_plain_header(sheet), options), options)
+    sheet = with_flags_apart(with_plain_flags(_with_plain_header(sheet), options), options)
+    sheet, options = with_labels_together(sheet, options)
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
     refuse_blank_images(sheet, image)
+    sheet, folders = with_folders(sheet, image, options)
     refuse_unnamed(sheet, image)
-    others = [i for i, _ in enumerate(sheet.header) if i != image and i not in told.values()]
+    others = [i for i, _ in enumerate(sheet.header) if i not in (image, *folders, *told.values())]
     _refuse_labels_in_names(sheet, image, others, options)
     return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
 
@@ -114,7 +117,7 @@ def _read(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions
     if long is not None:
         return _read_long(sheet, image, long, others, options)
     if listed is not None:
-        return read_list(sheet, image, listed, options)
+        return read_list(sheet, image, listed, others, options)
     if form in ("long", "list"):
         raise UsageError(f"{sheet.path}: data.format {form}: no column of labels: name it with data.label_columns")
     return read_wide(sheet, image, others, options)
@@ -161,12 +164,25 @@ def _refuse_marked(sheet: Sheet, column: int, names: Sequence[str]) -> None:
         raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {found[0]!r} {found[1]}")
 
 
+def _refuse_dropped(sheet: Sheet, columns: Sequence[int]) -> None:
+    """UsageError for the first row of which a column says that its label was not kept, `rejected`."""
+    for column in (i for i in columns if is_called(sheet.header[i], OF_ROWS)):
+        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+            if row[column].lower() in NOT_KEPT:
+                raise UsageError(
+                    f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {row[column]!r} may say that the "
+                    "label does not hold: take such rows out, or name the column in data.ignore_columns"
+                )
+
+
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     ignored = ignored_columns(sheet, options)
     refuse_broken_cells(sheet, column)
-    confidence = next((i for i in others if is_confidence(sheet.header[i]) and i not in ignored and i != column), None)
-    if confidence is None:
-        refuse_flags_beside(sheet, column, others, options)
+    beside = [i for i in others if i not in ignored and i != column]
+    asserting = (i for i in beside if is_called(sheet.header[i], ASSERTING) and truth_share(sheet, i) == 1)
+    confidence = next((i for i in beside if is_confidence(sheet.header[i])), next(asserting, None))
+    _refuse_dropped(sheet, [i for i in beside if i != confidence])
+    beside_warnings = flags_of_rows(sheet, image, column, others, options, confidence)
     keys = [plain_path(row[image]) for row in sheet.rows]
     spelt: dict[str, str] = {}  # of each image, as it is first written
     for key, row in zip(keys, sheet.rows, strict=True):
@@ -196,7 +212,9 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             where = f"line {number}: {row[image]!r} has {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} both as 1 and as 0: keep one of the rows")
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
-    said += ["labels without a row for an image are unknown"] if confidence is not None else []
+    if confidence is not None:
+        said.append(f"column {sheet.header[confidence]!r} says with 1 and 0 whether the label is present")
+        said.append("labels without a row for an image are unknown")
     entries, values = np.array(list(seen), np.int64).reshape(-1, 2), np.array(list(seen.values()), np.int8)
     left = [sheet.header[i] for i in others if i not in (column, confidence) and not is_index(sheet, i)]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
@@ -208,7 +226,12 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
-    warnings = may_say_none(names)
+    warnings = [*may_say_none(names), *beside_warnings]
+    if confidence is None and not options.label_columns:
+        own = sheet.header[column]
+        more = [sheet.header[i] for i in beside if may_list_more(sheet, i)]
+        both = f"set data.label_columns to [{','.join([own, *more])}] if so"
+        warnings += [f"column {more[0]!r} may hold labels as {own!r} does, and is not read: {both}"] if more else []
     people = another_person(sheet, image, others)
     warnings += [f"what several people saw in one image is united: {people}"] if people and confidence is None else []
     said = [*sheet.assumptions, *said]

@@ -17,11 +17,21 @@ from mlcfast.data.readers.columns import (
     is_unnamed,
     truth,
     truth_share,
+    words_recur,
 )
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import LIST_COLUMNS, OF_JUDGEMENT
+from mlcfast.data.readers.words import (
+    LIST_COLUMNS,
+    MAY_BE_ABOUT,
+    MOST_FLAGS,
+    NO_LABEL,
+    OF_JUDGEMENT,
+    OF_PEOPLE,
+    PROSE,
+    VEHICLES,
+)
 from mlcfast.errors import UsageError
 
 AMOUNT = re.compile(r"(\d{1,2}([.,]\d+)?|100([.,]0+)?|[.,]\d+)\s*%?")
@@ -50,6 +60,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
     both = [(name, f"{match[1]}_y") for name in names if (match := MERGED.fullmatch(name)) and f"{match[1]}_y" in names]
     doubts += [f"{x!r} and {y!r} are two labels: pandas names a column of two merged tables so" for x, y in both[:1]]
+    doubts += [*_may_be_facts(names), *_none_beside(sheet, image, names, states)]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
     source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
@@ -74,6 +85,8 @@ def _label_columns(
             left.append(sheet.header[i] or "the unnamed index")
             if i not in ignored and not about and not is_index(sheet, i) and (part or _may_say(sheet, i)):
                 doubts.append(_doubt(sheet, i))
+        elif is_unnamed(sheet.header[i]) and not filled:
+            left.append(sheet.header[i] or f"column {i + 1}, which is blank")
         elif is_unnamed(sheet.header[i]):
             where = f"{sheet.path}: line 1: column {i + 1} has no name"
             raise UsageError(f"{where}: write one, in a single line of names, or take the column out")
@@ -86,10 +99,48 @@ def _label_columns(
             )
         else:
             columns.append(i)
+    if 0 < len(columns) <= MOST_FLAGS and not doubts:
+        doubts = [_words_left(sheet, i) for i in others if i not in ignored and sheet.header[i] in left]
+        doubts = [*filter(None, doubts)]
     _refuse_raters(sheet, columns)
     if not columns:
         raise UsageError(f"{sheet.path}: the header has no label column{_why_none(sheet, others)}")
     return columns, left, doubts
+
+
+def _words_left(sheet: Sheet, column: int) -> str:
+    """A warning where the cells of a column that is no label are words of which one recurs; "" where they are not."""
+    name = sheet.header[column]
+    about = is_about(name) or any(is_called(name, words) for words in (PROSE, OF_JUDGEMENT, OF_PEOPLE))
+    if not name or about or is_index(sheet, column) or not words_recur(sheet, column):
+        return ""
+    return (
+        f"column {name!r} is taken as no label, though its words recur: if they are the labels, set data.label_columns "
+        f"to [{name}], else name it in data.ignore_columns"
+    )
+
+
+def _may_be_facts(names: Sequence[str]) -> list[str]:
+    """A warning of the first label that may say something else of the image: `frame`, or `label` beside others."""
+    known = {name.lower() for name in names}
+    facts = MAY_BE_ABOUT - {"train"} if known & VEHICLES else MAY_BE_ABOUT
+    letters = sum(len(name) == 1 for name in known) > 2  # x and y are labels among others
+    found = [name for name in names if name.lower() in facts and not (letters and len(name) == 1)]
+    found += [name for name in names if len(names) > 1 and is_called(name, LIST_COLUMNS)]
+    return [f"column {found[0]!r} is read as a label: if it is none, name it in data.ignore_columns"] if found else []
+
+
+def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndarray) -> list[str]:
+    """A warning of the first image that has a label that says that there is none, `No Finding`, and another."""
+    for column in (place for place, name in enumerate(names) if name.lower() in NO_LABEL):
+        others = [place for place, name in enumerate(names) if place != column and name.lower() != "support devices"]
+        both = (states[:, [column]] == 1) & (states[:, others] == 1)
+        if both.any():
+            row, other = np.argwhere(both)[0]
+            where = f"line {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
+            count = int(both.any(axis=1).sum())
+            return [f"{where} and {names[others[other]]!r}, and {count - 1} more such rows: one of the two is wrong"]
+    return []
 
 
 def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.ndarray) -> None:

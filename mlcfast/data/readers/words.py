@@ -13,11 +13,37 @@ LIST_COLUMNS = (
     "finding labels", "finding label", "attributes", "keywords", "label_names", "class_names", "label_ids", "class_ids",
     "attribute_ids", "tag_names", "class_labels", "image_labels",
 )  # fmt: skip
+# Names of a column of labels in a table without columns of 1 and 0, and without one that is called as in LIST_COLUMNS.
+OTHER_LISTS = frozenset({
+    "kategorie", "kategorien", "klasse", "klassen", "schlagw\u00f6rter", "etikett", "etiketten", "cat\u00e9gorie",
+    "cat\u00e9gories", "\u00e9tiquette", "\u00e9tiquettes", "etiqueta", "etiquetas", "categor\u00eda",
+    "categor\u00edas", "categoria", "categorias", "classe", "clase", "clases", "etichetta", "etichette", "\u6807\u7b7e",
+    "\u7c7b\u522b", "\u6a19\u7c64", "\u30e9\u30d9\u30eb", "\u30bf\u30b0", "\ub77c\ubca8",
+    "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438", "species",
+})  # fmt: skip
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
+# What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
+LABEL_WORDS = frozenset({
+    "label", "labels", "tag", "tags", "class", "classes", "category", "categories", "keyword", "keywords",
+})  # fmt: skip
+MOST_FLAGS = 2  # columns of 1 and 0 beside one of words; more are as likely the labels
+COUNT_WORDS = frozenset({"n", "num", "nr", "no", "number", "count", "total", "max", "min"})
 BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
 )  # fmt: skip
+# Columns that say of a row whether the image has its label, where an image has several rows.
+ASSERTING = frozenset({
+    "answer", "exists", "is_present", "positive", "is_positive", "has", "has_label", "truth", "target", "correct",
+    "is_correct",
+})  # fmt: skip
+# Columns that say with 1 that a row, or its label, does not hold.
+NEGATING = frozenset({
+    "absent", "is_absent", "negated", "negative", "is_negative", "wrong", "incorrect", "deleted", "is_deleted",
+    "skipped", "skip", "rejected", "removed", "discarded",
+})  # fmt: skip
+# Those of them that say it of the image where it has one row.
+OF_IMAGES_TOO = frozenset({"deleted", "is_deleted", "skipped", "skip", "rejected", "removed", "discarded"})
 TRUTH = {
     "1": 1, "+1": 1, "true": 1, "yes": 1, "y": 1, "x": 1, "✓": 1, "✔": 1,
     "0": 0, "-0": 0, "false": 0, "no": 0, "n": 0, "✗": 0, "✘": 0,
@@ -41,8 +67,12 @@ TRUTH |= dict.fromkeys(
      "нет", "否", "假", "偽", "いいえ", "falsk", "yanlış", "yanliş", "hayır", "hayir", "nepravda", "epätosi", "usann",
      "hamis", "nem", "όχι", "οχι", "ні", "아니오", "아니요", "không", "tidak", "لا", "नहीं", "לא"), 0,
 )  # fmt: skip
+FOLDER_COLUMNS = frozenset({
+    "folder", "folder_name", "directory", "dir", "dirname", "dir_name", "subfolder", "subdir", "sub_folder", "parent",
+    "image_folder", "image_dir", "ordner", "dossier", "carpeta",
+})  # fmt: skip
 # Columns that say something of the image: with 1 and 0 alone, or blank, they are as likely no label as one.
-ABOUT_IMAGES = frozenset({
+ABOUT_IMAGES = FOLDER_COLUMNS - {"parent"} | frozenset({
     "id", "index", "image_id", "patient_id", "patient id", "patientid", "study_id", "fold", "split", "sex", "gender",
     "age", "patient age", "patient gender", "follow-up #", "view position", "frontal/lateral", "ap/pa", "width",
     "height", "file_size", "is_valid", "is_train", "is_test", "note", "notes", "comment", "comments", "remark",
@@ -50,8 +80,23 @@ ABOUT_IMAGES = frozenset({
     "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase", "weight", "weights",
     "sample_weight", "year", "timestamp", "latitude", "longitude", "total", "sum", "row_id", "sample_id", "case_id",
     "subject_id", "video_id", "frame_id", "iscrowd", "difficult", "truncated", "occluded", "is_validation",
-    "is_training", "laterality", "complete", "duplicate", "is_duplicate", "excluded", "exclude",
+    "is_training", "laterality", "complete", "duplicate", "is_duplicate", "version",
+    "batch", "site", "cluster", "channels", "rotation", "orientation", "excluded", "exclude",
 })  # fmt: skip
+# Columns that are as well labels as facts of the image; `train` is one beside VEHICLES.
+MAY_BE_ABOUT = frozenset({"train", "page", "x", "y", "eye", "rank", "frame"})
+VEHICLES = {"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"}
+# Columns that say of a row whether its label was kept, and their words for one that was not.
+OF_ROWS = frozenset({
+    "status", "state", "verdict", "decision", "review", "review_status", "approval", "votes", "vote", "n_votes",
+    "num_votes",
+})  # fmt: skip
+NOT_KEPT = {
+    "0", "rejected", "reject", "declined", "denied", "deleted", "removed", "discarded", "invalid", "wrong", "incorrect",
+    "skipped", "abgelehnt",
+}  # fmt: skip
+# Columns of which no cell is a list of labels, though some look like one.
+PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
 # Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
 OF_JUDGEMENT = frozenset({
     "status", "state", "score", "scores", "confidence", "conf", "probability", "prob", "certainty", "likelihood",
