@@ -38,6 +38,10 @@ def lay(root: Path, files: dict[str, str]) -> None:
             (root / name).write_text(text)
 
 
+def labelme(image: str, label: str) -> str:
+    return json.dumps({"imagePath": image, "shapes": [{"label": label}]})
+
+
 # Name: files with their texts, format, labels, states of the images of each split.
 READ = {
     "tables in the folders of splits": (
@@ -89,6 +93,21 @@ READ = {
          "Annotations/b.xml": XML.format(""), "ImageSets/Main/my_list.txt": "a\n", "ImageSets/Main/dog_x.txt": "a 1\n"},
         "voc", ["dog"], {"my_list": [[P]]},
     ),
+    "boxes beside images": (
+        {"a.jpg": "", "a.txt": f"1 {BOX}\n", "b.jpg": "", "b.txt": "", "classes.txt": "cat\ndog\n"},
+        "yolo", ["cat", "dog"], {"": [[N, P], [N, N]]},
+    ),
+    "files of voc that were copied": (
+        {"a.jpg": "", "a.xml": XML.format(DELETED), "b.jpg": "", "b.xml": XML.format("")}, "voc", ["dog"],
+        {"": [[P], [N]]},
+    ),
+    "files of labelme that were copied": (
+        {"a.jpg": "", "a.json": labelme("a.jpg", "cat"), "b.jpg": "", "b.json": labelme("a.jpg", "dog")},
+        "labelme", ["cat", "dog"], {"": [[P, N], [N, P]]},
+    ),
+    "images that labelme knew elsewhere": (
+        {"a.jpg": "", "a.json": labelme("..\\old\\a.jpg", "cat")}, "labelme", ["cat"], {"": [[P]]},
+    ),
     "a readme in a folder": (
         {"cat/a.jpg": "", "dog/b.jpg": "", "docs/README.txt": "x", "cat/note.txt": "x"}, "folders", ["cat", "dog"],
         {"": [[P, N], [N, P]]},
@@ -134,6 +153,14 @@ REFUSED = {
     "datumaro": (
         {"images/train/a.jpg": "", "annotations/train.json": '{"items": [], "categories": {}}'},
         "Datumaro's: export the project as MS-COCO",
+    ),
+    "files of voc that are exchanged": (
+        {"a.jpg": "", "a.xml": XML.format("").replace("a.jpg", "b.jpg"), "b.jpg": "", "b.xml": XML.format("")},
+        "a.xml: names the image 'b.jpg', but there is one called 'a' too: write that in it",
+    ),
+    "labelme apart": (
+        {"images/a.jpg": "", "json/a.json": labelme("../images/a.jpg", "cat")},
+        "json/a.json may hold the labels: set data.format to labelme, or",
     ),
     "keras": ({"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0\n"}, "_annotations.txt is Roboflow's for"),
     "lists of one class alone": (

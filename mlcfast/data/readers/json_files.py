@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlcfast.data.readers.boxes import own_images
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.exports import json_of, read_rows_of_json
 from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, plain_path, without_notes
+from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
 from mlcfast.data.readers.refused import SCORES, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
@@ -129,6 +130,7 @@ def read_labelme(path: Path) -> list[LabelSource]:
     """
     found = _by_split(path) if path.is_dir() else {"": [path]}
     images = {split: [_labelme_image(file, _root(path, split)) for file in files] for split, files in found.items()}
+    warned = {split: _with_own_images(_root(path, split), found[split], each) for split, each in images.items()}
     names = sorted({name for each in images.values() for _, tags, _ in each for name in tags})
     said = ["an image has the labels of its shapes and of its flags that are set"]
     sources = []
@@ -137,9 +139,38 @@ def read_labelme(path: Path) -> list[LabelSource]:
         scored = sum(count for _, _, count in each)
         warning = f"{scored} shapes have a model's score: they count like any other, so take out those that are wrong"
         left = without_notes(_root(path, split), source.images) if path.is_dir() else []
-        source = dataclasses.replace(source, warnings=[*([warning] if scored else []), *left])
+        source = dataclasses.replace(source, warnings=[*([warning] if scored else []), *warned[split], *left])
         sources.append(dataclasses.replace(source.in_order(names).merged(), root=_root(path, split), split=split))
     return sources
+
+
+def _with_own_images(root: Path, files: Sequence[Path], found: list[tuple[str, list[str], int]]) -> list[str]:
+    """Put the image beside a file of LabelMe, and of its name, for one that it names and that is not there.
+
+    Returns warnings of these, and of files that name another image than their own, see own_images.
+    """
+    named: list[tuple[Path, str]] = []
+    moved: list[str] = []
+    own: dict[int, str] = {}
+    for place, (file, (image, _, _)) in enumerate(zip(files, found, strict=True)):
+        plain = Path(image.replace("\\", "/"))
+        there = (root / plain).is_file()
+        beside = image_beside(file) if not there or plain.stem != file.stem else None
+        if beside is not None:
+            own[place] = beside.relative_to(root).as_posix()
+        if there:
+            named.append((file, plain.name))
+        elif beside is not None:
+            moved.append(f"{file.name} ({image!r})")
+    stems = {files[place].stem.lower() for place in own}
+    stems |= {file.stem.lower() for file, image in named if Path(image).stem == file.stem}
+    warnings = own_images(named, stems)
+    if moved:
+        said = f"{len(moved)} files name images that are not there, first {moved[0]}"
+        warnings.append(f"{said}: those of their own names beside them are read")
+    for place, image in own.items():
+        found[place] = image, *found[place][1:]
+    return warnings
 
 
 def _by_split(folder: Path) -> dict[str, list[Path]]:
