@@ -108,6 +108,14 @@ READ = {
     "images that labelme knew elsewhere": (
         {"a.jpg": "", "a.json": labelme("..\\old\\a.jpg", "cat")}, "labelme", ["cat"], {"": [[P]]},
     ),
+    "tags as other programs write them": (
+        {"a.jpg": "", "a.txt": "cat;dog", "b.jpg": "", "b.jpg.txt": "none", "c.jpg": "", "c.caption": "dog"},
+        "tag_files", ["cat", "dog"], {"": [[P, P], [N, N], [N, P]]},
+    ),
+    "tags that are faces": (
+        {"a.jpg": "", "a.txt": "1girl, long hair, ;d, !", "b.jpg": "", "b.txt": "!?\n1girl"},
+        "tag_files", ["!", "!?", "1girl", ";d", "long hair"], {"": [[P, N, P, P, P], [N, P, P, N, N]]},
+    ),
     "a readme in a folder": (
         {"cat/a.jpg": "", "dog/b.jpg": "", "docs/README.txt": "x", "cat/note.txt": "x"}, "folders", ["cat", "dog"],
         {"": [[P, N], [N, P]]},
@@ -161,6 +169,23 @@ REFUSED = {
     "labelme apart": (
         {"images/a.jpg": "", "json/a.json": labelme("../images/a.jpg", "cat")},
         "json/a.json may hold the labels: set data.format to labelme, or",
+    ),
+    **{
+        f"tags: {text}": ({"a.jpg": "", "a.txt": text, "b.jpg": "", "b.txt": other}, f"a.txt: {says}")
+        for text, other, says in (
+            ("cat dog", "cat", "'cat dog' may be one label or 2: set data.separator to ' '"),
+            ("cat;dog, owl", "dog", "'cat;dog' may be one label or 2: write a comma between several"),
+            ("cat/dog", "dog", "'cat/dog' may be one label or 2: set data.separator to '/' for several"),
+            ("hot dog", "hot, dog", "'hot dog' may be one label or 2: write ',' between several"),
+            ("cat?", "cat", "'cat?' may be a label or an uncertain 'cat'"),
+            ("0 1 0", "1 0 0", "'0 1 0' may be classes or a flag for each label: write the names"),
+            ('["cat", "dog"]', "dog", "'[\"cat\", \"dog\"]' is a list in brackets: write the tags alone"),
+            ("cat, none", "dog", "'none' means no label, but 'cat' stands beside it: keep one"),
+        )
+    },
+    "a text beside one image of folders": (
+        {"cat/a.jpg": "", "cat/a.txt": "x", "dog/b.jpg": "", "dog/c.jpg": ""},
+        "may be read as folders, each a label, or as tag_files, by cat/a.txt: set data.format to",
     ),
     "keras": ({"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0\n"}, "_annotations.txt is Roboflow's for"),
     "lists of one class alone": (

@@ -19,7 +19,6 @@ from mlcfast.data.readers.lists import (
     is_file_list,
     read_attribute_table,
     read_file_list,
-    read_tag_files,
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
 from mlcfast.data.readers.paths import images_below, unread_below
@@ -28,6 +27,7 @@ from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
 from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import is_part, is_split_word
@@ -40,7 +40,6 @@ ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
-PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
@@ -229,12 +228,14 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             shown = f"folders, each a label, or as {form}, by {file.relative_to(path)}"
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
-    if any(image.with_suffix(".txt").is_file() for image in images_below(path)):
-        source = read_tag_files(path, options)
-        prose = next((name for name in source.names if len(name.split()) >= PROSE_WORDS), None)
-        said = [f"{prose!r} may be a caption's words, which are no labels"] if prose else []
-        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *said]), path)]
+    images = images_below(path)
+    texts = [text for image in images if (text := text_beside(image)) is not None]
     folders = folders_of_images(path)
+    if texts and len(folders) > 1 and 2 * len(texts) < len(images) and all(i.parent != path for i in images):
+        shown = f"folders, each a label, or as tag_files, by {texts[0].relative_to(path)}"
+        raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to tag_files")
+    if texts:
+        return [_at(read_tag_files(path, options), path)]
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders):
         other = next(folder for folder in folders if folder not in splits)

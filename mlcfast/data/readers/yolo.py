@@ -33,13 +33,14 @@ def is_yolo(folder: Path) -> bool:
 def _is_flat(folder: Path) -> bool:
     """Whether text files of boxes stand beside the images of a directory, as LabelImg writes them, by the first.
 
-    Where it has whole numbers alone, which may be tags, names of classes must stand there too.
+    Names of classes must stand there too.
     """
+    if not (any((folder / name).is_file() for name in NAME_FILES) or _settings_in(folder)):
+        return False
     images = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
     texts = (read_text(file)[0].strip() for image in images if (file := image.with_suffix(".txt")).is_file())
     lines = next((text for text in texts if text), "").splitlines()
-    boxes = bool(lines) and all(BOX.fullmatch(line.strip()) for line in lines if line.strip())
-    return boxes and ("." in lines[0] or any((folder / name).is_file() for name in NAME_FILES))
+    return bool(lines) and all(BOX.fullmatch(line.strip()) for line in lines if line.strip())
 
 
 def _has_boxes(folder: Path) -> bool:
