@@ -116,6 +116,11 @@ READ = {
         {"a.jpg": "", "a.txt": "1girl, long hair, ;d, !", "b.jpg": "", "b.txt": "!?\n1girl"},
         "tag_files", ["!", "!?", "1girl", ";d", "long hair"], {"": [[P, N, P, P, P], [N, P, P, N, N]]},
     ),
+    "what programs leave beside folders": (
+        {"cat/a.jpg": "", "dog/b.jpg": "", "results.json": '{"acc": 1}', "log.csv": "epoch,loss\n7,8\n",
+         "runs/1/plot.png": "", "checkpoints/x.json": "{}", "more/notes.txt": "x"},
+        "folders", ["cat", "dog"], {"": [[P, N], [N, P]]},
+    ),
     "a readme in a folder": (
         {"cat/a.jpg": "", "dog/b.jpg": "", "docs/README.txt": "x", "cat/note.txt": "x"}, "folders", ["cat", "dog"],
         {"": [[P, N], [N, P]]},
@@ -267,6 +272,20 @@ def test_images_without_a_file_of_their_own_are_counted(tmp_path, file):
     (source,) = read_all(tmp_path, TableOptions())
     assert source.images == ["a.jpg"] and len(source.warnings) == 1
     assert source.warnings[0].endswith("have no annotation file, first b.jpg: they are left out")
+
+
+def test_what_is_left_aside_and_labels_that_look_alike_over_splits_are_said(tmp_path):
+    lay(
+        tmp_path,
+        {"train/dog/a.jpg": "", "val/Dog/b.jpg": "", "val/owl/c.jpg": "", "runs/1/p.png": "", "x.json": '{"acc": 1}'},
+    )
+    said = read_all(tmp_path, TableOptions())[0].warnings
+    for part in (
+        "'runs' is taken for a program's",
+        "x.json names no image: it is not read",
+        "'dog' and 'Dog' look alike",
+    ):
+        assert any(part in line for line in said)
 
 
 def test_folders_that_are_empty_or_links(tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.beside import KINDS
-from mlcfast.data.readers.folders import folders_of_images
+from mlcfast.data.readers.folders import folders_of_images, is_of_programs
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.splits import is_split_word
@@ -31,7 +31,9 @@ TOOLS = (
 )
 # Annotations that may stand in a folder of their own, beside that of the images.
 APART = {ending: kind for ending, kind in KINDS.items() if kind[0] in ("voc", "labelme")}
-PROSE = re.compile("readme|licen[cs]e|changelog|requirements", re.IGNORECASE)
+PROSE = re.compile(
+    r"readme|licen[cs]e|changelog|requirements|(notes?|todo|authors|citation|credits)\.txt$", re.IGNORECASE
+)
 NOTES = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv", ".txt", ".mat", ".xlsx", ".parquet")
 
 
@@ -96,6 +98,8 @@ def _note_without_images(path: Path) -> Path | None:
         if any(name.lower().endswith(IMAGE_ENDINGS) for name in names):
             pictured |= {folder, *folder.parents}
         noted += [folder / name for name in names if name.lower().endswith(NOTES) and not PROSE.match(name)]
+    aside = {folder for folder in path.iterdir() if folder.is_dir() and is_of_programs(folder)}
+    noted = [file for file in noted if not aside & {*file.parents}]
     return next((file for file in noted if file.parent not in pictured and file.parent != path), None)
 
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.labels import stacked
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
+from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import folders_of_images, read_folders
@@ -21,7 +23,7 @@ from mlcfast.data.readers.lists import (
     read_file_list,
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import images_below, unread_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, unread_below
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
@@ -40,6 +42,8 @@ ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
+ALIKE = "look alike"  # in the warning of such labels
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
@@ -94,7 +98,11 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
     unread = unread_below(path) if path.is_dir() and sources[0].format in ("folders", "tag_files", "yolo") else []
     sources = [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread]), *sources[1:]]
-    return [_with_settled_names(source) for source in sources]
+    sources = [_with_settled_names(source) for source in sources]
+    if any(ALIKE in line for source in sources for line in source.warnings):
+        return sources
+    alike = nearly_equal([name for source in sources for name in source.names], "the labels")
+    return [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *alike]), *sources[1:]]
 
 
 def _with_settled_names(source: LabelSource) -> LabelSource:
@@ -172,7 +180,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-    tables = _tables_in(path)
+    tables, unread = _of_images(path, _tables_in(path))
     layouts = known_as(path)
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
     if len(layouts) > 1 or beside:
@@ -187,7 +195,30 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     found_in = [source for source in of_splits if source is not None]
     if found_in:
         return found_in
-    return _read_images(path, options)
+    first, *more = _read_images(path, options)
+    return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
+
+
+def _of_images(path: Path, tables: list[Path]) -> tuple[list[Path], list[str]]:
+    """The tables of a directory that may be of its images, and warnings of others where its folders hold the images.
+
+    Others name no image, neither with an ending nor without, and have no column called as those of tables are. A large
+    file may.
+    """
+    if not tables or len(folders_of_images(path)) < 2:
+        return tables, []
+    stems = {image.stem for image in images_below(path)}
+    others = [file for file in tables if file.stat().st_size <= LARGEST and not _names_images(file, stems)]
+    said = [f"{file.name} names no image: it is not read" for file in others]
+    return [file for file in tables if file not in others], said
+
+
+def _names_images(file: Path, stems: set[str]) -> bool:
+    text = read_text(file)[0]
+    words = {*re.split(r"[\s,;:\"'\[\](){}|/\\]+", text)}
+    header = text.strip().split("\n")[0].lower() if file.suffix.lower() in (".csv", ".tsv") else ""
+    called = not {*re.split(r"[,;\t\"]+", header.strip())}.isdisjoint({*IMAGE_COLUMNS, *LIST_COLUMNS} - {"id", "name"})
+    return called or not text.strip() or IMAGE_FILE.search(text) is not None or not stems.isdisjoint(words)
 
 
 def _tables_in(folder: Path) -> list[Path]:
