@@ -125,6 +125,9 @@ READ = {
         "r.json", json.dumps({"a.jpg": {"cat": 1, "dog": 0}, "b.jpg": {"cat": 0, "dog": 1}}), ["a.jpg", "b.jpg"],
         ["cat", "dog"], [[P, N], [N, P]],
     ),
+    "scores of an image": (
+        "m.jsonl", lines({"file_name": "a.jpg", "labels": ["cat"], "aesthetic_score": 0.7}), ["a.jpg"], ["cat"], [[P]],
+    ),
     "coco with floats for ids": (
         "c.json", coco([{"image_id": 1.0, "category_id": 0.0}, {"image_id": "2", "category_id": 1, "score": 1.0}]),
         ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, N], [N, P]],
@@ -215,6 +218,11 @@ REFUSED = {
         "m.jsonl",
         lines({"file_name": "a.jpg", "labels": {"cat": "sharp"}}),
         "line 1: 'labels' holds 'sharp': write a list of labels",
+    ),
+    "scores by label": (
+        "m.jsonl",
+        lines({"file_name": "a.jpg", "labels": ["cat", "dog"], "label_scores": {"cat": 0.9, "dog": 0.1}}),
+        "line 1: label_scores 0.9 makes it a prediction",
     ),
     "scores of boxes": (
         "m.jsonl",
