@@ -26,7 +26,7 @@ from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
 from mlcfast.registry import hint, hint_path
 
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 LARGE = 2**24  # bytes
 OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 LOGGER = logging.getLogger("mlcfast")
@@ -266,6 +266,8 @@ def _table(content: dict[str, Any], annotations: Path) -> _Table:
     again = len(images) - len(spelt)
     warnings += nearly_equal(names, "the labels") + respelt(spelt_as)
     warnings += [f"{again} images name a file that another one names: merged"] if again else []
+    ignored = sum(bool(each.get("ignore")) for each in content["annotations"])
+    warnings += [f"{ignored} annotations are marked with ignore: they count like any other"] if ignored else []
     warnings += ["labels that an image has not and neg_category_ids does not name are unknown"] if absent else []
     return _Table(labels, files, ids, names, warnings)
 

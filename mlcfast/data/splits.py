@@ -161,7 +161,9 @@ def one_sided(sides: Mapping[str, Mapping[str, Any]]) -> list[str]:
         lacking = [k for k, n in counts["positives"].items() if not n and any(each.get(k) for each in elsewhere)]
         if lacking:
             more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-            warnings.append(f"no image of {side} has these labels: {', '.join(lacking[:SHOWN])}{more}")
+            warnings.append(
+                f"no image of {side or 'the part without a name'} has these labels: {', '.join(lacking[:SHOWN])}{more}"
+            )
         if counts.get("shared_groups"):
             warnings.append(f"{counts['shared_groups']} of the {counts['groups']} groups of {side} are elsewhere too")
     return warnings

@@ -108,6 +108,26 @@ READ = {
         "r.json", json.dumps([{"file_name": "a.jpg", "labels": ["cat"]}, {"file_name": "b.jpg", "labels": []}]),
         ["a.jpg", "b.jpg"], ["cat"], [[P], [N]],
     ),
+    "records with a sign between labels": (
+        "r.json", json.dumps([{"url": "a.jpg", "labels": "cat, dog"}, {"url": "b.jpg", "labels": "dog"}]),
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "create ml's words": (
+        "r.json", json.dumps([{"imagefilename": "a.jpg", "annotation": "cat"}, {"imagefilename": "b.jpg",
+                                                                                "annotation": "dog"}]),
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, N], [N, P]],
+    ),
+    "words by image": (
+        "r.json", json.dumps({"a.jpg": "cat;dog", "b.jpg": "dog"}), ["a.jpg", "b.jpg"], ["cat", "dog"],
+        [[P, P], [N, P]],
+    ),
+    "truths by image": (
+        "r.json", json.dumps({"a.jpg": {"cat": 1, "dog": 0}, "b.jpg": {"cat": 0, "dog": 1}}), ["a.jpg", "b.jpg"],
+        ["cat", "dog"], [[P, N], [N, P]],
+    ),
+    "scores of an image": (
+        "m.jsonl", lines({"file_name": "a.jpg", "labels": ["cat"], "aesthetic_score": 0.7}), ["a.jpg"], ["cat"], [[P]],
+    ),
     "coco with floats for ids": (
         "c.json", coco([{"image_id": 1.0, "category_id": 0.0}, {"image_id": "2", "category_id": 1, "score": 1.0}]),
         ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, N], [N, P]],
@@ -157,6 +177,22 @@ REFUSED = {
         coco([{"id": 7, "image_id": 1, "category_id": 0, "score": 0.12}]),
         "annotation 7: score",
     ),
+    "objects for labels": (
+        "r.json",
+        json.dumps([{"image": "a.jpg", "labels": [{"name": "cat", "confidence": 0.2}]}]),
+        "is no list of labels: write it as",
+    ),
+    "labels and a choice": (
+        "r.json",
+        json.dumps([{"image": "a.jpg", "labels": ["cat"]}, {"image": "b.jpg", "choice": "dog"}]),
+        "'choice' and 'labels' may both list the labels: name one with data.label_columns",
+    ),
+    "a task with objects for labels": (
+        "t.json",
+        json.dumps([{"image": "a.jpg", "annotation_id": 1, "labels": [{"class": "cat"}]}]),
+        "entry 1: 'labels' holds \"{'class': 'cat'}\": write a label, or a list of labels",
+    ),
+    "numbers alone": ("r.json", "[1, 2]", "entry 1: '1' names no image: write an object"),
     "coco's results": (
         "r.json",
         json.dumps([{"image_id": 1, "category_id": 0, "bbox": [], "score": 0.1}]),
@@ -182,6 +218,11 @@ REFUSED = {
         "m.jsonl",
         lines({"file_name": "a.jpg", "labels": {"cat": "sharp"}}),
         "line 1: 'labels' holds 'sharp': write a list of labels",
+    ),
+    "scores by label": (
+        "m.jsonl",
+        lines({"file_name": "a.jpg", "labels": ["cat", "dog"], "label_scores": {"cat": 0.9, "dog": 0.1}}),
+        "line 1: label_scores 0.9 makes it a prediction",
     ),
     "scores of boxes": (
         "m.jsonl",

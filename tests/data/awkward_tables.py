@@ -176,7 +176,11 @@ REFUSED = {
         "image,label,probability\na.jpg,cat,0.9\na.jpg,dog,0.01\n",
         "'0.9' must be 1 or 0; name the column in data.ignore_columns",
     ),
-    "flags in JSON": ("x.json", '{"a.jpg": [1, 0, 1], "b.jpg": [0, 1, 0]}', "'a.jpg': [1, 0, 1] looks like a flag"),
+    "flags in JSON": (
+        "x.json",
+        '{"a.jpg": [1, 0, 1], "b.jpg": [0, 1, 0]}',
+        "may be classes or a flag for each: name the 3 labels",
+    ),
     "flags of MMPretrain": (
         "x.json",
         json.dumps({"data_list": [{"img_path": "a.jpg", "gt_label": [1, 0, 1]}]}),

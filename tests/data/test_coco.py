@@ -154,6 +154,12 @@ def test_an_image_that_two_entries_name_is_one(coco_set):
     assert records.image_ids == ["9", "100", "2"] and records.labels.tolist()[0] == [1, 1, 1]
 
 
+def test_annotations_that_are_marked_with_ignore_are_said(coco_set, caplog):
+    marked = [each | {"ignore": 1} for each in ANNOTATIONS[:2]]
+    read_coco(coco_set(IMAGES, [*marked, *ANNOTATIONS[2:]], CATEGORIES), "train")
+    assert "2 annotations are marked with ignore: they count like any other" in caplog.text
+
+
 def test_empty_sets(coco_set):
     _fails(coco_set(IMAGES, [], []), "the list of categories is empty")
     _fails(coco_set([], [], CATEGORIES), "the list of images is empty")

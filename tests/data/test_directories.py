@@ -38,6 +38,10 @@ def lay(root: Path, files: dict[str, str]) -> None:
             (root / name).write_text(text)
 
 
+def labelme(image: str, label: str) -> str:
+    return json.dumps({"imagePath": image, "shapes": [{"label": label}]})
+
+
 # Name: files with their texts, format, labels, states of the images of each split.
 READ = {
     "tables in the folders of splits": (
@@ -89,6 +93,34 @@ READ = {
          "Annotations/b.xml": XML.format(""), "ImageSets/Main/my_list.txt": "a\n", "ImageSets/Main/dog_x.txt": "a 1\n"},
         "voc", ["dog"], {"my_list": [[P]]},
     ),
+    "boxes beside images": (
+        {"a.jpg": "", "a.txt": f"1 {BOX}\n", "b.jpg": "", "b.txt": "", "classes.txt": "cat\ndog\n"},
+        "yolo", ["cat", "dog"], {"": [[N, P], [N, N]]},
+    ),
+    "files of voc that were copied": (
+        {"a.jpg": "", "a.xml": XML.format(DELETED), "b.jpg": "", "b.xml": XML.format("")}, "voc", ["dog"],
+        {"": [[P], [N]]},
+    ),
+    "files of labelme that were copied": (
+        {"a.jpg": "", "a.json": labelme("a.jpg", "cat"), "b.jpg": "", "b.json": labelme("a.jpg", "dog")},
+        "labelme", ["cat", "dog"], {"": [[P, N], [N, P]]},
+    ),
+    "images that labelme knew elsewhere": (
+        {"a.jpg": "", "a.json": labelme("..\\old\\a.jpg", "cat")}, "labelme", ["cat"], {"": [[P]]},
+    ),
+    "tags as other programs write them": (
+        {"a.jpg": "", "a.txt": "cat;dog", "b.jpg": "", "b.jpg.txt": "none", "c.jpg": "", "c.caption": "dog"},
+        "tag_files", ["cat", "dog"], {"": [[P, P], [N, N], [N, P]]},
+    ),
+    "tags that are faces": (
+        {"a.jpg": "", "a.txt": "1girl, long hair, ;d, !", "b.jpg": "", "b.txt": "!?\n1girl"},
+        "tag_files", ["!", "!?", "1girl", ";d", "long hair"], {"": [[P, N, P, P, P], [N, P, P, N, N]]},
+    ),
+    "what programs leave beside folders": (
+        {"cat/a.jpg": "", "dog/b.jpg": "", "results.json": '{"acc": 1}', "log.csv": "epoch,loss\n7,8\n",
+         "runs/1/plot.png": "", "checkpoints/x.json": "{}", "more/notes.txt": "x"},
+        "folders", ["cat", "dog"], {"": [[P, N], [N, P]]},
+    ),
     "a readme in a folder": (
         {"cat/a.jpg": "", "dog/b.jpg": "", "docs/README.txt": "x", "cat/note.txt": "x"}, "folders", ["cat", "dog"],
         {"": [[P, N], [N, P]]},
@@ -134,6 +166,31 @@ REFUSED = {
     "datumaro": (
         {"images/train/a.jpg": "", "annotations/train.json": '{"items": [], "categories": {}}'},
         "Datumaro's: export the project as MS-COCO",
+    ),
+    "files of voc that are exchanged": (
+        {"a.jpg": "", "a.xml": XML.format("").replace("a.jpg", "b.jpg"), "b.jpg": "", "b.xml": XML.format("")},
+        "a.xml: names the image 'b.jpg', but there is one called 'a' too: write that in it",
+    ),
+    "labelme apart": (
+        {"images/a.jpg": "", "json/a.json": labelme("../images/a.jpg", "cat")},
+        "json/a.json may hold the labels: set data.format to labelme, or",
+    ),
+    **{
+        f"tags: {text}": ({"a.jpg": "", "a.txt": text, "b.jpg": "", "b.txt": other}, f"a.txt: {says}")
+        for text, other, says in (
+            ("cat dog", "cat", "'cat dog' may be one label or 2: set data.separator to ' '"),
+            ("cat;dog, owl", "dog", "'cat;dog' may be one label or 2: write a comma between several"),
+            ("cat/dog", "dog", "'cat/dog' may be one label or 2: set data.separator to '/' for several"),
+            ("hot dog", "hot, dog", "'hot dog' may be one label or 2: write ',' between several"),
+            ("cat?", "cat", "'cat?' may be a label or an uncertain 'cat'"),
+            ("0 1 0", "1 0 0", "'0 1 0' may be classes or a flag for each label: write the names"),
+            ('["cat", "dog"]', "dog", "'[\"cat\", \"dog\"]' is a list in brackets: write the tags alone"),
+            ("cat, none", "dog", "'none' means no label, but 'cat' stands beside it: keep one"),
+        )
+    },
+    "a text beside one image of folders": (
+        {"cat/a.jpg": "", "cat/a.txt": "x", "dog/b.jpg": "", "dog/c.jpg": ""},
+        "may be read as folders, each a label, or as tag_files, by cat/a.txt: set data.format to",
     ),
     "keras": ({"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0\n"}, "_annotations.txt is Roboflow's for"),
     "lists of one class alone": (
@@ -215,6 +272,20 @@ def test_images_without_a_file_of_their_own_are_counted(tmp_path, file):
     (source,) = read_all(tmp_path, TableOptions())
     assert source.images == ["a.jpg"] and len(source.warnings) == 1
     assert source.warnings[0].endswith("have no annotation file, first b.jpg: they are left out")
+
+
+def test_what_is_left_aside_and_labels_that_look_alike_over_splits_are_said(tmp_path):
+    lay(
+        tmp_path,
+        {"train/dog/a.jpg": "", "val/Dog/b.jpg": "", "val/owl/c.jpg": "", "runs/1/p.png": "", "x.json": '{"acc": 1}'},
+    )
+    said = read_all(tmp_path, TableOptions())[0].warnings
+    for part in (
+        "'runs' is taken for a program's",
+        "x.json names no image: it is not read",
+        "'dog' and 'Dog' look alike",
+    ):
+        assert any(part in line for line in said)
 
 
 def test_folders_that_are_empty_or_links(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.json_files import is_labelme_file
 from mlcfast.data.readers.lists import BOXES
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, is_hidden
+from mlcfast.data.readers.paths import image_beside, is_hidden
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.errors import UsageError
 
@@ -17,17 +17,12 @@ def annotated_beside(folder: Path) -> tuple[str, Path] | None:
     The first file of a kind that has content and an image of its name beside it decides; None where no kind is found.
     """
     for ending, (form, knows) in KINDS.items():
-        files = (file for file in sorted(folder.rglob(f"*{ending}")) if file.parent != folder and _has_image(file))
+        files = (file for file in sorted(folder.rglob(f"*{ending}")) if file.parent != folder and image_beside(file))
         seen = (file for file in files if not is_hidden(file.relative_to(folder)))
         first = next((file for file in seen if file.stat().st_size), None)  # a file without boxes is empty
         if first is not None and knows(first):
             return form, first
     return None
-
-
-def _has_image(file: Path) -> bool:
-    endings = (*IMAGE_ENDINGS, *map(str.upper, IMAGE_ENDINGS))
-    return any(file.with_suffix(ending).is_file() for ending in endings)
 
 
 def _is_voc(file: Path) -> bool:

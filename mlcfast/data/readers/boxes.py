@@ -1,5 +1,6 @@
 """Helpers of the readers of box annotations: safe YAML and XML."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -28,6 +29,35 @@ def read_xml(file: Path) -> Element:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except (expat.ExpatError, AssertionError, ValueError, LookupError) as error:
         raise UsageError(f"{file}: not valid XML: {error}") from error
+
+
+def own_images(named: Sequence[tuple[Path, str]], stems: Collection[str]) -> list[str]:
+    """Where files of annotations name other images than those of their own names: a warning that the latter hold.
+
+    So it is where all have an image of their own name, and what they say inside is one image for several of them, as in
+    copies of one file. UsageError where nothing tells which holds; empty where no file names another.
+
+    named: files and the images there are that they name; stems: names without their endings of all images there are, in
+    lower case.
+    """
+    has = [file.stem.lower() in stems for file, _ in named]
+    other = [
+        (file, image)
+        for (file, image), own in zip(named, has, strict=True)
+        if own and Path(image).stem.lower() != file.stem.lower()
+    ]
+    if not other:
+        return []
+    file, image = other[0]
+    if not all(has) or len({name.lower() for _, name in named}) == len(named):
+        raise UsageError(
+            f"{file}: names the image {image!r}, but there is one called {file.stem!r} too: write that in it, or "
+            "give the file the name of its image"
+        )
+    return [
+        f"{len(other)} files name another image than their own, and several the same, first {file.name} ({image!r}): "
+        "each is read as that of the image of its own name"
+    ]
 
 
 def text_of(element: Element, tag: str) -> str:

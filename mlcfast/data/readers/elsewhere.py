@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.folders import folders_of_images
+from mlcfast.data.readers.beside import KINDS
+from mlcfast.data.readers.folders import folders_of_images, is_of_programs
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.splits import is_split_word
@@ -28,7 +29,11 @@ TOOLS = (
     ("gtFine/*/*/*.json", "Cityscapes'", "write a table of the images and their labels"),
     ("ImageSets/Main/*_*.txt", "Pascal VOC's, without its Annotations", "copy that folder beside ImageSets"),
 )
-PROSE = re.compile("readme|licen[cs]e|changelog|requirements", re.IGNORECASE)
+# Annotations that may stand in a folder of their own, beside that of the images.
+APART = {ending: kind for ending, kind in KINDS.items() if kind[0] in ("voc", "labelme")}
+PROSE = re.compile(
+    r"readme|licen[cs]e|changelog|requirements|(notes?|todo|authors|citation|credits)\.txt$", re.IGNORECASE
+)
 NOTES = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv", ".txt", ".mat", ".xlsx", ".parquet")
 
 
@@ -45,9 +50,11 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
             raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
     noted = _note_without_images(path)
     if noted is not None and not (len(folders) == 1 and noted.is_relative_to(folders[0])):
+        form = next((form for ending, (form, knows) in APART.items() if noted.suffix == ending and knows(noted)), None)
+        remedy = f"set data.format to {form}" if form else "name it, or its folder"
         raise UsageError(
-            f"{path}: {noted.relative_to(path)} may hold the labels: name it, or its folder, or set data.format to "
-            "folders if the folders of images are the labels"
+            f"{path}: {noted.relative_to(path)} may hold the labels: {remedy}, or set data.format to folders if the "
+            "folders of images are the labels"
         )
     if not folders:
         _refuse_empty(path)
@@ -91,6 +98,8 @@ def _note_without_images(path: Path) -> Path | None:
         if any(name.lower().endswith(IMAGE_ENDINGS) for name in names):
             pictured |= {folder, *folder.parents}
         noted += [folder / name for name in names if name.lower().endswith(NOTES) and not PROSE.match(name)]
+    aside = {folder for folder in path.iterdir() if folder.is_dir() and is_of_programs(folder)}
+    noted = [file for file in noted if not aside & {*file.parents}]
     return next((file for file in noted if file.parent not in pictured and file.parent != path), None)
 
 

@@ -12,6 +12,18 @@ from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
+# Folders that programs fill, in lower case: of no label, unless images stand in them directly.
+OF_PROGRAMS = {
+    "checkpoints", "runs", "logs", "lightning_logs", "wandb", "mlruns", "tensorboard", "outputs", "__pycache__", "venv",
+    "node_modules", "docs", "scripts", "src",
+}  # fmt: skip
+
+
+def is_of_programs(folder: Path) -> bool:
+    """Whether a folder is called as those that programs fill, and no image stands in it but in its own folders."""
+    called = folder.name.lower() in OF_PROGRAMS
+    return called and not any(file.suffix.lower() in IMAGE_ENDINGS for file in folder.iterdir())
+
 
 def read_folders(path: Path) -> list[LabelSource]:
     """Read a folder for each label, in `path` or, where all its folders are called as splits are, in each of those.
@@ -21,13 +33,16 @@ def read_folders(path: Path) -> list[LabelSource]:
     """
     folders = folders_of_images(path)
     if folders and all(is_split_word(folder.name) for folder in folders):
-        return [_read(folder, folder.name) for folder in folders]
+        first, *more = [_read(folder, folder.name) for folder in folders]
+        aside = {folder.name for folder in path.iterdir() if folder.is_dir() and is_of_programs(folder)}
+        return [dataclasses.replace(first, warnings=[*first.warnings, *_of_programs(aside)]), *more]
     return [_read(path)]
 
 
 def folders_of_images(path: Path) -> list[Path]:
-    """The folders of a directory that hold images at any depth, without hidden ones, sorted."""
+    """The folders of a directory that hold images at any depth, without hidden ones and programs', sorted."""
     folders = (folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith("."))
+    folders = (folder for folder in folders if not is_of_programs(folder))
     return [each for each in folders if any(file.suffix.lower() in IMAGE_ENDINGS for file in each.rglob("*"))]
 
 
@@ -36,12 +51,15 @@ def _read(folder: Path, split: str = "") -> LabelSource:
     linked = next((place for place in places if place.is_symlink()), None)
     if linked is not None:
         raise UsageError(f"{linked}: a link to a folder, which is not followed: put the folder itself in its place")
+    aside = {place.name for place in places if is_of_programs(place)}
     labels: dict[Path, list[str]] = {}
     named: dict[str, list[Path]] = {}
     for image in images_below(folder):
         label, *inside = image.relative_to(folder).parts
         if not inside:
             raise UsageError(f"{image}: an image beside the folders of the labels: move it into one, or away")
+        if label in aside:
+            continue
         alike = named.setdefault(image.name, [])
         first = next((other for other in alike if filecmp.cmp(other, image, shallow=False)), None)
         if first is None:
@@ -51,12 +69,20 @@ def _read(folder: Path, split: str = "") -> LabelSource:
     said, folders = ["each folder is a label"], {label for each in labels.values() for label in each}
     warnings = [f"{next(iter(folders))!r} is the only folder: every image has its label"] if len(folders) == 1 else []
     warnings += _doubts(folder, labels, folders)
-    empty = [place.name for place in places if place.name not in folders]
+    warnings += _of_programs(aside)
+    empty = [place.name for place in places if place.name not in folders | aside]
     warnings += [f"the folder {empty[0]!r} holds no images: it is no label ({len(empty)} in all)"] if empty else []
     said += [f"{several} images stand in several folders and have all of their labels"] if several else []
     images = [str(image.relative_to(folder)) for image in labels]
     source = from_tags(folder, "folders", images, list(labels.values()), said)
     return dataclasses.replace(source, warnings=warnings, root=folder, split=split)
+
+
+def _of_programs(aside: Iterable[str]) -> list[str]:
+    """Warnings of folders that are taken for programs'."""
+    return [
+        f"the folder {name!r} is taken for a program's, and is no label: rename it if it is" for name in sorted(aside)
+    ]
 
 
 UNSORTED = {"unlabeled", "unlabelled", "unannotated", "unsorted", "unsup", "todo"}

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.readers.columns import IMAGE_COLUMNS
+from mlcfast.data.readers.boxes import own_images
+from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.exports import json_of, read_rows_of_json
-from mlcfast.data.readers.label_studio import is_answer, read_label_studio
+from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, plain_path, without_notes
+from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
 from mlcfast.data.readers.refused import SCORES, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
@@ -17,14 +18,8 @@ from mlcfast.errors import UsageError
 
 SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 LARGEST = 2**26  # bytes of a file that is looked into to see whose it is: LabelMe's may hold the image
-TASK = {
-    "data",
-    "annotations",
-    "completions",
-    "annotation_id",
-    "choice",
-    "choices",
-}  # keys that Label Studio's tasks have
+# Keys under which other tools keep a record's words, where it has none of those that tables give to lists.
+WORDS = ("choice", "choices", "annotation", "annotations")
 KNOWN = (
     "MS-COCO annotations, a list of Label Studio's tasks, a list of records with a file name, MMPretrain's data_list, "
     'or {"image.jpg": ["label", ...]}'
@@ -41,24 +36,50 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
         return _read_entries(path, content, options)
     if isinstance(content, dict) and isinstance(content.get("data_list"), list):
         return read_mmpretrain(path, content)
-    if isinstance(content, dict) and content and all(_is_image_with_labels(*pair) for pair in content.items()):
-        return _from_words(path, list(content), list(content.values()), "each key is an image, its list the labels")
+    if isinstance(content, dict) and content and all(name.lower().endswith(IMAGE_ENDINGS) for name in content):
+        rows = [{"image": name, "labels": held} for name, held in content.items()]
+        source = read_rows_of_json(path, rows, list(range(1, len(rows) + 1)), options)
+        said = [*source.assumptions, "each key is an image, what it holds the labels"]
+        return dataclasses.replace(source, assumptions=said)
     raise UsageError(f"{path}: none of {KNOWN}: export the labels as one of these, or as a CSV table")
 
 
 def _read_entries(path: Path, entries: list[Any], options: TableOptions) -> LabelSource:
     """Label Studio's tasks, or records as a line of metadata.jsonl has them."""
-    records = [entry for entry in entries if isinstance(entry, dict)]
-    named = [any(str(key).lower() in IMAGE_COLUMNS for key in record) for record in records]
-    named_by = options.image_column and all(options.image_column in record for record in records)
-    plain = len(records) == len(entries) and (named_by or all(named)) and not any(map(_is_task, records))
-    if records and plain:
-        return read_rows_of_json(path, records, list(range(1, len(records) + 1)), options)
-    return read_label_studio(path, entries, options)
+    if not entries:
+        raise UsageError(f"{path}: no images: its list is empty")
+    strange = next((number for number, entry in enumerate(entries, start=1) if not isinstance(entry, dict)), None)
+    if strange is not None:
+        shown = repr(str(entries[strange - 1])[:60])
+        raise UsageError(
+            f"{path}: entry {strange}: {shown} names no image: write an object with an image and its labels"
+        )
+    if any(map(is_task, entries)):
+        return read_label_studio(path, entries, options)
+    return read_rows_of_json(path, entries, list(range(1, len(entries) + 1)), _told(path, entries, options))
 
 
-def _is_task(record: dict[str, Any]) -> bool:
-    return bool(record.keys() & TASK) or any(map(is_answer, record.values()))
+def _told(path: Path, records: Sequence[dict[str, Any]], options: TableOptions) -> TableOptions:
+    """The options with the keys of images and of words that tables do not know, where the records have no others."""
+    keys = {str(key) for record in records for key in record}
+    lower = {key.lower() for key in keys}
+    if options.image_column is None and not lower & {*IMAGE_COLUMNS}:
+        image = next((key for key in (*STUDIO_IMAGES, "imagefilename") if key in keys), None)
+        options = dataclasses.replace(options, image_column=image)
+    known = [key for key in WORDS if key in keys and all(_are_words(record.get(key)) for record in records)]
+    if options.label_columns or not known:
+        return options
+    both = [*known, *sorted(key for key in keys if key.lower() in LIST_COLUMNS)]
+    if len(both) > 1:
+        raise UsageError(
+            f"{path}: {both[0]!r} and {both[1]!r} may both list the labels: name one with data.label_columns"
+        )
+    return dataclasses.replace(options, label_columns=(known[0],))
+
+
+def _are_words(value: object) -> bool:
+    held = value if isinstance(value, list) else [value]
+    return all(each is None or isinstance(each, str) for each in held)
 
 
 def read_mmpretrain(path: Path, content: dict[str, Any]) -> LabelSource:
@@ -109,6 +130,7 @@ def read_labelme(path: Path) -> list[LabelSource]:
     """
     found = _by_split(path) if path.is_dir() else {"": [path]}
     images = {split: [_labelme_image(file, _root(path, split)) for file in files] for split, files in found.items()}
+    warned = {split: _with_own_images(_root(path, split), found[split], each) for split, each in images.items()}
     names = sorted({name for each in images.values() for _, tags, _ in each for name in tags})
     said = ["an image has the labels of its shapes and of its flags that are set"]
     sources = []
@@ -117,9 +139,38 @@ def read_labelme(path: Path) -> list[LabelSource]:
         scored = sum(count for _, _, count in each)
         warning = f"{scored} shapes have a model's score: they count like any other, so take out those that are wrong"
         left = without_notes(_root(path, split), source.images) if path.is_dir() else []
-        source = dataclasses.replace(source, warnings=[*([warning] if scored else []), *left])
+        source = dataclasses.replace(source, warnings=[*([warning] if scored else []), *warned[split], *left])
         sources.append(dataclasses.replace(source.in_order(names).merged(), root=_root(path, split), split=split))
     return sources
+
+
+def _with_own_images(root: Path, files: Sequence[Path], found: list[tuple[str, list[str], int]]) -> list[str]:
+    """Put the image beside a file of LabelMe, and of its name, for one that it names and that is not there.
+
+    Returns warnings of these, and of files that name another image than their own, see own_images.
+    """
+    named: list[tuple[Path, str]] = []
+    moved: list[str] = []
+    own: dict[int, str] = {}
+    for place, (file, (image, _, _)) in enumerate(zip(files, found, strict=True)):
+        plain = Path(image.replace("\\", "/"))
+        there = (root / plain).is_file()
+        beside = image_beside(file) if not there or plain.stem != file.stem else None
+        if beside is not None:
+            own[place] = beside.relative_to(root).as_posix()
+        if there:
+            named.append((file, plain.name))
+        elif beside is not None:
+            moved.append(f"{file.name} ({image!r})")
+    stems = {files[place].stem.lower() for place in own}
+    stems |= {file.stem.lower() for file, image in named if Path(image).stem == file.stem}
+    warnings = own_images(named, stems)
+    if moved:
+        said = f"{len(moved)} files name images that are not there, first {moved[0]}"
+        warnings.append(f"{said}: those of their own names beside them are read")
+    for place, image in own.items():
+        found[place] = image, *found[place][1:]
+    return warnings
 
 
 def _by_split(folder: Path) -> dict[str, list[Path]]:
@@ -148,12 +199,6 @@ def _labelme_image(file: Path, root: Path) -> tuple[str, list[str], int]:
     return image, list(dict.fromkeys(str(name).strip() for name in labels if name is not None)), scored
 
 
-def _from_words(path: Path, images: list[str], lists: Sequence[Sequence[Any]], said: str) -> LabelSource:
-    _refuse_flags(path, images, lists)
-    tags = [list(dict.fromkeys(str(word).strip() for word in each)) for each in lists]
-    return from_tags(path, "metadata", images, tags, [said]).merged()
-
-
 def _refuse_flags(path: Path, images: Sequence[str], lists: Sequence[Sequence[Any]]) -> None:
     """UsageError for lists of 0 and 1 of which one holds a number twice, as a flag for each class does."""
     if {str(value) for each in lists for value in each} <= {"0", "1"}:
@@ -163,14 +208,6 @@ def _refuse_flags(path: Path, images: Sequence[str], lists: Sequence[Sequence[An
                 f"{path}: {images[row]!r}: {list(lists[row])} looks like a flag for each label, not like a list of "
                 "labels: write the names of those that are present"
             )
-
-
-def _is_image_with_labels(name: str, labels: object) -> bool:
-    return name.lower().endswith(IMAGE_ENDINGS) and isinstance(labels, list) and all(map(_is_word, labels))
-
-
-def _is_word(label: object) -> bool:
-    return isinstance(label, str | int) and not isinstance(label, bool)
 
 
 def _is_class(label: object, classes: int) -> bool:

@@ -25,6 +25,7 @@ RESULT_LABELS = (
 OF_TASK = {
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "project", "inner_id",
 }  # fmt: skip
+OF_SHAPE = ("value", "x", "points", "original_width")  # which say that an object is a box or a region
 NO_LABELS = {"textarea", "rating", "number", "datetime", "pairwise", "ranker"}  # kinds of results
 PATHS, FIELD = "paths", "field "  # keys under which paths and the results of each field are counted
 
@@ -100,6 +101,13 @@ def _labels_of_task(where: str, task: dict[str, Any], options: TableOptions, see
     keys = [key for key in known if key in filled]
     if not options.label_columns:
         keys += [key for key, value in filled.items() if key not in keys and is_answer(value)]
+    for key in keys:
+        held = task[key] if isinstance(task[key], list) else [task[key]]
+        strange = next(
+            (each for each in held if isinstance(each, dict) and not each.keys() & {*RESULT_LABELS, *OF_SHAPE}), None
+        )
+        if strange is not None:
+            raise UsageError(f"{where}: {key!r} holds {str(strange)[:60]!r}: write a label, or a list of labels")
     if keys:
         return [name for key in keys for name in _names(task[key], seen)]
     if "annotation_id" not in filled:
@@ -128,6 +136,20 @@ def _labels_of_results(results: list[Any], options: TableOptions, seen: Counter[
     return names
 
 
+def is_task(record: dict[str, Any]) -> bool:
+    """Whether an object is a task, full or as JSON-MIN has it, by what no other tool writes."""
+    held = [record[key] for key in ("annotations", "completions") if isinstance(record.get(key), list)]
+    done = any(all(isinstance(each, dict) and "result" in each for each in annotations) for annotations in held)
+    own = record.keys() & {"annotation_id", "annotator", "lead_time"}
+    return bool(own) or done or isinstance(record.get("data"), dict) or any(map(_is_own_answer, record.values()))
+
+
+def _is_own_answer(value: Any) -> bool:
+    """Whether a value holds labels under keys that Label Studio alone has, as those of boxes in `rectanglelabels`."""
+    held = value if isinstance(value, list) else [value]
+    return bool(held) and all(isinstance(each, dict) and each.keys() & {*RESULT_LABELS} - {"labels"} for each in held)
+
+
 def is_answer(value: Any) -> bool:
     """Whether a value of JSON-MIN holds labels, whatever its key is: several choices, paths, or the labels of boxes."""
     held = value if isinstance(value, list) else [value]
@@ -140,8 +162,8 @@ def _names(value: Any, seen: Counter[str]) -> Iterator[str]:
 
     A list in a list is a path in a tree.
     """
-    if isinstance(value, str):
-        yield value
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        yield str(value)
     elif isinstance(value, list):
         for each in value:
             if isinstance(each, list):

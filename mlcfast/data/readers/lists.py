@@ -1,4 +1,4 @@
-"""Label files without a header: lists of files with class numbers, CelebA's attribute table, tags beside images."""
+"""Label files without a header: lists of files with class numbers, and CelebA's attribute table."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.cells import refuse_contradictions
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError
@@ -162,22 +162,6 @@ def names_in(file: Path) -> list[str]:
         where = f"{file}: line {names.index('') + 1} is blank"
         raise UsageError(f"{where}: a line names a class, the first the class 0: name one there, or take the line out")
     return names
-
-
-def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
-    """Read a .txt of tags beside each image, separated by commas and line breaks; images without one have none."""
-    images, tags = images_below(folder), []
-    for image in images:
-        file = image.with_suffix(".txt")
-        text = read_text(file)[0] if file.is_file() else ""
-        if BOXES.fullmatch(text):
-            raise UsageError(f"{file}: boxes of YOLO, not tags: data.format=yolo reads them")
-        pieces = text.split(options.separator) if options.separator else re.split(r"[,\n]", text)
-        tags.append(list(dict.fromkeys(tag.strip() for tag in pieces if tag.strip())))
-    deep = next((image for image in images if image.parent != folder), None)
-    said = ["the .txt beside an image lists its labels"]
-    said += [f"the names of folders, such as {deep.parent.relative_to(folder)}, say nothing"] if deep else []
-    return from_tags(folder, "tag_files", [str(p.relative_to(folder)) for p in images], tags, said)
 
 
 def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:

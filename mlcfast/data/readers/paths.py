@@ -225,6 +225,12 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(file for file in found if not is_hidden(file.relative_to(folder)))
 
 
+def image_beside(file: Path) -> Path | None:
+    """The image in a file's folder that has its name but for the ending; None where there is none."""
+    endings = (*IMAGE_ENDINGS, *map(str.upper, IMAGE_ENDINGS))
+    return next((image for ending in endings if (image := file.with_suffix(ending)).is_file()), None)
+
+
 def walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Each directory at or below one with the names of its files, both sorted; without what is_hidden is true of."""
     for place, folders, files in os.walk(folder):

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlcfast.data.labels import stacked
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
+from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import folders_of_images, read_folders
@@ -21,15 +22,15 @@ from mlcfast.data.readers.lists import (
     is_file_list,
     read_attribute_table,
     read_file_list,
-    read_tag_files,
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import images_below, unread_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, unread_below
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
 from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import is_part, is_split_word
@@ -42,7 +43,8 @@ ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 SPLITS = ("train", "valid", "val", "validation", "test")
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
-PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
+IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
+ALIKE = "look alike"  # in the warning of such labels
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
@@ -97,7 +99,11 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
     unread = unread_below(path) if path.is_dir() and sources[0].format in ("folders", "tag_files", "yolo") else []
     sources = [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread]), *sources[1:]]
-    return [_with_settled_names(source) for source in sources]
+    sources = [_with_settled_names(source) for source in sources]
+    if any(ALIKE in line for source in sources for line in source.warnings):
+        return sources
+    alike = nearly_equal([name for source in sources for name in source.names], "the labels")
+    return [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *alike]), *sources[1:]]
 
 
 def _with_settled_names(source: LabelSource) -> LabelSource:
@@ -178,7 +184,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-    tables = _tables_in(path)
+    tables, unread = _of_images(path, _tables_in(path))
     layouts = known_as(path)
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
     if len(layouts) > 1 or beside:
@@ -199,7 +205,30 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         for found_one in found_in:
             check_beside(path, found_one.path, found_one)
         return found_in
-    return _read_images(path, options)
+    first, *more = _read_images(path, options)
+    return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
+
+
+def _of_images(path: Path, tables: list[Path]) -> tuple[list[Path], list[str]]:
+    """The tables of a directory that may be of its images, and warnings of others where its folders hold the images.
+
+    Others name no image, neither with an ending nor without, and have no column called as those of tables are. A large
+    file may.
+    """
+    if not tables or len(folders_of_images(path)) < 2:
+        return tables, []
+    stems = {image.stem for image in images_below(path)}
+    others = [file for file in tables if file.stat().st_size <= LARGEST and not _names_images(file, stems)]
+    said = [f"{file.name} names no image: it is not read" for file in others]
+    return [file for file in tables if file not in others], said
+
+
+def _names_images(file: Path, stems: set[str]) -> bool:
+    text = read_text(file)[0]
+    words = {*re.split(r"[\s,;:\"'\[\](){}|/\\]+", text)}
+    header = text.strip().split("\n")[0].lower() if file.suffix.lower() in (".csv", ".tsv") else ""
+    called = not {*re.split(r"[,;\t\"]+", header.strip())}.isdisjoint({*IMAGE_COLUMNS, *LIST_COLUMNS} - {"id", "name"})
+    return called or not text.strip() or IMAGE_FILE.search(text) is not None or not stems.isdisjoint(words)
 
 
 def _tables_in(folder: Path) -> list[Path]:
@@ -240,12 +269,14 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             shown = f"folders, each a label, or as {form}, by {file.relative_to(path)}"
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
-    if any(image.with_suffix(".txt").is_file() for image in images_below(path)):
-        source = read_tag_files(path, options)
-        prose = next((name for name in source.names if len(name.split()) >= PROSE_WORDS), None)
-        said = [f"{prose!r} may be a caption's words, which are no labels"] if prose else []
-        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *said]), path)]
+    images = images_below(path)
+    texts = [text for image in images if (text := text_beside(image)) is not None]
     folders = folders_of_images(path)
+    if texts and len(folders) > 1 and 2 * len(texts) < len(images) and all(i.parent != path for i in images):
+        shown = f"folders, each a label, or as tag_files, by {texts[0].relative_to(path)}"
+        raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to tag_files")
+    if texts:
+        return [_at(read_tag_files(path, options), path)]
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders):
         other = next(folder for folder in folders if folder not in splits)

@@ -1,5 +1,6 @@
 """Files of known tools that are not read: each is refused by its tool's name, with what is read in its place."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,10 @@ PREDICTIONS = "write a table of the images with the labels that you hold to be r
 ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 # Under which tools keep how sure a model is of a label, or of a list of them.
 SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities")
+# Keys of such: `scores`, `label_scores`; an image's own `aesthetic_score` is none.
+OF_SCORES = re.compile(
+    rf"((labels?|class(es)?|tags?|categor(y|ies)|pred(iction)?s?)_)?({'|'.join(SCORES)})", re.IGNORECASE
+)
 
 
 class Other(NamedTuple):
@@ -83,7 +88,8 @@ def refuse_scores(where: str, entry: dict[str, Any], remedy: str) -> None:
 
 def _scores(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for held in (entry, *(value for value in entry.values() if isinstance(value, dict))):
-        for key in SCORES:
-            for score in listed(held.get(key)):
-                if isinstance(score, float) and not score.is_integer():
-                    yield key, score
+        for key, value in held.items():
+            if OF_SCORES.fullmatch(str(key)):
+                for score in listed(list(value.values()) if isinstance(value, dict) else value):
+                    if isinstance(score, float) and not score.is_integer():
+                        yield str(key), score

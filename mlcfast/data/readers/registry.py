@@ -9,12 +9,13 @@ from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio, read_label_studio_sheet
-from mlcfast.data.readers.lists import read_attribute_table, read_file_list, read_tag_files
+from mlcfast.data.readers.lists import read_attribute_table, read_file_list
 from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
 from mlcfast.data.readers.probabilities import read_probabilities
 from mlcfast.data.readers.sheet import read_sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.tag_files import read_tag_files
 from mlcfast.data.readers.voc import is_cvat, is_voc, read_cvat, read_voc
 from mlcfast.data.readers.webdataset import is_webdataset, read_webdataset
 from mlcfast.data.readers.yolo import is_yolo, read_yolo

@@ -118,7 +118,8 @@ class LabelSource:
         states = _merged(self.states, kept, merged)
         again = next(row for row, target in enumerate(rows) if row != target)
         count = len(self.images) - len(kept)
-        warning = f"{count} rows name an image again, first {self.images[again]!r} in line {self.lines[again]}: merged"
+        where = "" if self.path.is_dir() else f" in line {self.lines[again]}"
+        warning = f"{count} rows name an image again, first {self.images[again]!r}{where}: merged"
         images, lines = [self.images[row] for row in kept], [self.lines[row] for row in kept]
         return replace(self, images=images, lines=lines, states=states, warnings=[*self.warnings, warning])
 
@@ -136,9 +137,9 @@ class LabelSource:
             if name not in column:
                 has_it, label = pairs(self.states)
                 row = int(has_it[label == position][0]) if (label == position).any() else 0
+                where = repr(self.images[row]) if self.path.is_dir() and self.images else f"line {self.lines[row]}"
                 raise UsageError(
-                    f"{self.path}: line {self.lines[row]} has the label {name!r}, which is not in the training file"
-                    f"{hint(name, names)}"
+                    f"{self.path}: {where} has the label {name!r}, which is not in the training file{hint(name, names)}"
                 )
         fill = 0 if holds(self.states, 0) else -1
         states = placed(self.states, [column[name] for name in self.names], len(names), fill)

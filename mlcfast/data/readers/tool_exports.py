@@ -12,6 +12,7 @@ from typing import Any
 from mlcfast.data.readers.entries import Tags, Tool, all_have, from_root, listed, values, words
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.platforms import PLATFORMS, ROWS, dataloop
+from mlcfast.data.readers.refused import SCORES
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.errors import UsageError
@@ -79,7 +80,7 @@ def _darwin(content: Any) -> Tags | None:
 
 
 def _createml(content: Any) -> Tags | None:
-    """Create ML's: a list of images with annotations that each have a label."""
+    """Create ML's: a list of images with annotations that each have a label, and no score."""
     if not all_have(content):
         return None
     images = [entry.get("image", entry.get("imagefilename")) for entry in content]
@@ -87,7 +88,7 @@ def _createml(content: Any) -> Tags | None:
     boxes = [each for each in held if each != []]
     if not all(isinstance(image, str) for image in images) or not boxes:
         return None
-    if not all(all_have(each, "label", "coordinates") for each in boxes):
+    if not all(all_have(each, "label") for each in boxes) or any(e.keys() & {*SCORES} for each in boxes for e in each):
         return None
     return [(image, values(each, "label")) for image, each in zip(images, held, strict=True)]
 

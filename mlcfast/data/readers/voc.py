@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.boxes import read_xml, text_of
+from mlcfast.data.readers.boxes import own_images, read_xml, text_of
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import images_below, without_notes
 from mlcfast.data.readers.sheet import read_text
@@ -108,10 +108,13 @@ def _source(
 ) -> LabelSource:
     below = images_below(root)
     names = {image.name.lower() for image in below}
+    given = {file: labels[file][0].replace("\\", "/").rpartition("/")[2] for file in files}
+    named = [(file, name) for file, name in given.items() if name.lower() in names]
+    warnings = own_images(named, {image.stem.lower() for image in below})
+    known = {} if warnings else dict(named)
     images = []
     for file in files:
-        given = labels[file][0].replace("\\", "/").rpartition("/")[2]
-        stem = given if given.lower() in names else file.stem
+        stem = known.get(file, file.stem)
         beside = [image for place in (file.parent, root / "JPEGImages", root / "images") for image in [place / stem]]
         there = next((image for image in beside if image.is_file()), None)
         images.append(str(there.relative_to(root)) if there else stem)
@@ -120,7 +123,8 @@ def _source(
     said += [f"{difficult} objects marked as difficult count like any other"] if difficult else []
     source = from_tags(path, "voc", images, [labels[file][1] for file in files], said)
     everywhere = sorted({name for _, each, _ in labels.values() for name in each})
-    return dataclasses.replace(source.in_order(everywhere).merged(), root=root, split=split)
+    source = dataclasses.replace(source.in_order(everywhere).merged(), root=root, split=split)
+    return dataclasses.replace(source, warnings=[*warnings, *source.warnings])
 
 
 def read_cvat(path: Path, options: TableOptions) -> list[LabelSource]:

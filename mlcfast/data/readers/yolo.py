@@ -27,7 +27,20 @@ def is_yolo(folder: Path) -> bool:
     places = (folder, *(folder / word for words in SPLITS.values() for word in words))
     if _labels_of(folder) != folder and _has_boxes(_labels_of(folder)):
         return True
-    return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places)
+    return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places) or _is_flat(folder)
+
+
+def _is_flat(folder: Path) -> bool:
+    """Whether text files of boxes stand beside the images of a directory, as LabelImg writes them, by the first.
+
+    Names of classes must stand there too.
+    """
+    if not (any((folder / name).is_file() for name in NAME_FILES) or _settings_in(folder)):
+        return False
+    images = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+    texts = (read_text(file)[0].strip() for image in images if (file := image.with_suffix(".txt")).is_file())
+    lines = next((text for text in texts if text), "").splitlines()
+    return bool(lines) and all(BOX.fullmatch(line.strip()) for line in lines if line.strip())
 
 
 def _has_boxes(folder: Path) -> bool:
