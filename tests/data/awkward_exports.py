@@ -125,6 +125,9 @@ READ = {
         "r.json", json.dumps({"a.jpg": {"cat": 1, "dog": 0}, "b.jpg": {"cat": 0, "dog": 1}}), ["a.jpg", "b.jpg"],
         ["cat", "dog"], [[P, N], [N, P]],
     ),
+    "a file of labelme": (
+        "a.json", json.dumps({"imagePath": "a.jpg", "shapes": [{"label": "cat"}]}), ["a.jpg"], ["cat"], [[P]],
+    ),
     "scores of an image": (
         "m.jsonl", lines({"file_name": "a.jpg", "labels": ["cat"], "aesthetic_score": 0.7}), ["a.jpg"], ["cat"], [[P]],
     ),

@@ -32,6 +32,8 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
     if exported is not None:
         return exported
     refuse_other_tools(path, content)
+    if isinstance(content, dict) and isinstance(content.get("imagePath"), str) and "shapes" in content:
+        return read_labelme(path)[0]
     if isinstance(content, list):
         return _read_entries(path, content, options)
     if isinstance(content, dict) and isinstance(content.get("data_list"), list):

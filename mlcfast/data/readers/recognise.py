@@ -215,20 +215,21 @@ def _of_images(path: Path, tables: list[Path]) -> tuple[list[Path], list[str]]:
     Others name no image, neither with an ending nor without, and have no column called as those of tables are. A large
     file may.
     """
-    if not tables or len(folders_of_images(path)) < 2:
+    small = [file for file in tables if file.stat().st_size <= LARGEST and not _shows_images(file)]
+    if not small or len(folders_of_images(path)) < 2:
         return tables, []
     stems = {image.stem for image in images_below(path)}
-    others = [file for file in tables if file.stat().st_size <= LARGEST and not _names_images(file, stems)]
+    others = [file for file in small if stems.isdisjoint(re.split(r"[\s,;:\"'\[\](){}|/\\]+", read_text(file)[0]))]
     said = [f"{file.name} names no image: it is not read" for file in others]
     return [file for file in tables if file not in others], said
 
 
-def _names_images(file: Path, stems: set[str]) -> bool:
-    text = read_text(file)[0]
-    words = {*re.split(r"[\s,;:\"'\[\](){}|/\\]+", text)}
-    header = text.strip().split("\n")[0].lower() if file.suffix.lower() in (".csv", ".tsv") else ""
-    called = not {*re.split(r"[,;\t\"]+", header.strip())}.isdisjoint({*IMAGE_COLUMNS, *LIST_COLUMNS} - {"id", "name"})
-    return called or not text.strip() or IMAGE_FILE.search(text) is not None or not stems.isdisjoint(words)
+def _shows_images(file: Path) -> bool:
+    """Whether a file holds the ending of an image's name, or is a table with a column called as those are; or empty."""
+    text = read_text(file)[0].strip()
+    header = text.split("\n")[0].lower().strip() if file.suffix.lower() in (".csv", ".tsv") else ""
+    called = {*IMAGE_COLUMNS, *LIST_COLUMNS} - {"id", "name"}
+    return not text or IMAGE_FILE.search(text) is not None or not called.isdisjoint(re.split(r"[,;\t\"]+", header))
 
 
 def _tables_in(folder: Path) -> list[Path]:

@@ -33,9 +33,10 @@ def is_yolo(folder: Path) -> bool:
 def _is_flat(folder: Path) -> bool:
     """Whether text files of boxes stand beside the images of a directory, as LabelImg writes them, by the first.
 
-    Names of classes must stand there too.
+    Names of classes must stand there too, and no folders of splits, which would be read alone.
     """
-    if not (any((folder / name).is_file() for name in NAME_FILES) or _settings_in(folder)):
+    named = any((folder / name).is_file() for name in NAME_FILES) or _settings_in(folder)
+    if not named or any((folder / word).is_dir() for words in SPLITS.values() for word in words):
         return False
     images = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
     texts = (read_text(file)[0].strip() for image in images if (file := image.with_suffix(".txt")).is_file())
@@ -70,6 +71,10 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
     names, said = _names(folder, settings[0] if settings else None, path.is_file())
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
     warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
+    left = [] if placed or "" in places else [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS]
+    warnings += (
+        [f"{len(left)} images beside the folders of splits are left out, first {min(left).name}"] if left else []
+    )
     return [dataclasses.replace(sources[0], warnings=warnings), *sources[1:]]
 
 
