@@ -21,8 +21,8 @@ ASKED = {
         "'cat' among them, or by submission.csv: set data.format to folders, or name",
     ),
     "a table in one split": (SPLITS | {"train/labels.csv": "image,label\ncat/cat0.jpg,cat\n"}, "or by labels.csv"),
-    "something else in a table": (
-        FOLDERS | {"mapping.csv": "id,name\n0,cat\n1,dog\n"},
+    "a table with a doubt": (
+        FOLDERS | {"labels.csv": "image,labels\ncat/cat0.jpg,cat;dog\ncat/cat1.jpg,dog?\n"},
         "or set data.format to folders, if they are the labels ('cat', …)",
     ),
     "splits alone": (
@@ -37,6 +37,7 @@ READ = {
         "wide",
     ),
     "folders alone": (FOLDERS, "folders"),
+    "a table that names no image": (FOLDERS | {"mapping.csv": "id,name\n0,cat\n1,dog\n"}, "folders"),
     "annotations of one name": ({"images/a.jpg": "", "annotations/annotations.json": coco("a.jpg")}, "coco"),
     "annotations of a part": ({"images/a.jpg": "", "annotations/train_annotations.json": coco("a.jpg")}, "coco"),
 }
@@ -52,7 +53,7 @@ def test_it_is_asked_where_both_may_be_the_labels(name, tmp_path):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["a model's predictions", "a submission", "something else in a table", "splits alone"])
+@pytest.mark.parametrize("name", ["a model's predictions", "a submission", "a table with a doubt", "splits alone"])
 def test_the_remedy_works(name, tmp_path):
     lay(tmp_path, ASKED[name][0])
     assert all(source.format == "folders" for source in read_all(tmp_path, TableOptions(form="folders")))
