@@ -148,6 +148,7 @@ REFUSED = {
     "numbers that were shortened": ("t.csv", "id,label\n1.23457E+15,cat\n1.23457E+15,dog\n", "line 2, column 'id': '1.23457E+15' is a"),
     "scores in rows": ("t.csv", "image,label\na,cat (0.9)\na,dog (0.1)\n", "line 2, column 'label': 'cat (0.9)' may be a label or one"),
     "a program beside a person": ("t.csv", "image,cat,cat_pred\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'cat_pred' may say of one"),
+    "a program before a label": ("t.csv", "image,cat,pred_cat\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'pred_cat' may say of one"),
     "people who disagree": ("t.csv", "image,rad_id,cat,dog\na,R1,1,0\na,R2,0,1\n", "line 3, column 'rad_id': 'R2' and others say different"),
     "a list over several cells": ("t.csv", "image,labels,,\na.jpg,cat,dog,\n", "line 1: column 3 has no name and holds 'dog'"),
     "numbers for names": ("t.tsv", "antelope\t0\t1\t0\nbear\t1\t0\t0\n", "line 1 repeats '0', and is a row, where"),

@@ -141,6 +141,10 @@ REFUSED = {
         {"images/a.jpg": "", "labels/a.txt": f"0 {BOX}\n", "dataset.yaml": SWAPPED, "data.yaml": NAMES},
         "holds data.yaml and dataset.yaml: name one of them",
     ),
+    "boxes of other images": (
+        {"images/a.jpg": "", "labels/x.txt": f"0 {BOX}\n", "labels/y.txt": f"0 {BOX}\n", "data.yaml": NAMES},
+        "labels/x.txt: no image is called so, nor as any other of the 2 files of boxes",
+    ),
     "a confidence": (
         {"images/a.jpg": "", "labels/a.txt": f"0 {BOX} 0.87\n"},
         "labels/a.txt: line 1: a sixth number, 0.87, is a model's confidence",

@@ -74,3 +74,10 @@ def test_shards_as_the_hub_named_them_belong_to_their_splits(tmp_path):
     for name in names:
         (tmp_path / f"{name}.parquet").touch()
     assert {split: len(files) for split, files in by_split(tmp_path, [".parquet"]).items()} == {"train": 2, "test": 1}
+
+
+def test_folders_that_may_be_none_are_said(tmp_path):
+    lay(tmp_path, FOLDERS | {"No Finding/a.jpg": "", "backup/b.jpg": ""})
+    (source,) = read_all(tmp_path, TableOptions())
+    said = [warning for warning in source.warnings if "is a label like any other" in warning]
+    assert [warning.split("'")[1] for warning in said] == ["No Finding", "backup"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, is_hidden
 from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.readers.words import MAY_BE_NONE, NO_LABEL
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
@@ -85,7 +86,7 @@ def _of_programs(aside: Iterable[str]) -> list[str]:
     ]
 
 
-UNSORTED = {"unlabeled", "unlabelled", "unannotated", "unsorted", "unsup", "todo"}
+UNSORTED = NO_LABEL | MAY_BE_NONE | {"unsorted", "unsup", "thumbnails", "thumbs", "backup", "backups"}
 
 
 def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]:

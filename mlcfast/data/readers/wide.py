@@ -39,7 +39,7 @@ NUMBERED = re.compile(r"(.*?[^\W\d_])[ _.-]?\d*")
 AGAIN = re.compile(r"(.+)\.\d+")
 PERSON = r"(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|worker|user|r)[ _.-]?\d+"
 PROGRAM = r"(?:pred|predicted|prediction|prob|probability|score|conf|confidence|model|gt|truth)"
-RATER = re.compile(rf"(.+?)[ _.-]+(?:{PERSON}|{PROGRAM})|{PERSON}[ _.-]+(.+)", re.IGNORECASE)
+RATER = re.compile(rf"(.+?)[ _.-]+(?:{PERSON}|{PROGRAM})|(?:{PERSON}|{PROGRAM})[ _.-]+(.+)", re.IGNORECASE)
 MERGED = re.compile(r"(.+)_x")
 
 

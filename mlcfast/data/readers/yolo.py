@@ -264,16 +264,24 @@ def _refuse_confidence(file: Path, number: int, words: Sequence[str]) -> None:
 
 
 def _strays(images: list[Path]) -> list[str]:
-    """A warning of text files whose image is not there."""
+    """A warning of text files whose image is not there; UsageError where none of them has one."""
     stems = {image.with_suffix("") for image in images}
-    folders = {file.parent: image.parent for image in images if (file := _label_file(image))}
+    found = {file.parent: image.parent for image in images if (file := _label_file(image))}
+    folders = found or {_labels_of(image.parent): image.parent for image in images}
     strays = [
         file
         for labels, pictures in folders.items()
         for file in sorted(labels.glob("*.txt"))
         if pictures / file.stem not in stems and file.name not in NAME_FILES and not _is_image(pictures, file.stem)
     ]
+    strays = strays if found else [file for file in strays if _holds_boxes(file)]
+    if strays and not found:
+        raise UsageError(f"{strays[0]}: no image is called so, nor as any other of the {len(strays)} files of boxes")
     return [f"{len(strays)} files of boxes have no image, first {strays[0].name}"] if strays else []
+
+
+def _holds_boxes(file: Path) -> bool:
+    return any(BOX.fullmatch(line.strip()) for line in read_text(file)[0].splitlines()[:1])
 
 
 def _is_image(folder: Path, stem: str) -> bool:
