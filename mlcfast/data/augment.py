@@ -83,10 +83,9 @@ class RandAugment(OnPixels):
         return image
 
 
-def _looked_up(table: np.ndarray) -> Callable[[Tensor], Tensor]:
+def _looked_up(image: Tensor, table: np.ndarray) -> Tensor:
     """table: (256,) for all channels or (3, 256)."""
-    tables = torch.from_numpy(np.array(np.broadcast_to(table, (3, 256)), np.uint8, order="C"))
-    return lambda image: pixels.look_up(image, tables)
+    return pixels.look_up(image, torch.from_numpy(np.array(np.broadcast_to(table, (3, 256)), np.uint8, order="C")))
 
 
 def _mixed(value: int, factor: float) -> np.ndarray:
@@ -97,12 +96,12 @@ def _mixed(value: int, factor: float) -> np.ndarray:
 
 
 def _brightness(image: Tensor, magnitude: float) -> Tensor:
-    return _looked_up(_mixed(0, 1 + magnitude))(image)
+    return _looked_up(image, _mixed(0, 1 + magnitude))
 
 
 def _contrast(image: Tensor, magnitude: float) -> Tensor:
     """About the mean of the grey image."""
-    return _looked_up(_mixed(int(pixels.mean_grey(image) + 0.5), 1 + magnitude))(image)
+    return _looked_up(image, _mixed(int(pixels.mean_grey(image) + 0.5), 1 + magnitude))
 
 
 def _colour(image: Tensor, magnitude: float) -> Tensor:
@@ -119,7 +118,7 @@ def _posterize(image: Tensor, magnitude: float) -> Tensor:
 
 def _solarize(image: Tensor, magnitude: float) -> Tensor:
     values = np.arange(256)
-    return _looked_up(np.where(values < 255.0 * magnitude, values, 255 - values))(image)
+    return _looked_up(image, np.where(values < 255.0 * magnitude, values, 255 - values))
 
 
 def _auto_contrast(image: Tensor, _: float) -> Tensor:
@@ -130,7 +129,7 @@ def _auto_contrast(image: Tensor, _: float) -> Tensor:
         if high > low:
             scale = 255.0 / (high - low)
             table[:] = np.clip((np.arange(256) * scale - low * scale).astype(int), 0, 255)
-    return _looked_up(tables)(image)
+    return _looked_up(image, tables)
 
 
 def _equalize(image: Tensor, _: float) -> Tensor:
@@ -142,7 +141,7 @@ def _equalize(image: Tensor, _: float) -> Tensor:
         if len(present) > 1 and step:
             before = np.cumsum(counts) - counts
             table[:] = np.minimum((step // 2 + before) // step, 255)
-    return _looked_up(tables)(image)
+    return _looked_up(image, tables)
 
 
 def _shear_x(image: Tensor, magnitude: float) -> Tensor:

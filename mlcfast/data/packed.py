@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
-from mlcfast.data.images import load_pixels, load_rgb
+from mlcfast.data.images import load_pixels
 from mlcfast.data.records import LabelledImages
 from mlcfast.errors import RunError
 
@@ -148,12 +147,8 @@ class StreamedImages(LabelledImages):
         parts = (kept.paths, kept.labels, kept.names, kept.image_ids, packed, self.buffer)
         return StreamedImages(*parts, groups=kept.groups, cells=kept.cells)
 
-    def load(self, index: int) -> Image.Image:
-        """An image, decoded to RGB; RunError says why not."""
-        return load_rgb(self.paths[index], self.packed.read(index))
-
     def load_pixels(self, index: int) -> np.ndarray:
-        """The same as uint8 (H, W, 3)."""
+        """An image, decoded to RGB, as uint8 (H, W, 3); RunError says why not."""
         return load_pixels(self.paths[index], self.packed.read(index))
 
 

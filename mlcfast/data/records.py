@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from mlcfast.data.images import load_pixels, load_rgb
+from mlcfast.data.images import load_pixels
 from mlcfast.data.labels import Labels, SparseLabels, placed
 from mlcfast.errors import RunError, UsageError
 from mlcfast.registry import hint, hint_path
@@ -46,12 +45,8 @@ class LabelledImages:
         """M, the number of images."""
         return len(self.paths)
 
-    def load(self, index: int) -> Image.Image:
-        """An image, decoded to RGB; RunError says why not."""
-        return load_rgb(self.paths[index])
-
     def load_pixels(self, index: int) -> np.ndarray:
-        """The same as uint8 (H, W, 3)."""
+        """An image, decoded to RGB, as uint8 (H, W, 3); RunError says why not."""
         return load_pixels(self.paths[index])
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "LabelledImages":

@@ -5,20 +5,20 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from mlcfast.config import Config
-from mlcfast.data import LabelledImages
 from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.data.splits import TRAIN
 from mlcfast.engine import Process
 from mlcfast.errors import RunError, UsageError
-from mlcfast.metrics import average_precision
+from mlcfast.evaluation.gather import evaluate_weights_in_turn
 
 IMAGES = 256  # that say how large activations become, spread evenly over the training images
 INPUT, OUTPUT = "images", "logits"
@@ -78,33 +78,46 @@ def calibrated_and_judged(
     if not len(validation):
         raise RunError(f"{config.data.root}: no validation images to judge the 8-bit model by")
     chosen = train.subset(np.unique(np.linspace(0, len(train) - 1, IMAGES).astype(int)))
-    made = quantised(content, (images for images, _ in _batches(config, chosen)))
-    (scores, seconds), (scores_int8, seconds_int8) = (_scored(file, config, validation) for file in (content, made))
-    truth = np.concatenate([labels for _, labels in _batches(config, validation)])
-    score, score_int8 = (100 * float(average_precision(values, truth).mean()) for values in (scores, scores_int8))
-    return made, Judged(len(validation), score, score_int8, seconds, seconds_int8)
+    images = (np.ascontiguousarray(batch.numpy()) for batch, *_ in evaluation_loader(config, chosen, Process()))
+    made = quantised(content, images)
+    runtimes = {"fp32": _Runtime(content), "int8": _Runtime(made)}
+    turns = _Turns()
+    results = evaluate_weights_in_turn(
+        turns, evaluation_loader(config, validation, Process()), names, "comparing", False,
+        {name: partial(turns.of, runtime) for name, runtime in runtimes.items()},
+    )  # fmt: skip
+    exact, rounded = (results[name].report["mAP"] for name in runtimes)
+    seconds = [runtime.seconds / len(validation) for runtime in runtimes.values()]
+    return made, Judged(len(validation), exact, rounded, *seconds)
 
 
-def _batches(config: Config, records: LabelledImages) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    loader = evaluation_loader(config, records, Process())
-    assert isinstance(loader, DataLoader)
-    for images, labels, _ in loader:
-        yield np.ascontiguousarray(images.numpy()), labels.numpy()
+class _Runtime:
+    """A session of ONNX Runtime on one thread, which makes seconds comparable, and the CPU time it has taken."""
+
+    def __init__(self, content: bytes):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.seconds = 0.0
+
+    def predict(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) float32, normalised -> probabilities (B, K)."""
+        given, began = np.ascontiguousarray(images.numpy()), time.thread_time()
+        (logits,) = self.session.run([OUTPUT], {INPUT: given})
+        self.seconds += time.thread_time() - began
+        return torch.from_numpy(logits).sigmoid()
 
 
-def _scored(content: bytes, config: Config, records: LabelledImages) -> tuple[np.ndarray, float]:
-    """Logits of all images, and CPU seconds an image; on one thread, which makes seconds comparable."""
-    import onnxruntime
+class _Turns:
+    """Predicts with the runtime whose turn it is."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    found, spent = [], 0.0
-    for images, _ in _batches(config, records):
-        began = time.thread_time()
-        found.append(session.run([OUTPUT], {INPUT: images})[0])
-        spent += time.thread_time() - began
-    return np.concatenate(found), spent / len(records)
+    @contextlib.contextmanager
+    def of(self, runtime: _Runtime) -> Iterator[None]:
+        """Within it this one predicts."""
+        self.predict = runtime.predict
+        yield
 
 
 @contextlib.contextmanager

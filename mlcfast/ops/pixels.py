@@ -1,7 +1,7 @@
 """What the published augmentation and resize do to an 8-bit RGB image, compiled for the CPU.
 
 An image is a contiguous uint8 tensor (H, W, 3). The definition of each is Pillow's, whose bytes it gives, from memory
-half as large (Pillow keeps a fourth byte a pixel) and with the processor's vectors. There are no others: where
+a quarter smaller (Pillow keeps a fourth byte a pixel) and with the processor's vectors. There are no others: where
 `available()` is False, Pillow is to be used.
 """
 
