@@ -37,7 +37,7 @@ def convolution_backward_flops(grad: Tensor, x: Tensor, weight: Tensor, *rest: A
     return 2 * (x if transposed else grad).numel() * weight[0].numel() * sum(output_mask[:2])
 
 
-FLOPS = {**flop_registry, torch.ops.aten.convolution_backward: convolution_backward_flops}
+FLOP_COUNTERS = {**flop_registry, torch.ops.aten.convolution_backward: convolution_backward_flops}
 
 
 class LiveMemory(PlainMode):
@@ -85,7 +85,7 @@ class LiveMemory(PlainMode):
 
     def _look_up(self, func: Any) -> tuple[Callable | None, Callable | None]:
         """What is run in an operator's place, and what counts its floating-point operations, if anything."""
-        return func.decompose if is_composite(func) else self._bodies.get(func), FLOPS.get(func._overloadpacket)
+        return func.decompose if is_composite(func) else self._bodies.get(func), FLOP_COUNTERS.get(func._overloadpacket)
 
     def leave_out(self, tensors: Iterable[Tensor]) -> None:
         """Never count these, nor views of them."""
