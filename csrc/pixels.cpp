@@ -17,9 +17,15 @@ void check_image(const at::Tensor& image) {
 }
 
 // Weights of a triangle as wide as the step between outputs, but at least as wide as one between inputs.
-Resampling resampling(int64_t size, int64_t new_size) {
+struct Weights {
+  std::vector<int32_t> first, weights;
+  int64_t taps = 0;
+  operator Resampling() const { return {first.data(), weights.data(), taps}; }
+};
+
+Weights resampling(int64_t size, int64_t new_size) {
   const double scale = static_cast<double>(size) / static_cast<double>(new_size), width = std::max(scale, 1.0);
-  Resampling to;
+  Weights to;
   const auto begins = [&](double centre) { return std::max<int64_t>(static_cast<int64_t>(centre - width + 0.5), 0); };
   const auto ends = [&](double centre) { return std::min(static_cast<int64_t>(centre + width + 0.5), size); };
   const auto centre_of = [&](int64_t i) { return (static_cast<double>(i) + 0.5) * scale; };
@@ -53,9 +59,13 @@ at::Tensor pixels_resize(const at::Tensor& image, int64_t height, int64_t width)
                     height, " × ", width);
   at::Tensor made = image;
   if (width != image.size(1)) {
+    const Weights to = resampling(image.size(1), width);
+    const int64_t entries = 4 * kRows * image.size(1);
+    std::vector<uint8_t> bytes(static_cast<size_t>(entries));
+    std::vector<int32_t> group(static_cast<size_t>(entries + 4 * kRows * to.taps));  // taps without weight lie behind
     made = at::empty({image.size(0), width, 3}, image.options());
     pixel_kernels().resample_rows(image.const_data_ptr<uint8_t>(), made.mutable_data_ptr<uint8_t>(), image.size(0),
-                                  image.size(1), width, resampling(image.size(1), width));
+                                  image.size(1), width, to, {bytes.data(), group.data()});
   }
   if (height == image.size(0)) return made.is_same(image) ? image.clone() : made;
   const at::Tensor out = at::empty({height, width, 3}, image.options());

@@ -13,7 +13,12 @@ from mlcfast.ops.label_query_attention.plan import multiplications
 
 EVEN = 1.03
 SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-LOSS_FLOP = {"asymmetric": 50, "role": 60, "epr": 20, "an": 20}  # an entry, each +, ×, exp and log one: estimates
+LOSS_FLOP = {
+    "asymmetric": 50,
+    "role": 60,
+    "epr": 20,
+    "an": 20,
+}  # an entry, each +, ×, exp and log one: estimates; others 30
 
 
 class Layout(NamedTuple):

@@ -1,4 +1,5 @@
-// See pixels.h. Multiplications and additions of blend are not to be joined: Pillow rounds both.
+// See pixels.h. Multiplications and additions of blend are not to be joined: Pillow rounds both. No std::vector here: its
+// functions, compiled for this instruction set, could stand in for others'.
 #include "pixels.h"
 
 #include <algorithm>
@@ -10,8 +11,6 @@ namespace {
 
 constexpr int kBits = 22;            // of a weight, as Pillow has them
 constexpr int64_t kTogether = 1024;  // bytes of a row whose sums are kept in the first-level cache
-
-constexpr int kRows = 4;             // that are resampled together
 
 using Bytes = uint8_t __attribute__((vector_size(4 * kRows)));
 using Sums = int32_t __attribute__((vector_size(16 * kRows)));
@@ -29,7 +28,7 @@ void interleave(const uint8_t* const* rows, uint8_t* group, int64_t width) {
 template <int kTaps>  // 0: as many as there are
 void resample_group(const int32_t* group, uint8_t* out, int64_t rows, int64_t new_width, const Resampling& to) {
   const int64_t taps = kTaps ? kTaps : to.taps;
-  const int32_t *weights = to.weights.data(), *first = to.first.data();
+  const int32_t *weights = to.weights, *first = to.first;
   for (int64_t x = 0; x < new_width; ++x, weights += taps) {
     const int32_t* from = group + 4 * kRows * first[x];
     Sums sums = Sums{} + (1 << (kBits - 1));
@@ -54,21 +53,18 @@ void resample_group(const int32_t* group, uint8_t* out, int64_t rows, int64_t ne
 }
 
 void resample_rows(const uint8_t* in, uint8_t* out, int64_t height, int64_t width, int64_t new_width,
-                   const Resampling& to) {
-  const int64_t entries = 4 * kRows * width;
-  std::vector<uint8_t> bytes(static_cast<size_t>(entries));
-  std::vector<int32_t> group(static_cast<size_t>(entries + 4 * kRows * to.taps));  // taps without weight lie behind
+                   const Resampling& to, Scratch scratch) {
   for (int64_t y = 0; y < height; y += kRows, out += 3 * kRows * new_width) {
     const uint8_t* rows[kRows];
     for (int64_t row = 0; row < kRows; ++row) rows[row] = in + 3 * width * std::min(y + row, height - 1);
-    interleave(rows, bytes.data(), width);
-    std::copy(bytes.begin(), bytes.end(), group.begin());
+    interleave(rows, scratch.bytes, width);
+    for (int64_t i = 0; i < 4 * kRows * width; ++i) scratch.group[i] = scratch.bytes[i];
     const int64_t count = std::min<int64_t>(kRows, height - y);
     switch (to.taps) {
-      case 2: resample_group<2>(group.data(), out, count, new_width, to); break;
-      case 3: resample_group<3>(group.data(), out, count, new_width, to); break;
-      case 4: resample_group<4>(group.data(), out, count, new_width, to); break;
-      default: resample_group<0>(group.data(), out, count, new_width, to);
+      case 2: resample_group<2>(scratch.group, out, count, new_width, to); break;
+      case 3: resample_group<3>(scratch.group, out, count, new_width, to); break;
+      case 4: resample_group<4>(scratch.group, out, count, new_width, to); break;
+      default: resample_group<0>(scratch.group, out, count, new_width, to);
     }
   }
 }
@@ -76,8 +72,8 @@ void resample_rows(const uint8_t* in, uint8_t* out, int64_t height, int64_t widt
 void resample_columns(const uint8_t* in, uint8_t* out, int64_t new_height, int64_t bytes, const Resampling& to) {
   int32_t sums[kTogether];
   for (int64_t y = 0; y < new_height; ++y, out += bytes) {
-    const uint8_t* from = in + to.first[static_cast<size_t>(y)] * bytes;
-    const int32_t* weights = to.weights.data() + y * to.taps;
+    const uint8_t* from = in + to.first[y] * bytes;
+    const int32_t* weights = to.weights + y * to.taps;
     for (int64_t begin = 0; begin < bytes; begin += kTogether) {
       const int64_t length = std::min(kTogether, bytes - begin);
       for (int64_t i = 0; i < length; ++i) sums[i] = 1 << (kBits - 1);

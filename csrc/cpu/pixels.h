@@ -3,20 +3,26 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace mlcfast {
 
 // One direction of a resize: output i is the sum of `taps` inputs from first[i] on, times weights[i · taps …] / 2^22.
 struct Resampling {
-  std::vector<int32_t> first, weights;
-  int64_t taps = 0;
+  const int32_t *first, *weights;
+  int64_t taps;
+};
+constexpr int kRows = 4;  // that are resampled together
+
+// Room for `resample_rows`: 4 · kRows · width bytes, and as many whole numbers and 4 · kRows · taps zeros behind them.
+struct Scratch {
+  uint8_t* bytes;
+  int32_t* group;
 };
 
 struct PixelKernels {
   // (height, width, 3) -> (height, new_width, 3), and (height, bytes) -> (new_height, bytes).
   void (*resample_rows)(const uint8_t* in, uint8_t* out, int64_t height, int64_t width, int64_t new_width,
-                        const Resampling&);
+                        const Resampling&, Scratch);
   void (*resample_columns)(const uint8_t* in, uint8_t* out, int64_t new_height, int64_t bytes, const Resampling&);
   void (*look_up)(const uint8_t* in, uint8_t* out, int64_t pixels, const uint8_t* tables);  // tables: 3 × 256
   void (*count)(const uint8_t* in, int64_t pixels, int64_t* counts);  // 3 × 256

@@ -19,9 +19,9 @@ from mlcfast.data.splits import TRAIN
 from mlcfast.engine import Process
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import evaluate_weights_in_turn
+from mlcfast.models.onnx_file import INPUT, OUTPUT
 
 IMAGES = 256  # that say how large activations become, spread evenly over the training images
-INPUT, OUTPUT = "images", "logits"
 
 
 class Judged(NamedTuple):

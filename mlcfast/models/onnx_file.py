@@ -17,6 +17,7 @@ from mlcfast.models.card import ModelCard
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
+INPUT, OUTPUT = "images", "logits"
 TOLERANCE = 1e-4  # largest difference of a logit
 LIMIT = 2**31 - 2**24  # bytes of weights: a protocol buffer ends at 2 GiB
 TALKATIVE = ("torch.onnx", "onnxscript", "onnx_ir")  # loggers of the exporter
@@ -50,7 +51,7 @@ def largest_difference(content: bytes, model: nn.Module) -> float:
     differences, side = [], _image_side(model)
     for batch in (1, 3):
         images = torch.randn(batch, 3, side, side, generator=generator)
-        (logits,) = session.run(["logits"], {"images": images.numpy()})
+        (logits,) = session.run([OUTPUT], {INPUT: images.numpy()})
         with torch.no_grad():
             differences.append(np.abs(logits - model(images).numpy()).max())
     return float(max(differences))
@@ -92,8 +93,8 @@ def _converted(model: nn.Module, card: ModelCard) -> bytes:
     program = torch.onnx.export(
         _Logits(model),
         (images,),
-        input_names=["images"],
-        output_names=["logits"],
+        input_names=[INPUT],
+        output_names=[OUTPUT],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         opset_version=OPSET,
         dynamo=True,

@@ -1,4 +1,4 @@
-"""By count, a step of the published models launches less and moves fewer bytes than the same step of plain torch."""
+"""By count, a step of the published models moves fewer bytes than plain torch's, with at most 5 % more launches."""
 
 from typing import Any
 
