@@ -121,6 +121,11 @@ READ = {
          "runs/1/plot.png": "", "checkpoints/x.json": "{}", "more/notes.txt": "x"},
         "folders", ["cat", "dog"], {"": [[P, N], [N, P]]},
     ),
+    "a Mac's copies beside splits": (
+        {**{f"{split}/{label}/{split}{label}.jpg": "" for split in ("test", "train") for label in ("cat", "dog")},
+         "__MACOSX/train/cat/._a.jpg": "x"},
+        "folders", ["cat", "dog"], {"test": [[P, N], [N, P]], "train": [[P, N], [N, P]]},
+    ),
     "a readme in a folder": (
         {"cat/a.jpg": "", "dog/b.jpg": "", "docs/README.txt": "x", "cat/note.txt": "x"}, "folders", ["cat", "dog"],
         {"": [[P, N], [N, P]]},

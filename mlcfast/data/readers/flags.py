@@ -189,7 +189,7 @@ def with_plain_flags(sheet: Sheet, options: TableOptions) -> Sheet:
         return sheet
     told = {name.lower() for name in (options.split_column, options.group) if name is not None}
     names = {i: name for i, name in enumerate(sheet.header) if not is_about(name) and name.lower() not in told}
-    held = {i: {row[i].lower() for row in sheet.rows} - BLANK for i in names}
+    held = {i: {cell.lower() for cell in {row[i] for row in sheet.rows}} - BLANK for i in names}
     for (yes, no), least in PAIRS.items():
         columns = [i for i, words in held.items() if words and words <= {yes, no}]
         if len(columns) < least or len({word for i in columns for word in held[i]}) < 2:

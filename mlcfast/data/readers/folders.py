@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, is_hidden
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, holds_images, images_below, is_hidden
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.readers.words import MAY_BE_NONE, NO_LABEL
 from mlcfast.data.splits import is_split_word
@@ -42,9 +42,8 @@ def read_folders(path: Path) -> list[LabelSource]:
 
 def folders_of_images(path: Path) -> list[Path]:
     """The folders of a directory that hold images at any depth, without hidden ones and programs', sorted."""
-    folders = (folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith("."))
-    folders = (folder for folder in folders if not is_of_programs(folder))
-    return [each for each in folders if any(file.suffix.lower() in IMAGE_ENDINGS for file in each.rglob("*"))]
+    folders = (folder for folder in sorted(path.iterdir()) if folder.is_dir() and not is_hidden(Path(folder.name)))
+    return [folder for folder in folders if not is_of_programs(folder) and holds_images(folder)]
 
 
 def _read(folder: Path, split: str = "") -> LabelSource:

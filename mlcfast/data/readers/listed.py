@@ -101,7 +101,7 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
 
 
 def _holds_lists(sheet: Sheet, column: int) -> bool:
-    cells = {row[column] for row in sheet.rows if row[column].lower() not in BLANK}
+    cells = {cell for cell in {row[column] for row in sheet.rows} if cell.lower() not in BLANK}
     if cells and all(IN_BRACKETS.fullmatch(cell) for cell in cells):
         return True
     pieces = [re.split("[|;]", cell) for cell in cells]
@@ -178,7 +178,7 @@ def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:
 
 def _in_brackets(sheet: Sheet, column: int) -> bool:
     """Whether each cell of a column is a list in brackets of its own."""
-    cells = {row[column] for row in sheet.rows if row[column].lower() not in BLANK}
+    cells = {cell for cell in {row[column] for row in sheet.rows} if cell.lower() not in BLANK}
     return bool(cells) and all(cell[0] in "[{<" and IN_BRACKETS.fullmatch(cell) for cell in cells)
 
 

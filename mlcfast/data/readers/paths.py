@@ -221,8 +221,16 @@ def refuse_one_file_twice(
 
 def images_below(folder: Path) -> list[Path]:
     """The image files of a directory, at any depth, sorted; without hidden ones and programs' own copies."""
-    found = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(file for file in found if not is_hidden(file.relative_to(folder)))
+    return sorted(place / name for place, names in walked(folder) for name in names if _is_image(name))
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether a directory has an image at any depth."""
+    return any(_is_image(name) for _, names in walked(folder) for name in names)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS)
 
 
 def image_beside(file: Path) -> Path | None:

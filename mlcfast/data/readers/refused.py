@@ -1,5 +1,6 @@
 """Files of known tools that are not read: each is refused by its tool's name, with what is read in its place."""
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,10 +87,15 @@ def refuse_scores(where: str, entry: dict[str, Any], remedy: str) -> None:
         raise UsageError(f"{where}: {key} {score} makes it a prediction, not a label: {remedy}")
 
 
+@functools.cache
+def _is_score(key: str) -> bool:
+    return OF_SCORES.fullmatch(key) is not None
+
+
 def _scores(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for held in (entry, *(value for value in entry.values() if isinstance(value, dict))):
         for key, value in held.items():
-            if OF_SCORES.fullmatch(str(key)):
+            if _is_score(str(key)):
                 for score in listed(list(value.values()) if isinstance(value, dict) else value):
                     if isinstance(score, float) and not score.is_integer():
                         yield str(key), score

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlcfast.data.readers.boxes import read_yaml
 from mlcfast.data.readers.lists import from_tags, names_in
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError
@@ -272,7 +272,7 @@ def _strays(images: list[Path]) -> list[str]:
         file
         for labels, pictures in folders.items()
         for file in sorted(labels.glob("*.txt"))
-        if pictures / file.stem not in stems and file.name not in NAME_FILES and not _is_image(pictures, file.stem)
+        if pictures / file.stem not in stems and file.name not in NAME_FILES and not image_beside(pictures / file.name)
     ]
     strays = strays if found else [file for file in strays if _holds_boxes(file)]
     if strays and not found:
@@ -282,7 +282,3 @@ def _strays(images: list[Path]) -> list[str]:
 
 def _holds_boxes(file: Path) -> bool:
     return any(BOX.fullmatch(line.strip()) for line in read_text(file)[0].splitlines()[:1])
-
-
-def _is_image(folder: Path, stem: str) -> bool:
-    return any((folder / f"{stem}{ending}").is_file() for ending in IMAGE_ENDINGS)
