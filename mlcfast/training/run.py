@@ -33,7 +33,7 @@ from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, unknown_as_absent
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
-from mlcfast.training.build import check_parts, make_training_module
+from mlcfast.training.build import check_parts, make_training_mix, make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
@@ -138,7 +138,8 @@ def make_trainer(config: Config, saved: Config, samples: Samples, directory: Run
         followers.append(UnobservedPositives(engine.training_module, train, samples.hidden, file))
     if engine.training_module.pseudo_labels is not None:
         followers.append(PseudoLabelling(engine, train, evaluation_loader(config, train, process)))
-    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers)
+    mix = make_training_mix(config, engine.training_module, train)
+    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers, mix)
 
 
 @contextlib.contextmanager
