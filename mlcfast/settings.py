@@ -32,7 +32,8 @@ __all__ = [
 # What --resume says of a setting that has changed (training/resuming.py). These change nothing of the result: where
 # things lie, how a step is executed, what is written. What data settings read is compared by what was read.
 FREE_ON_RESUME = frozenset({
-    "name", "output", "sweep.grid", "sweep.variants", "model.weights", "train.initialise_from", "train.renamed_labels",
+    "name", "output", "sweep.grid", "sweep.variants", "model.weights", "model.query_start", "train.initialise_from",
+    "train.renamed_labels",
     "data.format", "data.options", "data.root", "data.train", "data.val", "data.test", "data.split_column",
     "data.group", "data.workers", "data.keep_unlabelled", "data.resized_cache", "data.bad_images", "data.image_column",
     "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain", "data.allow_outside",
@@ -74,6 +75,11 @@ class ModelConfig(Section):
         default="pretrained",
         description="Where the backbone starts: pretrained downloads, none begins at random, else a .pth or "
         ".safetensors file, or package:NAME for the file in an installed package.",
+    )
+    query_start: str | None = Field(
+        default=None,
+        description="Where the label queries start: an .npz or .safetensors file with a vector under each label's "
+        "name, such as a text model's of it; null draws them.",
     )
     freeze: Literal["auto", "published", "none", "backbone"] = Field(
         default="auto",

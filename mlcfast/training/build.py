@@ -18,6 +18,7 @@ from mlcfast.errors import UsageError
 from mlcfast.losses import FOR_FULL_LABELS, LabelEstimator, PseudoLabels, build_loss
 from mlcfast.losses.base import LabelLoss
 from mlcfast.models.build import check_model
+from mlcfast.registry import hint_path
 from mlcfast.training.initialise import find_source
 
 
@@ -35,6 +36,14 @@ def check_parts(config: Config, resumed: bool) -> None:
     make_mix(data.mix, data.mix_options)
     if config.train.initialise_from and not resumed:
         find_source(Path(config.train.initialise_from))
+        if model.query_start:
+            raise UsageError(
+                "model.query_start: train.initialise_from gives the queries already: leave one of them out"
+            )
+    elif model.query_start and not resumed and not Path(model.query_start).is_file():
+        raise UsageError(
+            f"model.query_start {model.query_start}: there is no such file{hint_path(Path(model.query_start))}"
+        )
 
 
 def make_loss(settings: LossConfig) -> LabelLoss:

@@ -37,6 +37,7 @@ from mlcfast.training.build import check_parts, make_training_mix, make_training
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
+from mlcfast.training.query_start import start_queries
 from mlcfast.training.resuming import Changes, changes_since, contents_of
 from mlcfast.training.saving import delete_old_checkpoints
 from mlcfast.training.trainer import Trainer
@@ -73,6 +74,8 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     module = make_training_module(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
         initialise_from_run(module, samples.train, Path(config.train.initialise_from), config.train.renamed_labels)
+    elif config.model.query_start and resume is None:
+        start_queries(module.model, samples.train.names, Path(config.model.query_start), config.seed)
     trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
     if checkpoint is not None and resume is not None:
         trainer.resume(*checkpoint)
