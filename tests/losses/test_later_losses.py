@@ -137,6 +137,23 @@ def test_those_in_plain_torch(name):
     assert torch.equal(value, make(name)(x.float(), z)) and value.dtype == torch.float32
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("far", [0, 1e2, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("name", ["zlpr", "two_way"])
+def test_differences_of_large_logits_keep_their_digits(name, far, backend, monkeypatch):
+    """Logits in two heaps around ±far, whose distances within a heap decide the gradient."""
+    monkeypatch.setenv("MLCFAST_BACKEND", backend)
+    random = torch.Generator().manual_seed(0)
+    heap, near = (torch.randn(16, K, generator=random) for _ in range(2))
+    x, z = heap.sign() * far + near, (torch.rand(16, K, generator=random) < 0.2).float()
+    single, double = (x.to(dtype, copy=True).requires_grad_() for dtype in (torch.float32, torch.float64))
+    value, exact = (make(name)(logits, z) for logits in (single, double))
+    value.backward()
+    exact.backward()
+    assert value.item() == pytest.approx(exact.item(), rel=3e-7)
+    assert (single.grad - double.grad).abs().max() < 4e-8
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", NAMES)
 def test_extreme_logits_are_finite(name, dtype):

@@ -6,6 +6,8 @@ says otherwise. Logarithms and powers of f are taken of the logit, so that nothi
 any finite logit.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -132,14 +134,36 @@ def distribution_balanced(
     return weight * entries * (balance if gamma > 0 else 1.0)
 
 
-def log_sum_exp(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
-    """log Σ e^x over the chosen entries; −∞ where none is chosen."""
-    return torch.logsumexp(x.masked_fill(~chosen, -torch.inf), dim)
+class LogSumExp(NamedTuple):
+    """log Σ e^x as m + log Σ e^(x − m): m the largest of x, without gradient, and the rest, −∞ where there is no x.
+
+    The gradient is e^(x − m) / Σ e^(x − m). That of torch.logsumexp is e^(x − result), which the rounding of a large
+    result makes wrong by as much; and of two large results of which one is taken from the other, m's differ exactly.
+    """
+
+    largest: Tensor
+    rest: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, chosen: Tensor, dim: int) -> "LogSumExp":
+        """Over the chosen entries."""
+        if not x.shape[dim]:  # of which there is no largest
+            nothing = x.sum(dim)
+            return cls(torch.zeros_like(nothing), nothing - torch.inf)
+        held = x.masked_fill(~chosen, -torch.inf)
+        largest = held.detach().amax(dim, keepdim=True)
+        largest = torch.where(largest.isfinite(), largest, 0.0)
+        return cls(largest.squeeze(dim), torch.log(torch.exp(held - largest).sum(dim)))
+
+    @property
+    def value(self) -> Tensor:
+        """The sum of both."""
+        return self.largest + self.rest
 
 
 def zlpr(x: Tensor, z: Tensor) -> Tensor:
     """ZLPR (arXiv 2208.02955, Eq. 6), (B,): log(1 + Σ_{z=0} e^x) + log(1 + Σ_{z=1} e^−x)."""
-    return softplus(log_sum_exp(x, z <= 0, 1)) + softplus(log_sum_exp(-x, z > 0, 1))
+    return softplus(LogSumExp.of(x, z <= 0, 1).value) + softplus(LogSumExp.of(-x, z > 0, 1).value)
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -155,8 +179,8 @@ def two_way(x: Tensor, z: Tensor, tp: float, tn: float, parts: Tensor | None = N
     the parts' losses, and of their gradients, is then that of the global batch.
     """
     there = (z > 0).any(1)
-    rows = torch.where(there, softplus(tn * log_sum_exp(x / tn, z <= 0, 1) + tp * log_sum_exp(-x / tp, z > 0, 1)), 0.0)
-    down, up = log_sum_exp(x / tn, z <= 0, 0), log_sum_exp(-x / tp, z > 0, 0)
+    rows = torch.where(there, _two_way(LogSumExp.of(x / tn, z <= 0, 1), LogSumExp.of(-x / tp, z > 0, 1), tp, tn), 0.0)
+    down, up = LogSumExp.of(x / tn, z <= 0, 0), LogSumExp.of(-x / tp, z > 0, 0)
     if parts is None:
         return rows.sum() / there.sum().clamp(min=1) + _columns(down, up, tp, tn)
     K, parts = x.shape[1], parts.to(x.dtype)
@@ -168,20 +192,26 @@ def two_way(x: Tensor, z: Tensor, tp: float, tn: float, parts: Tensor | None = N
 def two_way_part(x: Tensor, z: Tensor, tp: float, tn: float) -> Tensor:
     """What other parts of a batch must know of this one, (2K + 1,): both LSE of each label, images with a positive."""
     with torch.no_grad():
-        down, up = log_sum_exp(x / tn, z <= 0, 0), log_sum_exp(-x / tp, z > 0, 0)
+        down, up = LogSumExp.of(x / tn, z <= 0, 0).value, LogSumExp.of(-x / tp, z > 0, 0).value
         return torch.cat([down, up, (z > 0).any(1).sum()[None].to(x.dtype)])
 
 
-def _columns(down: Tensor, up: Tensor, tp: float, tn: float) -> Tensor:
-    """The mean over labels with a positive; −∞ stands for a label without entries of a kind."""
-    there = up > -torch.inf
-    return torch.where(there, softplus(tn * down + tp * up), 0.0).sum() / there.sum().clamp(min=1)
+def _two_way(down: LogSumExp, up: LogSumExp, tp: float, tn: float) -> Tensor:
+    """softplus(Tn down + Tp up): the largest logits, of opposite signs, are taken from each other first."""
+    return softplus((tn * down.largest + tp * up.largest) + (tn * down.rest + tp * up.rest))
 
 
-def _of_whole(own: Tensor, parts: Tensor) -> Tensor:
+def _columns(down: LogSumExp, up: LogSumExp, tp: float, tn: float) -> Tensor:
+    """The mean over labels with a positive; a rest of −∞ stands for a label without entries of a kind."""
+    there = up.rest > -torch.inf
+    return torch.where(there, _two_way(down, up, tp, tn), 0.0).sum() / there.sum().clamp(min=1)
+
+
+def _of_whole(own: LogSumExp, parts: Tensor) -> LogSumExp:
     """The log-sum-exp over all parts, (K,) from (P, K), whose gradient runs through the entries of this part, `own`."""
-    whole = torch.logsumexp(parts, 0)
-    some = own > -torch.inf
-    share = torch.where(some, torch.exp(torch.where(some, own - whole, 0.0)), 0.0).detach()
-    finite = torch.where(some, own, 0.0)
-    return whole + share * (finite - finite.detach())
+    whole = LogSumExp.of(parts, parts > -torch.inf, 0)
+    some = own.rest > -torch.inf
+    apart = (own.largest - whole.largest) + (own.rest - whole.rest)
+    share = torch.where(some, torch.exp(torch.where(some, apart, 0.0)), 0.0).detach()
+    rest = torch.where(some, own.rest, 0.0)
+    return LogSumExp(whole.largest, whole.rest + share * (rest - rest.detach()))
