@@ -1,4 +1,4 @@
-"""Write a trained model for other programs: safetensors with its card, ONNX, or a directory for the hub."""
+"""Write a trained model for other programs: safetensors with its card, ONNX, torch.export, or a hub's directory."""
 
 import argparse
 import dataclasses
@@ -17,6 +17,7 @@ from mlcfast.models.hub_files import hub_files, write_hub_directory
 from mlcfast.models.hub_readme import About
 from mlcfast.models.loading import find_weights
 from mlcfast.models.onnx_file import onnx_file
+from mlcfast.models.torch_program import program_file
 from mlcfast.models.trained import load_image_model, load_trained
 from mlcfast.runs.directory import RunDirectory
 
@@ -78,6 +79,17 @@ def write_onnx(args: argparse.Namespace) -> str:
     return said
 
 
+def write_program(args: argparse.Namespace) -> str:
+    """One program of torch.export."""
+    model, card = load_image_model(args.checkpoint)
+    if args.out.suffix != ".pt2" or args.out.is_dir():
+        raise UsageError(f"{args.out}: the name of a program of torch.export ends with .pt2")
+    content, difference = program_file(model, card, args.out)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(args.out, content)
+    return f"{args.out}: logits within {difference:.1e} of the model's on random images"
+
+
 def write_hub(args: argparse.Namespace) -> str:
     """A directory that is uploaded as it is."""
     model, card = load_image_model(args.checkpoint)
@@ -118,6 +130,7 @@ def in_8_bits(content: bytes, args: argparse.Namespace, card: ModelCard) -> tupl
 WRITERS: dict[str, Callable[[argparse.Namespace], str]] = {
     "safetensors": write_safetensors,
     "onnx": write_onnx,
+    "torch_export": write_program,
     "hub": write_hub,
 }
 

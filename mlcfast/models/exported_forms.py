@@ -1,5 +1,6 @@
 """What an exported model takes and gives: normalised images for logits, or what programs that tag images expect."""
 
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from mlcfast.models.card import ModelCard
 
+FACTS = ("labels", "preprocessing", "thresholds", "weights", "metrics")
 TOLERANCE = 1e-4  # largest difference of a logit
 
 
@@ -40,6 +42,9 @@ class _Logits(nn.Module):
 class _Tagger(nn.Module):
     """The model as programs that tag images call one: with pixels as OpenCV holds them, for probabilities."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: nn.Module, card: ModelCard):
         super().__init__()
         self.model = model
@@ -59,6 +64,17 @@ def _normalised(batch: int, side: int, generator: torch.Generator) -> Tensor:
 
 def _pixels(batch: int, side: int, generator: torch.Generator) -> Tensor:
     return 255 * torch.rand(batch, side, side, 3, generator=generator)
+
+
+def image_side(model: nn.Module) -> int:
+    """S, of the images that the model was built for."""
+    side = model.image_size
+    return int(side)  # type: ignore[arg-type]  # a number: torch types every attribute as Tensor | Module
+
+
+def facts_of(card: ModelCard) -> dict[str, str]:
+    """What a program needs to know beside the file, each of FACTS as JSON."""
+    return {name: json.dumps(getattr(card, name)) for name in FACTS}
 
 
 LOGITS = Form("images", "logits", _Logits, _normalised, TOLERANCE)

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from torch import nn
 
 from mlcfast.errors import RunError, UsageError
 from mlcfast.models.card import ModelCard
-from mlcfast.models.exported_forms import LOGITS, Form
+from mlcfast.models.exported_forms import LOGITS, Form, facts_of, image_side
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
@@ -35,7 +34,7 @@ def onnx_file(
     holds; RunError if the check fails.
     """
     _check_possible(model)
-    whole, side = form.make(model, card).eval(), _image_side(model)
+    whole, side = form.make(model, card).eval(), image_side(model)
     with _quiet_exporter() if quiet else contextlib.nullcontext():
         content = _converted(whole, card, side, form)
     difference = largest_difference(content, whole, side, form)
@@ -68,11 +67,6 @@ def _check_possible(model: nn.Module) -> None:
         raise UsageError(f"{size / 2**30:.1f} GiB of weights exceed an ONNX file's 2 GiB: use --format safetensors")
 
 
-def _image_side(model: nn.Module) -> int:
-    side = model.image_size
-    return int(side)  # type: ignore[arg-type]  # a number: torch types every attribute as Tensor | Module
-
-
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Within the block the exporter says nothing short of an error of its own steps and its own calls."""
@@ -102,10 +96,9 @@ def _converted(model: nn.Module, card: ModelCard, side: int, form: Form) -> byte
         dynamo=True,
         verbose=False,
     )
-    facts = ("labels", "preprocessing", "thresholds", "weights", "metrics")
     assert program is not None, "the exporter returns a program where dynamo is on"
     ClearMetadataAndDocStringPass()(program.model)  # the exporter notes source lines by their paths on this machine
     document = program.model_proto
-    for name in facts:
-        document.metadata_props.add(key=name, value=json.dumps(getattr(card, name)))
+    for name, value in facts_of(card).items():
+        document.metadata_props.add(key=name, value=value)
     return document.SerializeToString()
