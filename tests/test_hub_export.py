@@ -157,14 +157,16 @@ def test_image_processors_prepare_an_image_as_the_model_wants_it(given, tmp_path
     assert theirs.shape == ours.shape and ((theirs - ours).abs() <= 1.01 * step).all()
 
 
-def test_the_readmes_program_runs(given, tmp_path, capsys):
+def test_the_readmes_program_runs(given, capsys):
     pytest.importorskip("huggingface_hub")
-    photo(tmp_path / "photo.jpg")
+    photo(given.parent / "photo.jpg")
     (program,) = re.findall(r"```python\n(.*?)```", (given / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=given.parent, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     capsys.readouterr()
-    assert predict.main([str(given), str(tmp_path / "photo.jpg"), "--json"]) == 0
+    assert predict.main([str(given), str(given.parent / "photo.jpg"), "--json"]) == 0
     expected = {label["name"]: label["score"] for label in json.loads(capsys.readouterr().out)[0]["labels"]}
     printed = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
     assert printed.keys() == expected.keys() == {"red", "blue, dark"}

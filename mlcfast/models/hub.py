@@ -45,7 +45,7 @@ def read_hub_name(text: str) -> HubName:
     """`user/name` or `user/name@revision`; UsageError for anything else."""
     found = NAME.fullmatch(text)
     if found is None:
-        raise UsageError(f"hf://{text}: a model's name on the hub is USER/NAME or USER/NAME@REVISION")
+        raise UsageError(f"{text}: no such path, and no model's name on the hub: USER/NAME or USER/NAME@REVISION")
     return HubName(found[1], found[2])
 
 

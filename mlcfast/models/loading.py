@@ -28,9 +28,8 @@ def find_weights(path: Path) -> Path:
     for name in ("model.safetensors", "weights.safetensors", "best/model.safetensors"):
         if (path / name).is_file():
             return path / name
-    raise UsageError(
-        f"{path}: no such checkpoint (a model.safetensors, or a directory that holds one){hint_path(path)}"
-    )
+    near = hint_path(path) or (f"; on the hub hf://{path.as_posix()}" if len(path.parts) == 2 else "")
+    raise UsageError(f"{path}: no such checkpoint (a model.safetensors, or a directory that holds one){near}")
 
 
 def is_hub_name(path: Path) -> bool:

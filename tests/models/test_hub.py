@@ -164,6 +164,8 @@ def test_the_commands_take_a_name(best, cache, tmp_path, capsys):
     assert "--write: hf:/user/name is of the hub" in capsys.readouterr().err
     assert predict.main(["hf://user/none", image]) == 2
     assert capsys.readouterr().err.startswith("error: hf://user/none: not in the cache")
+    assert predict.main(["user/none", image]) == 2
+    assert capsys.readouterr().err.endswith("holds one); on the hub hf://user/none\n")
 
 
 def test_what_is_uploaded_is_what_export_writes(best, tmp_path, monkeypatch):
