@@ -13,8 +13,8 @@ from mlcfast.errors import RunError, UsageError
 from mlcfast.files import write_bytes
 from mlcfast.models.card import ModelCard, card_file, save_model
 from mlcfast.models.exported_forms import TAGGER
-from mlcfast.models.hub_files import hub_files, write_hub_directory
-from mlcfast.models.hub_readme import About
+from mlcfast.models.hub_files import hub_files, refuse_filled, write_hub_directory
+from mlcfast.models.hub_front import About
 from mlcfast.models.loading import find_weights
 from mlcfast.models.onnx_file import onnx_file
 from mlcfast.models.torch_program import program_file
@@ -92,6 +92,7 @@ def write_program(args: argparse.Namespace) -> str:
 
 def write_hub(args: argparse.Namespace) -> str:
     """A directory that is uploaded as it is."""
+    refuse_filled(args.out)
     model, card = load_image_model(args.checkpoint)
     weights = find_weights(args.checkpoint)
     tagger = onnx_file(model, card, args.out, not args.debug, TAGGER)[0] if args.tagger else None

@@ -17,9 +17,12 @@ from PIL import Image, ImageOps
 
 from mlcfast import export, predict
 from mlcfast.data.transforms import EvalTransform
+from mlcfast.errors import UsageError
 from mlcfast.files import sealed, sha256_of
 from mlcfast.models.card import load_card, save_model
 from mlcfast.models.exported_forms import TAGGER
+from mlcfast.models.hub_files import hub_config, hub_files, refuse_paths
+from mlcfast.models.hub_front import About
 from mlcfast.models.trained import load_trained
 from tests.conftest import ROOT
 from tests.test_export import MODELS, save_random
@@ -208,13 +211,18 @@ def test_a_program_that_tags_images_reads_names_and_probabilities(best, tagger, 
     ],
 )
 def test_a_path_among_the_models_arguments_is_refused(best, arguments, named):
-    from mlcfast.errors import UsageError
-    from mlcfast.models.hub_files import refuse_paths
-
     card = load_card(best)
     refuse_paths(card)
     with pytest.raises(UsageError, match=named):
         refuse_paths(replace(card, model=card.model | arguments))
+
+
+def test_a_model_of_somebodys_code_says_so(best):
+    card = load_card(best)
+    own = replace(card, model=card.model | {"head": "extras:TwoLayer"})
+    text = hub_files(own, About("x"))["README.md"].decode()
+    assert "code of its author's, `extras:TwoLayer`, which" in text and "hf://" not in text
+    assert hub_config(own)["model"]["head"] == "extras:TwoLayer" and "- extras" not in text.partition("# x")[0]
 
 
 def test_a_directory_that_holds_something_is_refused(best, capsys):

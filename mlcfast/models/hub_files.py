@@ -19,7 +19,8 @@ from torch import nn
 from mlcfast.errors import UsageError
 from mlcfast.files import write_bytes
 from mlcfast.models.card import ModelCard, save_model
-from mlcfast.models.hub_readme import About, readme
+from mlcfast.models.hub_front import About
+from mlcfast.models.hub_readme import readme
 
 BILINEAR = 2  # Pillow's number, by which image processors know it
 GENERAL = 0  # the taggers' category of tags that are neither ratings nor characters
@@ -46,12 +47,17 @@ def write_hub_directory(directory: Path, model: nn.Module, card: ModelCard, file
     UsageError where the directory holds something, which would be uploaded as well. OSError, which names the file,
     where writing fails. README.md, which people edit, is not among the files whose digests the card holds.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError(f"{directory}: must be new or empty, for all that is in it is uploaded")
+    refuse_filled(directory)
     fixed = {name: content for name, content in files.items() if name != "README.md"}
     save_model(directory, model.state_dict(), replace(card, config={}), fixed)
     write_bytes(directory / "README.md", files["README.md"])
     return sorted(["model.safetensors", "model.json", *files])
+
+
+def refuse_filled(directory: Path) -> None:
+    """UsageError unless the directory is new or empty."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory}: must be new or empty, for all that is in it is uploaded")
 
 
 def refuse_paths(card: ModelCard) -> None:

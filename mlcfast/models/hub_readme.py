@@ -3,22 +3,15 @@
 import html
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from mlcfast.models.card import ModelCard
+from mlcfast.models.hub_front import FIGURES, About, front_matter, reports
+from mlcfast.registry import is_import_name
 
 MOST_ROWS = 200  # of the table of labels; model.json has all of them
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-# Of a report: the hub's word for the metric, and a reader's.
-FIGURES = {
-    "mAP": ("mAP", "mAP"),
-    "CF1": ("f1", "F1, labels counting the same"),
-    "OF1": ("f1", "F1, decisions counting the same"),
-}
 # What of a run's configuration says how the model was trained and nothing of where: each a number, a truth or a word.
 TRAINING = {
     "loss": ("loss", "name"),
@@ -35,20 +28,6 @@ TRAINING = {
 }
 
 
-@dataclass(frozen=True)
-class About:
-    """What the card does not hold.
-
-    name: the model's, which is its directory's; license: the hub's identifier; dataset: what it was trained on, in
-    words or as the hub's user/name; test: the report on test images, of the form of the card's metrics.
-    """
-
-    name: str
-    license: str | None = None
-    dataset: str | None = None
-    test: Mapping[str, Any] | None = None
-
-
 def readme(card: ModelCard, about: About, tagger: bool = False) -> str:
     """The whole file: YAML that huggingface_hub's ModelCard parses, then Markdown.
 
@@ -61,20 +40,6 @@ def readme(card: ModelCard, about: About, tagger: bool = False) -> str:
     return f"---\n{front}---\n\n" + "\n\n".join(parts) + "\n"
 
 
-def front_matter(card: ModelCard, about: About) -> dict[str, Any]:
-    """What the hub reads. A license and a data set stand there only where they were given."""
-    tags = ["multi-label-image-classification", *_words(card)]
-    front: dict[str, Any] = {"library_name": "mlcfast", "pipeline_tag": "image-classification", "tags": tags}
-    if about.license:
-        front["license"] = about.license
-    if about.dataset and HUB_NAME.fullmatch(about.dataset):
-        front["datasets"] = [about.dataset]
-    results = [_result(about, *split) for split in _splits(card, about)]
-    if results:
-        front["model-index"] = [{"name": about.name, "results": results}]
-    return front
-
-
 def known_training(card: ModelCard) -> dict[str, Any]:
     """How the model was trained, by the words of TRAINING; what is named by a file or an import is left out."""
     found = {}
@@ -83,35 +48,6 @@ def known_training(card: ModelCard) -> dict[str, Any]:
         if isinstance(value, int | float) or (isinstance(value, str) and value.isidentifier()):
             found[words] = value
     return found
-
-
-def _words(card: ModelCard) -> list[str]:
-    """Head and backbone, where they are names and no imports."""
-    return [name for name in (card.model["head"], card.model["backbone"]) if ":" not in name]
-
-
-def _splits(card: ModelCard, about: About) -> list[tuple[str, Mapping[str, Any]]]:
-    """The names of the splits that there are figures of, with the figures."""
-    splits = {"validation": card.metrics, "test": about.test or {}}
-    return [(split, report) for split, report in splits.items() if "mAP" in report]
-
-
-def _result(about: About, split: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of the hub's model-index; percentages."""
-    known = about.dataset and HUB_NAME.fullmatch(about.dataset)
-    return {
-        "task": {"type": "image-classification", "name": "Multi-label image classification"},
-        "dataset": {
-            "type": about.dataset if known else "unknown",
-            "name": about.dataset or "not named",
-            "split": split,
-        },
-        "metrics": [
-            {"type": metric, "value": round(report[kind], 2), "name": name}
-            for kind, (metric, name) in FIGURES.items()
-            if kind in report
-        ],
-    }
 
 
 def _opening(card: ModelCard, about: About) -> str:
@@ -124,14 +60,25 @@ def _opening(card: ModelCard, about: About) -> str:
 
 
 def _use(card: ModelCard, about: About) -> str:
-    return f"""## Use
+    code = [name for name in (card.model["head"], card.model["backbone"]) if is_import_name(name)]
+    if code:
+        begin = f"""The model is built by code of its author's, {" and ".join(f"`{name}`" for name in code)}, which is
+not in this directory and must be where Python finds it. From the hub it is loaded as a directory:
 
-Once this directory is on the hub as `USER/NAME`:
+```sh
+hf download USER/NAME --local-dir {json.dumps(about.name)}
+mlcfast predict {json.dumps(about.name)} photo.jpg
+```"""
+    else:
+        begin = """Once this directory is on the hub as `USER/NAME`:
 
 ```sh
 pip install 'mlcfast[hub]'
 mlcfast predict hf://USER/NAME photo.jpg
-```
+```"""
+    return f"""## Use
+
+{begin}
 
 From Python:
 
@@ -142,7 +89,7 @@ from PIL import Image
 
 from mlcfast.models.hub import PretrainedModel
 
-model = PretrainedModel.from_pretrained({json.dumps(about.name)})  # a path, or USER/NAME of the hub
+model = PretrainedModel.from_pretrained({json.dumps(about.name)}){"" if code else "  # a path, or USER/NAME of the hub"}
 how = model.card.preprocessing
 image = Image.open("photo.jpg").convert("RGB").resize((how["image_size"],) * 2, Image.Resampling.BILINEAR)
 pixels = (np.asarray(image) / 255 - how["mean"]) / how["std"]
@@ -156,7 +103,7 @@ for name, score, threshold in zip(model.card.labels, scores.tolist(), model.card
 
 def _results(card: ModelCard, about: About) -> str:
     lines = ["## Results", ""]
-    splits = _splits(card, about)
+    splits = reports(card, about)
     if not splits:
         return "\n".join([*lines, "No figures came with the model."])
     lines += [

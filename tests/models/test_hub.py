@@ -18,7 +18,7 @@ from tests.test_export import MODELS, save_random
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from mlcfast.models.hub import PretrainedModel, read_hub_name  # noqa: E402  needs huggingface_hub
-from mlcfast.models.hub_readme import About  # noqa: E402  as above
+from mlcfast.models.hub_front import About  # noqa: E402  as above
 
 MAIN, OLD = "0123456789abcdef0123456789abcdef01234567", "fedcba9876543210fedcba9876543210fedcba98"
 
