@@ -22,7 +22,7 @@ from mlcfast.engine.predictor import FLIP, Predictor
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_files, select
 from mlcfast.evaluation.tables import PredictionTable
-from mlcfast.models.query2label import Query2Label
+from mlcfast.models.heads import Head
 from mlcfast.models.trained import load_image_model
 from mlcfast.report.attention import AttentionWriter
 
@@ -77,8 +77,8 @@ def work(args: argparse.Namespace) -> int:
     if args.labels and not args.attention:
         raise UsageError("--labels goes with --attention DIR, which draws them")
     model, card = load_image_model(args.checkpoint)
-    if args.attention and not isinstance(model, Query2Label):
-        raise UsageError("--attention: this model has a linear head; only query2label attends to places")
+    if args.attention and not (isinstance(model, Head) and model.attends):
+        raise UsageError(f"--attention: a {card.model['head']} head looks at no places; query2label and ml_decoder do")
     if args.flip and args.attention:
         raise UsageError("--flip and --attention: the maps are of each image as it is, so its scores must be too")
     check_place(args.probabilities)

@@ -32,7 +32,8 @@ __all__ = [
 # What --resume says of a setting that has changed (training/resuming.py). These change nothing of the result: where
 # things lie, how a step is executed, what is written. What data settings read is compared by what was read.
 FREE_ON_RESUME = frozenset({
-    "name", "output", "sweep.grid", "sweep.variants", "model.weights", "train.initialise_from", "train.renamed_labels",
+    "name", "output", "sweep.grid", "sweep.variants", "model.weights", "model.query_start", "train.initialise_from",
+    "train.renamed_labels",
     "data.format", "data.options", "data.root", "data.train", "data.val", "data.test", "data.split_column",
     "data.group", "data.workers", "data.keep_unlabelled", "data.resized_cache", "data.bad_images", "data.image_column",
     "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain", "data.allow_outside",
@@ -43,17 +44,25 @@ FREE_ON_RESUME = frozenset({
 LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
 # All others make another run of it, which only --with-changes allows.
 
+QUERY2LABEL_OPTIONS = (
+    "embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout", "decoder_self_attention",
+    "query_groups",
+)  # fmt: skip
+
 
 class ModelConfig(Section):
     """The head, its backbone and where their weights come from; embed_dim to query_groups are query2label's."""
 
-    head: Annotated[str, named("query2label", "linear", "cam")] = Field(
+    head: Annotated[str, named("query2label", "ml_decoder", "linear", "cam")] = Field(
         default="query2label",
         description="What turns the backbone's feature map into labels: query2label looks at the image once for each "
-        "label, linear is one layer on the map's mean, cam that layer on each cell, where positive ones count more.",
+        "label, ml_decoder once for each group of labels and with a smaller transformer, linear is one layer on the "
+        "map's mean, cam that layer on each cell, where positive ones count more.",
     )
     head_options: dict[str, Any] = Field(
-        default={}, description="Arguments of a head of your own, or of cam: boost, how much more, 5 if not given."
+        default={},
+        description="Arguments of a head of your own; of cam boost, how much more, 5 if not given; of ml_decoder "
+        "query_groups (100), embed_dim (768), num_heads (8), feedforward (2048), dropout (0.1), learn_queries (false).",
     )
     backbone: str = Field(
         min_length=1,
@@ -66,6 +75,11 @@ class ModelConfig(Section):
         default="pretrained",
         description="Where the backbone starts: pretrained downloads, none begins at random, else a .pth or "
         ".safetensors file, or package:NAME for the file in an installed package.",
+    )
+    query_start: str | None = Field(
+        default=None,
+        description="Where the label queries start: an .npz or .safetensors file with a vector under each label's "
+        "name, such as a text model's of it; null draws them.",
     )
     freeze: Literal["auto", "published", "none", "backbone"] = Field(
         default="auto",
@@ -90,10 +104,15 @@ class ModelConfig(Section):
     @property
     def head_arguments(self) -> dict[str, Any]:
         """What `build_model` takes for this head beyond the backbone; the linear head takes nothing."""
-        names = ["embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout"]
-        names += ["decoder_self_attention", "query_groups"]
-        own = {name: getattr(self, name) for name in names} if self.head == "query2label" else {}
+        own = {name: getattr(self, name) for name in QUERY2LABEL_OPTIONS} if self.head == "query2label" else {}
         return own | self.head_options
+
+    @property
+    def unread(self) -> list[str]:
+        """Settings of query2label that were set and that ml_decoder, which has most of them too, does not read."""
+        if self.head != "ml_decoder":
+            return []
+        return [n for n in QUERY2LABEL_OPTIONS if getattr(self, n) != type(self).model_fields[n].default]
 
 
 class LossConfig(Section):

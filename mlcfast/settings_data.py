@@ -93,6 +93,15 @@ class DataConfig(Section):
         default="published",
         description="How training images are varied: published is cutout and RandAugment, flip left for right.",
     )
+    mix: Annotated[str, named("none", "mixup", "cutmix", "splicemix")] = Field(
+        default="none",
+        description="How the training images of a batch are mixed with each other: mixup takes means, cutmix a "
+        "rectangle of another image, splicemix adds a quarter more images that are grids of shrunk ones.",
+    )
+    mix_options: dict[str, Any] = Field(
+        default={},
+        description="Arguments of data.mix: alpha and share of mixup (0.2, 1) and cutmix (1, 1), or of your own.",
+    )
     mean: tuple[float, float, float] = Field(
         default=IMAGENET_MEAN, description="Subtracted from the red, green and blue of each pixel, which lie in 0 to 1."
     )

@@ -27,6 +27,7 @@ MODELS = {
     "resnet": {"backbone": "test_resnet", "image_size": 32, "query_groups": 2, "decoder_self_attention": True},
     "resnet_linear": {"backbone": "test_resnet", "image_size": 32, "head": "linear"},
     "swin": {"backbone": "swin_tiny_patch4_window7_224", "image_size": 56, "backbone_options": SWIN, **ONE_LAYER},
+    "ml_decoder": {"backbone": "test_resnet", "image_size": 32, "head": "ml_decoder", "query_groups": 2},
     "cvt": {"backbone": "cvt_tiny", "image_size": 32, **ONE_LAYER},
 }  # fmt: skip
 
@@ -41,7 +42,7 @@ def save_random(directory, thresholds=(0.5, 0.5, 0.5), **model):
     """A model whose BatchNorm statistics and biases are not at their start, saved as a run does."""
     torch.manual_seed(3)
     arguments = {"head": "query2label", "num_labels": 3} | model
-    arguments |= SMALL if arguments["head"] == "query2label" else {}
+    arguments |= {} if arguments["head"] == "linear" else SMALL
     built = build_model(**arguments)
     built(torch.randn(4, 3, arguments["image_size"], arguments["image_size"]))  # moves the running statistics
     preprocessing = {"image_size": arguments["image_size"], "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25]}

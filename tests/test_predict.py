@@ -281,7 +281,7 @@ def test_linear_head_predicts_but_does_not_attend(photos, tmp_path, capsys):
     save_model(tmp_path / "linear", build_model(**linear).state_dict(), card)
     assert len(documents(capsys, tmp_path / "linear", photos)) == 5
     assert predict.main([str(tmp_path / "linear"), str(photos), "--attention", str(tmp_path / "maps")]) == 2
-    assert "linear head" in capsys.readouterr().err
+    assert "a linear head looks at no places" in capsys.readouterr().err
 
 
 def test_attention_writes_a_picture_an_image(best, photos, tmp_path, capsys):

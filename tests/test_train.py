@@ -117,10 +117,10 @@ def test_evaluate_compares_two_models(config_file, tmp_path, capsys):
     assert lines[-1] == f"mAP {cards[0]['mAP']:.2f}"
 
 
-@pytest.mark.parametrize("stopped_at", [3, 5, 7])
-def test_resumed_run_equals_the_uninterrupted_one(config_file, tmp_path, stopped_at):
+@pytest.mark.parametrize(("stopped_at", "mix"), [(3, "none"), (5, "none"), (7, "none"), (7, "splicemix")])
+def test_resumed_run_equals_the_uninterrupted_one(config_file, tmp_path, stopped_at, mix):
     """Steps 3 and 7 are in the middle of an epoch of 5, with two micro-batches a step, augmentation and dropout."""
-    settings = ["train.checkpoint_every=1", "train.keep_checkpoints=20"]
+    settings = ["train.checkpoint_every=1", "train.keep_checkpoints=20", f"data.mix={mix}"]
     run(config_file, *settings)
     whole = tmp_path / "runs" / "tiny"
     cut = tmp_path / "cut" / "tiny"

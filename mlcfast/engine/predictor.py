@@ -68,7 +68,7 @@ class Predictor:
     def attend(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `predict`, and the last decoder layer's head-averaged attention (B, K, H, W), fp32; each map sums to 1.
 
-        The model is a Query2Label.
+        The model is a head that attends (see `Head`).
         """
         self.model.eval()
         with self.autocast:

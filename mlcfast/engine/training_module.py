@@ -15,7 +15,8 @@ from mlcfast.models import build_model
 class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
-    on_logits: called with the detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of
+    Images that a mix has added to the batch stand behind the others and have no index. on_logits: called with the
+    detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of
     all training images, for a loss that knows more than it is shown. pseudo_labels: of all training images, for a loss
     that changes labels; they stand in for those of the batch.
     """
@@ -55,7 +56,7 @@ class TrainingModule(nn.Module):
         """
         logits = self.model(images)
         if self.on_logits is not None and self.training:
-            self.on_logits(logits.detach(), index)
+            self.on_logits(logits.detach()[: len(index)], index)
         told: dict[str, Any] = {}
         if self.statistic is not None and self.training:
             told["statistic"] = self.statistic

@@ -9,6 +9,7 @@ from mlcfast.data.sources import Source
 from mlcfast.engine import HostProcess, Predictor
 from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.predict_files import predict_files
+from mlcfast.models.build import attends
 from mlcfast.models.trained import load_trained
 from mlcfast.report.gallery import Attended
 from mlcfast.report.page import write_report
@@ -35,7 +36,7 @@ def _attended(directory: Path, record: RunRecord) -> list[Attended]:
 
     On the CPU: a training run's device may be full.
     """
-    if record.card["model"]["head"] != "query2label" or not record.paths:
+    if not attends(record.card["model"]["head"]) or not record.paths:
         return []
     model, card = load_trained(directory / "best")
     chosen = np.unique(np.linspace(0, len(record.paths) - 1, ATTENDED_IMAGES).astype(int))

@@ -13,6 +13,7 @@ from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.evaluation.tables import bounds_of
 from mlcfast.metrics import known_entries
+from mlcfast.models.build import attends
 from mlcfast.models.card import card_file, load_card
 from mlcfast.models.trained import load_trained
 from mlcfast.report.side_by_side import Seen, draw_side_by_side
@@ -26,7 +27,7 @@ def picture_of_both(
 ) -> None:
     """Write the PNG: images spread evenly over the set, not chosen, with the labels that each model gives them.
 
-    results, weights: of the two models. Maps need a first model with a card and the head query2label; they show a
+    results, weights: of the two models. Maps need a first model with a card and a head that attends; they show a
     label that the first finds and the second misses, where there is one. UsageError for images without files.
     """
     if not all(records.paths):
@@ -62,7 +63,7 @@ def _label_to_show(positive: np.ndarray, first: np.ndarray, second: np.ndarray) 
 
 def _maps(weights: Path, paths: Sequence[str]) -> list[np.ndarray | None]:
     """Attention maps (K, H, W) of each image, on the CPU; None for a model that has none."""
-    if not card_file(weights).exists() or load_card(weights).model.get("head") != "query2label":
+    if not card_file(weights).exists() or not attends(load_card(weights).model.get("head", "linear")):
         return [None] * len(paths)
     model, card = load_trained(weights)
     predictor = Predictor(HostProcess(), model, "fp32")

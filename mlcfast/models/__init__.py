@@ -1,4 +1,4 @@
-"""Query2Label, the linear head, their backbones, the published checkpoints and trained models with their card.
+"""Query2Label and the other heads, their backbones, the published checkpoints and trained models with their card.
 
 A trained model is `model, card = load_trained("runs/demo/best")`; `model(images).sigmoid()` are its probabilities for
 images (B, 3, S, S) normalised as card.preprocessing says.
@@ -12,6 +12,7 @@ from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.models.freezing import freeze_backbone
 from mlcfast.models.heads import ActivationMapClassifier, FeatureClassifier, Head, LinearClassifier
 from mlcfast.models.loading import find_weights
+from mlcfast.models.ml_decoder import MLDecoder
 from mlcfast.models.published import PUBLISHED, load_published
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.trained import load_image_model, load_trained
@@ -26,6 +27,7 @@ __all__ = [
     "Head",
     "LabelQueryAttention",
     "LinearClassifier",
+    "MLDecoder",
     "ModelCard",
     "Query2Label",
     "Transformer",

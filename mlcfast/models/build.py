@@ -11,6 +11,7 @@ from mlcfast.models.backbones import Backbone, check_timm, timm_body
 from mlcfast.models.cvt import CVT, CvT
 from mlcfast.models.freezing import freeze_backbone
 from mlcfast.models.heads import ActivationMapClassifier, FeatureClassifier, Head, LinearClassifier
+from mlcfast.models.ml_decoder import MLDecoder
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, load_weights, read_state_dict, weight_file
 from mlcfast.registry import Registry, as_callable, check_options, imported, is_import_name
@@ -24,7 +25,12 @@ def _cvt(name: str, image_size: int, pretrained: bool, **options: Any) -> nn.Mod
 
 HEADS: Registry[type[Head]] = Registry(
     "model.head",
-    {"query2label": Query2Label, "linear": LinearClassifier, "cam": ActivationMapClassifier},
+    {
+        "query2label": Query2Label,
+        "ml_decoder": MLDecoder,
+        "linear": LinearClassifier,
+        "cam": ActivationMapClassifier,
+    },
     UsageError,
 )
 FREEZE = ("auto", "none", "published", "backbone")
@@ -43,12 +49,12 @@ def build_model(
 ) -> nn.Module:
     """A model in train mode: images (B, 3, image_size, image_size) -> logits (B, num_labels) fp32.
 
-    head: query2label (options: those of `Query2Label`), linear (none), cam (boost) or a `Head` as
-    `package.module:name`. backbone: cvt_13, cvt_21, cvt_w24, a timm name that gives a feature map, or what makes a
-    body as `package.module:name`; backbone_options: for `CvT`, for timm and `timm_body`, or for that function. weights:
-    pretrained (the backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole model.
-    freeze: see `freeze_backbone`; auto is published when there are weights, none when there are not. backbone none: a
-    linear head on stored features (B, in_features).
+    head: query2label or ml_decoder (options: those of `Query2Label`, `MLDecoder`), linear (none), cam (boost) or a
+    `Head` as `package.module:name`. backbone: cvt_13, cvt_21, cvt_w24, a timm name that gives a feature map, or what
+    makes a body as `package.module:name`; backbone_options: for `CvT`, for timm and `timm_body`, or for that function.
+    weights: pretrained (the backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole
+    model. freeze: see `freeze_backbone`; auto is published when there are weights, none when there are not. backbone
+    none: a linear head on stored features (B, in_features).
 
     Raises UsageError for anything that does not fit, naming the key.
     """
@@ -85,6 +91,11 @@ def check_model(head: str, backbone: str, weights: str, options: dict[str, Any])
             check_timm(backbone, weights == "pretrained")
     if weights not in ("pretrained", "none"):
         weight_file(weights)
+
+
+def attends(head: str) -> bool:
+    """Whether the head called `head`, as a model's card names it, gives attention maps; see `Head`."""
+    return _head(head).attends
 
 
 def _head(name: str) -> type[Head]:

@@ -1,6 +1,7 @@
 """The base class of heads, and the linear ones of single-positive training (arXiv 2106.09708, 2304.01804)."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,11 @@ class Head(nn.Module):
     """A backbone with what makes logits of its feature map; a head of one's own derives from it (docs/extending.md).
 
     A head is built as Head(backbone, num_labels, **options) and defines `forward`. num_labels: K; image_size: S; grid:
-    (H, W) of the feature map.
+    (H, W) of the feature map. attends: whether `forward` takes need_weights and then also gives attention weights
+    (B, K, H·W), which `predict --attention` and the report draw.
     """
+
+    attends: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, num_labels: int):
         super().__init__()

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mlcfast.errors import UsageError
 from mlcfast.models.card import card_file, check_file
+from mlcfast.models.ml_decoder import MLDecoder, fill_ml_decoder, is_ml_decoder_layout
 from mlcfast.models.published import fill_published, is_published_layout
 from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, read_state_dict
@@ -59,5 +60,9 @@ def fill(model: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
         if not isinstance(model, Query2Label):
             raise UsageError(f"{source}: a published Query2Label, which needs model.head query2label")
         fill_published(model, weights, str(source))
+    elif is_ml_decoder_layout(weights):
+        if not isinstance(model, MLDecoder):
+            raise UsageError(f"{source}: an ML-Decoder as published, which needs model.head ml_decoder")
+        fill_ml_decoder(model, weights, str(source))
     else:
         load_checked(model, weights, str(source))

@@ -42,6 +42,7 @@ class Query2Label(Head):
     Starts as published: transformer matrices Xavier-uniform, label embeddings N(0, 1), head uniform in ±D^-1/2.
     """
 
+    attends = True
     position: Tensor
     preprocessing: dict[str, Any]  # of a published model: image_size, mean, std
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlcfast.config import Config
+from mlcfast.data.mixing import make_mix
 from mlcfast.engine.training_module import TrainingModule, make_model, model_arguments
 from mlcfast.losses import LabelEstimator, TableRows, build_loss
 from mlcfast.models import enable_activation_checkpointing
@@ -113,10 +114,11 @@ class Tracer:
 
     def _batch(self, micro_batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """As the trainer holds it for the whole micro-step: images in fp32, labels, index."""
-        size = self.config.data.image_size
+        size, mix = self.config.data.image_size, make_mix(self.config.data.mix, self.config.data.mix_options)
+        images = mix.images(micro_batch) if mix else micro_batch
         return (
-            torch.empty(micro_batch, 3, size, size),
-            torch.empty(micro_batch, self.num_labels),
+            torch.empty(images, 3, size, size),
+            torch.empty(images, self.num_labels),
             torch.zeros(micro_batch, dtype=torch.int64),
         )
 
@@ -139,6 +141,7 @@ def _about(config: Config, num_labels: int, num_images: int) -> dict[str, Any]:
         "precision": config.engine.precision,
         "loss": config.loss.model_dump(mode="json"),
         "images": num_images,
+        "mix": (config.data.mix, config.data.mix_options),
         "backend": (requested(), has_triton("cuda")),
     }
 

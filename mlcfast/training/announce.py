@@ -92,6 +92,9 @@ def announce_training(config: Config, trainer: Trainer, process: Process) -> Non
         "all" if trained == whole else f"{trained:,}",
         "" if config.data.format == "features" else images,
     )
+    if config.model.unread:
+        names = ", ".join(f"model.{name}" for name in config.model.unread)
+        LOGGER.warning("%s: of query2label; ml_decoder has its own in model.head_options", names)
     LOGGER.info("device: %s", _device(process))
     begun = f", of which {trainer.progress.step} are done" if trainer.is_resumed else ""
     LOGGER.info(

@@ -33,10 +33,11 @@ from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, unknown_as_absent
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
-from mlcfast.training.build import check_parts, make_training_module
+from mlcfast.training.build import check_parts, make_training_mix, make_training_module
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
+from mlcfast.training.query_start import start_queries
 from mlcfast.training.resuming import Changes, changes_since, contents_of
 from mlcfast.training.saving import delete_old_checkpoints
 from mlcfast.training.trainer import Trainer
@@ -73,6 +74,8 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
     module = make_training_module(config, samples.train, samples.hidden)
     if config.train.initialise_from and resume is None:
         initialise_from_run(module, samples.train, Path(config.train.initialise_from), config.train.renamed_labels)
+    elif config.model.query_start and resume is None:
+        start_queries(module.model, samples.train.names, Path(config.model.query_start), config.seed)
     trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
     if checkpoint is not None and resume is not None:
         trainer.resume(*checkpoint)
@@ -138,7 +141,8 @@ def make_trainer(config: Config, saved: Config, samples: Samples, directory: Run
         followers.append(UnobservedPositives(engine.training_module, train, samples.hidden, file))
     if engine.training_module.pseudo_labels is not None:
         followers.append(PseudoLabelling(engine, train, evaluation_loader(config, train, process)))
-    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers)
+    mix = make_training_mix(config, engine.training_module, train)
+    return Trainer(config, engine, loaders, BestModel(saved, samples.validation, directory), followers, mix)
 
 
 @contextlib.contextmanager

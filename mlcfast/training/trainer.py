@@ -5,7 +5,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from mlcfast.config import Config
 from mlcfast.data.build import Loaders
+from mlcfast.data.mixing import Mix
 from mlcfast.engine import Engine, EngineState, Schedule, all_reduce_sum
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_weights_in_turn
@@ -32,6 +33,8 @@ from mlcfast.training.validation_loss import mean_loss
 LOGGER = logging.getLogger("mlcfast")
 REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
 STEPS_TO_PEAK = 3  # by then every buffer has been made once
+Batch = tuple[Tensor, Tensor, Tensor]  # images, labels, index
+OF_MIXING = 1  # behind a micro-batch's position: draws other than the model's
 SKIPS_IN_A_ROW = 25  # fp16 halves its loss scale this often at most before it is usable; more means divergence
 
 
@@ -48,10 +51,11 @@ class Trainer:
         loaders: Loaders,
         best: KeepsBest,
         followers: Sequence[Follower] = (),
+        mix: Mix | None = None,
     ):
         self.config, self.engine = config, engine
         self.train, self.validation, self.names = loaders
-        self.best, self.followers = best, followers
+        self.best, self.followers, self.mix = best, followers, mix
         self.accumulation = config.engine.accumulation_for(engine.process.world_size)
         self.steps_per_epoch = len(self.train) // self.accumulation
         self.total_steps = self.steps_per_epoch * config.train.epochs
@@ -161,9 +165,11 @@ class Trainer:
         self._say_where_time_went()
         self._heed_signals()
 
-    def _step(self, micro_batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+    def _step(self, micro_batches: Iterable[Batch]) -> None:
         """One optimizer step; each micro-batch is asked for after the work on the one before it."""
         progress, settings, engine = self.progress, self.config.train, self.engine
+        if self.mix is not None:
+            micro_batches = self._mixed(self.mix, micro_batches)
         if self.accumulation > 1 and engine.training_module.couples_images:
             micro_batches = engine.coupled(micro_batches, self._seed)
         for number, batch in enumerate(micro_batches):
@@ -192,10 +198,19 @@ class Trainer:
         if saves and progress.step % self.steps_per_epoch:
             self._save()
 
+    def _mixed(self, mix: Mix, micro_batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The micro-batches on the device and mixed; an image that is added has no index."""
+        for number, (images, labels, index) in enumerate(micro_batches):
+            images, labels = self.engine.to_device(images, labels)
+            yield *mix(images, labels, np.random.default_rng((*self._position(number), OF_MIXING))), index
+
     def _seed(self, micro_batch: int) -> None:
-        """Every random draw of the step's micro-batch with this number is a function of (seed, step, rank) and it."""
-        position = (self.config.seed, self.progress.step, micro_batch, self.engine.process.rank)
-        torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0]))
+        """Set what the step's micro-batch with this number draws."""
+        torch.manual_seed(int(np.random.SeedSequence(self._position(micro_batch)).generate_state(1, np.uint64)[0]))
+
+    def _position(self, micro_batch: int) -> tuple[int, ...]:
+        """What alone every random draw of the step's micro-batch with this number is a function of."""
+        return self.config.seed, self.progress.step, micro_batch, self.engine.process.rank
 
     def _say_progress(self, micro_batch: int = 0, micro_batches: int = 0) -> None:
         """A line between those of the journal, for a person who waits; the main process's own losses, no collective.

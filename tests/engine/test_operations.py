@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mlcfast.config import EngineConfig
 from mlcfast.data.build import Loaders
+from mlcfast.data.mixing import CutMix
 from mlcfast.engine import Process, build_engine, set_arithmetic
 from mlcfast.engine.local import LocalEngine
 from mlcfast.engine.training_module import TrainingModule
@@ -105,7 +106,8 @@ class Batches:
 def trainer_of_two_micro_batches() -> Trainer:
     config = runner.config_of(["train.log_every=1000", "engine.micro_batch=4"])
     torch.manual_seed(0)
-    return Trainer(config, build_engine(config, Process(), training_module(2)), Loaders(Batches(), Batches(), []), None)
+    loaders = Loaders(Batches(), Batches(), [])
+    return Trainer(config, build_engine(config, Process(), training_module(2)), loaders, None, mix=CutMix())
 
 
 @pytest.mark.parametrize("planted", [None, "item", "bool", "cpu", "device"])

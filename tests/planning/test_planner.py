@@ -175,3 +175,14 @@ def test_a_micro_batch_beyond_what_is_looked_for_is_said_to_be_more():
     estimate = Estimate(settings, dict.fromkeys(COMPONENTS, GIB), 0)
     said = [as_table(Plan(estimate, largest, estimate, 1, CARD)) for largest in (LARGEST, LARGEST - 1)]
     assert "its largest micro-batch is 1024 or more" in said[0] and said[1].endswith("micro-batch is 1023")
+
+
+def test_images_that_a_mix_adds_are_counted():
+    """Eight with two mixed ones are ten."""
+    trace = {
+        (mix, size): Tracer(configuration("demo", f"data.mix={mix}"), 10, 100).trace(size, "none", False, False)
+        for mix, size in (("none", 10), ("splicemix", 8), ("mixup", 8), ("none", 8))
+    }
+    assert trace["splicemix", 8].activations == pytest.approx(trace["none", 10].activations, rel=1e-3)
+    assert trace["splicemix", 8].flops == trace["none", 10].flops
+    assert trace["mixup", 8] == trace["none", 8]

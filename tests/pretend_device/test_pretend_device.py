@@ -127,9 +127,10 @@ def test_role_on_features(device, feature_config, tmp_path, capsys):  # noqa: F8
     assert np.load(whole / "best" / "estimates.npz")["logits"].shape == (80, 5)
 
 
-def test_query2label_on_images(device, config_file, colour_set, tmp_path, capsys):
+@pytest.mark.parametrize("head", ["query2label", "ml_decoder"])
+def test_heads_that_attend_on_images(device, config_file, colour_set, tmp_path, capsys, head):
     """Trained in bf16 with an average of the weights, resumed, evaluated, predicted with attention, exported."""
-    words = [str(config_file), "engine.precision=bf16", "model.dropout=0.1", "data.workers=0"]
+    words = [str(config_file), "engine.precision=bf16", "model.dropout=0.1", "data.workers=0", f"model.head={head}"]
     ended_well(train.main([*words, "train.epochs=1"]), capsys)
     ended_well(train.main([*words, "--resume"]), capsys)
     best = tmp_path / "runs" / "tiny" / "best"

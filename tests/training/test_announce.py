@@ -73,6 +73,12 @@ def test_model_device_and_steps_are_said(caplog, config_file):
     caplog.clear()
     announce_training(load_config(config_file, ["train.ema_warmup=true"]), trainer, HostProcess())
     assert len(caplog.messages) == 3
+    caplog.clear()
+    announce_training(
+        load_config(config_file, ["model.head=ml_decoder", "model.feedforward=9"]), trainer, HostProcess()
+    )
+    (said,) = [message for message in caplog.messages if "ml_decoder has its own" in message]
+    assert "model.feedforward" in said
 
 
 def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_file):

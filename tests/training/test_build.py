@@ -8,7 +8,7 @@ from mlcfast.config import load_config
 from mlcfast.data.build import open_samples
 from mlcfast.engine import Process
 from mlcfast.errors import UsageError
-from mlcfast.training.build import make_training_module
+from mlcfast.training.build import make_training_mix, make_training_module
 from mlcfast.training.run import run
 
 
@@ -56,3 +56,34 @@ def test_lists_for_other_labels_are_refused_before_training(config_file, overrid
     config = load_config(config_file, overrides)
     with pytest.raises(UsageError, match=f"loss {config.loss.name}: {says}"):
         make_training_module(config, open_samples(config).train)
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix", "splicemix"])
+@pytest.mark.parametrize("loss", ["asymmetric", "two_way"])
+def test_a_run_mixes_its_images(config_file, mix, loss):
+    """With two micro-batches a step; two_way couples the mixed images of both, whose labels must be hard."""
+    config = load_config(config_file, [f"loss.name={loss}", f"data.mix={mix}", "train.epochs=1"])
+    if loss == "two_way" and mix != "splicemix":
+        with pytest.raises(UsageError, match=f"data.mix {mix}: makes soft labels, which loss two_way does not know"):
+            run(config, Process())
+        return
+    progress = run(config, Process())
+    assert progress.step == 5 and np.isfinite(progress.best)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("data.mix=splicemix", "engine.micro_batch=2"), "a micro-batch of 2 is too small for a mixed image"),
+        (("data.mix=mixup", "loss={name: role, expected_positives: 1}"), "loss role keeps something of every image"),
+        (
+            ("data.mix=cutmix", "loss.name=an", "data.labels=single_positive"),
+            "a share of an unknown label means nothing",
+        ),
+    ],
+)
+def test_losses_and_batches_that_no_mix_is_made_for_are_refused(config_file, overrides, says):
+    config = load_config(config_file, overrides)
+    records = open_samples(config.model_copy(update={"data": config.data.model_copy(update={"labels": "full"})})).train
+    with pytest.raises(UsageError, match=says):
+        make_training_mix(config, make_training_module(config, records), records)
