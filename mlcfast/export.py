@@ -33,6 +33,9 @@ def build_parser() -> cli.Parser:
         metavar="CONFIG",
         help="with onnx: in 8-bit numbers, set by CONFIG's training images and compared on its validation images",
     )
+    parser.add_argument(
+        "--fused", action="store_true", help="with onnx: as ONNX Runtime rewrites it, for ONNX Runtime alone"
+    )
     parser.add_argument("--license", metavar="ID", help="with hub: the license, by the hub's identifier, as apache-2.0")
     parser.add_argument("--dataset", metavar="NAME", help="with hub: what it was trained on, in words or as USER/NAME")
     parser.add_argument("--tagger", action="store_true", help="with hub: also what programs that tag images load")
@@ -46,6 +49,8 @@ def work(args: argparse.Namespace) -> None:
     """Load the model, write it anew and say where it is."""
     if args.format != "onnx" and args.int8:
         raise UsageError("--int8 goes with --format onnx")
+    if args.fused and (args.format != "onnx" or args.int8):
+        raise UsageError("--fused goes with --format onnx, without --int8, which rewrites the model itself")
     if args.overrides and not args.int8:
         raise UsageError(f"{args.overrides[0]}: settings go with --int8 CONFIG")
     for option in ("license", "dataset", "tagger"):
@@ -70,7 +75,7 @@ def write_onnx(args: argparse.Namespace) -> str:
     model, card = load_image_model(args.checkpoint)
     if args.out.is_dir():
         raise UsageError(f"{args.out}: a directory; name the file, such as {args.out / 'model.onnx'}")
-    content, difference = onnx_file(model, card, args.out, quiet=not args.debug)
+    content, difference = onnx_file(model, card, args.out, quiet=not args.debug, fuse=args.fused)
     said = f"{args.out}: logits within {difference:.1e} of torch's on random images"
     if args.int8:
         content, said = in_8_bits(content, args, card)

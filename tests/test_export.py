@@ -154,6 +154,25 @@ def test_the_documented_programs_run_without_this_package(tmp_path, capsys, kind
         assert float(score) == pytest.approx(expected[name], abs=1e-4)
 
 
+def test_a_fused_file_is_the_same_model_in_fewer_operators(tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
+    files = [tmp_path / "plain.onnx", tmp_path / "fused.onnx"]
+    for file, words in zip(files, ([], ["--fused"]), strict=True):
+        assert export.main([str(best), str(file), "--format", "onnx", *words]) == 0
+    assert re.search(r"fused\.onnx: logits within \S+ of torch's", capsys.readouterr().err)
+    counts = [len(onnx.load(file).graph.node) for file in files]
+    assert counts[1] < 0.8 * counts[0]
+    sessions = [onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]) for file in files]
+    assert sessions[0].get_modelmeta().custom_metadata_map == sessions[1].get_modelmeta().custom_metadata_map
+    images = np.random.RandomState(0).standard_normal((4, 3, 32, 32)).astype(np.float32)
+    plain, fused = (session.run(["logits"], {"images": images})[0] for session in sessions)
+    np.testing.assert_allclose(fused, plain, rtol=0, atol=TOLERANCE)
+    assert str(tmp_path).encode() not in files[1].read_bytes()
+
+
 def test_8_bits_are_set_by_training_images_and_compared_on_validation_images(tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -190,6 +209,8 @@ def test_8_bits_are_set_by_training_images_and_compared_on_validation_images(tmp
     [
         (["--format", "safetensors", "--int8", "c.yaml"], "--int8 goes with --format onnx"),
         (["--format", "onnx", "data.root=x"], "data.root=x: settings go with --int8 CONFIG"),
+        (["--format", "onnx", "--fused", "--int8", "c.yaml"], "--fused goes with --format onnx, without --int8"),
+        (["--format", "safetensors", "--fused"], "--fused goes with --format onnx"),
     ],
 )
 def test_8_bits_need_onnx_and_settings_need_8_bits(tmp_path, words, said, capsys):

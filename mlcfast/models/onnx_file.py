@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,14 +23,14 @@ TALKATIVE = ("torch.onnx", "onnxscript", "onnx_ir")  # loggers of the exporter
 
 
 def onnx_file(
-    model: nn.Module, card: ModelCard, file: Path, quiet: bool = True, form: Form = LOGITS
+    model: nn.Module, card: ModelCard, file: Path, quiet: bool = True, form: Form = LOGITS, fuse: bool = False
 ) -> tuple[bytes, float]:
     """The content of an ONNX file, and how far ONNX Runtime's output is from torch's at most, on random images.
 
     form: of input and output; LOGITS: input `images` (batch, 3, S, S) float32, normalised; output `logits` (batch, K)
     float32; batch is free. Metadata, as JSON: labels, preprocessing (image_size; mean and std of values in [0, 1]),
     thresholds, weights and metrics.
-    quiet: whether what the exporter says of its own steps is left out.
+    quiet: whether what the exporter says of its own steps is left out. fuse: see `fused`.
     file: for what it is, which errors name. UsageError if packages are missing or the weights exceed what one ONNX file
     holds; RunError if the check fails.
     """
@@ -37,10 +38,28 @@ def onnx_file(
     whole, side = form.make(model, card).eval(), image_side(model)
     with _quiet_exporter() if quiet else contextlib.nullcontext():
         content = _converted(whole, card, side, form)
+    content = fused(content) if fuse else content
     difference = largest_difference(content, whole, side, form)
     if not difference <= form.tolerance:
         raise RunError(f"{file}: not written: ONNX Runtime's {form.output} differ by {difference:.2g} from torch's")
     return content, difference
+
+
+def fused(content: bytes) -> bytes:
+    """The same model as ONNX Runtime rewrites it, which it otherwise does whenever it loads the file.
+
+    Its own operators stand for several of ONNX's, so that other runtimes cannot load it. The rewriting is that which no
+    particular processor is needed for.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 3  # errors; it warns that the file may be of this machine, which other levels are
+    with tempfile.TemporaryDirectory() as place:
+        options.optimized_model_filepath = str(Path(place, "fused.onnx"))
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return Path(options.optimized_model_filepath).read_bytes()
 
 
 def largest_difference(content: bytes, model: nn.Module, side: int, form: Form) -> float:
