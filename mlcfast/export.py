@@ -101,14 +101,14 @@ def write_hub(args: argparse.Namespace) -> str:
     model, card = load_image_model(args.checkpoint)
     weights = find_weights(args.checkpoint)
     tagger = onnx_file(model, card, args.out, not args.debug, TAGGER)[0] if args.tagger else None
-    about = About(args.out.absolute().name, args.license, args.dataset, test_report(weights))
+    about = About(args.out.absolute().name, args.license, args.dataset, report_of_test(weights))
     with reading(card_file(weights)):
         files = hub_files(card, about, tagger)
     names = write_hub_directory(args.out, model, card, files)
     return f"{args.out}: {', '.join(names)}; next: hf upload USER/NAME {args.out}"
 
 
-def test_report(weights: Path) -> Mapping[str, Any] | None:
+def report_of_test(weights: Path) -> Mapping[str, Any] | None:
     """The report on the test images of a finished run's best model; None for other weights, and without such images."""
     run = RunDirectory(weights.absolute().parent.parent)
     if weights.parent.name != run.best.name or not run.outcome.exists():

@@ -23,7 +23,9 @@ def printed(folder, code: str, processes: int) -> list[float]:
     """What the program says of its weights at its end, run by as many processes; a line for each time it does."""
     file = folder / "loop.py"
     file.write_text(code)
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)] if processes > 1 else []
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
+    )
     done = subprocess.run(
         [sys.executable, *launcher, str(file)], capture_output=True, text=True, check=False, timeout=300
     )
