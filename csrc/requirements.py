@@ -22,6 +22,7 @@ TRAIN = [
 ]
 DEEPSPEED = [*TRAIN, "deepspeed>=0.19.3"]
 EXPORT = [*TRAIN, "onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"]
+HUB = [*TRAIN, "huggingface_hub>=1.0"]
 # The compiler of torch's own CUDA version, which torch's requirements pin; for builds with --no-build-isolation.
 CUDA = ["cuda-toolkit[nvcc]; platform_system == 'Linux'"]
 TEST = [
@@ -35,6 +36,10 @@ TEST = [
     "axe-playwright-python>=0.1.4",
     "pypdf>=5",
     "pycocotools>=2.0.8",
+    "nbclient>=0.10",
+    "ipykernel>=6.29",
+    "lightning>=2.5",
+    "accelerate>=1.3",
 ]
 
 
@@ -43,12 +48,13 @@ def _together(*extras: list[str]) -> list[str]:
     return list(dict.fromkeys(requirement for extra in extras for requirement in extra))
 
 
-ALL = _together(TRAIN, DATA, DEEPSPEED, EXPORT, DEMO, EIGHT_BIT)
+ALL = _together(TRAIN, DATA, DEEPSPEED, EXPORT, HUB, DEMO, EIGHT_BIT)
 EXTRAS = {
     "data": DATA,
     "train": TRAIN,
     "deepspeed": DEEPSPEED,
     "export": EXPORT,
+    "hub": HUB,
     "cuda": CUDA,
     "parquet": _together(PARQUET, DATA),
     "demo": _together(DEMO, TRAIN),

@@ -18,6 +18,7 @@ EXTRA_OF = {
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "export",
+    "huggingface_hub": "hub",
     "sklearn": "demo",
     "bitsandbytes": "eight_bit",
     "pyarrow": "parquet",

@@ -34,7 +34,7 @@ from mlcfast.evaluation.thresholds import (
     thresholds_table,
     write_thresholds,
 )
-from mlcfast.models.loading import find_weights
+from mlcfast.models.loading import find_weights, is_hub_name
 from mlcfast.report.reliability import in_words, reliability
 from mlcfast.runs.journal import LOGGER, log_to_console
 
@@ -98,6 +98,8 @@ def work(args: argparse.Namespace) -> None:
     aim = read_aim(args.thresholds) if args.thresholds else None
     if args.write and aim is None:
         raise UsageError("--write goes with --thresholds")
+    if args.write and is_hub_name(args.checkpoint):
+        raise UsageError(f"--write: {args.checkpoint} is of the hub; `hf download` it into a directory and write there")
     if process.is_main and (said := other_input(config, checkpoints[0])):
         LOGGER.warning("%s", said)
     split = args.split or (config.data.test if aim is None else None) or config.data.val

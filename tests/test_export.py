@@ -15,7 +15,8 @@ from PIL import Image
 from mlcfast import export, predict
 from mlcfast.models import build_model, cvt
 from mlcfast.models.card import ModelCard, load_card, save_model
-from mlcfast.models.onnx_file import TOLERANCE, largest_difference
+from mlcfast.models.exported_forms import LOGITS, TOLERANCE
+from mlcfast.models.onnx_file import largest_difference
 from mlcfast.models.trained import load_trained
 from tests.conftest import ROOT
 
@@ -59,16 +60,17 @@ def test_onnx_logits_equal_torchs(tmp_path, name, capsys, caplog):
     assert export.main([str(best), str(file), "--format", "onnx"]) == 0
     said = capsys.readouterr().err
     assert str(file) in said and said.count("\n") == 1
+    assert str(ROOT).encode() not in file.read_bytes()  # the exporter notes source lines by their paths
     assert not [record for record in caplog.records if record.levelname == "WARNING"]  # of the exporter
     model, card = load_trained(best)
-    assert largest_difference(file.read_bytes(), model) <= TOLERANCE
+    side = MODELS[name]["image_size"]
+    assert largest_difference(file.read_bytes(), model, side, LOGITS) <= TOLERANCE
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
     assert {key: json.loads(value) for key, value in facts.items()} == {
         "labels": card.labels, "preprocessing": card.preprocessing, "thresholds": card.thresholds,
         "weights": "ema", "metrics": {"mAP": 50.0},
     }  # fmt: skip
-    side = MODELS[name]["image_size"]
     (images,), (logits,) = session.get_inputs(), session.get_outputs()
     assert (images.name, images.shape[1:], logits.name, logits.shape[1:]) == ("images", [3, side, side], "logits", [3])
     for batch in (1, 5):
@@ -152,6 +154,25 @@ def test_the_documented_programs_run_without_this_package(tmp_path, capsys, kind
         assert float(score) == pytest.approx(expected[name], abs=1e-4)
 
 
+def test_a_fused_file_is_the_same_model_in_fewer_operators(tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    best = save_random(tmp_path / "best", **MODELS["resnet"])
+    files = [tmp_path / "plain.onnx", tmp_path / "fused.onnx"]
+    for file, words in zip(files, ([], ["--fused"]), strict=True):
+        assert export.main([str(best), str(file), "--format", "onnx", *words]) == 0
+    assert re.search(r"fused\.onnx: logits within \S+ of torch's", capsys.readouterr().err)
+    counts = [len(onnx.load(file).graph.node) for file in files]
+    assert counts[1] < 0.8 * counts[0]
+    sessions = [onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]) for file in files]
+    assert sessions[0].get_modelmeta().custom_metadata_map == sessions[1].get_modelmeta().custom_metadata_map
+    images = np.random.RandomState(0).standard_normal((4, 3, 32, 32)).astype(np.float32)
+    plain, fused = (session.run(["logits"], {"images": images})[0] for session in sessions)
+    np.testing.assert_allclose(fused, plain, rtol=0, atol=TOLERANCE)
+    assert str(tmp_path).encode() not in files[1].read_bytes()
+
+
 def test_8_bits_are_set_by_training_images_and_compared_on_validation_images(tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -188,6 +209,8 @@ def test_8_bits_are_set_by_training_images_and_compared_on_validation_images(tmp
     [
         (["--format", "safetensors", "--int8", "c.yaml"], "--int8 goes with --format onnx"),
         (["--format", "onnx", "data.root=x"], "data.root=x: settings go with --int8 CONFIG"),
+        (["--format", "onnx", "--fused", "--int8", "c.yaml"], "--fused goes with --format onnx, without --int8"),
+        (["--format", "safetensors", "--fused"], "--fused goes with --format onnx"),
     ],
 )
 def test_8_bits_need_onnx_and_settings_need_8_bits(tmp_path, words, said, capsys):

@@ -19,7 +19,7 @@ from mlcfast.data.splits import TRAIN
 from mlcfast.engine import Process
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import evaluate_weights_in_turn
-from mlcfast.models.onnx_file import INPUT, OUTPUT
+from mlcfast.models.exported_forms import LOGITS
 
 IMAGES = 256  # that say how large activations become, spread evenly over the training images
 
@@ -46,7 +46,7 @@ def quantised(content: bytes, batches: Iterator[np.ndarray]) -> bytes:
     class Reader(quantization.CalibrationDataReader):
         def get_next(self) -> dict[str, np.ndarray] | None:
             images = next(batches, None)
-            return None if images is None else {INPUT: images}
+            return None if images is None else {LOGITS.input: images}
 
     with tempfile.TemporaryDirectory() as place, _quiet():
         plain, ready, made = (Path(place, f"{name}.onnx") for name in ("plain", "ready", "made"))
@@ -105,7 +105,7 @@ class _Runtime:
     def predict(self, images: Tensor) -> Tensor:
         """images (B, 3, S, S) float32, normalised -> probabilities (B, K)."""
         given, began = np.ascontiguousarray(images.numpy()), time.thread_time()
-        (logits,) = self.session.run([OUTPUT], {INPUT: given})
+        (logits,) = self.session.run([LOGITS.output], {LOGITS.input: given})
         self.seconds += time.thread_time() - began
         return torch.from_numpy(logits).sigmoid()
 

@@ -12,17 +12,30 @@ from mlcfast.models.query2label import Query2Label
 from mlcfast.models.weights import load_checked, read_state_dict
 from mlcfast.registry import hint_path
 
+HUB = "hf:/"  # what a path makes of hf://
+
 
 def find_weights(path: Path) -> Path:
-    """The weight file meant by a file, a best/ or checkpoint directory, or a whole run directory."""
+    """The weight file meant by a file, a best/ or checkpoint directory, a whole run directory, or hf://user/name.
+
+    The last is a model of the Hugging Face hub, which is downloaded where it is not in the cache yet.
+    """
     if path.is_file():
         return path
+    if is_hub_name(path):
+        from mlcfast.models.hub import download, read_hub_name  # needs a package that other models do not
+
+        return download(read_hub_name(path.as_posix().removeprefix(HUB)))
     for name in ("model.safetensors", "weights.safetensors", "best/model.safetensors"):
         if (path / name).is_file():
             return path / name
-    raise UsageError(
-        f"{path}: no such checkpoint (a model.safetensors, or a directory that holds one){hint_path(path)}"
-    )
+    near = hint_path(path) or (f"; on the hub hf://{path.as_posix()}" if len(path.parts) == 2 else "")
+    raise UsageError(f"{path}: no such checkpoint (a model.safetensors, or a directory that holds one){near}")
+
+
+def is_hub_name(path: Path) -> bool:
+    """Whether this is hf://user/name and no path that exists."""
+    return path.as_posix().startswith(HUB) and not path.exists()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -2,58 +2,78 @@
 
 import contextlib
 import importlib.util
-import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mlcfast.errors import RunError, UsageError
 from mlcfast.models.card import ModelCard
+from mlcfast.models.exported_forms import LOGITS, Form, facts_of, image_side
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
-INPUT, OUTPUT = "images", "logits"
-TOLERANCE = 1e-4  # largest difference of a logit
 LIMIT = 2**31 - 2**24  # bytes of weights: a protocol buffer ends at 2 GiB
 TALKATIVE = ("torch.onnx", "onnxscript", "onnx_ir")  # loggers of the exporter
 
 
-def onnx_file(model: nn.Module, card: ModelCard, file: Path, quiet: bool = True) -> tuple[bytes, float]:
-    """The content of an ONNX file, and how far ONNX Runtime's logits are from torch's at most, on random images.
+def onnx_file(
+    model: nn.Module, card: ModelCard, file: Path, quiet: bool = True, form: Form = LOGITS, fuse: bool = False
+) -> tuple[bytes, float]:
+    """The content of an ONNX file, and how far ONNX Runtime's output is from torch's at most, on random images.
 
-    Input `images` (batch, 3, S, S) float32, normalised; output `logits` (batch, K) float32; batch is free. Metadata, as
-    JSON: labels, preprocessing (image_size; mean and std of values in [0, 1]), thresholds, weights and metrics.
-    quiet: whether what the exporter says of its own steps is left out.
+    form: of input and output; LOGITS: input `images` (batch, 3, S, S) float32, normalised; output `logits` (batch, K)
+    float32; batch is free. Metadata, as JSON: labels, preprocessing (image_size; mean and std of values in [0, 1]),
+    thresholds, weights and metrics.
+    quiet: whether what the exporter says of its own steps is left out. fuse: see `fused`.
     file: for what it is, which errors name. UsageError if packages are missing or the weights exceed what one ONNX file
     holds; RunError if the check fails.
     """
     _check_possible(model)
-    model = model.eval()
+    whole, side = form.make(model, card).eval(), image_side(model)
     with _quiet_exporter() if quiet else contextlib.nullcontext():
-        content = _converted(model, card)
-    difference = largest_difference(content, model)
-    if not difference <= TOLERANCE:
-        raise RunError(f"{file}: not written: ONNX Runtime's logits differ by {difference:.2g} from torch's")
+        content = _converted(whole, card, side, form)
+    content = fused(content) if fuse else content
+    difference = largest_difference(content, whole, side, form)
+    if not difference <= form.tolerance:
+        raise RunError(f"{file}: not written: ONNX Runtime's {form.output} differ by {difference:.2g} from torch's")
     return content, difference
 
 
-def largest_difference(content: bytes, model: nn.Module) -> float:
-    """max |logits of ONNX Runtime − logits of torch| over batches of one and of three random images."""
+def fused(content: bytes) -> bytes:
+    """The same model as ONNX Runtime rewrites it, which it otherwise does whenever it loads the file.
+
+    Its own operators stand for several of ONNX's, so that other runtimes cannot load it. The rewriting is that which no
+    particular processor is needed for.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 3  # errors; it warns that the file may be of this machine, which other levels are
+    with tempfile.TemporaryDirectory() as place:
+        options.optimized_model_filepath = str(Path(place, "fused.onnx"))
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return Path(options.optimized_model_filepath).read_bytes()
+
+
+def largest_difference(content: bytes, model: nn.Module, side: int, form: Form) -> float:
+    """max |output of ONNX Runtime − output of torch| over batches of one and of three random images."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
-    differences, side = [], _image_side(model)
+    differences = []
     for batch in (1, 3):
-        images = torch.randn(batch, 3, side, side, generator=generator)
-        (logits,) = session.run([OUTPUT], {INPUT: images.numpy()})
+        images = form.draw(batch, side, generator)
+        (output,) = session.run([form.output], {form.input: images.numpy()})
         with torch.no_grad():
-            differences.append(np.abs(logits - model(images).numpy()).max())
+            differences.append(np.abs(output - model(images).numpy()).max())
     return float(max(differences))
 
 
@@ -64,11 +84,6 @@ def _check_possible(model: nn.Module) -> None:
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > LIMIT:
         raise UsageError(f"{size / 2**30:.1f} GiB of weights exceed an ONNX file's 2 GiB: use --format safetensors")
-
-
-def _image_side(model: nn.Module) -> int:
-    side = model.image_size
-    return int(side)  # type: ignore[arg-type]  # a number: torch types every attribute as Tensor | Module
 
 
 @contextlib.contextmanager
@@ -87,34 +102,22 @@ def _quiet_exporter() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _converted(model: nn.Module, card: ModelCard) -> bytes:
-    side = _image_side(model)
-    images = torch.randn(2, 3, side, side)
+def _converted(model: nn.Module, card: ModelCard, side: int, form: Form) -> bytes:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
     program = torch.onnx.export(
-        _Logits(model),
-        (images,),
-        input_names=[INPUT],
-        output_names=[OUTPUT],
+        model,
+        (form.draw(2, side, torch.Generator()),),
+        input_names=[form.input],
+        output_names=[form.output],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
     )
-    facts = ("labels", "preprocessing", "thresholds", "weights", "metrics")
     assert program is not None, "the exporter returns a program where dynamo is on"
+    ClearMetadataAndDocStringPass()(program.model)  # the exporter notes source lines by their paths on this machine
     document = program.model_proto
-    for name in facts:
-        document.metadata_props.add(key=name, value=json.dumps(getattr(card, name)))
+    for name, value in facts_of(card).items():
+        document.metadata_props.add(key=name, value=value)
     return document.SerializeToString()
-
-
-class _Logits(nn.Module):
-    """The model with its one tensor argument, as exporters want it."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) -> (B, K)."""
-        return self.model(images)

@@ -4,9 +4,11 @@ The compiled CUDA kernels run on a card that one of their images fits: machine c
 with an equal or higher minor one, PTX, which the driver compiles, on any newer card.
 """
 
+import contextlib
 import logging
 import os
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import torch
@@ -39,6 +41,19 @@ def requested() -> str:
     if name not in BACKENDS:
         raise ValueError(f"MLCFAST_BACKEND={name!r} is not one of {', '.join(BACKENDS)}")
     return name
+
+
+@contextlib.contextmanager
+def plain_torch() -> Iterator[None]:
+    """Within it every op is torch's own operators, whatever `MLCFAST_BACKEND` says: for what others trace and load."""
+    before = os.environ.get("MLCFAST_BACKEND")
+    os.environ["MLCFAST_BACKEND"] = "reference"
+    try:
+        yield
+    finally:
+        os.environ.pop("MLCFAST_BACKEND")
+        if before is not None:
+            os.environ["MLCFAST_BACKEND"] = before
 
 
 def log_once(message: str) -> None:

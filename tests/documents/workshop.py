@@ -42,8 +42,8 @@ class Workshop:
         return self._once(line, ["bash", "-e", "-o", "pipefail", "-c", text], check)
 
     def run_python(self, code: str) -> subprocess.CompletedProcess:
-        """A block of Python as a program of its own."""
-        return self._once(code, ["python", "-c", code], check=False)
+        """A block of Python as a program of its own, for which the folder `datasets` is no package of that name."""
+        return self._once(code, ["python", "-P", "-c", code], check=False)
 
     def _once(self, key: str, words: list[str], check: bool) -> subprocess.CompletedProcess:
         if key not in self._done:
