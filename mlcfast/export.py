@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from mlcfast import cli
 from mlcfast.documents import reading
 from mlcfast.errors import RunError, UsageError
@@ -17,6 +19,7 @@ from mlcfast.models.hub_files import hub_files, refuse_filled, write_hub_directo
 from mlcfast.models.hub_front import About
 from mlcfast.models.loading import find_weights
 from mlcfast.models.onnx_file import onnx_file
+from mlcfast.models.temperature import temper
 from mlcfast.models.torch_program import program_file
 from mlcfast.models.trained import load_image_model, load_trained
 from mlcfast.runs.directory import RunDirectory
@@ -35,6 +38,12 @@ def build_parser() -> cli.Parser:
     )
     parser.add_argument(
         "--fused", action="store_true", help="with onnx: as ONNX Runtime rewrites it, for ONNX Runtime alone"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="divide the logits by this, and move the thresholds along: `evaluate --split val` names the best T",
     )
     parser.add_argument("--license", metavar="ID", help="with hub: the license, by the hub's identifier, as apache-2.0")
     parser.add_argument("--dataset", metavar="NAME", help="with hub: what it was trained on, in words or as USER/NAME")
@@ -63,16 +72,22 @@ def work(args: argparse.Namespace) -> None:
     print(said, file=sys.stderr)
 
 
+def load(args: argparse.Namespace, for_images: bool = True) -> tuple[nn.Module, ModelCard]:
+    """The model and its card, at the temperature that was asked for."""
+    model, card = (load_image_model if for_images else load_trained)(args.checkpoint)
+    return model, card if args.temperature is None else temper(model, card, args.temperature)
+
+
 def write_safetensors(args: argparse.Namespace) -> str:
     """The weights and their card, without the run's configuration."""
-    model, card = load_trained(args.checkpoint)
+    model, card = load(args, for_images=False)
     file = save_model(args.out, model.state_dict(), dataclasses.replace(card, config={}))
     return f"{file} and {file.with_suffix('.json').name}"
 
 
 def write_onnx(args: argparse.Namespace) -> str:
     """One ONNX file, in 8 bits where asked for."""
-    model, card = load_image_model(args.checkpoint)
+    model, card = load(args)
     if args.out.is_dir():
         raise UsageError(f"{args.out}: a directory; name the file, such as {args.out / 'model.onnx'}")
     content, difference = onnx_file(model, card, args.out, quiet=not args.debug, fuse=args.fused)
@@ -86,7 +101,7 @@ def write_onnx(args: argparse.Namespace) -> str:
 
 def write_program(args: argparse.Namespace) -> str:
     """One program of torch.export."""
-    model, card = load_image_model(args.checkpoint)
+    model, card = load(args)
     if args.out.suffix != ".pt2" or args.out.is_dir():
         raise UsageError(f"{args.out}: the name of a program of torch.export ends with .pt2")
     content, difference = program_file(model, card, args.out)
@@ -98,7 +113,7 @@ def write_program(args: argparse.Namespace) -> str:
 def write_hub(args: argparse.Namespace) -> str:
     """A directory that is uploaded as it is."""
     refuse_filled(args.out)
-    model, card = load_image_model(args.checkpoint)
+    model, card = load(args)
     weights = find_weights(args.checkpoint)
     tagger = onnx_file(model, card, args.out, not args.debug, TAGGER)[0] if args.tagger else None
     about = About(args.out.absolute().name, args.license, args.dataset, report_of_test(weights))

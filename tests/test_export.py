@@ -21,6 +21,7 @@ from mlcfast.models.trained import load_trained
 from tests.conftest import ROOT
 
 SMALL = {"embed_dim": 16, "feedforward": 32, "num_heads": 2}
+PLAIN = {"image_size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 ONE_LAYER = {"encoder_layers": 0, "decoder_layers": 1}
 SWIN = {"window_size": 7, "depths": (1, 1), "embed_dim": 24, "num_heads": (1, 1)}
 MODELS = {
@@ -216,3 +217,33 @@ def test_8_bits_are_set_by_training_images_and_compared_on_validation_images(tmp
 def test_8_bits_need_onnx_and_settings_need_8_bits(tmp_path, words, said, capsys):
     assert export.main([str(tmp_path), str(tmp_path / "out"), *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["query2label", "ml_decoder", "linear", "cam", "features"])
+def test_a_temperature_divides_the_logits_and_moves_the_thresholds(tmp_path, name):
+    """In the weights, so that what is written is a model like any other; the same labels are found."""
+    torch.manual_seed(0)
+    of_features = {"head": "linear", "backbone": "none", "num_labels": 3, "image_size": 0, "in_features": 7}
+    of_images = {"head": name, "backbone": "test_resnet", "num_labels": 3, "image_size": 32}
+    of_images |= SMALL if name in ("query2label", "ml_decoder") else {}
+    arguments = of_features if name == "features" else of_images
+    card = ModelCard(["red", "green", "blue"], arguments, PLAIN, [0.0, 0.3, 0.9], "ema")
+    save_model(tmp_path / "best", build_model(**arguments).state_dict(), card)
+    words = [str(tmp_path / "best"), str(tmp_path / "out"), "--format", "safetensors", "--temperature", "1.7"]
+    assert export.main(words) == 0
+    (before, _), (after, moved) = load_trained(tmp_path / "best"), load_trained(tmp_path / "out")
+    inputs = torch.randn(64, 7) if name == "features" else torch.randn(16, 3, 32, 32)
+    with torch.no_grad():
+        logits, divided = before(inputs), after(inputs)
+    torch.testing.assert_close(divided, logits / 1.7)
+    found, still = (x.sigmoid() > torch.tensor(t) for x, t in ((logits, card.thresholds), (divided, moved.thresholds)))
+    assert torch.equal(found, still) and moved.thresholds[0] == 0
+    assert moved.thresholds[1] == pytest.approx(0.3 ** (1 / 1.7) / (0.3 ** (1 / 1.7) + 0.7 ** (1 / 1.7)))
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf"])
+def test_a_temperature_that_is_none_is_refused(tmp_path, wrong, capsys):
+    save_random(tmp_path / "best", **MODELS["resnet_linear"])
+    words = [str(tmp_path / "best"), str(tmp_path / "out"), "--format", "safetensors", f"--temperature={wrong}"]
+    assert export.main(words) == 2
+    assert "temperature" in capsys.readouterr().err and not (tmp_path / "out").exists()

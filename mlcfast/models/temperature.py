@@ -1,0 +1,38 @@
+"""Divides a model's logits by a temperature, so that its scores are probabilities: in the weights, for every reader."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from mlcfast.errors import UsageError
+from mlcfast.models.build import HEADS
+from mlcfast.models.card import ModelCard
+from mlcfast.models.heads import FeatureClassifier
+
+
+@torch.no_grad()
+def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
+    """Divide the logits (B, K) of a built model by `temperature`, in place; the card with thresholds that follow.
+
+    The last layer of each of our heads, `fc`, is a linear one, and cam's boost keeps factors: weights and biases are
+    divided. A threshold t becomes σ(logit(t) / T), so that the same labels are found. UsageError for a temperature that
+    is not above 0 or not finite, and for a head of somebody's own, whose last layer is not known.
+    """
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise UsageError(f"a temperature must be above 0 and finite, not {temperature:g}")
+    if type(model) not in (*HEADS.values(), FeatureClassifier):
+        raise UsageError(
+            f"the last layer of head {card.model['head']} is not known: divide its logits where they are used"
+        )
+    for parameter in model.get_submodule("fc").parameters():
+        parameter /= temperature
+    return replace(card, thresholds=[_moved(threshold, temperature) for threshold in card.thresholds])
+
+
+def _moved(threshold: float, temperature: float) -> float:
+    """σ(logit(t) / T); 0 and 1, which everything or nothing is above, stay."""
+    if not 0 < threshold < 1:
+        return threshold
+    return 1 / (1 + math.exp(-math.log(threshold / (1 - threshold)) / temperature))
