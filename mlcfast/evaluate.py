@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
+from mlcfast.config import Config
 from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
@@ -19,9 +20,11 @@ from mlcfast.evaluation.evaluate import (
     configured_model,
     evaluate_model,
     load_for_model,
+    mean_of,
     other_input,
     own_labels,
     stored_model,
+    with_image_size,
 )
 from mlcfast.evaluation.gather import MOST_HELD, EvaluationResult
 from mlcfast.evaluation.side_by_side import picture_of_both
@@ -76,6 +79,11 @@ def build_parser() -> cli.Parser:
     )
     parser.add_argument("--write", action="store_true", help="with --thresholds: write them into the model's card")
     parser.add_argument("--flip", action="store_true", help=FLIP)
+    parser.add_argument(
+        "--scales",
+        metavar="S,S",
+        help="the mean of the scores with images of these sides in pixels, instead of those of data.image_size alone",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
@@ -95,6 +103,7 @@ def work(args: argparse.Namespace) -> None:
         raise UsageError("--picture shows two models: name the second with --against")
     if args.flip and config.data.format == "features":
         raise UsageError("--flip mirrors images, of which stored features hold none")
+    sides = read_scales(args.scales, config)
     aim = read_aim(args.thresholds) if args.thresholds else None
     if args.write and aim is None:
         raise UsageError("--write goes with --thresholds")
@@ -105,20 +114,23 @@ def work(args: argparse.Namespace) -> None:
     split = args.split or (config.data.test if aim is None else None) or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
-    if (args.errors or args.against or aim) and len(records) * len(records.names) > MOST_HELD:
+    if (args.errors or args.against or aim or sides) and len(records) * len(records.names) > MOST_HELD:
         size = f"{len(records)} images × {len(records.names)} labels"
         raise UsageError(
-            f"--errors, --against and --thresholds: the scores of {size} are not all held: name a smaller split"
+            f"--errors, --against, --thresholds and --scales: the scores of {size} are not all held: name a smaller "
+            "split"
         )
-    models = [configured_model(config, checkpoints[0], records.names)]
+    at_scales = [config] if not sides else [with_image_size(config, side) for side in sides]
+    models = [configured_model(each, checkpoints[0], records.names) for each in at_scales]
     models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
-        result, *others = [evaluate_model(*model, records, process, args.flip) for model in models]
+        results = [evaluate_model(*model, records, process, args.flip) for model in models]
     finally:
         stop()
     if not process.is_main:
         return
+    result, others = mean_of(results[: len(at_scales)]), results[len(at_scales) :]
     within: dict[str, Any] = {"mAP_interval": None}
     if result.rows is None:  # all scores are held
         within = report_intervals(result.scores, result.labels, result.names)
@@ -139,6 +151,21 @@ def work(args: argparse.Namespace) -> None:
         print(json.dumps(report))
     else:
         print(f"{comparison_table(report)}\n{table(report)}" if others else table(report))
+
+
+def read_scales(text: str | None, config: Config) -> list[int]:
+    """The sides of images that --scales names, in pixels; none where it is not given. UsageError for no such list."""
+    if text is None:
+        return []
+    if config.data.format == "features":
+        raise UsageError("--scales resizes images, of which stored features hold none")
+    try:
+        sides = [int(side) for side in text.split(",")]
+    except ValueError:
+        sides = [0]
+    if min(sides) < 1 or len(set(sides)) < len(sides):
+        raise UsageError(f"--scales {text}: expected different sides in pixels, such as 384,448,512")
+    return sides
 
 
 def new_thresholds(result: EvaluationResult, aim: Aim, weights: Path, write: bool, show: bool) -> dict[str, Any]:

@@ -4,10 +4,12 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from mlcfast import evaluate, predict, train
+from mlcfast.metrics import average_precision
 
 
 @pytest.fixture
@@ -73,3 +75,24 @@ def test_flip_is_that_of_predict(best, data_alone, tmp_path, capsys):
     for row in rows:
         (score,) = [label["score"] for label in said[row["image"]] if label["name"] == row["label"]]
         assert float(row["score"]) == pytest.approx(score, abs=1e-4)
+
+
+def test_scales_are_the_mean_over_image_sizes(best, data_alone, tmp_path, capsys, monkeypatch):
+    found, original = [], evaluate.evaluate_model
+    monkeypatch.setattr(evaluate, "evaluate_model", lambda *a: found.append(original(*a)) or found[-1])
+    words = [str(data_alone), "--checkpoint", str(best), "--json"]
+    capsys.readouterr()
+    said = []
+    for more in ([], ["--scales", "32"], ["--scales", "48,32"], ["data.image_size=48"]):
+        assert evaluate.main([*words, *more]) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    plain, alone, large, small, larger = (result.scores for result in found)
+    assert np.array_equal(plain, alone) and np.array_equal(plain, small) and np.array_equal(large, larger)
+    assert said[0] == said[1] != said[2]
+    truth, mean = found[0].labels == 1, (plain + larger) / 2
+    assert said[2]["mAP"] == pytest.approx(100 * average_precision(mean, truth).mean().item(), abs=1e-3)
+    for wrong in ("32,32", "0", "a", "32;48"):
+        assert evaluate.main([*words, "--scales", wrong]) == 2
+        assert f"--scales {wrong}: expected different sides" in capsys.readouterr().err
+    assert evaluate.main([*words, "--scales", "9999"]) == 2
+    assert "image_size" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from mlcfast.config import Config, ModelConfig, parse_config, read_yaml
@@ -112,6 +113,19 @@ def evaluate_model(
     predictor = Predictor(process, model.to(process.device), config.engine.precision, flip)
     loader = evaluation_loader(config, records, process)
     return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)
+
+
+def with_image_size(config: Config, side: int) -> Config:
+    """The configuration with images of another side, in pixels; UsageError for one that is not possible."""
+    return parse_config(config.model_dump(mode="json"), [f"data.image_size={side}"])
+
+
+def mean_of(results: Sequence[EvaluationResult]) -> EvaluationResult:
+    """The mean of the scores of several evaluations of the same images, all of whose scores are held."""
+    if len(results) == 1:
+        return results[0]
+    scores = np.mean([result.scores for result in results], axis=0, dtype=np.float64)
+    return EvaluationResult(scores.astype(results[0].scores.dtype), results[0].labels, results[0].names)
 
 
 def _shown(names: Sequence[str]) -> str:
