@@ -79,6 +79,29 @@ def test_the_reader_sees_what_it_looks_for():
     assert kernel.count("LDG.E.128") == 1 and len(kernel.instructions) == len(LOOP) + 1
 
 
+def test_a_loop_is_what_can_run_between_a_branch_and_its_target():
+    """A path moved behind the kernel's end belongs to its loop, what stands between them does not."""
+    lines = [text if text.startswith(".L") else f"        /*0000*/  {text} ;" for text in ROUND]
+    kernel = parsed("made up", "\n".join(lines))
+    ((loop),) = {frozenset(loop) for loop in kernel.packed_loops()}
+    assert [kernel.instructions[i].split()[0] for i in sorted(loop)] == INSIDE
+
+
+ROUND = (
+    ".L_x_0:",
+    "LDG.E.128 R4, [R2.64]",
+    "BSSY B0, `(.L_x_2)",
+    "@P0 BRA `(.L_x_1)",
+    "BSYNC B0",
+    ".L_x_2:",
+    "@P1 BRA `(.L_x_0)",
+    "STG.E [R2.64], R4",
+    "EXIT",
+    ".L_x_1:",
+    "MUFU.RCP R4, R4",
+    "BSYNC B0",
+)
+INSIDE = ["LDG.E.128", "BSSY", "BRA", "BSYNC", "BRA", "MUFU.RCP", "BSYNC"]
 LOOP = (
     "F2F.F64.F32 R4, R6",
     "DFMA R2, R4, R2, R6",
