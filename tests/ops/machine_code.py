@@ -5,7 +5,7 @@
 prints the table of docs/kernels.md. It needs nvcc and a disassembler, no GPU. Its times are predicted: a kernel takes
 what its bytes need at the card's memory rate, or its instructions at the rate at which the card issues them, whichever
 is longer, and at least what launching takes. Instructions are those of the loops over packs of entries with both sides
-of every branch, so they and the times that they decide are upper bounds.
+of every branch, and a share of those outside of loops, so they and the times that they decide are upper bounds.
 """
 
 import argparse
@@ -15,11 +15,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.cuda_emulator.build import ROOT, build_cuda
+from tests.ops.disassembly import Kernel, parsed
 from tests.ops.launches import CARDS, Card
 
 ARCHITECTURE = "86"
@@ -28,6 +28,7 @@ DIVISION = re.compile(r"I2F\S*\.RP\b|CALL\S* .*__cuda_sm20_(div|rem)_")
 SPECIAL = re.compile(r"(MUFU|I2F|F2I|F2F)\b")  # exp2, reciprocals, conversions: an eighth of the rate
 ISSUED = {"RTX 3060": 28 * 128 * 1.78e9, "H100": 132 * 128 * 1.7e9}  # lanes' instructions a second, from data sheets
 SHAPES = ((64, 80), (256, 9605))
+BLOCK_ENTRIES = 4096  # of a large problem, see csrc/cuda/launch.h
 ELEMENTWISE = (  # operator, labels, formula
     ("asymmetric", "unsigned char", "HardAsymmetric<"),
     ("asymmetric, fractional exponents", "unsigned char", "SoftAsymmetric<"),
@@ -35,74 +36,6 @@ ELEMENTWISE = (  # operator, labels, formula
     ("weighted BCE", "unsigned char", "WeightedBceFormula<float, true, false>"),
     ("weighted BCE with true labels", "unsigned char", "WeightedBceFormula<float, true, true>"),
 )
-
-
-@dataclass
-class Kernel:
-    """One kernel's instructions, and for each backward branch those that can run between its target and it."""
-
-    name: str
-    instructions: list[str]
-    loops: list[set[int]]
-
-    def within_loops(self, pattern: re.Pattern[str]) -> list[str]:
-        """The instructions of loops that match."""
-        return [self.instructions[i] for i in sorted(set().union(*self.loops)) if pattern.search(self.instructions[i])]
-
-    def packed_loops(self) -> list[set[int]]:
-        """The loops that read 128 bits at a time: those over packs, single entries aside."""
-        return [loop for loop in self.loops if any(self.instructions[i].startswith("LDG.E.128") for i in loop)]
-
-    def count(self, opcode: str) -> int:
-        """Instructions whose opcode starts so."""
-        return sum(instruction.startswith(opcode) for instruction in self.instructions)
-
-
-def parsed(name: str, body: str) -> Kernel:
-    """A kernel of nvdisasm's text."""
-    instructions: list[str] = []
-    labels: dict[str, int] = {}
-    always: set[int] = set()  # instructions without a predicate
-    for line in body.splitlines():
-        if label := re.match(r"(\.L_\w+):", line):
-            labels[label[1]] = len(instructions)
-        elif found := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(@!?U?P\w+\s+)?(.+?) ;", line):
-            if not found[1]:
-                always.add(len(instructions))
-            instructions.append(found[2])
-    following = _following(instructions, labels, always)
-    before: list[list[int]] = [[] for _ in instructions]
-    for at, targets in enumerate(following):
-        for target in targets:
-            before[target].append(at)
-    ends = [(at, to) for at, targets in enumerate(following) for to in targets if to < at]
-    return Kernel(name, instructions, [_reached(to, following) & _reached(at, before) for at, to in ends])
-
-
-def _following(instructions: list[str], labels: dict[str, int], always: set[int]) -> list[list[int]]:
-    """The instructions that may come after each; what a called function does is left out."""
-    joins: dict[str, int] = {}  # barrier -> where the threads that wait at it go on
-    following = []
-    for at, text in enumerate(instructions):
-        opcode, found = re.split(r"[ .]", text)[0], re.search(r"`\((\.L_\w+)\)", text)
-        target = labels.get(found[1]) if found else None
-        if opcode == "BSSY" and target is not None:
-            joins[text.split()[1].rstrip(",")] = target
-        goes = [target] if opcode == "BRA" else [joins.get(text.split()[-1])] if opcode == "BSYNC" else []
-        if at not in always or opcode not in ("BRA", "BSYNC", "EXIT", "RET"):
-            goes.append(at + 1)
-        following.append([to for to in goes if to is not None and to < len(instructions)])
-    return following
-
-
-def _reached(start: int, following: list[list[int]]) -> set[int]:
-    """What can be reached from an instruction, itself included."""
-    seen, waiting = {start}, [start]
-    while waiting:
-        new = [to for to in following[waiting.pop()] if to not in seen]
-        seen.update(new)
-        waiting += new
-    return seen
 
 
 def disassembled(source: str, toolkit: build_cuda.Toolkit, disassembler: str, folder: Path) -> list[Kernel]:
@@ -148,11 +81,13 @@ class Shown(NamedTuple):
         """Instructions an entry."""
         return len(set().union(*kernel.packed_loops())) / self.entries
 
-    def seconds(self, kernel: Kernel, card: Card) -> tuple[float, float]:
-        """What the bytes and the instructions of an entry need."""
+    def seconds(self, kernel: Kernel, card: Card, B: int, K: int) -> tuple[float, float]:
+        """What the bytes and the instructions of B·K entries need, where there are enough blocks for the card."""
         loops = set().union(*kernel.packed_loops())
         special = sum(bool(SPECIAL.match(kernel.instructions[i])) for i in loops) / self.entries
-        return self.bytes / card.bytes, max(self.issued(kernel), 8 * special) / ISSUED[card.name]
+        block = K if "pairwise" in self.kernel else BLOCK_ENTRIES  # a block has 256 threads
+        issued = max(self.issued(kernel) + 256 / block * kernel.outside_loops(), 8 * special)
+        return B * K * self.bytes / card.bytes, B * K * issued / ISSUED[card.name]
 
 
 def shown() -> Iterator[Shown]:
@@ -181,11 +116,16 @@ def found(kernels: list[Kernel], what: Shown) -> Kernel:
 def row(kernel: Kernel, what: Shown) -> str:
     """A line of the table."""
     widths = [int(wide[1]) for text in kernel.instructions if (wide := re.match(r"LDG\.E\.(\d+)", text))]
-    cells = [what.operator, "fp32" if what.logits == "float" else "bf16", f"{what.issued(kernel):.0f}"]
+    cells = [
+        what.operator,
+        "fp32" if what.logits == "float" else "bf16",
+        f"{what.issued(kernel):.0f}",
+        str(kernel.outside_loops()),
+    ]
     cells += [str(len(kernel.within_loops(FP64))), str(max(widths, default=32)), str(kernel.count("STL"))]
     for card in CARDS:
         for B, K in SHAPES:
-            cells.append(f"{1e6 * max(max(what.seconds(kernel, card)) * B * K, card.kernel):.1f}")
+            cells.append(f"{1e6 * max(*what.seconds(kernel, card, B, K), card.kernel):.1f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -199,7 +139,8 @@ def main() -> None:
     build_parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kernels = all_kernels(Path(folder))
-    titles = ["kernel", "logits", "instructions an entry", "fp64 in loops", "widest load, bits", "spills"]
+    titles = ["kernel", "logits", "instructions an entry", "outside, a thread"]
+    titles += ["fp64 in loops", "widest load, bits", "spills"]
     titles += [f"{card.name}, {B}×{K}, µs" for card in CARDS for B, K in SHAPES]
     sys.stdout.write(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n")
     for what in shown():
