@@ -2,8 +2,8 @@
 //
 // Notation: x logit, p = σ(x), not_p = σ(−x), y or z the label. Every function is branch-free in x, so that a compiler can
 // vectorise the loop around it; a NaN logit comes out as a NaN loss and a NaN gradient. The including file provides
-// exp_nonpositive(x ≤ 0), log_positive(x > 0) and power(x in (0, 1], y ≥ 0) for its type, and MLCFAST_ISA, the namespace of its
-// instruction set, which keeps one instruction set's inline functions from standing in for another's.
+// exp_nonpositive(x ≤ 0), log_positive(x > 0), power(x in (0, 1], y ≥ 0) and quotient(a, b in [1e-37, 2]) for its type, and
+// MLCFAST_ISA, the namespace of its instruction set, which keeps one's inline functions from standing in for another's.
 #pragma once
 
 #include <cstring>
@@ -30,7 +30,7 @@ struct Sigmoid {
 template <class T>
 MLCFAST_FN Sigmoid<T> sigmoid(T x) {
   const T e = exp_nonpositive(x < 0 ? x : -x);
-  const T large = 1 / (1 + e);
+  const T large = quotient(T(1), 1 + e);
   const T small = e * large;
   return {x < 0 ? small : large, x < 0 ? large : small};
 }
@@ -94,7 +94,7 @@ template <class T>
 MLCFAST_FN Term<T> asymmetric_hard(T x, T y, const Asymmetric<T>& f) {
   const bool positive = y > 0;
   const T e = exp_nonpositive(x < 0 ? x : -x);
-  const T large = 1 / (1 + e);
+  const T large = quotient(T(1), 1 + e);
   const T small = e * large;
   const bool agrees = positive == (x >= 0);
   const T clip = positive ? T(0) : f.clip;
@@ -105,7 +105,7 @@ MLCFAST_FN Term<T> asymmetric_hard(T x, T y, const Asymmetric<T>& f) {
   const T target = shifted > 1 ? T(1) : shifted;
   const T a = target < f.eps ? f.eps : target;
   const T log_a = log_positive(a);
-  const T inverse = target < f.eps ? T(0) : slope / a;
+  const T inverse = target < f.eps ? T(0) : quotient(slope, a);
   const T gamma = positive ? f.gamma_pos : f.gamma_neg;
   const T w_below = power_below(d, positive, f);
   const T weight = gamma > 0 ? w_below * d : T(1);
@@ -124,7 +124,8 @@ MLCFAST_FN Term<T> asymmetric_soft(T x, T label, const Asymmetric<T>& f) {
   const T a_pos = p < f.eps ? f.eps : p, a_neg = q < f.eps ? f.eps : q;
   const T log_a = y * log_positive(a_pos) + (1 - y) * log_positive(a_neg);
   const T log_slope =
-      y * (p < f.eps ? T(0) : slope / a_pos) - (1 - y) * (q < f.eps || shifted > 1 ? T(0) : slope / a_neg);
+      y * (p < f.eps ? T(0) : quotient(slope, a_pos)) -
+      (1 - y) * (q < f.eps || shifted > 1 ? T(0) : quotient(slope, a_neg));
   const T below = p - f.clip;
   const T d = y * not_p + (1 - y) * (below < 0 ? T(0) : below);
   const T d_slope = (1 - y) * (below < 0 ? T(0) : slope) - y * slope;
@@ -133,7 +134,7 @@ MLCFAST_FN Term<T> asymmetric_soft(T x, T label, const Asymmetric<T>& f) {
   const T safe = open ? d : T(1);
   const T powered = power(safe, gamma);
   const T weight = open ? powered : (gamma > 0 ? T(0) : T(1)) + d;
-  const T weight_slope = open ? f.attached * (gamma * (powered / safe) * d_slope) : T(0);
+  const T weight_slope = open ? f.attached * (gamma * quotient(powered, safe) * d_slope) : T(0);
   return asymmetric_from_weight(log_slope, log_a, weight, weight_slope);
 }
 
@@ -145,13 +146,26 @@ struct WeightedBce {
 };
 
 template <class T>
-MLCFAST_FN Term<T> weighted_bce_soft(T x, T z, const WeightedBce<T>& f) {
+MLCFAST_FN Term<T> weighted_bce(T x, T a, T b, T eps) {
   const auto [p, not_p] = sigmoid(x);
+  const T arg_a = p + eps, arg_b = not_p + eps;
+  return {-(a * log_positive(arg_a) + b * log_positive(arg_b)), p * not_p * (quotient(b, arg_b) - quotient(a, arg_a))};
+}
+
+template <class T>
+MLCFAST_FN Term<T> weighted_bce_soft(T x, T z, const WeightedBce<T>& f) {
   const T up = z > 0 ? z : T(0), down = z < 0 ? -z : T(0);
   const T a = f.unknown_a + up * (f.positive_a - f.unknown_a) + down * (f.negative_a - f.unknown_a);
   const T b = f.unknown_b + up * (f.positive_b - f.unknown_b) + down * (f.negative_b - f.unknown_b);
-  const T arg_a = p + f.eps, arg_b = not_p + f.eps;
-  return {-(a * log_positive(arg_a) + b * log_positive(arg_b)), p * not_p * (b / arg_b - a / arg_a)};
+  return weighted_bce(x, a, b, f.eps);
+}
+
+// Labels in {−1, 0, 1}.
+template <class T>
+MLCFAST_FN Term<T> weighted_bce_kinds(T x, T z, const WeightedBce<T>& f) {
+  const T a = z > 0 ? f.positive_a : (z < 0 ? f.negative_a : f.unknown_a);
+  const T b = z > 0 ? f.positive_b : (z < 0 ? f.negative_b : f.unknown_b);
+  return weighted_bce(x, a, b, f.eps);
 }
 
 // Labels in {−1, 0, 1} and weights of which one of (a, b) is 0 for each kind: one logarithm.
@@ -162,7 +176,7 @@ MLCFAST_FN Term<T> weighted_bce_hard(T x, T z, const WeightedBce<T>& f) {
   const T b = z > 0 ? f.positive_b : (z < 0 ? f.negative_b : f.unknown_b);
   const T arg = (a > 0 ? p : not_p) + f.eps;
   const T weight = a > 0 ? a : b;
-  return {-weight * log_positive(arg), (a > 0 ? -weight : weight) * (p * not_p) / arg};
+  return {-weight * log_positive(arg), quotient((a > 0 ? -weight : weight) * (p * not_p), arg)};
 }
 
 // ---- EPR and ROLE. One side of ROLE: L = −((z + t) log(p + eps) + (1 − t) log(not_p + eps)) with t held constant; EPR's
@@ -175,12 +189,12 @@ MLCFAST_FN T role_side_loss(Sigmoid<T> s, T z, T t, T eps) {
 
 template <class T>
 MLCFAST_FN T role_side_gradient(Sigmoid<T> s, T z, T t, T eps, T scale, T coupling) {
-  return s.p * s.not_p * (scale * ((1 - t) / (s.not_p + eps) - (z + t) / (s.p + eps)) + coupling);
+  return s.p * s.not_p * (scale * (quotient(1 - t, s.not_p + eps) - quotient(z + t, s.p + eps)) + coupling);
 }
 
 template <class T>
 MLCFAST_FN T epr_gradient(Sigmoid<T> s, T z, T eps, T scale, T coupling) {
-  return s.p * s.not_p * (coupling - scale * z / (s.p + eps));
+  return s.p * s.not_p * (coupling - quotient(scale * z, s.p + eps));
 }
 
 }  // namespace MLCFAST_ISA

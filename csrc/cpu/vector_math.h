@@ -88,6 +88,8 @@ MLCFAST_INLINE float log1p_unit(float x) {
 
 // x^y for x in (0, 1], y ≥ 0: its absolute error is at most about 1 ulp of 1.
 MLCFAST_INLINE float power(float x, float y) { return exp_nonpositive(y * log_positive(x)); }
+MLCFAST_INLINE float quotient(float a, float b) { return a / b; }
+MLCFAST_INLINE double quotient(double a, double b) { return a / b; }
 MLCFAST_INLINE double exp_nonpositive(double x) { return ::exp(x); }
 MLCFAST_INLINE double expm1_nonpositive(double x) { return ::expm1(x); }
 MLCFAST_INLINE double log_positive(double x) { return ::log(x); }

@@ -9,19 +9,7 @@
 
 #define MLCFAST_ISA device
 
-namespace mlcfast {
-namespace device {
-
-__device__ __forceinline__ float exp_nonpositive(float x) { return expf(x); }
-__device__ __forceinline__ float log_positive(float x) { return logf(x); }
-__device__ __forceinline__ float power(float x, float y) { return powf(x, y); }
-__device__ __forceinline__ double exp_nonpositive(double x) { return exp(x); }
-__device__ __forceinline__ double log_positive(double x) { return log(x); }
-__device__ __forceinline__ double power(double x, double y) { return pow(x, y); }
-
-}  // namespace device
-}  // namespace mlcfast
-
+#include "math.cuh"
 #include "../formulas.h"
 #include "launch.h"
 

@@ -1,83 +1,155 @@
 // EPR and ROLE on CUDA: a pass for the sums, one block to finish the loss, and a pass for the gradients in backward. An
 // index outside the table and a label outside [−1, 1] make the loss and the entry's gradient NaN.
 #include "device.cuh"
+#include "pack.cuh"
 
 namespace mlcfast::gpu {
 namespace {
 
-template <class T>
-struct Entry {
-  Sigmoid<T> classifier, estimate;
-  T positive;
-  bool bad;
-};
+// ROLE's estimates: rows of the same shape as the logits, or of a table, row index[image] of it for an image.
+enum class From { nowhere, rows, table };
 
-// The estimate of an image is row index[image] of a table, or its own row where there is no index. A thread's entries lie
-// kThreads apart: that many rows and columns, so that only its first entry costs a division.
+From source_of(const CoupledLaunch& c) {
+  if (!c.role) return From::nowhere;
+  return c.inputs.index == nullptr ? From::rows : From::table;
+}
+
+// A thread's packs, or its single entries where there are none, lie some rows and columns apart, so that only its first one costs
+// a division.
 struct Table {
   const int64_t* index;
-  int64_t K, rows, rows_ahead, columns_ahead;
+  int64_t rows, rows_ahead;
+  int32_t K, columns_ahead;
+  bool packed;  // every row starts at a multiple of 16 bytes
 };
 
-Table table_of(const Coupled& in) {
-  const int64_t K = in.K > 0 ? in.K : 1;
-  return {in.index, K, in.table_rows, kThreads / K, kThreads % K};
+template <class X, class T>
+Table table_of(const Coupled& in, bool packed) {
+  const int64_t K = in.K > 0 ? in.K : 1, ahead = packed ? kThreads * kPackOf<X> : kThreads;
+  return {in.index, in.table_rows, ahead / K, static_cast<int32_t>(K), static_cast<int32_t>(ahead % K),
+          packed && K % kPackOf<T> == 0};
 }
 
 struct Place {
-  int64_t row = 0, column = 0;
-  __device__ Place(const Table& table, int64_t at) {
-    if (table.index == nullptr) return;
-    row = at / table.K;
-    column = at - row * table.K;
-  }
-  __device__ void advance(const Table& table) {
+  const Table& table;
+  int64_t row;
+  int32_t column;
+  __device__ Place(const Table& table, int64_t at)
+      : table(table), row(at / table.K), column(static_cast<int32_t>(at - row * table.K)) {}
+  __device__ void advance() {
     row += table.rows_ahead;
     column += table.columns_ahead;
+    wrap();
+  }
+  __device__ void wrap() {
     if (column < table.K) return;
     column -= table.K;
     ++row;
   }
+  // Where the entry of the table lies, −1 where there is none.
+  __device__ int64_t source() const {
+    const int64_t found = table.index[row];
+    return found >= 0 && found < table.rows ? found * table.K + column : -1;
+  }
 };
 
-template <bool kRole, class X, class Y, class T>
-__device__ __forceinline__ Entry<T> read_entry(const X* logits, const Y* observed, const T* estimate,
-                                               const Table& table, const Place& place, int64_t at) {
-  const T z = widen<T>(observed[at]);
-  Entry<T> entry{sigmoid(widen<T>(logits[at])), {T(0), T(1)}, z > 0 ? z : T(0), outside(z)};
-  if constexpr (kRole) {
-    int64_t source = at;
-    bool known = true;
-    if (table.index != nullptr) {
-      const int64_t row = table.index[place.row];
-      known = row >= 0 && row < table.rows;
-      source = known ? row * table.K + place.column : 0;
-    }
-    entry.bad |= !known;
-    entry.estimate = sigmoid(known ? estimate[source] : T(0));
-  }
-  return entry;
+template <From kFrom>
+__device__ __forceinline__ auto place_of(const Table& table, int64_t at) {
+  if constexpr (kFrom == From::table)
+    return Place(table, at);
+  else
+    return Anywhere{};
 }
 
-template <bool kRole, class X, class Y, class T>
+template <int N, class T>
+struct Estimates {
+  Pack<T, N> logits{};
+  bool unknown[N]{};
+};
+
+template <int N, class T>
+__device__ __forceinline__ Estimates<N, T> read_estimates(const T* estimate, Anywhere, int64_t at) {
+  return {read<N>(estimate + at), {}};
+}
+
+template <int N, class T>
+__device__ __forceinline__ Estimates<N, T> read_estimates(const T* estimate, Place place, int64_t) {
+  Estimates<N, T> found;
+  if (N > 1 && place.table.packed && place.column + N <= place.table.K) {
+    const int64_t source = place.source();
+    if (source >= 0) found.logits = read<N>(estimate + source);
+#pragma unroll
+    for (int i = 0; i < N; ++i) found.unknown[i] = source < 0;
+    return found;
+  }
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    const int64_t source = place.source();
+    found.unknown[i] = source < 0;
+    if (source >= 0) found.logits.at[i] = estimate[source];
+    ++place.column;
+    if (i + 1 < N) place.wrap();
+  }
+  return found;
+}
+
+template <int N, class T>
+struct Inputs {
+  Sigmoid<T> classifier[N], estimate[N]{};
+  T positive[N];
+  bool bad[N];
+};
+
+template <From kFrom, int N, class X, class Y, class T, class Where>
+__device__ __forceinline__ Inputs<N, T> read_inputs(const X* logits, const Y* observed, const T* estimate, const Where& where,
+                                                    int64_t at) {
+  const Pack<X, N> x = read<N>(logits + at);
+  const Pack<Y, N> labels = read<N>(observed + at);
+  Estimates<N, T> estimates;
+  if constexpr (kFrom != From::nowhere) estimates = read_estimates<N>(estimate, where, at);
+  Inputs<N, T> in;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    const T z = widen<T>(labels.at[i]);
+    in.positive[i] = z > 0 ? z : T(0);
+    in.bad[i] = outside(z);
+    in.classifier[i] = sigmoid(widen<T>(x.at[i]));
+    if constexpr (kFrom != From::nowhere) {
+      in.estimate[i] = sigmoid(estimates.logits.at[i]);
+      in.bad[i] |= estimates.unknown[i];
+    }
+  }
+  return in;
+}
+
+template <From kFrom, class X, class Y, class T>
 __global__ void __launch_bounds__(kThreads) sums_kernel(const X* __restrict__ logits, const Y* __restrict__ observed,
                             const T* __restrict__ estimate, Table table, T* __restrict__ partial, T eps,
-                            int64_t block_entries, int64_t count) {
+                            int64_t block_entries, int64_t count, bool packed) {
+  constexpr bool kRole = kFrom != From::nowhere;
   const Range range(block_entries, count);
-  Place place(table, range.begin + threadIdx.x);
   T loss = 0, f = 0, y = 0;
-  for (int64_t at = range.begin + threadIdx.x; at < range.end; at += kThreads, place.advance(table)) {
-    const Entry<T> e = read_entry<kRole>(logits, observed, estimate, table, place, at);
-    T term;
-    if constexpr (kRole)
-      term = role_side_loss(e.classifier, e.positive, e.estimate.p, eps) +
-             role_side_loss(e.estimate, e.positive, e.classifier.p, eps);
-    else
-      term = -e.positive * log_positive(e.classifier.p + eps);
-    loss += e.bad ? not_a_number<T>() : term;
-    f += e.classifier.p;
-    if constexpr (kRole) y += e.estimate.p;
-  }
+  over_entries(
+      Span<kPackOf<X>>(range.begin, range.end, packed), [&](int64_t at) { return place_of<kFrom>(table, at); },
+      [&]<int N>(int64_t at, const auto& place) {
+        const Inputs<N, T> in = read_inputs<kFrom, N>(logits, observed, estimate, place, at);
+        T losses[N], probabilities[N];
+        [[maybe_unused]] T estimates[N];
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          const Sigmoid<T> s = in.classifier[i], t = in.estimate[i];
+          if constexpr (kRole)
+            losses[i] = role_side_loss(s, in.positive[i], t.p, eps) + role_side_loss(t, in.positive[i], s.p, eps);
+          else
+            losses[i] = -in.positive[i] * log_positive(s.p + eps);
+          if (in.bad[i]) losses[i] = not_a_number<T>();
+          probabilities[i] = s.p;
+          if constexpr (kRole) estimates[i] = t.p;
+        }
+        loss += pairwise_sum<N>(losses);
+        f += pairwise_sum<N>(probabilities);
+        if constexpr (kRole) y += pairwise_sum<N>(estimates);
+      });
   using Sum = Accumulated<T>;
   const double sums[3] = {block_total(Sum::of(loss)), block_total(Sum::of(f)), kRole ? block_total(Sum::of(y)) : 0};
   for (int i = 0; threadIdx.x == 0 && i < 3; ++i) partial[i * gridDim.x + blockIdx.x] = static_cast<T>(sums[i]);
@@ -103,30 +175,40 @@ __global__ void __launch_bounds__(kThreads) finish_kernel(const T* partial, int6
   *loss = static_cast<T>((role ? 0.5 : 1.0) * (sums[0] * (s[3] / images) / K + weight * (f * f + y * y)));
 }
 
-template <bool kRole, class X, class Y, class T>
+template <From kFrom, class X, class Y, class T>
 __global__ void __launch_bounds__(kThreads) gradient_kernel(const X* __restrict__ logits, const Y* __restrict__ observed,
                                 const T* __restrict__ estimate, Table table, const T* __restrict__ statistic,
                                 const T* __restrict__ incoming, X* __restrict__ gradient, T* __restrict__ rows_gradient,
-                                T eps, T expected, T weight, int64_t block_entries, int64_t count) {
+                                T eps, T expected, T weight, int64_t block_entries, int64_t count, bool packed) {
+  constexpr bool kRole = kFrom != From::nowhere;
   const T images = statistic[2] > 1 ? statistic[2] : T(1), K = T(table.K);
   const T g = *incoming * (kRole ? T(0.5) : T(1)) * (statistic[3] / images);
   const T scale = g / K;
   const T coupling = g * weight * 2 / K * ((statistic[0] / images - expected) / K);
   const T estimate_coupling = g * weight * 2 / K * ((statistic[1] / images - expected) / K);
   const Range range(block_entries, count);
-  Place place(table, range.begin + threadIdx.x);
-  for (int64_t at = range.begin + threadIdx.x; at < range.end; at += kThreads, place.advance(table)) {
-    const Entry<T> e = read_entry<kRole>(logits, observed, estimate, table, place, at);
-    T result;
-    if constexpr (kRole) {
-      result = role_side_gradient(e.classifier, e.positive, e.estimate.p, eps, scale, coupling);
-      const T row = role_side_gradient(e.estimate, e.positive, e.classifier.p, eps, scale, estimate_coupling);
-      rows_gradient[at] = e.bad ? not_a_number<T>() : row;
-    } else {
-      result = epr_gradient(e.classifier, e.positive, eps, scale, coupling);
-    }
-    put(gradient + at, e.bad ? not_a_number<T>() : result);
-  }
+  over_entries(
+      Span<kPackOf<X>>(range.begin, range.end, packed), [&](int64_t at) { return place_of<kFrom>(table, at); },
+      [&]<int N>(int64_t at, const auto& place) {
+        const Inputs<N, T> in = read_inputs<kFrom, N>(logits, observed, estimate, place, at);
+        Pack<X, N> gradients;
+        Pack<T, N> rows;
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          const Sigmoid<T> s = in.classifier[i], t = in.estimate[i];
+          T result;
+          if constexpr (kRole) {
+            result = role_side_gradient(s, in.positive[i], t.p, eps, scale, coupling);
+            const T row = role_side_gradient(t, in.positive[i], s.p, eps, scale, estimate_coupling);
+            rows.at[i] = in.bad[i] ? not_a_number<T>() : row;
+          } else {
+            result = epr_gradient(s, in.positive[i], eps, scale, coupling);
+          }
+          put(&gradients.at[i], in.bad[i] ? not_a_number<T>() : result);
+        }
+        write(gradient + at, gradients);
+        if constexpr (kRole) write(rows_gradient + at, rows);
+      });
 }
 
 }  // namespace
@@ -134,13 +216,18 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(const X* __restrict_
 void coupled_forward(const CoupledLaunch& c, cudaStream_t stream) {
   const Coupled& in = c.inputs;
   const int64_t count = c.B * in.K, blocks = count > 0 ? blocks_for(count) : 0;
+  const bool packed = aligned({in.logits.data, in.observed.data, in.estimate.data});
+  const From from = source_of(c);
   over_types(in.logits.type, in.observed.type, [&]<class X, class Y>() {
     using T = typename Arithmetic<X>::type;
-    const auto sums = c.role ? sums_kernel<true, X, Y, T> : sums_kernel<false, X, Y, T>;
+    const auto sums = from == From::nowhere ? sums_kernel<From::nowhere, X, Y, T>
+                      : from == From::rows  ? sums_kernel<From::rows, X, Y, T>
+                                            : sums_kernel<From::table, X, Y, T>;
+    const Table table = table_of<X, T>(in, packed);
     if (count > 0)
       sums<<<blocks, kThreads, 0, stream>>>(static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.observed.data),
-                                            static_cast<const T*>(in.estimate.data), table_of(in),
-                                            static_cast<T*>(c.partial), static_cast<T>(in.eps), block_entries(count), count);
+                                            static_cast<const T*>(in.estimate.data), table, static_cast<T*>(c.partial),
+                                            static_cast<T>(in.eps), block_entries(count), count, packed);
     finish_kernel<<<1, kThreads, 0, stream>>>(static_cast<const T*>(c.partial), blocks, static_cast<const T*>(c.given),
                                               static_cast<T*>(c.loss), static_cast<T*>(c.statistic), c.role,
                                               c.expected_positives, c.weight, static_cast<double>(in.K),
@@ -151,15 +238,21 @@ void coupled_forward(const CoupledLaunch& c, cudaStream_t stream) {
 void coupled_backward(const CoupledLaunch& c, cudaStream_t stream) {
   const Coupled& in = c.inputs;
   const int64_t count = c.B * in.K;
+  const bool packed = aligned({in.logits.data, in.observed.data, in.estimate.data, in.logits_gradient.data,
+                               in.estimate_gradient.data});
+  const From from = source_of(c);
   over_types(in.logits.type, in.observed.type, [&]<class X, class Y>() {
     using T = typename Arithmetic<X>::type;
-    const auto kernel = c.role ? gradient_kernel<true, X, Y, T> : gradient_kernel<false, X, Y, T>;
+    const auto kernel = from == From::nowhere ? gradient_kernel<From::nowhere, X, Y, T>
+                        : from == From::rows  ? gradient_kernel<From::rows, X, Y, T>
+                                              : gradient_kernel<From::table, X, Y, T>;
+    const Table table = table_of<X, T>(in, packed);
     kernel<<<blocks_for(count), kThreads, 0, stream>>>(
         static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.observed.data),
-        static_cast<const T*>(in.estimate.data), table_of(in), static_cast<const T*>(c.statistic),
+        static_cast<const T*>(in.estimate.data), table, static_cast<const T*>(c.statistic),
         static_cast<const T*>(c.incoming), static_cast<X*>(in.logits_gradient.data),
         static_cast<T*>(in.estimate_gradient.data), static_cast<T>(in.eps), static_cast<T>(c.expected_positives),
-        static_cast<T>(c.weight), block_entries(count), count);
+        static_cast<T>(c.weight), block_entries(count), count, packed);
   });
 }
 

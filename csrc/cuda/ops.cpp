@@ -121,6 +121,7 @@ Inputs inputs_of(const at::Tensor& logits, const at::Tensor& observed, const std
   view.logits = view_of(in.logits, "logits");
   view.observed = view_of(in.observed, "observed");
   view.K = logits.size(1);
+  TORCH_CHECK_VALUE(view.K <= int64_t(1) << 30, "a CUDA device takes at most 2^30 labels here, not ", view.K);
   view.eps = eps;
   in.launch.role = estimate.has_value();  // an empty estimate has no address either
   if (in.launch.role) {

@@ -100,15 +100,17 @@ def test_many_entries(name):
             assert fused <= 2 * max(plain, 2.0), (output, fused, plain)
 
 
+@pytest.mark.parametrize("unaligned", ("logits", "labels", "rows", "truth", "all"))
 @pytest.mark.parametrize("name", LOSSES)
-def test_unaligned_addresses(name):
-    shifted = []
-    for tensor in vars(some_case((7, 96), torch.float32, torch.uint8)).values():
-        whole = torch.zeros(tensor.numel() + 1, dtype=tensor.dtype)
-        shifted.append(whole[1:].view(tensor.shape).copy_(tensor))
-    case = Case(*shifted)
-    for output, (fused, plain) in errors(LOSSES[name], case, "mean").items():
-        assert fused <= 2 * max(plain, 2.0), (output, fused, plain)
+def test_unaligned_addresses(name, unaligned):
+    for dtype in (torch.float32, torch.bfloat16):
+        case = some_case((7, 96), dtype, torch.uint8)
+        for field, tensor in vars(case).items():
+            if unaligned in (field, "all"):
+                whole = torch.zeros(tensor.numel() + 1, dtype=tensor.dtype)
+                setattr(case, field, whole[1:].view(tensor.shape).copy_(tensor))
+        for output, (fused, plain) in errors(LOSSES[name], case, "mean").items():
+            assert fused <= 2 * max(plain, 2.0), (dtype, output, fused, plain)
 
 
 @pytest.mark.parametrize("labels", (*HARD_LABELS, *SOFT_LABELS), ids=str)
@@ -179,12 +181,16 @@ def test_a_bad_index_makes_its_row_nan(bad):
         assert torch.isnan(rows[2]).all() and torch.isfinite(rows[[0, 1, 3, 4]]).all()
 
 
-@pytest.mark.parametrize("K", (1, 7, 255, 256, 257, 1025))
-def test_rows_are_read_from_a_table(K):
+@pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16, torch.float64), ids=str)
+@pytest.mark.parametrize("K", (1, 3, 4, 7, 20, 80, 81, 255, 256, 257, 1025))
+def test_rows_are_read_from_a_table(K, dtype):
+    """K = 20: packs of eight reach into the next row, K = 81: rows start anywhere."""
     random = torch.Generator().manual_seed(K)
     B, N = 5000 // K, 9
     labels = torch.rand(B, K, generator=random) < 0.2
-    x, table = (fenced(torch.randn(n, K, generator=random)).requires_grad_() for n in (B, N))
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    x = fenced(torch.randn(B, K, generator=random).to(dtype), aligned=True).requires_grad_()
+    table = fenced(torch.randn(N, K, generator=random).to(wide), aligned=True).requires_grad_()
     index = fenced(torch.randint(0, N, (B,), generator=random))
     rows = table.detach()[index].requires_grad_()
     by_index, by_rows = ops.role_loss(x, labels, table, 2.9, index), ops.role_loss(x, labels, rows, 2.9)

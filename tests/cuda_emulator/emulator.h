@@ -2,7 +2,8 @@
 //
 // The threads of a block are fibers. __syncthreads stops the block, a shuffle stops the warp, and which fiber goes on is
 // drawn from MLCFAST_EMULATOR_SEED, as is the order of the blocks. Shared memory is NaN when a block starts. A barrier or
-// a shuffle that some thread never reaches is an error. Not emulated: a device's memory model, its approximate functions
+// a shuffle that some thread never reaches is an error. The hardware's reciprocal is emulated as worse than it is. Not
+// emulated: how far CUDA's expf and powf, the CPU's here, are off (1 and 4 units in the last place), a device's memory model
 // and its limits.
 #pragma once
 
@@ -38,6 +39,18 @@ inline float __int_as_float(int bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+inline int __float_as_int(float value) {
+  int bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// Up to 2^-21 off, four times as far as CUDA allows the hardware to be, by an amount drawn from the bits of x.
+inline float rough_reciprocal(float x) {
+  const uint32_t drawn = static_cast<uint32_t>(__float_as_int(x)) * 2654435761u;
+  return static_cast<float>((1 + (drawn / 2147483648.0 - 1) * 0x1p-21) / x);
 }
 
 void __syncthreads();

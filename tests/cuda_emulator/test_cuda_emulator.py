@@ -64,8 +64,16 @@ FAULTS = {
         "elementwise.cu",
         "test_every_type_and_size and an_ls and 31",
     ),
-    "a pack is cut off one entry too late": Fault(
-        "cuda/pack.cuh", "if (i < inside) to[i]", "if (i <= inside) to[i]", "elementwise.cu",
+    "the last pack reaches beyond the end": Fault(
+        "cuda/pack.cuh", "down = end & ~", "down = (end + N - 1) & ~", "elementwise.cu",
+        "test_every_type_and_size and an_ls and 31",
+    ),
+    "the first pack starts before the row": Fault(
+        "cuda/pack.cuh", "up = (begin + N - 1) & ~", "up = begin & ~", "pairwise_ranking.cu",
+        "test_every_type_and_size and pr and 31",
+    ),
+    "a quotient is not corrected": Fault(
+        "cuda/math.cuh", "return fmaf(fmaf(-near, b, a), rough, near);", "return near;", "elementwise.cu",
         "test_every_type_and_size and an_ls and 31",
     ),
     "a pack is read at any address": Fault(
@@ -73,6 +81,14 @@ FAULTS = {
     ),
     "the column of a table does not wrap": Fault(
         "cuda/expected_positives.cu", "column -= table.K;", "", "expected_positives.cu",
+        "test_rows_are_read_from_a_table",
+    ),
+    "a pack reaches into the next row of a table": Fault(
+        "cuda/expected_positives.cu", "table.packed && place.column + N <= place.table.K", "table.packed",
+        "expected_positives.cu", "test_rows_are_read_from_a_table",
+    ),
+    "rows of a table count as aligned": Fault(
+        "cuda/expected_positives.cu", "packed && K % kPackOf<T> == 0", "packed", "expected_positives.cu",
         "test_rows_are_read_from_a_table",
     ),
     "true labels are narrowed to the labels' type": Fault(

@@ -4,8 +4,8 @@
 
 prints the table of docs/kernels.md. It needs nvcc and a disassembler, no GPU. Its times are predicted: a kernel takes
 what its bytes need at the card's memory rate, or its instructions at the rate at which the card issues them, whichever
-is longer, and at least what launching takes. Instructions are those of the loop over entries with both sides of every
-branch, so they and the times that they decide are upper bounds.
+is longer, and at least what launching takes. Instructions are those of the loops over packs of entries with both sides
+of every branch, and a share of those outside of loops, so they and the times that they decide are upper bounds.
 """
 
 import argparse
@@ -15,51 +15,27 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.cuda_emulator.build import ROOT, build_cuda
-from tests.ops.launches import CARDS
+from tests.ops.disassembly import Kernel, parsed
+from tests.ops.launches import CARDS, Card
 
 ARCHITECTURE = "86"
 FP64 = re.compile(r"D(ADD|MUL|FMA|SETP|MNMX)\b|(F2F|I2F|F2I|MUFU)\b.*64")
 DIVISION = re.compile(r"I2F\S*\.RP\b|CALL\S* .*__cuda_sm20_(div|rem)_")
+SPECIAL = re.compile(r"(MUFU|I2F|F2I|F2F)\b")  # exp2, reciprocals, conversions: an eighth of the rate
 ISSUED = {"RTX 3060": 28 * 128 * 1.78e9, "H100": 132 * 128 * 1.7e9}  # lanes' instructions a second, from data sheets
 SHAPES = ((64, 80), (256, 9605))
-
-
-@dataclass
-class Kernel:
-    """One kernel's instructions, and the ranges of them that lie between a backward branch and its target."""
-
-    name: str
-    instructions: list[str]
-    loops: list[range]
-
-    def within_loops(self, pattern: re.Pattern[str]) -> list[str]:
-        """The instructions of loops that match."""
-        return [self.instructions[i] for loop in self.loops for i in loop if pattern.search(self.instructions[i])]
-
-    def count(self, opcode: str) -> int:
-        """Instructions whose opcode starts so."""
-        return sum(instruction.startswith(opcode) for instruction in self.instructions)
-
-
-def parsed(name: str, body: str) -> Kernel:
-    """A kernel of nvdisasm's text."""
-    instructions: list[str] = []
-    labels: dict[str, int] = {}
-    branches: list[tuple[int, str]] = []
-    for line in body.splitlines():
-        if label := re.match(r"(\.L_\w+):", line):
-            labels[label[1]] = len(instructions)
-        elif found := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?(.+?) ;", line):
-            if target := re.match(r"BRA\b.*`\((\.L_\w+)\)", found[1]):
-                branches.append((len(instructions), target[1]))
-            instructions.append(found[1])
-    loops = [range(labels[target], at) for at, target in branches if labels.get(target, at) < at]
-    return Kernel(name, instructions, loops)
+BLOCK_ENTRIES = 4096  # of a large problem, see csrc/cuda/launch.h
+ELEMENTWISE = (  # operator, labels, formula
+    ("asymmetric", "unsigned char", "HardAsymmetric<"),
+    ("asymmetric, fractional exponents", "unsigned char", "SoftAsymmetric<"),
+    ("asymmetric, labels of fp32", "float", "AnyAsymmetric<"),
+    ("weighted BCE", "unsigned char", "WeightedBceFormula<float, true, false>"),
+    ("weighted BCE with true labels", "unsigned char", "WeightedBceFormula<float, true, true>"),
+)
 
 
 def disassembled(source: str, toolkit: build_cuda.Toolkit, disassembler: str, folder: Path) -> list[Kernel]:
@@ -89,41 +65,67 @@ def all_kernels(folder: Path) -> list[Kernel]:
 
 
 class Shown(NamedTuple):
-    """A row: the operator, its kernel by the beginning of its name, entries a thread takes at once, bytes an entry."""
+    """A row: the operator, its kernel by the beginning of its name, its type of logits, bytes an entry."""
 
     operator: str
     kernel: str
-    entries: int
+    logits: str
     bytes: int
+
+    @property
+    def entries(self) -> int:
+        """Of a pack, 16 bytes of logits."""
+        return 4 if self.logits == "float" else 8
+
+    def issued(self, kernel: Kernel) -> float:
+        """Instructions an entry."""
+        return len(set().union(*kernel.packed_loops())) / self.entries
+
+    def seconds(self, kernel: Kernel, card: Card, B: int, K: int) -> tuple[float, float]:
+        """What the bytes and the instructions of B·K entries need, where there are enough blocks for the card."""
+        loops = set().union(*kernel.packed_loops())
+        special = sum(bool(SPECIAL.match(kernel.instructions[i])) for i in loops) / self.entries
+        block = K if "pairwise" in self.kernel else BLOCK_ENTRIES  # a block has 256 threads
+        issued = max(self.issued(kernel) + 256 / block * kernel.outside_loops(), 8 * special)
+        return B * K * self.bytes / card.bytes, B * K * issued / ISSUED[card.name]
 
 
 def shown() -> Iterator[Shown]:
     """The kernels of a training step with byte labels, for fp32 and bf16 logits; small finishing kernels aside."""
-    for logits, width, pack in (("float", 4, 4), ("__nv_bfloat16", 2, 8)):
+    hidden = "mlcfast::gpu::(anonymous namespace)::"
+    for logits, width in (("float", 4), ("__nv_bfloat16", 2)):
         both = 2 * width + 1  # logits and labels read, the gradient written
-        for operator, formula in (("asymmetric", "Asymmetric"), ("weighted BCE", "WeightedBce")):
-            name = f"elementwise_kernel<{pack}, {logits}, unsigned char, float, mlcfast::gpu::(anonymous namespace)::"
-            yield Shown(f"{operator}, forward", f"{name}{formula}Formula<float>", pack, both)
-        yield Shown("their gradient, where it is scaled", f"rescale_kernel<{pack}, {logits}>", pack, 2 * width)
-        for role, operator, estimate in (("false", "EPR", 0), ("true", "ROLE", 4)):
-            types = f"{role}, {logits}, unsigned char, float>"
-            yield Shown(f"{operator}, forward", f"sums_kernel<{types}", 1, width + 1 + estimate)
-            yield Shown(f"{operator}, backward", f"gradient_kernel<{types}", 1, both + 2 * estimate)
-        yield Shown("pairwise ranking", f"pairwise_kernel<{logits}, unsigned char, float>", 1, both + width + 1)
+        for operator, labels, formula in ELEMENTWISE:
+            name = f"elementwise_kernel<{logits}, {labels}, float, {hidden}{formula}"
+            more = 3 if labels == "float" else 1 if "true labels" in operator else 0
+            yield Shown(f"{operator}, forward", name, logits, both + more)
+        yield Shown("their gradient, where it is scaled", f"rescale_kernel<{logits}>", logits, 2 * width)
+        for source, (operator, estimate) in enumerate((("EPR", 0), ("ROLE", 4), ("ROLE, rows of a table", 4))):
+            types = f"<({hidden}From){source}, {logits}, unsigned char, float>"
+            yield Shown(f"{operator}, forward", f"sums_kernel{types}", logits, width + 1 + estimate)
+            yield Shown(f"{operator}, backward", f"gradient_kernel{types}", logits, both + 2 * estimate)
+        yield Shown("pairwise ranking", f"pairwise_kernel<{logits}, unsigned char, float>", logits, both + width + 1)
+
+
+def found(kernels: list[Kernel], what: Shown) -> Kernel:
+    """The kernel of a row."""
+    (kernel,) = [kernel for kernel in kernels if what.kernel in kernel.name]
+    return kernel
 
 
 def row(kernel: Kernel, what: Shown) -> str:
     """A line of the table."""
-    lengths = [len(loop) for loop in kernel.loops if len(loop) > 20]
-    # A loop that nvcc has unrolled stands beside the one for what remains, which shows an entry's instructions.
-    issued = sum(length for length in lengths if length < 2.5 * min(lengths)) / what.entries
-    widths = [int(found[1]) for text in kernel.instructions if (found := re.match(r"LDG\.E\.(\d+)", text))]
-    cells = [what.operator, "bf16" if "bfloat16" in what.kernel else "fp32", f"{issued:.0f}"]
+    widths = [int(wide[1]) for text in kernel.instructions if (wide := re.match(r"LDG\.E\.(\d+)", text))]
+    cells = [
+        what.operator,
+        "fp32" if what.logits == "float" else "bf16",
+        f"{what.issued(kernel):.0f}",
+        str(kernel.outside_loops()),
+    ]
     cells += [str(len(kernel.within_loops(FP64))), str(max(widths, default=32)), str(kernel.count("STL"))]
     for card in CARDS:
         for B, K in SHAPES:
-            needed = max(what.bytes / card.bytes, issued / ISSUED[card.name]) * B * K
-            cells.append(f"{1e6 * max(needed, card.kernel):.1f}")
+            cells.append(f"{1e6 * max(*what.seconds(kernel, card, B, K), card.kernel):.1f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -137,12 +139,12 @@ def main() -> None:
     build_parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kernels = all_kernels(Path(folder))
-    titles = ["kernel", "logits", "instructions an entry", "fp64 in loops", "widest load, bits", "spills"]
+    titles = ["kernel", "logits", "instructions an entry", "outside, a thread"]
+    titles += ["fp64 in loops", "widest load, bits", "spills"]
     titles += [f"{card.name}, {B}×{K}, µs" for card in CARDS for B, K in SHAPES]
     sys.stdout.write(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n")
     for what in shown():
-        (found,) = [kernel for kernel in kernels if what.kernel in kernel.name]
-        sys.stdout.write(f"{row(found, what)}\n")
+        sys.stdout.write(f"{row(found(kernels, what), what)}\n")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,23 @@ def test_kernels_compile_ahead_of_time_without_spills(architecture, record_prope
         assert usage["spills"] == 0 and usage["shared"] <= 48 * 1024, (kernel.__name__, usage)
 
 
+def test_entries_in_sixteens_are_loaded_and_stored_128_bits_at_a_time():
+    """As at run time for published shapes: Triton tells from the number of entries that a mask covers whole packs."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from mlcfast.ops.triton_launch import NUM_WARPS
+
+    in_sixteens = {"entries", "chunk", "K"}
+    for kernel, types, constants in {kernel: (kernel, *others) for kernel, *others in signatures()}.values():
+        aligned = [i for i, name in enumerate(kernel.arg_names) if types[name][0] == "*" or name in in_sixteens]
+        source = ASTSource(kernel, types, constants, attrs={(i,): [["tt.divisibility", 16]] for i in aligned})
+        text = compile(source, target=GPUTarget("cuda", 86, 32), options={"num_warps": NUM_WARPS}).asm["ptx"]
+        if kernel.__name__ != "finish_kernel":  # which adds a few numbers a launch
+            assert "ld.global.v4" in text, kernel.__name__
+            assert "st.global.v4" in text or kernel.__name__ == "sums_kernel", kernel.__name__
+
+
 def resources(cubin: bytes, architecture: int) -> dict[str, int]:
     """Registers a thread, spilled bytes and shared memory of a compiled kernel, as cuobjdump reports them."""
     import tempfile
