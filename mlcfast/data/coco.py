@@ -125,7 +125,8 @@ def _cache_of(annotations: Path) -> Path:
     return cache_directory(annotations.parent) / f"{annotations.stem}.labels.npz"
 
 
-def _cached(annotations: Path) -> _Table:
+def _cached(annotations: Path, content: Any = None) -> _Table:
+    """The table of an annotation file, from the cache if it is there; content: that of the file, if it is known."""
     seen = _identity(annotations)
     cache = _cache_of(annotations)
     with locked(cache.with_suffix(".lock")):
@@ -133,7 +134,7 @@ def _cached(annotations: Path) -> _Table:
         if table is None:
             with annotations.open("rb") as file:
                 key = f"{CACHE_VERSION}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-            table = _load(cache, "key", key) or _parse(annotations)
+            table = _load(cache, "key", key) or _parse(annotations, content)
             _save(cache, {"key": key, "seen": seen}, table)
     return table
 
@@ -176,9 +177,9 @@ def _save(cache: Path, marks: dict[str, Any], table: _Table) -> None:
         np.savez(file, **table_arrays(table.labels), texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
 
 
-def coco_source(annotations: Path, options: TableOptions) -> LabelSource:
-    """The labels of one annotation file, for `inspect`; see read_coco."""
-    table = _cached(annotations)
+def coco_source(annotations: Path, options: TableOptions, content: Any = None) -> LabelSource:
+    """The labels of one annotation file, for `inspect`; see read_coco. content: as content_of gives it, if known."""
+    table = _cached(annotations, content)
     states = table.labels if holds(table.labels, -1) else zero_as_absent(table.labels)
     return _source_of(annotations, table._replace(labels=states), options)
 
@@ -216,8 +217,8 @@ def content_of(annotations: Path) -> Any:
         raise UsageError(f"{annotations}: not valid JSON: {error}") from error
 
 
-def _parse(annotations: Path) -> _Table:
-    content = content_of(annotations)
+def _parse(annotations: Path, content: Any) -> _Table:
+    content = content_of(annotations) if content is None else content
     try:
         return _table(content, annotations)
     except KeyError as error:

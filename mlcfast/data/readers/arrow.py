@@ -11,12 +11,11 @@ from mlcfast.data.readers.arrow_files import ArrowTable
 from mlcfast.data.readers.arrow_lists import CELL, read_list_column
 from mlcfast.data.readers.exports import json_of, refuse_scored_row, sheet_of, text_of_cell
 from mlcfast.data.readers.paths import plain_path
-from mlcfast.data.readers.refused import SCORES
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, unpack
-from mlcfast.data.readers.words import LIST_COLUMNS
+from mlcfast.data.readers.words import LIST_COLUMNS, SCORES
 from mlcfast.errors import UsageError
 
 HOLDERS = ("classifications", "detections", "polylines", "keypoints")  # FiftyOne's, each a list with `label`

@@ -104,7 +104,11 @@ def _note_without_images(path: Path) -> Path | None:
 
 
 def _refuse_empty(path: Path) -> None:
-    """UsageError for a directory without folders of images, which names what it holds in their place."""
+    """UsageError for a directory without folders of images.
+
+    It names an archive, a spreadsheet or pictures of kinds that are not read, if there are such, else what was looked
+    for.
+    """
     for file in sorted(path.iterdir()):
         refuse_archive(file)
         if file.suffix.lower() in (".xlsx", ".xls", ".ods"):

@@ -11,12 +11,12 @@ from mlcfast.data.readers.exports import json_of, read_rows_of_json
 from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
-from mlcfast.data.readers.refused import SCORES, refuse_other_tools
+from mlcfast.data.readers.refused import refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
+from mlcfast.data.readers.words import SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
-SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 LARGEST = 2**26  # bytes of a file that is looked into to see whose it is: LabelMe's may hold the image
 # Keys under which other tools keep a record's words, where it has none of those that tables give to lists.
 WORDS = ("choice", "choices", "annotation", "annotations")
@@ -32,7 +32,7 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
     if exported is not None:
         return exported
     refuse_other_tools(path, content)
-    if isinstance(content, dict) and isinstance(content.get("imagePath"), str) and "shapes" in content:
+    if _is_labelme(content):
         return read_labelme(path)[0]
     if isinstance(content, list):
         return _read_entries(path, content, options)
@@ -122,6 +122,10 @@ def is_labelme_file(file: Path) -> bool:
         content = json_of(file) if file.stat().st_size <= LARGEST else None
     except UsageError:
         return False
+    return _is_labelme(content)
+
+
+def _is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("imagePath"), str) and "shapes" in content
 
 

@@ -32,6 +32,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
+from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import is_part, is_split_word
 from mlcfast.documents import reading
@@ -41,7 +42,6 @@ from mlcfast.registry import hint
 ROBOFLOW = "_classes.csv"
 ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
-SPLITS = ("train", "valid", "val", "validation", "test")
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
 ALIKE = "look alike"  # in the warning of such labels
@@ -167,7 +167,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if coco:
         sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
-    for place in ([path], [path / split for split in SPLITS]):
+    for place in ([path], [path / split for split in SPLIT_FOLDERS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
             return [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
@@ -199,7 +199,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if source is not None:
         check_beside(path, tables[0], source)
         return [_at(source, path)]
-    of_splits = [_of_split(path, path / split, options) for split in SPLITS]
+    of_splits = [_of_split(path, path / split, options) for split in SPLIT_FOLDERS]
     found_in = [source for source in of_splits if source is not None]
     if found_in:
         for found_one in found_in:
@@ -301,7 +301,7 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
         if exported is not None:
             return exported
         refuse_other_tools(path, content)
-        return coco_source(path, options)
+        return coco_source(path, options, content)
     return read_json(path, content, options)
 
 

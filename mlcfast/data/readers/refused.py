@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 from mlcfast.data.readers.columns import LIST_COLUMNS
 from mlcfast.data.readers.entries import all_have, listed
+from mlcfast.data.readers.words import SCORES
 from mlcfast.errors import UsageError
 
 AS_COCO = "export the project as MS-COCO, which is read"
 PREDICTIONS = "write a table of the images with the labels that you hold to be right"
 ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-# Under which tools keep how sure a model is of a label, or of a list of them.
-SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities")
 # Keys of such: `scores`, `label_scores`; an image's own `aesthetic_score` is none.
 OF_SCORES = re.compile(
     rf"((labels?|class(es)?|tags?|categor(y|ies)|pred(iction)?s?)_)?({'|'.join(SCORES)})", re.IGNORECASE

@@ -12,9 +12,9 @@ from typing import Any
 from mlcfast.data.readers.entries import Tags, Tool, all_have, from_root, listed, values, words
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.platforms import PLATFORMS, ROWS, dataloop
-from mlcfast.data.readers.refused import SCORES
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.readers.words import SCORES
 from mlcfast.errors import UsageError
 
 ANSWERS = ("accept", "reject", "ignore")  # Prodigy's

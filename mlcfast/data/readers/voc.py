@@ -9,9 +9,9 @@ from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import images_below, without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
-SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 LISTS = "ImageSets/Main/*.txt"
 SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton", "tag"}
 

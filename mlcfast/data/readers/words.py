@@ -4,6 +4,13 @@ import re
 
 Words = tuple[str, ...] | frozenset[str]
 
+# Words for each part of a data set: a column that divides a table, and a folder or a key, may use any of them.
+PARTS = {
+    "train": ("train", "training", "trn"), "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "tst"),
+}  # fmt: skip
+SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
+
 IMAGE_COLUMNS = (
     "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
     "filepath", "file_path", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
@@ -32,6 +39,8 @@ BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbo
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
 )  # fmt: skip
+# Columns, and keys of objects, that say how sure a model is of a label, or of each of a list.
+SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities", "probs")
 # Columns that say of a row whether the image has its label, where an image has several rows.
 ASSERTING = frozenset({
     "answer", "exists", "is_present", "positive", "is_positive", "has", "has_label", "truth", "target", "correct",

@@ -12,9 +12,9 @@ from mlcfast.data.readers.lists import from_tags, names_in
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
+from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
 BOX = re.compile(rf"(\d+)(\.0+)?(\s+{NUMBER}){{4,}}", re.IGNORECASE)
@@ -24,7 +24,7 @@ def is_yolo(folder: Path) -> bool:
     """Whether a directory has YOLO's settings with names and places of images, or images and labels side by side."""
     if any({"names", "train"} <= set(read_yaml(file)) for file in _settings_in(folder)):
         return True
-    places = (folder, *(folder / word for words in SPLITS.values() for word in words))
+    places = (folder, *(folder / word for word in SPLIT_FOLDERS))
     if _labels_of(folder) != folder and _has_boxes(_labels_of(folder)):
         return True
     return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places) or _is_flat(folder)
@@ -36,7 +36,7 @@ def _is_flat(folder: Path) -> bool:
     Names of classes must stand there too, and no folders of splits, which would be read alone.
     """
     named = any((folder / name).is_file() for name in NAME_FILES) or _settings_in(folder)
-    if not named or any((folder / word).is_dir() for words in SPLITS.values() for word in words):
+    if not named or any((folder / word).is_dir() for word in SPLIT_FOLDERS):
         return False
     images = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
     texts = (read_text(file)[0].strip() for image in images if (file := image.with_suffix(".txt")).is_file())
@@ -103,7 +103,7 @@ def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> t
     """
     places: dict[str, list[Path]] = {}
     absent = []
-    for split, words in SPLITS.items():
+    for split, words in PARTS.items():
         given = next((content[word] for word in words if content.get(word)), None)
         places[split] = []
         for entry in given if isinstance(given, list) else [given] if given else []:
@@ -149,7 +149,7 @@ def _found(folder: Path) -> dict[str, list[Path]]:
     if folder.name == "images":
         return {"": images_below(folder)}
     places = {}
-    for split, words in SPLITS.items():
+    for split, words in PARTS.items():
         choices = [choice for word in words for choice in (folder / "images" / word, folder / word)]
         places[split] = next((found for choice in choices if (found := _in(choice))), [])
     return places if any(places.values()) else {"": _in(folder)}
