@@ -158,7 +158,6 @@ REFUSED = {
         {"images/a.jpg": "", "data.yaml": "train: images\nnames: {0: cat, 2: dog}\n"},
         "names must be numbered 0 to 1: there is no 1",
     ),
-    "a folder above": ({"VOC2012/images/a.jpg": "", "VOC2012/Annotations/a.xml": XML}, "'VOC2012' is the only folder"),
     "labels that are no boxes": (
         {"images/a.jpg": "", "labels/a.txt": "cat 0.5 0.5 0.2 0.2\n"},
         "labels/a.txt is not as YOLO's are, a class number and a box a line for an image in `images`: write",

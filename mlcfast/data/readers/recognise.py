@@ -10,10 +10,11 @@ from mlcfast.data.labels import stacked
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
-from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
+from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of, read_metadata
-from mlcfast.data.readers.folders import folders_of_images, read_folders
-from mlcfast.data.readers.folders_or_table import check_beside, or_folders, part_in, refuse_parts
+from mlcfast.data.readers.folders import read_folders
+from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
+from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, part_in, parts_of
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
@@ -33,6 +34,7 @@ from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
 from mlcfast.data.readers.words import SPLIT_FOLDERS
+from mlcfast.data.readers.wrapped import refuse_several, tables_in, within
 from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import is_part, is_split_word
 from mlcfast.documents import reading
@@ -42,7 +44,6 @@ from mlcfast.registry import hint
 ROBOFLOW = "_classes.csv"
 ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
 ALIKE = "look alike"  # in the warning of such labels
 LARGEST = 2**24  # bytes of a file that says the labels of one image
@@ -63,6 +64,7 @@ def read_labels(path: Path, options: TableOptions) -> LabelSource:
 
 def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     """Read the file or directory `root/name`; where there is none, the split of that name of the data set in `root`."""
+    root = root if (root / name).exists() else within(root)
     path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
@@ -82,15 +84,21 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
 
 
 def _called(path: Path, root: Path) -> Path:
-    """The path, or where nothing has that name the one directory beside it with another word for the same split."""
+    """The path, or where nothing has that name the one directory beside it with another word for the same split.
+
+    `seg_train` has one too, where no directory is called by a word alone.
+    """
     if path.exists() or not root.is_dir() or path.parent != root:
         return path
-    alike = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and is_part(folder.name, path.name)]
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    alike = [folder for folder in folders if is_part(folder.name, path.name)]
+    alike = alike or [folder for folder in folders if is_part(part_in(folder.name) or "", path.name)]
     return alike[0] if len(alike) == 1 else path
 
 
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     """The sources of a file or a directory, a split each; of a directory they say where their images are."""
+    given, path = path, within(path)
     in_layout = options.form == "coco" and path.is_dir()
     with reading(path, within=path.parent):
         if options.form != "auto" and not in_layout:
@@ -98,7 +106,9 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
         else:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
     unread = unread_below(path) if path.is_dir() and sources[0].format in ("folders", "tag_files", "yolo") else []
-    sources = [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread]), *sources[1:]]
+    said = [] if path == given else [f"{path.relative_to(given)} is the only folder in {given}: what is in it is read"]
+    assumed, warned = [*sources[0].assumptions, *said], [*sources[0].warnings, *unread]
+    sources = [dataclasses.replace(sources[0], assumptions=assumed, warnings=warned), *sources[1:]]
     sources = [_with_settled_names(source) for source in sources]
     if any(ALIKE in line for source in sources for line in source.warnings):
         return sources
@@ -184,7 +194,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-    tables, unread = _of_images(path, _tables_in(path))
+    tables, unread = _of_images(path, tables_in(path))
     layouts = known_as(path)
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
     if len(layouts) > 1 or beside:
@@ -232,10 +242,6 @@ def _shows_images(file: Path) -> bool:
     return not text or IMAGE_FILE.search(text) is not None or not called.isdisjoint(re.split(r"[,;\t\"]+", header))
 
 
-def _tables_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in TABLES) if folder.is_dir() else []
-
-
 def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> LabelSource | None:
     """What the label files of a directory say, one table or a JSON file for each image; None without any."""
     small = len(tables) > 1 and all(f.suffix.lower() == ".json" and f.stat().st_size <= LARGEST for f in tables)
@@ -250,7 +256,7 @@ def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> L
 
 def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
     """What the label file in a split's folder says; its images are in that folder, or named from `path` on."""
-    source = _of_tables(folder, _tables_in(folder), options)
+    source = _of_tables(folder, tables_in(folder), options)
     return source and _in_either(_at(source, folder, folder.name), folder, path)
 
 
@@ -262,6 +268,7 @@ def _in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:
 
 
 def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
+    refuse_several(path)
     annotated = annotated_beside(path)
     if annotated is not None:
         form, file = annotated
@@ -279,7 +286,7 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
     if texts:
         return [_at(read_tag_files(path, options), path)]
     splits = [folder for folder in folders if is_split_word(folder.name)]
-    if 0 < len(splits) < len(folders):
+    if 0 < len(splits) < len(folders) and not parts_of(folders).labelled:
         other = next(folder for folder in folders if folder not in splits)
         raise UsageError(
             f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "

@@ -1,0 +1,80 @@
+"""Cases of test_known_sets.py: the files of sets and exports, and what they say."""
+
+P, N, U = 1, -1, 0
+
+PETS = {f"{label}/{label}{number}.jpg": "" for label in ("cat", "dog") for number in (1, 2)}
+OF_PETS = [[P, N], [P, N], [N, P], [N, P]]
+
+
+def below(folder: str, files: dict[str, str]) -> dict[str, str]:
+    return {f"{folder}/{name}": text for name, text in files.items()}
+
+
+def scenes(*parts: str) -> dict[str, str]:
+    return {f"{part}/{part}/{label}/{part}{label}.jpg": "" for part in parts for label in ("forest", "sea")}
+
+
+def voc(folder: str) -> dict[str, str]:
+    return below(folder, {
+        **{f"JPEGImages/{name}.jpg": "" for name in "ab"},
+        "Annotations/a.xml": "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>",
+        "Annotations/b.xml": "<annotation><filename>b.jpg</filename></annotation>",
+        "ImageSets/Main/train.txt": "a\n", "ImageSets/Main/val.txt": "b\n",
+    })  # fmt: skip
+
+
+# Name: files with their texts, format, labels, states of each split, parts of what is said.
+READ = {
+    "scenes of Intel": (
+        scenes("seg_train", "seg_test") | {"seg_pred/seg_pred/1.jpg": "", "seg_pred/seg_pred/2.jpg": ""},
+        "folders", ["forest", "sea"], {"train": [[P, N], [N, P]], "test": [[P, N], [N, P]]},
+        ["the folder 'seg_pred' holds 2 images in no folder of a label: they are left out"],
+    ),
+    "a folder named alike within": (
+        below("train/train", PETS), "folders", ["cat", "dog"], {"train": OF_PETS}, [],
+    ),
+    "an archive's only folder": (
+        below("data", PETS) | {"README.md": "x"}, "folders", ["cat", "dog"], {"": OF_PETS}, ["data is the only folder"],
+    ),
+    "two folders of archives": (
+        below("archive/images", PETS), "folders", ["cat", "dog"], {"": OF_PETS}, ["archive/images is the only folder"],
+    ),
+    "a table in an archive's only folder": (
+        {"set/a.jpg": "", "set/t.csv": "image,cat,dog\na.jpg,1,0\n"}, "wide", ["cat", "dog"], {"": [[P, N]]}, [],
+    ),
+    "a test without labels": (
+        below("train", PETS) | {"test/1.jpg": "", "test/2.jpg": ""}, "folders", ["cat", "dog"], {"train": OF_PETS},
+        ["the folder 'test' holds 2 images in no folder of a label"],
+    ),
+    "a test without labels, by number": (
+        below("train", PETS) | {"test1/1.jpg": ""}, "folders", ["cat", "dog"], {"train": OF_PETS},
+        ["the folder 'test1' holds 1 images"],
+    ),
+    "images of parts": (
+        below("train_images", PETS) | below("val_images", PETS), "folders", ["cat", "dog"],
+        {"train": OF_PETS, "val": OF_PETS}, [],
+    ),
+    "pascal voc from above": (
+        voc("VOCdevkit/VOC2007"), "voc", ["cat"], {"train": [[P]], "val": [[N]]}, ["VOCdevkit/VOC2007 is the only"],
+    ),
+    "labels that hold a word for a part": (
+        {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
+        ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],
+    ),
+}  # fmt: skip
+
+# Name: files with their texts, what the error says.
+REFUSED = {
+    "labels in the names of files": (
+        {"train/cat.0.jpg": "", "train/dog.0.jpg": "", "test/1.jpg": ""},
+        "no labels found: images stand directly in 'test' and 'train', such as test/1.jpg: name the file of the labels",
+    ),
+    "a label and a part": (
+        below("train", PETS) | {"cat/3.jpg": ""}, "'train' may be a split or a label, as 'cat' beside it is",
+    ),
+    "two years of pascal voc": (
+        voc("VOCdevkit/VOC2007") | voc("VOCdevkit/VOC2012"),
+        "holds several data sets, 'VOC2007' (voc) and 'VOC2012' (voc): name one of them",
+    ),
+    "a folder that is the only one": ({"cat/a.jpg": ""}, "'cat' is the only folder of images"),
+}  # fmt: skip
