@@ -23,6 +23,8 @@ def voc(folder: str) -> dict[str, str]:
     })  # fmt: skip
 
 
+SCORED_XML = "<annotation><object><name>cat</name><score>0.83</score></object></annotation>"
+
 # Name: files with their texts, format, labels, states of each split, parts of what is said.
 READ = {
     "scenes of Intel": (
@@ -57,6 +59,12 @@ READ = {
     "pascal voc from above": (
         voc("VOCdevkit/VOC2007"), "voc", ["cat"], {"train": [[P]], "val": [[N]]}, ["VOCdevkit/VOC2007 is the only"],
     ),
+    "pascal voc's lists of one class": (
+        {**{f"JPEGImages/{name}.jpg": "" for name in "abc"}, "ImageSets/Main/trainval.txt": "a\nb\nc\n",
+         "ImageSets/Main/cat_trainval.txt": "a  1\nb -1\nc  0\n",
+         "ImageSets/Main/pottedplant_trainval.txt": "a -1\nb  0\nc  1\n"},
+        "voc", ["cat", "pottedplant"], {"trainval": [[P, N], [N, U], [U, P]]}, ["0, a difficult object, unknown"],
+    ),
     "labels that hold a word for a part": (
         {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
         ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],
@@ -75,6 +83,13 @@ REFUSED = {
     "two years of pascal voc": (
         voc("VOCdevkit/VOC2007") | voc("VOCdevkit/VOC2012"),
         "holds several data sets, 'VOC2007' (voc) and 'VOC2012' (voc): name one of them",
+    ),
+    "a list of pascal voc of another form": (
+        {"JPEGImages/a.jpg": "", "ImageSets/Main/cat_train.txt": "a 1\nb -1\na -1\n"},
+        "ImageSets/Main/cat_train.txt: line 3: 'a' stood before with another number",
+    ),
+    "predictions of pascal voc": (
+        {"a.jpg": "", "a.xml": SCORED_XML}, "a.xml: score 0.83 makes it a prediction, not a label: keep the objects",
     ),
     "a folder that is the only one": ({"cat/a.jpg": ""}, "'cat' is the only folder of images"),
 }  # fmt: skip

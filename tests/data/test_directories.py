@@ -201,10 +201,6 @@ REFUSED = {
         "may be read as folders, each a label, or as tag_files, by cat/a.txt: set data.format to",
     ),
     "keras": ({"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0\n"}, "_annotations.txt is Roboflow's for"),
-    "lists of one class alone": (
-        {"JPEGImages/a.jpg": "", "ImageSets/Main/cat_train.txt": "a 1\n"},
-        "ImageSets/Main/cat_train.txt is Pascal VOC's, without its Annotations: copy that folder",
-    ),
     "an archive alone": ({"set.zip": ""}, "set.zip: an archive: unpack it"),
     "photographs of a phone": (
         {"cat/a.heic": "", "dog/b.HEIC": ""},

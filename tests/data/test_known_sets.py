@@ -1,14 +1,14 @@
 """Sets as Kaggle and their authors' archives lay them out, in miniature: read as they were meant, or said why not."""
 
-from pathlib import Path
-
 import pytest
 
 from mlcfast.data.discover import discover
 from mlcfast.data.readers.recognise import read_all, read_named
 from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
-from tests.data.known_sets import READ, REFUSED
+from tests.data.awkward_exports import coco
+from tests.data.known_sets import READ, REFUSED, SCORED_XML
 from tests.data.test_directories import lay
 
 
@@ -21,8 +21,7 @@ def test_known_sets_are_read_as_they_were_meant(tmp_path, name):
     assert {source.split: source.states.tolist() for source in sources} == states
     lines = [line for source in sources for line in (*source.assumptions, *source.warnings)]
     assert all(any(part in line for line in lines) for part in said), lines
-    for source in sources:
-        assert source.unpack or all((Path(source.root or tmp_path) / image).is_file() for image in source.images)
+    assert all(path is not None for _, paths in open_sources(tmp_path, None, TableOptions()) for path in paths)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -51,3 +50,34 @@ def test_a_set_in_the_only_folder_of_its_archive_is_trained_on(tmp_path):
     chosen = {"root": str(tmp_path / "set"), "train": "train", "val": "val"}
     assert found.settings.items() >= chosen.items()
     assert found.samples.train.names == ["cat", "dog"] and len(found.samples.validation) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "key"),
+    [
+        ("a.xml", SCORED_XML, "score"),
+        ("c.json", coco([{"image_id": 1, "category_id": 0, "probability": 0.3}]), "probability"),
+        ("c.json", coco([{"image_id": 1, "category_id": 0, "attributes": {"score": 0.3, "rotation": 0.5}}]), "score"),
+    ],
+)
+def test_predictions_are_labels_where_the_user_says_so(tmp_path, file, content, key):
+    (tmp_path / file).write_text(content)
+    told = TableOptions(ignore_columns=(key,))
+    for _ in range(2):  # what was read so is not kept for those who do not say it
+        assert read_all(tmp_path / file, told)[0].names[0] == "cat"
+        with pytest.raises(UsageError, match=rf"{key} 0\.\d+ makes it a prediction.*in data\.ignore_columns"):
+            read_all(tmp_path / file, TableOptions())
+
+
+def test_a_list_of_one_class_of_pascal_voc_says_nothing_of_others(tmp_path):
+    lay(tmp_path, READ["pascal voc from above"][0] | {"VOCdevkit/VOC2007/ImageSets/Main/cat_train.txt": "a 1\nb -1\n"})
+    with pytest.raises(UsageError, match="says of images whether they have one label"):
+        read_all(tmp_path / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main" / "cat_train.txt", TableOptions())
+    assert read_named(tmp_path, "val", TableOptions()).images == ["JPEGImages/b.jpg"]
+
+
+def test_images_of_lvis_of_which_nothing_is_known_to_be_absent(tmp_path):
+    images = [{"id": 1, "coco_url": "http://host/a.jpg", "neg_category_ids": [], "not_exhaustive_category_ids": [0]}]
+    (tmp_path / "l.json").write_text(coco([{"image_id": 1, "category_id": 0}], images=images))
+    with pytest.raises(UsageError, match="neg_category_ids, all empty, so that no label is known to be absent"):
+        read_all(tmp_path / "l.json", TableOptions())

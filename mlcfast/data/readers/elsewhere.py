@@ -31,7 +31,6 @@ TOOLS = (
     ("label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
     ("labelTxt*/*.txt", "DOTA's", "write YOLO's or MS-COCO's form, or a table of the images and their labels"),
     ("gtFine/*/*/*.json", "Cityscapes'", "write a table of the images and their labels"),
-    ("ImageSets/Main/*_*.txt", "Pascal VOC's, without its Annotations", "copy that folder beside ImageSets"),
 )
 # Annotations that may stand in a folder of their own, beside that of the images.
 APART = {ending: kind for ending, kind in KINDS.items() if kind[0] in ("voc", "labelme")}

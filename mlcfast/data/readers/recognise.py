@@ -19,7 +19,6 @@ from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
     is_attribute_table,
-    is_class_list,
     is_file_list,
     read_attribute_table,
     read_file_list,
@@ -33,6 +32,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
+from mlcfast.data.readers.voc_lists import refuse_class_list
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in, within
 from mlcfast.data.readers.yolo import NAME_FILES
@@ -142,11 +142,7 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         if not listed.names:
             raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
         return [listed]
-    if is_class_list(text):
-        raise UsageError(
-            f"{path}: says of images whether they have one label, as in Pascal VOC's ImageSets/Main: name the "
-            "directory of the data set, which has the labels of all, or write a table with a column for each label"
-        )
+    refuse_class_list(path)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,12 +77,14 @@ def refuse_archive(path: Path) -> None:
         raise UsageError(f"{path}: an archive: unpack it, and name the directory or the label file in it")
 
 
-def refuse_scores(where: str, entry: dict[str, Any], remedy: str) -> None:
+def refuse_scores(where: str, entry: dict[str, Any], remedy: str, ignored: Collection[str] = ()) -> None:
     """UsageError where an entry, or an object in it, has a score that is a fraction: a model gave that label.
 
-    where: the file and the place in it, for the message.
+    where: the file and the place in it, for the message; ignored: keys of which the user said that they are none.
     """
     for key, score in _scores(entry):
+        if key in ignored:
+            continue
         raise UsageError(f"{where}: {key} {score} makes it a prediction, not a label: {remedy}")
 
 

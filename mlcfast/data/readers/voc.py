@@ -9,7 +9,8 @@ from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import images_below, without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.words import SPLIT_FOLDERS
+from mlcfast.data.readers.voc_lists import class_lists, read_class_lists, refuse_class_list
+from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
 LISTS = "ImageSets/Main/*.txt"
@@ -17,9 +18,12 @@ SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "
 
 
 def is_voc(folder: Path) -> bool:
-    """Whether a directory, or a split's in it, holds XML files of which the first annotates one image."""
+    """Whether a directory, or a split's in it, holds XML files of which the first annotates one image.
+
+    Without XML, whether it holds lists of one class each.
+    """
     files = _annotations(folder) or [file for split in SPLIT_FOLDERS for file in _annotations(folder / split)]
-    return bool(files) and read_xml(files[0]).tag == "annotation"
+    return read_xml(files[0]).tag == "annotation" if files else bool(class_lists(folder))
 
 
 def is_cvat(file: Path) -> bool:
@@ -32,16 +36,21 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
 
     Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. Where
     neither they nor the directory hold files, those of all its folders are read. A list itself may be named too, such
-    as trainval, which is no split beside train and val.
+    as trainval, which is no split beside train and val. Without XML the lists of one class each are read.
     """
     if path.suffix.lower() == ".xml":
-        return [_source(path, path.parent, "", [path], _labels([path]))]
+        return [_source(path, path.parent, "", [path], _labels([path], options))]
+    if path.is_file():
+        refuse_class_list(path)
     folder = path if path.is_dir() else path.parents[2]
     found = {split: _annotations(folder / split) for split in SPLIT_FOLDERS}
     found = {split: files for split, files in found.items() if files} or {
         "": _annotations(folder) or sorted(folder.rglob("*.xml"))
     }
-    labels = _labels([file for files in found.values() for file in files])
+    labels = _labels([file for files in found.values() for file in files], options)
+    of_classes = {} if labels else class_lists(folder)
+    if of_classes:
+        return read_class_lists(folder, of_classes)
     if not labels:
         raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
     lists: list[Path] = []
@@ -85,8 +94,12 @@ def _listed(listed: Path, files: Sequence[Path]) -> list[Path]:
     return [known[name] for name in lines]
 
 
-def _labels(files: Sequence[Path]) -> dict[Path, tuple[str, list[str], int]]:
-    """Of each file the image it names, the labels of its objects and how many are marked as difficult."""
+def _labels(files: Sequence[Path], options: TableOptions) -> dict[Path, tuple[str, list[str], int]]:
+    """Of each file the image it names, the labels of its objects and how many are marked as difficult.
+
+    UsageError for an object with a score that is a fraction, unless the options say that this is no label.
+    """
+    scores = [key for key in SCORES if key not in options.ignore_columns]
     labels = {}
     for file in files:
         root = read_xml(file)
@@ -98,6 +111,12 @@ def _labels(files: Sequence[Path]) -> dict[Path, tuple[str, list[str], int]]:
         names = [text_of(item, "name") for item in objects]
         if "" in names:
             raise UsageError(f"{file}: object {names.index('') + 1} has no name")
+        scored = next(((key, score) for item in objects for key in scores if (score := text_of(item, key))), None)
+        if scored is not None and FRACTION.fullmatch(scored[1]) and not float(scored[1]).is_integer():
+            raise UsageError(
+                f"{file}: {scored[0]} {scored[1]} makes it a prediction, not a label: keep the objects that hold, "
+                f"without it, or name {scored[0]} in data.ignore_columns"
+            )
         difficult = sum(text_of(item, "difficult") == "1" for item in objects)
         labels[file] = text_of(root, "filename"), list(dict.fromkeys(names)), difficult
     return labels
