@@ -280,8 +280,8 @@ def _table(content: dict[str, Any], annotations: Path, ignored: Collection[str])
     again = len(images) - len(spelt)
     warnings += nearly_equal(names, "the labels") + respelt(spelt_as)
     warnings += [f"{again} images name a file that another one names: merged"] if again else []
-    ignored = sum(bool(each.get("ignore")) for each in content["annotations"])
-    warnings += [f"{ignored} annotations are marked with ignore: they count like any other"] if ignored else []
+    marked = sum(bool(each.get("ignore")) for each in content["annotations"])
+    warnings += [f"{marked} annotations are marked with ignore: they count like any other"] if marked else []
     warnings += ["labels that an image has not and neg_category_ids does not name are unknown"] if absent else []
     return _Table(labels, files, ids, names, warnings)
 

@@ -1,5 +1,7 @@
 """Cases of test_known_sets.py: the files of sets and exports, and what they say."""
 
+from tests.data.layouts import BOX
+
 P, N, U = 1, -1, 0
 
 PETS = {f"{label}/{label}{number}.jpg": "" for label in ("cat", "dog") for number in (1, 2)}
@@ -65,6 +67,25 @@ READ = {
          "ImageSets/Main/pottedplant_trainval.txt": "a -1\nb  0\nc  1\n"},
         "voc", ["cat", "pottedplant"], {"trainval": [[P, N], [N, U], [U, P]]}, ["0, a difficult object, unknown"],
     ),
+    "cvat's lists for ultralytics": (
+        {"data.yaml": "train: train.txt\nval: val.txt\nnames: {0: cat, 1: dog}\n", "images/train/a.jpg": "",
+         "train.txt": "data/images/train/a.jpg\ndata/images/train/b.jpg\n", "images/train/b.jpg": "",
+         "val.txt": "data/images/val/c.jpg\n", "images/val/c.jpg": "", "labels/train/a.txt": f"1 {BOX}\n",
+         "labels/val/c.txt": f"0 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"train": [[N, P], [N, N]], "val": [[P, N]]},
+        ["train.txt: names images in data, which is not there"],
+    ),
+    "darknet's settings": (
+        {"obj.data": "classes = 2\ntrain = data/train.txt\nvalid = data/test.txt\nnames = data/obj.names\n",
+         "obj.names": "cat\ndog\n", "train.txt": "data/obj/a.jpg\n", "test.txt": "data/obj/b.jpg\n", "obj/a.jpg": "",
+         "obj/b.jpg": "", "obj/a.txt": f"1 {BOX}\n", "obj/b.txt": f"0 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"train": [[N, P]], "val": [[P, N]]}, ["named in obj.data"],
+    ),
+    "settings of another program": (
+        {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
+         "hyp.yaml": "lr0: 0.1\n", "small.yaml": "train: images/a\nnames: {0: cat, 1: dog}\n"},
+        "yolo", ["cat", "dog"], {"train": [[N, P]]}, ["named in data.yaml"],
+    ),
     "labels that hold a word for a part": (
         {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
         ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],
@@ -90,6 +111,11 @@ REFUSED = {
     ),
     "predictions of pascal voc": (
         {"a.jpg": "", "a.xml": SCORED_XML}, "a.xml: score 0.83 makes it a prediction, not a label: keep the objects",
+    ),
+    "settings beside others": (
+        {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
+         "data2.yaml": "train: images\nnames: [dog, cat]\n"},
+        "holds data.yaml and data2.yaml: name one of them",
     ),
     "a folder that is the only one": ({"cat/a.jpg": ""}, "'cat' is the only folder of images"),
 }  # fmt: skip

@@ -81,3 +81,17 @@ def test_images_of_lvis_of_which_nothing_is_known_to_be_absent(tmp_path):
     (tmp_path / "l.json").write_text(coco([{"image_id": 1, "category_id": 0}], images=images))
     with pytest.raises(UsageError, match="neg_category_ids, all empty, so that no label is known to be absent"):
         read_all(tmp_path / "l.json", TableOptions())
+
+
+def test_a_list_of_yolo_may_not_leave_its_set(tmp_path):
+    settings = {"set/data.yaml": "train: train.txt\nnames: [cat]\n", "set/train.txt": "../x/a.jpg\n", "x/a.jpg": ""}
+    lay(tmp_path, settings)
+    with pytest.raises(UsageError, match=r"train\.txt: .*a\.jpg lies outside .*set: data\.allow_outside=true allows"):
+        read_all(tmp_path / "set", TableOptions())
+    assert len(read_all(tmp_path / "set", TableOptions(allow_outside=True))[0].images) == 1
+
+
+def test_a_file_of_another_kind_named_as_darknets(tmp_path):
+    lay(tmp_path, {"iris.data": "5.1,3.5,1.4,0.2,Iris-setosa\n"})
+    with pytest.raises(UsageError, match=r"iris\.data: not Darknet's settings"):
+        read_all(tmp_path / "iris.data", TableOptions())

@@ -49,7 +49,7 @@ ALIKE = "look alike"  # in the warning of such labels
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
-    ".yml": "yolo", ".npz": "probabilities",
+    ".yml": "yolo", ".data": "yolo", ".npz": "probabilities",
 }  # fmt: skip
 
 
