@@ -72,6 +72,47 @@ READ = {
               labelbox("b.jpg", {}), labelbox("c.jpg")),
         ["a.jpg", "b.jpg"], ["cat", "indoors"], [[P, P], [N, N]],
     ),
+    "vertex ai's table": (
+        "t.csv", "TRAIN,gs://b/a.jpg,cat,dog\nVALIDATION,gs://b/b.jpg,cat\nUNASSIGNED,gs://b/c.jpg\n",
+        ["gs://b/a.jpg", "gs://b/b.jpg", "gs://b/c.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, N]],
+    ),
+    "vertex ai's table without sets": (
+        "t.csv", "gs://b/a.jpg,cat,dog\ngs://b/b.jpg,cat\n", ["gs://b/a.jpg", "gs://b/b.jpg"], ["cat", "dog"],
+        [[P, P], [P, N]],
+    ),
+    "vertex ai's boxes": (
+        "t.csv",
+        "TRAIN,gs://b/a.jpg,cat,0.1,0.1,,,0.3,0.3,,\nTRAIN,gs://b/a.jpg,dog,0.1,0.1,,,0.3,0.3,,\nTEST,gs://b/b.jpg,,,,,,,,,\n",
+        ["gs://b/a.jpg", "gs://b/b.jpg"], ["cat", "dog"], [[P, P], [N, N]],
+    ),
+    "make sense's boxes": (
+        "labels.csv", "cat,1,2,3,4,a.jpg,640,480\ndog,1,2,3,4,a.jpg,640,480\ncat,1,2,3,4,b.jpg,640,480\n",
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [P, N]],
+    ),
+    "retinanet's boxes": (
+        "t.csv", "a.jpg,1,2,3,4,cat\nb.jpg,,,,,\nc.jpg,1,2,3,4,dog\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"],
+        [[P, N], [N, N], [N, P]],
+    ),
+    "signs of german roads": (
+        "GT-00000.csv", "Filename;Width;Height;Roi.X1;ClassId\n0.ppm;29;30;5;0\n1.ppm;30;30;5;1\n",
+        ["0.ppm", "1.ppm"], ["0", "1"], [[P, N], [N, P]],
+    ),
+    "azure's words": (
+        "t.jsonl", lines({"image_url": "AmlDatastore://x/a.jpg", "label": ["cat", "dog"]},
+                         {"image_url": "AmlDatastore://x/b.jpg", "label": ["dog"]}),
+        ["AmlDatastore://x/a.jpg", "AmlDatastore://x/b.jpg"], ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "azure's boxes": (
+        "t.jsonl", lines({"image_url": "azureml://x/a.jpg", "image_details": {"format": "jpg"},
+                          "label": [{"label": "cat", "topX": 0.1, "isCrowd": 0}]},
+                         {"image_url": "azureml://x/b.jpg", "label": []}),
+        ["azureml://x/a.jpg", "azureml://x/b.jpg"], ["cat"], [[P], [N]],
+    ),
+    "fiftyone's detections": (
+        "labels.json", json.dumps({"classes": ["cat", "dog"],
+                                   "labels": {"a": [{"label": 1, "bounding_box": [0.1, 0.1, 0.2, 0.2]}], "b": []}}),
+        ["a", "b"], ["dog"], [[P], [N]],
+    ),
     "scale": (
         "tasks.json",
         json.dumps([{"task_id": "1", "params": {"attachment": "s3://b/a.jpg"},
@@ -175,6 +216,11 @@ COLOURED = {"a.jpg": {"filename": "a.jpg", "regions": [{"region_attributes": {"k
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "fiftyone's predictions": (
+        "labels.json",
+        json.dumps({"classes": ["cat"], "labels": {"a": [{"label": 0, "confidence": 0.4}]}}),
+        "FiftyOne's detections with a confidence, which are predictions: write a table",
+    ),
     "coco's scores": (
         "c.json",
         coco([{"id": 7, "image_id": 1, "category_id": 0, "score": 0.12}]),

@@ -86,6 +86,48 @@ READ = {
          "hyp.yaml": "lr0: 0.1\n", "small.yaml": "train: images/a\nnames: {0: cat, 1: dog}\n"},
         "yolo", ["cat", "dog"], {"train": [[N, P]]}, ["named in data.yaml"],
     ),
+    "celeba": (
+        {"list_attr_celeba.txt": "2\nBald Smiling \n000001.jpg -1  1\n000002.jpg  1 -1\n",
+         "img_align_celeba/000001.jpg": "", "img_align_celeba/000002.jpg": ""},
+        "authors", ["Bald", "Smiling"], {"": [[N, P], [P, N]]}, ["-1 is absent"],
+    ),
+    "celeba whole": (
+        {"Anno/list_attr_celeba.txt": "2\nBald Smiling \n000001.jpg -1  1\n000002.jpg  1 -1\n",
+         "Anno/identity_CelebA.txt": "000001.jpg 5\n", "Eval/list_eval_partition.txt": "000001.jpg 0\n000002.jpg 2\n",
+         "Img/img_align_celeba/000001.jpg": "", "Img/img_align_celeba/000002.jpg": ""},
+        "authors", ["Bald", "Smiling"], {"train": [[N, P]], "test": [[P, N]]}, ["list_eval_partition.txt says"],
+    ),
+    "celeba of Kaggle": (
+        {"list_attr_celeba.csv": "image_id,Bald,Smiling\n000001.jpg,-1,1\n000002.jpg,1,-1\n",
+         "list_eval_partition.csv": "image_id,partition\n000001.jpg,0\n000002.jpg,1\n",
+         "list_bbox_celeba.csv": "image_id,x_1,y_1,width,height\n000001.jpg,1,2,3,4\n",
+         **{f"img_align_celeba/img_align_celeba/00000{number}.jpg": "" for number in (1, 2)}},
+        "authors", ["Bald", "Smiling"], {"train": [[N, P]], "val": [[P, N]]}, [],
+    ),
+    "food-101": (
+        {"images/pie/1.jpg": "", "images/soup/2.jpg": "", "images/pie/3.jpg": "", "meta/classes.txt": "pie\nsoup\n",
+         "meta/train.json": '{"pie": ["pie/1"], "soup": ["soup/2"]}',
+         "meta/test.json": '{"pie": ["pie/3"], "soup": []}'},
+        "authors", ["pie", "soup"], {"train": [[P, N], [N, P]], "test": [[P, N]]}, ["meta says which images train"],
+    ),
+    "tiny imagenet": (
+        {"train/n01/images/n01_0.JPEG": "", "train/n02/images/n02_0.JPEG": "", "val/images/val_0.JPEG": "",
+         "train/n01/n01_boxes.txt": "n01_0.JPEG\t0\t0\t62\t62\n", "test/images/test_0.JPEG": "",
+         "val/val_annotations.txt": "val_0.JPEG\tn02\t0\t32\t44\t62\n", "wnids.txt": "n01\nn02\n"},
+        "authors", ["n01", "n02"], {"train": [[P, N], [N, P]], "val": [[N, P]]}, ["'test' holds 1 images without"],
+    ),
+    "pets of Oxford": (
+        {"images/Abyssinian_1.jpg": "", "images/basset_hound_10.jpg": "",
+         "annotations/list.txt": "#Image CLASS-ID SPECIES BREED ID\nAbyssinian_1 1 1 1\nbasset_hound_10 2 2 1\n",
+         "annotations/trainval.txt": "Abyssinian_1 1 1 1\n", "annotations/test.txt": "basset_hound_10 2 2 1\n",
+         "annotations/xmls/Abyssinian_1.xml": "<annotation><object><name>cat</name></object></annotation>"},
+        "authors", ["Abyssinian", "basset_hound"], {"train": [[P, N]], "test": [[N, P]]}, ["the labels are the breeds"],
+    ),
+    "label studio's names of what was uploaded": (
+        {"cat.jpg": "", "t.json": '[{"data": {"image": "/data/upload/1/a1b2c3d4-cat.jpg"}, "annotations": [{"result": '
+                                  '[{"value": {"choices": ["cat"]}}]}]}]'},
+        "label_studio", ["cat"], {"": [[P]]}, [],
+    ),
     "labels that hold a word for a part": (
         {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
         ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],
@@ -116,6 +158,11 @@ REFUSED = {
         {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
          "data2.yaml": "train: images\nnames: [dog, cat]\n"},
         "holds data.yaml and data2.yaml: name one of them",
+    ),
+    "a part of celeba that nothing names": (
+        {"list_attr_celeba.txt": "1\nBald \n1.jpg  1\n", "list_eval_partition.txt": "2.jpg 0\n",
+         "img_align_celeba/1.jpg": ""},
+        "list_eval_partition.txt: does not say with 0, 1 or 2 in which part '1.jpg' is",
     ),
     "a folder that is the only one": ({"cat/a.jpg": ""}, "'cat' is the only folder of images"),
 }  # fmt: skip

@@ -68,7 +68,6 @@ READ = {
 REFUSED = {
     "a box or five classes": ("l.txt", "a.jpg 10,20,30,40,0\n", "set data.separator to ',' for classes, to ' ' for boxes"),
     "boxes between blanks": ("l.txt", "a.jpg 1 2 3 4 0 5 6 7 8 2\n", "of boxes write a table, `image,xmin,ymin,xmax,ymax,class`"),
-    "boxes without a header": ("l.csv", "a.jpg,1,2,3,4,cat\nb.jpg,,,,,\n", "such as `image,xmin,ymin,xmax,ymax,class`"),
     "two ways to list": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat dog\n", "'cat dog' may be one label or 2: write ';'"),
     "two ways, by a stroke": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat/dog\n", "'cat/dog' may be one label or 2"),
     "two signs": ("t.csv", 'image,labels\na.jpg,cat;dog\nb.jpg,"cat, owl"\n', "holds ';' and ',': name one with data.separator"),
@@ -144,7 +143,6 @@ REFUSED = {
     "a spreadsheet's mark of text": ("t.csv", "image,labels\na.jpg,'cat\nb.jpg,'dog\n", "\"'cat\" begins with the sign by which"),
     "plus and minus": ("t.csv", "image,labels\na.jpg,+cat;-dog\nb.jpg,+dog\n", "'-dog' may say that a label is absent"),
     "a comma in rows": ("t.csv", 'image,label\na,"cat, small"\na,dog\n', "'cat, small' may be one label or 2: set data.format to long"),
-    "makesense's rows": ("t.csv", "cat,1,2,3,4,a.jpg,640,480\ndog,1,2,3,4,b.jpg,640,480\n", "line 1 names the image 'a.jpg'"),
     "numbers that were shortened": ("t.csv", "id,label\n1.23457E+15,cat\n1.23457E+15,dog\n", "line 2, column 'id': '1.23457E+15' is a"),
     "scores in rows": ("t.csv", "image,label\na,cat (0.9)\na,dog (0.1)\n", "line 2, column 'label': 'cat (0.9)' may be a label or one"),
     "a program beside a person": ("t.csv", "image,cat,cat_pred\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'cat_pred' may say of one"),
@@ -152,7 +150,6 @@ REFUSED = {
     "people who disagree": ("t.csv", "image,rad_id,cat,dog\na,R1,1,0\na,R2,0,1\n", "line 3, column 'rad_id': 'R2' and others say different"),
     "a list over several cells": ("t.csv", "image,labels,,\na.jpg,cat,dog,\n", "line 1: column 3 has no name and holds 'dog'"),
     "numbers for names": ("t.tsv", "antelope\t0\t1\t0\nbear\t1\t0\t0\n", "line 1 repeats '0', and is a row, where"),
-    "a list without a header": ("t.csv", "TRAIN,gs://b/a.jpg,cat,dog\nTEST,gs://b/b.jpg,dog\n", "line 1 names the image"),
     "a column twice": ("t.csv", "image,label,label\na.jpg,cat,dog\n", "repeats 'label', in columns 2 and 3"),
     "tensors": ("t.csv", 'image,labels\na.jpg,"tensor([0, 1])"\nb.jpg,"tensor([1, 0])"\n', "may be classes or a flag for each"),
     "bytes": ("t.csv", "image,label\na.jpg,b'cat'\nb.jpg,b'dog'\n", "the quotes are a part of b'cat'"),

@@ -95,3 +95,45 @@ def test_a_file_of_another_kind_named_as_darknets(tmp_path):
     lay(tmp_path, {"iris.data": "5.1,3.5,1.4,0.2,Iris-setosa\n"})
     with pytest.raises(UsageError, match=r"iris\.data: not Darknet's settings"):
         read_all(tmp_path / "iris.data", TableOptions())
+
+
+@pytest.mark.parametrize("form", ["auto", "authors"])
+def test_splits_of_authors_are_more_than_their_folders(tmp_path, form):
+    lay(tmp_path, READ["tiny imagenet"][0])
+    train, val = (read_named(tmp_path, word, TableOptions(form=form)) for word in ("train", "val"))
+    assert (train.names, train.images[0], val.images) == (
+        ["n01", "n02"],
+        "train/n01/images/n01_0.JPEG",
+        ["val/images/val_0.JPEG"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text", "says"),
+    [
+        (
+            "food-101",
+            "meta/train.json",
+            '["pie/1"]',
+            "train.json: not Food-101's: needs a list of images for each label",
+        ),
+        (
+            "tiny imagenet",
+            "val/val_annotations.txt",
+            "val_0.JPEG\n",
+            "val_annotations.txt: line 1: 'val_0.JPEG' is not an",
+        ),
+        (
+            "pets of Oxford",
+            "annotations/trainval.txt",
+            "# x\ncat 1 1 1\n",
+            "trainval.txt: line 2: 'cat 1 1 1' is not an",
+        ),
+    ],
+)
+def test_sets_of_authors_that_are_damaged(tmp_path, name, file, text, says):
+    lay(tmp_path, READ[name][0] | {file: text})
+    with pytest.raises(UsageError, match=says):
+        read_all(tmp_path, TableOptions())
+    with pytest.raises(UsageError, match="not laid out as CelebA, Food-101, Tiny ImageNet or Oxford's pets"):
+        read_all(tmp_path / file.partition("/")[0], TableOptions(form="authors"))

@@ -25,6 +25,7 @@ from mlcfast.data.readers.words import (
     COUNT_WORDS,
     LABEL_WORDS,
     LIST_COLUMNS,
+    OF_CLASSES,
     OTHER_LISTS,
     PROSE,
     SCORES,
@@ -122,7 +123,8 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     others: the columns that may hold labels, `column` among them.
     """
     _refuse_scores(sheet, [i for i in others if i != column], options)
-    separator, why, lists, said, warnings = lists_in(sheet, column, options.separator)
+    told = options.separator or (" " if is_called(sheet.header[column], OF_CLASSES) else None)
+    separator, why, lists, said, warnings = lists_in(sheet, column, told)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))

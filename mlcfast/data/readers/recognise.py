@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.labels import stacked
+from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
@@ -69,7 +70,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return _at(_with_settled_names(source), root)
-    if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
+    of_authors = root.is_dir() and is_authors(root)  # whose splits are more than the folders that they name
+    if (path.exists() and not of_authors) or not root.is_dir() or (options.form == "auto" and not known_as(root)):
         path = _called(path, root)
         source = read_labels(path, options)
         return _in_either(source, path, root) if source.root == path else source
@@ -193,6 +195,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     tables, unread = _of_images(path, tables_in(path))
     layouts = known_as(path)
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
+    beside = beside if layouts != ["authors"] else [name for name in beside if not name.startswith("list_")]
     if len(layouts) > 1 or beside:
         shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")

@@ -10,6 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from mlcfast.data.readers.encodings import decoded
+from mlcfast.data.readers.headerless import with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.slips import refuse_images_in_header, refuse_repeated, with_row_names
@@ -89,6 +90,11 @@ def read_sheet(path: Path) -> Sheet:
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
     _refuse_other_signs(path, numbered)
     _refuse_title(path, numbered)
+    known = with_header(numbered)
+    if known is not None:
+        header, rows, said = known
+        numbers, cells = [number for number, _ in rows], [row for _, row in rows]
+        return Sheet(path, header, cells, numbers, [*assumptions, said], delimiter)
     (_, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
