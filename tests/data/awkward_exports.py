@@ -216,6 +216,11 @@ COLOURED = {"a.jpg": {"filename": "a.jpg", "regions": [{"region_attributes": {"k
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "an entry without an image": (
+        "r.json",
+        json.dumps([{"image": "a.jpg", "labels": ["cat"]}, {"image": "", "labels": ["cat"]}]),
+        "entry 2: column 'image' is blank",
+    ),
     "fiftyone's predictions": (
         "labels.json",
         json.dumps({"classes": ["cat"], "labels": {"a": [{"label": 0, "confidence": 0.4}]}}),

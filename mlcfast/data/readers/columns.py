@@ -83,7 +83,9 @@ def with_folders(sheet: Sheet, image: int, options: TableOptions) -> tuple[Sheet
     name = sheet.header[column]
     blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
     if blank is not None:
-        raise UsageError(f"{sheet.path}: line {blank}: column {name!r} is blank, and images of one name lie in several")
+        raise UsageError(
+            f"{sheet.path}: {sheet.unit} {blank}: column {name!r} is blank, and images of one name lie in several"
+        )
     rows = [[*row[:image], f"{row[column].rstrip('/')}/{row[image]}", *row[image + 1 :]] for row in sheet.rows]
     said = f"images of one name lie in several folders: column {name!r} stands before each, as in {rows[0][image]!r}"
     return replace(sheet, rows=rows, assumptions=[*sheet.assumptions, said]), {column}
@@ -125,11 +127,11 @@ def refuse_blank_images(sheet: Sheet, column: int) -> None:
     """UsageError for the first row whose image has no name, or a number in place of it, `1.23457E+15`."""
     short = next((cell for cell in sheet.counts(column) if SHORTENED.fullmatch(cell)), None)
     if short is not None:
-        where = f"{sheet.path}: line {sheet.line(column, short)}, column {sheet.header[column]!r}"
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(column, short)}, column {sheet.header[column]!r}"
         says = "is a number that a spreadsheet has shortened: write the table anew, with that column as text"
         raise UsageError(f"{where}: {short!r} {says}")
     if sheet.counts(column)[""]:
-        where = f"{sheet.path}: line {sheet.line(column, '')}: column {sheet.header[column]!r} is blank"
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(column, '')}: column {sheet.header[column]!r} is blank"
         raise UsageError(f"{where}: name the image there, or take the row out")
 
 
@@ -159,7 +161,7 @@ def another_person(sheet: Sheet, image: int, others: Iterable[int]) -> str:
         first: dict[str, str] = {}
         for number, row in zip(sheet.numbers, sheet.rows, strict=True):
             if first.setdefault(plain_path(row[image]), row[column]) != row[column]:
-                return f"line {number}, column {sheet.header[column]!r}: {row[column]!r}"
+                return f"{sheet.unit} {number}, column {sheet.header[column]!r}: {row[column]!r}"
     return ""
 
 
@@ -174,7 +176,7 @@ def refuse_broken_cells(sheet: Sheet, column: int) -> None:
         elif "#" in cell and (broken := BROKEN.search(cell)):
             says = f"{broken[0]} is a spreadsheet's error: mend its formula, or leave the cell blank"
         if says:
-            where = f"line {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
             raise UsageError(f"{sheet.path}: {where}: {says}")
 
 
@@ -219,7 +221,7 @@ def is_truth(sheet: Sheet, cell: str) -> bool:
 def first_untrue(sheet: Sheet, column: int) -> str:
     """Where the first cell of a column is that says nothing of a label: its line and what it holds; "" for none."""
     cell = next((cell for cell in sheet.counts(column) if not is_truth(sheet, cell)), None)
-    return "" if cell is None else f"line {sheet.line(column, cell)}, column {sheet.header[column]!r}: {cell!r}"
+    return "" if cell is None else f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}: {cell!r}"
 
 
 def words_recur(sheet: Sheet, column: int) -> bool:

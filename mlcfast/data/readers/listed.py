@@ -148,7 +148,7 @@ def _refuse_scores(sheet: Sheet, others: Sequence[int], options: TableOptions) -
         for cell in sheet.counts(column):
             pieces = re.split(r"[\s;|,\[\]]+", cell)
             if not options.label_columns and any(SHARE.fullmatch(piece) for piece in pieces):
-                where = f"line {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+                where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
                 raise UsageError(
                     f"{sheet.path}: {where}: {cell!r} makes the labels predictions: list those that you hold to be "
                     "right, or name the column in data.ignore_columns"
@@ -207,7 +207,7 @@ def without_no_label(
         try:
             word = none_among(names)
         except ValueError as error:
-            where = f"line {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
             raise UsageError(f"{sheet.path}: {where}: {error}") from error
         kept[cell] = [] if word else names
         said_so, first = said_so + (times if word else 0), first or word

@@ -109,7 +109,7 @@ def refuse_marked(
     if found is not None:
         word, says = found
         number = sheet.line(column, next(cell for cell, names in by_cell.items() if word in names))
-        raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} {says}")
+        raise UsageError(f"{sheet.path}: {sheet.unit} {number}, column {sheet.header[column]!r}: {word!r} {says}")
 
 
 def none_among(names: Sequence[str]) -> str:

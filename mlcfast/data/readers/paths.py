@@ -23,6 +23,8 @@ UNREAD_ENDINGS = (
 )  # fmt: skip
 KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
 
+UNITS = {".json": "entry", ".parquet": "row", ".arrow": "row", ".feather": "row"}
+
 LOGGER = logging.getLogger("mlcfast")
 
 
@@ -31,6 +33,13 @@ def plain_path(name: str) -> str:
     if "\\" in name or "./" in name or "//" in name:
         return posixpath.normpath(name.replace("\\", "/"))
     return name
+
+
+def unit_of(path: Path) -> str:
+    """What the places in a file of labels are called that a message names: its lines, or the entries of a JSON list."""
+    if path.suffix.lower() in UNITS or not path.is_dir():
+        return UNITS.get(path.suffix.lower(), "line")
+    return "image"
 
 
 def is_address(name: str) -> bool:

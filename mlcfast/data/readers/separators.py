@@ -99,7 +99,7 @@ def _refuse_more_signs(sheet: Sheet, column: int, spelt: Mapping[str, str], sign
     for cell, pieces in several.items():
         opened = "(" in cell and next((piece for piece in pieces if piece.count("(") > piece.count(")")), None)
         if opened and any(piece.count(")") > piece.count("(") for piece in pieces):
-            where = f"{sheet.path}: line {sheet.line(column, spelt[cell])}, column {sheet.header[column]!r}"
+            where = f"{sheet.path}: {sheet.unit} {sheet.line(column, spelt[cell])}, column {sheet.header[column]!r}"
             raise UsageError(
                 f"{where}: {opened!r} opens a bracket that it does not close: write another sign than {sign!r} within "
                 f"brackets, or set data.separator to {sign!r} if that is a label"
@@ -107,7 +107,7 @@ def _refuse_more_signs(sheet: Sheet, column: int, spelt: Mapping[str, str], sign
         piece = next((piece for piece in pieces if piece in parts), "")
         piece = piece or (pieces[-1] if JOINED.match(pieces[-1]) else "")
         if piece:
-            where = f"{sheet.path}: line {sheet.line(column, spelt[cell])}, column {sheet.header[column]!r}"
+            where = f"{sheet.path}: {sheet.unit} {sheet.line(column, spelt[cell])}, column {sheet.header[column]!r}"
             raise UsageError(
                 f"{where}: {piece!r} may be one label or {'several' if piece in parts else 'end a list'}: write "
                 f"{sign!r} between labels, and nothing else, or set data.separator to {sign!r} if it is one"
@@ -177,7 +177,7 @@ def labels_in(sheet: Sheet, column: int, cell: str, separator: str) -> list[str]
     try:
         return _labels_in(cell, separator)
     except ValueError as error:
-        where = f"line {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+        where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
         raise UsageError(f"{sheet.path}: {where}: {error}") from error
 
 

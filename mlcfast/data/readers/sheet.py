@@ -12,7 +12,7 @@ from pathlib import Path
 from mlcfast.data.readers.encodings import decoded
 from mlcfast.data.readers.headerless import with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, unit_of
 from mlcfast.data.readers.slips import refuse_images_in_header, refuse_repeated, with_row_names
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
@@ -36,6 +36,11 @@ class Sheet:
     assumptions: list[str]
     delimiter: str = ","
     _counts: dict[int, Counter[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def unit(self) -> str:
+        """What `numbers` counts, in a word; see unit_of."""
+        return unit_of(self.path)
 
     def counts(self, column: int) -> Counter[str]:
         """How often each cell of a column stands in it, in the order in which they first do; counted once."""

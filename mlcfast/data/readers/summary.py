@@ -35,8 +35,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
             continue
-        paths = [finder.find(image, f"{source.path}: line {line}") for image, line in places]
-        refuse_one_file_twice(paths, source.images, source.path, [f"line {line}" for line in source.lines])
+        paths = [finder.find(image, f"{source.path}: {source.unit} {line}") for image, line in places]
+        refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         found.append((replace(source, assumptions=[*source.assumptions, *finder.moved]), paths))
     return found
 

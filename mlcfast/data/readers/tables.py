@@ -64,7 +64,7 @@ def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], opt
     if labels:
         name, cell = sheet.header[image], sheet.rows[0][image]
         raise UsageError(
-            f"{sheet.path}: line {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
+            f"{sheet.path}: {sheet.unit} {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
             f"{cell.rpartition('_')[2]!r}, one of {len(labels)}: write a column for each, `image,label,present`, or "
             f"set data.label_columns to [{sheet.header[beside[0]]}] if it is a name"
         )
@@ -106,7 +106,7 @@ def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> l
     held: dict[str, str] = {}
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
         if held.setdefault(plain_path(row[image]), row[column]) != row[column]:
-            where = f"line {number}, column {sheet.header[column]!r}: {row[image]!r} is {row[column]!r}"
+            where = f"{sheet.unit} {number}, column {sheet.header[column]!r}: {row[image]!r} is {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} here and {held[plain_path(row[image])]!r} before")
     return [held[plain_path(name)] for name in images]
 
@@ -147,7 +147,7 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return None
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
     if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
-        where = f"{sheet.path}: line {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"
         raise UsageError(
             f"{where}: {lists[0]!r} may be one label or {lists[0].count(',') + 1}: set data.format to long for one, as "
             "images have several rows, or data.separator to ',' for several"
@@ -160,7 +160,7 @@ def _refuse_dropped(sheet: Sheet, columns: Sequence[int]) -> None:
     for column in (i for i in columns if is_called(sheet.header[i], OF_ROWS)):
         cell = next((cell for cell in sheet.counts(column) if cell.lower() in NOT_KEPT), None)
         if cell is not None:
-            where = f"line {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
             raise UsageError(
                 f"{sheet.path}: {where}: {cell!r} may say that the label does not hold: take such rows out, or name "
                 "the column in data.ignore_columns"
@@ -196,12 +196,12 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             continue
         value = 1 if confidence is None else truth(sheet, row[confidence])
         if value not in (0, 1):
-            cell = f"line {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
+            cell = f"{sheet.unit} {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
             remedy = "name the column in data.ignore_columns if every row says that the label is present"
             raise UsageError(f"{sheet.path}: {cell} must be 1 or 0; {remedy}")
         entry, state = (place[key], label[row[column]]), 1 if value else -1
         if seen.setdefault(entry, state) != state:
-            where = f"line {number}: {row[image]!r} has {row[column]!r}"
+            where = f"{sheet.unit} {number}: {row[image]!r} has {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} both as 1 and as 0: keep one of the rows")
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
     if confidence is not None:
@@ -215,7 +215,7 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     for at, (number, word) in empty.items():
         if at in present:
             other = names[present[at]]
-            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
+            where = f"{sheet.path}: {sheet.unit} {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
     warnings = [*may_say_none(names), *beside_warnings]

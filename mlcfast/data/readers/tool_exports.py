@@ -46,7 +46,7 @@ def _fiftyone(content: Any) -> Tags | None:
         return None
     if any(_are_scored([e for e in listed(held) if isinstance(e, dict)]) for held in labels.values()):
         raise UsageError(f"FiftyOne's detections with a confidence, which are predictions: {PREDICTIONS}")
-    numbers = {
+    numbers: dict[str, list[Any]] = {
         image: [each.get("label") if isinstance(each, dict) else each for each in listed(held)]
         for image, held in labels.items()
     }
@@ -148,7 +148,7 @@ def _azure(content: Any) -> Tags | None:
 
 
 def _are_scored(entries: list[dict[str, Any]]) -> bool:
-    return any(entry.keys() & {*SCORES} for entry in entries)
+    return any(entry.get(key) is not None for entry in entries for key in SCORES)
 
 
 DOCUMENTS = (

@@ -138,7 +138,7 @@ def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndar
         both = (states[:, [column]] == 1) & (states[:, others] == 1)
         if both.any():
             row, other = np.argwhere(both)[0]
-            where = f"line {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
+            where = f"{sheet.unit} {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
             count = int(both.any(axis=1).sum())
             return [f"{where} and {names[others[other]]!r}, and {count - 1} more such rows: one of the two is wrong"]
     return []
@@ -222,7 +222,7 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
         values[:, place] = [said[row[i]] or 0 for row in sheet.rows]
     if wrong:
         line, place, cell = min(wrong)
-        where = f"line {line}, column {sheet.header[columns[place]]!r}: {cell!r}"
+        where = f"{sheet.unit} {line}, column {sheet.header[columns[place]]!r}: {cell!r}"
         raise UsageError(
             f"{sheet.path}: {where} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
         )
