@@ -194,6 +194,9 @@ WARNED = {
     "the end of a list that is not known": ('image,labels\na,"Hund, Katze und Maus"\n', "'Katze und Maus' ends a list and is one label"),
     "a doubt alone": ("image,label\na,cat?\nb,dog\n", "'cat?' is read as a label: if it marks a doubt"),
     "a part that may be one of the data": ("image,cat,train\na,1,0\nb,0,1\n", "column 'train' is read as a label: if it is none"),
+    "labels that may be facts": (
+        "image,cat,eye,rank\na,1,0,1\nb,0,1,0\n", "columns 'eye', 'rank' are read as labels: if one is none, name it",
+    ),
     "a label called label": ("image,cat,label\na,1,0\nb,0,1\n", "column 'label' is read as a label: if it is none"),
     "none and one": ("image,Edema,No Finding\na,1,1\nb,0,1\n", "line 2: 'a' has 'No Finding' and 'Edema', and 0 more"),
     "images that were deleted": ("id,tags,is_deleted\na,cat;dog,1\nb,dog,0\n", "'is_deleted', of 1 and 0, is not read"),

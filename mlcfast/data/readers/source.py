@@ -134,8 +134,11 @@ class LabelSource:
             return self
         differ = sorted(set(names) ^ set(self.names))
         if self.format in ("wide", "attributes") and differ:
+            lacks = differ[0] not in self.names
+            says = "is none of them, and is one" if lacks else "is one of them, and is none"
             raise UsageError(
-                f"{self.path}: the label columns differ in {differ[0]!r} from training{hint(differ[0], differ[1:])}"
+                f"{self.path}: the label columns differ from those of the training file: {differ[0]!r} {says} "
+                f"there{hint(differ[0], differ[1:])}"
             )
         column = {name: position for position, name in enumerate(names)}
         for position, name in enumerate(self.names):

@@ -122,13 +122,15 @@ def _words_left(sheet: Sheet, column: int) -> str:
 
 
 def _may_be_facts(names: Sequence[str]) -> list[str]:
-    """A warning of the first label that may say something else of the image: `frame`, or `label` beside others."""
+    """A warning of labels that may say something else of the image: `frame`, or `label` beside others."""
     known = {name.lower() for name in names}
     facts = MAY_BE_ABOUT - {"train"} if known & VEHICLES else MAY_BE_ABOUT
     letters = sum(len(name) == 1 for name in known) > 2  # x and y are labels among others
     found = [name for name in names if name.lower() in facts and not (letters and len(name) == 1)]
     found += [name for name in names if len(names) > 1 and is_called(name, LIST_COLUMNS)]
-    return [f"column {found[0]!r} is read as a label: if it is none, name it in data.ignore_columns"] if found else []
+    shown, several = ", ".join(map(repr, found)), len(found) > 1
+    said = f"columns {shown} are read as labels: if one" if several else f"column {shown} is read as a label: if it"
+    return [f"{said} is none, name it in data.ignore_columns"] if found else []
 
 
 def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndarray) -> list[str]:
