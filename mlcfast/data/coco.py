@@ -292,6 +292,12 @@ def _refuse_others(content: dict[str, Any], annotations: Path) -> None:
     noted = content.get("annotations") or [{}]
     if "categories" not in content and "caption" in noted[0]:
         raise UsageError(f"{annotations}: captions, which are no labels: name a file of labels, such as instances_*")
+    for what in ("images", "categories", "annotations"):
+        strange = next((each for each in content.get(what) or () if not isinstance(each, dict)), None)
+        if strange is not None:
+            raise UsageError(
+                f"{annotations}: the list of {what} holds {str(strange)[:60]!r}: write an object with an id"
+            )
     unnamed = next((each for each in content.get("categories") or () if each.get("name", "?") in (None, "")), None)
     if unnamed is not None:
         raise UsageError(f"{annotations}: category {unnamed.get('id')} has no name: write one")
@@ -332,7 +338,7 @@ def _id(value: Any) -> str:
 
 def _file_of(image: dict[str, Any]) -> str:
     """The file of an image; its address where it has no other name, as in LVIS."""
-    return str(image["coco_url"] if "coco_url" in image and not image.get("file_name") else image["file_name"])
+    return str(image.get("file_name") or image.get("filename") or image.get("coco_url") or image["file_name"])
 
 
 def _first_of_each_file(images: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

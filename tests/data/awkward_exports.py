@@ -72,6 +72,27 @@ READ = {
               labelbox("b.jpg", {}), labelbox("c.jpg")),
         ["a.jpg", "b.jpg"], ["cat", "indoors"], [[P, P], [N, N]],
     ),
+    **{
+        f"a table in JSON, {name}": (
+            "t.json", json.dumps(content), ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, N], [N, P]],
+        )
+        for name, content in {
+            "by columns": {"image": {"0": "a.jpg", "1": "b.jpg"}, "label": {"0": "cat", "1": "dog"}},
+            "in lists": {"image": ["a.jpg", "b.jpg"], "label": ["cat", "dog"]},
+            "split": {"columns": ["image", "label"], "index": [0, 1], "data": [["a.jpg", "cat"], ["b.jpg", "dog"]]},
+            "by index": {"0": {"image": "a.jpg", "label": "cat"}, "1": {"image": "b.jpg", "label": "dog"}},
+            "under a key": {"data": [{"image": "a.jpg", "label": "cat"}, {"image": "b.jpg", "label": "dog"}], "n": 2},
+            "by label": {"cat": ["a.jpg"], "dog": ["b.jpg"]},
+        }.items()
+    },
+    "an object a line, though named .json": (
+        "t.json", lines({"image": "a.jpg", "labels": ["cat"]}, {"image": "b.jpg", "labels": []}), ["a.jpg", "b.jpg"],
+        ["cat"], [[P], [N]],
+    ),
+    "coco with filename": (
+        "c.json", coco([{"image_id": 1, "category_id": 0}], images=[{"id": 1, "filename": "a.jpg"}]), ["a.jpg"],
+        ["cat", "dog"], [[P, N]],
+    ),
     "vertex ai's table": (
         "t.csv", "TRAIN,gs://b/a.jpg,cat,dog\nVALIDATION,gs://b/b.jpg,cat\nUNASSIGNED,gs://b/c.jpg\n",
         ["gs://b/a.jpg", "gs://b/b.jpg", "gs://b/c.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, N]],
@@ -216,6 +237,16 @@ COLOURED = {"a.jpg": {"filename": "a.jpg", "regions": [{"region_attributes": {"k
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "labels or images": (
+        "t.json",
+        json.dumps({"a": ["cat"], "b": ["dog"]}),
+        "its keys may be images and its words their",
+    ),
+    "coco's categories as words": (
+        "c.json",
+        coco([{"image_id": 1, "category_id": 0}], categories=["cat"]),
+        "the list of categories holds 'cat': write an object with an id",
+    ),
     "an entry without an image": (
         "r.json",
         json.dumps([{"image": "a.jpg", "labels": ["cat"]}, {"image": "", "labels": ["cat"]}]),

@@ -128,6 +128,10 @@ READ = {
                                   '[{"value": {"choices": ["cat"]}}]}]}]'},
         "label_studio", ["cat"], {"": [[P]]}, [],
     ),
+    "a table and the form for predictions": (
+        {"images/a.jpg": "", "train.csv": "id,label\na,cat\n", "sample_submission.csv": "id,label\nc,cat\n"},
+        "list", ["cat"], {"": [[P]]}, ["sample_submission.csv is a form for predictions: it is not read"],
+    ),
     "labels that hold a word for a part": (
         {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
         ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],

@@ -17,6 +17,7 @@ def zipped() -> bytes:
 
 # Name: file name, content, images, labels, states of the images in order.
 READ = {
+    "breeds alone": ("t.csv", "id,breed\na,pug\nb,dingo\nc,dingo\n", ["a", "b", "c"], ["dingo", "pug"], [[N, P], [P, N], [P, N]]),
     "keras-yolo3": (
         "train.txt", "img/a.jpg 10,20,30,40,0 5,6,7,8,2\nimg/b.jpg 10,20,30,40,2\nimg/c.jpg\n",
         ["img/a.jpg", "img/b.jpg", "img/c.jpg"], ["0", "1", "2"], [[P, N, P], [N, N, P], [N, N, N]],
@@ -66,6 +67,8 @@ READ = {
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "who looked": ("t.csv", "image,annotator\na,ann\nb,ann\n", "the header has no label column"),
+    "a breed and a town": ("t.csv", "image,breed,town\na,pug,Rome\nb,pug,Rome\n", "name the column that lists them"),
     "a box or five classes": ("l.txt", "a.jpg 10,20,30,40,0\n", "set data.separator to ',' for classes, to ' ' for boxes"),
     "boxes between blanks": ("l.txt", "a.jpg 1 2 3 4 0 5 6 7 8 2\n", "of boxes write a table, `image,xmin,ymin,xmax,ymax,class`"),
     "two ways to list": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat dog\n", "'cat dog' may be one label or 2: write ';'"),

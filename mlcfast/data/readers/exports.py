@@ -61,6 +61,15 @@ def read_metadata(path: Path, options: TableOptions) -> LabelSource:
     return read_rows_of_json(path, rows, numbers, options, assumptions)
 
 
+def has_objects_in_lines(path: Path) -> bool:
+    """Whether the first two lines of a file are an object of JSON each."""
+    first = [line for line in read_text(path)[0].split("\n") if line.strip()][:2]
+    try:
+        return len(first) > 1 and all(isinstance(parse_json(line), dict) for line in first)
+    except ValueError:
+        return False
+
+
 def read_rows_of_json(
     path: Path,
     rows: Sequence[dict[str, Any]],

@@ -26,6 +26,9 @@ from mlcfast.data.readers.words import (
     LABEL_WORDS,
     LIST_COLUMNS,
     OF_CLASSES,
+    OF_JUDGEMENT,
+    OF_PEOPLE,
+    OF_WHOM,
     OTHER_LISTS,
     PROSE,
     SCORES,
@@ -34,6 +37,7 @@ from mlcfast.data.readers.words import (
 from mlcfast.errors import UsageError
 
 # A share that is neither 0 nor 1.
+NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
 SHARE = re.compile(r"0?\.\d*[1-9]\d*")
 
 
@@ -91,8 +95,9 @@ def may_list_more(sheet: Sheet, column: int) -> bool:
 def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
     """The column whose cells are lists, whatever its name, in a table without a column of 1 and 0; None without one.
 
-    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such,
-    and where words that recur are listed beside columns of 1 and 0.
+    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. Words that recur count in the only
+    column beside the images. UsageError where two columns are such, and where words that recur are listed beside
+    columns of 1 and 0.
     """
     lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
     if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
@@ -102,6 +107,9 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
         return None
     called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS)] if not lists else []
     lists = called if len(called) == 1 else lists
+    alone = [i for i in others if not is_called(sheet.header[i], NO_LISTS) and not is_about(sheet.header[i])]
+    if not lists and len(alone) == len(others) == 1 and words_recur(sheet, alone[0]):  # `image,breed`
+        return alone[0]
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")

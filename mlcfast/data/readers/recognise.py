@@ -12,7 +12,7 @@ from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
-from mlcfast.data.readers.exports import json_of, read_metadata
+from mlcfast.data.readers.exports import has_objects_in_lines, json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
 from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, part_in, parts_of
@@ -46,6 +46,7 @@ ROBOFLOW = "_classes.csv"
 ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
 IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
+FORM = "sample_submission"  # as Kaggle calls a table of labels that are none
 ALIKE = "look alike"  # in the warning of such labels
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
@@ -192,7 +193,8 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-    tables, unread = _of_images(path, tables_in(path))
+    tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
+    unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
     layouts = known_as(path)
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
     beside = beside if layouts != ["authors"] else [name for name in beside if not name.startswith("list_")]
@@ -207,7 +209,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         raise or_folders(path, error) from error
     if source is not None:
         check_beside(path, tables[0], source)
-        return [_at(source, path)]
+        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *unread]), path)]
     of_splits = [_of_split(path, path / split, options) for split in SPLIT_FOLDERS]
     found_in = [source for source in of_splits if source is not None]
     if found_in:
@@ -301,7 +303,12 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
 
     if is_cached(path):  # to parse a large file again takes seconds
         return coco_source(path, options)
-    content = content_of(path)
+    try:
+        content = content_of(path)
+    except UsageError as error:
+        if has_objects_in_lines(path):  # as pandas writes with lines=True
+            return read_metadata(path, options)
+        raise error from None
     if isinstance(content, dict) and "images" in content:
         exported = read_tool_export(path, content, DOCUMENTS)
         if exported is not None:
