@@ -128,6 +128,10 @@ READ = {
                                   '[{"value": {"choices": ["cat"]}}]}]}]'},
         "label_studio", ["cat"], {"": [[P]]}, [],
     ),
+    "labels in groups that hold a word for a part": (
+        {"train_station/in/a.jpg": "", "test_tube/x/b.jpg": ""}, "folders", ["test_tube", "train_station"],
+        {"": [[P, N], [N, P]]}, ["folders within those of the labels, such as test_tube/x, say nothing"],
+    ),
     "a table and the form for predictions": (
         {"images/a.jpg": "", "train.csv": "id,label\na,cat\n", "sample_submission.csv": "id,label\nc,cat\n"},
         "list", ["cat"], {"": [[P]]}, ["sample_submission.csv is a form for predictions: it is not read"],
@@ -167,6 +171,9 @@ REFUSED = {
         {"list_attr_celeba.txt": "1\nBald \n1.jpg  1\n", "list_eval_partition.txt": "2.jpg 0\n",
          "img_align_celeba/1.jpg": ""},
         "list_eval_partition.txt: does not say with 0, 1 or 2 in which part '1.jpg' is",
+    ),
+    "a set twice": (
+        PETS | below("pets", PETS), "the folders in 'pets' are called as those beside it, 'cat' the first",
     ),
     "a folder that is the only one": ({"cat/a.jpg": ""}, "'cat' is the only folder of images"),
 }  # fmt: skip

@@ -17,6 +17,9 @@ def zipped() -> bytes:
 
 # Name: file name, content, images, labels, states of the images in order.
 READ = {
+    "numbers and names of classes": (
+        "t.csv", "image,class_id,class_name\na,0,cat\nb,1,dog\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]],
+    ),
     "breeds alone": ("t.csv", "id,breed\na,pug\nb,dingo\nc,dingo\n", ["a", "b", "c"], ["dingo", "pug"], [[N, P], [P, N], [P, N]]),
     "keras-yolo3": (
         "train.txt", "img/a.jpg 10,20,30,40,0 5,6,7,8,2\nimg/b.jpg 10,20,30,40,2\nimg/c.jpg\n",
@@ -67,6 +70,9 @@ READ = {
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "class numbers beside a column of 1 and 0": (
+        "t.csv", "image,ClassId,blurry\na,3,1\nb,1,0\n", "may be listed in column 'ClassId' or be the columns 'blurry'",
+    ),
     "who looked": ("t.csv", "image,annotator\na,ann\nb,ann\n", "the header has no label column"),
     "a breed and a town": ("t.csv", "image,breed,town\na,pug,Rome\nb,pug,Rome\n", "name the column that lists them"),
     "a box or five classes": ("l.txt", "a.jpg 10,20,30,40,0\n", "set data.separator to ',' for classes, to ' ' for boxes"),

@@ -22,6 +22,7 @@ from mlcfast.data.readers.words import (
     ASSERTING,
     CONFIDENCE_COLUMNS,
     LIST_COLUMNS,
+    LONG_COLUMNS,
     MOST_FLAGS,
     NEGATING,
     OF_IMAGES_TOO,
@@ -57,7 +58,11 @@ def flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: Tabl
     more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
     names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
     counted = [i for i in flags if not _says_of_image(sheet.header[i])]
-    if is_called(listed, LIST_COLUMNS) and len(counted) <= MOST_FLAGS and _holds_labels(sheet, column):
+    if (
+        is_called(listed, (*LIST_COLUMNS, *LONG_COLUMNS))
+        and len(counted) <= MOST_FLAGS
+        and _holds_labels(sheet, column)
+    ):
         return [
             f"column {listed!r} lists the labels, and {shown}{more}, of 1 and 0, {'are' if flags[1:] else 'is'} not "
             f"read: if {'those are labels' if flags[1:] else 'it is a label'}, set data.label_columns to [{names}]"

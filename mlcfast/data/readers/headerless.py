@@ -22,7 +22,7 @@ def with_header(rows: Rows) -> tuple[list[str], Rows, str] | None:
 
 def _vertex(rows: Rows) -> tuple[list[str], Rows, str] | None:
     """`TRAIN,gs://bucket/a.jpg,cat,dog`, the set left out or not, or one label and the corners of its box behind it."""
-    with_set = [row[0] in SETS for _, row in rows]
+    with_set = [row[0].upper() in SETS for _, row in rows]
     places = [int(told) for told in with_set]
     names = [row[place] if len(row) > place else "" for place, (_, row) in zip(places, rows, strict=True)]
     if not all(

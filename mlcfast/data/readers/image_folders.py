@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, holds_images, is_hidden
 from mlcfast.data.splits import is_split_word
+from mlcfast.errors import UsageError
 
 # Folders so called hold images, and their names say nothing of them.
 NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
@@ -64,8 +65,8 @@ def parts_of(folders: Sequence[Path]) -> Parts:
     """Which folders of a directory are parts of the data with a folder of images for each label; else none are.
 
     folders: those that hold images. All of them must be parts, or called as what nobody has labelled: `train`,
-    `seg_train`, `test_images`, `seg_pred`. What is called otherwise than `train` or another word for a split counts
-    only beside another part, as it may be a label: `train_station`.
+    `seg_train`, `test_images`, `seg_pred`. What is called otherwise than `train` or another word for a split may be a
+    label, `train_station`: it counts beside another part with folders of the same names, or in a folder called alike.
     """
     none = Parts({}, [])
     inner = {folder: _unwrapped(folder) for folder in folders}
@@ -78,6 +79,11 @@ def parts_of(folders: Sequence[Path]) -> Parts:
     called = {str(folder.name if is_split_word(folder.name) else named[folder]): inner[folder] for folder in labelled}
     if not all(named[folder] for folder in labelled) or len(called) < len(labelled):
         return none
+    doubtful = [each for each in labelled if not OF_SPLITS.fullmatch(each.name) and not is_split_word(each.name)]
+    inside = {folder: {each.name for each in folders_of_images(inner[folder])} for folder in labelled}
+    alone = [each for each in doubtful if not any(inside[each] & inside[other] for other in labelled if other != each)]
+    if any(inner[each] == each for each in alone):
+        return none
     several = len({*named.values()}) > 1
     return Parts(called, flat) if labelled and (plain or several) else none
 
@@ -87,6 +93,21 @@ def _unwrapped(folder: Path) -> Path:
     inner = [] if has_images(folder) else folders_of_images(folder)
     alike = len(inner) == 1 and inner[0].name.lower() in {folder.name.lower(), *NO_LABELS}
     return _unwrapped(inner[0]) if alike else folder
+
+
+def refuse_copy(path: Path, folders: Sequence[Path]) -> None:
+    """UsageError where one of the folders of a directory holds folders that are called as those beside it.
+
+    So it is where an archive holds a set twice, `yes`, `no` and `set/yes`, `set/no`.
+    """
+    names = {folder.name for folder in folders}
+    for folder in folders:
+        inner = {each.name for each in folders_of_images(folder)}
+        if inner and inner <= names - {folder.name}:
+            raise UsageError(
+                f"{path}: the folders in {folder.name!r} are called as those beside it, {min(inner)!r} the first, as "
+                f"in a copy of the set: move {folder} away, or set data.format to folders if it is a label"
+            )
 
 
 def folders_of_labels(folders: Sequence[Path]) -> list[Path]:

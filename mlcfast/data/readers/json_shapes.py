@@ -32,8 +32,8 @@ def images_by_label(content: Any) -> dict[str, list[str]] | None:
 
 
 def may_be_either(content: Any) -> bool:
-    """Whether an object holds lists of words and no name in it shows whether these or the keys are the images."""
-    return isinstance(content, dict) and bool(content) and all(map(_are_words, content.values()))
+    """Whether an object holds several lists of words, of which nothing shows whether they or the keys are images."""
+    return isinstance(content, dict) and len(content) > 1 and all(map(_are_words, content.values()))
 
 
 def _are_words(held: Any) -> bool:

@@ -25,6 +25,7 @@ from mlcfast.data.readers.words import (
     COUNT_WORDS,
     LABEL_WORDS,
     LIST_COLUMNS,
+    LONG_COLUMNS,
     OF_CLASSES,
     OF_JUDGEMENT,
     OF_PEOPLE,
@@ -100,12 +101,15 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
     columns of 1 and 0.
     """
     lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
+    classes = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
+    classes = classes or [i for i in others if is_called(sheet.header[i], OF_CLASSES)]
     if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
-        for column in lists:
-            if words_recur(sheet, column):
+        for column in {*lists, *classes}:
+            if column in classes or words_recur(sheet, column):
                 flags_beside(sheet, column, others, options)
         return None
-    called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS)] if not lists else []
+    called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) or i in classes] if not lists else []
+    called = classes if len(classes) == 1 and not lists else called
     lists = called if len(called) == 1 else lists
     alone = [i for i in others if not is_called(sheet.header[i], NO_LISTS) and not is_about(sheet.header[i])]
     if not lists and len(alone) == len(others) == 1 and words_recur(sheet, alone[0]):  # `image,breed`

@@ -15,7 +15,7 @@ from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import has_objects_in_lines, json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
-from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, part_in, parts_of
+from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, part_in, parts_of, refuse_copy
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
@@ -286,6 +286,7 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to tag_files")
     if texts:
         return [_at(read_tag_files(path, options), path)]
+    refuse_copy(path, folders)
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders) and not parts_of(folders).labelled:
         other = next(folder for folder in folders if folder not in splits)
