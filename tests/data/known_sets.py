@@ -25,7 +25,8 @@ def voc(folder: str) -> dict[str, str]:
     })  # fmt: skip
 
 
-SCORED_XML = "<annotation><object><name>cat</name><score>0.83</score></object></annotation>"
+SURE = "<object><name>dog</name><score>1.0</score></object>"
+SCORED_XML = f"<annotation>{SURE}<object><name>cat</name><score>0.83</score></object></annotation>"
 
 # Name: files with their texts, format, labels, states of each split, parts of what is said.
 READ = {
@@ -64,8 +65,9 @@ READ = {
     "pascal voc's lists of one class": (
         {**{f"JPEGImages/{name}.jpg": "" for name in "abc"}, "ImageSets/Main/trainval.txt": "a\nb\nc\n",
          "ImageSets/Main/cat_trainval.txt": "a  1\nb -1\nc  0\n",
-         "ImageSets/Main/pottedplant_trainval.txt": "a -1\nb  0\nc  1\n"},
-        "voc", ["cat", "pottedplant"], {"trainval": [[P, N], [N, U], [U, P]]}, ["0, a difficult object, unknown"],
+         "ImageSets/Main/pottedplant_trainval.txt": "a -1\nb  0\nc  1\n",
+         "ImageSets/Main/room_trainval.txt": "a 1\nb 1\nc 1\n"},
+        "voc", ["cat", "pottedplant", "room"], {"trainval": [[P, N, P], [N, U, P], [U, P, P]]}, ["0, a difficult object"],
     ),
     "cvat's lists for ultralytics": (
         {"data.yaml": "train: train.txt\nval: val.txt\nnames: {0: cat, 1: dog}\n", "images/train/a.jpg": "",

@@ -203,6 +203,9 @@ WARNED = {
     "the end of a list that is not known": ('image,labels\na,"Hund, Katze und Maus"\n', "'Katze und Maus' ends a list and is one label"),
     "a doubt alone": ("image,label\na,cat?\nb,dog\n", "'cat?' is read as a label: if it marks a doubt"),
     "a part that may be one of the data": ("image,cat,train\na,1,0\nb,0,1\n", "column 'train' is read as a label: if it is none"),
+    "names of classes beside a column of 1 and 0": (
+        "image,class_name,blurry\na,cat,1\nb,dog,0\nc,cat,0\n", "column 'class_name' lists the labels, and 'blurry', of 1",
+    ),
     "labels that may be facts": (
         "image,cat,eye,rank\na,1,0,1\nb,0,1,0\n", "columns 'eye', 'rank' are read as labels: if one is none, name it",
     ),

@@ -138,9 +138,8 @@ def _by_rows(
     count = sum(table.rows for table in opened)
     for name, names in classes.items():
         named = [_named(value, names, path, name) for value in values[name]]
-        if name.lower() in LIST_COLUMNS or options.label_columns == (
-            name,
-        ):  # a class is one label, whatever blanks its name holds
+        # A class is one label, whatever blanks its name holds.
+        if name.lower() in LIST_COLUMNS or [*options.label_columns] == [name]:
             named = [[value] if isinstance(value, str) else value for value in named]
         values[name] = named
     if image is not None:

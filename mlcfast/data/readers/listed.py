@@ -107,6 +107,8 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
         for column in {*lists, *classes}:
             if column in classes or words_recur(sheet, column):
                 flags_beside(sheet, column, others, options)
+        if len(classes) == 1:  # which leave the columns of 1 and 0 aside, with a warning
+            return classes[0]
         return None
     called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) or i in classes] if not lists else []
     called = classes if len(classes) == 1 and not lists else called

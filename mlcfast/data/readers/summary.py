@@ -60,9 +60,10 @@ def _as_in_training(sources: Sequence[LabelSource], data: Path, options: TableOp
 def _labels_apart(sources: Sequence[LabelSource]) -> list[str]:
     """Warnings of labels that a split has and the training split has not, or the other way round."""
     training = next((source for source in sources if is_part(source.split, TRAIN)), None)
+    if training is None:
+        return []
     warnings = []
-    for source in sources if training is not None else ():
-        assert training is not None, "as the loop says"
+    for source in sources:
         more = [name for name in source.names if name not in training.names]
         fewer = [name for name in training.names if name not in source.names]
         if more:

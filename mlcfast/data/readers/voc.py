@@ -9,7 +9,7 @@ from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import images_below, without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.voc_lists import class_lists, read_class_lists, refuse_class_list
+from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list
 from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
@@ -56,7 +56,7 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
     lists: list[Path] = []
     if "" in found:
         lists = sorted(folder.glob(LISTS)) if path.is_dir() else [path]
-        lists = [file for file in lists if not _is_of_one_class(file)]
+        lists = [file for file in lists if not is_of_one_class(file)]
         names = {file.stem for file in lists}
         lists = [file for file in lists if file.stem != "trainval" or not {"train", "val"} <= names]
         found = {file.stem: _listed(file, found[""]) for file in lists} or found
@@ -71,12 +71,6 @@ def _places_of(source: LabelSource) -> list[Path]:
     """The directories of a source's images."""
     root = source.root or source.path
     return [place for place in sorted({(root / image).parent for image in source.images}) if place.is_dir()]
-
-
-def _is_of_one_class(listed: Path) -> bool:
-    """Whether a list of ImageSets/Main says 1, 0 or -1 of each image, as cat_train.txt does."""
-    first = read_text(listed)[0].strip().split("\n")[0].split()
-    return len(first) == 2 and first[1] in ("1", "0", "-1")
 
 
 def _annotations(folder: Path) -> list[Path]:
@@ -111,11 +105,13 @@ def _labels(files: Sequence[Path], options: TableOptions) -> dict[Path, tuple[st
         names = [text_of(item, "name") for item in objects]
         if "" in names:
             raise UsageError(f"{file}: object {names.index('') + 1} has no name")
-        scored = next(((key, score) for item in objects for key in scores if (score := text_of(item, key))), None)
-        if scored is not None and FRACTION.fullmatch(scored[1]) and not float(scored[1]).is_integer():
+        told = [(key, text_of(item, key)) for item in objects for key in scores if item.find(key) is not None]
+        for key, score in told:
+            if not FRACTION.fullmatch(score) or float(score).is_integer():
+                continue
             raise UsageError(
-                f"{file}: {scored[0]} {scored[1]} makes it a prediction, not a label: keep the objects that hold, "
-                f"without it, or name {scored[0]} in data.ignore_columns"
+                f"{file}: {key} {score} makes it a prediction, not a label: keep the objects that hold, "
+                f"without it, or name {key} in data.ignore_columns"
             )
         difficult = sum(text_of(item, "difficult") == "1" for item in objects)
         labels[file] = text_of(root, "filename"), list(dict.fromkeys(names)), difficult

@@ -16,14 +16,22 @@ STATES = {"1": 1, "-1": -1, "0": 0}
 
 def class_lists(folder: Path) -> dict[str, dict[str, Path]]:
     """The lists of one class in a directory, by the part of the data and the class, which their names hold."""
+    files = [file for file in sorted(folder.glob(LISTS)) if is_of_one_class(file)]
+    if not any(is_class_list(read_text(file)[0]) for file in files):  # by a -1, which images with classes have not
+        return {}
     found: dict[str, dict[str, Path]] = {}
-    for file in sorted(folder.glob(LISTS)):
+    for file in files:
         name, _, part = file.stem.rpartition("_")
-        if is_class_list(read_text(file)[0]):
-            found.setdefault(part, {})[name] = file
+        found.setdefault(part, {})[name] = file
     if {"train", "val"} <= found.keys():  # of which trainval is made
         found.pop("trainval", None)
     return found
+
+
+def is_of_one_class(listed: Path) -> bool:
+    """Whether a list of ImageSets/Main says 1, 0 or -1 of its first image, as cat_train.txt does."""
+    first = read_text(listed)[0].strip().split("\n")[0].split()
+    return len(first) == 2 and first[1] in STATES
 
 
 def refuse_class_list(path: Path) -> None:
