@@ -67,7 +67,7 @@ READ = {
          "ImageSets/Main/cat_trainval.txt": "a  1\nb -1\nc  0\n",
          "ImageSets/Main/pottedplant_trainval.txt": "a -1\nb  0\nc  1\n",
          "ImageSets/Main/room_trainval.txt": "a 1\nb 1\nc 1\n"},
-        "voc", ["cat", "pottedplant", "room"], {"trainval": [[P, N, P], [N, U, P], [U, P, P]]}, ["0, a difficult object"],
+        "voc", ["cat", "pottedplant", "room"], {"trainval": [[P, N, P], [N, U, P], [U, P, P]]}, ["0, a difficult"],
     ),
     "cvat's lists for ultralytics": (
         {"data.yaml": "train: train.txt\nval: val.txt\nnames: {0: cat, 1: dog}\n", "images/train/a.jpg": "",
