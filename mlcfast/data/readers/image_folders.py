@@ -1,5 +1,6 @@
 """The folders of images in a directory, and which of them are parts of the data that hold folders of labels."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,8 @@ def has_images(folder: Path) -> bool:
 
 def folders_of_images(path: Path) -> list[Path]:
     """The folders of a directory that hold images at any depth, without hidden ones and programs', sorted."""
-    folders = (folder for folder in sorted(path.iterdir()) if folder.is_dir() and not is_hidden(Path(folder.name)))
+    with os.scandir(path) as entries:  # which knows what is a folder without asking for each of many images
+        folders = sorted(path / entry.name for entry in entries if entry.is_dir() and not is_hidden(Path(entry.name)))
     return [folder for folder in folders if not is_of_programs(folder) and holds_images(folder)]
 
 
