@@ -20,7 +20,9 @@ def build_parser() -> cli.Parser:
     """The command line of `python -m mlcfast.inspect`."""
     parser = cli.Parser("inspect", __doc__, "python -m mlcfast.inspect photos/labels.csv --images photos")
     parser.add_argument("data", type=Path, metavar="DATA", help="a label file, or a directory that holds one")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="where the images are (default: beside the file)")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="where the images are (default: where the labels' layout has them)"
+    )
     parser.add_argument("--format", default="auto", metavar="NAME", help="what it is, where that is not recognised")
     parser.add_argument("--image-column", metavar="NAME", help="the column of image files")
     parser.add_argument("--label-columns", type=cli.names, metavar="A,B", help="the columns that are labels")
@@ -31,7 +33,7 @@ def build_parser() -> cli.Parser:
         type=_policies,
         default="unknown",
         metavar="POLICY",
-        help="what -1 means beside blanks: unknown, positive, negative or a soft label such as 0.7; by label as "
+        help="what -1 means beside 0 and blanks: unknown, positive, negative or a soft label such as 0.7; by label as "
         "Edema=positive,Fracture=0.3",
     )
     parser.add_argument("--allow-outside", action="store_true", help="images may lie outside the directory")

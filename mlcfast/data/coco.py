@@ -7,7 +7,7 @@ import re
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from mlcfast.data.readers.names import nearly_equal, plain_label, respelt
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, plain_path, require_images
 from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.words import SCORES
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups
 from mlcfast.documents import parse_json, reading
@@ -26,9 +27,11 @@ from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
 from mlcfast.registry import hint, hint_path
 
-CACHE_VERSION = 5
+CACHE_VERSION = 6
 LARGE = 2**24  # bytes
 OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
+# Keys of an annotation under which a score may stand, itself or in an object.
+MAY_BE_SCORED = frozenset({*SCORES, "attributes"})
 LOGGER = logging.getLogger("mlcfast")
 
 
@@ -74,7 +77,7 @@ def read_coco(
         require_directory(root / given.get("images", str(split)), f"the images of {annotations.name}")
     with reading(annotations, within=root):
         options = options or TableOptions()
-        table = _cached(annotations)
+        table = _cached(annotations, options)
         source = _source_of(annotations, table, options)
         rows, groups = rows_and_groups(source, options, part, others)
         images = root / given["images"] if given else images_folder(root, str(split), table.files)
@@ -125,7 +128,13 @@ def _cache_of(annotations: Path) -> Path:
     return cache_directory(annotations.parent) / f"{annotations.stem}.labels.npz"
 
 
-def _cached(annotations: Path) -> _Table:
+def _cached(annotations: Path, options: TableOptions, content: Any = None) -> _Table:
+    """The table of an annotation file, from the cache if it is there; content: that of the file, if it is known.
+
+    It is parsed anew where the options name keys that are to be ignored, such as the scores of predictions.
+    """
+    if options.ignore_columns:
+        return _parse(annotations, content, options.ignore_columns)
     seen = _identity(annotations)
     cache = _cache_of(annotations)
     with locked(cache.with_suffix(".lock")):
@@ -133,7 +142,7 @@ def _cached(annotations: Path) -> _Table:
         if table is None:
             with annotations.open("rb") as file:
                 key = f"{CACHE_VERSION}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-            table = _load(cache, "key", key) or _parse(annotations)
+            table = _load(cache, "key", key) or _parse(annotations, content)
             _save(cache, {"key": key, "seen": seen}, table)
     return table
 
@@ -176,9 +185,9 @@ def _save(cache: Path, marks: dict[str, Any], table: _Table) -> None:
         np.savez(file, **table_arrays(table.labels), texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
 
 
-def coco_source(annotations: Path, options: TableOptions) -> LabelSource:
-    """The labels of one annotation file, for `inspect`; see read_coco."""
-    table = _cached(annotations)
+def coco_source(annotations: Path, options: TableOptions, content: Any = None) -> LabelSource:
+    """The labels of one annotation file, for `inspect`; see read_coco. content: as content_of gives it, if known."""
+    table = _cached(annotations, options, content)
     states = table.labels if holds(table.labels, -1) else zero_as_absent(table.labels)
     return _source_of(annotations, table._replace(labels=states), options)
 
@@ -216,10 +225,10 @@ def content_of(annotations: Path) -> Any:
         raise UsageError(f"{annotations}: not valid JSON: {error}") from error
 
 
-def _parse(annotations: Path) -> _Table:
-    content = content_of(annotations)
+def _parse(annotations: Path, content: Any, ignored: Collection[str] = ()) -> _Table:
+    content = content_of(annotations) if content is None else content
     try:
-        return _table(content, annotations)
+        return _table(content, annotations, ignored)
     except KeyError as error:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: an entry lacks {error}") from error
     except (TypeError, AssertionError, AttributeError) as error:
@@ -231,7 +240,7 @@ def _without_outlines(content: bytes) -> bytes:
     return OUTLINE.sub(rb"\1[]", content) if len(content) > LARGE else content
 
 
-def _table(content: dict[str, Any], annotations: Path) -> _Table:
+def _table(content: dict[str, Any], annotations: Path, ignored: Collection[str]) -> _Table:
     """Ids are compared as text: some tools write them quoted in one place and as numbers in another.
 
     Where the images say which categories are known to be absent, as LVIS's do, the others are unknown: 0, and −1 is
@@ -257,7 +266,12 @@ def _table(content: dict[str, Any], annotations: Path) -> _Table:
     absent = [
         (rows[_id(image["id"])], columns[_id(each)]) for image in images for each in image.get("neg_category_ids") or ()
     ]
-    entries = _entries(content["annotations"], annotations, rows, columns)
+    if not absent and any("neg_category_ids" in image for image in images):
+        raise UsageError(
+            f"{annotations}: its images have neg_category_ids, all empty, so that no label is known to be absent: name "
+            "categories there, or take that key out where all categories without an annotation are absent"
+        )
+    entries = _entries(content["annotations"], annotations, rows, columns, ignored)
     row_N, column_N = np.array(absent + entries, np.int64).reshape(-1, 2).T
     value_N = np.repeat(np.array([-1, 1], np.int8), [len(absent), len(entries)])
     labels = from_entries(row_N, column_N, (len(spelt), len(names)), value_N, fill=0)
@@ -266,8 +280,8 @@ def _table(content: dict[str, Any], annotations: Path) -> _Table:
     again = len(images) - len(spelt)
     warnings += nearly_equal(names, "the labels") + respelt(spelt_as)
     warnings += [f"{again} images name a file that another one names: merged"] if again else []
-    ignored = sum(bool(each.get("ignore")) for each in content["annotations"])
-    warnings += [f"{ignored} annotations are marked with ignore: they count like any other"] if ignored else []
+    marked = sum(bool(each.get("ignore")) for each in content["annotations"])
+    warnings += [f"{marked} annotations are marked with ignore: they count like any other"] if marked else []
     warnings += ["labels that an image has not and neg_category_ids does not name are unknown"] if absent else []
     return _Table(labels, files, ids, names, warnings)
 
@@ -278,23 +292,34 @@ def _refuse_others(content: dict[str, Any], annotations: Path) -> None:
     noted = content.get("annotations") or [{}]
     if "categories" not in content and "caption" in noted[0]:
         raise UsageError(f"{annotations}: captions, which are no labels: name a file of labels, such as instances_*")
+    for what in ("images", "categories", "annotations"):
+        strange = next((each for each in content.get(what) or () if not isinstance(each, dict)), None)
+        if strange is not None:
+            raise UsageError(
+                f"{annotations}: the list of {what} holds {str(strange)[:60]!r}: write an object with an id"
+            )
     unnamed = next((each for each in content.get("categories") or () if each.get("name", "?") in (None, "")), None)
     if unnamed is not None:
         raise UsageError(f"{annotations}: category {unnamed.get('id')} has no name: write one")
 
 
 def _entries(
-    noted: Sequence[dict[str, Any]], annotations: Path, rows: Mapping[str, int], columns: Mapping[str, int]
+    noted: Sequence[dict[str, Any]],
+    annotations: Path,
+    rows: Mapping[str, int],
+    columns: Mapping[str, int],
+    ignored: Collection[str],
 ) -> list[tuple[int, int]]:
     """Row and column of each annotation, of a panoptic one those of its segments.
 
-    UsageError for ids that the file does not define, and for scores.
+    UsageError for ids that the file does not define, and for scores that are not among `ignored`.
     """
+    remedy = "keep the annotations that hold, and take their scores out, or name their key in data.ignore_columns"
     entries = []
     for number, annotation in enumerate(noted, start=1):
-        if "score" in annotation or "confidence" in annotation:
+        if not MAY_BE_SCORED.isdisjoint(annotation):
             where = f"{annotations}: annotation {annotation.get('id', number)}"
-            refuse_scores(where, annotation, "keep the annotations that hold, and take their scores out")
+            refuse_scores(where, annotation, remedy, ignored)
         image = _id(annotation["image_id"])
         for each in annotation.get("segments_info", (annotation,)):
             category = _id(each["category_id"])
@@ -313,7 +338,7 @@ def _id(value: Any) -> str:
 
 def _file_of(image: dict[str, Any]) -> str:
     """The file of an image; its address where it has no other name, as in LVIS."""
-    return str(image["coco_url"] if "coco_url" in image and not image.get("file_name") else image["file_name"])
+    return str(image.get("file_name") or image.get("filename") or image.get("coco_url") or image["file_name"])
 
 
 def _first_of_each_file(images: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

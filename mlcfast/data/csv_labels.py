@@ -69,7 +69,7 @@ def read_csv(
     if not (holds(source.states, 1) or holds_soft(source.states)):
         raise UsageError(f"{path}: no image has a label")
     rows, groups = rows_and_groups(source, options, part, others)
-    images, wheres = [source.images[row] for row in rows], [f"line {source.lines[int(row)]}" for row in rows]
+    images, wheres = [source.images[row] for row in rows], [f"{source.unit} {source.lines[int(row)]}" for row in rows]
     if buffer is not None:
         return _streamed(source, rows, buffer, groups)
     with reading(path, within=root):

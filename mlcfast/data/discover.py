@@ -14,6 +14,7 @@ from mlcfast.data.build import Samples, open_samples
 from mlcfast.data.readers.recognise import ROBOFLOW, read_all
 from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.wrapped import within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
 from mlcfast.errors import UsageError
 
@@ -48,7 +49,7 @@ def discover(data: Path, images: Path | None = None, given: Mapping[str, Any] | 
     images: where the images of a label file are, its own directory without. given: settings of `data` that a user has
     chosen; they come first. UsageError, one line, where the data set cannot be read or may be read in several ways.
     """
-    given = dict(given or {})
+    given, data = dict(given or {}), within(data)
     if not data.exists():
         raise UsageError(f"{data}: no such file or directory")
     settings = _settings(data, images, given)

@@ -14,6 +14,7 @@ from mlcfast.data.labels import Labels, count
 from mlcfast.data.overlap import groups_of_copies
 from mlcfast.data.readers.names import nearly_equal
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.stratify import stratified_split
 from mlcfast.errors import UsageError
@@ -21,12 +22,6 @@ from mlcfast.files import write_text
 
 LOGGER = logging.getLogger("mlcfast")
 SPLIT_FILE = "split.csv"
-# Words for one part of a data set; a column may use any of a row's.
-WORDS = (
-    {"train", "training", "trn"},
-    {"val", "valid", "validation", "dev"},
-    {"test", "testing", "tst"},
-)
 TRAIN, VALIDATION = "train", "val"
 SHOWN = 8  # labels named in a line of the log
 
@@ -81,13 +76,13 @@ def find_split(place: Path) -> Path | None:
 
 def is_split_word(word: str) -> bool:
     """Whether a word names a part of a data set, such as `train` or `Testing`."""
-    return any(word.lower() in words for words in WORDS)
+    return word.lower() in SPLIT_FOLDERS
 
 
 def is_part(word: str, part: str) -> bool:
     """Whether a cell of a split column means this part: the same word, or another one for it."""
     word, part = word.lower(), part.lower()
-    return word == part or any({word, part} <= words for words in WORDS)
+    return word == part or any(word in words and part in words for words in PARTS.values())
 
 
 def rows_of_part(source: LabelSource, column: str, part: str, others: Sequence[str]) -> np.ndarray:

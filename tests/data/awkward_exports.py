@@ -72,6 +72,68 @@ READ = {
               labelbox("b.jpg", {}), labelbox("c.jpg")),
         ["a.jpg", "b.jpg"], ["cat", "indoors"], [[P, P], [N, N]],
     ),
+    **{
+        f"a table in JSON, {name}": (
+            "t.json", json.dumps(content), ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, N], [N, P]],
+        )
+        for name, content in {
+            "by columns": {"image": {"0": "a.jpg", "1": "b.jpg"}, "label": {"0": "cat", "1": "dog"}},
+            "in lists": {"image": ["a.jpg", "b.jpg"], "label": ["cat", "dog"]},
+            "split": {"columns": ["image", "label"], "index": [0, 1], "data": [["a.jpg", "cat"], ["b.jpg", "dog"]]},
+            "by index": {"0": {"image": "a.jpg", "label": "cat"}, "1": {"image": "b.jpg", "label": "dog"}},
+            "under a key": {"data": [{"image": "a.jpg", "label": "cat"}, {"image": "b.jpg", "label": "dog"}], "n": 2},
+            "by label": {"cat": ["a.jpg"], "dog": ["b.jpg"]},
+        }.items()
+    },
+    "an object a line, though named .json": (
+        "t.json", lines({"image": "a.jpg", "labels": ["cat"]}, {"image": "b.jpg", "labels": []}), ["a.jpg", "b.jpg"],
+        ["cat"], [[P], [N]],
+    ),
+    "coco with filename": (
+        "c.json", coco([{"image_id": 1, "category_id": 0}], images=[{"id": 1, "filename": "a.jpg"}]), ["a.jpg"],
+        ["cat", "dog"], [[P, N]],
+    ),
+    "vertex ai's table": (
+        "t.csv", "TRAIN,gs://b/a.jpg,cat,dog\nVALIDATION,gs://b/b.jpg,cat\nUNASSIGNED,gs://b/c.jpg\n",
+        ["gs://b/a.jpg", "gs://b/b.jpg", "gs://b/c.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, N]],
+    ),
+    "vertex ai's table without sets": (
+        "t.csv", "gs://b/a.jpg,cat,dog\ngs://b/b.jpg,cat\n", ["gs://b/a.jpg", "gs://b/b.jpg"], ["cat", "dog"],
+        [[P, P], [P, N]],
+    ),
+    "vertex ai's boxes": (
+        "t.csv",
+        "TRAIN,gs://b/a.jpg,cat,0.1,0.1,,,0.3,0.3,,\nTRAIN,gs://b/a.jpg,dog,0.1,0.1,,,0.3,0.3,,\nTEST,gs://b/b.jpg,,,,,,,,,\n",
+        ["gs://b/a.jpg", "gs://b/b.jpg"], ["cat", "dog"], [[P, P], [N, N]],
+    ),
+    "make sense's boxes": (
+        "labels.csv", "cat,1,2,3,4,a.jpg,640,480\ndog,1,2,3,4,a.jpg,640,480\ncat,1,2,3,4,b.jpg,640,480\n",
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [P, N]],
+    ),
+    "retinanet's boxes": (
+        "t.csv", "a.jpg,1,2,3,4,cat\nb.jpg,,,,,\nc.jpg,1,2,3,4,dog\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"],
+        [[P, N], [N, N], [N, P]],
+    ),
+    "signs of german roads": (
+        "GT-00000.csv", "Filename;Width;Height;Roi.X1;ClassId\n0.ppm;29;30;5;0\n1.ppm;30;30;5;1\n",
+        ["0.ppm", "1.ppm"], ["0", "1"], [[P, N], [N, P]],
+    ),
+    "azure's words": (
+        "t.jsonl", lines({"image_url": "AmlDatastore://x/a.jpg", "label": ["cat", "dog"]},
+                         {"image_url": "AmlDatastore://x/b.jpg", "label": ["dog"]}),
+        ["AmlDatastore://x/a.jpg", "AmlDatastore://x/b.jpg"], ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "azure's boxes": (
+        "t.jsonl", lines({"image_url": "azureml://x/a.jpg", "image_details": {"format": "jpg"},
+                          "label": [{"label": "cat", "topX": 0.1, "isCrowd": 0}]},
+                         {"image_url": "azureml://x/b.jpg", "label": []}),
+        ["azureml://x/a.jpg", "azureml://x/b.jpg"], ["cat"], [[P], [N]],
+    ),
+    "fiftyone's detections": (
+        "labels.json", json.dumps({"classes": ["cat", "dog"],
+                                   "labels": {"a": [{"label": 1, "bounding_box": [0.1, 0.1, 0.2, 0.2]}], "b": []}}),
+        ["a", "b"], ["dog"], [[P], [N]],
+    ),
     "scale": (
         "tasks.json",
         json.dumps([{"task_id": "1", "params": {"attachment": "s3://b/a.jpg"},
@@ -175,6 +237,26 @@ COLOURED = {"a.jpg": {"filename": "a.jpg", "regions": [{"region_attributes": {"k
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "labels or images": (
+        "t.json",
+        json.dumps({"a": ["cat"], "b": ["dog"]}),
+        "its keys may be images and its words their",
+    ),
+    "coco's categories as words": (
+        "c.json",
+        coco([{"image_id": 1, "category_id": 0}], categories=["cat"]),
+        "the list of categories holds 'cat': write an object with an id",
+    ),
+    "an entry without an image": (
+        "r.json",
+        json.dumps([{"image": "a.jpg", "labels": ["cat"]}, {"image": "", "labels": ["cat"]}]),
+        "entry 2: column 'image' is blank",
+    ),
+    "fiftyone's predictions": (
+        "labels.json",
+        json.dumps({"classes": ["cat"], "labels": {"a": [{"label": 0, "confidence": 0.4}]}}),
+        "FiftyOne's detections with a confidence, which are predictions: write a table",
+    ),
     "coco's scores": (
         "c.json",
         coco([{"id": 7, "image_id": 1, "category_id": 0, "score": 0.12}]),

@@ -88,7 +88,7 @@ REFUSED = {
     "records that contradict one another": (
         "t.json",
         json.dumps([{"file_name": "a", "cat": 1, "dog": 1}, {"file_name": "a", "cat": -1, "dog": 1}]),
-        "line 1 says that 'a' has the label 'cat', line 2 that it has not",
+        "entry 1 says that 'a' has the label 'cat', entry 2 that it has not",
     ),
     "groups of one image": (
         "m.jsonl",

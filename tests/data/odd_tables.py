@@ -17,6 +17,10 @@ def zipped() -> bytes:
 
 # Name: file name, content, images, labels, states of the images in order.
 READ = {
+    "numbers and names of classes": (
+        "t.csv", "image,class_id,class_name\na,0,cat\nb,1,dog\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]],
+    ),
+    "breeds alone": ("t.csv", "id,breed\na,pug\nb,dingo\nc,dingo\n", ["a", "b", "c"], ["dingo", "pug"], [[N, P], [P, N], [P, N]]),
     "keras-yolo3": (
         "train.txt", "img/a.jpg 10,20,30,40,0 5,6,7,8,2\nimg/b.jpg 10,20,30,40,2\nimg/c.jpg\n",
         ["img/a.jpg", "img/b.jpg", "img/c.jpg"], ["0", "1", "2"], [[P, N, P], [N, N, P], [N, N, N]],
@@ -66,9 +70,13 @@ READ = {
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "class numbers beside a column of 1 and 0": (
+        "t.csv", "image,ClassId,blurry\na,3,1\nb,1,0\n", "may be listed in column 'ClassId' or be the columns 'blurry'",
+    ),
+    "who looked": ("t.csv", "image,annotator\na,ann\nb,ann\n", "the header has no label column"),
+    "a breed and a town": ("t.csv", "image,breed,town\na,pug,Rome\nb,pug,Rome\n", "name the column that lists them"),
     "a box or five classes": ("l.txt", "a.jpg 10,20,30,40,0\n", "set data.separator to ',' for classes, to ' ' for boxes"),
     "boxes between blanks": ("l.txt", "a.jpg 1 2 3 4 0 5 6 7 8 2\n", "of boxes write a table, `image,xmin,ymin,xmax,ymax,class`"),
-    "boxes without a header": ("l.csv", "a.jpg,1,2,3,4,cat\nb.jpg,,,,,\n", "such as `image,xmin,ymin,xmax,ymax,class`"),
     "two ways to list": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat dog\n", "'cat dog' may be one label or 2: write ';'"),
     "two ways, by a stroke": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat/dog\n", "'cat/dog' may be one label or 2"),
     "two signs": ("t.csv", 'image,labels\na.jpg,cat;dog\nb.jpg,"cat, owl"\n', "holds ';' and ',': name one with data.separator"),
@@ -144,7 +152,6 @@ REFUSED = {
     "a spreadsheet's mark of text": ("t.csv", "image,labels\na.jpg,'cat\nb.jpg,'dog\n", "\"'cat\" begins with the sign by which"),
     "plus and minus": ("t.csv", "image,labels\na.jpg,+cat;-dog\nb.jpg,+dog\n", "'-dog' may say that a label is absent"),
     "a comma in rows": ("t.csv", 'image,label\na,"cat, small"\na,dog\n', "'cat, small' may be one label or 2: set data.format to long"),
-    "makesense's rows": ("t.csv", "cat,1,2,3,4,a.jpg,640,480\ndog,1,2,3,4,b.jpg,640,480\n", "line 1 names the image 'a.jpg'"),
     "numbers that were shortened": ("t.csv", "id,label\n1.23457E+15,cat\n1.23457E+15,dog\n", "line 2, column 'id': '1.23457E+15' is a"),
     "scores in rows": ("t.csv", "image,label\na,cat (0.9)\na,dog (0.1)\n", "line 2, column 'label': 'cat (0.9)' may be a label or one"),
     "a program beside a person": ("t.csv", "image,cat,cat_pred\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'cat_pred' may say of one"),
@@ -152,7 +159,6 @@ REFUSED = {
     "people who disagree": ("t.csv", "image,rad_id,cat,dog\na,R1,1,0\na,R2,0,1\n", "line 3, column 'rad_id': 'R2' and others say different"),
     "a list over several cells": ("t.csv", "image,labels,,\na.jpg,cat,dog,\n", "line 1: column 3 has no name and holds 'dog'"),
     "numbers for names": ("t.tsv", "antelope\t0\t1\t0\nbear\t1\t0\t0\n", "line 1 repeats '0', and is a row, where"),
-    "a list without a header": ("t.csv", "TRAIN,gs://b/a.jpg,cat,dog\nTEST,gs://b/b.jpg,dog\n", "line 1 names the image"),
     "a column twice": ("t.csv", "image,label,label\na.jpg,cat,dog\n", "repeats 'label', in columns 2 and 3"),
     "tensors": ("t.csv", 'image,labels\na.jpg,"tensor([0, 1])"\nb.jpg,"tensor([1, 0])"\n', "may be classes or a flag for each"),
     "bytes": ("t.csv", "image,label\na.jpg,b'cat'\nb.jpg,b'dog'\n", "the quotes are a part of b'cat'"),
@@ -197,6 +203,12 @@ WARNED = {
     "the end of a list that is not known": ('image,labels\na,"Hund, Katze und Maus"\n', "'Katze und Maus' ends a list and is one label"),
     "a doubt alone": ("image,label\na,cat?\nb,dog\n", "'cat?' is read as a label: if it marks a doubt"),
     "a part that may be one of the data": ("image,cat,train\na,1,0\nb,0,1\n", "column 'train' is read as a label: if it is none"),
+    "names of classes beside a column of 1 and 0": (
+        "image,class_name,blurry\na,cat,1\nb,dog,0\nc,cat,0\n", "column 'class_name' lists the labels, and 'blurry', of 1",
+    ),
+    "labels that may be facts": (
+        "image,cat,eye,rank\na,1,0,1\nb,0,1,0\n", "columns 'eye', 'rank' are read as labels: if one is none, name it",
+    ),
     "a label called label": ("image,cat,label\na,1,0\nb,0,1\n", "column 'label' is read as a label: if it is none"),
     "none and one": ("image,Edema,No Finding\na,1,1\nb,0,1\n", "line 2: 'a' has 'No Finding' and 'Edema', and 0 more"),
     "images that were deleted": ("id,tags,is_deleted\na,cat;dog,1\nb,dog,0\n", "'is_deleted', of 1 and 0, is not read"),

@@ -60,7 +60,7 @@ def test_second_read_uses_the_cache_until_the_content_changes(coco_set, monkeypa
     first = read_coco(root, "train")
     parses = []
     parse = coco._parse
-    monkeypatch.setattr(coco, "_parse", lambda path: parses.append(path) or parse(path))
+    monkeypatch.setattr(coco, "_parse", lambda path, content: parses.append(path) or parse(path, content))
     again = read_coco(root, "train")
     assert not parses
     assert (again.labels == first.labels).all()

@@ -158,7 +158,6 @@ REFUSED = {
         {"images/a.jpg": "", "data.yaml": "train: images\nnames: {0: cat, 2: dog}\n"},
         "names must be numbered 0 to 1: there is no 1",
     ),
-    "a folder above": ({"VOC2012/images/a.jpg": "", "VOC2012/Annotations/a.xml": XML}, "'VOC2012' is the only folder"),
     "labels that are no boxes": (
         {"images/a.jpg": "", "labels/a.txt": "cat 0.5 0.5 0.2 0.2\n"},
         "labels/a.txt is not as YOLO's are, a class number and a box a line for an image in `images`: write",
@@ -202,10 +201,6 @@ REFUSED = {
         "may be read as folders, each a label, or as tag_files, by cat/a.txt: set data.format to",
     ),
     "keras": ({"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0\n"}, "_annotations.txt is Roboflow's for"),
-    "lists of one class alone": (
-        {"JPEGImages/a.jpg": "", "ImageSets/Main/cat_train.txt": "a 1\n"},
-        "ImageSets/Main/cat_train.txt is Pascal VOC's, without its Annotations: copy that folder",
-    ),
     "an archive alone": ({"set.zip": ""}, "set.zip: an archive: unpack it"),
     "photographs of a phone": (
         {"cat/a.heic": "", "dog/b.HEIC": ""},

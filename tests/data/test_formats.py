@@ -89,7 +89,9 @@ def test_every_miniature_of_the_page_is_read(tmp_path, capsys):
             touch(tmp_path / name, "0001.jpg")
         if name == "nus_wide":
             write(tmp_path / name, ImageList__Imagelist_txt="0001.jpg\n0002.jpg\n")
-        target = tmp_path / name if name in ("yolo", "tag_files", "voc", "nus_wide") else place
+        if name == "authors":
+            touch(tmp_path / name, "images/pie/0001.jpg", "images/soup/0002.jpg")
+        target = tmp_path / name if name in ("yolo", "tag_files", "voc", "authors", "nus_wide") else place
         assert inspect.main([str(target), "--format", name, "--json"]) == 0, name
         about = json.loads(capsys.readouterr().out)
         assert about["format"] == name and sum(about["positives"].values()) > 0
@@ -288,3 +290,51 @@ def test_a_shard_that_cannot_be_read(tmp_path, members, says):
     (tmp_path / "s.tar").write_bytes(b"no tar")
     with pytest.raises(UsageError, match="not a tar file that can be read"):
         read_labels(tmp_path / "s.tar", TableOptions())
+
+
+CLASSES = {"_type": "ClassLabel", "names": ["cat", "dog"]}
+OBJECTS = [[{"id": 1, "category": 0}, {"id": 2, "category": 1}], [{"id": 3, "category": 1}], []]
+
+
+def saved(root: Path, columns: dict, features: dict) -> Path:
+    """What Dataset.save_to_disk writes of three images and these columns."""
+    images = [{"bytes": picture("red", name), "path": f"{name}.png"} for name in "abc"]
+    table = pyarrow.table({"image": images} | columns)
+    with pyarrow.ipc.new_stream(root / "data-00000-of-00001.arrow", table.schema) as stream:
+        stream.write_table(table)
+    (root / "dataset_info.json").write_text(json.dumps({"features": {"image": {"_type": "Image"}} | features}))
+    (root / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("columns", "features", "states"),
+    [
+        ({"labels": [[0, 1], [1], []]}, {"labels": {"_type": "List", "feature": CLASSES}}, [[P, P], [N, P], [N, N]]),
+        ({"label": [0, 1, -1]}, {"label": CLASSES}, [[P, N], [N, P], [N, N]]),
+        ({"fine_label": [0, 1, 1], "text": ["x", "y", "z"]}, {"fine_label": CLASSES}, [[P, N], [N, P], [N, P]]),
+        ({"labels": [["cat", "dog"], ["dog"], []]}, {}, [[P, P], [N, P], [N, N]]),
+        (
+            {"objects": OBJECTS}, {"objects": {"_type": "List", "feature": {"id": {}, "category": CLASSES}}},
+            [[P, P], [N, P], [N, N]],
+        ),
+        (
+            {"objects": [{"category": [0, 1]}, {"category": [1]}, {"category": []}]},
+            {"objects": {"_type": "Sequence", "feature": {"category": CLASSES}}}, [[P, P], [N, P], [N, N]],
+        ),
+    ],
+)  # fmt: skip
+def test_classes_of_what_datasets_saved_have_their_names(tmp_path, columns, features, states):
+    (source,) = read_all(saved(tmp_path, columns, features), TableOptions())
+    assert source.names == ["cat", "dog"] and source.states.tolist() == states
+
+
+def test_two_columns_of_classes_are_asked_about(tmp_path):
+    columns = {"fine_label": [0, 1, 1], "coarse_label": [0, 0, 1]}
+    saved(tmp_path, columns, dict.fromkeys(columns, CLASSES))
+    with pytest.raises(
+        UsageError, match="'fine_label' and 'coarse_label' both hold classes: name those that are labels"
+    ):
+        read_all(tmp_path, TableOptions())
+    (source,) = read_all(tmp_path, TableOptions(label_columns=("coarse_label",)))
+    assert source.states.tolist() == [[P, N], [P, N], [N, P]]

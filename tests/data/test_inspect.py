@@ -223,3 +223,16 @@ def test_an_image_in_two_splits_counts_once(tmp_path, capsys):
         (tmp_path / split / "_classes.csv").write_text(f"filename,cat,dog\n{rows}")
     about = inspected(capsys, str(tmp_path), "--allow-outside")
     assert (about["images"], about["positives"]["cat"], about["negatives"]["dog"]) == (3, 3, 3)
+
+
+def test_splits_with_other_labels_than_those_of_training_are_said(tmp_path, capsys):
+    touch(tmp_path, "set/train/cat/a.jpg", "set/train/dog/b.jpg", "set/val/cat/c.jpg", "set/val/dogs/d.jpg")
+    said = inspected(capsys, str(tmp_path / "set"))["warnings"]
+    assert said[0].startswith("val has 1 labels that train has not, first 'dogs'") and "dog" in said[0]
+    assert said[1] == "val has 1 labels less than train, first 'dog'"
+    touch(tmp_path, "rf/train/a.jpg", "rf/valid/b.jpg")
+    (tmp_path / "rf" / "train" / "_classes.csv").write_text("filename,cat,dog\na.jpg,1,0\n")
+    (tmp_path / "rf" / "valid" / "_classes.csv").write_text("filename,cat,owl\nb.jpg,1,0\n")
+    assert inspect.main([str(tmp_path / "rf")]) == 2
+    said = capsys.readouterr().err
+    assert "valid/_classes.csv: the label columns differ from those of the training file: 'dog' is none of them" in said

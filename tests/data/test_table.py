@@ -64,7 +64,7 @@ def test_another_split_keeps_the_training_order(write):
         ("image,cat\na.jpg,0\n", None, "no image has a label"),
         ("image,labels\na.jpg,\n", None, "no image has a label"),
         ("image,labels\na.jpg,bird\n", ["cat"], "line 2 has the label 'bird', which is not in the training file"),
-        ("image,bird\na.jpg,1\n", ["cat"], "the label columns differ in 'bird' from training"),
+        ("image,bird\na.jpg,1\n", ["cat"], "'bird' is one of them, and is none there"),
         ("image,cat\na.jpg,1\nz.jpg,1\n", None, "z.jpg: no such image; 1 of 2 images listed in"),
     ],
 )

@@ -11,12 +11,11 @@ from mlcfast.data.readers.arrow_files import ArrowTable
 from mlcfast.data.readers.arrow_lists import CELL, read_list_column
 from mlcfast.data.readers.exports import json_of, refuse_scored_row, sheet_of, text_of_cell
 from mlcfast.data.readers.paths import plain_path
-from mlcfast.data.readers.refused import SCORES
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, unpack
-from mlcfast.data.readers.words import LIST_COLUMNS
+from mlcfast.data.readers.words import LIST_COLUMNS, SCORES
 from mlcfast.errors import UsageError
 
 HOLDERS = ("classifications", "detections", "polylines", "keypoints")  # FiftyOne's, each a list with `label`
@@ -81,7 +80,9 @@ def _source(
             raise UsageError(f"{path}: {shown} both hold images: name one with data.image_column")
         image = embedded[0]
     classes = {name: names for name in opened[0].plain if (names := _class_names(features.get(name)))}
-    source = _by_lists(path, opened, classes, image, options) or _by_rows(path, opened, classes, image, options)
+    options = _told_by_classes(path, opened[0], classes, options)
+    within = {name: inner for name in opened[0].plain if (inner := _classes_within(features.get(name)))}
+    source = _by_lists(path, opened, classes, image, options) or _by_rows(path, opened, classes, within, image, options)
     names = next((names for names in classes.values() if set(source.names) <= set(names)), None)
     source = dataclasses.replace(source.in_order(names if source.format == "list" else None), format=form, split=split)
     if image is None:
@@ -123,14 +124,22 @@ def _chunks(opened: Sequence[ArrowTable], name: str) -> Iterator[Any]:
 
 
 def _by_rows(
-    path: Path, opened: Sequence[ArrowTable], classes: dict[str, list[str]], image: str | None, options: TableOptions
+    path: Path,
+    opened: Sequence[ArrowTable],
+    classes: dict[str, list[str]],
+    within: dict[str, dict[str, list[str]]],
+    image: str | None,
+    options: TableOptions,
 ) -> LabelSource:
-    """The source as of a table of text."""
+    """The source as of a table of text; within: the names of the classes in objects, by column and key."""
     values = {name: _unnested([x for table in opened for x in table.values(name)]) for name in opened[0].plain}
+    for name, inner in within.items():
+        values[name] = [_named_within(value, inner, path, name) for value in values[name]]
     count = sum(table.rows for table in opened)
     for name, names in classes.items():
         named = [_named(value, names, path, name) for value in values[name]]
-        if name.lower() in LIST_COLUMNS:  # a class is one label, whatever blanks its name holds
+        # A class is one label, whatever blanks its name holds.
+        if name.lower() in LIST_COLUMNS or [*options.label_columns] == [name]:
             named = [[value] if isinstance(value, str) else value for value in named]
         values[name] = named
     if image is not None:
@@ -157,6 +166,8 @@ def _labels_of(value: Any) -> Any:
         return _labels_of(held) if isinstance(held, list) else [held] if isinstance(held, str) else held
     if isinstance(value, list) and value and all(isinstance(each, dict) and "label" in each for each in value):
         return [each["label"] for each in value]
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        return {key: [each.get(key) for each in value] for key in value[0]}
     return value
 
 
@@ -173,6 +184,41 @@ def _class_names(feature: Any) -> list[str] | None:
     if not isinstance(feature, dict):
         return None
     return feature.get("names") if feature.get("_type") == "ClassLabel" else _class_names(feature.get("feature"))
+
+
+def _classes_within(feature: Any) -> dict[str, list[str]]:
+    """The names of the classes among the features of an object, or of a list of objects, by their keys."""
+    held = feature[0] if isinstance(feature, list) and feature else feature
+    if not isinstance(held, dict):
+        return {}
+    if "_type" in held:
+        return _classes_within(held["feature"]) if isinstance(held.get("feature"), dict | list) else {}
+    return {key: names for key, inner in held.items() if (names := _class_names(inner))}
+
+
+def _named_within(value: Any, inner: dict[str, list[str]], path: Path, column: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _named(held, inner[key], path, column) if key in inner else held for key, held in value.items()}
+
+
+def _told_by_classes(
+    path: Path, table: ArrowTable, classes: dict[str, list[str]], options: TableOptions
+) -> TableOptions:
+    """The options with the only column of classes as that of labels, where none is called as one.
+
+    UsageError where several columns hold classes, as `fine_label` and `coarse_label` do.
+    """
+    told = {*options.ignore_columns, options.split_column, options.group}
+    own = [name for name in classes if name not in told]
+    if options.label_columns or not own or any(name.lower() in LIST_COLUMNS for name in table.plain):
+        return options
+    if len(own) > 1:
+        raise UsageError(
+            f"{path}: the columns {own[0]!r} and {own[1]!r} both hold classes: name those that are labels in "
+            "data.label_columns"
+        )
+    return dataclasses.replace(options, label_columns=(own[0],))
 
 
 def _named(value: Any, names: Sequence[str], path: Path, column: str) -> Any:

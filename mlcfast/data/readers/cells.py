@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.data.readers.names import plain_label
-from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.paths import plain_path, unit_of
 from mlcfast.data.readers.source import LabelSource, TableOptions, policy_code
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
@@ -95,9 +95,10 @@ def refuse_contradictions(
         present, absent = states[rows] == 1, (states[rows] == -1) & stated[rows]
         for label in np.flatnonzero(present.any(axis=0) & absent.any(axis=0)).tolist():
             has, lacks = (lines[rows[int(said[:, label].argmax())]] for said in (present, absent))
+            unit = unit_of(path)
             raise UsageError(
-                f"{path}: line {has} says that {images[rows[0]]!r} has the label {names[label]!r}, line {lacks} that "
-                "it has not: write one row for each image"
+                f"{path}: {unit} {has} says that {images[rows[0]]!r} has the label {names[label]!r}, {unit} {lacks} "
+                "that it has not: write one row for each image"
             )
 
 

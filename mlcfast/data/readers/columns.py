@@ -53,7 +53,7 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
         raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
     first = next((i for i in range(len(names)) if not is_index(sheet, i, in_order=True)), None)
-    if first is None or all(is_truth(sheet, row[first]) for row in sheet.rows):
+    if first is None or all(is_truth(sheet, cell) for cell in sheet.counts(first)):
         raise UsageError(f"{sheet.path}: no column of image files: name it with data.image_column")
     if is_called(names[first], LIST_COLUMNS):
         raise UsageError(
@@ -83,7 +83,9 @@ def with_folders(sheet: Sheet, image: int, options: TableOptions) -> tuple[Sheet
     name = sheet.header[column]
     blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
     if blank is not None:
-        raise UsageError(f"{sheet.path}: line {blank}: column {name!r} is blank, and images of one name lie in several")
+        raise UsageError(
+            f"{sheet.path}: {sheet.unit} {blank}: column {name!r} is blank, and images of one name lie in several"
+        )
     rows = [[*row[:image], f"{row[column].rstrip('/')}/{row[image]}", *row[image + 1 :]] for row in sheet.rows]
     said = f"images of one name lie in several folders: column {name!r} stands before each, as in {rows[0][image]!r}"
     return replace(sheet, rows=rows, assumptions=[*sheet.assumptions, said]), {column}
@@ -123,14 +125,13 @@ def are_scores(words: Iterable[str]) -> bool:
 
 def refuse_blank_images(sheet: Sheet, column: int) -> None:
     """UsageError for the first row whose image has no name, or a number in place of it, `1.23457E+15`."""
-    blank = next((number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if not row[column]), None)
-    short = next((row for row, cells in enumerate(sheet.rows) if SHORTENED.fullmatch(cells[column])), None)
+    short = next((cell for cell in sheet.counts(column) if SHORTENED.fullmatch(cell)), None)
     if short is not None:
-        where = f"{sheet.path}: line {sheet.numbers[short]}, column {sheet.header[column]!r}"
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(column, short)}, column {sheet.header[column]!r}"
         says = "is a number that a spreadsheet has shortened: write the table anew, with that column as text"
-        raise UsageError(f"{where}: {sheet.rows[short][column]!r} {says}")
-    if blank is not None:
-        where = f"{sheet.path}: line {blank}: column {sheet.header[column]!r} is blank"
+        raise UsageError(f"{where}: {short!r} {says}")
+    if sheet.counts(column)[""]:
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(column, '')}: column {sheet.header[column]!r} is blank"
         raise UsageError(f"{where}: name the image there, or take the row out")
 
 
@@ -144,9 +145,9 @@ def box_columns(sheet: Sheet) -> set[int]:
 def refuse_unnamed(sheet: Sheet, image: int) -> None:
     """UsageError for a column without a name that holds words, unless it is the first and names each row."""
     for column in (i for i, name in enumerate(sheet.header) if not name and i != image):
-        cells = [row[column] for row in sheet.rows if row[column]]
+        cells = [cell for cell in sheet.counts(column) if cell]
         word = next((cell for cell in cells if not NUMERIC.fullmatch(cell) and not is_truth(sheet, cell)), None)
-        if word is None or (column == 0 and len(set(cells)) == len(sheet.rows)):
+        if word is None or (column == 0 and len(cells) == len(sheet.rows)):
             continue
         raise UsageError(
             f"{sheet.path}: line 1: column {column + 1} has no name and holds {word!r}: write a name; a cell that "
@@ -160,26 +161,23 @@ def another_person(sheet: Sheet, image: int, others: Iterable[int]) -> str:
         first: dict[str, str] = {}
         for number, row in zip(sheet.numbers, sheet.rows, strict=True):
             if first.setdefault(plain_path(row[image]), row[column]) != row[column]:
-                return f"line {number}, column {sheet.header[column]!r}: {row[column]!r}"
+                return f"{sheet.unit} {number}, column {sheet.header[column]!r}: {row[column]!r}"
     return ""
 
 
 def refuse_broken_cells(sheet: Sheet, column: int) -> None:
     """UsageError for the first cell of labels that holds a spreadsheet's error, `#REF!`, or a web page's `&amp;`."""
-    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
-        if row[column].startswith("="):
-            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
-            raise UsageError(f"{where}: {row[column]!r} is a formula: save the table with its values")
-        entity = ENTITY.search(row[column]) if "&" in row[column] else None
-        if entity is not None:
-            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
-            raise UsageError(f"{where}: {entity[0]!r} is a sign as web pages write it: write the sign itself")
-        broken = BROKEN.search(row[column]) if "#" in row[column] else None
-        if broken is not None:
-            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}"
-            raise UsageError(
-                f"{where}: {broken[0]} is a spreadsheet's error: mend its formula, or leave the cell blank"
-            )
+    for cell in sheet.counts(column):
+        says = ""
+        if cell.startswith("="):
+            says = f"{cell!r} is a formula: save the table with its values"
+        elif "&" in cell and (entity := ENTITY.search(cell)):
+            says = f"{entity[0]!r} is a sign as web pages write it: write the sign itself"
+        elif "#" in cell and (broken := BROKEN.search(cell)):
+            says = f"{broken[0]} is a spreadsheet's error: mend its formula, or leave the cell blank"
+        if says:
+            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+            raise UsageError(f"{sheet.path}: {where}: {says}")
 
 
 def column_named(sheet: Sheet, name: str, option: str) -> int:
@@ -193,8 +191,7 @@ def column_named(sheet: Sheet, name: str, option: str) -> int:
 
 def share(sheet: Sheet, column: int, holds: Callable[[str], bool]) -> float:
     """The part of a column's filled cells for which something holds; 0 for a column that is blank."""
-    counts = Counter(row[column] for row in sheet.rows)  # cells repeat: each is looked at once
-    filled = {cell: count for cell, count in counts.items() if cell.lower() not in BLANK}
+    filled = {cell: count for cell, count in sheet.counts(column).items() if cell.lower() not in BLANK}
     held = sum(count for cell, count in filled.items() if holds(cell))
     return held / sum(filled.values()) if filled else 0.0
 
@@ -223,19 +220,19 @@ def is_truth(sheet: Sheet, cell: str) -> bool:
 
 def first_untrue(sheet: Sheet, column: int) -> str:
     """Where the first cell of a column is that says nothing of a label: its line and what it holds; "" for none."""
-    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
-        if not is_truth(sheet, row[column]):
-            return f"line {number}, column {sheet.header[column]!r}: {row[column]!r}"
-    return ""
+    cell = next((cell for cell in sheet.counts(column) if not is_truth(sheet, cell)), None)
+    return "" if cell is None else f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}: {cell!r}"
 
 
 def words_recur(sheet: Sheet, column: int) -> bool:
     """Whether a column holds words or lists of words, of up to three words each, and one stands in several cells."""
-    cells = [row[column] for row in sheet.rows if row[column].lower() not in BLANK]
-    pieces = [{piece.strip(" []{}()'\"") for piece in re.split("[|;,]", cell)} for cell in cells]
-    if len({*cells}) < 2 or any(len(piece.split()) > 3 for each in pieces for piece in each):
+    cells = {cell: times for cell, times in sheet.counts(column).items() if cell.lower() not in BLANK}
+    pieces = [({piece.strip(" []{}()'\"") for piece in re.split("[|;,]", cell)}, cells[cell]) for cell in cells]
+    if len(cells) < 2 or any(len(piece.split()) > 3 for each, _ in pieces for piece in each):
         return False
-    counts = Counter(piece for each in pieces for piece in each)
+    counts: Counter[str] = Counter()
+    for each, times in pieces:
+        counts.update(dict.fromkeys(each, times))
     return any(count > 1 and re.search(r"[^\W\d_]", piece) for piece, count in counts.items())
 
 
@@ -243,8 +240,8 @@ def is_index(sheet: Sheet, column: int, in_order: bool = False) -> bool:
     """Whether a column without a name, or pandas' `Unnamed: 0`, numbers the rows; in_order: one after another."""
     if not is_unnamed(sheet.header[column]):
         return False
-    cells = [row[column] for row in sheet.rows]
-    if not all(cell.isdecimal() for cell in cells) or len(set(cells)) < len(cells):
+    cells = list(sheet.counts(column))
+    if not all(cell.isdecimal() for cell in cells) or len(cells) < len(sheet.rows):
         return False
     return not in_order or [int(cell) - int(cells[0]) for cell in cells] == list(range(len(cells)))
 

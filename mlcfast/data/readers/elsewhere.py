@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.beside import KINDS
-from mlcfast.data.readers.folders import folders_of_images, is_of_programs
+from mlcfast.data.readers.image_folders import (
+    NO_LABELS,
+    folders_of_images,
+    folders_of_labels,
+    is_of_programs,
+    parts_of,
+)
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
-# Folders so called hold images, and their names say nothing of them.
-NO_LABELS = {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "masks", "annotations"}
 # Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
 TOOLS = (
     ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
@@ -27,7 +31,6 @@ TOOLS = (
     ("label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
     ("labelTxt*/*.txt", "DOTA's", "write YOLO's or MS-COCO's form, or a table of the images and their labels"),
     ("gtFine/*/*/*.json", "Cityscapes'", "write a table of the images and their labels"),
-    ("ImageSets/Main/*_*.txt", "Pascal VOC's, without its Annotations", "copy that folder beside ImageSets"),
 )
 # Annotations that may stand in a folder of their own, beside that of the images.
 APART = {ending: kind for ending, kind in KINDS.items() if kind[0] in ("voc", "labelme")}
@@ -58,8 +61,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         )
     if not folders:
         _refuse_empty(path)
-    labels = [inner for folder in folders if is_split_word(folder.name) for inner in folders_of_images(folder)]
-    labels = labels or list(folders)
+    labels = folders_of_labels(folders) or list(folders)
     unsaid = next((folder for folder in labels if folder.name.lower() in NO_LABELS), None)
     if unsaid is not None:
         raise UsageError(
@@ -71,7 +73,8 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
             f"{path}: {labels[0].name!r} is the only folder of images, so all of them would have that label: name "
             f"{labels[0]} if its own folders are the labels, or the file of the labels, or set data.format to folders"
         )
-    twice = None if any(is_split_word(folder.name) for folder in folders) else _inner_twice(labels)
+    in_parts = parts_of(folders).labelled or any(is_split_word(folder.name) for folder in folders)
+    twice = None if in_parts else _inner_twice(labels)
     if twice is not None:
         raise UsageError(
             f"{path}: {twice[0].relative_to(path)} and {twice[1].relative_to(path)} are called alike, so the labels "
@@ -104,7 +107,11 @@ def _note_without_images(path: Path) -> Path | None:
 
 
 def _refuse_empty(path: Path) -> None:
-    """UsageError for a directory without folders of images, which names what it holds in their place."""
+    """UsageError for a directory without folders of images.
+
+    It names an archive, a spreadsheet or pictures of kinds that are not read, if there are such, else what was looked
+    for.
+    """
     for file in sorted(path.iterdir()):
         refuse_archive(file)
         if file.suffix.lower() in (".xlsx", ".xls", ".ods"):

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.lists import names_beside
+from mlcfast.data.readers.paths import unit_of
 from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -60,6 +61,15 @@ def read_metadata(path: Path, options: TableOptions) -> LabelSource:
     return read_rows_of_json(path, rows, numbers, options, assumptions)
 
 
+def has_objects_in_lines(path: Path) -> bool:
+    """Whether the first two lines of a file are an object of JSON each."""
+    first = [line for line in read_text(path)[0].split("\n") if line.strip()][:2]
+    try:
+        return len(first) > 1 and all(isinstance(parse_json(line), dict) for line in first)
+    except ValueError:
+        return False
+
+
 def read_rows_of_json(
     path: Path,
     rows: Sequence[dict[str, Any]],
@@ -69,7 +79,7 @@ def read_rows_of_json(
 ) -> LabelSource:
     """Read objects of which each names an image and its labels; numbers: where each stands in the file."""
     for number, row in zip(numbers, rows, strict=True):
-        refuse_scored_row(f"{path}: line {number}", row, options)
+        refuse_scored_row(f"{path}: {unit_of(path)} {number}", row, options)
     source = read_rows(sheet_of(path, rows, numbers, assumptions), options)
     numbered = bool(source.names) and all(name.isdecimal() for name in source.names)
     unread = (
@@ -91,7 +101,7 @@ def sheet_of(
     path: Path, rows: Sequence[dict[str, Any]], numbers: Sequence[int], assumptions: Sequence[str] = ()
 ) -> Sheet:
     """Rows of values by name as a table of text; lists become JSON, which the readers of tables understand."""
-    flat = [dict(_flat(row, f"{path}: line {number}")) for number, row in zip(numbers, rows, strict=True)]
+    flat = [dict(_flat(row, f"{path}: {unit_of(path)} {number}")) for number, row in zip(numbers, rows, strict=True)]
     header = list(dict.fromkeys(key for row in flat for key in row))
     cells = [[text_of_cell(row.get(key)) for key in header] for row in flat]
     return Sheet(path, header, cells, list(numbers), list(assumptions), "")

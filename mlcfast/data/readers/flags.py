@@ -1,6 +1,7 @@
 """Columns of 1 and 0 beside a column that lists labels, and cells that hold a flag for each label."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from mlcfast.data.readers.words import (
     ASSERTING,
     CONFIDENCE_COLUMNS,
     LIST_COLUMNS,
+    LONG_COLUMNS,
     MOST_FLAGS,
     NEGATING,
     OF_IMAGES_TOO,
@@ -56,7 +58,11 @@ def flags_beside(sheet: Sheet, column: int, others: Sequence[int], options: Tabl
     more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
     names = ",".join(sheet.header[i] for i in flags[:3]) + (",…" if more else "")
     counted = [i for i in flags if not _says_of_image(sheet.header[i])]
-    if is_called(listed, LIST_COLUMNS) and len(counted) <= MOST_FLAGS and _holds_labels(sheet, column):
+    if (
+        is_called(listed, (*LIST_COLUMNS, *LONG_COLUMNS))
+        and len(counted) <= MOST_FLAGS
+        and _holds_labels(sheet, column)
+    ):
         return [
             f"column {listed!r} lists the labels, and {shown}{more}, of 1 and 0, {'are' if flags[1:] else 'is'} not "
             f"read: if {'those are labels' if flags[1:] else 'it is a label'}, set data.label_columns to [{names}]"
@@ -116,42 +122,45 @@ def _says_of_image(name: str) -> bool:
 
 def _holds_labels(sheet: Sheet, column: int) -> bool:
     """Whether a column holds lists, or two words or more of which one recurs."""
-    cells = [cell for row in sheet.rows if (cell := row[column]).lower() not in BLANK]
+    cells = {cell: times for cell, times in sheet.counts(column).items() if cell.lower() not in BLANK}
     if any(IN_BRACKETS.fullmatch(cell) or any(sign in cell for sign in SIGNS) for cell in cells):
         return True
-    words = [word for cell in cells for word in cell.split()]
-    return 1 < len(set(words)) < len(words) and not all(cell.lower() in STATES for cell in cells)
+    words: Counter[str] = Counter()
+    for cell, times in cells.items():
+        for word in cell.split():
+            words[word] += times
+    return 1 < len(words) < words.total() and not all(cell.lower() in STATES for cell in cells)
 
 
 def _looks_like_flags(sheet: Sheet, column: int) -> bool:
     """Whether a column holds 1 and 0 but for some slips that are no numbers, or other words for them."""
-    words = {row[column].lower() for row in sheet.rows} - BLANK
+    words = {cell.lower() for cell in sheet.counts(column)} - BLANK
     if len(words) > 1 and words <= STATES:
         return True
     if truth_share(sheet, column) < 0.5:
         return False
-    strange = [row[column] for row in sheet.rows if not is_truth(sheet, row[column])]
+    strange = [cell for cell in sheet.counts(column) if not is_truth(sheet, cell)]
     return not any(re.fullmatch(r"[+-]?[\d.,]+", cell) for cell in strange)
 
 
 def only_truths(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
     """Whether a column called as a list holds 1 and 0 beside other such columns: then it is a label of that name."""
-    alike = [i for i in others if all(is_truth(sheet, row[i]) for row in sheet.rows)]
+    alike = [i for i in others if all(is_truth(sheet, cell) for cell in sheet.counts(i))]
     return column in alike and len(alike) > 1
 
 
 def refuse_flags(sheet: Sheet, column: int) -> None:
     """UsageError where every cell holds equally many of 0 and 1, classes or a flag for each class, or true or false."""
     cells = _flags(sheet, column)
-    words = sorted({row[column].lower() for row in sheet.rows} - BLANK)
+    words = sorted({cell.lower() for cell in sheet.counts(column)} - BLANK)
     if words and not words[0].isdecimal() and all(is_truth(sheet, word) for word in words):
         name = sheet.header[column]
         raise UsageError(
             f"{sheet.path}: column {name!r}: {words[0]!r} may be a label, or say whether the image has the label "
             f"{name!r}: set data.label_columns to [{name}] for the latter, data.separator to ';' for labels"
         )
-    held = {row[column] for row in sheet.rows} - {""}
-    if not cells and len(held) > 1 and max(map(len, held)) > 2 and all(re.fullmatch("[01]+", cell) for cell in held):
+    held = [cell for cell in sheet.counts(column) if cell]
+    if not cells and len(held) > 1 and all(re.fullmatch("[01]+", cell) for cell in held) and max(map(len, held)) > 2:
         raise UsageError(
             f"{sheet.path}: column {sheet.header[column]!r}: {max(held, key=len)!r} may be a class, or flags of which "
             "a program dropped the first zeros: write a column for each label, or set data.separator to ' ' for classes"
@@ -172,12 +181,17 @@ def refuse_flags(sheet: Sheet, column: int) -> None:
 
 def _flags(sheet: Sheet, column: int) -> list[list[str]]:
     """The cells of a column of which each holds equally many of 0 and 1; empty where they hold anything else."""
-    held = [of_set[1] or "" if (of_set := OF_SET.fullmatch(row[column])) else row[column] for row in sheet.rows]
-    cells = [re.findall(r"[^\s,;|'\"\[\]()]+", cell) for cell in held]
-    if all(len(each) == 1 and re.fullmatch("[01]{2,}", each[0]) for each in cells):  # 101
-        cells = [list(each[0]) for each in cells]
-    alike = len({len(each) for each in cells}) == 1 and len(cells[0]) > 0
-    return cells if alike and {sign for each in cells for sign in each} <= {"0", "1"} else []
+    apart: dict[str, list[str]] = {}
+    for cell in sheet.counts(column):
+        of_set = OF_SET.fullmatch(cell)
+        apart[cell] = re.findall(r"[^\s,;|'\"\[\]()]+", of_set[1] or "" if of_set else cell)
+        if not set("".join(apart[cell])) <= {"0", "1"}:
+            return []
+    if all(len(each) == 1 and len(each[0]) > 1 for each in apart.values()):  # 101
+        apart = {cell: list(each[0]) for cell, each in apart.items()}
+    lengths = {len(each) for each in apart.values()}
+    single = all(sign in ("0", "1") for each in apart.values() for sign in each)
+    return [apart[row[column]] for row in sheet.rows] if len(lengths) == 1 and 0 not in lengths and single else []
 
 
 def with_plain_flags(sheet: Sheet, options: TableOptions) -> Sheet:
@@ -189,7 +203,7 @@ def with_plain_flags(sheet: Sheet, options: TableOptions) -> Sheet:
         return sheet
     told = {name.lower() for name in (options.split_column, options.group) if name is not None}
     names = {i: name for i, name in enumerate(sheet.header) if not is_about(name) and name.lower() not in told}
-    held = {i: {cell.lower() for cell in {row[i] for row in sheet.rows}} - BLANK for i in names}
+    held = {i: {cell.lower() for cell in sheet.counts(i)} - BLANK for i in names}
     for (yes, no), least in PAIRS.items():
         columns = [i for i, words in held.items() if words and words <= {yes, no}]
         if len(columns) < least or len({word for i in columns for word in held[i]}) < 2:

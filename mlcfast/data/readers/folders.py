@@ -3,47 +3,48 @@
 import dataclasses
 import filecmp
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.image_folders import folders_of_images, has_images, is_of_programs, parts_of
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, holds_images, images_below, is_hidden
+from mlcfast.data.readers.paths import images_below, is_hidden
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.readers.words import MAY_BE_NONE, NO_LABEL
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
-# Folders that programs fill, in lower case: of no label, unless images stand in them directly.
-OF_PROGRAMS = {
-    "checkpoints", "runs", "logs", "lightning_logs", "wandb", "mlruns", "tensorboard", "outputs", "__pycache__", "venv",
-    "node_modules", "docs", "scripts", "src",
-}  # fmt: skip
-
-
-def is_of_programs(folder: Path) -> bool:
-    """Whether a folder is called as those that programs fill, and no image stands in it but in its own folders."""
-    called = folder.name.lower() in OF_PROGRAMS
-    return called and not any(file.suffix.lower() in IMAGE_ENDINGS for file in folder.iterdir())
-
 
 def read_folders(path: Path) -> list[LabelSource]:
-    """Read a folder for each label, in `path` or, where all its folders are called as splits are, in each of those.
+    """Read a folder for each label, in `path` or, where all its folders are parts of the data, in each of those.
 
-    The same image in several folders has all of their labels; files are the same where name and content agree.
+    The same image in several folders has all of their labels; files are the same where name and content agree. Parts
+    whose images stand in no folder of a label, as those of a test whose labels are kept back, are left out, and said.
     UsageError for an image beside the folders.
     """
     folders = folders_of_images(path)
-    if folders and all(is_split_word(folder.name) for folder in folders):
-        first, *more = [_read(folder, folder.name) for folder in folders]
-        aside = {folder.name for folder in path.iterdir() if folder.is_dir() and is_of_programs(folder)}
-        return [dataclasses.replace(first, warnings=[*first.warnings, *_of_programs(aside)]), *more]
-    return [_read(path)]
+    parts = parts_of(folders)
+    if not parts.labelled:
+        _refuse_flat(path, folders)
+        return [_read(path)]
+    first, *more = [_read(folder, split) for split, folder in parts.labelled.items()]
+    aside = {folder.name for folder in path.iterdir() if folder.is_dir() and is_of_programs(folder)}
+    left = [
+        f"the folder {folder.name!r} holds {len(images_below(folder))} images in no folder of a label: they are left "
+        "out"
+        for folder in parts.unlabelled
+    ]
+    return [dataclasses.replace(first, warnings=[*first.warnings, *_of_programs(aside), *left]), *more]
 
 
-def folders_of_images(path: Path) -> list[Path]:
-    """The folders of a directory that hold images at any depth, without hidden ones and programs', sorted."""
-    folders = (folder for folder in sorted(path.iterdir()) if folder.is_dir() and not is_hidden(Path(folder.name)))
-    return [folder for folder in folders if not is_of_programs(folder) and holds_images(folder)]
+def _refuse_flat(path: Path, folders: Sequence[Path]) -> None:
+    """UsageError where all folders of images are splits, and none has a folder for a label."""
+    if folders and all(is_split_word(folder.name) and has_images(folder) for folder in folders):
+        shown, image = " and ".join(repr(folder.name) for folder in folders[:2]), images_below(folders[0])[0]
+        raise UsageError(
+            f"{path}: no labels found: images stand directly in {shown}, such as {image.relative_to(path)}: name the "
+            "file of the labels, or put the images of each label into a folder of its name"
+        )
 
 
 def _read(folder: Path, split: str = "") -> LabelSource:

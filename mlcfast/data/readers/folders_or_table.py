@@ -1,33 +1,19 @@
 """Whether a directory's labels are its folders of images or the label file beside them."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.elsewhere import NO_LABELS
-from mlcfast.data.readers.folders import folders_of_images
+from mlcfast.data.readers.image_folders import NO_LABELS, OF_SPLITS, folders_of_images, folders_of_labels, parts_of
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
-# Folders called so hold a part of the data: `train2017`, `test_images`, `images_val`, `trainA`.
-OF_SPLITS = re.compile(
-    r"(images?[ _-]?)?(train(ing)?|val(id(ation)?)?|test(ing)?|dev)([ _-]?(images?|imgs?|set|data|\d{1,4}|[ab]))?",
-    re.IGNORECASE,
-)
-
-
-def part_in(name: str) -> str | None:
-    """The word for a part of the data in a name, `train` in `train_annotations`; None where there is none."""
-    return next((word for word in re.split(r"[ _.-]|(?<=\D)(?=\d)", name) if is_split_word(word)), None)
-
 
 def label_folders(path: Path) -> list[Path]:
     """Folders of images whose names may be labels, those within folders of splits included; none where it is one."""
     folders = folders_of_images(path)
-    inner = [each for folder in folders if is_split_word(folder.name) for each in folders_of_images(folder)]
-    found = [folder for folder in inner or folders if folder.name.lower() not in NO_LABELS]
+    found = [folder for folder in folders_of_labels(folders) or folders if folder.name.lower() not in NO_LABELS]
     return found if len({folder.name for folder in found}) > 1 else []
 
 
@@ -58,7 +44,7 @@ def or_folders(path: Path, error: UsageError) -> UsageError:
 
 def refuse_parts(path: Path, folders: Sequence[Path]) -> None:
     """UsageError where all folders of images are called as parts of the data are, which are no labels."""
-    named = [folder.name for folder in folders]
+    named = [] if parts_of(folders).labelled else [folder.name for folder in folders]
     if len(named) > 1 and all(map(OF_SPLITS.fullmatch, named)) and not all(map(is_split_word, named)):
         raise UsageError(
             f"{path}: no labels found: {named[0]!r} and {named[1]!r} are called as parts of the data are: name the "

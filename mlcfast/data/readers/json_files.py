@@ -8,15 +8,16 @@ from typing import Any
 from mlcfast.data.readers.boxes import own_images
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.exports import json_of, read_rows_of_json
+from mlcfast.data.readers.json_shapes import images_by_label, may_be_either, records_in
 from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
-from mlcfast.data.readers.refused import SCORES, refuse_other_tools
+from mlcfast.data.readers.refused import refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
+from mlcfast.data.readers.words import SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
-SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 LARGEST = 2**26  # bytes of a file that is looked into to see whose it is: LabelMe's may hold the image
 # Keys under which other tools keep a record's words, where it has none of those that tables give to lists.
 WORDS = ("choice", "choices", "annotation", "annotations")
@@ -32,7 +33,7 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
     if exported is not None:
         return exported
     refuse_other_tools(path, content)
-    if isinstance(content, dict) and isinstance(content.get("imagePath"), str) and "shapes" in content:
+    if _is_labelme(content):
         return read_labelme(path)[0]
     if isinstance(content, list):
         return _read_entries(path, content, options)
@@ -40,10 +41,25 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
         return read_mmpretrain(path, content)
     if isinstance(content, dict) and content and all(name.lower().endswith(IMAGE_ENDINGS) for name in content):
         rows = [{"image": name, "labels": held} for name, held in content.items()]
-        source = read_rows_of_json(path, rows, list(range(1, len(rows) + 1)), options)
-        said = [*source.assumptions, "each key is an image, what it holds the labels"]
-        return dataclasses.replace(source, assumptions=said)
+        return _read_records(path, rows, options, "each key is an image, what it holds the labels")
+    found = records_in(content)
+    if found is not None:
+        return _read_records(path, found[0], _told(path, found[0], options), f"read as {found[1]}")
+    by_label = images_by_label(content)
+    if by_label is not None:
+        rows = [{"image": name, "labels": held} for name, held in by_label.items()]
+        return _read_records(path, rows, options, "each key is a label, what it holds the images")
+    if may_be_either(content):
+        raise UsageError(
+            f"{path}: its keys may be images and its words their labels, or the other way round: write the images with "
+            "their endings, such as .jpg"
+        )
     raise UsageError(f"{path}: none of {KNOWN}: export the labels as one of these, or as a CSV table")
+
+
+def _read_records(path: Path, rows: list[dict[str, Any]], options: TableOptions, said: str) -> LabelSource:
+    source = read_rows_of_json(path, rows, list(range(1, len(rows) + 1)), options)
+    return dataclasses.replace(source, assumptions=[*source.assumptions, said])
 
 
 def _read_entries(path: Path, entries: list[Any], options: TableOptions) -> LabelSource:
@@ -122,6 +138,10 @@ def is_labelme_file(file: Path) -> bool:
         content = json_of(file) if file.stat().st_size <= LARGEST else None
     except UsageError:
         return False
+    return _is_labelme(content)
+
+
+def _is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("imagePath"), str) and "shapes" in content
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
@@ -17,15 +17,28 @@ from mlcfast.data.readers.columns import (
     words_recur,
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
-from mlcfast.data.readers.marked import below_zero, marked, may_say_none
+from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked
 from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import COUNT_WORDS, LABEL_WORDS, LIST_COLUMNS, NO_LABEL, OTHER_LISTS, PROSE, STATES
+from mlcfast.data.readers.words import (
+    COUNT_WORDS,
+    LABEL_WORDS,
+    LIST_COLUMNS,
+    LONG_COLUMNS,
+    OF_CLASSES,
+    OF_JUDGEMENT,
+    OF_PEOPLE,
+    OF_WHOM,
+    OTHER_LISTS,
+    PROSE,
+    SCORES,
+    STATES,
+)
 from mlcfast.errors import UsageError
 
-# What a column of scores is called, and one that is neither 0 nor 1.
-SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities", "probs")
+# A share that is neither 0 nor 1.
+NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
 SHARE = re.compile(r"0?\.\d*[1-9]\d*")
 
 
@@ -77,23 +90,32 @@ def may_list_more(sheet: Sheet, column: int) -> bool:
     called = len(words) > 1 and words[-1] in LABEL_WORDS and not COUNT_WORDS & {*words}
     numbered = re.fullmatch(r"([a-z]+)[\W_]*\d+", name.lower())
     called = called or (numbered is not None and numbered[1] in LABEL_WORDS)
-    return called and not is_about(name) and any(row[column] for row in sheet.rows) and truth_share(sheet, column) < 1
+    return called and not is_about(name) and any(sheet.counts(column)) and truth_share(sheet, column) < 1
 
 
 def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
     """The column whose cells are lists, whatever its name, in a table without a column of 1 and 0; None without one.
 
-    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. UsageError where two columns are such,
-    and where words that recur are listed beside columns of 1 and 0.
+    `a|b`, `a;b` and lists in brackets count; a comma is as likely a sentence's. Words that recur count in the only
+    column beside the images. UsageError where two columns are such, and where words that recur are listed beside
+    columns of 1 and 0.
     """
     lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
+    classes = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
+    classes = classes or [i for i in others if is_called(sheet.header[i], OF_CLASSES)]
     if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
-        for column in lists:
-            if words_recur(sheet, column):
+        for column in {*lists, *classes}:
+            if column in classes or words_recur(sheet, column):
                 flags_beside(sheet, column, others, options)
+        if len(classes) == 1:  # which leave the columns of 1 and 0 aside, with a warning
+            return classes[0]
         return None
-    called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS)] if not lists else []
+    called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) or i in classes] if not lists else []
+    called = classes if len(classes) == 1 and not lists else called
     lists = called if len(called) == 1 else lists
+    alone = [i for i in others if not is_called(sheet.header[i], NO_LISTS) and not is_about(sheet.header[i])]
+    if not lists and len(alone) == len(others) == 1 and words_recur(sheet, alone[0]):  # `image,breed`
+        return alone[0]
     if len(lists) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
@@ -101,7 +123,7 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
 
 
 def _holds_lists(sheet: Sheet, column: int) -> bool:
-    cells = {cell for cell in {row[column] for row in sheet.rows} if cell.lower() not in BLANK}
+    cells = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK]
     if cells and all(IN_BRACKETS.fullmatch(cell) for cell in cells):
         return True
     pieces = [re.split("[|;]", cell) for cell in cells]
@@ -115,7 +137,8 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     others: the columns that may hold labels, `column` among them.
     """
     _refuse_scores(sheet, [i for i in others if i != column], options)
-    separator, why, lists, said, warnings = lists_in(sheet, column, options.separator)
+    told = options.separator or (" " if is_called(sheet.header[column], OF_CLASSES) else None)
+    separator, why, lists, said, warnings = lists_in(sheet, column, told)
     names = sorted({name for each in lists for name in each}, key=natural_order)
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
@@ -136,12 +159,13 @@ def _refuse_scores(sheet: Sheet, others: Sequence[int], options: TableOptions) -
     """UsageError for the first row with a share in a column of scores: a model gave its labels."""
     ignored = ignored_columns(sheet, options)
     for column in (i for i in others if is_called(sheet.header[i], SCORES) and i not in ignored):
-        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
-            pieces = re.split(r"[\s;|,\[\]]+", row[column])
+        for cell in sheet.counts(column):
+            pieces = re.split(r"[\s;|,\[\]]+", cell)
             if not options.label_columns and any(SHARE.fullmatch(piece) for piece in pieces):
+                where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
                 raise UsageError(
-                    f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {row[column]!r} makes the labels "
-                    "predictions: list those that you hold to be right, or name the column in data.ignore_columns"
+                    f"{sheet.path}: {where}: {cell!r} makes the labels predictions: list those that you hold to be "
+                    "right, or name the column in data.ignore_columns"
                 )
 
 
@@ -155,21 +179,22 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
         refuse_flags(sheet, column)
     as_told = told is not None and not _in_brackets(sheet, column)  # such a list says itself where its labels end
     separator, why = (told or "", "") if as_told else separator_of(sheet, column)
-    lists = [labels_in(sheet, column, row, separator) for row in range(len(sheet.rows))]
-    lists, said, warnings = without_no_label(sheet, column, lists)
+    by_cell = {cell: labels_in(sheet, column, cell, separator) for cell in sheet.counts(column)}
+    by_cell, said, warnings = without_no_label(sheet, column, by_cell)
     if as_told:
         warnings += _unused(sheet, column, separator)
     if separator == "," and told is None:
-        ends = (names[-1] for names in lists if len(names) > 1)
+        ends = (names[-1] for names in by_cell.values() if len(names) > 1)
         joined = next((name for name in ends if any(f" {word} " in name for word in JOINING)), None)
         warnings += [f"{joined!r} ends a list and is one label: write ',' in it if it is several"] if joined else []
-    _refuse_marked(sheet, column, lists, marked if told is None else below_zero)
-    return separator, why, lists, said, warnings
+    found = (marked if told is None else below_zero)({name for names in by_cell.values() for name in names})
+    refuse_marked(sheet, column, found, by_cell)
+    return separator, why, [by_cell[row[column]] for row in sheet.rows], said, warnings
 
 
 def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:
     """A warning where no cell holds the sign that the user named, and some hold another that may separate labels."""
-    cells = [row[column] for row in sheet.rows]
+    cells = sheet.counts(column)
     if any(separator in cell for cell in cells):
         return []
     other = next((cell for cell in cells if any(sign in cell for sign in SIGNS)), None)
@@ -178,41 +203,30 @@ def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:
 
 def _in_brackets(sheet: Sheet, column: int) -> bool:
     """Whether each cell of a column is a list in brackets of its own."""
-    cells = {cell for cell in {row[column] for row in sheet.rows} if cell.lower() not in BLANK}
+    cells = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK]
     return bool(cells) and all(cell[0] in "[{<" and IN_BRACKETS.fullmatch(cell) for cell in cells)
 
 
-def _refuse_marked(
-    sheet: Sheet, column: int, lists: Sequence[list[str]], find: Callable[[Collection[str]], tuple[str, str] | None]
-) -> None:
-    """UsageError for a label that may be a score, a class below 0, or a label with a value or a mark of doubt."""
-    found = find({name for names in lists for name in names})
-    if found is not None:
-        word, says = found
-        number = next(number for number, names in zip(sheet.numbers, lists, strict=True) if word in names)
-        raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} {says}")
-
-
 def without_no_label(
-    sheet: Sheet, column: int, lists: Sequence[list[str]]
-) -> tuple[list[list[str]], list[str], list[str]]:
-    """The lists without words that say that there is no label, and what is said and warned of that.
+    sheet: Sheet, column: int, by_cell: Mapping[str, list[str]]
+) -> tuple[dict[str, list[str]], list[str], list[str]]:
+    """The lists of cells without words that say that there is no label, and what is said and warned of that.
 
     UsageError where such a word does not stand alone.
     """
-    nothing, said_so, empty, first = NO_LABEL | BLANK, 0, 0, ""
-    for number, row, names in zip(sheet.numbers, sheet.rows, lists, strict=True):
-        words = [name for name in names if name.lower() in nothing]
-        if words and len(names) > 1:
-            other = next(name for name in names if name not in words) if len(words) < len(names) else words[1]
-            raise UsageError(
-                f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {words[0]!r} means no label, "
-                f"but {other!r} stands beside it: keep one of them"
-            )
-        said_so, first = said_so + len(words), first or next(iter(words), "")
-        empty += not names and row[column].lower() not in BLANK
-    kept = [[name for name in names if name.lower() not in nothing] for names in lists]
-    blank = sum(not names for names in lists) - empty
+    said_so, empty, blank, first = 0, 0, 0, ""
+    kept = {}
+    for cell, names in by_cell.items():
+        times = sheet.counts(column)[cell]
+        try:
+            word = none_among(names)
+        except ValueError as error:
+            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+            raise UsageError(f"{sheet.path}: {where}: {error}") from error
+        kept[cell] = [] if word else names
+        said_so, first = said_so + (times if word else 0), first or word
+        says_none = not names and cell.lower() not in BLANK
+        empty, blank = empty + times * says_none, blank + times * (not names and not says_none)
     said, warnings = of_blanks(blank, empty + said_so)
     return kept, [*([f"{first!r} is taken as no label, in {said_so} rows"] if said_so else []), *said], warnings
 
@@ -239,9 +253,9 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     if any(truth_share(sheet, i) >= 0.5 for i in columns):
         return sheet, options
     listing = {
-        i for i in columns if any(sign in row[i] for row in sheet.rows for sign in SIGNS) or _holds_lists(sheet, i)
+        i for i in columns if any(sign in cell for cell in sheet.counts(i) for sign in SIGNS) or _holds_lists(sheet, i)
     }
-    words = {row[i].lower() for row in sheet.rows for i in columns} - BLANK
+    words = {cell.lower() for i in columns for cell in sheet.counts(i)} - BLANK
     if words and words <= STATES:
         shown = " and ".join(repr(word) for word in sorted(words)[:2])
         raise UsageError(

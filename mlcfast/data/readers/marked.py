@@ -1,12 +1,13 @@
 """Words of a list column that may be a label with something behind it: a score, a count, a mark of doubt."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
-from mlcfast.data.readers.columns import (
-    are_scores,
-)
-from mlcfast.data.readers.words import MAY_BE_NONE, SHORTENED
+from mlcfast.data.readers.columns import are_scores
+from mlcfast.data.readers.sheet import Sheet
+from mlcfast.data.readers.source import BLANK
+from mlcfast.data.readers.words import MAY_BE_NONE, NO_LABEL, SHORTENED
+from mlcfast.errors import UsageError
 
 NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
 # `cat:0.9`, `cat=3`, `cat (93 %)`, `cat[2]`, `cat 0.9`, `cat 93%`; the label and the number.
@@ -23,6 +24,7 @@ DATE = re.compile(
     re.IGNORECASE,
 )
 DITTO = frozenset({'"', "''", "\u3003", "\u201d", ",,", '-"-'})
+NOTHING = NO_LABEL | BLANK
 WHOLE = re.compile(r"-?\d+(\.0+)?")
 
 
@@ -98,6 +100,27 @@ def below_zero(words: Collection[str]) -> tuple[str, str] | None:
     if below is None:
         return None
     return below, "may be a class or say that there is none or that nobody looked: leave it out, or the row"
+
+
+def refuse_marked(
+    sheet: Sheet, column: int, found: tuple[str, str] | None, by_cell: Mapping[str, Collection[str]]
+) -> None:
+    """UsageError for what `marked` or `below_zero` found among the labels of a column; by_cell: those of its cells."""
+    if found is not None:
+        word, says = found
+        number = sheet.line(column, next(cell for cell, names in by_cell.items() if word in names))
+        raise UsageError(f"{sheet.path}: {sheet.unit} {number}, column {sheet.header[column]!r}: {word!r} {says}")
+
+
+def none_among(names: Sequence[str]) -> str:
+    """The word by which a list says that there is no label; "" without. ValueError where it stands beside others."""
+    words = [name for name in names if name.lower() in NOTHING]
+    if not words:
+        return ""
+    if len(names) > 1:
+        other = next((name for name in names if name not in words), words[-1])
+        raise ValueError(f"{words[0]!r} means no label, but {other!r} stands beside it: keep one of them")
+    return words[0]
 
 
 def _are_names(values: Collection[tuple[str, str]]) -> bool:

@@ -15,12 +15,15 @@ from mlcfast.registry import hint_path
 
 ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+UPLOADED = re.compile(r"(.*?[/\\]|)[0-9a-f]{8}-([^/\\]+)")
 IMAGE_ENDINGS = SUFFIXES
 # Pictures and papers that no decoder here reads: they are left out of a directory, and said.
 UNREAD_ENDINGS = (
     *UNREAD, ".rw2", ".orf", ".raf", ".raw", ".jxl", ".svg", ".psd", ".eps", ".pdf", ".dcm", ".mp4", ".mov", ".avi",
 )  # fmt: skip
 KEPT_ASIDE = {"__MACOSX", "@eaDir"}  # folders of copies and previews, macOS' and Synology's
+
+UNITS = {".json": "entry", ".parquet": "row", ".arrow": "row", ".feather": "row"}
 
 LOGGER = logging.getLogger("mlcfast")
 
@@ -32,6 +35,13 @@ def plain_path(name: str) -> str:
     return name
 
 
+def unit_of(path: Path) -> str:
+    """What the places in a file of labels are called that a message names: its lines, or the entries of a JSON list."""
+    if path.suffix.lower() in UNITS or not path.is_dir():
+        return UNITS.get(path.suffix.lower(), "line")
+    return "image"
+
+
 def is_address(name: str) -> bool:
     """Whether a name is an address in a network, such as `https://example.org/a.jpg`."""
     return ADDRESS.match(name) is not None
@@ -41,12 +51,14 @@ def _spellings(name: str) -> list[str]:
     """Other spellings of a name that does not lead to a file.
 
     Of an address what follows its host, from each of its folders on; `my photo.jpg` for `my%20photo.jpg`; accented
-    letters in one character, and in two as macOS keeps them.
+    letters in one character, and in two as macOS keeps them; `cat.jpg` for `1a2b3c4d-cat.jpg`, as Label Studio calls
+    what was uploaded.
     """
     address = ADDRESS.match(name)
-    if address is None and name.isascii() and "%" not in name:
+    uploaded = UPLOADED.fullmatch(name)
+    if address is None and uploaded is None and name.isascii() and "%" not in name:
         return []
-    names = [name, unquote(name)]
+    names = [name, unquote(name), *([f"{uploaded[1]}{uploaded[2]}", uploaded[2]] if uploaded else [])]
     if address is not None:
         parts = unquote(re.split(r"[?#]", name[address.end() :])[0]).split("/")
         names = [] if ".." in parts else ["/".join(parts[number:]) for number in range(1, len(parts))]

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.labels import stacked
+from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
-from mlcfast.data.readers.elsewhere import NO_LABELS, refuse_labels_elsewhere
-from mlcfast.data.readers.exports import json_of, read_metadata
-from mlcfast.data.readers.folders import folders_of_images, read_folders
-from mlcfast.data.readers.folders_or_table import check_beside, or_folders, part_in, refuse_parts
+from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
+from mlcfast.data.readers.exports import has_objects_in_lines, json_of, read_metadata
+from mlcfast.data.readers.folders import read_folders
+from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
+from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, part_in, parts_of, refuse_copy
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
     is_attribute_table,
-    is_class_list,
     is_file_list,
     read_attribute_table,
     read_file_list,
@@ -32,6 +33,9 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
+from mlcfast.data.readers.voc_lists import refuse_class_list
+from mlcfast.data.readers.words import SPLIT_FOLDERS
+from mlcfast.data.readers.wrapped import refuse_several, tables_in, within
 from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import is_part, is_split_word
 from mlcfast.documents import reading
@@ -41,14 +45,13 @@ from mlcfast.registry import hint
 ROBOFLOW = "_classes.csv"
 ROBOFLOW_BOXES = "_annotations.csv"
 VOC_LISTS = Path("ImageSets", "Main")
-SPLITS = ("train", "valid", "val", "validation", "test")
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
+FORM = "sample_submission"  # as Kaggle calls a table of labels that are none
 ALIKE = "look alike"  # in the warning of such labels
 LARGEST = 2**24  # bytes of a file that says the labels of one image
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
-    ".yml": "yolo", ".npz": "probabilities",
+    ".yml": "yolo", ".data": "yolo", ".npz": "probabilities",
 }  # fmt: skip
 
 
@@ -63,11 +66,13 @@ def read_labels(path: Path, options: TableOptions) -> LabelSource:
 
 def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     """Read the file or directory `root/name`; where there is none, the split of that name of the data set in `root`."""
+    root = root if (root / name).exists() else within(root)
     path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return _at(_with_settled_names(source), root)
-    if path.exists() or not root.is_dir() or (options.form == "auto" and not known_as(root)):
+    of_authors = root.is_dir() and is_authors(root)  # whose splits are more than the folders that they name
+    if (path.exists() and not of_authors) or not root.is_dir() or (options.form == "auto" and not known_as(root)):
         path = _called(path, root)
         source = read_labels(path, options)
         return _in_either(source, path, root) if source.root == path else source
@@ -82,15 +87,21 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
 
 
 def _called(path: Path, root: Path) -> Path:
-    """The path, or where nothing has that name the one directory beside it with another word for the same split."""
+    """The path, or where nothing has that name the one directory beside it with another word for the same split.
+
+    `seg_train` has one too, where no directory is called by a word alone.
+    """
     if path.exists() or not root.is_dir() or path.parent != root:
         return path
-    alike = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and is_part(folder.name, path.name)]
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    alike = [folder for folder in folders if is_part(folder.name, path.name)]
+    alike = alike or [folder for folder in folders if is_part(part_in(folder.name) or "", path.name)]
     return alike[0] if len(alike) == 1 else path
 
 
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     """The sources of a file or a directory, a split each; of a directory they say where their images are."""
+    given, path = path, within(path)
     in_layout = options.form == "coco" and path.is_dir()
     with reading(path, within=path.parent):
         if options.form != "auto" and not in_layout:
@@ -98,7 +109,9 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
         else:
             sources = _read_directory(path, options) if path.is_dir() else _read_file(path, options)
     unread = unread_below(path) if path.is_dir() and sources[0].format in ("folders", "tag_files", "yolo") else []
-    sources = [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread]), *sources[1:]]
+    said = [] if path == given else [f"{path.relative_to(given)} is the only folder in {given}: what is in it is read"]
+    assumed, warned = [*sources[0].assumptions, *said], [*sources[0].warnings, *unread]
+    sources = [dataclasses.replace(sources[0], assumptions=assumed, warnings=warned), *sources[1:]]
     sources = [_with_settled_names(source) for source in sources]
     if any(ALIKE in line for source in sources for line in source.warnings):
         return sources
@@ -132,11 +145,7 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         if not listed.names:
             raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
         return [listed]
-    if is_class_list(text):
-        raise UsageError(
-            f"{path}: says of images whether they have one label, as in Pascal VOC's ImageSets/Main: name the "
-            "directory of the data set, which has the labels of all, or write a table with a column for each label"
-        )
+    refuse_class_list(path)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 
@@ -167,7 +176,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if coco:
         sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
-    for place in ([path], [path / split for split in SPLITS]):
+    for place in ([path], [path / split for split in SPLIT_FOLDERS]):
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
             return [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
@@ -184,9 +193,11 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-    tables, unread = _of_images(path, _tables_in(path))
+    tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
+    unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
     layouts = known_as(path)
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
+    beside = beside if layouts != ["authors"] else [name for name in beside if not name.startswith("list_")]
     if len(layouts) > 1 or beside:
         shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
@@ -198,8 +209,8 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         raise or_folders(path, error) from error
     if source is not None:
         check_beside(path, tables[0], source)
-        return [_at(source, path)]
-    of_splits = [_of_split(path, path / split, options) for split in SPLITS]
+        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *unread]), path)]
+    of_splits = [_of_split(path, path / split, options) for split in SPLIT_FOLDERS]
     found_in = [source for source in of_splits if source is not None]
     if found_in:
         for found_one in found_in:
@@ -232,10 +243,6 @@ def _shows_images(file: Path) -> bool:
     return not text or IMAGE_FILE.search(text) is not None or not called.isdisjoint(re.split(r"[,;\t\"]+", header))
 
 
-def _tables_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in TABLES) if folder.is_dir() else []
-
-
 def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> LabelSource | None:
     """What the label files of a directory say, one table or a JSON file for each image; None without any."""
     small = len(tables) > 1 and all(f.suffix.lower() == ".json" and f.stat().st_size <= LARGEST for f in tables)
@@ -250,7 +257,7 @@ def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> L
 
 def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
     """What the label file in a split's folder says; its images are in that folder, or named from `path` on."""
-    source = _of_tables(folder, _tables_in(folder), options)
+    source = _of_tables(folder, tables_in(folder), options)
     return source and _in_either(_at(source, folder, folder.name), folder, path)
 
 
@@ -262,6 +269,7 @@ def _in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:
 
 
 def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
+    refuse_several(path)
     annotated = annotated_beside(path)
     if annotated is not None:
         form, file = annotated
@@ -278,8 +286,9 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to tag_files")
     if texts:
         return [_at(read_tag_files(path, options), path)]
+    refuse_copy(path, folders)
     splits = [folder for folder in folders if is_split_word(folder.name)]
-    if 0 < len(splits) < len(folders):
+    if 0 < len(splits) < len(folders) and not parts_of(folders).labelled:
         other = next(folder for folder in folders if folder not in splits)
         raise UsageError(
             f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "
@@ -295,13 +304,18 @@ def _read_json(path: Path, options: TableOptions) -> LabelSource:
 
     if is_cached(path):  # to parse a large file again takes seconds
         return coco_source(path, options)
-    content = content_of(path)
+    try:
+        content = content_of(path)
+    except UsageError as error:
+        if has_objects_in_lines(path):  # as pandas writes with lines=True
+            return read_metadata(path, options)
+        raise error from None
     if isinstance(content, dict) and "images" in content:
         exported = read_tool_export(path, content, DOCUMENTS)
         if exported is not None:
             return exported
         refuse_other_tools(path, content)
-        return coco_source(path, options)
+        return coco_source(path, options, content)
     return read_json(path, content, options)
 
 

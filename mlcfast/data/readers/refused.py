@@ -2,19 +2,18 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlcfast.data.readers.columns import LIST_COLUMNS
 from mlcfast.data.readers.entries import all_have, listed
+from mlcfast.data.readers.words import SCORES
 from mlcfast.errors import UsageError
 
 AS_COCO = "export the project as MS-COCO, which is read"
 PREDICTIONS = "write a table of the images with the labels that you hold to be right"
 ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-# Under which tools keep how sure a model is of a label, or of a list of them.
-SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities")
 # Keys of such: `scores`, `label_scores`; an image's own `aesthetic_score` is none.
 OF_SCORES = re.compile(
     rf"((labels?|class(es)?|tags?|categor(y|ies)|pred(iction)?s?)_)?({'|'.join(SCORES)})", re.IGNORECASE
@@ -78,12 +77,14 @@ def refuse_archive(path: Path) -> None:
         raise UsageError(f"{path}: an archive: unpack it, and name the directory or the label file in it")
 
 
-def refuse_scores(where: str, entry: dict[str, Any], remedy: str) -> None:
+def refuse_scores(where: str, entry: dict[str, Any], remedy: str, ignored: Collection[str] = ()) -> None:
     """UsageError where an entry, or an object in it, has a score that is a fraction: a model gave that label.
 
-    where: the file and the place in it, for the message.
+    where: the file and the place in it, for the message; ignored: keys of which the user said that they are none.
     """
     for key, score in _scores(entry):
+        if key in ignored:
+            continue
         raise UsageError(f"{where}: {key} {score} makes it a prediction, not a label: {remedy}")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlcfast.data.readers.arrow import is_arrow, is_saved, read_arrow, read_saved
+from mlcfast.data.readers.authors import is_authors, read_authors
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
@@ -85,6 +86,7 @@ FORMATS: dict[str, Format] = {
     "voc": Format(read_voc, knows=is_voc),
     "cvat": Format(read_cvat, ("annotations.xml", "*.xml"), _is_cvat),
     "labelme": Format(lambda path, options: read_labelme(path), knows=is_labelme),
+    "authors": Format(read_authors, knows=is_authors),
     "nus_wide": Format(lambda path, options: read_nus_wide(path), knows=is_nus_wide),
     "parquet": Format(read_arrow, knows=is_arrow),
     "huggingface": Format(read_saved, knows=is_saved),
@@ -104,7 +106,7 @@ def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: no such file or directory{hint_path(path)}")
     if form.files and path.is_dir():
         path = _only_file(path, form.files, options.form)
-    elif options.form in ("tag_files", "folders", "huggingface", "nus_wide") and not path.is_dir():
+    elif options.form in ("tag_files", "folders", "huggingface", "nus_wide", "authors") and not path.is_dir():
         raise UsageError(f"{path}: data.format {options.form} is a directory, not a file")
     return list(form.read(path, options))
 

@@ -38,8 +38,9 @@ PLANET = {
 
 def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
     """The sign between a cell's labels and the evidence for it; "" for JSON and Python lists and for single labels."""
-    filled = [row for row, cells in enumerate(sheet.rows) if cells[column].lower() not in NO_LABEL | BLANK]
-    cells = [plain_blanks(sheet.rows[row][column]) for row in filled]
+    nothing = NO_LABEL | BLANK
+    spelt = {plain_blanks(cell): cell for cell in sheet.counts(column) if cell.lower() not in nothing}
+    cells = list(spelt)
     where = f"{sheet.path}: column {sheet.header[column]!r}"
     vector = next((cell for cell in cells if OF_R.fullmatch(cell)), None)
     if vector is not None:
@@ -56,17 +57,14 @@ def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
     found = [sign for sign in SIGNS if any(sign in cell for cell in cells)]
     if len(found) > 1:
         shown = " and ".join(repr(sign) for sign in found)
-        lines = [
-            next(sheet.numbers[row] for row, cell in zip(filled, cells, strict=True) if sign in cell) for sign in found
-        ]
+        lines = [sheet.line(column, spelt[next(cell for cell in cells if sign in cell)]) for sign in found]
         raise UsageError(
             f"{where} holds {shown}: name one with data.separator, or write all alike; see "
             f"line{'s' if len(set(lines)) > 1 else ''} {' and '.join(map(str, dict.fromkeys(lines)))}"
         )
     if found:
         _refuse_words_together(cells, found[0], where)
-        line_of = {cell: sheet.numbers[row] for row, cell in zip(reversed(filled), reversed(cells), strict=True)}
-        _refuse_more_signs(sheet, column, line_of, found[0])
+        _refuse_more_signs(sheet, column, spelt, found[0])
         return found[0], ""
     _refuse_rare_signs(cells, where)
     return _blank_or_none(cells, where)
@@ -88,26 +86,28 @@ def _refuse_words_together(cells: Sequence[str], sign: str, where: str) -> None:
                 )
 
 
-def _refuse_more_signs(sheet: Sheet, column: int, lines: Mapping[str, int], sign: str) -> None:
+def _refuse_more_signs(sheet: Sheet, column: int, spelt: Mapping[str, str], sign: str) -> None:
     """UsageError where another sign stands between labels of a list, `cat, dog and bird`, or a bracket around them.
 
-    lines: the line of each of the column's cells.
+    spelt: the column's cells by what they are with plain blanks.
     """
-    lists = {cell: [piece for each in cell.split(sign) if (piece := each.strip())] for cell in lines}
+    lists = {cell: [piece for each in cell.split(sign) if (piece := each.strip())] for cell in spelt}
     labels = {piece for pieces in lists.values() for piece in pieces}
     several = {cell: pieces for cell, pieces in lists.items() if len(pieces) > 1}
-    parts = {piece: found for piece in labels for other in RARE_SIGNS if (found := _apart(piece, other))}
+    apart = {piece: found for piece in labels for other in RARE_SIGNS if (found := _apart(piece, other))}
+    parts = {piece for piece, found in apart.items() if labels.issuperset(found)}
     for cell, pieces in several.items():
-        where = f"{sheet.path}: line {lines[cell]}, column {sheet.header[column]!r}"
-        opened = next((piece for piece in pieces if piece.count("(") > piece.count(")")), None)
-        if opened is not None and any(piece.count(")") > piece.count("(") for piece in pieces):
+        opened = "(" in cell and next((piece for piece in pieces if piece.count("(") > piece.count(")")), None)
+        if opened and any(piece.count(")") > piece.count("(") for piece in pieces):
+            where = f"{sheet.path}: {sheet.unit} {sheet.line(column, spelt[cell])}, column {sheet.header[column]!r}"
             raise UsageError(
                 f"{where}: {opened!r} opens a bracket that it does not close: write another sign than {sign!r} within "
                 f"brackets, or set data.separator to {sign!r} if that is a label"
             )
-        piece = next((piece for piece in pieces if piece in parts and labels.issuperset(parts[piece])), "")
+        piece = next((piece for piece in pieces if piece in parts), "")
         piece = piece or (pieces[-1] if JOINED.match(pieces[-1]) else "")
         if piece:
+            where = f"{sheet.path}: {sheet.unit} {sheet.line(column, spelt[cell])}, column {sheet.header[column]!r}"
             raise UsageError(
                 f"{where}: {piece!r} may be one label or {'several' if piece in parts else 'end a list'}: write "
                 f"{sign!r} between labels, and nothing else, or set data.separator to {sign!r} if it is one"
@@ -172,17 +172,23 @@ def _blank_or_none(cells: Sequence[str], where: str) -> tuple[str, str]:
     )
 
 
-def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
+def labels_in(sheet: Sheet, column: int, cell: str, separator: str) -> list[str]:
     """The labels in a cell, each once; separator: "" for a list in brackets or one label. UsageError names the line."""
-    cell, where = sheet.rows[row][column], f"line {sheet.numbers[row]}, column {sheet.header[column]!r}"
+    try:
+        return _labels_in(cell, separator)
+    except ValueError as error:
+        where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+        raise UsageError(f"{sheet.path}: {where}: {error}") from error
+
+
+def _labels_in(cell: str, separator: str) -> list[str]:
+    """The labels in a cell; ValueError says what is wrong with it."""
     if cell.lower() in BLANK - NO_LABEL:
         return []
     if separator == "" and TAGS.fullmatch(cell):
         return list(dict.fromkeys(name.strip() for name in re.findall("<([^<>]+)>", cell) if name.strip()))
     if separator == "" and re.search(r"['\"]\s+['\"]", cell):
-        raise UsageError(
-            f"{sheet.path}: {where}: {cell!r} has no commas between its labels: write the list with commas"
-        )
+        raise ValueError(f"{cell!r} has no commas between its labels: write the list with commas")
     if separator == "" and IN_BRACKETS.fullmatch(cell):
         if OF_NUMPY.fullmatch(cell):  # whole numbers as NumPy prints them, without commas
             return list(dict.fromkeys(cell[1:-1].split()))
@@ -197,15 +203,13 @@ def labels_in(sheet: Sheet, column: int, row: int, separator: str) -> list[str]:
                 return [name for name in dict.fromkeys(names) if name]
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
-        raise UsageError(f'{sheet.path}: {where}: {cell!r} is no list of labels: write it as ["cat", "dog"]')
+        raise ValueError(f'{cell!r} is no list of labels: write it as ["cat", "dog"]')
     pieces = cell.split(separator if separator != " " else None) if separator else [cell]
     names = list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
-    quotes = not cell.isascii() or "'" in cell or '"' in cell
-    quoted = next((name for name in (cell, *names) if quotes and QUOTED.fullmatch(name)), None)
-    if quoted is not None:
-        raise UsageError(
-            f"{sheet.path}: {where}: the quotes are a part of {quoted}: write it without, or as CSV quotes"
-        )
+    if not cell.isascii() or "'" in cell or '"' in cell:
+        quoted = next((name for name in (cell, *names) if QUOTED.fullmatch(name)), None)
+        if quoted is not None:
+            raise ValueError(f"the quotes are a part of {quoted}: write it without, or as CSV quotes")
     return names
 
 

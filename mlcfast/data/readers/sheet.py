@@ -3,13 +3,16 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 from mlcfast.data.readers.encodings import decoded
+from mlcfast.data.readers.headerless import with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, unit_of
 from mlcfast.data.readers.slips import refuse_images_in_header, refuse_repeated, with_row_names
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
@@ -32,10 +35,29 @@ class Sheet:
     numbers: Sequence[int]
     assumptions: list[str]
     delimiter: str = ","
+    _counts: dict[int, Counter[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def unit(self) -> str:
+        """What `numbers` counts, in a word; see unit_of."""
+        return unit_of(self.path)
+
+    def counts(self, column: int) -> Counter[str]:
+        """How often each cell of a column stands in it, in the order in which they first do; counted once."""
+        if column not in self._counts:
+            self._counts[column] = Counter(map(itemgetter(column), self.rows))
+        return self._counts[column]
+
+    def line(self, column: int, cell: str) -> int:
+        """The line of the first row that holds a cell in this column."""
+        return next(number for number, row in zip(self.numbers, self.rows, strict=True) if row[column] == cell)
 
 
 def read_text(path: Path) -> tuple[str, list[str]]:
-    """A file's text and what was assumed of its encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
+    """A file's text and what was assumed of its encoding: UTF-8, UTF-16 with or without its mark, else Windows-1252.
+
+    UsageError for a file that cannot be read, is no text, or is in another encoding.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -73,6 +95,11 @@ def read_sheet(path: Path) -> Sheet:
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
     _refuse_other_signs(path, numbered)
     _refuse_title(path, numbered)
+    known = with_header(numbered)
+    if known is not None:
+        header, rows, said = known
+        numbers, cells = [number for number, _ in rows], [row for _, row in rows]
+        return Sheet(path, header, cells, numbers, [*assumptions, said], delimiter)
     (_, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
@@ -97,7 +124,12 @@ def read_sheet(path: Path) -> Sheet:
     if delimiter != ",":
         assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
     return Sheet(
-        path, header[:width], [row[:width] for _, row in body], [number for number, _ in body], assumptions, delimiter
+        path,
+        header[:width],
+        [row if len(row) == width else row[:width] for _, row in body],
+        [number for number, _ in body],
+        assumptions,
+        delimiter,
     )
 
 

@@ -20,7 +20,7 @@ from mlcfast.data.labels import (
     stacked,
 )
 from mlcfast.data.packed import PackedImages
-from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.paths import plain_path, unit_of
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -94,9 +94,14 @@ class LabelSource:
         blank = next((row for row, cell in enumerate(cells) if cell.lower() in BLANK), None)
         if blank is not None:
             held = f"holds {cells[blank]!r}" if cells[blank] else "is blank"
-            where = f"{self.path}: line {self.lines[blank]}: {option}: column {name!r} {held}"
+            where = f"{self.path}: {self.unit} {self.lines[blank]}: {option}: column {name!r} {held}"
             raise UsageError(f"{where}: fill it in, or take the row out")
         return cells
+
+    @property
+    def unit(self) -> str:
+        """What `lines` counts, in a word; see unit_of."""
+        return unit_of(self.path)
 
     @property
     def labels(self) -> Labels:
@@ -118,7 +123,7 @@ class LabelSource:
         states = _merged(self.states, kept, merged)
         again = next(row for row, target in enumerate(rows) if row != target)
         count = len(self.images) - len(kept)
-        where = "" if self.path.is_dir() else f" in line {self.lines[again]}"
+        where = "" if self.path.is_dir() else f" in {self.unit} {self.lines[again]}"
         warning = f"{count} rows name an image again, first {self.images[again]!r}{where}: merged"
         images, lines = [self.images[row] for row in kept], [self.lines[row] for row in kept]
         return replace(self, images=images, lines=lines, states=states, warnings=[*self.warnings, warning])
@@ -129,15 +134,20 @@ class LabelSource:
             return self
         differ = sorted(set(names) ^ set(self.names))
         if self.format in ("wide", "attributes") and differ:
+            lacks = differ[0] not in self.names
+            says = "is none of them, and is one" if lacks else "is one of them, and is none"
             raise UsageError(
-                f"{self.path}: the label columns differ in {differ[0]!r} from training{hint(differ[0], differ[1:])}"
+                f"{self.path}: the label columns differ from those of the training file: {differ[0]!r} {says} "
+                f"there{hint(differ[0], differ[1:])}"
             )
         column = {name: position for position, name in enumerate(names)}
         for position, name in enumerate(self.names):
             if name not in column:
                 has_it, label = pairs(self.states)
                 row = int(has_it[label == position][0]) if (label == position).any() else 0
-                where = repr(self.images[row]) if self.path.is_dir() and self.images else f"line {self.lines[row]}"
+                where = (
+                    repr(self.images[row]) if self.path.is_dir() and self.images else f"{self.unit} {self.lines[row]}"
+                )
                 raise UsageError(
                     f"{self.path}: {where} has the label {name!r}, which is not in the training file{hint(name, names)}"
                 )

@@ -18,7 +18,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.splits import TRAIN, VALIDATION, alike_groups, divide, is_part, one_sided, rows_of_part, side_counts
 from mlcfast.errors import UsageError
-from mlcfast.registry import hint_path
+from mlcfast.registry import hint, hint_path
 
 STATES = {"positives": 1, "negatives": -1, "unknown": 0}
 
@@ -35,8 +35,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
             continue
-        paths = [finder.find(image, f"{source.path}: line {line}") for image, line in places]
-        refuse_one_file_twice(paths, source.images, source.path, [f"line {line}" for line in source.lines])
+        paths = [finder.find(image, f"{source.path}: {source.unit} {line}") for image, line in places]
+        refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         found.append((replace(source, assumptions=[*source.assumptions, *finder.moved]), paths))
     return found
 
@@ -47,10 +47,31 @@ def _as_in_training(sources: Sequence[LabelSource], data: Path, options: TableOp
     if training is None:
         return list(sources)
 
+    for source in sources:
+        if source.format in ("wide", "attributes"):  # whose columns must be the same
+            source.in_order(training.names)
+
     def read_by(cells: frozenset[int], split: str) -> LabelSource:
         return next(each for each in read_all(data, replace(options, cells=cells)) if each.split == split)
 
     return [as_in_training(each, training.cells, options, partial(read_by, split=each.split)) for each in sources]
+
+
+def _labels_apart(sources: Sequence[LabelSource]) -> list[str]:
+    """Warnings of labels that a split has and the training split has not, or the other way round."""
+    training = next((source for source in sources if is_part(source.split, TRAIN)), None)
+    if training is None:
+        return []
+    warnings = []
+    for source in sources:
+        more = [name for name in source.names if name not in training.names]
+        fewer = [name for name in training.names if name not in source.names]
+        if more:
+            says = f"{source.split} has {len(more)} labels that {training.split} has not, first {more[0]!r}"
+            warnings.append(f"{says}{hint(more[0], training.names)}: a run is refused")
+        if fewer:
+            warnings.append(f"{source.split} has {len(fewer)} labels less than {training.split}, first {fewer[0]!r}")
+    return warnings
 
 
 def sides_of(
@@ -102,7 +123,7 @@ def summary(
 ) -> dict[str, Any]:
     """The document of `--json`; sides: see sides_of."""
     whole = combined([source for source, _ in found])
-    warnings = list(whole.warnings)
+    warnings = [*whole.warnings, *_labels_apart([source for source, _ in found])]
     paths = [path and os.path.normpath(path) for _, places in found for path in places]
     twice = [path for path, times in Counter(filter(None, paths)).items() if times > 1]
     if twice:

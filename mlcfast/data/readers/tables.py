@@ -25,7 +25,7 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
-from mlcfast.data.readers.marked import marked, may_say_none
+from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.separators import QUOTED
@@ -64,7 +64,7 @@ def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], opt
     if labels:
         name, cell = sheet.header[image], sheet.rows[0][image]
         raise UsageError(
-            f"{sheet.path}: line {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
+            f"{sheet.path}: {sheet.unit} {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
             f"{cell.rpartition('_')[2]!r}, one of {len(labels)}: write a column for each, `image,label,present`, or "
             f"set data.label_columns to [{sheet.header[beside[0]]}] if it is a name"
         )
@@ -106,7 +106,7 @@ def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> l
     held: dict[str, str] = {}
     for number, row in zip(sheet.numbers, sheet.rows, strict=True):
         if held.setdefault(plain_path(row[image]), row[column]) != row[column]:
-            where = f"line {number}, column {sheet.header[column]!r}: {row[image]!r} is {row[column]!r}"
+            where = f"{sheet.unit} {number}, column {sheet.header[column]!r}: {row[image]!r} is {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} here and {held[plain_path(row[image])]!r} before")
     return [held[plain_path(name)] for name in images]
 
@@ -145,34 +145,26 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     again, alone = len(set(images)) < len(images), options.form == "long" or bool(box_columns(sheet))
     if len(named) != 1 or not (alone or again or confident):
         return None
-    lists = [row for row, cells in enumerate(sheet.rows) if not alone and re.search(r"[;|,\[]", cells[named[0]])]
-    if lists and again and not any(re.search(r"[;|\[]", sheet.rows[row][named[0]]) for row in lists):
-        cell = sheet.rows[lists[0]][named[0]]
-        where = f"{sheet.path}: line {sheet.numbers[lists[0]]}, column {sheet.header[named[0]]!r}"
+    lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
+    if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"
         raise UsageError(
-            f"{where}: {cell!r} may be one label or {cell.count(',') + 1}: set data.format to long for one, as images "
-            "have several rows, or data.separator to ',' for several"
+            f"{where}: {lists[0]!r} may be one label or {lists[0].count(',') + 1}: set data.format to long for one, as "
+            "images have several rows, or data.separator to ',' for several"
         )
     return None if lists else named[0]
-
-
-def _refuse_marked(sheet: Sheet, column: int, names: Sequence[str]) -> None:
-    """UsageError for a label that may be a score, a class below 0, or a label with a value or a mark of doubt."""
-    found = marked(names)
-    if found is not None:
-        number = next(number for number, row in zip(sheet.numbers, sheet.rows, strict=True) if row[column] == found[0])
-        raise UsageError(f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {found[0]!r} {found[1]}")
 
 
 def _refuse_dropped(sheet: Sheet, columns: Sequence[int]) -> None:
     """UsageError for the first row of which a column says that its label was not kept, `rejected`."""
     for column in (i for i in columns if is_called(sheet.header[i], OF_ROWS)):
-        for number, row in zip(sheet.numbers, sheet.rows, strict=True):
-            if row[column].lower() in NOT_KEPT:
-                raise UsageError(
-                    f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {row[column]!r} may say that the "
-                    "label does not hold: take such rows out, or name the column in data.ignore_columns"
-                )
+        cell = next((cell for cell in sheet.counts(column) if cell.lower() in NOT_KEPT), None)
+        if cell is not None:
+            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
+            raise UsageError(
+                f"{sheet.path}: {where}: {cell!r} may say that the label does not hold: take such rows out, or name "
+                "the column in data.ignore_columns"
+            )
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
@@ -189,8 +181,8 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
         spelt.setdefault(key, row[image])
     images = list(spelt.values())
     none = NO_LABEL | BLANK if confidence is None else BLANK
-    names = sorted({row[column] for row in sheet.rows if row[column] and row[column].lower() not in none})
-    _refuse_marked(sheet, column, names)
+    names = sorted(cell for cell in sheet.counts(column) if cell and cell.lower() not in none)
+    refuse_marked(sheet, column, marked(names), {name: [name] for name in names})
     place, label = {x: i for i, x in enumerate(spelt)}, {x: i for i, x in enumerate(names)}
     unlisted = -1 if confidence is None else 0
     lines = [0] * len(images)
@@ -204,12 +196,12 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             continue
         value = 1 if confidence is None else truth(sheet, row[confidence])
         if value not in (0, 1):
-            cell = f"line {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
+            cell = f"{sheet.unit} {number}, column {sheet.header[confidence or 0]!r}: {row[confidence or 0]!r}"
             remedy = "name the column in data.ignore_columns if every row says that the label is present"
             raise UsageError(f"{sheet.path}: {cell} must be 1 or 0; {remedy}")
         entry, state = (place[key], label[row[column]]), 1 if value else -1
         if seen.setdefault(entry, state) != state:
-            where = f"line {number}: {row[image]!r} has {row[column]!r}"
+            where = f"{sheet.unit} {number}: {row[image]!r} has {row[column]!r}"
             raise UsageError(f"{sheet.path}: {where} both as 1 and as 0: keep one of the rows")
     said = [f"a row for each image and label, in column {sheet.header[column]!r}"]
     if confidence is not None:
@@ -223,7 +215,7 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     for at, (number, word) in empty.items():
         if at in present:
             other = names[present[at]]
-            where = f"{sheet.path}: line {number}, column {sheet.header[column]!r}: {word!r} means no label"
+            where = f"{sheet.path}: {sheet.unit} {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
     warnings = [*may_say_none(names), *beside_warnings]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.lists import BOXES, from_tags
-from mlcfast.data.readers.marked import below_zero, marked, may_say_none
+from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.separators import SIGNS, separator_of
 from mlcfast.data.readers.sheet import Sheet, read_text
-from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
-from mlcfast.data.readers.words import NO_LABEL
+from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
 PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
@@ -124,13 +123,12 @@ def _as_column(folder: Path, filled: Mapping[Path, str]) -> tuple[str, str]:
 
 def _without_no_label(found: Mapping[Path, list[str]]) -> tuple[dict[Path, list[str]], list[str]]:
     """The tags without words that say that there is none, and what is said of them; UsageError beside other tags."""
-    nothing = NO_LABEL | BLANK
     kept, alone = {}, []
     for file, names in found.items():
-        words = [name for name in names if name.lower() in nothing]
-        if words and len(names) > 1:
-            other = next((name for name in names if name not in words), words[-1])
-            raise UsageError(f"{file}: {words[0]!r} means no label, but {other!r} stands beside it: keep one of them")
-        kept[file] = [] if words else names
-        alone += words
+        try:
+            word = none_among(names)
+        except ValueError as error:
+            raise UsageError(f"{file}: {error}") from error
+        kept[file] = [] if word else names
+        alone += [word] if word else []
     return kept, [f"{alone[0]!r} is taken as no label, in {len(alone)} files"] if alone else []

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.readers.entries import Tags, Tool, all_have, from_root, listed, values, words
+from mlcfast.data.readers.entries import Tags, Tool, all_have, from_root, listed, objects, values, words
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.platforms import PLATFORMS, ROWS, dataloop
-from mlcfast.data.readers.refused import SCORES
+from mlcfast.data.readers.refused import PREDICTIONS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.readers.words import SCORES
 from mlcfast.errors import UsageError
 
 ANSWERS = ("accept", "reject", "ignore")  # Prodigy's
@@ -37,13 +38,18 @@ def _imaterialist(content: Any) -> Tags | None:
 
 
 def _fiftyone(content: Any) -> Tags | None:
-    """FiftyOne's classification set: `classes`, and `labels` of one or several numbers of them by image."""
+    """FiftyOne's sets: `classes`, and `labels` by image: one or several of their numbers, or objects with one each."""
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         return None
     classes, labels = content.get("classes"), content["labels"]
     if not isinstance(classes, list) or not classes:
         return None
-    numbers = {image: listed(held) for image, held in labels.items()}
+    if any(_are_scored([e for e in listed(held) if isinstance(e, dict)]) for held in labels.values()):
+        raise UsageError(f"FiftyOne's detections with a confidence, which are predictions: {PREDICTIONS}")
+    numbers: dict[str, list[Any]] = {
+        image: [each.get("label") if isinstance(each, dict) else each for each in listed(held)]
+        for image, held in labels.items()
+    }
     if not all(type(k) is int and 0 <= k < len(classes) for each in numbers.values() for k in each):
         return None
     return [(image, [str(classes[k]) for k in each]) for image, each in numbers.items()]
@@ -88,7 +94,7 @@ def _createml(content: Any) -> Tags | None:
     boxes = [each for each in held if each != []]
     if not all(isinstance(image, str) for image in images) or not boxes:
         return None
-    if not all(all_have(each, "label") for each in boxes) or any(e.keys() & {*SCORES} for each in boxes for e in each):
+    if not all(all_have(each, "label") for each in boxes) or any(map(_are_scored, boxes)):
         return None
     return [(image, values(each, "label")) for image, each in zip(images, held, strict=True)]
 
@@ -131,6 +137,20 @@ def _sagemaker_names(held: Any, about: dict[str, Any]) -> list[str]:
     return [str(known.get(number, number)) for number in numbers] if isinstance(known, dict) else []
 
 
+def _azure(content: Any) -> Tags | None:
+    """Azure Machine Learning's boxes: an object for each image, with a list of objects that each have a label."""
+    if not all_have(content, "image_url", "label"):
+        return None
+    held = [row["label"] for row in content]
+    if not any(held) or not all(objects(each, "label") and not _are_scored(each) for each in held):
+        return None
+    return [(str(row["image_url"]), values(each, "label")) for row, each in zip(content, held, strict=True)]
+
+
+def _are_scored(entries: list[dict[str, Any]]) -> bool:
+    return any(entry.get(key) is not None for entry in entries for key in SCORES)
+
+
 DOCUMENTS = (
     Tool("iMaterialist's labels by imageId", _imaterialist),
     Tool("FiftyOne's classes by number", _fiftyone),
@@ -139,7 +159,12 @@ DOCUMENTS = (
     Tool("Create ML's annotations", _createml),
     *PLATFORMS,
 )
-MANIFESTS = (Tool("Vertex AI's annotations", _vertex), Tool("SageMaker's class map", _sagemaker), *ROWS)
+MANIFESTS = (
+    Tool("Vertex AI's annotations", _vertex),
+    Tool("SageMaker's class map", _sagemaker),
+    Tool("Azure's boxes", _azure),
+    *ROWS,
+)
 OF_ONE_IMAGE = (_darwin, _superannotate, dataloop)
 
 

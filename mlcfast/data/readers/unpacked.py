@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.records import fingerprint
 from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked
@@ -14,7 +15,6 @@ from mlcfast.files import cache_directory, locked
 LOGGER = logging.getLogger("mlcfast")
 # `train-00000-of-00002`, and as the hub named it until 2023, with a part of a checksum behind.
 SHARD = re.compile(r"(.+?)[-_.]?(\d+(-of-\d+(-[0-9a-f]{8,})?)?)?")
-SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 
 
 def unpack(files: Sequence[Path], names: Sequence[str], contents: Callable[[], Iterable[bytes | None]]) -> list[str]:

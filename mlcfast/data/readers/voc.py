@@ -9,17 +9,21 @@ from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import images_below, without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list
+from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
-SPLIT_FOLDERS = ("train", "valid", "val", "validation", "test")
 LISTS = "ImageSets/Main/*.txt"
 SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton", "tag"}
 
 
 def is_voc(folder: Path) -> bool:
-    """Whether a directory, or a split's in it, holds XML files of which the first annotates one image."""
+    """Whether a directory, or a split's in it, holds XML files of which the first annotates one image.
+
+    Without XML, whether it holds lists of one class each.
+    """
     files = _annotations(folder) or [file for split in SPLIT_FOLDERS for file in _annotations(folder / split)]
-    return bool(files) and read_xml(files[0]).tag == "annotation"
+    return read_xml(files[0]).tag == "annotation" if files else bool(class_lists(folder))
 
 
 def is_cvat(file: Path) -> bool:
@@ -32,22 +36,27 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
 
     Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. Where
     neither they nor the directory hold files, those of all its folders are read. A list itself may be named too, such
-    as trainval, which is no split beside train and val.
+    as trainval, which is no split beside train and val. Without XML the lists of one class each are read.
     """
     if path.suffix.lower() == ".xml":
-        return [_source(path, path.parent, "", [path], _labels([path]))]
+        return [_source(path, path.parent, "", [path], _labels([path], options))]
+    if path.is_file():
+        refuse_class_list(path)
     folder = path if path.is_dir() else path.parents[2]
     found = {split: _annotations(folder / split) for split in SPLIT_FOLDERS}
     found = {split: files for split, files in found.items() if files} or {
         "": _annotations(folder) or sorted(folder.rglob("*.xml"))
     }
-    labels = _labels([file for files in found.values() for file in files])
+    labels = _labels([file for files in found.values() for file in files], options)
+    of_classes = {} if labels else class_lists(folder)
+    if of_classes:
+        return read_class_lists(folder, of_classes)
     if not labels:
         raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
     lists: list[Path] = []
     if "" in found:
         lists = sorted(folder.glob(LISTS)) if path.is_dir() else [path]
-        lists = [file for file in lists if not _is_of_one_class(file)]
+        lists = [file for file in lists if not is_of_one_class(file)]
         names = {file.stem for file in lists}
         lists = [file for file in lists if file.stem != "trainval" or not {"train", "val"} <= names]
         found = {file.stem: _listed(file, found[""]) for file in lists} or found
@@ -62,12 +71,6 @@ def _places_of(source: LabelSource) -> list[Path]:
     """The directories of a source's images."""
     root = source.root or source.path
     return [place for place in sorted({(root / image).parent for image in source.images}) if place.is_dir()]
-
-
-def _is_of_one_class(listed: Path) -> bool:
-    """Whether a list of ImageSets/Main says 1, 0 or -1 of each image, as cat_train.txt does."""
-    first = read_text(listed)[0].strip().split("\n")[0].split()
-    return len(first) == 2 and first[1] in ("1", "0", "-1")
 
 
 def _annotations(folder: Path) -> list[Path]:
@@ -85,8 +88,12 @@ def _listed(listed: Path, files: Sequence[Path]) -> list[Path]:
     return [known[name] for name in lines]
 
 
-def _labels(files: Sequence[Path]) -> dict[Path, tuple[str, list[str], int]]:
-    """Of each file the image it names, the labels of its objects and how many are marked as difficult."""
+def _labels(files: Sequence[Path], options: TableOptions) -> dict[Path, tuple[str, list[str], int]]:
+    """Of each file the image it names, the labels of its objects and how many are marked as difficult.
+
+    UsageError for an object with a score that is a fraction, unless the options say that this is no label.
+    """
+    scores = [key for key in SCORES if key not in options.ignore_columns]
     labels = {}
     for file in files:
         root = read_xml(file)
@@ -98,6 +105,14 @@ def _labels(files: Sequence[Path]) -> dict[Path, tuple[str, list[str], int]]:
         names = [text_of(item, "name") for item in objects]
         if "" in names:
             raise UsageError(f"{file}: object {names.index('') + 1} has no name")
+        told = [(key, text_of(item, key)) for item in objects for key in scores if item.find(key) is not None]
+        for key, score in told:
+            if not FRACTION.fullmatch(score) or float(score).is_integer():
+                continue
+            raise UsageError(
+                f"{file}: {key} {score} makes it a prediction, not a label: keep the objects that hold, "
+                f"without it, or name {key} in data.ignore_columns"
+            )
         difficult = sum(text_of(item, "difficult") == "1" for item in objects)
         labels[file] = text_of(root, "filename"), list(dict.fromkeys(names)), difficult
     return labels

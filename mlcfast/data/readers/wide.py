@@ -1,6 +1,7 @@
 """Tables with a column for each label, which holds 1, 0, −1 or nothing."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +52,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     names = [sheet.header[i] for i in columns]
     states, said, cells = states_of(values, names, sheet.path, options)
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
-    if sheet.delimiter != "," and any("," in row[i] for row in sheet.rows for i in columns):
+    if sheet.delimiter != "," and any("," in cell for i in columns for cell in sheet.counts(i)):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
     images = [row[image] for row in sheet.rows]
     refuse_contradictions(sheet.path, images, sheet.numbers, names, states, values != BLANK_CELL)
@@ -78,7 +79,7 @@ def _label_columns(
     _refuse_numbered(sheet, [i for i in others if i not in ignored])
     columns, left, doubts = [], [], []
     for i in others:
-        filled = any(row[i].lower() not in BLANK for row in sheet.rows)
+        filled = any(cell.lower() not in BLANK for cell in sheet.counts(i))
         about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
         part = truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (about and _numbers_rows(sheet, i)) or (filled and part < 0.5):
@@ -121,13 +122,15 @@ def _words_left(sheet: Sheet, column: int) -> str:
 
 
 def _may_be_facts(names: Sequence[str]) -> list[str]:
-    """A warning of the first label that may say something else of the image: `frame`, or `label` beside others."""
+    """A warning of labels that may say something else of the image: `frame`, or `label` beside others."""
     known = {name.lower() for name in names}
     facts = MAY_BE_ABOUT - {"train"} if known & VEHICLES else MAY_BE_ABOUT
     letters = sum(len(name) == 1 for name in known) > 2  # x and y are labels among others
     found = [name for name in names if name.lower() in facts and not (letters and len(name) == 1)]
     found += [name for name in names if len(names) > 1 and is_called(name, LIST_COLUMNS)]
-    return [f"column {found[0]!r} is read as a label: if it is none, name it in data.ignore_columns"] if found else []
+    shown, several = ", ".join(map(repr, found)), len(found) > 1
+    said = f"columns {shown} are read as labels: if one" if several else f"column {shown} is read as a label: if it"
+    return [f"{said} is none, name it in data.ignore_columns"] if found else []
 
 
 def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndarray) -> list[str]:
@@ -137,7 +140,7 @@ def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndar
         both = (states[:, [column]] == 1) & (states[:, others] == 1)
         if both.any():
             row, other = np.argwhere(both)[0]
-            where = f"line {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
+            where = f"{sheet.unit} {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
             count = int(both.any(axis=1).sum())
             return [f"{where} and {names[others[other]]!r}, and {count - 1} more such rows: one of the two is wrong"]
     return []
@@ -159,7 +162,7 @@ def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.n
 def _refuse_numbered(sheet: Sheet, others: Sequence[int]) -> None:
     """UsageError where several columns hold a label a cell, as `label1`, `label2` do, and nothing says so."""
     alike = [i for i in others if (match := NUMBERED.fullmatch(sheet.header[i])) and is_called(match[1], LIST_COLUMNS)]
-    words = [i for i in alike if any(row[i] for row in sheet.rows) and truth_share(sheet, i) < 1]
+    words = [i for i in alike if any(sheet.counts(i)) and truth_share(sheet, i) < 1]
     if len(alike) > 1 and words:
         named = ",".join(sheet.header[i] for i in alike)
         raise UsageError(
@@ -183,15 +186,18 @@ def _refuse_raters(sheet: Sheet, columns: Sequence[int]) -> None:
 
 def _numbers_rows(sheet: Sheet, column: int) -> bool:
     """Whether each row has a whole number of its own in a column, and not only 0 and 1."""
-    cells = {row[column] for row in sheet.rows}
-    return len(cells) == len(sheet.rows) and all(cell.isdecimal() for cell in cells) and not cells <= {"0", "1"}
+    cells = sheet.counts(column)
+    return len(cells) == len(sheet.rows) and all(map(str.isdecimal, cells)) and not cells.keys() <= {"0", "1"}
 
 
 def _may_say(sheet: Sheet, column: int) -> bool:
     """Whether a column may say present and absent in its own way: by two or three words, or by counts or shares."""
-    cells = [row[column].lower() for row in sheet.rows if row[column].lower() not in BLANK]
-    few = 2 <= len(set(cells)) <= 3 and len(cells) > len(set(cells))
-    return few or (len(set(cells)) > 1 and all(AMOUNT.fullmatch(cell) for cell in cells))
+    cells: Counter[str] = Counter()
+    for cell, times in sheet.counts(column).items():
+        cells[cell.lower()] += times if cell.lower() not in BLANK else 0
+    cells = +cells
+    few = 2 <= len(cells) <= 3 and cells.total() > len(cells)
+    return few or (len(cells) > 1 and all(AMOUNT.fullmatch(cell) for cell in cells))
 
 
 def _doubt(sheet: Sheet, column: int) -> str:
@@ -213,15 +219,12 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
     values = np.empty((len(sheet.rows), len(columns)), np.int8)
     wrong = []
     for place, i in enumerate(columns):
-        cells = [row[i] for row in sheet.rows]
-        said = {cell: truth(sheet, cell) for cell in set(cells)}
-        bad = {cell for cell, value in said.items() if value is None}
-        wrong += [(cells.index(cell), place) for cell in bad]
-        values[:, place] = [said[cell] or 0 for cell in cells]
+        said = {cell: truth(sheet, cell) for cell in sheet.counts(i)}
+        wrong += [(sheet.line(i, cell), place, cell) for cell, value in said.items() if value is None]
+        values[:, place] = [said[row[i]] or 0 for row in sheet.rows]
     if wrong:
-        row, place = min(wrong)
-        name, cell = sheet.header[columns[place]], sheet.rows[row][columns[place]]
-        where = f"line {sheet.numbers[row]}, column {name!r}: {cell!r}"
+        line, place, cell = min(wrong)
+        where = f"{sheet.unit} {line}, column {sheet.header[columns[place]]!r}: {cell!r}"
         raise UsageError(
             f"{sheet.path}: {where} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
         )

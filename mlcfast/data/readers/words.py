@@ -4,9 +4,16 @@ import re
 
 Words = tuple[str, ...] | frozenset[str]
 
+# Words for each part of a data set: a column that divides a table, and a folder or a key, may use any of them.
+PARTS = {
+    "train": ("train", "training", "trn"), "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "tst"),
+}  # fmt: skip
+SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
+
 IMAGE_COLUMNS = (
     "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
-    "filepath", "file_path", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
+    "filepath", "file_path", "image_url", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
@@ -20,7 +27,10 @@ OTHER_LISTS = frozenset({
     "categor\u00edas", "categoria", "categorias", "classe", "clase", "clases", "etichetta", "etichette", "\u6807\u7b7e",
     "\u7c7b\u522b", "\u6a19\u7c64", "\u30e9\u30d9\u30eb", "\u30bf\u30b0", "\ub77c\ubca8",
     "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438", "species",
+    "classid", "labelid", "categoryid",
 })  # fmt: skip
+# Those of them that hold class numbers, of which 0 and 1 then are two.
+OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
 # What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
 LABEL_WORDS = frozenset({
@@ -32,6 +42,8 @@ BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbo
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
 )  # fmt: skip
+# Columns, and keys of objects, that say how sure a model is of a label, or of each of a list.
+SCORES = ("score", "scores", "confidence", "confidences", "conf", "probability", "probabilities", "probs")
 # Columns that say of a row whether the image has its label, where an image has several rows.
 ASSERTING = frozenset({
     "answer", "exists", "is_present", "positive", "is_positive", "has", "has_label", "truth", "target", "correct",

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.readers.boxes import read_yaml
 from mlcfast.data.readers.lists import from_tags, names_in
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
+from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS
+from mlcfast.data.readers.yolo_settings import places_of, settings_in, settings_of
 from mlcfast.errors import UsageError
 
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
 BOX = re.compile(rf"(\d+)(\.0+)?(\s+{NUMBER}){{4,}}", re.IGNORECASE)
@@ -22,9 +22,9 @@ BOX = re.compile(rf"(\d+)(\.0+)?(\s+{NUMBER}){{4,}}", re.IGNORECASE)
 
 def is_yolo(folder: Path) -> bool:
     """Whether a directory has YOLO's settings with names and places of images, or images and labels side by side."""
-    if any({"names", "train"} <= set(read_yaml(file)) for file in _settings_in(folder)):
+    if any({"names", "train"} <= set(settings_of(file)) for file in settings_in(folder)):
         return True
-    places = (folder, *(folder / word for words in SPLITS.values() for word in words))
+    places = (folder, *(folder / word for word in SPLIT_FOLDERS))
     if _labels_of(folder) != folder and _has_boxes(_labels_of(folder)):
         return True
     return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places) or _is_flat(folder)
@@ -35,8 +35,8 @@ def _is_flat(folder: Path) -> bool:
 
     Names of classes must stand there too, and no folders of splits, which would be read alone.
     """
-    named = any((folder / name).is_file() for name in NAME_FILES) or _settings_in(folder)
-    if not named or any((folder / word).is_dir() for words in SPLITS.values() for word in words):
+    named = any((folder / name).is_file() for name in NAME_FILES) or settings_in(folder)
+    if not named or any((folder / word).is_dir() for word in SPLIT_FOLDERS):
         return False
     images = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
     texts = (read_text(file)[0].strip() for image in images if (file := image.with_suffix(".txt")).is_file())
@@ -58,14 +58,14 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
     like, in the directory or in the two above it; else the labels are the classes' numbers.
     """
     folder = path if path.is_dir() else path.parent
-    settings = [path] if path.is_file() else _settings_in(folder)
+    settings = [path] if path.is_file() else settings_in(folder)
     if len(settings) > 1:
         raise UsageError(f"{folder}: holds {settings[0].name} and {settings[1].name}: name one of them")
-    content = read_yaml(settings[0]) if settings else {}
+    content = settings_of(settings[0]) if settings else {}
     placed = "train" in content or "val" in content
     if path.is_file() and not placed and "names" not in content:
         raise UsageError(f"{path}: not YOLO's settings, which name train, val and names: write the labels as a table")
-    places, absent = _places(settings[0], content, options) if placed else (_found(folder), [])
+    places, absent = places_of(settings[0], content, options) if placed else (_found(folder), [])
     if not any(images for images in places.values()):
         raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
     names, said = _names(folder, settings[0] if settings else None, path.is_file())
@@ -78,78 +78,12 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
     return [dataclasses.replace(sources[0], warnings=warnings), *sources[1:]]
 
 
-def _settings_in(folder: Path) -> list[Path]:
-    named = [folder / name for name in ("data.yaml", "data.yml", "dataset.yaml")]
-    found = [file for file in named if file.is_file()]
-    if found:
-        first = read_yaml(found[0])
-        return found[:1] if all(read_yaml(file) == first for file in found[1:]) else found
-    files = sorted(file for file in folder.glob("*.y*ml") if file.suffix in (".yaml", ".yml"))
-    return [file for file in files if _has_names(file)]
-
-
-def _has_names(file: Path) -> bool:
-    try:
-        return "names" in read_yaml(file)
-    except UsageError:
-        return False  # some other program's
-
-
-def _places(settings: Path, content: dict[str, Any], options: TableOptions) -> tuple[dict[str, list[Path]], list[str]]:
-    """The images of each split that data.yaml names, and what it names that is not there.
-
-    An entry is a directory, a list of images in a text file, or a list of such. Roboflow's files name a test split also
-    where none was exported.
-    """
-    places: dict[str, list[Path]] = {}
-    absent = []
-    for split, words in SPLITS.items():
-        given = next((content[word] for word in words if content.get(word)), None)
-        places[split] = []
-        for entry in given if isinstance(given, list) else [given] if given else []:
-            place = _at(settings, str(content.get("path") or ""), str(entry), options)
-            if place is None:
-                absent.append(f"{settings}: {split} {entry}: no such directory or file beside it")
-                continue
-            images = _images_at(place)
-            absent += [] if images else [f"{settings}: {split} {entry}: no images in it"]
-            absent += [f"{settings}: {split} {entry}: not on this machine: {place} is read"] if _is_moved(entry) else []
-            places[split] += images
-    return places, absent
-
-
-def _at(settings: Path, path: str, entry: str, options: TableOptions) -> Path | None:
-    """Where an entry lies. Roboflow writes `../train/images` for what is beside the file.
-
-    Of one that is absolute on another machine the longest end that names something beside the file.
-    """
-    base, plain = settings.parent, re.sub(r"^(\.\./)+", "", entry)
-    parts = Path(entry).parts if _is_moved(entry) else ()
-    ends = [base / Path(*parts[number:]) for number in range(1, len(parts))]
-    places = (base / path / entry, base / entry, base / plain, *ends)
-    place = next((choice for choice in places if choice.exists()), None)
-    if place and not options.allow_outside and not place.resolve().is_relative_to(base.resolve()):
-        raise UsageError(f"{settings}: {entry!r} lies outside {base}: data.allow_outside=true allows that")
-    return place
-
-
-def _is_moved(entry: str) -> bool:
-    return Path(entry).is_absolute() and not Path(entry).exists()
-
-
-def _images_at(place: Path) -> list[Path]:
-    if place.is_dir():
-        return images_below(place)
-    lines = [line.strip() for line in read_text(place)[0].splitlines() if line.strip()]
-    return [place.parent / line for line in lines]
-
-
 def _found(folder: Path) -> dict[str, list[Path]]:
     """The images of each split by the names of the directories; one split, of no name, where they name none."""
     if folder.name == "images":
         return {"": images_below(folder)}
     places = {}
-    for split, words in SPLITS.items():
+    for split, words in PARTS.items():
         choices = [choice for word in words for choice in (folder / "images" / word, folder / word)]
         places[split] = next((found for choice in choices if (found := _in(choice))), [])
     return places if any(places.values()) else {"": _in(folder)}
@@ -165,8 +99,8 @@ def _names(folder: Path, settings: Path | None, chosen: bool) -> tuple[list[str]
     UsageError where two files of it name the classes differently; the settings decide where the user chose them.
     """
     for place in (folder, folder.parent, folder.parent.parent):
-        files = [settings] if settings and place == folder else _settings_in(place)
-        found = [(file, names) for file in files if (names := read_yaml(file, as_written=True).get("names"))]
+        files = [settings] if settings and place == folder else settings_in(place)
+        found = [(file, names) for file in files if (names := settings_of(file, as_written=True).get("names"))]
         known = [(file, _listed(file, names)) for file, names in found]  # a class may be called no, or 1.0
         lists = [place / name for name in NAME_FILES if (place / name).is_file()]
         lists += [file for below in ("*", "*/*") for file in _names_below(folder, below)] if place == folder else []

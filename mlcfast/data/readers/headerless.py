@@ -1,0 +1,73 @@
+"""Tables without a header whose columns are known by what they hold: those of Vertex AI, Make Sense and RetinaNet."""
+
+import json
+import re
+from collections.abc import Sequence
+
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
+
+Rows = list[tuple[int, list[str]]]  # each with its line
+SETS = {"TRAIN", "TRAINING", "VALIDATION", "VALIDATE", "TEST", "UNASSIGNED"}  # of Vertex AI, once AutoML Vision
+NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?", re.IGNORECASE)
+
+
+def with_header(rows: Rows) -> tuple[list[str], Rows, str] | None:
+    """The header that these rows of a table lack, the rows that fit it, and what was assumed; None for others."""
+    for form in (_vertex, _make_sense, _retinanet):
+        found = form(rows)
+        if found is not None:
+            return found
+    return None
+
+
+def _vertex(rows: Rows) -> tuple[list[str], Rows, str] | None:
+    """`TRAIN,gs://bucket/a.jpg,cat,dog`, the set left out or not, or one label and the corners of its box behind it."""
+    with_set = [row[0].upper() in SETS for _, row in rows]
+    places = [int(told) for told in with_set]
+    names = [row[place] if len(row) > place else "" for place, (_, row) in zip(places, rows, strict=True)]
+    if not all(
+        _is_image(name) and (told or name.startswith("gs://")) for told, name in zip(with_set, names, strict=True)
+    ):
+        return None
+    behind = [[cell for cell in row[place + 1 :] if cell] for place, (_, row) in zip(places, rows, strict=True)]
+    filled = [cells for cells in behind if cells]
+    boxes = bool(filled) and all(len(cells) > 4 and _are_numbers(cells[1:]) for cells in filled)
+    tags = [cells[:1] if boxes else cells for cells in behind]
+    parts = [row[0] if told else "" for told, (_, row) in zip(with_set, rows, strict=True)]
+    sets = any(with_set)
+    table = [
+        (number, [*([part] if sets else []), name, json.dumps(each)])
+        for (number, _), part, name, each in zip(rows, parts, names, tags, strict=True)
+    ]
+    said = "there is no header: read as Vertex AI's table of images and their labels"
+    return [*(["split"] if sets else []), "image", "labels"], table, said
+
+
+def _make_sense(rows: Rows) -> tuple[list[str], Rows, str] | None:
+    """`cat,10,20,30,40,a.jpg,640,480`."""
+    if not all(len(row) == 8 and row[0] and _is_image(row[5]) and _are_numbers(row[1:5] + row[6:]) for _, row in rows):
+        return None
+    return (
+        ["label", "x", "y", "w", "h", "image", "width", "height"],
+        rows,
+        "there is no header: read as Make Sense's boxes",
+    )
+
+
+def _retinanet(rows: Rows) -> tuple[list[str], Rows, str] | None:
+    """`a.jpg,1,2,3,4,cat`, and `a.jpg,,,,,` for an image without a box; class numbers are left to other readers."""
+    filled = [row for _, row in rows if any(row[1:])]
+    if not all(len(row) == 6 and _is_image(row[0]) for _, row in rows) or not filled:
+        return None
+    if not all(_are_numbers(row[1:5]) and row[5] for row in filled) or all(NUMBER.fullmatch(row[5]) for row in filled):
+        return None
+    header = ["image", "xmin", "ymin", "xmax", "ymax", "class"]
+    return header, rows, "there is no header: read as images, boxes and their classes, as RetinaNet has them"
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    return all(map(NUMBER.fullmatch, cells))

@@ -1,0 +1,181 @@
+"""Cases of test_known_sets.py: the files of sets and exports, and what they say."""
+
+from tests.data.layouts import BOX
+
+P, N, U = 1, -1, 0
+
+PETS = {f"{label}/{label}{number}.jpg": "" for label in ("cat", "dog") for number in (1, 2)}
+OF_PETS = [[P, N], [P, N], [N, P], [N, P]]
+
+
+def below(folder: str, files: dict[str, str]) -> dict[str, str]:
+    return {f"{folder}/{name}": text for name, text in files.items()}
+
+
+def scenes(*parts: str) -> dict[str, str]:
+    return {f"{part}/{part}/{label}/{part}{label}.jpg": "" for part in parts for label in ("forest", "sea")}
+
+
+def voc(folder: str) -> dict[str, str]:
+    return below(folder, {
+        **{f"JPEGImages/{name}.jpg": "" for name in "ab"},
+        "Annotations/a.xml": "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>",
+        "Annotations/b.xml": "<annotation><filename>b.jpg</filename></annotation>",
+        "ImageSets/Main/train.txt": "a\n", "ImageSets/Main/val.txt": "b\n",
+    })  # fmt: skip
+
+
+SURE = "<object><name>dog</name><score>1.0</score></object>"
+SCORED_XML = f"<annotation>{SURE}<object><name>cat</name><score>0.83</score></object></annotation>"
+
+# Name: files with their texts, format, labels, states of each split, parts of what is said.
+READ = {
+    "scenes of Intel": (
+        scenes("seg_train", "seg_test") | {"seg_pred/seg_pred/1.jpg": "", "seg_pred/seg_pred/2.jpg": ""},
+        "folders", ["forest", "sea"], {"train": [[P, N], [N, P]], "test": [[P, N], [N, P]]},
+        ["the folder 'seg_pred' holds 2 images in no folder of a label: they are left out"],
+    ),
+    "a folder named alike within": (
+        below("train/train", PETS), "folders", ["cat", "dog"], {"train": OF_PETS}, [],
+    ),
+    "an archive's only folder": (
+        below("data", PETS) | {"README.md": "x"}, "folders", ["cat", "dog"], {"": OF_PETS}, ["data is the only folder"],
+    ),
+    "two folders of archives": (
+        below("archive/images", PETS), "folders", ["cat", "dog"], {"": OF_PETS}, ["archive/images is the only folder"],
+    ),
+    "a table in an archive's only folder": (
+        {"set/a.jpg": "", "set/t.csv": "image,cat,dog\na.jpg,1,0\n"}, "wide", ["cat", "dog"], {"": [[P, N]]}, [],
+    ),
+    "a test without labels": (
+        below("train", PETS) | {"test/1.jpg": "", "test/2.jpg": ""}, "folders", ["cat", "dog"], {"train": OF_PETS},
+        ["the folder 'test' holds 2 images in no folder of a label"],
+    ),
+    "a test without labels, by number": (
+        below("train", PETS) | {"test1/1.jpg": ""}, "folders", ["cat", "dog"], {"train": OF_PETS},
+        ["the folder 'test1' holds 1 images"],
+    ),
+    "images of parts": (
+        below("train_images", PETS) | below("val_images", PETS), "folders", ["cat", "dog"],
+        {"train": OF_PETS, "val": OF_PETS}, [],
+    ),
+    "pascal voc from above": (
+        voc("VOCdevkit/VOC2007"), "voc", ["cat"], {"train": [[P]], "val": [[N]]}, ["VOCdevkit/VOC2007 is the only"],
+    ),
+    "pascal voc's lists of one class": (
+        {**{f"JPEGImages/{name}.jpg": "" for name in "abc"}, "ImageSets/Main/trainval.txt": "a\nb\nc\n",
+         "ImageSets/Main/cat_trainval.txt": "a  1\nb -1\nc  0\n",
+         "ImageSets/Main/pottedplant_trainval.txt": "a -1\nb  0\nc  1\n",
+         "ImageSets/Main/room_trainval.txt": "a 1\nb 1\nc 1\n"},
+        "voc", ["cat", "pottedplant", "room"], {"trainval": [[P, N, P], [N, U, P], [U, P, P]]}, ["0, a difficult"],
+    ),
+    "cvat's lists for ultralytics": (
+        {"data.yaml": "train: train.txt\nval: val.txt\nnames: {0: cat, 1: dog}\n", "images/train/a.jpg": "",
+         "train.txt": "data/images/train/a.jpg\ndata/images/train/b.jpg\n", "images/train/b.jpg": "",
+         "val.txt": "data/images/val/c.jpg\n", "images/val/c.jpg": "", "labels/train/a.txt": f"1 {BOX}\n",
+         "labels/val/c.txt": f"0 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"train": [[N, P], [N, N]], "val": [[P, N]]},
+        ["train.txt: names images in data, which is not there"],
+    ),
+    "darknet's settings": (
+        {"obj.data": "classes = 2\ntrain = data/train.txt\nvalid = data/test.txt\nnames = data/obj.names\n",
+         "obj.names": "cat\ndog\n", "train.txt": "data/obj/a.jpg\n", "test.txt": "data/obj/b.jpg\n", "obj/a.jpg": "",
+         "obj/b.jpg": "", "obj/a.txt": f"1 {BOX}\n", "obj/b.txt": f"0 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"train": [[N, P]], "val": [[P, N]]}, ["named in obj.data"],
+    ),
+    "settings of another program": (
+        {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
+         "hyp.yaml": "lr0: 0.1\n", "small.yaml": "train: images/a\nnames: {0: cat, 1: dog}\n"},
+        "yolo", ["cat", "dog"], {"train": [[N, P]]}, ["named in data.yaml"],
+    ),
+    "celeba": (
+        {"list_attr_celeba.txt": "2\nBald Smiling \n000001.jpg -1  1\n000002.jpg  1 -1\n",
+         "img_align_celeba/000001.jpg": "", "img_align_celeba/000002.jpg": ""},
+        "authors", ["Bald", "Smiling"], {"": [[N, P], [P, N]]}, ["-1 is absent"],
+    ),
+    "celeba whole": (
+        {"Anno/list_attr_celeba.txt": "2\nBald Smiling \n000001.jpg -1  1\n000002.jpg  1 -1\n",
+         "Anno/identity_CelebA.txt": "000001.jpg 5\n", "Eval/list_eval_partition.txt": "000001.jpg 0\n000002.jpg 2\n",
+         "Img/img_align_celeba/000001.jpg": "", "Img/img_align_celeba/000002.jpg": ""},
+        "authors", ["Bald", "Smiling"], {"train": [[N, P]], "test": [[P, N]]}, ["list_eval_partition.txt says"],
+    ),
+    "celeba of Kaggle": (
+        {"list_attr_celeba.csv": "image_id,Bald,Smiling\n000001.jpg,-1,1\n000002.jpg,1,-1\n",
+         "list_eval_partition.csv": "image_id,partition\n000001.jpg,0\n000002.jpg,1\n",
+         "list_bbox_celeba.csv": "image_id,x_1,y_1,width,height\n000001.jpg,1,2,3,4\n",
+         **{f"img_align_celeba/img_align_celeba/00000{number}.jpg": "" for number in (1, 2)}},
+        "authors", ["Bald", "Smiling"], {"train": [[N, P]], "val": [[P, N]]}, [],
+    ),
+    "food-101": (
+        {"images/pie/1.jpg": "", "images/soup/2.jpg": "", "images/pie/3.jpg": "", "meta/classes.txt": "pie\nsoup\n",
+         "meta/train.json": '{"pie": ["pie/1"], "soup": ["soup/2"]}',
+         "meta/test.json": '{"pie": ["pie/3"], "soup": []}'},
+        "authors", ["pie", "soup"], {"train": [[P, N], [N, P]], "test": [[P, N]]}, ["meta says which images train"],
+    ),
+    "tiny imagenet": (
+        {"train/n01/images/n01_0.JPEG": "", "train/n02/images/n02_0.JPEG": "", "val/images/val_0.JPEG": "",
+         "train/n01/n01_boxes.txt": "n01_0.JPEG\t0\t0\t62\t62\n", "test/images/test_0.JPEG": "",
+         "val/val_annotations.txt": "val_0.JPEG\tn02\t0\t32\t44\t62\n", "wnids.txt": "n01\nn02\n"},
+        "authors", ["n01", "n02"], {"train": [[P, N], [N, P]], "val": [[N, P]]}, ["'test' holds 1 images without"],
+    ),
+    "pets of Oxford": (
+        {"images/Abyssinian_1.jpg": "", "images/basset_hound_10.jpg": "",
+         "annotations/list.txt": "#Image CLASS-ID SPECIES BREED ID\nAbyssinian_1 1 1 1\nbasset_hound_10 2 2 1\n",
+         "annotations/trainval.txt": "Abyssinian_1 1 1 1\n", "annotations/test.txt": "basset_hound_10 2 2 1\n",
+         "annotations/xmls/Abyssinian_1.xml": "<annotation><object><name>cat</name></object></annotation>"},
+        "authors", ["Abyssinian", "basset_hound"], {"train": [[P, N]], "test": [[N, P]]}, ["the labels are the breeds"],
+    ),
+    "label studio's names of what was uploaded": (
+        {"cat.jpg": "", "t.json": '[{"data": {"image": "/data/upload/1/a1b2c3d4-cat.jpg"}, "annotations": [{"result": '
+                                  '[{"value": {"choices": ["cat"]}}]}]}]'},
+        "label_studio", ["cat"], {"": [[P]]}, [],
+    ),
+    "labels in groups that hold a word for a part": (
+        {"train_station/in/a.jpg": "", "test_tube/x/b.jpg": ""}, "folders", ["test_tube", "train_station"],
+        {"": [[P, N], [N, P]]}, ["folders within those of the labels, such as test_tube/x, say nothing"],
+    ),
+    "a table and the form for predictions": (
+        {"images/a.jpg": "", "train.csv": "id,label\na,cat\n", "sample_submission.csv": "id,label\nc,cat\n"},
+        "list", ["cat"], {"": [[P]]}, ["sample_submission.csv is a form for predictions: it is not read"],
+    ),
+    "labels that hold a word for a part": (
+        {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
+        ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],
+    ),
+}  # fmt: skip
+
+# Name: files with their texts, what the error says.
+REFUSED = {
+    "labels in the names of files": (
+        {"train/cat.0.jpg": "", "train/dog.0.jpg": "", "test/1.jpg": ""},
+        "no labels found: images stand directly in 'test' and 'train', such as test/1.jpg: name the file of the labels",
+    ),
+    "a label and a part": (
+        below("train", PETS) | {"cat/3.jpg": ""}, "'train' may be a split or a label, as 'cat' beside it is",
+    ),
+    "two years of pascal voc": (
+        voc("VOCdevkit/VOC2007") | voc("VOCdevkit/VOC2012"),
+        "holds several data sets, 'VOC2007' (voc) and 'VOC2012' (voc): name one of them",
+    ),
+    "a list of pascal voc of another form": (
+        {"JPEGImages/a.jpg": "", "ImageSets/Main/cat_train.txt": "a 1\nb -1\na -1\n"},
+        "ImageSets/Main/cat_train.txt: line 3: 'a' stood before with another number",
+    ),
+    "predictions of pascal voc": (
+        {"a.jpg": "", "a.xml": SCORED_XML}, "a.xml: score 0.83 makes it a prediction, not a label: keep the objects",
+    ),
+    "settings beside others": (
+        {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
+         "data2.yaml": "train: images\nnames: [dog, cat]\n"},
+        "holds data.yaml and data2.yaml: name one of them",
+    ),
+    "a part of celeba that nothing names": (
+        {"list_attr_celeba.txt": "1\nBald \n1.jpg  1\n", "list_eval_partition.txt": "2.jpg 0\n",
+         "img_align_celeba/1.jpg": ""},
+        "list_eval_partition.txt: does not say with 0, 1 or 2 in which part '1.jpg' is",
+    ),
+    "a set twice": (
+        PETS | below("pets", PETS), "the folders in 'pets' are called as those beside it, 'cat' the first",
+    ),
+    "a folder that is the only one": ({"cat/a.jpg": ""}, "'cat' is the only folder of images"),
+}  # fmt: skip

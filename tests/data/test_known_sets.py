@@ -1,0 +1,139 @@
+"""Sets as Kaggle and their authors' archives lay them out, in miniature: read as they were meant, or said why not."""
+
+import pytest
+
+from mlcfast.data.discover import discover
+from mlcfast.data.readers.recognise import read_all, read_named
+from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.summary import open_sources
+from mlcfast.errors import UsageError
+from tests.data.awkward_exports import coco
+from tests.data.known_sets import READ, REFUSED, SCORED_XML
+from tests.data.test_directories import lay
+
+
+@pytest.mark.parametrize("name", READ)
+def test_known_sets_are_read_as_they_were_meant(tmp_path, name):
+    files, form, labels, states, said = READ[name]
+    lay(tmp_path, files)
+    sources = read_all(tmp_path, TableOptions())
+    assert {(source.format, *source.names) for source in sources} == {(form, *labels)}
+    assert {source.split: source.states.tolist() for source in sources} == states
+    lines = [line for source in sources for line in (*source.assumptions, *source.warnings)]
+    assert all(any(part in line for line in lines) for part in said), lines
+    assert all(path is not None for _, paths in open_sources(tmp_path, None, TableOptions()) for path in paths)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_known_sets_leave_open_is_one_line(tmp_path, name):
+    files, says = REFUSED[name]
+    lay(tmp_path, files)
+    with pytest.raises(UsageError) as caught:
+        read_all(tmp_path, TableOptions())
+    said = str(caught.value)
+    assert said.startswith(str(tmp_path)) and says in said and "\n" not in said
+
+
+@pytest.mark.parametrize("form", ["auto", "folders"])
+def test_parts_of_another_name_are_named_by_their_word(tmp_path, form):
+    lay(tmp_path, READ["scenes of Intel"][0])
+    train, test = (read_named(tmp_path, word, TableOptions(form=form)) for word in ("train", "test"))
+    assert train.names == ["forest", "sea"] and train.states.tolist() == test.states.tolist() == [[1, -1], [-1, 1]]
+
+
+def test_a_set_in_the_only_folder_of_its_archive_is_trained_on(tmp_path):
+    files = {
+        f"set/{part}/{label}/{label}{part}.jpg": "" for part in ("train", "val", "test") for label in ("cat", "dog")
+    }
+    lay(tmp_path, files)
+    found = discover(tmp_path)
+    chosen = {"root": str(tmp_path / "set"), "train": "train", "val": "val"}
+    assert found.settings.items() >= chosen.items()
+    assert found.samples.train.names == ["cat", "dog"] and len(found.samples.validation) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "key"),
+    [
+        ("a.xml", SCORED_XML, "score"),
+        ("c.json", coco([{"image_id": 1, "category_id": 0, "probability": 0.3}]), "probability"),
+        ("c.json", coco([{"image_id": 1, "category_id": 0, "attributes": {"score": 0.3, "rotation": 0.5}}]), "score"),
+    ],
+)
+def test_predictions_are_labels_where_the_user_says_so(tmp_path, file, content, key):
+    (tmp_path / file).write_text(content)
+    told = TableOptions(ignore_columns=(key,))
+    for _ in range(2):  # what was read so is not kept for those who do not say it
+        assert read_all(tmp_path / file, told)[0].names[0] == "cat"
+        with pytest.raises(UsageError, match=rf"{key} 0\.\d+ makes it a prediction.*in data\.ignore_columns"):
+            read_all(tmp_path / file, TableOptions())
+
+
+def test_a_list_of_one_class_of_pascal_voc_says_nothing_of_others(tmp_path):
+    lay(tmp_path, READ["pascal voc from above"][0] | {"VOCdevkit/VOC2007/ImageSets/Main/cat_train.txt": "a 1\nb -1\n"})
+    with pytest.raises(UsageError, match="says of images whether they have one label"):
+        read_all(tmp_path / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main" / "cat_train.txt", TableOptions())
+    assert read_named(tmp_path, "val", TableOptions()).images == ["JPEGImages/b.jpg"]
+
+
+def test_images_of_lvis_of_which_nothing_is_known_to_be_absent(tmp_path):
+    images = [{"id": 1, "coco_url": "http://host/a.jpg", "neg_category_ids": [], "not_exhaustive_category_ids": [0]}]
+    (tmp_path / "l.json").write_text(coco([{"image_id": 1, "category_id": 0}], images=images))
+    with pytest.raises(UsageError, match="neg_category_ids, all empty, so that no label is known to be absent"):
+        read_all(tmp_path / "l.json", TableOptions())
+
+
+def test_a_list_of_yolo_may_not_leave_its_set(tmp_path):
+    settings = {"set/data.yaml": "train: train.txt\nnames: [cat]\n", "set/train.txt": "../x/a.jpg\n", "x/a.jpg": ""}
+    lay(tmp_path, settings)
+    with pytest.raises(UsageError, match=r"train\.txt: .*a\.jpg lies outside .*set: data\.allow_outside=true allows"):
+        read_all(tmp_path / "set", TableOptions())
+    assert len(read_all(tmp_path / "set", TableOptions(allow_outside=True))[0].images) == 1
+
+
+def test_a_file_of_another_kind_named_as_darknets(tmp_path):
+    lay(tmp_path, {"iris.data": "5.1,3.5,1.4,0.2,Iris-setosa\n"})
+    with pytest.raises(UsageError, match=r"iris\.data: not Darknet's settings"):
+        read_all(tmp_path / "iris.data", TableOptions())
+
+
+@pytest.mark.parametrize("form", ["auto", "authors"])
+def test_splits_of_authors_are_more_than_their_folders(tmp_path, form):
+    lay(tmp_path, READ["tiny imagenet"][0])
+    train, val = (read_named(tmp_path, word, TableOptions(form=form)) for word in ("train", "val"))
+    assert (train.names, train.images[0], val.images) == (
+        ["n01", "n02"],
+        "train/n01/images/n01_0.JPEG",
+        ["val/images/val_0.JPEG"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text", "says"),
+    [
+        (
+            "food-101",
+            "meta/train.json",
+            '["pie/1"]',
+            "train.json: not Food-101's: needs a list of images for each label",
+        ),
+        (
+            "tiny imagenet",
+            "val/val_annotations.txt",
+            "val_0.JPEG\n",
+            "val_annotations.txt: line 1: 'val_0.JPEG' is not an",
+        ),
+        (
+            "pets of Oxford",
+            "annotations/trainval.txt",
+            "# x\ncat 1 1 1\n",
+            "trainval.txt: line 2: 'cat 1 1 1' is not an",
+        ),
+    ],
+)
+def test_sets_of_authors_that_are_damaged(tmp_path, name, file, text, says):
+    lay(tmp_path, READ[name][0] | {file: text})
+    with pytest.raises(UsageError, match=says):
+        read_all(tmp_path, TableOptions())
+    with pytest.raises(UsageError, match="not laid out as CelebA, Food-101, Tiny ImageNet or Oxford's pets"):
+        read_all(tmp_path / file.partition("/")[0], TableOptions(form="authors"))
