@@ -5,6 +5,9 @@ REQUIRED = ["torch>=2.11", "numpy>=2.0"]  # torch brings Triton where Triton run
 PARQUET = ["pyarrow>=16"]
 DEMO = ["scikit-learn>=1.5"]
 EIGHT_BIT = ["bitsandbytes>=0.50"]
+# What sends a run to a server (train.trackers); not of `all`, since it is of use only to who has such a server.
+MLFLOW = ["mlflow-skinny>=3.1"]  # MLflow without its server: one that runs elsewhere is all that training needs
+WANDB = ["wandb>=0.31"]
 # Label files and images: `mlcfast inspect` needs no more than this.
 DATA = ["pillow>=10", "pyyaml>=6.0", "safetensors>=0.5", "tqdm>=4.66", *PARQUET]
 # Everything from a configuration to a trained model, its report and its predictions.
@@ -40,6 +43,15 @@ TEST = [
     "ipykernel>=6.29",
     "lightning>=2.5",
     "accelerate>=1.3",
+    *MLFLOW,
+    *WANDB,
+    # MLflow's server, which the tests start. The package `mlflow` would bring it, and an older pyarrow.
+    "flask>=3",
+    "flask-cors>=5",
+    "sqlalchemy>=2",
+    "alembic>=1.13",
+    "huey>=2.5.4",
+    "pandas>=2.2",
 ]
 
 
@@ -59,6 +71,8 @@ EXTRAS = {
     "parquet": _together(PARQUET, DATA),
     "demo": _together(DEMO, TRAIN),
     "eight_bit": _together(EIGHT_BIT, TRAIN),
+    "mlflow": _together(MLFLOW, TRAIN),
+    "wandb": _together(WANDB, TRAIN),
     "all": ALL,
     "test": _together(TEST, ALL),
 }

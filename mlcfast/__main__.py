@@ -13,7 +13,7 @@ from mlcfast.errors import missing_extra
 STAGES = {
     "Begin with your data": ("inspect", "init", "demo_data"),
     "Train": ("plan", "train", "launch", "sweep", "features"),
-    "Judge": ("evaluate", "report"),
+    "Judge": ("evaluate", "report", "track"),
     "Use": ("predict", "export"),
     "In your shell": ("completion",),
 }

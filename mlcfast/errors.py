@@ -22,6 +22,8 @@ EXTRA_OF = {
     "sklearn": "demo",
     "bitsandbytes": "eight_bit",
     "pyarrow": "parquet",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
 }
 # Commands that need less than training, and the extra that is enough for them.
 EXTRA_OF_COMMAND = {"inspect": "data", "export": "export"}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mlcfast.errors import UsageError
-from mlcfast.settings_data import FORMATS, IMAGENET_MEAN, IMAGENET_STD, DataConfig, Section, named
+from mlcfast.settings_data import FORMATS, IMAGENET_MEAN, IMAGENET_STD, DataConfig, Section, check_name, named
 
 __all__ = [
     "FORMATS",
@@ -39,10 +39,11 @@ FREE_ON_RESUME = frozenset({
     "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain", "data.allow_outside",
     "data.allow_overlap", "engine.name", "engine.micro_batch", "engine.activation_checkpointing",
     "engine.offload_optimizer", "engine.compile", "train.log_every", "train.checkpoint_every",
-    "train.keep_checkpoints", "train.keep_finished", "train.on_save_error",
+    "train.keep_checkpoints", "train.keep_finished", "train.on_save_error", "train.trackers",
 })  # fmt: skip
 LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
 # All others make another run of it, which only --with-changes allows.
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 QUERY2LABEL_OPTIONS = (
     "embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout", "decoder_self_attention",
@@ -260,6 +261,11 @@ class TrainConfig(Section):
         description="What a full or failing disk means for a checkpoint or best/: `stop` ends the run, `continue` "
         "warns and trains on, to save at the next occasion.",
     )
+    trackers: list[str | dict[str, Any]] = Field(
+        default=["tensorboard"],
+        description="Where the run is shown besides its directory: tensorboard, mlflow, wandb or package.module:Class, "
+        "each as a name or as a mapping of name and options, {name: mlflow, uri: http://HOST:5000} (docs/trackers.md).",
+    )
     initialise_from: str | None = Field(
         default=None,
         description="A run's directory or its best/, whose weights and label estimates training starts from; "
@@ -269,6 +275,18 @@ class TrainConfig(Section):
         default={},
         description="Labels that train.initialise_from knows under another name: the name now, then the name there.",
     )
+
+    @field_validator("trackers")
+    @classmethod
+    def _named_once(cls, entries: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+        names = [entry if isinstance(entry, str) else entry.get("name") for entry in entries]
+        for name in names:
+            if not isinstance(name, str):
+                raise ValueError("a tracker is a name or a mapping that has one, such as {name: mlflow, uri: …}")
+            check_name(name, TRACKERS)
+        if len(set(names)) < len(names):
+            raise ValueError("a tracker is named twice")
+        return entries
 
 
 class SweepConfig(Section):

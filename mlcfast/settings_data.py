@@ -30,10 +30,11 @@ Uncertain = Literal["unknown", "positive", "negative"]
 
 def named(*known: str) -> AfterValidator:
     """Accepts a name of the project's own or `package.module:name`, which is imported where it is used."""
-    return AfterValidator(partial(_check_name, known=known))
+    return AfterValidator(partial(check_name, known=known))
 
 
-def _check_name(name: str, known: tuple[str, ...]) -> str:
+def check_name(name: str, known: tuple[str, ...]) -> str:
+    """The name, if it is one of the known or of the form `package.module:name`; else ValueError with the nearest."""
     if name in known or is_import_name(name):
         return name
     raise ValueError(f"Input should be {', '.join(known)} or package.module:name{hint(name, known)}")

@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
+from mlcfast.api.training import train
 from mlcfast.config import load_config
-from mlcfast.engine import discover, peers_explained, resolve_engine, start, stop
+from mlcfast.engine import discover
 from mlcfast.errors import UsageError
-from mlcfast.runs.directory import RunDirectory
-from mlcfast.runs.journal import log_to_console
 from mlcfast.settings_reference import reference
-from mlcfast.training.run import run
-
-NEWEST = object()  # `--resume` without DIR: the last checkpoint of the configuration's own run
 
 
 class ShowSettings(argparse.Action):
@@ -43,7 +39,7 @@ def build_parser() -> cli.Parser:
     parser.add_argument("config", help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
     parser.add_argument(
-        "--resume", nargs="?", type=Path, const=NEWEST, metavar="DIR", help="go on from DIR or the last checkpoint"
+        "--resume", nargs="?", type=Path, const=True, metavar="DIR", help="go on from DIR or the last checkpoint"
     )
     parser.add_argument(
         "--with-changes",
@@ -64,25 +60,13 @@ def build_parser() -> cli.Parser:
 def work(args: argparse.Namespace) -> None:
     """Train as the arguments say and print the best validation mAP as the last line of stdout."""
     if isinstance(args.resume, Path) and "=" in args.resume.name and not args.resume.exists():
-        args.overrides, args.resume = [*args.overrides, str(args.resume)], NEWEST  # `--resume key=value` means no DIR
+        args.overrides, args.resume = [*args.overrides, str(args.resume)], True  # `--resume key=value` means no DIR
     if args.with_changes and args.resume is None:
         raise UsageError("--with-changes goes with --resume")
     config = load_config(args.config, args.overrides)
-    process = discover()
-    if process.is_main:
-        log_to_console()
-    resolve_engine(config, process)
-    config.engine.micro_batch_for(process.world_size)
-    RunDirectory(config.run_directory).check_writable()
-    start(process)
-    try:
-        with peers_explained(process):
-            resume = config.run_directory if args.resume is NEWEST else args.resume
-            progress = run(config, process, resume, args.with_changes)
-    finally:
-        stop()
-    if process.is_main:
-        print(f"mAP {progress.best:.2f}")
+    result = train(config, resume=args.resume, with_changes=args.with_changes)
+    if discover().is_main:
+        print(f"mAP {result.mAP:.2f}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

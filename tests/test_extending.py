@@ -50,6 +50,11 @@ def project(tmp_path_factory) -> Path:
     return tmp_path
 
 
+def numbers_of(run: Path) -> list[str]:
+    """The rows that the page's tracker wrote; the main process alone writes them."""
+    return (run / "numbers.csv").read_text().splitlines()
+
+
 def run_in(project: Path, *words: str) -> subprocess.CompletedProcess:
     path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -70,8 +75,12 @@ def test_everything_of_ones_own_trains_and_resumes(project, launcher, engine):
     log = (project / "runs" / engine / "log.txt").read_text()
     assert f"engine {engine} on" in log + done.stderr
     assert (project / "runs" / engine / "best" / "model.safetensors").is_file()
+    rows = numbers_of(project / "runs" / engine)
+    assert len([row for row in rows if ",train/loss," in row]) == 3
     done = run_in(project, *command, "train.epochs=2", "--resume")
     assert done.returncode == 0, done.stderr[-3000:]
+    more = numbers_of(project / "runs" / engine)
+    assert more[: len(rows)] == rows and len([row for row in more if ",train/loss," in row]) == 6
     assert any(line.startswith("mAP ") for line in done.stdout.splitlines())
 
 

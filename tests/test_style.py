@@ -31,6 +31,7 @@ ALLOWED = {
     "evaluation": {"planning", "report", "runs", "engine", "data", "losses", "models", "ops"},
     "training": {"evaluation", "planning", "report", "runs", "engine", "data", "losses", "models", "ops"},
     "sweeps": {"training", "report", "runs", "engine", "data"},
+    "api": {"training", "evaluation", "report", "runs", "engine"},
 }
 # What a module of the ground may import of the rooms: a configuration checks a loss's options by its signature.
 UNDER_THE_GROUND = {"config": {"losses"}}

@@ -57,6 +57,17 @@ def load_pixels(path: str, content: bytes | None = None) -> np.ndarray:
     return np.array(load_rgb(path, content)) if found is None else found
 
 
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """The pixels, uint8 (H, W, 3), that `load_pixels` has of the file that a Pillow image is of; it stays as it is.
+
+    RunError for pixels that are neither of 8 nor of 16 bits, or that cannot be decoded.
+    """
+    try:
+        return np.array(_to_rgb(ImageOps.exif_transpose(image)))
+    except (ValueError, OSError, SyntaxError) as error:
+        raise RunError(f"a picture of mode {image.mode}: {error}") from error
+
+
 def _plain_jpeg(path: str, content: bytes | None) -> np.ndarray | None:
     """None unless it is a sound baseline JPEG in colour without EXIF: Pillow has the others, or says what is wrong."""
     if not _has_simplejpeg():

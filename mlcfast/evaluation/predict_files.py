@@ -44,11 +44,11 @@ def predict_files(
     streams = min(workers, threads, len(sources)) if predictor.process.device.type == "cpu" else 1
     if streams <= 1:
         for batch in decoded_batches(sources, size, batch_size, workers):
-            yield from _predict_batch(predictor, normalise, batch, attention)
+            yield from predict_batch(predictor, normalise, batch, attention)
         return
 
     def predict(files: list[Source]) -> list[Prediction]:
-        return list(_predict_batch(predictor, normalise, [decode(file, size) for file in files], attention))
+        return list(predict_batch(predictor, normalise, [decode(file, size) for file in files], attention))
 
     step = min(batch_size, -(-len(sources) // streams))
     batches = (sources[first : first + step] for first in range(0, len(sources), step))
@@ -60,9 +60,10 @@ def predict_files(
         torch.set_num_threads(threads)
 
 
-def _predict_batch(
+def predict_batch(
     predictor: Predictor, normalise: Normalise, batch: list[Decoded], attention: bool
 ) -> Iterator[Prediction]:
+    """One prediction for each decoded image, in order, by one pass of the model; attention: also every label's map."""
     pixels = [image.pixels for image in batch if image.pixels is not None]
     results: Iterator[tuple[np.ndarray, np.ndarray | None]] = iter(())
     if pixels:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -58,6 +59,10 @@ class RunDirectory:
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
+
+    def tracked(self, name: str) -> Path:
+        """What the tracker that the configuration calls `name` has received."""
+        return self.path / "trackers" / f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.json"
 
     @property
     def checkpoints(self) -> Path:

@@ -1,4 +1,4 @@
-"""The run directory's records: log.txt, metrics.jsonl, summary.csv and TensorBoard; on the main process only."""
+"""The run directory's records, log.txt, metrics.jsonl and summary.csv, and what listens; on the main process only."""
 
 import contextlib
 import csv
@@ -8,13 +8,15 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
 
 from mlcfast.files import write_text
 from mlcfast.runs.directory import RunDirectory
+from mlcfast.runs.listening import Listener
 
 LOGGER = logging.getLogger("mlcfast")
 
@@ -51,24 +53,36 @@ class LogFile(logging.FileHandler):
 class Journal:
     """Appends to the run directory's records; on other ranks than the main one every call does nothing.
 
-    A record that cannot be written, on a full disk, is warned of once and does not end the run.
+    A record that cannot be written, on a full disk, is warned of once and does not end the run. listeners: are told of
+    all that is recorded, from `begin` on.
     """
 
-    def __init__(self, directory: RunDirectory, is_main: bool, from_step: int = 0):
+    def __init__(self, directory: RunDirectory, is_main: bool, listeners: Sequence[Listener] = ()):
         self.directory, self.is_main, self._warned = directory, is_main, False
+        self.listeners: list[Listener] = []  # those that have begun
+        self._waiting = listeners if is_main else ()
         if not is_main:
             return
-        from torch.utils.tensorboard import SummaryWriter
-
         handler = LogFile(directory.log, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         LOGGER.addHandler(handler)
         self._handler = handler
         self._metrics = directory.metrics.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(directory.tensorboard), purge_step=from_step or None)
+
+    @property
+    def asks_to_stop(self) -> bool:
+        """Whether a listener asks that the run end after the step it is at."""
+        return any(listener.asks_to_stop for listener in self.listeners)
+
+    def begin(self, step: int) -> None:
+        """Tell the listeners that the run begins at this step, or goes on from it."""
+        for listener in self._waiting:
+            with self._warning():
+                listener.start(self.directory, step)
+                self.listeners.append(listener)
 
     def record(self, event: str, step: int, **values: Any) -> None:
-        """One line of metrics.jsonl (null for a number that is not finite); numbers also go to TensorBoard."""
+        """One line of metrics.jsonl; null for a number that is not finite."""
         if not self.is_main:
             return
         values = {name: None if _not_finite(value) else value for name, value in values.items()}
@@ -76,10 +90,7 @@ class Journal:
         with self._warning():
             self._metrics.write(json.dumps(line) + "\n")
             self._metrics.flush()
-        with self._warning():
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    self._board.add_scalar(f"{event}/{name}", value, step)
+        self._tell(lambda listener: listener.line(line))
 
     def summarise(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write summary.csv anew, one row an epoch."""
@@ -92,16 +103,30 @@ class Journal:
         writer.writerows(rows)
         with self._warning():
             write_text(self.directory.summary, text.getvalue())
+        self._tell(lambda listener: listener.row(rows[-1]))
+
+    def finish(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Tell the listeners that the run is over as it should be; rows: one an epoch."""
+        self._tell(lambda listener: listener.finish(rows))
 
     def close(self) -> None:
-        """Flush and close every file."""
+        """Flush and close every file, and every listener, also where one of them fails."""
         if not self.is_main:
             return
-        for file in (self._metrics, self._board):
-            with self._warning():
-                file.close()
-        LOGGER.removeHandler(self._handler)
-        self._handler.close()
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._handler.close)
+            closing.callback(LOGGER.removeHandler, self._handler)
+            for listener in reversed(self.listeners):
+                closing.callback(self._quietly, listener.close)
+            closing.callback(self._quietly, self._metrics.close)
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
+        for listener in self.listeners:
+            self._quietly(partial(what, listener))
+
+    def _quietly(self, work: Callable[[], object]) -> None:
+        with self._warning():
+            work()
 
     @contextlib.contextmanager
     def _warning(self) -> Iterator[None]:

@@ -19,18 +19,20 @@ from mlcfast.losses import FOR_FULL_LABELS, LabelEstimator, PseudoLabels, build_
 from mlcfast.losses.base import LabelLoss
 from mlcfast.models.build import check_model
 from mlcfast.registry import hint_path
+from mlcfast.runs.trackers import make_trackers
 from mlcfast.training.initialise import find_source
 
 
 def check_parts(config: Config, resumed: bool) -> None:
     """UsageError where a part that the configuration names is not there, before any data are read.
 
-    These are the head, the backbone, the weights, augmentation and mix, the optimizer and the run to start from, which
-    a resumed run does not need.
+    These are the head, the backbone, the weights, augmentation and mix, the optimizer, the trackers and the run to
+    start from, which a resumed run does not need.
     """
     model, data = config.model, config.data
     check_model(model.head, model.backbone, model.weights, model.head_arguments)
     find_optimizer(config.optim)
+    make_trackers(config.train.trackers)
     if data.format != "features":
         TrainTransform(data.image_size, data.augment, data.mean, data.std)
     make_mix(data.mix, data.mix_options)

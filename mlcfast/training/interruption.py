@@ -52,13 +52,13 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def requested(self) -> tuple[int, int]:
-        """The signal numbers that ask for a stop and for a checkpoint, 0 for none; the same on every rank.
+    def requested(self, finish: bool = False) -> tuple[int, int, bool]:
+        """The signal numbers that ask for a stop and for a checkpoint, 0 for none, and whether any rank says `finish`.
 
-        A collective on the host where there are several ranks: nothing here waits for a device.
+        The same on every rank. A collective on the host where there are several: nothing here waits for a device.
         """
-        stop, save = self.stop, self.save
+        asked = [self.stop, self.save, int(finish)]
         if self.process.world_size > 1:
-            stop, save = all_reduce_max([stop, save])
+            asked = all_reduce_max(asked)
         self.save = 0
-        return stop, save
+        return asked[0], asked[1], bool(asked[2])

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ from mlcfast.files import write_text
 from mlcfast.planning import out_of_memory, planned
 from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
+from mlcfast.runs.listening import Listener
+from mlcfast.runs.trackers import make_trackers
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, unknown_as_absent
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import check_parts, make_training_mix, make_training_module
+from mlcfast.training.callbacks import Callback, Called
 from mlcfast.training.initialise import initialise_from_run
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
@@ -47,11 +50,18 @@ LOGGER = logging.getLogger("mlcfast")
 SMALL_STEP = 2**18  # features in a micro-batch
 
 
-def run(config: Config, process: Process, resume: Path | None = None, with_changes: bool = False) -> Progress:
+def run(
+    config: Config,
+    process: Process,
+    resume: Path | None = None,
+    with_changes: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> Progress:
     """Open the samples, plan, build, train, evaluate the best weights and report; returns where training ended.
 
     resume: a checkpoint's directory or a run's, whose last complete checkpoint is meant; None begins anew.
     with_changes: whether what goes on may be another run than the one that was stopped (see training/resuming.py).
+    callbacks: told of it on the main process.
     """
     check_parts(config, resume is not None)
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
@@ -84,7 +94,8 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
             trainer.forget_best()
     if process.is_main:
         announce_training(config, trainer, process)
-    with prepared(directory, saved, samples, process, trainer) as journal:
+    listeners = [Called(callback, saved) for callback in callbacks]
+    with prepared(directory, saved, samples, process, trainer, listeners) as journal:
         changes.write_down(journal, trainer.progress.step)
         journal.record("data", trainer.progress.step, **about)
         try:
@@ -94,8 +105,9 @@ def run(config: Config, process: Process, resume: Path | None = None, with_chang
         except torch.OutOfMemoryError as error:
             raise out_of_memory(config, plan) from error
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
-    on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
-    _, interval = on_main(process, lambda: report_run(directory.path))
+        on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
+        _, interval = on_main(process, lambda: report_run(directory.path))
+        journal.finish(progress.rows)
     if process.is_main:
         delete_old_checkpoints(directory, config.train.keep_finished)
         announce_end(config, directory, progress, len(samples.validation), interval, test)
@@ -147,9 +159,17 @@ def make_trainer(config: Config, saved: Config, samples: Samples, directory: Run
 
 @contextlib.contextmanager
 def prepared(
-    directory: RunDirectory, config: Config, samples: Samples, process: Process, trainer: Trainer
+    directory: RunDirectory,
+    config: Config,
+    samples: Samples,
+    process: Process,
+    trainer: Trainer,
+    listeners: Sequence[Listener] = (),
 ) -> Iterator[Journal]:
-    """Make the run's directory, lock it against other runs and rewind it to the trainer's step; gives its journal."""
+    """Make the run's directory, lock it against other runs and rewind it to the trainer's step; gives its journal.
+
+    listeners: hear of the run beside its trackers, and before them.
+    """
     progress, resumed = trainer.progress, trainer.is_resumed
 
     def prepare() -> int | None:
@@ -167,8 +187,10 @@ def prepared(
         require_shared(directory, process)
         if resumed and best is None:
             trainer.forget_best()
-        journal = Journal(directory, process.is_main, progress.step)
+        trackers = make_trackers(config.train.trackers) if process.is_main else []
+        journal = Journal(directory, process.is_main, [*listeners, *trackers])
         try:
+            journal.begin(progress.step)
             yield journal
         finally:
             journal.close()

@@ -72,7 +72,7 @@ class Trainer:
         self.steps_here = self.epoch_steps = 0
         self.epoch_loss = 0.0
         self.predicted_bytes: int | None = None
-        self.is_resumed = False
+        self.is_resumed = self.finishes = False
 
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
         """Go on exactly where a checkpoint was written; UsageError if it is of another model or another run."""
@@ -94,7 +94,8 @@ class Trainer:
         """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent.
 
         predicted_bytes: of GPU memory at the peak, by the planner, to be compared with what is measured.
-        SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number.
+        SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number. Where a
+        listener of the journal asks to stop, the step it asks at is the last one: it is saved, and evaluated.
         """
         self.journal, self.predicted_bytes = journal, predicted_bytes
         steps, epochs = self.total_steps - self.progress.step, self.config.train.epochs - self.progress.epoch
@@ -102,13 +103,16 @@ class Trainer:
         saved_step = self.progress.step if self.is_resumed else 0
         self.checkpoints = Checkpoints(self.engine, self.config.train, journal, saved_step)
         with self.signals, self.checkpoints:
-            while self.progress.epoch < self.config.train.epochs and not self._stops_early():
+            while self.progress.epoch < self.config.train.epochs and not (self.finishes or self._stops_early()):
                 self._epoch()
         return self.progress
 
-    def _heed_signals(self) -> None:
-        """Save, wait until it is saved, and end, where a signal asks for it; a collective."""
-        stop, save = self.signals.requested()
+    def _heed_requests(self) -> None:
+        """Save, wait until it is saved, and end, where a signal asks for it; note if a listener does; a collective."""
+        stop, save, finishes = self.signals.requested(self.journal.asks_to_stop)
+        if finishes and not self.finishes:
+            LOGGER.info("step %d/%d: training ends here, as a callback asks", self.progress.step, self.total_steps)
+        self.finishes = finishes
         if not (stop or save):
             return
         self.checkpoints.note_completed(wait=True)
@@ -155,7 +159,12 @@ class Trainer:
                 self._step(itertools.islice(micro_batches, self.accumulation))
                 bar.update()
                 self.checkpoints.note_completed()
-                self._heed_signals()
+                self._heed_requests()
+                if self.finishes:
+                    break
+        if progress.step % self.steps_per_epoch:
+            self._end_within()
+            return
         self._evaluate()
         self.pace.evaluated()
         for follower in self.followers:
@@ -163,7 +172,14 @@ class Trainer:
         progress.epoch, progress.samples = progress.epoch + 1, 0
         self._save()
         self._say_where_time_went()
-        self._heed_signals()
+        self._heed_requests()
+
+    def _end_within(self) -> None:
+        """Evaluate within an epoch, and save the step, from which --resume goes on with the rest of the epoch."""
+        if self.skips:
+            self._log(self.grad_norm)
+        self._evaluate()
+        self._save()
 
     def _step(self, micro_batches: Iterable[Batch]) -> None:
         """One optimizer step; each micro-batch is asked for after the work on the one before it."""
@@ -297,7 +313,8 @@ class Trainer:
         row |= {f"{which}_loss": round(r.loss, 6) for which, r in results.items() if r.loss is not None}
         for follower in self.followers:
             row |= follower.columns(self.progress.epoch)
-        self.progress.rows.append(row)
+        earlier = [each for each in self.progress.rows if each["epoch"] != row["epoch"]]  # it may have ended within it
+        self.progress.rows = [*earlier, row]
         self.journal.summarise(self.progress.rows)
         which = max(results, key=lambda key: results[key].report["mAP"])
         score = results[which].report["mAP"]

@@ -33,6 +33,8 @@ ANSWERS = {
     "how do I rename one": ("docs/questions.md", "add or rename", "train.renamed_labels: {puppy: dog}"),
     "may I change a setting and resume": ("docs/questions.md", "resume", "--with-changes"),
     "TensorBoard, W&B, notebooks": ("docs/questions.md", "TensorBoard", "tensorboard --logdir runs"),
+    "MLflow, W&B": ("docs/trackers.md", "Trackers", "mode: offline"),
+    "in a notebook": ("docs/python.md", "Train", "result.report"),
     "a tree of folders": ("docs/questions.md", "folders", "data.format=folders"),
     "Windows, Mac": ("docs/install.md", "Windows and macOS", "engine.name: zero2"),
     "uninstall, size": ("docs/questions.md", "remove", ".venv"),

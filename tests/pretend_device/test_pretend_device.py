@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mlcfast import evaluate, export, features, predict, train
+from mlcfast.api import Classifier
 from mlcfast.config import load_config
 from mlcfast.engine import Process
 from mlcfast.losses import build_loss
@@ -141,6 +142,7 @@ def test_heads_that_attend_on_images(device, config_file, colour_set, tmp_path, 
     assert all(Path(row["attention"]).is_file() for row in json.loads(rows)) and len(json.loads(rows)) == 2
     with (tmp_path / "table.csv").open() as file:
         assert len(list(csv.reader(file))) == 3
+    assert Classifier(best).scores([colour_set / "val0.jpg"]).shape == (1, 3)
     ended_well(export.main([str(best), str(tmp_path / "out"), "--format", "safetensors"]), capsys)
     ended_well(report.main([str(best.parent)]), capsys)
 

@@ -27,7 +27,7 @@ def test_damaged_lines_are_left_out_with_a_warning(tmp_path, caplog):
     run = RunDirectory(tmp_path)
     run.metrics.write_bytes(b"\n".join([good[0].encode(), *bad, good[1].encode(), good[2].encode()]))
     run.rewind(2, 0)
-    journal = Journal(run, is_main=True, from_step=2)
+    journal = Journal(run, is_main=True)
     journal.record("train", 3, loss=0.5)
     journal.close()
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]

@@ -1,0 +1,26 @@
+"""A configuration from a file or from a program's own values."""
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlcfast import config
+from mlcfast.config import Config
+
+
+def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
+    """A configuration, checked.
+
+    source: a YAML file, or its sections as a nested dict; overrides: by dotted key, as {"optim.lr": 1e-4}, or as on
+    the command line, ["optim.lr=1e-4"]. UsageError, one line, names an unknown key with the nearest one, a wrong value
+    or an impossible combination.
+    """
+    if isinstance(overrides, Mapping):
+        words = [f"{key}={json.dumps(value, default=str)}" for key, value in overrides.items()]
+    else:
+        words = list(overrides)
+    if isinstance(source, Mapping):
+        return config.parse_config(copy.deepcopy(dict(source)), words)
+    return config.load_config(source, words)
