@@ -27,7 +27,7 @@ def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
             f"the last layer of head {card.model['head']} is not known: divide its logits where they are used"
         )
     for parameter in model.get_submodule("fc").parameters():
-        parameter /= temperature
+        parameter.div_(temperature)
     return replace(card, thresholds=[_moved(threshold, temperature) for threshold in card.thresholds])
 
 

@@ -35,9 +35,10 @@ from mlcfast.runs.listening import Listener
 from mlcfast.runs.trackers import make_trackers
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, unknown_as_absent
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
-from mlcfast.training.build import check_parts, make_training_mix, make_training_module
+from mlcfast.training.build import check_parts, make_training_module
 from mlcfast.training.callbacks import Callback, Called
 from mlcfast.training.initialise import initialise_from_run
+from mlcfast.training.mix import make_training_mix
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
 from mlcfast.training.query_start import start_queries

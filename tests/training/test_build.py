@@ -8,7 +8,8 @@ from mlcfast.config import load_config
 from mlcfast.data.build import open_samples
 from mlcfast.engine import Process
 from mlcfast.errors import UsageError
-from mlcfast.training.build import make_training_mix, make_training_module
+from mlcfast.training.build import make_training_module
+from mlcfast.training.mix import make_training_mix
 from mlcfast.training.run import run
 
 
