@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # ./launch.sh              set up, then train and evaluate the demo; the last line of stdout is `mAP <number>`
 # ./launch.sh CONFIG …     set up, then train CONFIG with the launcher it needs
-# ./launch.sh test         set up, then run the tests, two files at a time
-# ./launch.sh setup        set up only
+# ./launch.sh test         set up, with what the tests use, then run them, two files at a time
+# ./launch.sh setup        set up only, with what the tests use
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -43,32 +43,32 @@ cuda_compiler() {
         "nvidia-cuda-crt==$version.*" || say "no nvcc $version from PyPI: the CUDA kernels are not built, Triton's run instead"
 }
 
-install() {
+install() { # extras of setup.py
     local log=.venv/install.log
     export PIP_NO_COMPILE=1 # Python compiles what is imported; all of the packages take pip a minute
     say "installing into .venv (a few GB, some minutes; details in $log)"
     {
         .venv/bin/python -m pip install --upgrade pip "setuptools>=77" wheel packaging ninja numpy "torch>=2.11" &&
             cuda_compiler &&
-            MLCFAST_NATIVE="${MLCFAST_NATIVE:-auto}" .venv/bin/python -m pip install --no-build-isolation -e ".[all,test]"
+            MLCFAST_NATIVE="${MLCFAST_NATIVE:-auto}" .venv/bin/python -m pip install --no-build-isolation -e ".[$1]"
     } >"$log" 2>&1 || { tail -n 15 "$log" >&2; fail "the installation failed; the whole log is $log"; }
 }
 
-setup() {
+setup() { # extras of setup.py; .venv/ready says what the environment was made from and which it has
     local now
     now=$(fingerprint)
-    if [ -f .venv/ready ] && [ "$(cat .venv/ready)" = "$now" ] && .venv/bin/python -c '' 2>/dev/null; then
-        return
-    fi
+    case "$(cat .venv/ready 2>/dev/null)" in
+        "$now $1" | "$now all,test") if .venv/bin/python -c '' 2>/dev/null; then return; fi ;;
+    esac
     if ! .venv/bin/python -c '' 2>/dev/null; then
         local python
         python=$(find_python)
         rm -rf .venv
         "$python" -m venv .venv || fail "cannot make .venv with $python (Debian: apt install python3-venv)"
     fi
-    install
+    install "$1"
     deepspeed_command
-    printf '%s\n' "$now" >.venv/ready
+    printf '%s %s\n' "$now" "$1" >.venv/ready
 }
 
 # Query2Label and, for about as long and at its best learning rate, the same backbone with a linear head on its pooled
@@ -103,7 +103,10 @@ demo() {
         --picture runs/demo/compared.png
 }
 
-setup
+case "${1:-demo}" in
+    setup | test) setup all,test ;;
+    *) setup all ;;
+esac
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" # as the commands set it themselves: threads without work sleep
 export PATH="$PWD/.venv/bin:$PATH" # DeepSpeed's launcher and its workers look for python here
 case "${1:-demo}" in

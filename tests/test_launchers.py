@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,21 @@ def test_local_rank_before_the_configuration_is_accepted(config_file):
     done = launched(sys.executable, "-m", "mlcfast.train", "--local_rank=0", str(config_file), "train.epochs=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("mAP ")
+
+
+def test_what_the_tests_use_is_installed_for_them_alone(tmp_path):
+    """An environment that has it serves for everything; one without it gets it, once."""
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    text = (ROOT / "launch.sh").read_text()
+    (setup,) = re.findall(r"^setup\(\) \{.*?^\}", text, re.M | re.S)
+    stubs = "fingerprint() { echo 1 2; }; install() { echo $1 >>asked; }; deepspeed_command() { :; }"
+    calls = "setup all; setup all; setup all,test; setup all; setup all,test"
+    subprocess.run(["bash", "-euo", "pipefail", "-c", f"{stubs}\n{setup}\n{calls}"], cwd=tmp_path, check=True)
+    assert (tmp_path / "asked").read_text().split() == ["all", "all,test"]
+    assert (tmp_path / ".venv" / "ready").read_text() == "1 2 all,test\n"
 
 
 @pytest.mark.parametrize(("beside", "installs"), [(["nvidia-smi"], True), ([], False), (["nvidia-smi", "nvcc"], False)])
