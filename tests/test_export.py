@@ -17,6 +17,7 @@ from mlcfast.models import build_model, cvt
 from mlcfast.models.card import ModelCard, load_card, save_model
 from mlcfast.models.exported_forms import LOGITS, TOLERANCE
 from mlcfast.models.onnx_file import largest_difference
+from mlcfast.models.temperature import _moved
 from mlcfast.models.trained import load_trained
 from tests.conftest import ROOT
 
@@ -247,3 +248,9 @@ def test_a_temperature_that_is_none_is_refused(tmp_path, wrong, capsys):
     words = [str(tmp_path / "best"), str(tmp_path / "out"), "--format", "safetensors", f"--temperature={wrong}"]
     assert export.main(words) == 2
     assert "temperature" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("threshold", "moved"), [(0.3, 0.0), (0.5, 0.5), (0.7, 1.0), (1e-300, 0.0)])
+def test_a_threshold_moves_to_the_end_at_a_low_temperature(threshold, moved):
+    """e to the divided logit is beyond what a float holds."""
+    assert _moved(threshold, 1e-3) == moved

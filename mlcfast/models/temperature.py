@@ -35,4 +35,6 @@ def _moved(threshold: float, temperature: float) -> float:
     """σ(logit(t) / T); 0 and 1, which everything or nothing is above, stay."""
     if not 0 < threshold < 1:
         return threshold
-    return 1 / (1 + math.exp(-math.log(threshold / (1 - threshold)) / temperature))
+    logit = math.log(threshold / (1 - threshold)) / temperature
+    small = math.exp(-abs(logit))  # never e to a large number, which overflows
+    return (1 if logit > 0 else small) / (1 + small)
