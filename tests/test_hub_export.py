@@ -208,6 +208,8 @@ def test_a_program_that_tags_images_reads_names_and_probabilities(best, tagger, 
         ({"head": "/home/alice/heads.py:Mine"}, "model.head"),
         ({"backbone": "C:\\alice\\bodies.py:body"}, "model.backbone"),
         ({"backbone_options": {"file": "~/w.bin"}}, "model.backbone_options.file"),
+        ({"backbone_options": {"url": "file:///home/alice/w.bin"}}, "model.backbone_options.url"),
+        ({"backbone": "local-dir:/home/alice/body"}, "model.backbone"),
     ],
 )
 def test_a_path_among_the_models_arguments_is_refused(best, arguments, named):

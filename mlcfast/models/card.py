@@ -15,6 +15,7 @@ from mlcfast.registry import hint_path
 from mlcfast.tensor_files import write_tensors
 
 MOST_BYTES = 2**24  # of a card; one of 10,000 labels has about 1 MB
+PREPROCESSING = ("image_size", "mean", "std")  # and nothing else, for they become settings of the data
 LARGEST_SIDE = 4096  # of the images, in pixels
 REMEDY = "take it from a copy, or export or train the model again"
 
@@ -103,6 +104,8 @@ def _wrong_entry(card: ModelCard) -> str:
         value = getattr(card, name)
         if not isinstance(value, dict):
             return f"{name} is a {type(value).__name__}, not a mapping"
+    if others := sorted(set(card.preprocessing) - set(PREPROCESSING)):
+        return f"preprocessing has {', '.join(others)} beside {', '.join(PREPROCESSING)}"
     if not (isinstance(card.labels, list) and all(isinstance(name, str) for name in card.labels)):
         return "labels is no list of names"
     if not _are_numbers(card.thresholds):

@@ -58,20 +58,24 @@ def download(name: HubName, **options: Any) -> Path:
     try:
         card = Path(hf_hub_download(name.repository, "model.json", revision=name.revision, **options))
         _refuse_code(card, name)
-        commit = card.parent.name  # so that both files are of one commit
+        cached = card.parent.parent.name == "snapshots"  # and not in a `local_dir`
+        commit = card.parent.name if cached else name.revision  # so that both files are of one commit
         return Path(hf_hub_download(name.repository, "model.safetensors", revision=commit, **options))
     except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise UsageError(f"hf://{name.repository}: {_reason(error, name)}") from error
 
 
 def _refuse_code(card: Path, name: HubName) -> None:
-    arguments = load_card(card.parent).model
-    for key in ("head", "backbone"):
-        if is_import_name(arguments.get(key)):
-            raise UsageError(
-                f"hf://{name.repository}: its model.{key} is the code {arguments[key]}, which is not run from the hub: "
-                f"`hf download {name.repository} --local-dir DIR`, and load DIR with that code at hand"
-            )
+    """UsageError where the model is code; `evaluate` takes it from the card's configuration where that has one."""
+    held = load_card(card.parent)
+    configured = held.config.get("model")
+    for arguments in (held.model, configured if isinstance(configured, dict) else {}):
+        for key in ("head", "backbone"):
+            if is_import_name(arguments.get(key)):
+                raise UsageError(
+                    f"hf://{name.repository}: its model.{key} is the code {arguments[key]}, which is not run from the "
+                    f"hub: `hf download {name.repository} --local-dir DIR`, and load DIR with that code at hand"
+                )
 
 
 def _reason(error: Exception, name: HubName) -> str:

@@ -24,6 +24,7 @@ from mlcfast.models.hub_readme import readme
 
 BILINEAR = 2  # Pillow's number, by which image processors know it
 GENERAL = 0  # the taggers' category of tags that are neither ratings nor characters
+PREFIX = re.compile(r"^(local-dir:|file://)+")  # of timm and of addresses, before a path
 WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -63,7 +64,9 @@ def refuse_filled(directory: Path) -> None:
 def refuse_paths(card: ModelCard) -> None:
     """UsageError for a path of this machine among the model's arguments, which are published with it."""
     for key, value in _texts("model", card.model):
-        place = value.rpartition(":")[0] if key in ("model.head", "model.backbone") and ":" in value[2:] else value
+        place = PREFIX.sub("", value)
+        if key in ("model.head", "model.backbone") and ":" in place[2:]:
+            place = place.rpartition(":")[0]
         if os.path.isabs(place) or WINDOWS_PATH.match(place) or place.startswith("~"):
             raise UsageError(f"{key}: {value} is a path of this machine, which would be published with the model")
 

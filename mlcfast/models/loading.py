@@ -1,5 +1,6 @@
 """Finds and reads weights to evaluate or predict with: those a run leaves behind, or a published checkpoint."""
 
+import re
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from mlcfast.models.weights import load_checked, read_state_dict
 from mlcfast.registry import hint_path
 
 HUB = "hf:/"  # what a path makes of hf://
+LIKE_A_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def find_weights(path: Path) -> Path:
@@ -29,7 +31,7 @@ def find_weights(path: Path) -> Path:
     for name in ("model.safetensors", "weights.safetensors", "best/model.safetensors"):
         if (path / name).is_file():
             return path / name
-    near = hint_path(path) or (f"; on the hub hf://{path.as_posix()}" if len(path.parts) == 2 else "")
+    near = hint_path(path) or (f"; on the hub hf://{path.as_posix()}" if LIKE_A_NAME.fullmatch(str(path)) else "")
     raise UsageError(f"{path}: no such checkpoint (a model.safetensors, or a directory that holds one){near}")
 
 

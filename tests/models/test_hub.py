@@ -11,6 +11,7 @@ import torch
 from mlcfast import evaluate, export, predict
 from mlcfast.errors import UsageError
 from mlcfast.models.card import ModelCard, load_card, save_model
+from mlcfast.models.loading import find_weights
 from mlcfast.models.trained import load_trained
 from tests.conftest import write_colour_set
 from tests.test_export import MODELS, save_random
@@ -134,6 +135,46 @@ def test_code_is_not_run_from_the_hub(best, cache, key):
     put(cache, "user/name", best)
     with pytest.raises(UsageError, match=rf"its model\.{key} is the code shutil:rmtree, which is not run"):
         PretrainedModel.from_pretrained("user/name")
+
+
+def test_code_that_the_cards_configuration_names_is_not_run_from_the_hub(best, cache, tmp_path, capsys):
+    """`evaluate` takes the model from there where its own configuration has none."""
+    model, card = load_trained(best)
+    named = {"model": {**card.model, "backbone": "shutil:rmtree"}}
+    save_model(best, model.state_dict(), replace(card, config=named))
+    put(cache, "user/name", best)
+    (tmp_path / "data.yaml").write_text("data: {train: a.csv, val: b.csv}\n")
+    assert evaluate.main([str(tmp_path / "data.yaml"), "--checkpoint", "hf://user/name"]) == 2
+    assert "its model.backbone is the code shutil:rmtree, which is not run" in capsys.readouterr().err
+
+
+def test_a_card_sets_nothing_of_the_data_but_the_input(best):
+    _, card = load_trained(best)
+    save_model(
+        best, load_trained(best)[0].state_dict(), replace(card, preprocessing=card.preprocessing | {"format": "a:b"})
+    )
+    with pytest.raises(
+        UsageError, match=r"model.json: not a model card: preprocessing has format beside image_size, mean"
+    ):
+        load_card(best)
+
+
+def test_a_local_directory_is_of_no_commit(best, cache, tmp_path, monkeypatch):
+    asked = []
+
+    def fetched(repository, file, revision=None, local_dir=None):
+        asked.append(revision)
+        return str(best / file)
+
+    monkeypatch.setattr("mlcfast.models.hub.hf_hub_download", fetched)
+    PretrainedModel.from_pretrained("user/name@v1", local_dir=best)
+    assert asked == ["v1", "v1"]
+
+
+@pytest.mark.parametrize("path", ["/missing", "../missing", "~/missing", "a b/missing"])
+def test_what_cannot_be_on_the_hub_is_not_called_a_name_of_it(path):
+    with pytest.raises(UsageError, match=r"holds one\)$"):
+        find_weights(Path(path))
 
 
 def test_damage_in_the_cache_is_named(best, cache):
