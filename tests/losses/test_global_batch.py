@@ -1,6 +1,7 @@
 """Every loss over two processes; those that couple images over uneven parts and micro-batches too: one's gradients."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from mlcfast.losses import LOSSES, EPRLoss, LabelEstimator, LabelLoss, ROLELoss, build_loss
 from mlcfast.losses.full_labels import TwoWayLoss
+from mlcfast.ops.label_loss import reference
 
 B, K, N = 11, 6, 20
 PARTS = (slice(0, 7), slice(7, 11))
@@ -156,6 +158,18 @@ def test_two_way_over_parts_is_that_of_the_whole_batch(parts, hole):
     sum(losses).backward()
     torch.testing.assert_close(sum(losses).detach(), expected.detach(), rtol=1e-12, atol=0)
     torch.testing.assert_close(logits.grad, whole_logits.grad, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("of_part", [TwoWayLoss(), partial(reference.two_way, tp=4.0, tn=1.0)])
+def test_two_way_is_nan_on_every_part_where_one_holds_a_nan(of_part):
+    """Also of an image without positives, which is only in the labels' sums; what runs on the CPU and on a GPU."""
+    logits, labels, _ = problem()
+    labels[8] = 0
+    logits[8, 2] = torch.nan
+    statistic = torch.stack([reference.two_way_part(logits[part], labels[part], 4.0, 1.0) for part in PARTS])
+    told = {"statistic" if isinstance(of_part, TwoWayLoss) else "parts": statistic}
+    assert of_part(logits, labels).isnan()
+    assert all(of_part(logits[part], labels[part], **told).isnan() for part in PARTS)
 
 
 def test_two_way_names_a_wrong_statistic():

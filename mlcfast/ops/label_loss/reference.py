@@ -209,7 +209,7 @@ def _columns(down: LogSumExp, up: LogSumExp, tp: float, tn: float) -> Tensor:
 
 def _of_whole(own: LogSumExp, parts: Tensor) -> LogSumExp:
     """The log-sum-exp over all parts, (K,) from (P, K), whose gradient runs through the entries of this part, `own`."""
-    whole = LogSumExp.of(parts, parts > -torch.inf, 0)
+    whole = LogSumExp.of(parts, torch.ones_like(parts, dtype=torch.bool), 0)  # a NaN of another part counts
     some = own.rest > -torch.inf
     apart = (own.largest - whole.largest) + (own.rest - whole.rest)
     share = torch.where(some, torch.exp(torch.where(some, apart, 0.0)), 0.0).detach()
