@@ -53,7 +53,8 @@ class MLDecoder(Head):
 
     backbone: gives the feature map and fixes the image size. query_groups: at most this many queries, each read by a
     group of ⌈K / G⌉ labels; as few as that takes. learn_queries: published queries stay as they were drawn from
-    N(0, 1). Widths, dropout and starts are the published ones. ValueError where num_heads does not divide embed_dim.
+    N(0, 1). Widths, dropout and starts are the published ones. ValueError where num_heads does not divide embed_dim
+    and for a size below 1.
     """
 
     attends = True
@@ -70,8 +71,10 @@ class MLDecoder(Head):
         learn_queries: bool = False,
     ):
         super().__init__(backbone, num_labels)
-        if query_groups < 1:
-            raise ValueError(f"query_groups must be at least 1, not {query_groups}")
+        sizes = {"query_groups": query_groups, "embed_dim": embed_dim, "feedforward": feedforward}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
         self.labels_per_query = -(-num_labels // query_groups)
         queries = -(-num_labels // self.labels_per_query)
         self.input_proj = nn.Linear(backbone.channels, embed_dim)

@@ -134,6 +134,9 @@ def test_a_file_of_another_model_is_told_by_what_differs():
     ("options", "said"),
     [
         ({"query_groups": 0}, "query_groups must be at least 1"),
+        ({"embed_dim": 0}, "embed_dim must be at least 1, not 0"),
+        ({"embed_dim": -8}, "embed_dim must be at least 1, not -8"),
+        ({"feedforward": 0}, "feedforward must be at least 1, not 0"),
         ({"num_heads": 5}, "embed_dim 32 is not divisible by num_heads 5"),
         ({"groups": 5}, "did you mean query_groups"),
     ],
