@@ -5,6 +5,7 @@ Shapes: K labels, E features of a vector, D width of the queries.
 
 import logging
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def read_vectors(file: Path) -> dict[str, Tensor]:
     try:
         with np.load(file) as held:
             return {name: torch.from_numpy(np.asarray(held[name], np.float32)) for name in held.files}
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{SETTING} {file}: cannot be read: {error}") from error
 
 

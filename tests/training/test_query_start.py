@@ -78,6 +78,16 @@ def test_what_does_not_fit_is_named(tmp_path, change, says):
         start_queries(model(), NAMES, tmp_path / "v.npz", seed=0)
 
 
+@pytest.mark.parametrize("damage", ["compressed", "empty"])
+def test_a_damaged_file_is_one_line(tmp_path, damage):
+    file = tmp_path / "v.npz"
+    np.savez_compressed(file, red=np.random.default_rng(0).normal(size=3000))
+    held = file.read_bytes()
+    file.write_bytes(held[:60] + bytes(200) + held[260:] if damage == "compressed" else b"")
+    with pytest.raises(UsageError, match=r"model.query_start .*v.npz: cannot be read: "):
+        read_vectors(file)
+
+
 def test_heads_without_a_query_for_each_label_are_refused(tmp_path):
     linear = build_model("linear", "test_resnet", 3, 32)
     with pytest.raises(UsageError, match=r"model.head has no label queries; query2label and ml_decoder have"):
