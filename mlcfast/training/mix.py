@@ -28,12 +28,16 @@ def make_training_mix(config: Config, module: TrainingModule, records: LabelledI
         )
     if mix.soft and not getattr(loss, "takes_soft", False):
         raise UsageError(f"{what}: makes soft labels, which loss {config.loss.name} does not know: see docs/losses.md")
-    unknown = data.labels == "single_positive" or (
-        config.loss.name not in FOR_FULL_LABELS and holds(records.labels, -1)
+    unknown = (
+        data.labels == "single_positive"
+        or config.loss.name == "iu"  # to which what is not marked is always unknown
+        or (config.loss.name not in FOR_FULL_LABELS and holds(records.labels, -1))
     )
     if mix.soft and unknown:
         raise UsageError(f"{what}: a share of an unknown label means nothing: take splicemix, or none")
     size = config.engine.micro_batch
     if isinstance(mix, SpliceMix) and mix.images(size) == size:
         raise UsageError(f"{what}: a micro-batch of {size} is too small for a mixed image: raise engine.micro_batch")
+    if mix.soft:
+        loss.soft_labels = True  # type: ignore[assignment]  # torch types every attribute as Tensor | Module
     return mix

@@ -81,6 +81,7 @@ def test_a_run_mixes_its_images(config_file, mix, loss):
             ("data.mix=cutmix", "loss.name=an", "data.labels=single_positive"),
             "a share of an unknown label means nothing",
         ),
+        (("data.mix=mixup", "loss.name=iu"), "a share of an unknown label means nothing"),
     ],
 )
 def test_losses_and_batches_that_no_mix_is_made_for_are_refused(config_file, overrides, says):
@@ -88,3 +89,12 @@ def test_losses_and_batches_that_no_mix_is_made_for_are_refused(config_file, ove
     records = open_samples(config.model_copy(update={"data": config.data.model_copy(update={"labels": "full"})})).train
     with pytest.raises(UsageError, match=says):
         make_training_mix(config, make_training_module(config, records), records)
+
+
+@pytest.mark.parametrize(("mix", "soft"), [("mixup", True), ("cutmix", True), ("splicemix", False), ("none", False)])
+def test_a_loss_is_told_of_the_soft_labels_that_a_mix_makes(config_file, mix, soft):
+    config = load_config(config_file, [f"data.mix={mix}"])
+    records = open_samples(config).train
+    module = make_training_module(config, records)
+    make_training_mix(config, module, records)
+    assert module.loss.soft_labels is soft
