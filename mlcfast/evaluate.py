@@ -107,6 +107,10 @@ def work(args: argparse.Namespace) -> None:
     aim = read_aim(args.thresholds) if args.thresholds else None
     if args.write and aim is None:
         raise UsageError("--write goes with --thresholds")
+    if args.write and sides:
+        raise UsageError(
+            "--write and --scales: the thresholds would be of scores that only --scales gives: leave one out"
+        )
     if args.write and is_hub_name(args.checkpoint):
         raise UsageError(f"--write: {args.checkpoint} is of the hub; `hf download` it into a directory and write there")
     if process.is_main and (said := other_input(config, checkpoints[0])):

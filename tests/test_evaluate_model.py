@@ -96,3 +96,6 @@ def test_scales_are_the_mean_over_image_sizes(best, data_alone, tmp_path, capsys
         assert f"--scales {wrong}: expected different sides" in capsys.readouterr().err
     assert evaluate.main([*words, "--scales", "9999"]) == 2
     assert "image_size" in capsys.readouterr().err
+    card = (best / "model.json").read_bytes()
+    assert evaluate.main([*words, "--scales", "48,32", "--thresholds", "f1", "--write"]) == 2
+    assert "--write and --scales: " in capsys.readouterr().err and (best / "model.json").read_bytes() == card
