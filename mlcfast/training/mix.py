@@ -26,6 +26,10 @@ def make_training_mix(config: Config, module: TrainingModule, records: LabelledI
         raise UsageError(
             f"{what}: loss {config.loss.name} keeps something of every image, and a mixed one is none of them"
         )
+    if hasattr(loss, "expected_positives"):
+        raise UsageError(
+            f"{what}: loss {config.loss.name} expects a number of labels an image, and a mixed one has more"
+        )
     if mix.soft and not getattr(loss, "takes_soft", False):
         raise UsageError(f"{what}: makes soft labels, which loss {config.loss.name} does not know: see docs/losses.md")
     unknown = (

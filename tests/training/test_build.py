@@ -78,6 +78,10 @@ def test_a_run_mixes_its_images(config_file, mix, loss):
         (("data.mix=splicemix", "engine.micro_batch=2"), "a micro-batch of 2 is too small for a mixed image"),
         (("data.mix=mixup", "loss={name: role, expected_positives: 1}"), "loss role keeps something of every image"),
         (
+            ("data.mix=splicemix", "loss={name: epr, expected_positives: 1}"),
+            "loss epr expects a number of labels an im",
+        ),
+        (
             ("data.mix=cutmix", "loss.name=an", "data.labels=single_positive"),
             "a share of an unknown label means nothing",
         ),
