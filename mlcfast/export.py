@@ -5,9 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from mlcfast import cli
 from mlcfast.documents import reading
@@ -23,6 +21,9 @@ from mlcfast.models.temperature import temper
 from mlcfast.models.torch_program import program_file
 from mlcfast.models.trained import load_image_model, load_trained
 from mlcfast.runs.directory import RunDirectory
+
+if TYPE_CHECKING:  # cli is imported before torch, whose threads heed what it sets
+    from torch import nn
 
 
 def build_parser() -> cli.Parser:
@@ -72,7 +73,7 @@ def work(args: argparse.Namespace) -> None:
     print(said, file=sys.stderr)
 
 
-def load(args: argparse.Namespace, for_images: bool = True) -> tuple[nn.Module, ModelCard]:
+def load(args: argparse.Namespace, for_images: bool = True) -> tuple["nn.Module", ModelCard]:
     """The model and its card, at the temperature that was asked for."""
     model, card = (load_image_model if for_images else load_trained)(args.checkpoint)
     return model, card if args.temperature is None else temper(model, card, args.temperature)
