@@ -2,9 +2,20 @@
 
 import gzip
 import io
+import itertools
 import zipfile
 
 P, N, U = 1, -1, 0
+
+
+def rows_of(*cells: str) -> str:
+    """Rows of a table, an image each; their images are numbered."""
+    return "".join(f"{number}.jpg,{cell}\n" for number, cell in enumerate(cells))
+
+
+PLANTS = ("Fat Hen", "Cleavers", "Common wheat", "Common Chickweed", "Loose Silky-bent")
+ATTRIBUTES = ["a1", "a2", "a3", "a4", "a5", "a6", "a7"]
+COMBINED = [" ".join(each) for size in (2, 5) for each in itertools.combinations(ATTRIBUTES, size)]
 
 
 def zipped() -> bytes:
@@ -21,9 +32,38 @@ READ = {
         "t.csv", "image,class_id,class_name\na,0,cat\nb,1,dog\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]],
     ),
     "breeds alone": ("t.csv", "id,breed\na,pug\nb,dingo\nc,dingo\n", ["a", "b", "c"], ["dingo", "pug"], [[N, P], [P, N], [P, N]]),
+    "plants of several words": (
+        "t.csv", "file,species\n" + rows_of(*PLANTS * 5), [f"{n}.jpg" for n in range(25)], sorted(PLANTS),
+        [[P if name == plant else N for name in sorted(PLANTS)] for plant in PLANTS * 5],
+    ),
+    "attributes in many combinations": (
+        "t.csv", "image,tags\n" + rows_of(*COMBINED), [f"{n}.jpg" for n in range(42)], ATTRIBUTES,
+        [[P if word in cell else N for word in ATTRIBUTES] for cell in COMBINED],
+    ),
+    **{
+        f"grades under {name}": (
+            "t.csv", f"image,{name}\n" + rows_of(*"0120002103"), [f"{n}.jpg" for n in range(10)], list("0123"),
+            [[P if grade == str(k) else N for k in range(4)] for grade in "0120002103"],
+        )
+        for name in ("level", "diagnosis", "severity", "rating", "healthy", "age_group", "genre_id")
+    },
+    "regions of VGG Image Annotator": (
+        "via.csv", "#filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+        'a.jpg,9,"{}",2,0,"{}","{""kind"":""cat""}"\na.jpg,9,"{}",2,1,"{}","{""kind"":""dog""}"\nb.jpg,9,"{""caption"":""x""}",0,0,"{}","{}"\n',
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [N, N]],
+    ),
+    "mxnet's classes": ("t.lst", "0\t0\tx/a.jpg\n1\t2.000000\tb c.jpg\n", ["x/a.jpg", "b c.jpg"], list("012"), [[P, N, N], [N, N, P]]),
+    "mxnet's flags": ("t.lst", "0\t1\t0\t1\ta.jpg\n5\t0\t0\t0\tb.jpg\n", ["a.jpg", "b.jpg"], list("012"), [[P, N, P], [N, N, N]]),
+    "mxnet's boxes": (
+        "t.lst", "0\t2\t5\t1\t0.1\t0.2\t0.5\t0.9\t0\t0\t0\t1\t1\ta.jpg\n1\t2\t5\tb.jpg\n", ["a.jpg", "b.jpg"], list("01"), [[P, P], [N, N]],
+    ),
     "keras-yolo3": (
         "train.txt", "img/a.jpg 10,20,30,40,0 5,6,7,8,2\nimg/b.jpg 10,20,30,40,2\nimg/c.jpg\n",
         ["img/a.jpg", "img/b.jpg", "img/c.jpg"], ["0", "1", "2"], [[P, N, P], [N, N, P], [N, N, N]],
+    ),
+    "keras-yolo3, one box clipped": (
+        "train.txt", "img/a.jpg 10,20,30,40,0 5,6,7,8,2\nimg/b.jpg 10,0,30,0,1\n", ["img/a.jpg", "img/b.jpg"], ["0", "1", "2"],
+        [[P, N, P], [N, P, N]],
     ),
     "five flags": ("l.txt", "a.jpg 0,1,0,1,1\nb.jpg 0,0,1,1,0\n", ["a.jpg", "b.jpg"], list("01234"), [[N, P, N, P, P], [N, N, P, P, N]]),
     "stack overflow": ("t.csv", "image,tags\na.jpg,<cat><dog>\nb.jpg,<cat>\nc.jpg,\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, N]]),
@@ -70,12 +110,37 @@ READ = {
 
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
+    "names of a mask's classes": ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n", "names of classes (or of masks), not of images"),
+    "names of classes": ("t.csv", "ClassId,Label\n0,cat\n1,dog\n2,owl\n", "'ClassId' numbers classes, so these are names of classes"),
     "class numbers beside a column of 1 and 0": (
         "t.csv", "image,ClassId,blurry\na,3,1\nb,1,0\n", "may be listed in column 'ClassId' or be the columns 'blurry'",
     ),
     "who looked": ("t.csv", "image,annotator\na,ann\nb,ann\n", "the header has no label column"),
     "a breed and a town": ("t.csv", "image,breed,town\na,pug,Rome\nb,pug,Rome\n", "name the column that lists them"),
     "a box or five classes": ("l.txt", "a.jpg 10,20,30,40,0\n", "set data.separator to ',' for classes, to ' ' for boxes"),
+    "phrases that recur of words that stand alone": (
+        "t.csv", "image,labels\n" + rows_of(*("hot dog", "hot", "dog", "owl", "fire engine") * 9), "'hot dog' may be one label or 2",
+    ),
+    "phrases that recur and share their words": (
+        "t.csv", "image,labels\n" + rows_of(*("red car", "red bus", "blue car", "blue bus") * 9), "'red car' may be one label or 2",
+    ),
+    "measures in mxnet's list": ("t.lst", "0\t0.5\ta.jpg\n", "line 1: the number is no class number"),
+    "other numbers in mxnet's list": ("t.lst", "0\t1\t0\ta.jpg\n1\t3\t7\tb.jpg\n", "line 1: its numbers are neither flags of 0 and 1 nor"),
+    "several columns of other numbers": ("t.csv", "image,glasses,hair,top\n" + rows_of("0,1,1", "1,6,2", "1,0,0"), "'6' must be 1, 0, -1 or blank; so it is in 2 columns: those that are no labels go to data.ignore_columns, [hair,top]"),
+    "numbers alone": ("labels.txt", "0\n0\n1\n", "a value a line, '0' the first, and no column names an image"),
+    "words alone": ("labels.txt", "Western_Gull\nGull\nWestern_Gull\n", "a value a line, 'Western_Gull' the first"),
+    "a map of classes": ("t.csv", "with,0\nwithout,1\nwrong,2\n", "a map of classes to their numbers, 'with' the first, and no"),
+    "a map of numbers": ("t.csv", "1,cat\n2,dog\n", "a map of classes to their numbers, 'cat' the first"),
+    "a slip among 1 and 0": ("t.csv", "image,cat\n" + rows_of(*"01" * 20, "2"), "line 42, column 'cat': '2' must be 1, 0, -1 or blank"),
+    "numbers of places": ("t.csv", "image,location_id\n" + rows_of(*"0120002103"), "'location_id'"),
+    "counts of cells": ("t.csv", "image,n_cells\n" + rows_of(*"0120002103"), "column 'n_cells': '2' must be 1, 0, -1 or blank"),
+    "sentences of many words": (
+        "t.csv", "image,tags\n" + rows_of(*(f"{a} on the {b} near {c}" for a in ("cat", "a dog", "one owl now") for b in ("bed", "sofa", "mat") for c in ("us", "you", "them"))),
+        "'cat on the bed near us' may be one label or 6",
+    ),
+    "a box a line, one clipped": ("l.txt", "a.jpg 10,20,30,40,0\nb.jpg 0,9,0,9,1\n", "may be classes or a box and its class"),
+    "a five a line, mirrored": ("l.txt", "a.jpg 30,20,10,40,0\n", "may be classes or a box and its class"),
+    "fives that are no boxes": ("l.txt", "a.jpg 40,20,30,10,0 9,6,7,1,2\n", "line 1: fives of numbers, of which most are no boxes"),
     "boxes between blanks": ("l.txt", "a.jpg 1 2 3 4 0 5 6 7 8 2\n", "of boxes write a table, `image,xmin,ymin,xmax,ymax,class`"),
     "two ways to list": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat dog\n", "'cat dog' may be one label or 2: write ';'"),
     "two ways, by a stroke": ("t.csv", "image,labels\na.jpg,cat;dog\nb.jpg,cat/dog\n", "'cat/dog' may be one label or 2"),

@@ -44,6 +44,14 @@ def labelme(image: str, label: str) -> str:
 
 # Name: files with their texts, format, labels, states of the images of each split.
 READ = {
+    "keras": (
+        {f"{split}/{part}": text for split in ("train", "valid") for part, text in {
+            f"{split}.jpg": "", "_annotations.txt": f"{split}.jpg 1,2,3,4,1\n", "_classes.txt": "cat\ndog\n"}.items()},
+        "file_list", ["cat", "dog"], {"train": [[N, P]], "valid": [[N, P]]},
+    ),
+    "keras, mirrored": (
+        {"train/a.jpg": "", "train/_annotations.txt": "a.jpg 9,2,3,4,0\n"}, "file_list", ["0"], {"train": [[P]]},
+    ),
     "tables in the folders of splits": (
         {"train/a.jpg": "", "train/t.csv": "image,cat,dog\na.jpg,1,0\n", "valid/b.jpg": "",
          "valid/t.csv": "image,cat,dog\nvalid/b.jpg,0,1\n"},
@@ -200,7 +208,15 @@ REFUSED = {
         {"cat/a.jpg": "", "cat/a.txt": "x", "dog/b.jpg": "", "dog/c.jpg": ""},
         "may be read as folders, each a label, or as tag_files, by cat/a.txt: set data.format to",
     ),
-    "keras": ({"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0\n"}, "_annotations.txt is Roboflow's for"),
+    "keras with a box of four": (
+        {"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0 1,2,3,4,1\na.jpg 1,2,3,4 1,2,3,4\n"},
+        "line 2: not `image left,top,right,bottom,class …`, as line 1 has it",
+    ),
+    "keras beside a table": (
+        {"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0\n",
+         "train/_classes.csv": "filename,cat\na.jpg,1\n"},
+        "train: holds _classes.csv and _annotations.txt: name one of them",
+    ),
     "an archive alone": ({"set.zip": ""}, "set.zip: an archive: unpack it"),
     "photographs of a phone": (
         {"cat/a.heic": "", "dog/b.HEIC": ""},
@@ -234,6 +250,11 @@ def test_splits_are_named_by_any_of_their_words(tmp_path):
     lay(tmp_path / "coco", READ["coco called as its splits"][0])
     settings = DataConfig(format="coco", root=str(tmp_path / "coco"), train="train", val="val", workers=0)
     assert samples_of(settings).train.labels.tolist() == [[1]]
+
+
+def test_names_tell_boxes_from_classes(tmp_path):
+    lay(tmp_path, {"train.txt": "a.jpg 124,99,151,152,1\n", "classes.txt": "cat\ndog\n"})
+    assert read_all(tmp_path / "train.txt", TableOptions())[0].states.tolist() == [[N, P]]
 
 
 def test_settings_that_are_named_decide(tmp_path):

@@ -216,6 +216,21 @@ def test_inspect_fails_in_one_line(tmp_path, capsys):
         assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("table", ["id,label\n0,cat\n1,dog\n", "ClassId,Name\n0,cat\n1,dog\n"])
+def test_names_of_classes_are_no_images_unless_these_are_there(tmp_path, capsys, table):
+    (tmp_path / "t.csv").write_text(table)
+    assert inspect.main([str(tmp_path / "t.csv")]) == 2
+    assert "each label stands once: these are names of classes, not of images" in capsys.readouterr().err
+    touch(tmp_path, "0.jpg", "1.jpg", "cat.jpg", "dog.jpg")
+    assert inspect.main([str(tmp_path / "t.csv")]) == 0
+
+
+def test_names_that_end_as_no_image_does_are_said(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("file,label\na.eml,cat\nb.eml,dog\nc.eml,dog\n")
+    assert inspect.main([str(tmp_path / "t.csv")]) == 0
+    assert "3 of 3 images are missing, first 'a.eml': a name in '.eml' is no image's" in capsys.readouterr().out
+
+
 def test_an_image_in_two_splits_counts_once(tmp_path, capsys):
     touch(tmp_path, "train/a.jpg", "train/b.jpg", "val/c.jpg")
     for split, names in (("train", "a.jpg b.jpg"), ("val", "../train/a.jpg c.jpg")):

@@ -347,7 +347,16 @@ def test_labels_that_are_nearly_the_same_are_warned_of(tmp_path):
     assert "'Traffic light' and 'traffic  light'" in warning
 
 
-def test_a_table_of_regions_is_refused(tmp_path):
-    (tmp_path / "via.csv").write_text("filename,region_count,region_attributes\na.jpg,1,{}\n")
-    with pytest.raises(UsageError, match="VGG Image Annotator"):
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("filename,region_count,region_attributes\na.jpg,1,{}\n", "outlines, of which none has an attribute"),
+        ("filename,region_attributes\na.jpg,{}\nb.jpg,kind\n", "line 3: attributes that are no JSON"),
+        ("file,region_attributes\na.jpg,{}\n", "needs a column 'filename'"),
+        ('filename,region_attributes\na.jpg,"{""kind"":""cat"",""hue"":""red""}"\n', "attributes 'kind' and 'hue'"),
+    ],
+)
+def test_regions_without_labels(tmp_path, content, says):
+    (tmp_path / "via.csv").write_text(content)
+    with pytest.raises(UsageError, match=says):
         read_labels(tmp_path / "via.csv", TableOptions())

@@ -23,6 +23,7 @@ from mlcfast.data.readers.words import (
     IMAGE_NAME,
     LIST_COLUMNS,
     NUMERIC,
+    OF_CLASS_NUMBERS,
     OF_NUMBERS,
     OF_PEOPLE,
     OF_WHOM,
@@ -53,6 +54,11 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
         raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
     first = next((i for i in range(len(names)) if not is_index(sheet, i, in_order=True)), None)
+    if first is not None and is_called(names[first], OF_CLASS_NUMBERS):
+        raise UsageError(
+            f"{sheet.path}: no column of image files: {sheet.header[first]!r} numbers classes, so these are names of "
+            "classes (or of masks), not of images: name the file of the images' labels, or data.image_column"
+        )
     if first is None or all(is_truth(sheet, cell) for cell in sheet.counts(first)):
         raise UsageError(f"{sheet.path}: no column of image files: name it with data.image_column")
     if is_called(names[first], LIST_COLUMNS):

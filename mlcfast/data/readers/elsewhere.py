@@ -22,7 +22,6 @@ TOOLS = (
     ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
     ("*/ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
     ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
-    ("*/_annotations.txt", "Roboflow's for Keras", "export it as multi-label classification or MS-COCO"),
     (
         "labels/*.txt",
         "not as YOLO's are, a class number and a box a line for an image in `images`",

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
@@ -23,6 +23,7 @@ from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import (
     COUNT_WORDS,
+    GROUPS,
     LABEL_WORDS,
     LIST_COLUMNS,
     LONG_COLUMNS,
@@ -47,7 +48,8 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
     ignored = ignored_columns(sheet, options)
     if options.label_columns:
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
-        alone = len(columns) == 1 and (truth_share(sheet, columns[0]) < 0.5 or options.separator is not None)
+        of_words = truth_share(sheet, columns[0]) < 0.5 or options.separator is not None
+        alone = len(columns) == 1 and (of_words or holds_classes(sheet, columns[0]))
         return columns[0] if alone else None
     named = [i for i in others if is_called(sheet.header[i], LIST_COLUMNS) and i not in ignored]
     named = [i for i in named if not only_truths(sheet, i, others)]
@@ -58,7 +60,32 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
     if named:
         flags_beside(sheet, named[0], others, options)
         return named[0]
+    only = _only_column(sheet, others, ignored)
+    if only is not None and holds_classes(sheet, only):
+        return only
     return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)], options)
+
+
+def _only_column(sheet: Sheet, others: Sequence[int], ignored: Collection[int]) -> int | None:
+    """The only column beside the images, if its name does not say that it is a count or says whose an image is."""
+    left = [i for i in others if i not in ignored and sheet.header[i] and not is_index(sheet, i)]
+    name = sheet.header[left[0]] if len(left) == 1 else ""
+    counts = not COUNT_WORDS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+    told = is_called(name, (PROSE | OF_PEOPLE | OF_WHOM | GROUPS) - {"weight"}) or counts
+    return left[0] if name and not told else None
+
+
+def holds_classes(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds class numbers beyond 0 and 1, as grades are: most of those up to the largest, some often.
+
+    Numbers beyond 1 that stand in few cells are as likely slips.
+    """
+    cells = {cell: times for cell, times in sheet.counts(column).items() if cell.lower() not in BLANK}
+    if not cells or not all(re.fullmatch(r"0|[1-9]\d{0,2}", cell) for cell in cells):
+        return False
+    rows, beyond = sum(cells.values()), sum(times for cell, times in cells.items() if cell not in ("0", "1"))
+    recur = len(cells) < rows and 20 * beyond >= rows
+    return recur and min(map(int, cells)) < 2 < len(cells) and 4 * len(cells) >= 3 * max(map(int, cells))
 
 
 def _refuse_others(sheet: Sheet, named: Sequence[int], others: Sequence[int], options: TableOptions) -> None:
@@ -144,6 +171,8 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
     shown = f", separated by {separator!r}{why}" if separator else why
     said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
+    classes = holds_classes(sheet, column) and not is_called(sheet.header[column], LIST_COLUMNS)
+    said += [f"its numbers, {names[0]} to {names[-1]}, are classes, one a row"] if classes else []
     elsewhere = (options.split_column, options.group)
     left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []

@@ -14,7 +14,9 @@ from mlcfast.errors import UsageError
 
 BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
 FIVES = re.compile(r"\.\w+(\s+\d+(,\d+){4})*\s*$")
-NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
+KERAS = "_annotations.txt"  # as Roboflow calls a list of boxes for Keras
+GROUPS = re.compile(r"(\s+\d+(,\d+)+){2}\s*$")
+NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt", "_classes.txt")
 
 
 def is_attribute_table(text: str) -> bool:
@@ -78,8 +80,8 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     """Read `image number …`: the numbers are classes, a flag for each class, or boxes `x,y,x,y,class` between blanks.
 
     They are flags where a comma stands behind the image, or where every line holds as many of 0 and 1 as there are
-    names. Names are those of `data.label_columns`, or of classes.txt, labels.txt or class_names.txt beside the file,
-    else the numbers. UsageError where every line holds equally many of 0 and 1 and nothing tells which they are.
+    names. Names are those of `data.label_columns`, or of NAME_FILES beside the file, else the numbers. UsageError where
+    every line holds equally many of 0 and 1 and nothing tells which they are.
     """
     text, said = read_text(path)
     images, lists, numbers = [], [], []
@@ -92,7 +94,8 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
             lists.append(entry[1])
             numbers.append(number)
     given = list(options.label_columns) or names_beside(path)
-    boxes = _are_boxes(path, text, lists, options)
+    boxes = _are_boxes(path, text, lists, given, options)
+    said += _without_area(lists) if boxes else []
     lists = [list(dict.fromkeys(each[4::5])) for each in lists] if boxes else lists
     flags = not boxes and _are_flags(path, lists, "," in text, given, options)
     count = len(lists[0]) if flags else number_of_classes(path, [k for each in lists for k in each])
@@ -120,25 +123,60 @@ def _are_flags(path: Path, lists: list[list[int]], comma: bool, given: list[str]
     )
 
 
-def _are_boxes(path: Path, text: str, lists: list[list[int]], options: TableOptions) -> bool:
+def _are_boxes(path: Path, text: str, lists: list[list[int]], given: list[str], options: TableOptions) -> bool:
     """Whether the numbers are boxes, `left,top,right,bottom,class` between blanks, as keras-yolo3 lists them.
 
-    UsageError where five numbers in every line may be five classes too.
+    Most must have an area: some are clipped or mirrored. UsageError where five numbers in every line may be five
+    classes too, unless the names that are given or the file's own name tell, and where several groups of numbers, each
+    with commas within, are no such boxes.
     """
     filled = [each for each in lists if each]
-    boxes = [each[place : place + 5] for each in filled if len(each) % 5 == 0 for place in range(0, len(each), 5)]
-    fit = all(len(box) == 5 and box[0] < box[2] and box[1] < box[3] for box in boxes) and len(boxes) > 0
-    if not fit or any(len(each) % 5 for each in filled) or max(map(max, filled)) <= 1:
+    fives, told = _in_fives(text), options.separator
+    if not filled or (told is not None and told != " ") or (max(map(max, filled)) <= 1 and path.name != KERAS):
         return False
-    if options.separator is not None:
-        return options.separator == " " and _in_fives(text)
-    if _in_fives(text) and any(len(each) > 5 for each in filled):
+    if fives and (told or path.name == KERAS or _only_boxes_fit(filled, given)):
         return True
+    grouped = next((place for place, line in enumerate(text.splitlines(), start=1) if GROUPS.search(line)), 0)
+    if grouped and not fives:
+        strange = next(n for n, line in enumerate(text.splitlines(), 1) if line.strip() and not FIVES.search(line))
+        raise UsageError(
+            f"{path}: line {strange}: not `image left,top,right,bottom,class …`, as line {grouped} has it: write each "
+            "box as five whole numbers, or set data.separator to ',' if all numbers are classes"
+        )
+    whole = all(len(each) % 5 == 0 for each in filled)
+    boxes = [each[place : place + 5] for each in filled for place in range(0, len(each), 5)] if whole else []
+    if 2 * sum(map(_has_area, boxes)) <= len(boxes):
+        if not fives:
+            return False
+        if grouped:
+            raise UsageError(
+                f"{path}: line {grouped}: fives of numbers, of which most are no boxes `left,top,right,bottom,class`: "
+                "set data.separator to ' ' if they are all the same, to ',' if all numbers are classes"
+            )
+    if fives and any(len(each) > 5 for each in filled):
+        return True
+    if told or not (fives or all(map(_has_area, boxes))):
+        return False
     raise UsageError(
         f"{path}: line 1: each five numbers may be classes or a box and its class: set data.separator to ',' for "
-        "classes"
-        + (", to ' ' for boxes" if _in_fives(text) else "; of boxes write a table, `image,xmin,ymin,xmax,ymax,class`")
+        "classes" + (", to ' ' for boxes" if fives else "; of boxes write a table, `image,xmin,ymin,xmax,ymax,class`")
     )
+
+
+def _has_area(box: list[int]) -> bool:
+    return box[0] < box[2] and box[1] < box[3]
+
+
+def _only_boxes_fit(filled: list[list[int]], given: list[str]) -> bool:
+    """Whether there are names for the fifth numbers, and not for all."""
+    return 0 < len(given) <= max(map(max, filled)) and max(max(each[4::5], default=-1) for each in filled) < len(given)
+
+
+def _without_area(lists: list[list[int]]) -> list[str]:
+    """What is said of boxes that are clipped to nothing or mirrored."""
+    boxes = [each[place : place + 5] for each in lists for place in range(0, len(each), 5)]
+    flat = sum(not _has_area(box) for box in boxes)
+    return [f"{flat} of {len(boxes)} boxes end before they begin: their classes count"] if flat else []
 
 
 def _in_fives(text: str) -> bool:
@@ -147,7 +185,7 @@ def _in_fives(text: str) -> bool:
 
 
 def names_beside(path: Path) -> list[str]:
-    """The label names, one a line, of classes.txt, labels.txt or class_names.txt beside a file; empty without one."""
+    """The label names, one a line, of a file of NAME_FILES beside a file; empty without one."""
     for name in NAME_FILES:
         file = path.with_name(name)
         if file.is_file() and file != path:

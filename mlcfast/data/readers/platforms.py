@@ -22,6 +22,11 @@ def _via(content: Any) -> Tags | None:
             f"regions and files have the attributes {named[0]!r} and {named[1]!r}: keep the one that says the labels "
             "and export again"
         )
+    if not named and any(entry["regions"] for entry in entries):
+        raise UsageError(
+            "VGG Image Annotator's outlines, of which none has an attribute, and so no label: give them one and export "
+            "again, or, if all are of one class, write a table of the images, `image,cat`, with 1 and 0"
+        )
     return [(image, [label for _, label in each]) for image, each in found]
 
 

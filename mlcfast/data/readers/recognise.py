@@ -19,6 +19,7 @@ from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, par
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import (
+    KERAS,
     is_attribute_table,
     is_file_list,
     read_attribute_table,
@@ -26,6 +27,7 @@ from mlcfast.data.readers.lists import (
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, unread_below
+from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
@@ -145,6 +147,8 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         if not listed.names:
             raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
         return [listed]
+    if is_record_list(text):
+        return [read_record_list(path, options)]
     refuse_class_list(path)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
@@ -152,7 +156,7 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
 
 def image_root(path: Path, root: Path) -> Path:
     """Where the images of a label file are: beside Roboflow's tables and metadata files, else in the root."""
-    beside = path.name in (ROBOFLOW, ROBOFLOW_BOXES) or path.stem == "metadata"
+    beside = path.name in (ROBOFLOW, ROBOFLOW_BOXES, KERAS) or path.stem == "metadata"
     return path if path.is_dir() else path.parent if beside else root
 
 
@@ -180,17 +184,14 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
         if roboflow:
             return [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
-        names = (ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl")
+        names = (ROBOFLOW, ROBOFLOW_BOXES, KERAS, "metadata.csv", "metadata.jsonl")
         known = [folder / name for folder in place for name in names]
         found = [file for file in known if file.is_file()]
-        twice = next(
-            (file for file in found if file.name == "metadata.jsonl" and file.with_suffix(".csv") in found), None
-        )
-        if twice:
-            raise UsageError(f"{twice.parent}: holds metadata.csv and metadata.jsonl: name one of them")
-        both = next((file for file in found if file.name == ROBOFLOW and file.with_name(ROBOFLOW_BOXES) in found), None)
-        if both:
-            raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
+        one: dict[Path, Path] = {}
+        for file in found:
+            other = one.setdefault(file.parent, file)
+            if other != file:
+                raise UsageError(f"{file.parent}: holds {other.name} and {file.name}: name one of them")
         if found:
             return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
     tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])

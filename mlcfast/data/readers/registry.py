@@ -13,7 +13,8 @@ from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio
 from mlcfast.data.readers.lists import read_attribute_table, read_file_list
 from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
 from mlcfast.data.readers.probabilities import read_probabilities
-from mlcfast.data.readers.sheet import read_sheet
+from mlcfast.data.readers.record_lists import is_record_list, read_record_list
+from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files
@@ -40,6 +41,11 @@ class Format(NamedTuple):
 
 def _table(path: Path, options: TableOptions) -> list[LabelSource]:
     return [read_rows(read_sheet(path), options)]
+
+
+def _file_list(path: Path, options: TableOptions) -> list[LabelSource]:
+    recorded = is_record_list(read_text(path)[0])
+    return [read_record_list(path, options) if recorded else read_file_list(path, options)]
 
 
 def _metadata(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -76,7 +82,7 @@ FORMATS: dict[str, Format] = {
     "list": Format(_table, TABLES),
     "long": Format(_table, TABLES),
     "attributes": Format(lambda path, options: [read_attribute_table(path)], ("list_attr*.txt", "*.txt")),
-    "file_list": Format(lambda path, options: [read_file_list(path, options)], ("*.txt", "*.csv")),
+    "file_list": Format(_file_list, ("*.txt", "*.csv", "*.lst")),
     "coco": Format(_coco, ("_annotations.coco.json", "*.json")),
     "label_studio": Format(_label_studio, ("*.json", "*.csv")),
     "metadata": Format(_metadata, ("metadata.jsonl", "metadata.csv")),

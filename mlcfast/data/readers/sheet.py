@@ -112,6 +112,11 @@ def read_sheet(path: Path) -> Sheet:
     while width and not header[width - 1] and all(not any(row[width - 1 :]) for _, row in body):
         width -= 1
     for number, row in body:
+        if row == header and width == 1:
+            raise UsageError(
+                f"{path}: a value a line, {header[0]!r} the first, and no column names an image: these are labels "
+                "alone: write a table of images and labels, `image,label`"
+            )
         if row == header:
             raise UsageError(f"{path}: line {number} is the header again: take it out")
         if any(row[width:]) or (len(row) < width and len(row) < len(header)):

@@ -47,6 +47,22 @@ def refuse_images_in_header(path: Path, header: Sequence[str]) -> None:
     )
 
 
+def refuse_class_map(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """UsageError where names of classes stand beside their numbers, each once, from 0 or 1 on, without a header."""
+    lines = [header, *rows]
+    if OF_IMAGES.search(header[0]) or any(cell.lower().endswith(IMAGE_ENDINGS) for line in lines for cell in line):
+        return
+    for column in (0, 1) if len(header) == 2 and len(rows) > 0 else ():
+        names = [line[1 - column] for line in lines]
+        numbers = sorted(int(line[column]) if line[column].isdecimal() else -1 for line in lines)
+        counted = numbers in ([*range(len(lines))], [*range(1, len(lines) + 1)])
+        if counted and len({*names}) == len(names) and not any(map(NUMBER.fullmatch, names)):
+            raise UsageError(
+                f"{path}: a map of classes to their numbers, {names[0]!r} the first, and no column names an image: "
+                "name the file of the images' labels"
+            )
+
+
 def refuse_repeated(path: Path, header: Sequence[str], body: Numbered) -> None:
     """UsageError for a name that two columns have; where the line below holds names too, it says so."""
     repeated = sorted({name for name in header if name and header.count(name) > 1})

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlcfast.data.labels import count, lacking
 from mlcfast.data.readers.cells import as_in_training
-from mlcfast.data.readers.paths import ImageFinder, is_address, refuse_one_file_twice
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages
@@ -36,9 +36,23 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
             continue
         paths = [finder.find(image, f"{source.path}: {source.unit} {line}") for image, line in places]
+        if not any(paths):
+            _refuse_names_of_classes(source)
         refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         found.append((replace(source, assumptions=[*source.assumptions, *finder.moved]), paths))
     return found
+
+
+def _refuse_names_of_classes(source: LabelSource) -> None:
+    """UsageError for a list of which no image is there if it numbers names from 0 or 1, each once: `0,cat` `1,dog`."""
+    sizes = [count(source.states, 1, axis=axis) for axis in (0, 1)]
+    once = source.format in ("list", "long") and all((size == 1).all() for size in sizes) and len(source.names) > 1
+    counted = [{str(number + first) for number in range(len(source.names))} for first in (0, 1)]
+    if once and ({*source.images} in counted or {*source.names} in counted):
+        raise UsageError(
+            f"{source.path}: no image is called {source.images[0]!r}, nor as others, and each label stands once: these "
+            "are names of classes, not of images: name the file of the images' labels, or with --images their place"
+        )
 
 
 def _as_in_training(sources: Sequence[LabelSource], data: Path, options: TableOptions) -> list[LabelSource]:
@@ -131,6 +145,9 @@ def summary(
     here = [image for image, path in zip(whole.images, paths, strict=True) if path is None]
     if here:
         remedy = ": images must be on this machine" if is_address(here[0]) else ""
+        ending = os.path.splitext(here[0])[1].lower()
+        if len(here) == len(paths) and 1 < len(ending) < 6 and all(name.lower().endswith(ending) for name in here):
+            remedy = remedy or ("" if ending in IMAGE_ENDINGS else f": a name in {ending!r} is no image's")
         warnings.append(f"{len(here)} of {len(whole.images)} images are missing, first {here[0]!r}{remedy}")
     keys = [path or f"missing {image}" for image, path in zip(whole.images, paths, strict=True)]
     source = replace(whole, images=keys).merged()  # an image counts once

@@ -30,8 +30,9 @@ from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.slips import labels_behind_names
+from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
+from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
 from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OF_ROWS
 from mlcfast.errors import UsageError
@@ -42,7 +43,8 @@ SHAPES = ("wide", "list", "long")
 def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     """Read a table in one of its three shapes; UsageError where it could be read in several ways."""
     if "region_attributes" in sheet.header:
-        raise UsageError(f"{sheet.path}: VGG Image Annotator's table: export its annotations as MS-COCO's JSON instead")
+        return read_regions(sheet)
+    refuse_class_map(sheet.path, sheet.header, sheet.rows)
     sheet = with_flags_apart(with_plain_flags(_with_plain_header(sheet), options), options)
     sheet, options = with_labels_together(sheet, options)
     told = told_columns(sheet, options)

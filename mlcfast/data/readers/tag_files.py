@@ -99,7 +99,7 @@ def _sign(folder: Path, texts: Mapping[Path, str]) -> tuple[str, str]:
         sign = next(iter(others))
         return sign, f", separated by {sign!r}"
     sign, why = _as_column(folder, filled)
-    return (sign, f", separated by {sign!r}{why}") if sign == " " else (PLAIN[0], "")
+    return (sign, f", separated by {sign!r}{why}") if sign == " " else (PLAIN[0], why)
 
 
 def _words(piece: str, sign: str) -> list[str]:

@@ -205,6 +205,31 @@ def _source(path: Path, found: Tags, said: str) -> LabelSource:
     return dataclasses.replace(source, lines=[number for number, _, _ in done], warnings=warnings).merged()
 
 
+def read_regions(sheet: Sheet) -> LabelSource:
+    """Read VGG Image Annotator's table, a row for each region with JSON in its cells, as its JSON is read."""
+    header = [name.lstrip("#") for name in sheet.header]
+    if "filename" not in header:
+        raise UsageError(
+            f"{sheet.path}: VGG Image Annotator's table needs a column 'filename': export it anew, or as JSON"
+        )
+    content: dict[str, dict[str, Any]] = {}
+    first: list[int] = []
+    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        cells = dict(zip(header, row, strict=True))
+        if cells["filename"] not in content:
+            first.append(number)
+        entry = content.setdefault(cells["filename"], {"filename": cells["filename"], "regions": []})
+        try:
+            entry["regions"].append({"region_attributes": json.loads(cells["region_attributes"] or "{}")})
+            entry["file_attributes"] = json.loads(cells.get("file_attributes") or "{}")
+        except ValueError as error:
+            raise UsageError(f"{sheet.path}: line {number}: attributes that are no JSON: {error}") from error
+    source = read_tool_export(sheet.path, content, DOCUMENTS)
+    assert source is not None
+    assumptions = [*sheet.assumptions, *source.assumptions]
+    return dataclasses.replace(source, lines=first, assumptions=assumptions)
+
+
 def prodigy_sheet(path: Path, rows: Sequence[dict[str, Any]], numbers: Sequence[int]) -> Sheet | None:
     """Prodigy's answers as a table with a list of labels, or with a row for each image and label; None for others.
 

@@ -224,8 +224,14 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
         values[:, place] = [said[row[i]] or 0 for row in sheet.rows]
     if wrong:
         line, place, cell = min(wrong)
-        where = f"{sheet.unit} {line}, column {sheet.header[columns[place]]!r}: {cell!r}"
-        raise UsageError(
-            f"{sheet.path}: {where} must be 1, 0, -1 or blank; a column that is no label goes to data.ignore_columns"
-        )
+        name = sheet.header[columns[place]]
+        where = f"{sheet.unit} {line}, column {name!r}: {cell!r}"
+        remedy = "a column that is no label goes to data.ignore_columns"
+        names = [sheet.header[columns[other]] for other in sorted({other for _, other, _ in wrong})]
+        if len(names) > 1:
+            remedy = f"so it is in {len(names)} columns: those that are no labels go to data.ignore_columns, "
+            remedy += f"[{','.join(names)}]"
+        elif len(columns) == 1 and all(cell.isdecimal() for cell in sheet.counts(columns[0])):
+            remedy = f"if its numbers are classes, set data.label_columns to [{name}] and data.separator to ' '"
+        raise UsageError(f"{sheet.path}: {where} must be 1, 0, -1 or blank; {remedy}")
     return values

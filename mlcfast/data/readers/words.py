@@ -31,6 +31,8 @@ OTHER_LISTS = frozenset({
 })  # fmt: skip
 # Those of them that hold class numbers, of which 0 and 1 then are two.
 OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
+# Columns that number classes, or the values of a mask, and name no image.
+OF_CLASS_NUMBERS = OF_CLASSES | {"pixelvalue", "classindex", "classnumber", "classno", "labelindex"}
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
 # What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
 LABEL_WORDS = frozenset({
@@ -118,6 +120,11 @@ OF_JUDGEMENT = frozenset({
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
 }  # fmt: skip
+# Columns of what several images share: a place, a device, a time.
+GROUPS = frozenset({
+    "group", "group_id", "scene", "scene_id", "location", "location_id", "camera", "camera_id", "session", "session_id",
+    "site_id", "device", "device_id", "sensor", "sensor_id", "hospital", "hospital_id", "month", "day", "hour", "week",
+})  # fmt: skip
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {
     "no finding", "no_finding", "no label", "no labels", "no_label", "none", "null", "nan", "-", "--",
