@@ -83,6 +83,13 @@ READ = {
          "obj/b.jpg": "", "obj/a.txt": f"1 {BOX}\n", "obj/b.txt": f"0 {BOX}\n"},
         "yolo", ["cat", "dog"], {"train": [[N, P]], "val": [[P, N]]}, ["named in obj.data"],
     ),
+    "darknet's settings, and images apart": (
+        {"obj.data": "train = data/train.txt\nnames = data/obj.names\n", "obj.names": "cat\ndog\n",
+         "train.txt": "data/obj/a.png\ndata/obj/b.png\n", "obj/a.txt": f"1 {BOX}\n", "obj/b.txt": f"0 {BOX}\n",
+         "pictures/a.png": "", "pictures/b.png": ""},
+        "yolo", ["cat", "dog"], {"train": [[N, P], [P, N]]},
+        ["2 images, first obj/a.png, are not where they are listed: they are looked for by name"],
+    ),
     "settings of another program": (
         {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
          "hyp.yaml": "lr0: 0.1\n", "small.yaml": "train: images/a\nnames: {0: cat, 1: dog}\n"},

@@ -12,7 +12,7 @@ from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS
-from mlcfast.data.readers.yolo_settings import places_of, settings_in, settings_of
+from mlcfast.data.readers.yolo_settings import label_file, labels_of, places_of, settings_in, settings_of
 from mlcfast.errors import UsageError
 
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
@@ -25,7 +25,7 @@ def is_yolo(folder: Path) -> bool:
     if any({"names", "train"} <= set(settings_of(file)) for file in settings_in(folder)):
         return True
     places = (folder, *(folder / word for word in SPLIT_FOLDERS))
-    if _labels_of(folder) != folder and _has_boxes(_labels_of(folder)):
+    if labels_of(folder) != folder and _has_boxes(labels_of(folder)):
         return True
     return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places) or _is_flat(folder)
 
@@ -142,15 +142,16 @@ def _doubts(settings: dict[str, Any], names: list[str]) -> list[str]:
 
 
 def _read(folder: Path, split: str, images: list[Path], names: list[str], said: list[str]) -> LabelSource:
-    numbers, without = [], 0
-    for image in images:
-        file = _label_file(image)
-        without += file is None
-        numbers.append(_classes(file, names) if file else [])
+    found = [label_file(image) for image in images]
+    without = found.count(None)
+    numbers = [_classes(file, names) if file else [] for file in found]
     known = names or [str(n) for n in range(number_of_classes(folder, [n for each in numbers for n in each]))]
     tags = [[known[n] for n in each] for each in numbers]
     files = [str(image.relative_to(folder)) if image.is_relative_to(folder) else str(image) for image in images]
     said = ["an image has the labels of its boxes", *said]
+    if not any(image.is_file() for image in images):  # a list names them
+        files, moved = _by_name(folder, images, files, without)
+        said += moved
     said += [f"{without} images have no text file of boxes, and so no label"] if without else []
     warnings = _strays(images)
     source = from_tags(folder, "yolo", files, tags, said)
@@ -158,17 +159,21 @@ def _read(folder: Path, split: str, images: list[Path], names: list[str], said: 
     return source.in_order(list(dict.fromkeys(known)))
 
 
-def _labels_of(folder: Path) -> Path:
-    """Where the labels of a folder of images are: `labels` for the last `images` of its path; itself without one."""
-    parts = folder.parts
-    place = max((number for number, part in enumerate(parts) if part == "images"), default=None)
-    return folder if place is None else Path(*parts[:place], "labels", *parts[place + 1 :])
+def _by_name(folder: Path, images: list[Path], files: list[str], without: int) -> tuple[list[str], list[str]]:
+    """What images are looked for by that are not where they are listed, as tools export boxes alone; and that it is so.
 
-
-def _label_file(image: Path) -> Path | None:
-    """The text file of an image: in the folder of its labels, or beside it."""
-    choices = [folder / f"{image.stem}.txt" for folder in (_labels_of(image.parent), image.parent)]
-    return next((file for file in choices if file.is_file()), None)
+    without: how many of them have no file of boxes; UsageError where that is all.
+    """
+    if without == len(images):
+        raise UsageError(
+            f"{folder}: neither the {without} images that are listed, first {files[0]}, nor files of boxes for them "
+            "are there: put both below it, or name the directory where they are"
+        )
+    names = [image.name for image in images]
+    if len(set(names)) < len(names):
+        return files, []
+    said = f"{len(images)} images, first {files[0]}, are not where they are listed: they are looked for by name"
+    return names, [said]
 
 
 def _classes(file: Path, names: list[str]) -> list[int]:
@@ -200,8 +205,8 @@ def _refuse_confidence(file: Path, number: int, words: Sequence[str]) -> None:
 def _strays(images: list[Path]) -> list[str]:
     """A warning of text files whose image is not there; UsageError where none of them has one."""
     stems = {image.with_suffix("") for image in images}
-    found = {file.parent: image.parent for image in images if (file := _label_file(image))}
-    folders = found or {_labels_of(image.parent): image.parent for image in images}
+    found = {file.parent: image.parent for image in images if (file := label_file(image))}
+    folders = found or {labels_of(image.parent): image.parent for image in images}
     strays = [
         file
         for labels, pictures in folders.items()
