@@ -166,11 +166,11 @@ def _load(cache: Path, mark: str, value: Any) -> _Table | None:
     try:
         with np.load(cache, allow_pickle=False) as arrays:
             texts = json.loads(arrays["texts"].tobytes())
+            held = texts.pop(mark, None)
+            texts = {name: texts[name] for name in _Table._fields[1:]}
             labels = read_table(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    held = texts.pop(mark, None)
-    texts = {name: texts[name] for name in _Table._fields[1:]}
     if held != value or labels.shape != (len(texts["files"]), len(texts["names"])):
         return None
     return _Table(labels, **texts)

@@ -13,8 +13,9 @@ from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
 from mlcfast.data.readers.recognise import ROBOFLOW, read_all
 from mlcfast.data.readers.sheet import Sheet, read_sheet
+from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.wrapped import within
+from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
 from mlcfast.errors import UsageError
 
@@ -91,7 +92,8 @@ def _options(given: Mapping[str, Any]) -> TableOptions:
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
-    """Label files called train, val and test; nothing unless there is one for training, or in MS-COCO's layout."""
+    """Label files called train, val and test, or alike but for these; nothing without one for training, or in MS-COCO's
+    layout."""
     found: dict[str, Path] = {}
     if any(folder.glob("annotations/instances_*.json")):
         return found
@@ -102,7 +104,10 @@ def _split_files(folder: Path) -> dict[str, Path]:
                     shown = f"{found[part].name} and {file.name}"
                     raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")
                 found[part] = file
-    return found if TRAIN in found else {}
+    if TRAIN in found:
+        return found
+    called = tables_of_parts(without_names(tables_in(folder))[0])  # train_labels.csv, val_labels.csv
+    return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
 
 
 def _single_table(data: Path) -> Path | None:

@@ -1,5 +1,7 @@
 """Cases of test_known_sets.py: the files of sets and exports, and what they say."""
 
+import json
+
 from tests.data.layouts import BOX
 
 P, N, U = 1, -1, 0
@@ -25,6 +27,10 @@ def voc(folder: str) -> dict[str, str]:
     })  # fmt: skip
 
 
+COCO = json.dumps({
+    "images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}],
+    "annotations": [{"image_id": 1, "category_id": 1}],
+})  # fmt: skip
 SURE = "<object><name>dog</name><score>1.0</score></object>"
 SCORED_XML = f"<annotation>{SURE}<object><name>cat</name><score>0.83</score></object></annotation>"
 
@@ -145,6 +151,24 @@ READ = {
         {"images/a.jpg": "", "train.csv": "id,label\na,cat\n", "sample_submission.csv": "id,label\nc,cat\n"},
         "list", ["cat"], {"": [[P]]}, ["sample_submission.csv is a form for predictions: it is not read"],
     ),
+    "tables of the parts, and one of classes": (
+        {"images/a.jpg": "", "images/b.jpg": "", "train_labels.csv": "filename,class\na.jpg,cat\n",
+         "val_labels.csv": "filename,class\nb.jpg,cat\n", "classes.csv": "cat,0\ndog,1\n"},
+        "list", ["cat"], {"train": [[P]], "val": [[P]]}, ["classes.csv names no image: it is not read"],
+    ),
+    "tables of the parts beside their folders": (
+        {f"{part}{name}": text for part in ("train", "val", "test") for name, text in {
+            "/1.jpg": "", ".csv": "image,cat,dog\n1.jpg,1,0\n"}.items()},
+        "wide", ["cat", "dog"], {"train": [[P, N]], "val": [[P, N]], "test": [[P, N]]}, [],
+    ),
+    "tables of Kaggle": (
+        {"images/a.jpg": "", "images/c.jpg": "", "train.csv": "id,label\na,cat\n", "test.csv": "id\nc\n"},
+        "list", ["cat"], {"train": [[P]]}, ["test.csv has no column 'label' as train.csv has: it is not read"],
+    ),
+    "json that names other images, beside roboflow's": (
+        {"train/a.jpg": "", "train/_classes.csv": "filename,cat,dog\na.jpg,1,0\n", "about.json": '{"logo": "logo.png"}'},
+        "wide", ["cat", "dog"], {"train": [[P, N]]}, [],
+    ),
     "labels that hold a word for a part": (
         {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
         ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],
@@ -180,6 +204,31 @@ REFUSED = {
         {"list_attr_celeba.txt": "1\nBald \n1.jpg  1\n", "list_eval_partition.txt": "2.jpg 0\n",
          "img_align_celeba/1.jpg": ""},
         "list_eval_partition.txt: does not say with 0, 1 or 2 in which part '1.jpg' is",
+    ),
+    "roboflow's classes twice": (
+        {"a.jpg": "", "b.jpg": "", "_classes.csv": "filename,cat\na.jpg,1\nb.jpg,0\n",
+         "train_classes.csv": "filename,cat\na.jpg,1\n"},
+        "may be read as _classes.csv or as train_classes.csv: name the file of the labels",
+    ),
+    "roboflow's annotations twice": (
+        {"a.jpg": "", "_annotations.coco.json": COCO, "val_annotations.json": COCO, "test/b.jpg": "",
+         "test/_annotations.coco.json": COCO.replace("a.jpg", "b.jpg")},
+        "may be read as _annotations.coco.json or as val_annotations.json or as test/_annotations.coco.json: name",
+    ),
+    "cvat's annotations and MS-COCO's, without the images": (
+        {"annotations.xml": '<annotations><image id="0" name="a.jpg"><box label="cat"/></image></annotations>',
+         "instances.json": COCO},
+        "may be read as cvat or as instances.json: name the file of the labels, or set data.format",
+    ),
+    "an empty file of pascal voc beside create ml's": (
+        {f"{name}.{end}": text for name in "ab" for end, text in {"jpg": "", "json": json.dumps(
+            [{"image": f"{name}.jpg", "annotations": [{"label": "cat", "coordinates": {}}]}])}.items()}
+        | {"a.xml": "<annotation><filename>a.jpg</filename></annotation>"},
+        "may be read as voc or as a.json or as b.json: name the file of the labels, or set data.format",
+    ),
+    "tables of parts that are called otherwise": (
+        {"a.jpg": "", **{f"annotations{part}.csv": "image,label\na.jpg,cat\n" for part in ("", "_test")}},
+        "holds several label files, annotations.csv, annotations_test.csv: name one of them, or one in data.train and",
     ),
     "a set twice": (
         PETS | below("pets", PETS), "the folders in 'pets' are called as those beside it, 'cat' the first",

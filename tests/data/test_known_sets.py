@@ -53,6 +53,18 @@ def test_a_set_in_the_only_folder_of_its_archive_is_trained_on(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name", ["tables of the parts, and one of classes", "tables of the parts beside their folders"]
+)
+def test_tables_of_parts_are_named_by_their_words_and_found(tmp_path, name):
+    lay(tmp_path, READ[name][0])
+    for word, split in (("train", "train"), ("valid", "val")):
+        assert read_named(tmp_path, word, TableOptions()).states.tolist() == READ[name][3][split]
+    if name.endswith("classes"):
+        found = discover(tmp_path, given={"allow_overlap": True})
+        assert found.settings.items() >= {"train": "train_labels.csv", "val": "val_labels.csv"}.items()
+
+
+@pytest.mark.parametrize(
     ("file", "content", "key"),
     [
         ("a.xml", SCORED_XML, "score"),
