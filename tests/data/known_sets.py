@@ -27,6 +27,7 @@ def voc(folder: str) -> dict[str, str]:
     })  # fmt: skip
 
 
+OF_ROBOFLOW = "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]\n"
 COCO = json.dumps({
     "images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}],
     "annotations": [{"image_id": 1, "category_id": 1}],
@@ -95,6 +96,28 @@ READ = {
          "pictures/a.png": "", "pictures/b.png": ""},
         "yolo", ["cat", "dog"], {"train": [[N, P], [P, N]]},
         ["2 images, first obj/a.png, are not where they are listed: they are looked for by name"],
+    ),
+    "settings that name no place, and images and labels below": (
+        {"data.yaml": OF_ROBOFLOW, "export/images/a.jpg": "", "export/labels/a.txt": f"0 {BOX}\n",
+         "export/images/b.jpg": "", "export/labels/b.txt": f"1 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"": [[P, N], [N, P]]},
+        ["train ../train/images: no such directory or file beside it", "that have files of boxes are read instead"],
+    ),
+    "settings that name no place, and boxes beside images": (
+        {"data.yaml": OF_ROBOFLOW, "images/c.jpg": "", "train/a.jpg": "", "train/a.txt": f"0 {BOX}\n",
+         "train/_annotations.txt": "a.jpg 1,2,3,4,0\n", "valid/b.jpg": "", "valid/b.txt": f"1 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"train": [[P, N]], "val": [[N, P]]},
+        ["val ../valid/images: no such directory or file beside it", "that have files of boxes are read instead"],
+    ),
+    "pascal voc in folders of other names": (
+        {"DataImages/a.jpg": "", "DataImages/b.jpg": "",
+         "DataLabels/a.xml": "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>"},
+        "voc", ["cat"], {"": [[P]]},
+        ["the files of Pascal VOC in DataLabels annotate the images in DataImages", "1 images in DataImages have no"],
+    ),
+    "images by their numbers": (
+        {"images/55.jpg": "", "images/7.jpg": "", "t.json": '{"55": [1, 67], "7": [1]}'},
+        "metadata", ["1", "67"], {"": [[P, P], [P, N]]}, ["each key is an image"],
     ),
     "settings of another program": (
         {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
@@ -166,7 +189,7 @@ READ = {
         "list", ["cat"], {"train": [[P]]}, ["test.csv has no column 'label' as train.csv has: it is not read"],
     ),
     "json that names other images, beside roboflow's": (
-        {"train/a.jpg": "", "train/_classes.csv": "filename,cat,dog\na.jpg,1,0\n", "about.json": '{"logo": "logo.png"}'},
+        {"train/a.jpg": "", "train/_classes.csv": "filename,cat,dog\na.jpg,1,0\n", "about.json": '{"logo": "o.png"}'},
         "wide", ["cat", "dog"], {"train": [[P, N]]}, [],
     ),
     "labels that hold a word for a part": (
@@ -229,6 +252,18 @@ REFUSED = {
     "tables of parts that are called otherwise": (
         {"a.jpg": "", **{f"annotations{part}.csv": "image,label\na.jpg,cat\n" for part in ("", "_test")}},
         "holds several label files, annotations.csv, annotations_test.csv: name one of them, or one in data.train and",
+    ),
+    "settings that name no place, and nothing else": (
+        {"data.yaml": OF_ROBOFLOW, "a.jpg": ""},
+        "train ../train/images: no such directory or file beside it: put it there, or write where the images are",
+    ),
+    "images or labels by their numbers": (
+        {"images/1.jpg": "", "images/7.jpg": "", "t.json": '{"1": [7], "7": [1, 7]}'},
+        "its keys may be images and its lists their labels, or the other way round: write the images with their",
+    ),
+    "pascal voc apart from folders that may be labels": (
+        {"cat/a.jpg": "", "dog/b.jpg": "", "notes/a.xml": "<annotation><object><name>cat</name></object></annotation>"},
+        "notes/a.xml may hold the labels: set data.format to voc",
     ),
     "a set twice": (
         PETS | below("pets", PETS), "the folders in 'pets' are called as those beside it, 'cat' the first",

@@ -34,6 +34,14 @@ def test_what_known_sets_leave_open_is_one_line(tmp_path, name):
     assert said.startswith(str(tmp_path)) and says in said and "\n" not in said
 
 
+def test_a_list_of_images_with_their_files_of_pascal_voc_is_no_table(tmp_path):
+    lay(tmp_path, {"img/a.jpg": "", "xml/a.xml": SCORED_XML, "train.txt": "img/a.jpg xml/a.xml\n"})
+    with pytest.raises(
+        UsageError, match=r"train\.txt: line 1: 'img/a.jpg xml/a.xml' is an image and its file of Pascal"
+    ):
+        read_all(tmp_path / "train.txt", TableOptions())
+
+
 @pytest.mark.parametrize("form", ["auto", "folders"])
 def test_parts_of_another_name_are_named_by_their_word(tmp_path, form):
     lay(tmp_path, READ["scenes of Intel"][0])

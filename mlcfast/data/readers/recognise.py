@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlcfast.data.labels import stacked
 from mlcfast.data.readers.authors import is_authors
-from mlcfast.data.readers.beside import annotated_beside
+from mlcfast.data.readers.beside import annotated_beside, voc_apart
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import has_objects_in_lines, json_of, read_metadata
@@ -24,7 +24,7 @@ from mlcfast.data.readers.lists import (
     read_file_list,
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import images_below, unread_below
+from mlcfast.data.readers.paths import images_below, unread_below, without_notes
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
@@ -42,7 +42,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
-from mlcfast.data.readers.voc_lists import refuse_class_list
+from mlcfast.data.readers.voc_lists import refuse_class_list, refuse_pairs
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in, within
 from mlcfast.data.readers.yolo import NAME_FILES
@@ -157,6 +157,7 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
         return [listed]
     refuse_class_list(path)
+    refuse_pairs(path)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 
@@ -306,6 +307,13 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
     images = images_below(path)
+    apart = voc_apart(path, images)
+    if apart is not None:
+        first, *more = read_as(path, dataclasses.replace(options, form="voc"))
+        said = f"the files of Pascal VOC in {apart.relative_to(path)} annotate the images in {images[0].parent.name}"
+        left = without_notes(images[0].parent, [image for each in (first, *more) for image in each.images])
+        first = dataclasses.replace(first, assumptions=[*first.assumptions, said], warnings=[*first.warnings, *left])
+        return [_at(first, path), *more]
     texts = [text for image in images if (text := text_beside(image)) is not None]
     folders = folders_of_images(path)
     if texts and len(folders) > 1 and 2 * len(texts) < len(images) and all(i.parent != path for i in images):

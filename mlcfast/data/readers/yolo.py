@@ -66,8 +66,10 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
     if path.is_file() and not placed and "names" not in content:
         raise UsageError(f"{path}: not YOLO's settings, which name train, val and names: write the labels as a table")
     places, absent = places_of(settings[0], content, options) if placed else (_found(folder), [])
-    if not any(images for images in places.values()):
-        raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
+    if absent and not any(places.values()):
+        places, placed = _instead(folder, absent), False
+    if not any(places.values()):
+        raise UsageError(f"{path}: no images found for YOLO's labels")
     names, said = _names(folder, settings[0] if settings else None, path.is_file())
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
     warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
@@ -87,6 +89,22 @@ def _found(folder: Path) -> dict[str, list[Path]]:
         choices = [choice for word in words for choice in (folder / "images" / word, folder / word)]
         places[split] = next((found for choice in choices if (found := _in(choice))), [])
     return places if any(places.values()) else {"": _in(folder)}
+
+
+def _instead(folder: Path, absent: list[str]) -> dict[str, list[Path]]:
+    """The images of each split where settings name none that is there, by the directories that hold files of boxes.
+
+    Says so in `absent`; UsageError with the first of these where there are none.
+    """
+    places = _found(folder)
+    if not any(label_file(image) for images in places.values() for image in images):
+        below = images_below(folder)
+        folders = {image.parent for image in below if label_file(image)}
+        places = {"": [image for image in below if image.parent in folders]}
+    if not any(places.values()):
+        raise UsageError(f"{absent[0]}: put it there, or write where the images are")
+    absent.append(f"the images in {folder} that have files of boxes are read instead")
+    return places
 
 
 def _in(folder: Path) -> list[Path]:
@@ -213,7 +231,7 @@ def _strays(images: list[Path]) -> list[str]:
         for file in sorted(labels.glob("*.txt"))
         if pictures / file.stem not in stems and file.name not in NAME_FILES and not image_beside(pictures / file.name)
     ]
-    strays = strays if found else [file for file in strays if _holds_boxes(file)]
+    strays = [file for file in strays if _holds_boxes(file)]
     if strays and not found:
         raise UsageError(f"{strays[0]}: no image is called so, nor as any other of the {len(strays)} files of boxes")
     return [f"{len(strays)} files of boxes have no image, first {strays[0].name}"] if strays else []
