@@ -12,6 +12,7 @@ from PIL import Image
 from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
 from mlcfast.data.readers.recognise import ROBOFLOW, read_all
+from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -21,7 +22,7 @@ from mlcfast.errors import UsageError
 
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")  # the last may be YOLO's lists
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
 GROUP_COLUMNS = {
     "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
@@ -97,9 +98,10 @@ def _split_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     if any(folder.glob("annotations/instances_*.json")):
         return found
+    endings = TABLES[:-1] if "yolo" in known_as(folder) else TABLES  # whose train.txt lists images alone
     for file in sorted(folder.iterdir()):
         for part in (TRAIN, VALIDATION, TEST):
-            if file.is_file() and file.suffix.lower() in TABLES and is_part(file.stem, part):
+            if file.is_file() and file.suffix.lower() in endings and is_part(file.stem, part):
                 if part in found:
                     shown = f"{found[part].name} and {file.name}"
                     raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")

@@ -79,9 +79,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return _at(_with_settled_names(source), root)
     of_authors = root.is_dir() and is_authors(root)  # whose splits are more than the folders that they name
-    by_tables = (
-        options.form == "auto" and not path.is_file() and bool(tables_of_parts(without_names(tables_in(root))[0]))
-    )
+    parts = {} if options.form != "auto" or path.is_file() else tables_of_parts(without_names(tables_in(root))[0])
+    by_tables = any(is_part(part, name) for part in parts)
     known = options.form != "auto" or by_tables or known_as(root)
     if (path.exists() and not of_authors and not by_tables) or not root.is_dir() or not known:
         path = _called(path, root)

@@ -41,22 +41,20 @@ def tables_of_parts(tables: Sequence[Path]) -> dict[str, Path]:
 
 
 def with_labels(parts: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
-    """The tables of parts that have all columns of that for training, and warnings of those that have not.
+    """The tables of parts without one for tests that lacks a column of that for training, and what is said of it.
 
     Kaggle's `test.csv` has no labels.
     """
     train = next(file for part, file in parts.items() if is_part(part, TRAIN))
-    if train.suffix.lower() not in (".csv", ".tsv"):
+    test = next((part for part in parts if is_part(part, "test")), None)
+    if test is None or train.suffix.lower() not in (".csv", ".tsv"):
         return parts, []
-    columns = {*read_sheet(train).header}
-    without = {
-        part: lacking for part, file in parts.items() if (lacking := sorted(columns - {*read_sheet(file).header}))
-    }
-    said = [
-        f"{parts[part].name} has no column {lacking[0]!r} as {train.name} has: it is not read"
-        for part, lacking in without.items()
-    ]
-    return {part: file for part, file in parts.items() if part not in without}, said
+    there = {*read_sheet(parts[test]).header}
+    lacking = [name for name in read_sheet(train).header if name not in there]
+    if not lacking:
+        return parts, []
+    said = f"{parts[test].name} has no column {lacking[0]!r} as {train.name} has: it is not read"
+    return {part: file for part, file in parts.items() if part != test}, [said]
 
 
 def without_names(tables: Sequence[Path]) -> tuple[list[Path], list[str]]:
