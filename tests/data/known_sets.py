@@ -184,6 +184,11 @@ READ = {
             "/1.jpg": "", ".csv": "image,cat,dog\n1.jpg,1,0\n"}.items()},
         "wide", ["cat", "dog"], {"train": [[P, N]], "val": [[P, N]], "test": [[P, N]]}, [],
     ),
+    "tables of the parts without a header": (
+        {f"{part}{name}": text for part in ("train", "test") for name, text in {
+            ".jpg": "", ".csv": f"{part}.jpg,1,2,3,4,cat\n"}.items()},
+        "long", ["cat"], {"train": [[P]], "test": [[P]]}, [],
+    ),
     "tables of Kaggle": (
         {"images/a.jpg": "", "images/c.jpg": "", "train.csv": "id,label\na,cat\n", "test.csv": "id\nc\n"},
         "list", ["cat"], {"train": [[P]]}, ["test.csv has no column 'label' as train.csv has: it is not read"],
@@ -237,6 +242,10 @@ REFUSED = {
         {"a.jpg": "", "_annotations.coco.json": COCO, "val_annotations.json": COCO, "test/b.jpg": "",
          "test/_annotations.coco.json": COCO.replace("a.jpg", "b.jpg")},
         "may be read as _annotations.coco.json or as val_annotations.json or as test/_annotations.coco.json: name",
+    ),
+    "roboflow's classes and annotations in one folder": (
+        {"train/a.jpg": "", "train/_annotations.coco.json": COCO, "train/_classes.csv": "filename,cat\na.jpg,1\n"},
+        "may be read as train/_annotations.coco.json or as train/_classes.csv: name the file of the labels",
     ),
     "cvat's annotations and MS-COCO's, without the images": (
         {"annotations.xml": '<annotations><image id="0" name="a.jpg"><box label="cat"/></image></annotations>',

@@ -53,6 +53,7 @@ from mlcfast.registry import hint
 
 ROBOFLOW = "_classes.csv"
 ROBOFLOW_BOXES = "_annotations.csv"
+ROBOFLOW_COCO = "_annotations.coco.json"
 VOC_LISTS = Path("ImageSets", "Main")
 ALIKE = "look alike"  # in the warning of such labels
 OF_BOXES = ("voc", "cvat", "yolo")  # layouts beside which JSON may label the same images
@@ -187,13 +188,13 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if coco:
         sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
+    names = (ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl")
     for place in ([path], [path / split for split in SPLIT_FOLDERS]):
-        roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
+        roboflow = sorted(file for folder in place for file in folder.glob(ROBOFLOW_COCO))
         if roboflow:
             sources = [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
-            refuse_more(path, roboflow, sources, others_of_splits(path, ("_annotations.coco.json",), SPLIT_FOLDERS))
+            refuse_more(path, roboflow, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
             return sources
-        names = (ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl")
         known = [folder / name for folder in place for name in names]
         found = [file for file in known if file.is_file()]
         twice = next(
@@ -206,7 +207,7 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{both.parent}: holds {ROBOFLOW} and {ROBOFLOW_BOXES}: name one of them")
         if found:
             sources = [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
-            refuse_more(path, found, sources, others_of_splits(path, names, SPLIT_FOLDERS))
+            refuse_more(path, found, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
             return sources
     tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
     unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]

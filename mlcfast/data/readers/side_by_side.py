@@ -41,7 +41,7 @@ def tables_of_parts(tables: Sequence[Path]) -> dict[str, Path]:
 
 
 def with_labels(parts: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
-    """The tables of parts without one for tests that lacks a column of that for training, and what is said of it.
+    """The tables of parts without one for tests whose header lacks a column of that for training, and what is said.
 
     Kaggle's `test.csv` has no labels.
     """
@@ -49,9 +49,9 @@ def with_labels(parts: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
     test = next((part for part in parts if is_part(part, "test")), None)
     if test is None or train.suffix.lower() not in (".csv", ".tsv"):
         return parts, []
-    there = {*read_sheet(parts[test]).header}
-    lacking = [name for name in read_sheet(train).header if name not in there]
-    if not lacking:
+    header, there = read_sheet(train).header, {*read_sheet(parts[test]).header}
+    lacking = [name for name in header if name not in there]
+    if not lacking or any(name.lower().endswith(IMAGE_ENDINGS) for name in header):  # or it has no header
         return parts, []
     said = f"{parts[test].name} has no column {lacking[0]!r} as {train.name} has: it is not read"
     return {part: file for part, file in parts.items() if part != test}, [said]
