@@ -27,7 +27,7 @@ from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
 from mlcfast.registry import hint, hint_path
 
-CACHE_VERSION = 6
+CACHE_VERSION = 7
 LARGE = 2**24  # bytes
 OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 # Keys of an annotation under which a score may stand, itself or in an object.
@@ -43,6 +43,7 @@ class _Table(NamedTuple):
     image_ids: list[str]
     names: list[str]
     warnings: list[str]
+    said: list[str]
 
 
 def read_coco(
@@ -84,6 +85,8 @@ def read_coco(
         require_directory(images, f"the images of {annotations.name}")
         for warning in table.warnings:
             LOGGER.warning("%s: %s", annotations, warning)
+        for line in table.said:
+            LOGGER.info("%s: %s", annotations, line)
         files, ids = ([values[row] for row in rows] for values in (table.files, table.image_ids))
         wheres = [f"image {number}" for number in ids]
         paths = require_images(images, files, annotations, wheres, allow_outside)
@@ -163,11 +166,11 @@ def _load(cache: Path, mark: str, value: Any) -> _Table | None:
     try:
         with np.load(cache, allow_pickle=False) as arrays:
             texts = json.loads(arrays["texts"].tobytes())
+            held = texts.pop(mark, None)
+            texts = {name: texts[name] for name in _Table._fields[1:]}
             labels = read_table(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    held = texts.pop(mark, None)
-    texts = {name: texts[name] for name in ("files", "image_ids", "names", "warnings")}
     if held != value or labels.shape != (len(texts["files"]), len(texts["names"])):
         return None
     return _Table(labels, **texts)
@@ -180,6 +183,7 @@ def _save(cache: Path, marks: dict[str, Any], table: _Table) -> None:
         "image_ids": table.image_ids,
         "names": table.names,
         "warnings": table.warnings,
+        "said": table.said,
     }
     with published(cache) as draft, draft.open("wb") as file:
         np.savez(file, **table_arrays(table.labels), texts=np.frombuffer(json.dumps(texts).encode(), np.uint8))
@@ -197,7 +201,7 @@ def _source_of(annotations: Path, table: _Table, options: TableOptions) -> Label
     named = {"data.split_column": options.split_column, "data.group": options.group}
     columns = _fields(annotations, {option: name for option, name in named.items() if name is not None})
     return LabelSource(
-        annotations, "coco", table.files, lines, table.names, table.labels, [], table.warnings, columns=columns
+        annotations, "coco", table.files, lines, table.names, table.labels, table.said, table.warnings, columns=columns
     )
 
 
@@ -276,14 +280,14 @@ def _table(content: dict[str, Any], annotations: Path, ignored: Collection[str])
     value_N = np.repeat(np.array([-1, 1], np.int8), [len(absent), len(entries)])
     labels = from_entries(row_N, column_N, (len(spelt), len(names)), value_N, fill=0)
     files, ids = [_file_of(image) for image in spelt.values()], [_id(image["id"]) for image in spelt.values()]
-    labels, names, warnings = _without_unused(labels, names, categories)
+    labels, names, warnings, said = _without_unused(labels, names, categories)
     again = len(images) - len(spelt)
     warnings += nearly_equal(names, "the labels") + respelt(spelt_as)
     warnings += [f"{again} images name a file that another one names: merged"] if again else []
     marked = sum(bool(each.get("ignore")) for each in content["annotations"])
     warnings += [f"{marked} annotations are marked with ignore: they count like any other"] if marked else []
     warnings += ["labels that an image has not and neg_category_ids does not name are unknown"] if absent else []
-    return _Table(labels, files, ids, names, warnings)
+    return _Table(labels, files, ids, names, warnings, said)
 
 
 def _refuse_others(content: dict[str, Any], annotations: Path) -> None:
@@ -351,18 +355,23 @@ def _first_of_each_file(images: Sequence[dict[str, Any]]) -> dict[str, dict[str,
 
 def _without_unused(
     labels: Labels, names: list[str], categories: list[dict[str, Any]]
-) -> tuple[Labels, list[str], list[str]]:
-    """Leave out super-categories that are listed as categories and that no image has; warn of these and of others.
+) -> tuple[Labels, list[str], list[str], list[str]]:
+    """Leave out super-categories that are listed as categories and that no image has; warnings, and what was assumed.
 
-    A category that no image of this file has may be there in the other split, so it stays.
+    A category that no image of this file has may be there in the other split, so it stays. Roboflow lists the
+    super-category of all, which may be called as one of them is; other categories of one name are a warning.
     """
     above = {plain_label(str(category.get("supercategory"))) for category in categories}
     unused = [name for name, some in zip(names, count(labels, 1, axis=0).tolist(), strict=True) if not some]
     dropped = [name for name in unused if name in above]
-    warnings = [f"the super-category {name!r} is no label: no image has it" for name in dropped]
-    warnings += [f"no image has the label {name!r}" for name in unused if name not in above][:5]
-    twice = len(categories) - len(names)
-    warnings += [f"{twice} categories share a name with another: merged"] if twice else []
+    said = [f"the super-category {name!r} is no label: no image has it" for name in dropped]
+    warnings = [f"no image has the label {name!r}" for name in unused if name not in above][:5]
+    times = Counter(plain_label(str(category["name"])) for category in categories)
+    shared = [name for name in times if times[name] > 1]
+    twice = sum(times[name] - 1 for name in shared)
+    merged = [f"{twice} categories share a name with another, first {shared[0]!r}: merged"] if shared else []
+    of_all = above.issuperset(shared)
     kept = [name for name in names if name not in dropped]
     place = {name: column for column, name in enumerate(kept)}
-    return placed(labels, [place.get(name, -1) for name in names], len(kept), 0), kept, warnings
+    table = placed(labels, [place.get(name, -1) for name in names], len(kept), 0)
+    return table, kept, warnings + ([] if of_all else merged), said + (merged if of_all else [])

@@ -12,15 +12,17 @@ from PIL import Image
 from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
 from mlcfast.data.readers.recognise import ROBOFLOW, read_all
+from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
+from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.wrapped import within
+from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
 from mlcfast.errors import UsageError
 
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt", ".lst")
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".lst", ".txt")  # the last may be YOLO's lists
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
 GROUP_COLUMNS = {
     "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
@@ -91,18 +93,23 @@ def _options(given: Mapping[str, Any]) -> TableOptions:
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
-    """Label files called train, val and test; nothing unless there is one for training, or in MS-COCO's layout."""
+    """Label files called train, val and test, or alike but for these; nothing without one for training, or in MS-COCO's
+    layout."""
     found: dict[str, Path] = {}
     if any(folder.glob("annotations/instances_*.json")):
         return found
+    endings = TABLES[:-1] if "yolo" in known_as(folder) else TABLES  # whose train.txt lists images alone
     for file in sorted(folder.iterdir()):
         for part in (TRAIN, VALIDATION, TEST):
-            if file.is_file() and file.suffix.lower() in TABLES and is_part(file.stem, part):
+            if file.is_file() and file.suffix.lower() in endings and is_part(file.stem, part):
                 if part in found:
                     shown = f"{found[part].name} and {file.name}"
                     raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")
                 found[part] = file
-    return found if TRAIN in found else {}
+    if TRAIN in found:
+        return found
+    called = tables_of_parts(without_names(tables_in(folder))[0])  # train_labels.csv, val_labels.csv
+    return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
 
 
 def _single_table(data: Path) -> Path | None:

@@ -240,7 +240,7 @@ REFUSED = {
     "labels or images": (
         "t.json",
         json.dumps({"a": ["cat"], "b": ["dog"]}),
-        "its keys may be images and its words their",
+        "its keys may be images and its lists their",
     ),
     "coco's categories as words": (
         "c.json",

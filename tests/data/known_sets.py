@@ -1,5 +1,7 @@
 """Cases of test_known_sets.py: the files of sets and exports, and what they say."""
 
+import json
+
 from tests.data.layouts import BOX
 
 P, N, U = 1, -1, 0
@@ -25,6 +27,11 @@ def voc(folder: str) -> dict[str, str]:
     })  # fmt: skip
 
 
+OF_ROBOFLOW = "train: ../train/images\nval: ../valid/images\nnames: [cat, dog]\n"
+COCO = json.dumps({
+    "images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "cat"}],
+    "annotations": [{"image_id": 1, "category_id": 1}],
+})  # fmt: skip
 SURE = "<object><name>dog</name><score>1.0</score></object>"
 SCORED_XML = f"<annotation>{SURE}<object><name>cat</name><score>0.83</score></object></annotation>"
 
@@ -83,6 +90,35 @@ READ = {
          "obj/b.jpg": "", "obj/a.txt": f"1 {BOX}\n", "obj/b.txt": f"0 {BOX}\n"},
         "yolo", ["cat", "dog"], {"train": [[N, P]], "val": [[P, N]]}, ["named in obj.data"],
     ),
+    "darknet's settings, and images apart": (
+        {"obj.data": "train = data/train.txt\nnames = data/obj.names\n", "obj.names": "cat\ndog\n",
+         "train.txt": "data/obj/a.png\ndata/obj/b.png\n", "obj/a.txt": f"1 {BOX}\n", "obj/b.txt": f"0 {BOX}\n",
+         "pictures/a.png": "", "pictures/b.png": ""},
+        "yolo", ["cat", "dog"], {"train": [[N, P], [P, N]]},
+        ["2 images, first obj/a.png, are not where they are listed: they are looked for by name"],
+    ),
+    "settings that name no place, and images and labels below": (
+        {"data.yaml": OF_ROBOFLOW, "export/images/a.jpg": "", "export/labels/a.txt": f"0 {BOX}\n",
+         "export/images/b.jpg": "", "export/labels/b.txt": f"1 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"": [[P, N], [N, P]]},
+        ["train ../train/images: no such directory or file beside it", "that have files of boxes are read instead"],
+    ),
+    "settings that name no place, and boxes beside images": (
+        {"data.yaml": OF_ROBOFLOW, "images/c.jpg": "", "train/a.jpg": "", "train/a.txt": f"0 {BOX}\n",
+         "train/_annotations.txt": "a.jpg 1,2,3,4,0\n", "valid/b.jpg": "", "valid/b.txt": f"1 {BOX}\n"},
+        "yolo", ["cat", "dog"], {"train": [[P, N]], "val": [[N, P]]},
+        ["val ../valid/images: no such directory or file beside it", "that have files of boxes are read instead"],
+    ),
+    "pascal voc in folders of other names": (
+        {"DataImages/a.jpg": "", "DataImages/b.jpg": "",
+         "DataLabels/a.xml": "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>"},
+        "voc", ["cat"], {"": [[P]]},
+        ["the files of Pascal VOC in DataLabels annotate the images in DataImages", "1 images in DataImages have no"],
+    ),
+    "images by their numbers": (
+        {"images/55.jpg": "", "images/7.jpg": "", "t.json": '{"55": [1, 67], "7": [1]}'},
+        "metadata", ["1", "67"], {"": [[P, P], [P, N]]}, ["each key is an image"],
+    ),
     "settings of another program": (
         {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": "train: images\nnames: [cat, dog]\n",
          "hyp.yaml": "lr0: 0.1\n", "small.yaml": "train: images/a\nnames: {0: cat, 1: dog}\n"},
@@ -138,6 +174,29 @@ READ = {
         {"images/a.jpg": "", "train.csv": "id,label\na,cat\n", "sample_submission.csv": "id,label\nc,cat\n"},
         "list", ["cat"], {"": [[P]]}, ["sample_submission.csv is a form for predictions: it is not read"],
     ),
+    "tables of the parts, and one of classes": (
+        {"images/a.jpg": "", "images/b.jpg": "", "train_labels.csv": "filename,class\na.jpg,cat\n",
+         "val_labels.csv": "filename,class\nb.jpg,cat\n", "classes.csv": "cat,0\ndog,1\n"},
+        "list", ["cat"], {"train": [[P]], "val": [[P]]}, ["classes.csv names no image: it is not read"],
+    ),
+    "tables of the parts beside their folders": (
+        {f"{part}{name}": text for part in ("train", "val", "test") for name, text in {
+            "/1.jpg": "", ".csv": "image,cat,dog\n1.jpg,1,0\n"}.items()},
+        "wide", ["cat", "dog"], {"train": [[P, N]], "val": [[P, N]], "test": [[P, N]]}, [],
+    ),
+    "tables of the parts without a header": (
+        {f"{part}{name}": text for part in ("train", "test") for name, text in {
+            ".jpg": "", ".csv": f"{part}.jpg,1,2,3,4,cat\n"}.items()},
+        "long", ["cat"], {"train": [[P]], "test": [[P]]}, [],
+    ),
+    "tables of Kaggle": (
+        {"images/a.jpg": "", "images/c.jpg": "", "train.csv": "id,label\na,cat\n", "test.csv": "id\nc\n"},
+        "list", ["cat"], {"train": [[P]]}, ["test.csv has no column 'label' as train.csv has: it is not read"],
+    ),
+    "json that names other images, beside roboflow's": (
+        {"train/a.jpg": "", "train/_classes.csv": "filename,cat,dog\na.jpg,1,0\n", "about.json": '{"logo": "o.png"}'},
+        "wide", ["cat", "dog"], {"train": [[P, N]]}, [],
+    ),
     "labels that hold a word for a part": (
         {"train_station/a.jpg": "", "crash_test/b.jpg": "", "harbour/c.jpg": ""}, "folders",
         ["crash_test", "harbour", "train_station"], {"": [[P, N, N], [N, P, N], [N, N, P]]}, [],
@@ -173,6 +232,47 @@ REFUSED = {
         {"list_attr_celeba.txt": "1\nBald \n1.jpg  1\n", "list_eval_partition.txt": "2.jpg 0\n",
          "img_align_celeba/1.jpg": ""},
         "list_eval_partition.txt: does not say with 0, 1 or 2 in which part '1.jpg' is",
+    ),
+    "roboflow's classes twice": (
+        {"a.jpg": "", "b.jpg": "", "_classes.csv": "filename,cat\na.jpg,1\nb.jpg,0\n",
+         "train_classes.csv": "filename,cat\na.jpg,1\n"},
+        "may be read as _classes.csv or as train_classes.csv: name the file of the labels",
+    ),
+    "roboflow's annotations twice": (
+        {"a.jpg": "", "_annotations.coco.json": COCO, "val_annotations.json": COCO, "test/b.jpg": "",
+         "test/_annotations.coco.json": COCO.replace("a.jpg", "b.jpg")},
+        "may be read as _annotations.coco.json or as val_annotations.json or as test/_annotations.coco.json: name",
+    ),
+    "roboflow's classes and annotations in one folder": (
+        {"train/a.jpg": "", "train/_annotations.coco.json": COCO, "train/_classes.csv": "filename,cat\na.jpg,1\n"},
+        "may be read as train/_annotations.coco.json or as train/_classes.csv: name the file of the labels",
+    ),
+    "cvat's annotations and MS-COCO's, without the images": (
+        {"annotations.xml": '<annotations><image id="0" name="a.jpg"><box label="cat"/></image></annotations>',
+         "instances.json": COCO},
+        "may be read as cvat or as instances.json: name the file of the labels, or set data.format",
+    ),
+    "an empty file of pascal voc beside create ml's": (
+        {f"{name}.{end}": text for name in "ab" for end, text in {"jpg": "", "json": json.dumps(
+            [{"image": f"{name}.jpg", "annotations": [{"label": "cat", "coordinates": {}}]}])}.items()}
+        | {"a.xml": "<annotation><filename>a.jpg</filename></annotation>"},
+        "may be read as voc or as a.json or as b.json: name the file of the labels, or set data.format",
+    ),
+    "tables of parts that are called otherwise": (
+        {"a.jpg": "", **{f"annotations{part}.csv": "image,label\na.jpg,cat\n" for part in ("", "_test")}},
+        "holds several label files, annotations.csv, annotations_test.csv: name one of them, or one in data.train and",
+    ),
+    "settings that name no place, and nothing else": (
+        {"data.yaml": OF_ROBOFLOW, "a.jpg": ""},
+        "train ../train/images: no such directory or file beside it: put it there, or write where the images are",
+    ),
+    "images or labels by their numbers": (
+        {"images/1.jpg": "", "images/7.jpg": "", "t.json": '{"1": [7], "7": [1, 7]}'},
+        "its keys may be images and its lists their labels, or the other way round: write the images with their",
+    ),
+    "pascal voc apart from folders that may be labels": (
+        {"cat/a.jpg": "", "dog/b.jpg": "", "notes/a.xml": "<annotation><object><name>cat</name></object></annotation>"},
+        "notes/a.xml may hold the labels: set data.format to voc",
     ),
     "a set twice": (
         PETS | below("pets", PETS), "the folders in 'pets' are called as those beside it, 'cat' the first",

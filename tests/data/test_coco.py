@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mlcfast.data import coco, read_coco
+from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 1, "name": "cat"}, {"id": 90, "name": "brush"}]
@@ -79,7 +80,11 @@ def test_damaged_cache_is_made_anew(coco_set):
     root = coco_set(IMAGES, ANNOTATIONS, CATEGORIES)
     expected = read_coco(root, "train").labels
     cache = root / "annotations" / ".mlcfast" / "instances_train.labels.npz"
-    for content in (b"", b"garbage", cache.read_bytes()[:-100]):
+    with np.load(cache) as arrays:  # of a version that knew less
+        parts = dict(arrays)
+    texts = {name: held for name, held in json.loads(parts["texts"].tobytes()).items() if name != "said"}
+    np.savez(cache, **parts | {"texts": np.frombuffer(json.dumps(texts).encode(), np.uint8)})
+    for content in (cache.read_bytes(), b"", b"garbage", cache.read_bytes()[:-100]):
         cache.write_bytes(content)
         assert (read_coco(root, "train").labels == expected).all()
     assert [path.name for path in cache.parent.iterdir() if "partial" in path.name] == []
@@ -203,3 +208,22 @@ def test_where_the_images_of_a_split_may_be(tmp_path, place):
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8)).save(tmp_path / place / "a.jpg")
     assert read_coco(tmp_path, "train").paths == [str(tmp_path / place / "a.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("categories", "said", "warned"),
+    [
+        ([("pets", "none"), ("cat", "pets"), ("dog", "pets")], ["the super-category 'pets' is no label"], []),
+        ([("pets", "none"), ("pets", "pets"), ("cat", "pets")], ["1 categories share a name with another, first"], []),
+        ([("cat", "none"), ("cat", "none"), ("dog", "none")], [], ["share a name with another, first 'cat': merged"]),
+    ],
+)
+def test_super_categories_are_no_warning(tmp_path, categories, said, warned):
+    listed = [{"id": n, "name": name, "supercategory": above} for n, (name, above) in enumerate(categories)]
+    noted = [{"image_id": 1, "category_id": n} for n in (1, 2)]
+    content = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": listed, "annotations": noted}
+    (tmp_path / "t.json").write_text(json.dumps(content))
+    for _ in range(2):  # parsed, and from the cache
+        source = coco.coco_source(tmp_path / "t.json", TableOptions())
+        for parts, lines in ((said, source.assumptions), (warned, source.warnings)):
+            assert len(parts) == len(lines) and all(part in line for part, line in zip(parts, lines, strict=True))

@@ -18,6 +18,7 @@ from tests.data.layouts import BOX, picture, samples_of, shard, touch
 
 P, N = 1, -1
 NAMES, SWAPPED = "train: images\nval: images\nnames: [cat, dog]\n", "train: images\nval: images\nnames: [dog, cat]\n"
+DARKNET = "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n"
 XML = "<annotation><filename>a.jpg</filename>{}</annotation>"
 DELETED = "<object><name>cat</name><deleted>1</deleted></object><object><name>dog</name><deleted>0</deleted></object>"
 
@@ -95,6 +96,11 @@ READ = {
         {"images/a.jpg": "", "labels/a.txt": f"1 {BOX}\n", "data.yaml": NAMES.replace("images", "/home/me/set/images")},
         "yolo", ["cat", "dog"], {"train": [[N, P]], "val": [[N, P]]},
     ),
+    "boxes as cvat exports them, without the images": (
+        {"obj.data": DARKNET, "train.txt": "data/obj/a b.png\ndata/obj/c.png\n", "obj.names": "cat\ndog\n",
+         "obj/a b.txt": f"1 {BOX}\n", "obj/c.txt": ""},
+        "yolo", ["cat", "dog"], {"train": [[N, P], [N, N]]},
+    ),
     "objects that were deleted": ({"a.jpg": "", "a.xml": XML.format(DELETED)}, "voc", ["dog"], {"": [[P]]}),
     "a list of voc with a line below": (
         {"JPEGImages/a.jpg": "", "JPEGImages/b.jpg": "", "Annotations/a.xml": XML.format(DELETED),
@@ -157,6 +163,10 @@ REFUSED = {
     "boxes of other images": (
         {"images/a.jpg": "", "labels/x.txt": f"0 {BOX}\n", "labels/y.txt": f"0 {BOX}\n", "data.yaml": NAMES},
         "labels/x.txt: no image is called so, nor as any other of the 2 files of boxes",
+    ),
+    "neither images nor boxes": (
+        {"obj.data": DARKNET, "train.txt": "data/obj/a.png\n", "obj.names": "cat\ndog\n", "obj/b.txt": f"1 {BOX}\n"},
+        "neither the 1 images that are listed, first data/obj/a.png, nor files of boxes for them are there",
     ),
     "a confidence": (
         {"images/a.jpg": "", "labels/a.txt": f"0 {BOX} 0.87\n"},

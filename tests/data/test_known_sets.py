@@ -1,6 +1,7 @@
 """Sets as Kaggle and their authors' archives lay them out, in miniature: read as they were meant, or said why not."""
 
 import pytest
+from PIL import Image
 
 from mlcfast.data.discover import discover
 from mlcfast.data.readers.recognise import read_all, read_named
@@ -9,6 +10,7 @@ from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
 from tests.data.awkward_exports import coco
 from tests.data.known_sets import READ, REFUSED, SCORED_XML
+from tests.data.layouts import BOX
 from tests.data.test_directories import lay
 
 
@@ -34,6 +36,28 @@ def test_what_known_sets_leave_open_is_one_line(tmp_path, name):
     assert said.startswith(str(tmp_path)) and says in said and "\n" not in said
 
 
+def test_boxes_apart_from_their_images_are_trained_on(tmp_path):
+    numbers = range(5)
+    listed = "".join(f"data/obj/{number}.png\n" for number in numbers)
+    lay(tmp_path, READ["darknet's settings, and images apart"][0] | {"train.txt": listed})
+    lay(tmp_path, {f"obj/{number}.txt": f"{number % 2} {BOX}\n" for number in numbers})
+    for number in numbers:
+        colour = (40 * number, 0, 255 - 40 * number)
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "pictures" / f"{number}.png")
+    found = discover(tmp_path)
+    assert found.form == "yolo" and found.samples.train.names == ["cat", "dog"]
+    paths = [*found.samples.train.paths, *found.samples.validation.paths]
+    assert sorted(paths) == [str(tmp_path / "pictures" / f"{number}.png") for number in numbers]
+
+
+def test_a_list_of_images_with_their_files_of_pascal_voc_is_no_table(tmp_path):
+    lay(tmp_path, {"img/a.jpg": "", "xml/a.xml": SCORED_XML, "train.txt": "img/a.jpg xml/a.xml\n"})
+    with pytest.raises(
+        UsageError, match=r"train\.txt: line 1: 'img/a.jpg xml/a.xml' is an image and its file of Pascal"
+    ):
+        read_all(tmp_path / "train.txt", TableOptions())
+
+
 @pytest.mark.parametrize("form", ["auto", "folders"])
 def test_parts_of_another_name_are_named_by_their_word(tmp_path, form):
     lay(tmp_path, READ["scenes of Intel"][0])
@@ -50,6 +74,18 @@ def test_a_set_in_the_only_folder_of_its_archive_is_trained_on(tmp_path):
     chosen = {"root": str(tmp_path / "set"), "train": "train", "val": "val"}
     assert found.settings.items() >= chosen.items()
     assert found.samples.train.names == ["cat", "dog"] and len(found.samples.validation) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["tables of the parts, and one of classes", "tables of the parts beside their folders"]
+)
+def test_tables_of_parts_are_named_by_their_words_and_found(tmp_path, name):
+    lay(tmp_path, READ[name][0])
+    for word, split in (("train", "train"), ("valid", "val")):
+        assert read_named(tmp_path, word, TableOptions()).states.tolist() == READ[name][3][split]
+    if name.endswith("classes"):
+        found = discover(tmp_path, given={"allow_overlap": True})
+        assert found.settings.items() >= {"train": "train_labels.csv", "val": "val_labels.csv"}.items()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from mlcfast.config import DataConfig
 from mlcfast.data import read_csv
 from mlcfast.data.build import open_split
 from mlcfast.errors import UsageError
-from tests.data.layouts import samples_of
+from tests.data.layouts import samples_of, touch
 
 
 @pytest.fixture
@@ -88,7 +88,11 @@ def test_missing_file_and_root(write):
         read_csv(root, "set.csv")
 
 
-@pytest.mark.parametrize("place", ["/home/me/set/images/", "C:\\set\\images\\", "D:/set/images/"])
+@pytest.mark.parametrize(
+    "place",
+    ["/home/me/set/images/", "C:\\set\\images\\", "D:/set/images/", "../input/kaggle/set/images/", "../../images/",
+     "/images/", "set/images/", "old\\images\\"],
+)  # fmt: skip
 def test_paths_of_another_machine(tmp_path, caplog, place):
     (tmp_path / "images").mkdir()
     for name in "ab":
@@ -97,7 +101,9 @@ def test_paths_of_another_machine(tmp_path, caplog, place):
     with caplog.at_level("INFO", logger="mlcfast"):
         records = read_csv(tmp_path, "t.csv")
     assert records.paths == [str(tmp_path / "images" / f"{name}.jpg") for name in "ab"]
-    assert "is not on this machine: what follows it is looked for in" in caplog.text
+    absent = "absolute names are not of" if place == "/images/" else "is not on"
+    follows = "/" if place == "/images/" else "it"
+    assert caplog.text.count(f"{absent} this machine: what follows {follows} is looked for in") == 1
 
 
 def test_paths_of_two_other_machines(tmp_path, caplog):
@@ -109,10 +115,35 @@ def test_paths_of_two_other_machines(tmp_path, caplog):
     assert "/home/me is not on this machine" in caplog.text and "and so for 1 other folders" in caplog.text
 
 
-def test_paths_of_another_machine_stay_inside(tmp_path):
-    (tmp_path / "t.csv").write_text("image,cat\n/home/me/../../secret/a.jpg,1\n/home/me/b.jpg,0\n")
-    with pytest.raises(UsageError, match="lies outside"):
+@pytest.mark.parametrize("first", ["/home/me/images/none.jpg", "../input/images/none.jpg", "C:/images/none.jpg"])
+def test_a_missing_image_of_another_machine_is_missing(tmp_path, first):
+    (tmp_path / "a.jpg").touch()
+    where = first.removesuffix("none.jpg")
+    (tmp_path / "t.csv").write_text(f"image,cat\n{first},1\n{where}a.jpg,0\n{where}b.jpg,0\n")
+    with pytest.raises(UsageError, match=r"no such image; 2 of 3 images listed in .* are missing, first line 2"):
         read_csv(tmp_path, "t.csv")
+
+
+@pytest.mark.parametrize("name", ["7", "7.png"])
+def test_zeros_that_a_program_took_from_names_are_said(tmp_path, capsys, name):
+    touch(tmp_path, "images/007.png", "images/100.png", "images/170.png")
+    (tmp_path / "t.csv").write_text(f"id,cat\n100,1\n{name},0\n")
+    says = "images/007.png is there, so zeros before 7 may be lost"
+    with pytest.raises(UsageError, match=f"are missing, first line 3: {says}"):
+        read_csv(tmp_path, "t.csv")
+    assert inspect.main([str(tmp_path / "t.csv")]) == 0 and says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["{}/secret/", "../secret/", "x/../../secret/", "/home/me/../..{}/secret/"])
+def test_paths_that_lead_out_of_the_root_are_an_error(tmp_path, place):
+    place = place.format(tmp_path)
+    root = tmp_path / "set"
+    for folder in (root, tmp_path / "secret"):
+        folder.mkdir()
+    (tmp_path / "secret" / "a.jpg").touch()
+    (root / "t.csv").write_text(f"image,cat\n{place}a.jpg,1\n{place}b.jpg,0\n")
+    with pytest.raises(UsageError, match=r"t\.csv: line 2: .* lies outside .*: data.allow_outside=true allows that"):
+        read_csv(root, "t.csv")
 
 
 HELD = {

@@ -1,6 +1,6 @@
 """Files of annotations that stand beside the images of a data set, in whatever folders those are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.boxes import read_xml
@@ -23,6 +23,20 @@ def annotated_beside(folder: Path) -> tuple[str, Path] | None:
         if first is not None and knows(first):
             return form, first
     return None
+
+
+def voc_apart(folder: Path, images: Sequence[Path]) -> Path | None:
+    """The folder of Pascal VOC's files that annotate the images of another, by their names; None without one.
+
+    images: all in the directory. They must stand in one folder, these files in one other, and each have its image.
+    """
+    files = [file for file in sorted(folder.rglob("*.xml")) if not is_hidden(file.relative_to(folder))]
+    places = {file.parent for file in files}
+    pictured = {image.parent for image in images}
+    if len(places) != 1 or len(pictured) != 1 or pictured & {*places, folder} or places == {folder}:
+        return None
+    named = {file.stem for file in files} <= {image.stem for image in images}
+    return files[0].parent if named and _is_voc(files[0]) else None
 
 
 def _is_voc(file: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from mlcfast.data.readers.boxes import own_images
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.exports import json_of, read_rows_of_json
-from mlcfast.data.readers.json_shapes import images_by_label, may_be_either, records_in
+from mlcfast.data.readers.json_shapes import has_images_as_keys, images_by_label, may_be_either, records_in
 from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
@@ -39,7 +39,8 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
         return _read_entries(path, content, options)
     if isinstance(content, dict) and isinstance(content.get("data_list"), list):
         return read_mmpretrain(path, content)
-    if isinstance(content, dict) and content and all(name.lower().endswith(IMAGE_ENDINGS) for name in content):
+    named = isinstance(content, dict) and content and all(name.lower().endswith(IMAGE_ENDINGS) for name in content)
+    if named or has_images_as_keys(content, path.parent):
         rows = [{"image": name, "labels": held} for name, held in content.items()]
         return _read_records(path, rows, options, "each key is an image, what it holds the labels")
     found = records_in(content)
@@ -51,8 +52,8 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
         return _read_records(path, rows, options, "each key is a label, what it holds the images")
     if may_be_either(content):
         raise UsageError(
-            f"{path}: its keys may be images and its words their labels, or the other way round: write the images with "
-            "their endings, such as .jpg"
+            f"{path}: its keys may be images and its lists their labels, or the other way round: write the images with "
+            "their endings, such as .jpg, or put the file beside them"
         )
     raise UsageError(f"{path}: none of {KNOWN}: export the labels as one of these, or as a CSV table")
 

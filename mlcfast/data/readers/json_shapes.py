@@ -1,9 +1,10 @@
 """Tables as programs write them in JSON: pandas' orientations, columns of lists, records under a key."""
 
+from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.entries import all_have
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.words import IMAGE_COLUMNS
 
 NAMES = {*IMAGE_COLUMNS} - {"id", "name"}  # which many other objects have too
@@ -32,8 +33,24 @@ def images_by_label(content: Any) -> dict[str, list[str]] | None:
 
 
 def may_be_either(content: Any) -> bool:
-    """Whether an object holds several lists of words, of which nothing shows whether they or the keys are images."""
-    return isinstance(content, dict) and len(content) > 1 and all(map(_are_words, content.values()))
+    """Whether an object holds several lists of words or numbers, where nothing shows if they or the keys are images."""
+    return isinstance(content, dict) and len(content) > 1 and all(map(_are_words_or_numbers, content.values()))
+
+
+def has_images_as_keys(content: Any, folder: Path) -> bool:
+    """Whether the keys of an object of lists name images below a directory, without their endings: `{"0001": [3, 7]}`.
+
+    So it is where most of these images are keys, and fewer than a tenth are entries of the lists, as numbers may be.
+    """
+    if not may_be_either(content):
+        return False
+    stems = {image.stem for image in images_below(folder)}
+    entries = stems & {str(each) for held in content.values() for each in held}
+    return 10 * len(entries) < len(stems) < 2 * len(stems & content.keys())
+
+
+def _are_words_or_numbers(held: Any) -> bool:
+    return isinstance(held, list) and all(isinstance(each, str) or type(each) is int for each in held)
 
 
 def _are_words(held: Any) -> bool:

@@ -70,9 +70,10 @@ class ImageFinder:
     """Paths of images by the name a file gives them; folders are listed once.
 
     A name is relative to `root`, or absolute. One without its folder or without its ending is looked for below the
-    root and must then be the only one of its name. One that is absolute on another machine, where the file was
-    written, is looked for below the root by its end; the first in a folder decides where that begins. One that names
-    no file is looked for in other spellings, see _spellings. `moved` says what was found so.
+    root and must then be the only one of its name. One whose folder is not on this machine, as where the file was
+    written on another, is looked for below the root by its end; the first in a folder decides where that begins. One
+    that names no file is looked for in other spellings, see _spellings. `moved` says what was found so. A name that
+    leads out of the root is an error where there is a file of it, which is not taken.
     """
 
     def __init__(self, root: Path, allow_outside: bool = False):
@@ -83,6 +84,7 @@ class ImageFinder:
         self._inside: dict[str, bool] = {}
         self._index: dict[str, list[str]] | None = None
         self._elsewhere_at: dict[str, None] = {}  # folders of another machine that the root stands for
+        self._folder_is_there: dict[str, bool] = {}
         self._respelt: list[tuple[str, str]] = []  # names and what they were found as
 
     @property
@@ -92,7 +94,8 @@ class ImageFinder:
         if self._elsewhere_at:
             at, *others = self._elsewhere_at
             more = f", and so for {len(others)} other folders" if others else ""
-            said.append(f"{at} is not on this machine: what follows it is looked for in {self.root}{more}")
+            absent = f"{at} is not on this machine" if at.strip("/") else "absolute names are not of this machine"
+            said.append(f"{absent}: what follows {'it' if at.strip('/') else at} is looked for in {self.root}{more}")
         if self._respelt:
             name, path = self._respelt[0]
             shown = f"{len(self._respelt)} images are found under another spelling"
@@ -103,21 +106,33 @@ class ImageFinder:
         """The path of one image, None if there is none; UsageError naming `where` if it leaves the root."""
         if "/" not in name and "\\" not in name and self._entries(self._top).get(name) is False:  # a plain file in it
             return self._top + name
-        return self._find(name, where) or self._find_respelt(name, where)
+        return self._find(name, where, is_address(name)) or self._find_respelt(name, where)
+
+    def lost_zeros(self, name: str) -> str:
+        """What to say of a name that leads to no file, a number that a file has with zeros before it; else nothing."""
+        stem, ending = os.path.splitext(name)
+        if not stem.isdecimal():
+            return ""
+        padded = re.compile(f"0+{re.escape(stem + ending.lower())}")
+        found = next((paths[0] for key, paths in self._all().items() if padded.fullmatch(key)), None)
+        return f": {os.path.relpath(found, self.root)} is there, so zeros before {stem} may be lost" if found else ""
 
     def _find_respelt(self, name: str, where: str) -> str | None:
         for other in _spellings(name):
-            path = self._find(other, where)
+            path = self._find(other, where, is_address(name))
             if path is not None:
                 self._respelt.append((name, path))
                 return path
         return None
 
-    def _find(self, name: str, where: str) -> str | None:
-        path = self._here(name.replace("\\", "/"))
+    def _find(self, name: str, where: str, as_given: bool = False) -> str | None:
+        plain_name = name.replace("\\", "/")
+        path = os.path.join(self.root, plain_name) if as_given else self._here(plain_name)
         folder, base = os.path.split(path)
         plain = ".." not in path.split("/") or self._is_inside(folder)
         if not (self.allow_outside or (plain and self._is_inside(folder))):
+            if not os.path.lexists(os.path.join(os.path.realpath(folder), base)):
+                return None
             raise UsageError(f"{where}: {name!r} lies outside {self.root}: data.allow_outside=true allows that")
         entries = self._entries(folder)
         if base in entries:
@@ -129,21 +144,28 @@ class ImageFinder:
         return self._elsewhere(name, base, where)
 
     def _here(self, name: str) -> str:
-        """Where a name leads; an absolute one whose folder is not on this machine leads to what its end names here."""
-        drive = ABSOLUTE.match(name)
-        if drive is None or os.path.isdir(os.path.dirname(name)):
-            return os.path.join(self.root, name)
-        parts = name[drive.end() :].split("/")
+        """Where a name leads; one whose folder is not on this machine leads to what its end names below the root."""
+        path, above = os.path.join(self.root, name), os.path.dirname(name)
+        if not above or self._is_folder(os.path.dirname(path)):
+            return path
         place = name
         while place := place.rpartition("/")[0]:
             if place in self._elsewhere_at:
                 return os.path.join(self.root, name.removeprefix(f"{place}/"))
-        for number in range(1, len(parts)):
-            path = os.path.join(self.root, *parts[number:])
-            if ".." not in parts and os.path.isfile(path):
-                self._elsewhere_at[drive[0] + "/".join(parts[:number])] = None
-                return path
-        return os.path.join(self.root, name)
+        drive = ABSOLUTE.match(name)
+        start = drive[0] if drive else ""
+        parts = name[len(start) :].split("/")
+        for number in range(0 if drive else 1, len(parts)):
+            end = os.path.join(self.root, *parts[number:])
+            if ".." not in parts[number:] and os.path.isfile(end):
+                self._elsewhere_at[start + "/".join(parts[:number])] = None
+                return end
+        return path
+
+    def _is_folder(self, folder: str) -> bool:
+        if folder not in self._folder_is_there:
+            self._folder_is_there[folder] = os.path.isdir(folder)
+        return self._folder_is_there[folder]
 
     def _elsewhere(self, name: str, base: str, where: str) -> str | None:
         has_ending = base.lower().endswith(IMAGE_ENDINGS)
@@ -208,7 +230,7 @@ def require_images(
             raise UsageError(f"{names[missing[0]]}: images must be on this machine: {count}: {remedy}")
         first = os.path.join(root, names[missing[0]])
         near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
-        raise UsageError(f"{first}: no such image; {count}{near}")
+        raise UsageError(f"{first}: no such image; {count}{finder.lost_zeros(names[missing[0]]) or near}")
     refuse_one_file_twice(paths, names, listed_in, wheres)
     return [path for path in paths if path is not None]
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from mlcfast.data.labels import stacked
 from mlcfast.data.readers.authors import is_authors
-from mlcfast.data.readers.beside import annotated_beside
+from mlcfast.data.readers.beside import annotated_beside, voc_apart
 from mlcfast.data.readers.boxes import read_xml
-from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import has_objects_in_lines, json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
@@ -26,16 +25,26 @@ from mlcfast.data.readers.lists import (
     read_file_list,
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, unread_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, unread_below, without_notes
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
+from mlcfast.data.readers.side_by_side import (
+    FORM,
+    LARGEST,
+    others_of_splits,
+    refuse_more,
+    shows_images,
+    tables_of_parts,
+    with_labels,
+    without_names,
+)
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_image_documents, read_tool_export
-from mlcfast.data.readers.voc_lists import refuse_class_list
+from mlcfast.data.readers.voc_lists import refuse_class_list, refuse_pairs
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in, within
 from mlcfast.data.readers.yolo import NAME_FILES
@@ -46,11 +55,10 @@ from mlcfast.registry import hint
 
 ROBOFLOW = "_classes.csv"
 ROBOFLOW_BOXES = "_annotations.csv"
+ROBOFLOW_COCO = "_annotations.coco.json"
 VOC_LISTS = Path("ImageSets", "Main")
-IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
-FORM = "sample_submission"  # as Kaggle calls a table of labels that are none
 ALIKE = "look alike"  # in the warning of such labels
-LARGEST = 2**24  # bytes of a file that says the labels of one image
+OF_BOXES = ("voc", "cvat", "yolo")  # layouts beside which JSON may label the same images
 BY_ENDING = {
     ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet", ".tar": "webdataset", ".yaml": "yolo",
     ".yml": "yolo", ".data": "yolo", ".npz": "probabilities",
@@ -74,7 +82,10 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return _at(_with_settled_names(source), root)
     of_authors = root.is_dir() and is_authors(root)  # whose splits are more than the folders that they name
-    if (path.exists() and not of_authors) or not root.is_dir() or (options.form == "auto" and not known_as(root)):
+    parts = {} if options.form != "auto" or path.is_file() else tables_of_parts(without_names(tables_in(root))[0])
+    by_tables = any(is_part(part, name) for part in parts)
+    known = options.form != "auto" or by_tables or known_as(root)
+    if (path.exists() and not of_authors and not by_tables) or not root.is_dir() or not known:
         path = _called(path, root)
         source = read_labels(path, options)
         return _in_either(source, path, root) if source.root == path else source
@@ -150,6 +161,7 @@ def _read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     if is_record_list(text):
         return [read_record_list(path, options)]
     refuse_class_list(path)
+    refuse_pairs(path)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 
@@ -180,11 +192,13 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if coco:
         sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
+    names = (ROBOFLOW, ROBOFLOW_BOXES, KERAS, "metadata.csv", "metadata.jsonl")
     for place in ([path], [path / split for split in SPLIT_FOLDERS]):
-        roboflow = sorted(file for folder in place for file in folder.glob("_annotations.coco.json"))
+        roboflow = sorted(file for folder in place for file in folder.glob(ROBOFLOW_COCO))
         if roboflow:
-            return [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
-        names = (ROBOFLOW, ROBOFLOW_BOXES, KERAS, "metadata.csv", "metadata.jsonl")
+            sources = [_at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
+            refuse_more(path, roboflow, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
+            return sources
         known = [folder / name for folder in place for name in names]
         found = [file for file in known if file.is_file()]
         one: dict[Path, Path] = {}
@@ -193,7 +207,9 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             if other != file:
                 raise UsageError(f"{file.parent}: holds {other.name} and {file.name}: name one of them")
         if found:
-            return [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
+            sources = [_at(read_labels(file, options), file.parent, file.parent.name) for file in found]
+            refuse_more(path, found, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
+            return sources
     tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
     unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
     layouts = known_as(path)
@@ -203,14 +219,20 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
-        return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
+        sources = [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
+        refuse_more(path, [path], sources, tables if layouts[0] in OF_BOXES else [])
+        return sources
+    tables, of_names = without_names(tables)
+    parts = tables_of_parts(tables)
+    if parts:
+        return _of_parts(path, parts, options, [*unread, *of_names])
     try:
         source = _of_tables(path, tables, options)
     except UsageError as error:
         raise or_folders(path, error) from error
     if source is not None:
         check_beside(path, tables[0], source)
-        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *unread]), path)]
+        return [_at(dataclasses.replace(source, warnings=[*source.warnings, *unread, *of_names]), path)]
     of_splits = [_of_split(path, path / split, options) for split in SPLIT_FOLDERS]
     found_in = [source for source in of_splits if source is not None]
     if found_in:
@@ -227,21 +249,13 @@ def _of_images(path: Path, tables: list[Path]) -> tuple[list[Path], list[str]]:
     Others name no image, neither with an ending nor without, and have no column called as those of tables are. A large
     file may.
     """
-    small = [file for file in tables if file.stat().st_size <= LARGEST and not _shows_images(file)]
+    small = [file for file in tables if file.stat().st_size <= LARGEST and not shows_images(file)]
     if not small or len(folders_of_images(path)) < 2:
         return tables, []
     stems = {image.stem for image in images_below(path)}
     others = [file for file in small if stems.isdisjoint(re.split(r"[\s,;:\"'\[\](){}|/\\]+", read_text(file)[0]))]
     said = [f"{file.name} names no image: it is not read" for file in others]
     return [file for file in tables if file not in others], said
-
-
-def _shows_images(file: Path) -> bool:
-    """Whether a file holds the ending of an image's name, or is a table with a column called as those are; or empty."""
-    text = read_text(file)[0].strip()
-    header = text.split("\n")[0].lower().strip() if file.suffix.lower() in (".csv", ".tsv") else ""
-    called = {*IMAGE_COLUMNS, *LIST_COLUMNS} - {"id", "name"}
-    return not text or IMAGE_FILE.search(text) is not None or not called.isdisjoint(re.split(r"[,;\t\"]+", header))
 
 
 def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> LabelSource | None:
@@ -252,8 +266,22 @@ def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> L
         return of_images
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
-        raise UsageError(f"{folder}: holds several label files, {shown}: name one of them")
+        raise UsageError(
+            f"{folder}: holds several label files, {shown}: name one of them, or one in data.train and one in data.val"
+        )
     return read_labels(tables[0], options) if tables else None
+
+
+def _of_parts(path: Path, parts: dict[str, Path], options: TableOptions, unread: Sequence[str]) -> list[LabelSource]:
+    """The sources of tables such as train.csv and val.csv; images may lie in the folders that have these names."""
+    parts, without = with_labels(parts)
+    sources = []
+    for part, file in parts.items():
+        source = read_labels(file, options)
+        folder = _called(path / part, path)
+        sources.append(_in_either(_at(source, path, part), path, folder))
+    first = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread, *without])
+    return [first, *sources[1:]]
 
 
 def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
@@ -280,6 +308,13 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
         return [_at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
     images = images_below(path)
+    apart = voc_apart(path, images)
+    if apart is not None:
+        first, *more = read_as(path, dataclasses.replace(options, form="voc"))
+        said = f"the files of Pascal VOC in {apart.relative_to(path)} annotate the images in {images[0].parent.name}"
+        left = without_notes(images[0].parent, [image for each in (first, *more) for image in each.images])
+        first = dataclasses.replace(first, assumptions=[*first.assumptions, said], warnings=[*first.warnings, *left])
+        return [_at(first, path), *more]
     texts = [text for image in images if (text := text_beside(image)) is not None]
     folders = folders_of_images(path)
     if texts and len(folders) > 1 and 2 * len(texts) < len(images) and all(i.parent != path for i in images):

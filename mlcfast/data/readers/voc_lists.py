@@ -1,16 +1,19 @@
 """Pascal VOC's lists of one class each, `ImageSets/Main/cat_train.txt`, where they stand without the annotations."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from mlcfast.data.readers.lists import is_class_list
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.errors import UsageError
 
 LISTS = "ImageSets/Main/*_*.txt"
+PAIR = re.compile(rf".*({'|'.join(map(re.escape, IMAGE_ENDINGS))})[\s,]+\S.*\.xml", re.IGNORECASE)
 STATES = {"1": 1, "-1": -1, "0": 0}
 
 
@@ -40,6 +43,16 @@ def refuse_class_list(path: Path) -> None:
         raise UsageError(
             f"{path}: says of images whether they have one label, as in Pascal VOC's ImageSets/Main: name the "
             "directory of the data set, which has the labels of all, or write a table with a column for each label"
+        )
+
+
+def refuse_pairs(path: Path) -> None:
+    """UsageError for a list of images with their XML files, `img/a.jpg xml/a.xml`, as Caffe's SSD takes it."""
+    first = next((line for line in read_text(path)[0].splitlines() if line.strip()), "")
+    if PAIR.fullmatch(first.strip()):
+        raise UsageError(
+            f"{path}: line 1: {first.strip()[:60]!r} is an image and its file of Pascal VOC: name the directory that "
+            "holds both, with data.format voc, which reads all such files in it"
         )
 
 

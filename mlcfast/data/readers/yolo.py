@@ -12,7 +12,7 @@ from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS
-from mlcfast.data.readers.yolo_settings import places_of, settings_in, settings_of
+from mlcfast.data.readers.yolo_settings import label_file, labels_of, places_of, settings_in, settings_of
 from mlcfast.errors import UsageError
 
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
@@ -25,7 +25,7 @@ def is_yolo(folder: Path) -> bool:
     if any({"names", "train"} <= set(settings_of(file)) for file in settings_in(folder)):
         return True
     places = (folder, *(folder / word for word in SPLIT_FOLDERS))
-    if _labels_of(folder) != folder and _has_boxes(_labels_of(folder)):
+    if labels_of(folder) != folder and _has_boxes(labels_of(folder)):
         return True
     return any((place / "images").is_dir() and _has_boxes(place / "labels") for place in places) or _is_flat(folder)
 
@@ -66,8 +66,10 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
     if path.is_file() and not placed and "names" not in content:
         raise UsageError(f"{path}: not YOLO's settings, which name train, val and names: write the labels as a table")
     places, absent = places_of(settings[0], content, options) if placed else (_found(folder), [])
-    if not any(images for images in places.values()):
-        raise UsageError(absent[0] if absent else f"{path}: no images found for YOLO's labels")
+    if absent and not any(places.values()):
+        places, placed = _instead(folder, absent), False
+    if not any(places.values()):
+        raise UsageError(f"{path}: no images found for YOLO's labels")
     names, said = _names(folder, settings[0] if settings else None, path.is_file())
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
     warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
@@ -87,6 +89,22 @@ def _found(folder: Path) -> dict[str, list[Path]]:
         choices = [choice for word in words for choice in (folder / "images" / word, folder / word)]
         places[split] = next((found for choice in choices if (found := _in(choice))), [])
     return places if any(places.values()) else {"": _in(folder)}
+
+
+def _instead(folder: Path, absent: list[str]) -> dict[str, list[Path]]:
+    """The images of each split where settings name none that is there, by the directories that hold files of boxes.
+
+    Says so in `absent`; UsageError with the first of these where there are none.
+    """
+    places = _found(folder)
+    if not any(label_file(image) for images in places.values() for image in images):
+        below = images_below(folder)
+        folders = {image.parent for image in below if label_file(image)}
+        places = {"": [image for image in below if image.parent in folders]}
+    if not any(places.values()):
+        raise UsageError(f"{absent[0]}: put it there, or write where the images are")
+    absent.append(f"the images in {folder} that have files of boxes are read instead")
+    return places
 
 
 def _in(folder: Path) -> list[Path]:
@@ -142,15 +160,16 @@ def _doubts(settings: dict[str, Any], names: list[str]) -> list[str]:
 
 
 def _read(folder: Path, split: str, images: list[Path], names: list[str], said: list[str]) -> LabelSource:
-    numbers, without = [], 0
-    for image in images:
-        file = _label_file(image)
-        without += file is None
-        numbers.append(_classes(file, names) if file else [])
+    found = [label_file(image) for image in images]
+    without = found.count(None)
+    numbers = [_classes(file, names) if file else [] for file in found]
     known = names or [str(n) for n in range(number_of_classes(folder, [n for each in numbers for n in each]))]
     tags = [[known[n] for n in each] for each in numbers]
     files = [str(image.relative_to(folder)) if image.is_relative_to(folder) else str(image) for image in images]
     said = ["an image has the labels of its boxes", *said]
+    if not any(image.is_file() for image in images):  # a list names them
+        files, moved = _by_name(folder, images, files, without)
+        said += moved
     said += [f"{without} images have no text file of boxes, and so no label"] if without else []
     warnings = _strays(images)
     source = from_tags(folder, "yolo", files, tags, said)
@@ -158,17 +177,21 @@ def _read(folder: Path, split: str, images: list[Path], names: list[str], said: 
     return source.in_order(list(dict.fromkeys(known)))
 
 
-def _labels_of(folder: Path) -> Path:
-    """Where the labels of a folder of images are: `labels` for the last `images` of its path; itself without one."""
-    parts = folder.parts
-    place = max((number for number, part in enumerate(parts) if part == "images"), default=None)
-    return folder if place is None else Path(*parts[:place], "labels", *parts[place + 1 :])
+def _by_name(folder: Path, images: list[Path], files: list[str], without: int) -> tuple[list[str], list[str]]:
+    """What images are looked for by that are not where they are listed, as tools export boxes alone; and that it is so.
 
-
-def _label_file(image: Path) -> Path | None:
-    """The text file of an image: in the folder of its labels, or beside it."""
-    choices = [folder / f"{image.stem}.txt" for folder in (_labels_of(image.parent), image.parent)]
-    return next((file for file in choices if file.is_file()), None)
+    without: how many of them have no file of boxes; UsageError where that is all.
+    """
+    if without == len(images):
+        raise UsageError(
+            f"{folder}: neither the {without} images that are listed, first {files[0]}, nor files of boxes for them "
+            "are there: put both below it, or name the directory where they are"
+        )
+    names = [image.name for image in images]
+    if len(set(names)) < len(names):
+        return files, []
+    said = f"{len(images)} images, first {files[0]}, are not where they are listed: they are looked for by name"
+    return names, [said]
 
 
 def _classes(file: Path, names: list[str]) -> list[int]:
@@ -200,15 +223,15 @@ def _refuse_confidence(file: Path, number: int, words: Sequence[str]) -> None:
 def _strays(images: list[Path]) -> list[str]:
     """A warning of text files whose image is not there; UsageError where none of them has one."""
     stems = {image.with_suffix("") for image in images}
-    found = {file.parent: image.parent for image in images if (file := _label_file(image))}
-    folders = found or {_labels_of(image.parent): image.parent for image in images}
+    found = {file.parent: image.parent for image in images if (file := label_file(image))}
+    folders = found or {labels_of(image.parent): image.parent for image in images}
     strays = [
         file
         for labels, pictures in folders.items()
         for file in sorted(labels.glob("*.txt"))
         if pictures / file.stem not in stems and file.name not in NAME_FILES and not image_beside(pictures / file.name)
     ]
-    strays = strays if found else [file for file in strays if _holds_boxes(file)]
+    strays = [file for file in strays if _holds_boxes(file)]
     if strays and not found:
         raise UsageError(f"{strays[0]}: no image is called so, nor as any other of the {len(strays)} files of boxes")
     return [f"{len(strays)} files of boxes have no image, first {strays[0].name}"] if strays else []

@@ -4,6 +4,7 @@ Such files are written on one machine and read on another: what they name is loo
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,19 @@ def _has_names(file: Path) -> bool:
         return False  # some other program's
 
 
+def labels_of(folder: Path) -> Path:
+    """Where the labels of a folder of images are: `labels` for the last `images` of its path; itself without one."""
+    parts = folder.parts
+    place = max((number for number, part in enumerate(parts) if part == "images"), default=None)
+    return folder if place is None else Path(*parts[:place], "labels", *parts[place + 1 :])
+
+
+def label_file(image: Path) -> Path | None:
+    """The text file of an image: in the folder of its labels, or beside it."""
+    choices = [folder / f"{image.stem}.txt" for folder in (labels_of(image.parent), image.parent)]
+    return next((file for file in choices if file.is_file()), None)
+
+
 def places_of(
     settings: Path, content: dict[str, Any], options: TableOptions
 ) -> tuple[dict[str, list[Path]], list[str]]:
@@ -113,11 +127,11 @@ def _at(settings: Path, path: str, entry: str, options: TableOptions) -> Path | 
     return place
 
 
-def _beside(base: Path, entry: str) -> Path | None:
+def _beside(base: Path, entry: str, there: Callable[[Path], object] = Path.exists) -> Path | None:
     """What the longest end of a path names in a directory; None where none names anything, or it goes upwards."""
     parts = Path(entry).parts
     ends = [base / Path(*parts[number:]) for number in range(len(parts))] if ".." not in parts else []
-    return next((end for end in ends if end.exists()), None)
+    return next((end for end in ends if there(end)), None)
 
 
 def _is_moved(entry: str) -> bool:
@@ -127,19 +141,24 @@ def _is_moved(entry: str) -> bool:
 def _listed(place: Path, base: Path, path: str, options: TableOptions) -> tuple[list[Path], str]:
     """The images that a list names, from its own directory or that of the settings on, and what was assumed of them.
 
-    Where the first is not there, all are looked for by their end, without as many folders before it.
+    Where the first is not there, nor its file of boxes, all are looked for by their end, without as many folders
+    before it.
     """
     lines = [line.strip().replace("\\", "/") for line in read_text(place)[0].splitlines() if line.strip()]
     for folder in dict.fromkeys((place.parent, base / path, base)):
-        if lines and (folder / lines[0]).is_file():
+        if lines and _is_known(folder / lines[0]):
             return _inside([folder / line for line in lines], place, base, options), ""
-    found = _beside(base, lines[0]) if lines else None
+    found = _beside(base, lines[0]) or _beside(base, lines[0], label_file) if lines else None
     if found is None:
         return [place.parent / line for line in lines], ""
     left = len(Path(lines[0]).parts) - len(found.relative_to(base).parts)
     images = [base.joinpath(*Path(line).parts[left:]) for line in lines]
     moved = f"{place}: names images in {Path(*Path(lines[0]).parts[:left])}, which is not there: {base} is taken for it"
     return _inside(images, place, base, options), moved
+
+
+def _is_known(image: Path) -> bool:
+    return image.is_file() or label_file(image) is not None
 
 
 def _inside(images: list[Path], place: Path, base: Path, options: TableOptions) -> list[Path]:
