@@ -25,7 +25,7 @@ from mlcfast.data.readers.lists import (
     read_file_list,
 )
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, unread_below, without_notes
+from mlcfast.data.readers.paths import images_below, unread_below, without_notes
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import known_as, read_as
@@ -192,7 +192,9 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if coco:
         sources = [coco_source(file, options) for file in coco]
         return [_at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
-    names = (ROBOFLOW, ROBOFLOW_BOXES, KERAS, "metadata.csv", "metadata.jsonl")
+    layouts = known_as(path)
+    names = [ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl"]
+    names += [] if "yolo" in layouts else [KERAS]  # where YOLO's settings and boxes are, they are meant
     for place in ([path], [path / split for split in SPLIT_FOLDERS]):
         roboflow = sorted(file for folder in place for file in folder.glob(ROBOFLOW_COCO))
         if roboflow:
@@ -212,7 +214,6 @@ def _read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             return sources
     tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
     unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
-    layouts = known_as(path)
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
     beside = beside if layouts != ["authors"] else [name for name in beside if not name.startswith("list_")]
     if len(layouts) > 1 or beside:
