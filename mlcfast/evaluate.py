@@ -17,14 +17,12 @@ from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import (
-    configured_model,
     evaluate_model,
+    evaluate_weights,
     load_for_model,
-    mean_of,
     other_input,
     own_labels,
     stored_model,
-    with_image_size,
 )
 from mlcfast.evaluation.gather import MOST_HELD, EvaluationResult
 from mlcfast.evaluation.side_by_side import picture_of_both
@@ -124,17 +122,15 @@ def work(args: argparse.Namespace) -> None:
             f"--errors, --against, --thresholds and --scales: the scores of {size} are not all held: name a smaller "
             "split"
         )
-    at_scales = [config] if not sides else [with_image_size(config, side) for side in sides]
-    models = [configured_model(each, checkpoints[0], records.names) for each in at_scales]
-    models += [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
+    against = [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
     start(process)
     try:
-        results = [evaluate_model(*model, records, process, args.flip) for model in models]
+        result = evaluate_weights(config, process, checkpoints[0], records, args.flip, sides)
+        others = [evaluate_model(*model, records, process, args.flip) for model in against]
     finally:
         stop()
     if not process.is_main:
         return
-    result, others = mean_of(results[: len(at_scales)]), results[len(at_scales) :]
     within: dict[str, Any] = {"mAP_interval": None}
     if result.rows is None:  # all scores are held
         within = report_intervals(result.scores, result.labels, result.names)

@@ -33,18 +33,17 @@ __all__ = [
 # things lie, how a step is executed, what is written. What data settings read is compared by what was read.
 FREE_ON_RESUME = frozenset({
     "name", "output", "sweep.grid", "sweep.variants", "model.weights", "model.query_start", "train.initialise_from",
-    "train.renamed_labels",
-    "data.format", "data.options", "data.root", "data.train", "data.val", "data.test", "data.split_column",
-    "data.group", "data.workers", "data.keep_unlabelled", "data.resized_cache", "data.bad_images", "data.image_column",
-    "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain", "data.allow_outside",
-    "data.allow_overlap", "engine.name", "engine.micro_batch", "engine.activation_checkpointing",
-    "engine.offload_optimizer", "engine.compile", "train.log_every", "train.checkpoint_every",
-    "train.keep_checkpoints", "train.keep_finished", "train.on_save_error", "train.trackers",
+    "train.renamed_labels", "data.format", "data.options", "data.root", "data.train", "data.val", "data.test",
+    "data.split_column", "data.group", "data.workers", "data.keep_unlabelled", "data.resized_cache", "data.bad_images",
+    "data.image_column", "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain",
+    "data.allow_outside", "data.allow_overlap", "engine.name", "engine.micro_batch", "engine.activation_checkpointing",
+    "engine.offload_optimizer", "engine.compile", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints",
+    "train.keep_finished", "train.on_save_error", "train.trackers",
 })  # fmt: skip
 LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
 # All others make another run of it, which only --with-changes allows.
-TRACKERS = ("tensorboard", "mlflow", "wandb")
 
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 QUERY2LABEL_OPTIONS = (
     "embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout", "decoder_self_attention",
     "query_groups",

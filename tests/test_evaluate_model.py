@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from mlcfast import evaluate, predict, train
+from mlcfast.evaluation import evaluate as evaluation
 from mlcfast.metrics import average_precision
 
 
@@ -78,8 +79,8 @@ def test_flip_is_that_of_predict(best, data_alone, tmp_path, capsys):
 
 
 def test_scales_are_the_mean_over_image_sizes(best, data_alone, tmp_path, capsys, monkeypatch):
-    found, original = [], evaluate.evaluate_model
-    monkeypatch.setattr(evaluate, "evaluate_model", lambda *a: found.append(original(*a)) or found[-1])
+    found, original = [], evaluation.evaluate_model
+    monkeypatch.setattr(evaluation, "evaluate_model", lambda *a: found.append(original(*a)) or found[-1])
     words = [str(data_alone), "--checkpoint", str(best), "--json"]
     capsys.readouterr()
     said = []

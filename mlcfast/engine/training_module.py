@@ -16,9 +16,9 @@ class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
     Images that a mix has added to the batch stand behind the others and have no index. on_logits: called with the
-    detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of
-    all training images, for a loss that knows more than it is shown. pseudo_labels: of all training images, for a loss
-    that changes labels; they stand in for those of the batch.
+    detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all training images, for a
+    loss that knows more than it is shown. pseudo_labels: of all training images, for a loss that changes labels; they
+    stand in for those of the batch.
     """
 
     on_logits: Callable[[Tensor, Tensor], None] | None = None

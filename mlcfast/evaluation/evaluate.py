@@ -21,14 +21,28 @@ from mlcfast.models.trained import load_trained
 NOT_THE_MODELS = ("num_labels", "image_size", "in_features")  # of build_model's arguments: the data decide them
 
 
-def evaluate_weights(config: Config, process: Process, checkpoint: Path, records: LabelledImages) -> EvaluationResult:
-    """Evaluate the weights at `checkpoint` on all of the images; a collective.
+def evaluate_weights(
+    config: Config,
+    process: Process,
+    checkpoint: Path,
+    records: LabelledImages,
+    flip: bool = False,
+    sides: Sequence[int] = (),
+) -> EvaluationResult:
+    """Evaluate the weights at `checkpoint` on all of the images, with `flip` as in Predictor; a collective.
 
-    Raises UsageError where the weights do not fit the configuration or were made for other labels.
+    sides: take the mean of the scores with images of these sides, in pixels, all of which must be held. The model is
+    built for each, one at a time, since position codes and windows are of one size. Raises UsageError where the weights
+    do not fit the configuration or were made for other labels, and for a side that is not possible.
     """
     weights = find_weights(checkpoint)
-    model, _ = configured_model(config, weights, records.names)
-    return evaluate_model(model, config, records, process)
+    at = [parse_config(config.model_dump(mode="json"), [f"data.image_size={side}"]) for side in sides] or [config]
+    models = (configured_model(each, weights, records.names) for each in at)
+    results = [evaluate_model(*model, records, process, flip) for model in models]
+    if len(results) == 1:
+        return results[0]
+    scores = np.mean([result.scores for result in results], axis=0, dtype=np.float64)
+    return EvaluationResult(scores.astype(results[0].scores.dtype), results[0].labels, results[0].names)
 
 
 def load_for_model(path: str | Path, overrides: Sequence[str], checkpoint: Path) -> Config:
@@ -113,19 +127,6 @@ def evaluate_model(
     predictor = Predictor(process, model.to(process.device), config.engine.precision, flip)
     loader = evaluation_loader(config, records, process)
     return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)
-
-
-def with_image_size(config: Config, side: int) -> Config:
-    """The configuration with images of another side, in pixels; UsageError for one that is not possible."""
-    return parse_config(config.model_dump(mode="json"), [f"data.image_size={side}"])
-
-
-def mean_of(results: Sequence[EvaluationResult]) -> EvaluationResult:
-    """The mean of the scores of several evaluations of the same images, all of whose scores are held."""
-    if len(results) == 1:
-        return results[0]
-    scores = np.mean([result.scores for result in results], axis=0, dtype=np.float64)
-    return EvaluationResult(scores.astype(results[0].scores.dtype), results[0].labels, results[0].names)
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -66,16 +66,30 @@ def _pixels(batch: int, side: int, generator: torch.Generator) -> Tensor:
     return 255 * torch.rand(batch, side, side, 3, generator=generator)
 
 
+LOGITS = Form("images", "logits", _Logits, _normalised, TOLERANCE)
+TAGGER = Form("input", "output", _Tagger, _pixels, TOLERANCE / 4)  # a sigmoid is nowhere steeper than 1/4
+
+
 def image_side(model: nn.Module) -> int:
     """S, of the images that the model was built for."""
     side = model.image_size
     return int(side)  # type: ignore[arg-type]  # a number: torch types every attribute as Tensor | Module
 
 
+def largest_difference(run: Callable[[Tensor], Tensor], model: nn.Module, side: int, form: Form = LOGITS) -> float:
+    """max |output of the exported file − output of torch| over batches of one and of three random images.
+
+    run: the file in its own runtime; model: what was exported, see Form.make.
+    """
+    generator = torch.Generator().manual_seed(0)
+    differences = []
+    for batch in (1, 3):
+        images = form.draw(batch, side, generator)
+        with torch.no_grad():
+            differences.append((run(images) - model(images)).abs().max())
+    return float(max(differences))
+
+
 def facts_of(card: ModelCard) -> dict[str, str]:
     """What a program needs to know beside the file, each of FACTS as JSON."""
     return {name: json.dumps(getattr(card, name)) for name in FACTS}
-
-
-LOGITS = Form("images", "logits", _Logits, _normalised, TOLERANCE)
-TAGGER = Form("input", "output", _Tagger, _pixels, TOLERANCE / 4)  # a sigmoid is nowhere steeper than 1/4

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from mlcfast.errors import UsageError
 from mlcfast.models.card import ModelCard, load_card
 from mlcfast.models.hub_files import hub_files, write_hub_directory
-from mlcfast.models.hub_front import About
+from mlcfast.models.hub_front import HUB_NAME, About
 from mlcfast.models.trained import load_image_model
 from mlcfast.registry import is_import_name
 
-NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+NAME = re.compile(rf"({HUB_NAME.pattern})(?:@([\w./-]+))?")
 
 
 class HubName(NamedTuple):

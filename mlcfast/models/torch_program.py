@@ -10,7 +10,7 @@ from torch.fx import GraphModule
 
 from mlcfast.errors import RunError
 from mlcfast.models.card import ModelCard
-from mlcfast.models.exported_forms import LOGITS, facts_of, image_side
+from mlcfast.models.exported_forms import LOGITS, facts_of, image_side, largest_difference
 from mlcfast.ops.backend import plain_torch
 
 
@@ -28,22 +28,11 @@ def program_file(model: nn.Module, card: ModelCard, file: Path) -> tuple[bytes, 
     _forget_sources(program)
     content = io.BytesIO()
     torch.export.save(program, content, extra_files=dict(facts_of(card)))
-    difference = largest_difference(content.getvalue(), whole, side)
+    again = torch.export.load(io.BytesIO(content.getvalue())).module()
+    difference = largest_difference(again, whole, side)
     if not difference <= LOGITS.tolerance:
         raise RunError(f"{file}: not written: the program's logits differ by {difference:.2g} from the model's")
     return content.getvalue(), difference
-
-
-def largest_difference(content: bytes, model: nn.Module, side: int) -> float:
-    """max |output of the program, read again − output of the model| over batches of one and of three random images."""
-    program = torch.export.load(io.BytesIO(content)).module()
-    generator = torch.Generator().manual_seed(0)
-    differences = []
-    for batch in (1, 3):
-        images = LOGITS.draw(batch, side, generator)
-        with torch.no_grad():
-            differences.append((program(images) - model(images)).abs().max())
-    return float(max(differences))
 
 
 def _forget_sources(program: ExportedProgram) -> None:

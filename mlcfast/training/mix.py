@@ -12,7 +12,8 @@ from mlcfast.losses import FOR_FULL_LABELS
 def make_training_mix(config: Config, module: TrainingModule, records: LabelledImages) -> Mix | None:
     """What mixes the images of a micro-batch, as large as it is for these processes; None for data.mix none.
 
-    records: the training images. UsageError where the loss, the labels or the micro-batch are not made for it.
+    records: the training images. A mix that makes soft labels is told to the loss of `module`, see LabelLoss.
+    UsageError where the loss, the labels or the micro-batch are not made for it.
     """
     data, loss = config.data, module.loss
     mix = make_mix(data.mix, data.mix_options)

@@ -68,6 +68,8 @@ def chosen(held: Mapping[str, Tensor], names: list[str], file: Path) -> Tensor:
             )
         if not torch.isfinite(vector).all():
             raise UsageError(f"{SETTING} {file}: {name!r} holds a number that is not finite")
+    if not any(vector.any() if len(vectors) == 1 else (vector != vectors[0]).any() for vector in vectors):
+        raise UsageError(f"{SETTING} {file}: the vectors of all labels are alike: they tell no label from another")
     return torch.stack(vectors)
 
 
@@ -76,7 +78,7 @@ def fitted(vectors: Tensor, width: int, seed: int) -> Tensor:
 
     What all labels share is taken off, since it tells none from another. The rest has at most min(K − 1, E) dimensions:
     those that fit into `width`, the widest first, are turned by a random rotation, so that each feature has a part of
-    all. Where all vectors are alike, the queries are too, and zero.
+    all.
     """
     centred = vectors - vectors.mean(0) if len(vectors) > 1 else vectors
     left, spread, _ = torch.linalg.svd(centred, full_matrices=False)
@@ -84,4 +86,4 @@ def fitted(vectors: Tensor, width: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     turned, _ = torch.linalg.qr(torch.randn(width, placed.shape[1], generator=generator, dtype=torch.float64))
     made = placed @ turned.T
-    return (made / made.square().mean().sqrt().clamp(min=1e-12)).float()
+    return (made / made.square().mean().sqrt()).float()

@@ -8,7 +8,7 @@ from timm.layers.ml_decoder import MLDecoder as TimmDecoder
 from torch import nn
 
 from mlcfast.errors import UsageError
-from mlcfast.models import MLDecoder, build_model
+from mlcfast.models import build_model
 from mlcfast.models.loading import fill
 
 SIDE = 64
@@ -151,7 +151,3 @@ def test_compiles_in_one_graph():
     images = torch.randn(2, 3, SIDE, SIDE)
     with torch.no_grad():
         assert torch.allclose(torch.compile(model, fullgraph=True, backend="eager")(images), model(images), atol=1e-5)
-
-
-def test_is_the_head_that_a_configuration_names():
-    assert isinstance(head(5), MLDecoder)

@@ -68,6 +68,7 @@ def test_vectors_are_found_by_name(tmp_path, suffix):
         ({"green/blue": np.zeros(4)}, r"'green/blue' is \(4,\), 'red' \(6,\)"),
         ({"red": np.zeros((2, 3))}, r"'red' is \(2, 3\)"),
         ({"red": np.full(6, np.nan)}, "'red' holds a number that is not finite"),
+        ({}, "the vectors of all labels are alike"),
         ({"red": np.array(["a"])}, "cannot be read: could not convert string"),
     ],
 )
