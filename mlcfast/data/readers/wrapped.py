@@ -1,9 +1,11 @@
 """The directory that a data set lies in, where it is the only folder of the one that was named."""
 
+import os
 from pathlib import Path
 
 from mlcfast.data.readers.elsewhere import PROSE
 from mlcfast.data.readers.image_folders import has_images
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
@@ -36,10 +38,16 @@ def within(path: Path) -> Path:
 def refuse_several(path: Path) -> None:
     """UsageError where two folders of a directory are data sets of their own, as VOC2007 beside VOC2012."""
     sets = [folder for folder in _folders_and_files(path) if folder.is_dir() and not is_split_word(folder.name)]
-    sets = [folder for folder in sets if known_as(folder)]
+    sets = [folder for folder in sets if _holds_more_than_images(folder) and known_as(folder)]
     if len(sets) > 1:
         shown = f"{sets[0].name!r} ({known_as(sets[0])[0]}) and {sets[1].name!r} ({known_as(sets[1])[0]})"
         raise UsageError(f"{path}: holds several data sets, {shown}: name one of them, {sets[0]}")
+
+
+def _holds_more_than_images(folder: Path) -> bool:
+    """Without which no layout is known: of a thousand folders of labels none is looked into for one."""
+    with os.scandir(folder) as entries:
+        return any(not entry.name.lower().endswith(IMAGE_ENDINGS) for entry in entries)
 
 
 def _folders_and_files(path: Path) -> list[Path]:
