@@ -79,10 +79,11 @@ def _labels_apart(sources: Sequence[LabelSource]) -> list[str]:
     training = next((source for source in sources if is_part(source.split, TRAIN)), None)
     if training is None:
         return []
-    warnings = []
+    warnings, known = [], {*training.names}
     for source in sources:
-        more = [name for name in source.names if name not in training.names]
-        fewer = [name for name in training.names if name not in source.names]
+        own = {*source.names}
+        more = [name for name in source.names if name not in known]
+        fewer = [name for name in training.names if name not in own]
         if more:
             says = f"{source.split} has {len(more)} labels that {training.split} has not, first {more[0]!r}"
             warnings.append(f"{says}{hint(more[0], training.names)}: a run is refused")
