@@ -46,12 +46,12 @@ LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run ge
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 QUERY2LABEL_OPTIONS = (
     "embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout", "decoder_self_attention",
-    "query_groups", "pooled_classifier",
+    "query_groups",
 )  # fmt: skip
 
 
 class ModelConfig(Section):
-    """The head, its backbone and where their weights come from; embed_dim to pooled_classifier are query2label's."""
+    """The head, its backbone and where their weights come from; embed_dim to query_groups are query2label's."""
 
     head: Annotated[str, named("query2label", "ml_decoder", "linear", "cam")] = Field(
         default="query2label",
@@ -99,10 +99,6 @@ class ModelConfig(Section):
     )
     query_groups: int | None = Field(
         default=None, ge=1, description="Share a query among labels: this many queries; null is one a label."
-    )
-    pooled_classifier: bool = Field(
-        default=False,
-        description="Add the logits of a linear layer on the map's mean to the decoder's, which begin at zero then.",
     )
 
     @property

@@ -36,17 +36,6 @@ class Head(nn.Module):
         return backbone_units(self.backbone.body)
 
 
-def pool(features: Tensor) -> Tensor:
-    """The mean (B, C) fp32 of a feature map (B, C, H, W)."""
-    return features.float().mean(dim=(2, 3))
-
-
-def classify(layer: nn.Linear, features: Tensor) -> Tensor:
-    """A linear layer of features (…, C), in fp32 whatever the autocast (fp64 for fp64 parameters)."""
-    with full_precision(features):
-        return layer(features.to(layer.weight.dtype))
-
-
 class LinearClassifier(Head):
     """Backbone, global average pool and one linear layer `fc` (torch's default start)."""
 
@@ -60,11 +49,12 @@ class LinearClassifier(Head):
 
     def features(self, images: Tensor) -> Tensor:
         """images (B, 3, S, S) -> pooled features (B, C) fp32, what `fc` reads."""
-        return pool(self.backbone(images))
+        return self.backbone(images).float().mean(dim=(2, 3))
 
     def classify(self, features: Tensor) -> Tensor:
         """Pooled features (B, C) -> logits (B, K), in fp32 whatever the autocast."""
-        return classify(self.fc, features)
+        with full_precision(features):
+            return self.fc(features.to(self.fc.weight.dtype))
 
 
 class ActivationMapClassifier(Head):
@@ -89,7 +79,9 @@ class ActivationMapClassifier(Head):
     def activation_map(self, images: Tensor) -> Tensor:
         """images (B, 3, S, S) -> each label's activation at each cell (B, K, H, W), fp32 whatever the autocast."""
         features = self.backbone(images)
-        return classify(self.fc, features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        with full_precision(features):
+            cells = features.permute(0, 2, 3, 1).to(self.fc.weight.dtype)
+            return self.fc(cells).permute(0, 3, 1, 2)
 
 
 class FeatureClassifier(nn.Module):
@@ -102,7 +94,8 @@ class FeatureClassifier(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features (B, D) -> logits (B, K), in fp32 whatever the autocast."""
-        return classify(self.fc, features)
+        with full_precision(features):
+            return self.fc(features.to(self.fc.weight.dtype))
 
     def checkpoint_units(self) -> list[nn.Module]:
         """Nothing is worth recomputing."""

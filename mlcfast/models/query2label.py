@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlcfast.models.backbones import Backbone
-from mlcfast.models.heads import Head, classify, pool
+from mlcfast.models.heads import Head
 from mlcfast.models.transformer import Transformer, sine_position
 from mlcfast.ops import groupwise_linear
 from mlcfast.ops.groupwise_linear import group_size
@@ -37,8 +37,6 @@ class Query2Label(Head):
     without an input projection, as published). decoder_self_attention: as in the paper's Eq. 12; published models
     have none. query_groups: as many queries as labels if None; fewer serve ⌈K / groups⌉ labels each, which makes label
     sets in the thousands affordable (docs/attention.md); ValueError where a query would be left without a label.
-    pooled_classifier: a linear classifier `pooled` of the map's mean, whose logits are added to the decoder's, which
-    start at zero then: its first predictions are those of LinearClassifier (not published; docs/questions.md).
     The position code is a buffer outside the state dict: it follows from the grid.
 
     Starts as published: transformer matrices Xavier-uniform, label embeddings N(0, 1), head uniform in ±D^-1/2.
@@ -60,7 +58,6 @@ class Query2Label(Head):
         dropout: float = 0.1,
         decoder_self_attention: bool = False,
         query_groups: int | None = None,
-        pooled_classifier: bool = False,
     ):
         super().__init__(backbone, num_labels)
         queries = num_labels if query_groups is None else query_groups
@@ -75,10 +72,6 @@ class Query2Label(Head):
         )
         self.query_embed = nn.Embedding(queries, embed_dim)
         self.fc = GroupWiseLinear(num_labels, embed_dim)
-        self.pooled = nn.Linear(backbone.channels, num_labels) if pooled_classifier else None
-        if self.pooled is not None:
-            for parameter in self.fc.parameters():
-                nn.init.zeros_(parameter)
 
     def forward(  # type: ignore[override]  # a pair with need_weights only, which other heads do not take
         self, images: Tensor, need_weights: bool = False
@@ -88,13 +81,10 @@ class Query2Label(Head):
         N runs over `grid` row by row; every row of weights sums to 1, and labels of a group share theirs. Raises
         ValueError for another image size than the model was built for, because the position code belongs to the grid.
         """
-        features = self.backbone(images)
-        cells = self.input_proj(features).flatten(2).transpose(1, 2)
+        cells = self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
         position = self.position.to(cells.dtype)
         states, weights = self.transformer(cells, self.query_embed.weight, position, need_weights)
         logits = self.fc(states, self.transformer.decoder.norm)
-        if self.pooled is not None:
-            logits = logits + classify(self.pooled, pool(features))
         if not need_weights:
             return logits
         return logits, weights.repeat_interleave(self.labels_per_query, dim=1)[:, : self.num_labels]

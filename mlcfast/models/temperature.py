@@ -16,8 +16,8 @@ from mlcfast.models.heads import FeatureClassifier
 def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
     """Divide the logits (B, K) of a built model by `temperature`, in place; the card with thresholds that follow.
 
-    The last layer of each of our heads, `fc`, is a linear one, as is `pooled` beside it, and cam's boost keeps factors:
-    weights and biases are divided. A threshold t becomes σ(logit(t) / T), so that the same labels are found. UsageError for a temperature that
+    The last layer of each of our heads, `fc`, is a linear one, and cam's boost keeps factors: weights and biases are
+    divided. A threshold t becomes σ(logit(t) / T), so that the same labels are found. UsageError for a temperature that
     is not above 0 or not finite, and for a head of somebody's own, whose last layer is not known.
     """
     if not (math.isfinite(temperature) and temperature > 0):
@@ -26,9 +26,8 @@ def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
         raise UsageError(
             f"the last layer of head {card.model['head']} is not known: divide its logits where they are used"
         )
-    for layer in (getattr(model, name, None) for name in ("fc", "pooled")):
-        for parameter in layer.parameters() if layer is not None else ():
-            parameter.div_(temperature)
+    for parameter in model.get_submodule("fc").parameters():
+        parameter.div_(temperature)
     return replace(card, thresholds=[_moved(threshold, temperature) for threshold in card.thresholds])
 
 

@@ -21,7 +21,7 @@ from mlcfast.models.weights import load_checked
 from mlcfast.registry import hint
 
 LOGGER = logging.getLogger("mlcfast")
-LABEL_AXIS = {"fc.weight": 0, "fc.bias": 0, "fc.W": 1, "fc.b": 1, "query_embed.weight": 0, "pooled.weight": 0, "pooled.bias": 0}
+LABEL_AXIS = {"fc.weight": 0, "fc.bias": 0, "fc.W": 1, "fc.b": 1, "query_embed.weight": 0}
 SHOWN = 8  # labels named in a line of the log
 
 

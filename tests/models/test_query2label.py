@@ -212,22 +212,3 @@ def test_compiles_as_one_graph_forward_and_backward():
     torch.testing.assert_close(found, expected)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5)
-
-
-def test_beside_a_pooled_classifier_the_decoder_starts_at_nothing_and_learns():
-    """The first logits are the linear head's with these weights; a step later the decoder has a part in them."""
-    model = small(dropout=0.0, pooled_classifier=True)
-    linear = build_model("linear", "test_resnet", 7, SIDE)
-    linear.backbone.load_state_dict(model.backbone.state_dict())
-    linear.fc.load_state_dict(model.pooled.state_dict())
-    assert torch.equal(model.eval()(images()), linear.eval()(images()))
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    for _ in range(2):  # the first moves fc alone of the decoder: what it reads is multiplied by zero until then
-        before = {name: weight.clone() for name, weight in model.named_parameters()}
-        model(images()).square().sum().backward()
-        optimizer.step()
-    changed = {name.split(".")[0] for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
-    assert changed == {"backbone", "input_proj", "transformer", "query_embed", "fc", "pooled"}
-    logits, weights = model(images(), need_weights=True)
-    torch.testing.assert_close(logits, model(images()))
-    assert weights.shape == (2, 7, 4) and not torch.allclose(logits, model.pooled(model.backbone(images()).mean((2, 3))))

@@ -226,13 +226,13 @@ def test_another_loss_does_not_trip_over_the_old_ones_options(name, words):
 def test_heads_are_compared_on_small_sets(tmp_path):
     """In small; `python -m tests.new_user.compare_heads` compares at full size (docs/questions.md)."""
     tiny = [*TINY, "train.epochs=1"]
-    found = [measure(tmp_path, "small_things", 1, head, tiny, (40, 20)) for head in ("linear", "query2label")]
-    assert [line["head"] for line in found] == ["linear", "query2label"]
+    found = [measure(tmp_path, "small_things", 1, head, tiny, (40, 20)) for head in ("linear", "pooled")]
+    assert [line["head"] for line in found] == ["linear", "pooled"]
     for line in found:
         folder = tmp_path / "runs" / f"small_things1_{line['head']}" / "best"
         outcome = json.loads((folder / "outcome.json").read_text())
         assert line["mAP"] == pytest.approx(outcome["test"]["mAP"], abs=0.05)
-    row = f"| small_things | query2label | {found[1]['mAP']:.1f} | {found[1]['mAP']:.1f} |"
+    row = f"| small_things | pooled | {found[1]['mAP']:.1f} | {found[1]['mAP']:.1f} |"
     assert row in table(found)
 
 
