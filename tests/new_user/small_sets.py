@@ -1,4 +1,4 @@
-"""Small data sets of three kinds, drawn on photographs: things, many small things, and what whole pictures look like."""
+"""Small data sets of three kinds, drawn on photographs: things, many small things, attributes of whole pictures."""
 
 import csv
 from collections.abc import Callable
