@@ -11,7 +11,8 @@ from PIL import Image
 
 from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
-from mlcfast.data.readers.recognise import ROBOFLOW, read_all
+from mlcfast.data.readers.directories import ROBOFLOW
+from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
