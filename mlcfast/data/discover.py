@@ -23,11 +23,21 @@ from mlcfast.errors import UsageError
 
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".lst", ".txt")  # the last may be YOLO's lists
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".manifest",
+    ".parquet",
+    ".lst",
+    ".txt",
+)  # the last may be YOLO's lists
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
 GROUP_COLUMNS = {
     "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
-    "group", "group_id", "scene_id", "location_id", "camera_id", "video_id",
+    "group", "group_id", "scene_id", "location_id", "camera_id", "video_id", "lesion_id",
 }  # fmt: skip
 LOOKED_AT = 64  # images whose size is read
 

@@ -179,6 +179,27 @@ READ = {
          "val_labels.csv": "filename,class\nb.jpg,cat\n", "classes.csv": "cat,0\ndog,1\n"},
         "list", ["cat"], {"train": [[P]], "val": [[P]]}, ["classes.csv names no image: it is not read"],
     ),
+    "images in folders within another, and a table that names a part of their path": (
+        {"images/NEL/a.jpg": "", "images/FAL/a.jpg": "",
+         "t.csv": "image,cat,dog\nNEL/a.jpg,1,0\nFAL/a.jpg,0,1\n"},
+        "wide", ["cat", "dog"], {"": [[P, N], [N, P]]}, [],
+    ),
+    "a table of ids, and one of their names": (
+        {"images/a1.png": "", "images/b2.png": "", "train.csv": "id,attribute_ids\na1,0 2\nb2,2\n",
+         "labels.csv": "attribute_id,attribute_name\n0,culture::french\n2,tag::men\n"},
+        "list", ["0", "2"], {"": [[P, P], [N, P]]}, ["labels.csv names no image: it is not read"],
+    ),
+    "a manifest in its directory": (
+        {"images/a.jpg": "", "images/b.jpg": "", "output.manifest": "".join(
+            json.dumps({"source-ref": f"s3://b/images/{name}.jpg", "j": 0, "j-metadata": {"class-name": label}}) + "\n"
+            for name, label in (("a", "cat"), ("b", "dog")))},
+        "metadata", ["cat", "dog"], {"": [[P, N], [N, P]]}, ["read as SageMaker's class map"],
+    ),
+    "records that name the folders of their labels": (
+        {**PETS, "all.json": json.dumps([{"title": f"t{n}", "genre": name.split("/")[0], "filename": name}
+                                         for n, name in enumerate(PETS)])},
+        "metadata", ["cat", "dog"], {"": OF_PETS}, ["column 'genre' lists the labels"],
+    ),
     "tables of the parts beside their folders": (
         {f"{part}{name}": text for part in ("train", "val", "test") for name, text in {
             "/1.jpg": "", ".csv": "image,cat,dog\n1.jpg,1,0\n"}.items()},

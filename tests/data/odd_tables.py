@@ -31,6 +31,30 @@ READ = {
     "numbers and names of classes": (
         "t.csv", "image,class_id,class_name\na,0,cat\nb,1,dog\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]],
     ),
+    "a label called as a column of images is": (
+        "t.csv", "PetID,dog,photo\n8f,1,\n9e,,1\n7c,1,1\n", ["8f", "9e", "7c"], ["dog", "photo"], [[P, N], [N, P], [P, P]],
+    ),
+    "pascal voc's objects as a table": (
+        "t.csv", ",filename,name,pose,truncated,difficult,xmin,ymin,xmax,ymax\n0,a.jpg,cat,Left,0,1,1,2,3,4\n1,a.jpg,dog,Left,1,0,1,2,3,4\n2,b.jpg,dog,Right,0,0,1,2,3,4\n",
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "diseases of the skin beside facts": (
+        "t.csv", "lesion_id,image_id,dx,dx_type,age,sex,localization\nH1,I1,nv,histo,80,male,scalp\nH1,I2,nv,histo,80,male,scalp\nH2,I3,mel,follow,75,male,ear\n",
+        ["I1", "I2", "I3"], ["mel", "nv"], [[N, P], [N, P], [P, N]],
+    ),
+    "grades beside facts": (
+        "t.csv", "id_code,diagnosis,site,age\n" + "".join(f"a{n},{g},x,{40 + n}\n" for n, g in enumerate("0120002103")),
+        [f"a{n}" for n in range(10)], list("0123"), [[P if g == str(k) else N for k in range(4)] for g in "0120002103"],
+    ),
+    "individuals": (
+        "t.csv", "Image,Id\na.jpg,w_1\nb.jpg,new_whale\nc.jpg,w_1\n", ["a.jpg", "b.jpg", "c.jpg"], ["new_whale", "w_1"],
+        [[N, P], [P, N], [N, P]],
+    ),
+    "boxes and outlines beside a list": (
+        "t.json", '[{"file_name": "a.jpg", "syms": ["cat", "dog"], "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]], "polygons": [[[1, 2]], []]},'
+                  ' {"file_name": "b.jpg", "syms": [], "boxes": [], "polygons": []}]',
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [N, N]],
+    ),
     "breeds alone": ("t.csv", "id,breed\na,pug\nb,dingo\nc,dingo\n", ["a", "b", "c"], ["dingo", "pug"], [[N, P], [P, N], [P, N]]),
     "plants of several words": (
         "t.csv", "file,species\n" + rows_of(*PLANTS * 5), [f"{n}.jpg" for n in range(25)], sorted(PLANTS),
@@ -111,6 +135,14 @@ READ = {
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
     "names of a mask's classes": ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n", "names of classes (or of masks), not of images"),
+    "facts of each row": (
+        "t.csv", "image,cat,truncated,difficult\na,1,0,1\nb,0,1,0\n",
+        "'truncated' may be a label or say something of the image, and so may 'difficult': name those that do in data.ignore_columns, [truncated,difficult]",
+    ),
+    "words in several columns": (
+        "t.csv", ",image,town,mood\n0,a.jpg,Rome,glad\n1,b.jpg,Rome,sad\n3,c.jpg,Bonn,sad\n",
+        "line 2, column 'town': 'Rome' is not 1, 0, -1 or blank; write 1 and 0 where columns are labels, or name the column that lists them in data.label_columns (words recur in 'town', 'mood')",
+    ),
     "names of classes": ("t.csv", "ClassId,Label\n0,cat\n1,dog\n2,owl\n", "'ClassId' numbers classes, so these are names of classes"),
     "class numbers beside a column of 1 and 0": (
         "t.csv", "image,ClassId,blurry\na,3,1\nb,1,0\n", "may be listed in column 'ClassId' or be the columns 'blurry'",

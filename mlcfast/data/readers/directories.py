@@ -95,14 +95,15 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     try:
         source = _of_tables(path, tables, options)
     except UsageError as error:
-        raise or_folders(path, error) from error
+        raise (error if options.label_columns else or_folders(path, error)) from error
     if source is not None:
-        check_beside(path, tables[0], source)
+        if not options.label_columns:
+            check_beside(path, tables[0], source)
         return [at(dataclasses.replace(source, warnings=[*source.warnings, *unread, *of_names]), path)]
     of_splits = [_of_split(path, path / split, options) for split in SPLIT_FOLDERS]
     found_in = [source for source in of_splits if source is not None]
     if found_in:
-        for found_one in found_in:
+        for found_one in found_in if not options.label_columns else ():
             check_beside(path, found_one.path, found_one)
         return found_in
     first, *more = _read_images(path, options)
@@ -116,7 +117,7 @@ def _of_images(path: Path, tables: list[Path]) -> tuple[list[Path], list[str]]:
     file may.
     """
     small = [file for file in tables if file.stat().st_size <= LARGEST and not shows_images(file)]
-    if not small or len(folders_of_images(path)) < 2:
+    if not small or len(folders_of_images(path)) < (2 if len(small) == len(tables) else 1):
         return tables, []
     stems = {image.stem for image in images_below(path)}
     others = [file for file in small if stems.isdisjoint(re.split(r"[\s,;:\"'\[\](){}|/\\]+", read_text(file)[0]))]

@@ -40,6 +40,7 @@ from mlcfast.errors import UsageError
 
 # A share that is neither 0 nor 1.
 NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
+NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
 SHARE = re.compile(r"0?\.\d*[1-9]\d*")
 
 
@@ -63,6 +64,10 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
     only = _only_column(sheet, others, ignored)
     if only is not None and holds_classes(sheet, only):
         return only
+    graded = [i for i in others if i not in ignored and is_called(sheet.header[i], OTHER_LISTS)]
+    if len(graded) == 1 and holds_classes(sheet, graded[0]):  # a diagnosis of 0 to 4 beside facts of the patient
+        flags_beside(sheet, graded[0], others, options)
+        return graded[0]
     return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)], options)
 
 
@@ -141,6 +146,8 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
     called = classes if len(classes) == 1 and not lists else called
     lists = called if len(called) == 1 else lists
     alone = [i for i in others if not is_called(sheet.header[i], NO_LISTS) and not is_about(sheet.header[i])]
+    ids = [i for i in others if sheet.header[i].lower() == "id"]  # of individuals: `Image,Id`
+    alone = alone or ids
     if not lists and len(alone) == len(others) == 1 and words_recur(sheet, alone[0]):  # `image,breed`
         return alone[0]
     if len(lists) > 1:
@@ -152,7 +159,7 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
 def _holds_lists(sheet: Sheet, column: int) -> bool:
     cells = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK]
     if cells and all(IN_BRACKETS.fullmatch(cell) for cell in cells):
-        return True
+        return not any(map(NESTED.match, cells))
     pieces = [re.split("[|;]", cell) for cell in cells]
     words = max((len(piece.split()) for each in pieces for piece in each), default=0)
     return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence

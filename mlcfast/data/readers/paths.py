@@ -86,6 +86,8 @@ class ImageFinder:
         self._elsewhere_at: dict[str, None] = {}  # folders of another machine that the root stands for
         self._folder_is_there: dict[str, bool] = {}
         self._respelt: list[tuple[str, str]] = []  # names and what they were found as
+        self._in_folders: dict[tuple[str, str], list[str]] | None = None
+        self._below: list[tuple[str, str]] = []  # names with folders, and where in others these lie
 
     @property
     def moved(self) -> list[str]:
@@ -96,6 +98,10 @@ class ImageFinder:
             more = f", and so for {len(others)} other folders" if others else ""
             absent = f"{at} is not on this machine" if at.strip("/") else "absolute names are not of this machine"
             said.append(f"{absent}: what follows {'it' if at.strip('/') else at} is looked for in {self.root}{more}")
+        if self._below:
+            name, path = self._below[0]
+            shown = f"{len(self._below)} images are found in a folder below"
+            said.append(f"{shown}, first {name!r} as {os.path.relpath(path, self.root)!r}")
         if self._respelt:
             name, path = self._respelt[0]
             shown = f"{len(self._respelt)} images are found under another spelling"
@@ -168,10 +174,11 @@ class ImageFinder:
         return self._folder_is_there[folder]
 
     def _elsewhere(self, name: str, base: str, where: str) -> str | None:
-        has_ending = base.lower().endswith(IMAGE_ENDINGS)
-        if has_ending and os.path.dirname(name.replace("\\", "/")):
-            return None
-        found = self._all().get(base.lower(), [])
+        plain = plain_path(name)
+        whole = base.lower().endswith(IMAGE_ENDINGS)
+        found = self._by_end(plain, base)
+        if not found and not (whole and "/" in plain):
+            found = self._all().get(base.lower(), [])
         if len(found) > 1:
             shown = " and ".join(os.path.relpath(path, self.root) for path in found[:2])
             raise UsageError(f"{where}: {name!r} may be {shown}: write its folder and its ending")
@@ -179,7 +186,25 @@ class ImageFinder:
             raise UsageError(
                 f"{where}: {name!r} is a link that leaves {self.root}: data.allow_outside=true allows that"
             )
+        if found and whole and "/" in plain:
+            self._below.append((name, found[0]))
         return found[0] if found else None
+
+    def _by_end(self, name: str, base: str) -> list[str]:
+        """The image files below the root whose paths end in a name that holds a folder: `images/x/a.jpg` for `x/a.jpg`.
+
+        None where that folder is there itself. They are listed by folder and name, of which many may share either.
+        """
+        folder = name.rpartition("/")[0]
+        if not folder or name.startswith(("/", "../")) or self._is_folder(os.path.join(self.root, folder)):
+            return []
+        if self._in_folders is None:
+            self._in_folders = {}
+            for key, paths in self._all().items():
+                for path in paths:
+                    self._in_folders.setdefault((os.path.basename(os.path.dirname(path)), key), []).append(path)
+        alike = self._in_folders.get((folder.rpartition("/")[2], base.lower()), [])
+        return [path for path in alike if os.path.dirname(path).endswith(os.sep + folder)]
 
     def _all(self) -> dict[str, list[str]]:
         """Image files below the root by name and by name without ending, in lower case."""

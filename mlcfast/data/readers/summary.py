@@ -12,6 +12,7 @@ import numpy as np
 
 from mlcfast.data.labels import count, lacking
 from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.other_column import other_column
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -38,6 +39,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         paths = [finder.find(image, f"{source.path}: {source.unit} {line}") for image, line in places]
         if not any(paths):
             _refuse_names_of_classes(source)
+            warned = [f"no image is found: {said}" for said in [other_column(source, finder)] if said]
+            source = replace(source, warnings=[*source.warnings, *warned])
         refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         lost = next((image for image, path in zip(source.images, paths, strict=True) if path is None), "")
         warned = [f"{lost!r} is missing{said}" for said in [finder.lost_zeros(lost)] if said]

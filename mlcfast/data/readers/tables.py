@@ -34,7 +34,7 @@ from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OF_ROWS
+from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OBJECT_COLUMNS, OF_ROWS
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -141,10 +141,13 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return column_named(sheet, options.label_columns[0], "data.label_columns")
     if options.label_columns or options.separator is not None:
         return None
-    named = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
+    boxes = box_columns(sheet)
+    words = [i for i in others if truth_share(sheet, i) < 0.5]
+    named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
+    named = named or [i for i in words if boxes and is_called(sheet.header[i], OBJECT_COLUMNS)]
     images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(is_confidence(sheet.header[i]) for i in others)
-    again, alone = len(set(images)) < len(images), options.form == "long" or bool(box_columns(sheet))
+    again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)
     if len(named) != 1 or not (alone or again or confident):
         return None
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]

@@ -77,7 +77,7 @@ def _label_columns(
         return columns, [sheet.header[i] for i in others if i not in columns and sheet.header[i]], []
     ignored = ignored_columns(sheet, options)
     _refuse_numbered(sheet, [i for i in others if i not in ignored])
-    columns, left, doubts = [], [], []
+    columns, left, doubts, unclear = [], [], [], []
     for i in others:
         filled = any(cell.lower() not in BLANK for cell in sheet.counts(i))
         about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
@@ -94,18 +94,25 @@ def _label_columns(
         elif about and not filled:
             left.append(sheet.header[i])
         elif about:
-            raise UsageError(
-                f"{sheet.path}: column {sheet.header[i]!r} may be a label or say something of the image: "
-                "name it in data.ignore_columns, or the labels in data.label_columns"
-            )
+            unclear.append(sheet.header[i])
         else:
             columns.append(i)
+    if unclear:
+        first, *more = unclear
+        several = f", and so may {', '.join(map(repr, more))}" if more else ""
+        remedy = f"those that do in data.ignore_columns, [{','.join(unclear)}]" if more else "it in data.ignore_columns"
+        raise UsageError(
+            f"{sheet.path}: column {first!r} may be a label or say something of the image{several}: name {remedy}, or "
+            "the labels in data.label_columns"
+        )
     if 0 < len(columns) <= MOST_FLAGS and not doubts:
         doubts = [_words_left(sheet, i) for i in others if i not in ignored and sheet.header[i] in left]
         doubts = [*filter(None, doubts)]
     _refuse_raters(sheet, columns)
     if not columns:
-        raise UsageError(f"{sheet.path}: the header has no label column{_why_none(sheet, others)}")
+        raise UsageError(
+            f"{sheet.path}: the header has no label column{_why_none(sheet, [i for i in others if i not in ignored])}"
+        )
     return columns, left, doubts
 
 
@@ -209,8 +216,11 @@ def _doubt(sheet: Sheet, column: int) -> str:
 
 
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
+    others = [i for i in others if not is_index(sheet, i)]
     found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
     remedy = "write 1 and 0 where columns are labels, or name the column that lists them in data.label_columns"
+    of_words = [sheet.header[i] for i in others if not is_about(sheet.header[i]) and words_recur(sheet, i)]
+    remedy += f" (words recur in {', '.join(map(repr, of_words[:5]))})" if of_words else ""
     return f": {found} is not 1, 0, -1 or blank; {remedy}" if found else f"; {remedy}"
 
 

@@ -27,7 +27,7 @@ OTHER_LISTS = frozenset({
     "categor\u00edas", "categoria", "categorias", "classe", "clase", "clases", "etichetta", "etichette", "\u6807\u7b7e",
     "\u7c7b\u522b", "\u6a19\u7c64", "\u30e9\u30d9\u30eb", "\u30bf\u30b0", "\ub77c\ubca8",
     "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438", "species",
-    "classid", "labelid", "categoryid",
+    "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion",
 })  # fmt: skip
 # Those of them that hold class numbers, of which 0 and 1 then are two.
 OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
@@ -40,6 +40,8 @@ LABEL_WORDS = frozenset({
 })  # fmt: skip
 MOST_FLAGS = 2  # columns of 1 and 0 beside one of words; more are as likely the labels
 COUNT_WORDS = frozenset({"n", "num", "nr", "no", "number", "count", "total", "max", "min"})
+# What a column of classes may also be called beside those of a box, as in Pascal VOC's objects made a table.
+OBJECT_COLUMNS = ("name", "object", "object_name", "obj_name")
 BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
