@@ -15,7 +15,7 @@ from mlcfast.data.readers.directories import ROBOFLOW
 from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
-from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
+from mlcfast.data.readers.side_by_side import tables_of_parts, with_labels, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
@@ -118,8 +118,9 @@ def _split_files(folder: Path) -> dict[str, Path]:
                     raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")
                 found[part] = file
     if TRAIN in found:
-        return found
+        return with_labels(found)[0]
     called = tables_of_parts(without_names(tables_in(folder))[0])  # train_labels.csv, val_labels.csv
+    called = with_labels(called)[0] if called else {}
     return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
 
 

@@ -143,6 +143,13 @@ REFUSED = {
         "t.csv", ",image,town,mood\n0,a.jpg,Rome,glad\n1,b.jpg,Rome,sad\n3,c.jpg,Bonn,sad\n",
         "line 2, column 'town': 'Rome' is not 1, 0, -1 or blank; write 1 and 0 where columns are labels, or name the column that lists them in data.label_columns (words recur in 'town', 'mood')",
     ),
+    "1 and 0 under a word for labels of another language": (
+        "t.csv", "nome,rotulo\na.jpg,1\nb.jpg,0\n", "column 'rotulo': '1' may be a class, 0 or 1, or say whether the image has the label 'rotulo'",
+    ),
+    "measures and a class without a header": (
+        "t.csv", "009,629.65,30.2,saffron\n009,731.4,173.3,saffron\n010,29.3,1.5,weed\n",
+        "line 1 holds the number 629.65, as the lines below it do, and is a row, where names of columns should be",
+    ),
     "names of classes": ("t.csv", "ClassId,Label\n0,cat\n1,dog\n2,owl\n", "'ClassId' numbers classes, so these are names of classes"),
     "class numbers beside a column of 1 and 0": (
         "t.csv", "image,ClassId,blurry\na,3,1\nb,1,0\n", "may be listed in column 'ClassId' or be the columns 'blurry'",

@@ -171,5 +171,7 @@ def test_sets_of_authors_that_are_damaged(tmp_path, name, file, text, says):
     lay(tmp_path, READ[name][0] | {file: text})
     with pytest.raises(UsageError, match=says):
         read_all(tmp_path, TableOptions())
-    with pytest.raises(UsageError, match="not laid out as CelebA, Food-101, Tiny ImageNet or Oxford's pets"):
+    with pytest.raises(
+        UsageError, match="not laid out as CelebA, CUB-200-2011, Food-101, Tiny ImageNet or Oxford's pets"
+    ):
         read_all(tmp_path / file.partition("/")[0], TableOptions(form="authors"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.beside import annotated_beside, voc_apart
+from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.folders import read_folders
@@ -52,6 +53,7 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     splits = [file.stem.removeprefix("instances_") for file in coco]
     if not coco:  # `train_annotations.json` or, alone, a file of any name
         files = [f for f in sorted(path.glob("annotations/*.json")) if not re.search("caption|keypoint", f.stem)]
+        files = [file for file in files if not is_datumaro_file(file)]
         coco = [file for file in files if part_in(file.stem)] or (files if len(files) == 1 else [])
         splits = [part_in(file.stem) or "images" for file in coco]
     if coco:
@@ -147,8 +149,23 @@ def _of_parts(path: Path, parts: dict[str, Path], options: TableOptions, unread:
         source = read_single(file, options)
         folder = called(path / part, path)
         sources.append(in_either(at(source, path, part), path, folder))
+    if part_in(sources[0].path.stem) is None and sources[1:]:  # `t.csv` may hold what t_test.csv does
+        _refuse_shared(path, sources)
+        said = f"{sources[0].path.name} is taken for training, as {sources[1].path.name} is for {sources[1].split}"
+        without = [*without, said]
     first = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread, *without])
     return [first, *sources[1:]]
+
+
+def _refuse_shared(path: Path, sources: Sequence[LabelSource]) -> None:
+    """UsageError where tables of parts of the data name an image of the first, which then may be all of it."""
+    known = {*sources[0].images}
+    shared = next((each for each in sources[1:] if not known.isdisjoint(each.images)), None)
+    if shared is not None:
+        raise UsageError(
+            f"{path}: holds several label files, {sources[0].path.name}, {shared.path.name}: name one of them, or one "
+            "in data.train and one in data.val"
+        )
 
 
 def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
@@ -211,6 +228,13 @@ def called(path: Path, root: Path) -> Path:
     alike = [folder for folder in folders if is_part(folder.name, path.name)]
     alike = alike or [folder for folder in folders if is_part(part_in(folder.name) or "", path.name)]
     return alike[0] if len(alike) == 1 else path
+
+
+def folder_of_part(root: Path, table: Path) -> Path | None:
+    """The folder in `root` of the part of the data that a table is called by, `train` for train.csv; None without."""
+    part = part_in(table.stem) if table.is_file() else None
+    folder = called(root / part, root) if part else root
+    return folder if part and folder.is_dir() else None
 
 
 def in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:

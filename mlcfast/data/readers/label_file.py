@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from mlcfast.data.readers.boxes import read_xml
+from mlcfast.data.readers.cub import ATTRIBUTES, read_attributes
 from mlcfast.data.readers.exports import has_objects_in_lines, read_metadata
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
@@ -54,6 +55,8 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         return read_as(path, dataclasses.replace(options, form=form))
     if path.parent.parts[-2:] == VOC_LISTS.parts:
         return read_as(path, dataclasses.replace(options, form="voc"))
+    if path.name == ATTRIBUTES:
+        return [read_attributes(path)]
     text, _ = read_text(path)
     if is_attribute_table(text):
         return [read_attribute_table(path)]

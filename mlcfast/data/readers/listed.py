@@ -25,6 +25,7 @@ from mlcfast.data.readers.words import (
     COUNT_WORDS,
     GROUPS,
     LABEL_WORDS,
+    LABELS_ELSEWHERE,
     LIST_COLUMNS,
     LONG_COLUMNS,
     OF_CLASSES,
@@ -53,6 +54,8 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         alone = len(columns) == 1 and (of_words or holds_classes(sheet, columns[0]))
         return columns[0] if alone else None
     named = [i for i in others if is_called(sheet.header[i], LIST_COLUMNS) and i not in ignored]
+    foreign = [i for i in others if is_called(sheet.header[i], LABELS_ELSEWHERE) and i not in ignored]
+    named = named or [i for i in foreign if truth_share(sheet, i) == 1]
     named = [i for i in named if not only_truths(sheet, i, others)]
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])

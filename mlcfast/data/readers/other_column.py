@@ -9,8 +9,10 @@ LOOKED_AT = 20  # cells of each column
 
 
 def other_column(source: LabelSource, finder: ImageFinder) -> str:
-    """What to say of a text table of which no image is found, if the cells of another column name files; else ""."""
+    """What to say of a text table whose images are not found, if the cells of another column name files; else ""."""
     if source.format not in ("wide", "list", "long") or source.path.suffix.lower() not in (".csv", ".tsv", ".txt"):
+        return ""
+    if any(_is_found(finder, image) for image in source.images[:LOOKED_AT]):
         return ""
     sheet = read_sheet(source.path)
     for column, name in enumerate(sheet.header):

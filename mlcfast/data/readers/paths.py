@@ -73,11 +73,14 @@ class ImageFinder:
     root and must then be the only one of its name. One whose folder is not on this machine, as where the file was
     written on another, is looked for below the root by its end; the first in a folder decides where that begins. One
     that names no file is looked for in other spellings, see _spellings. `moved` says what was found so. A name that
-    leads out of the root is an error where there is a file of it, which is not taken.
+    leads out of the root is an error where there is a file of it, which is not taken. preferred: the folder of which a
+    file is taken where several have the name, such as `train` for those of train.csv.
     """
 
-    def __init__(self, root: Path, allow_outside: bool = False):
+    def __init__(self, root: Path, allow_outside: bool = False, preferred: Path | None = None):
         self.root, self.allow_outside = root, allow_outside
+        self.preferred = os.path.join(preferred, "") if preferred is not None else ""
+        self._in_preferred = 0
         self.real_root = os.path.realpath(root)
         self._top = os.path.join(root, "")
         self._folders: dict[str, dict[str, bool]] = {}
@@ -98,6 +101,10 @@ class ImageFinder:
             more = f", and so for {len(others)} other folders" if others else ""
             absent = f"{at} is not on this machine" if at.strip("/") else "absolute names are not of this machine"
             said.append(f"{absent}: what follows {'it' if at.strip('/') else at} is looked for in {self.root}{more}")
+        if self._in_preferred:
+            folder = os.path.relpath(self.preferred, self.root)
+            shown = f"{self._in_preferred} images of names that several have are taken from {folder!r}"
+            said.append(f"{shown}, as the table is called")
         if self._below:
             name, path = self._below[0]
             shown = f"{len(self._below)} images are found in a folder below"
@@ -179,6 +186,10 @@ class ImageFinder:
         found = self._by_end(plain, base)
         if not found and not (whole and "/" in plain):
             found = self._all().get(base.lower(), [])
+        if len(found) > 1 and self.preferred:
+            there = [path for path in found if path.startswith(self.preferred)]
+            self._in_preferred += len(there) == 1
+            found = there if len(there) == 1 else found
         if len(found) > 1:
             shown = " and ".join(os.path.relpath(path, self.root) for path in found[:2])
             raise UsageError(f"{where}: {name!r} may be {shown}: write its folder and its ending")
@@ -240,10 +251,15 @@ class ImageFinder:
 
 
 def require_images(
-    root: Path, names: Sequence[str], listed_in: Path, wheres: Sequence[str], allow_outside: bool = False
+    root: Path,
+    names: Sequence[str],
+    listed_in: Path,
+    wheres: Sequence[str],
+    allow_outside: bool = False,
+    preferred: Path | None = None,
 ) -> list[str]:
-    """The path of each named image; UsageError with the first that is missing and how many are."""
-    finder = ImageFinder(root, allow_outside)
+    """The path of each named image, see ImageFinder; UsageError with the first that is missing and how many are."""
+    finder = ImageFinder(root, allow_outside, preferred)
     paths = [finder.find(name, f"{listed_in}: {where}") for name, where in zip(names, wheres, strict=True)]
     for line in finder.moved:
         LOGGER.info("%s: %s", listed_in, line)

@@ -13,7 +13,12 @@ from mlcfast.data.readers.encodings import decoded
 from mlcfast.data.readers.headerless import with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, unit_of
-from mlcfast.data.readers.slips import refuse_images_in_header, refuse_repeated, with_row_names
+from mlcfast.data.readers.slips import (
+    refuse_images_in_header,
+    refuse_numbers_in_header,
+    refuse_repeated,
+    with_row_names,
+)
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
@@ -104,6 +109,7 @@ def read_sheet(path: Path) -> Sheet:
     if not body:
         raise UsageError(f"{path}: no images below the header")
     refuse_images_in_header(path, header)
+    refuse_numbers_in_header(path, header, body)
     named = with_row_names(header, body)
     if named is not None:
         assumptions.append("the first column, which has no name, holds R's names of rows")

@@ -10,6 +10,7 @@ from mlcfast.errors import UsageError
 Numbered = Sequence[tuple[int, list[str]]]  # the rows of a table, each with its line
 
 OF_IMAGES = re.compile(r"image|img|file|path|photo|picture|bild|foto", re.IGNORECASE)
+FRACTION = re.compile(r"[+-]?\d+\.\d*[1-9]\d*")
 NUMBER = re.compile(r"[+-]?[\d.,]*")
 
 
@@ -45,6 +46,19 @@ def refuse_images_in_header(path: Path, header: Sequence[str]) -> None:
         f"{path}: line 1 names the image {images[0]!r}, where the header should be: write a first line such as "
         f"`{example}`, with a name for each of the {len(header)} columns"
     )
+
+
+def refuse_numbers_in_header(path: Path, header: Sequence[str], body: Numbered) -> None:
+    """UsageError where the first line is a row: where it holds numbers with a fraction, as the lines below it do."""
+    numbers = [place for place, name in enumerate(header) if FRACTION.fullmatch(name)]
+    rows = [row for _, row in body if len(row) == len(header)]
+    if numbers and rows and all(NUMBER.fullmatch(row[place]) for row in rows for place in numbers):
+        last = "label" if not NUMBER.fullmatch(header[-1]) else "…"
+        raise UsageError(
+            f"{path}: line 1 holds the number {header[numbers[0]]}, as the lines below it do, and is a row, where "
+            f"names of columns should be: write a first line such as `image,…,{last}`, with a name for each of the "
+            f"{len(header)} columns"
+        )
 
 
 def refuse_class_map(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mlcfast.data.labels import count, lacking
 from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.other_column import other_column
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
@@ -31,7 +32,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     found: list[tuple[LabelSource, list[str | None]]] = []
     for source in _as_in_training(read_all(data, options), data, options):
         source = replace(source, warnings=[*source.warnings, *alike_groups(source, options)])
-        finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)
+        root = images or source.root or image_root(data, data.parent)
+        finder = ImageFinder(root, options.allow_outside, folder_of_part(root, source.path))
         places = zip(source.images, source.lines, strict=True)
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlcfast.data.readers.boxes import own_images, read_xml, text_of
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import images_below, without_notes
+from mlcfast.data.readers.paths import images_below, walked, without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list
@@ -14,6 +14,8 @@ from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
 LISTS = "ImageSets/Main/*.txt"
+OF_ANNOTATIONS = ("Annotation", "annotation", "Annotations", "annotations")
+BEGINNING = b"<annotation"
 SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton", "tag"}
 
 
@@ -75,7 +77,20 @@ def _places_of(source: LabelSource) -> list[Path]:
 
 def _annotations(folder: Path) -> list[Path]:
     places = (folder / "Annotations", folder / "annotations", folder)
-    return next((files for place in places if (files := sorted(place.glob("*.xml")))), [])
+    return next((files for place in places if (files := sorted(place.glob("*.xml")))), []) or _without_endings(folder)
+
+
+def _without_endings(folder: Path) -> list[Path]:
+    """The XML files of a folder of annotations, at any depth, where none has an ending, as in Stanford's dogs."""
+    for place in (folder / name for name in OF_ANNOTATIONS):
+        files = [below / name for below, names in (walked(place) if place.is_dir() else ()) for name in names]
+        if (
+            files
+            and not any(file.suffix for file in files)
+            and files[0].read_bytes()[:99].strip().startswith(BEGINNING)
+        ):
+            return files
+    return []
 
 
 def _listed(listed: Path, files: Sequence[Path]) -> list[Path]:
@@ -131,7 +146,7 @@ def _source(
     for file in files:
         stem = known.get(file, file.stem)
         beside = [image for place in (file.parent, root / "JPEGImages", root / "images") for image in [place / stem]]
-        there = next((image for image in beside if image.is_file()), None)
+        there = next((image for image in beside if image.is_file() and image != file), None)
         images.append(str(there.relative_to(root)) if there else stem)
     difficult = sum(labels[file][2] for file in files)
     said = ["an image has the labels of its objects"]

@@ -21,12 +21,17 @@ LIST_COLUMNS = (
     "attribute_ids", "tag_names", "class_labels", "image_labels",
 )  # fmt: skip
 # Names of a column of labels in a table without columns of 1 and 0, and without one that is called as in LIST_COLUMNS.
-OTHER_LISTS = frozenset({
+# The first are `label` and `class` in other languages, of which a column of 1 and 0 is in doubt as in English.
+LABELS_ELSEWHERE = frozenset({
     "kategorie", "kategorien", "klasse", "klassen", "schlagw\u00f6rter", "etikett", "etiketten", "cat\u00e9gorie",
     "cat\u00e9gories", "\u00e9tiquette", "\u00e9tiquettes", "etiqueta", "etiquetas", "categor\u00eda",
     "categor\u00edas", "categoria", "categorias", "classe", "clase", "clases", "etichetta", "etichette", "\u6807\u7b7e",
     "\u7c7b\u522b", "\u6a19\u7c64", "\u30e9\u30d9\u30eb", "\u30bf\u30b0", "\ub77c\ubca8",
-    "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438", "species",
+    "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438",
+    "r\u00f3tulo", "r\u00f3tulos", "rotulo", "rotulos",
+})  # fmt: skip
+OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
+    "species",
     "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion",
 })  # fmt: skip
 # Those of them that hold class numbers, of which 0 and 1 then are two.
