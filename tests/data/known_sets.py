@@ -101,6 +101,23 @@ READ = {
         below("train_images", PETS) | below("val_images", PETS), "folders", ["cat", "dog"],
         {"train": OF_PETS, "val": OF_PETS}, [],
     ),
+    "pascal voc whose test is kept back": (
+        voc("x") | {"x/ImageSets/Main/test.txt": "c\n", "x/JPEGImages/c.jpg": ""}, "voc", ["cat"],
+        {"train": [[P]], "val": [[N]]}, ["test.txt names images without XML files: it is left out"],
+    ),
+    "vott": (
+        {"a b.jpg": "", "c.jpg": "", "p.json": json.dumps({"name": "p", "assets": {
+            "1": {"asset": {"name": "a%20b.jpg", "state": 2}, "regions": [{"tags": ["cat", "dog"]}, {"tags": ["cat"]}]},
+            "2": {"asset": {"name": "c.jpg", "state": 1}, "regions": []},
+            "3": {"asset": {"name": "d.jpg", "state": 0}, "regions": []}}})},
+        "metadata", ["cat", "dog"], {"": [[P, P], [N, N]]}, ["VoTT's tags", "nobody annotated 1 of 3 images"],
+    ),
+    "vott, a file for each image": (
+        {f"{name}{end}": text for name, label in (("a", "cat"), ("b", "dog")) for end, text in {
+            ".jpg": "", "-asset.json": json.dumps({"asset": {"name": f"{name}.jpg", "state": 2}, "version": "2.2.0",
+                                                   "regions": [{"tags": [label]}]})}.items()},
+        "metadata", ["cat", "dog"], {"": [[P, N], [N, P]]}, [],
+    ),
     "pascal voc from above": (
         voc("VOCdevkit/VOC2007"), "voc", ["cat"], {"train": [[P]], "val": [[N]]}, ["VOCdevkit/VOC2007 is the only"],
     ),
@@ -330,6 +347,11 @@ REFUSED = {
     ),
     "a bird of no class": (BIRDS | {"image_class_labels.txt": "1 9\n"}, "class 9 of image 1 is none of classes.txt"),
     "a bird of no part": (BIRDS | {"train_test_split.txt": "1 1\n"}, "train_test_split.txt: does not say with 1 or 0"),
+    "oriented boxes": (
+        {"data.yaml": "train: ../train/images\nnames: [cat]\n", "train/images/a.jpg": "",
+         "train/labelTxt/a.txt": "0 0 0 2 2 2 2 0 cat 0\n"},
+        "train/labelTxt/a.txt: DOTA's, and no image has a file of YOLO's boxes",
+    ),
     "measures beside images": (
         {"train/1.jpg": "", "train/1.txt": '108 225 132 0 1 0 0 1 3 "F"\n'},
         "begins with numbers, as boxes and measures do",

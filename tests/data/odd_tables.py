@@ -31,6 +31,18 @@ READ = {
     "numbers and names of classes": (
         "t.csv", "image,class_id,class_name\na,0,cat\nb,1,dog\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]],
     ),
+    "findings beside blank columns": (
+        "t.csv", "patientid,offset,finding,survival,view,imagename\nA,,,,PA,a.png\nB,,COVID-19,,PA,b.png\nC,,No finding,,AP,c.png\nD,,COVID-19,,AP,d.png\n",
+        ["a.png", "b.png", "c.png", "d.png"], ["COVID-19"], [[N], [P], [N], [P]],
+    ),
+    "boxes before the number of their image": (
+        "t.csv", "x1,y1,x2,y2,class_name,subset,image_index\n1,2,3,4,cat,1,0\n1,2,3,4,dog,1,0\n2,2,3,4,dog,1,1\n", ["0", "1"], ["cat", "dog"],
+        [[P, P], [N, P]],
+    ),
+    "images and words": (
+        "l.txt", "a.jpg cat\nb.jpg dog cat\nc.jpg\nd.jpg dog\ne.jpg cat dog\n", ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"], ["cat", "dog"],
+        [[P, N], [P, P], [N, N], [N, P], [P, P]],
+    ),
     "a label called as a column of images is": (
         "t.csv", "PetID,dog,photo\n8f,1,\n9e,,1\n7c,1,1\n", ["8f", "9e", "7c"], ["dog", "photo"], [[P, N], [N, P], [P, P]],
     ),
@@ -149,6 +161,30 @@ REFUSED = {
     "measures and a class without a header": (
         "t.csv", "009,629.65,30.2,saffron\n009,731.4,173.3,saffron\n010,29.3,1.5,weed\n",
         "line 1 holds the number 629.65, as the lines below it do, and is a row, where names of columns should be",
+    ),
+    "flags as numpy prints fractions": (
+        "t.csv", 'image,label\na.jpg,"[0. 1. 0. 0.\n 1.]"\nb.jpg,"[1. 0. 0. 0.\n 0.]"\n', "may be classes or a flag for each: name the 5 labels in data.label_columns",
+    ),
+    "an administrative flag alone": (
+        "t.csv", "file,age,gender,race,service_test\na.jpg,50-59,Male,Asian,True\nb.jpg,30-39,Female,Asian,False\n",
+        "column 'service_test' may be a label or say something of the image",
+    ),
+    "blank columns and words": (
+        "t.csv", "patientid,offset,survival,view,imagename\nA,,,PA,a.png\nB,,,PA,b.png\nC,,,AP,c.png\n", "the header has no label column",
+    ),
+    "a finding beside a flag": (
+        "t.csv", "imagename,finding,survival\na.png,COVID-19,Y\nb.png,No finding,N\nc.png,COVID-19,Y\n",
+        "may be listed in column 'finding' or be the columns 'survival'",
+    ),
+    "opencv's boxes": ("l.txt", "a.jpg 1 140 100 45 46\nb.jpg 2 1 2 3 4 5 6 7 8\n", "line 1: the first number says how many groups of 4 follow, so these are boxes"),
+    "opencv's boxes and classes": ("l.txt", "a.jpg 1 140 100 45 46 3\nb.jpg 0\n", "line 1: the first number says how many groups of 5 follow"),
+    "flags of which one is 2": ("l.txt", "a.jpg 0 1 0 1\nb.jpg 2 1 0 1\n", "line 1: the number 0 stands twice, so these may be a flag for each label, numbers of several kinds"),
+    "a fine and a coarse class": ("l.txt", "a.jpg, 3, 1\nb.jpg, 0, 0\n", "line 2: the number 0 stands twice"),
+    "names without endings, and no header": ("t.txt", "Train_0000\t1\nTrain_0001\t1\nTrain_0002\t0\n", "line 1 holds 'Train_0000' and numbers, as the lines below it do, and is a row"),
+    "images and masks": ("l.txt", "a.jpg a.npy\nb.jpg b.npy\n", "line 1 is separated by ' '"),
+    "images and phrases": ("l.txt", "a.jpg hot dog\nb.jpg owl\n", "'hot dog' may be one label or 2: set data.separator to ' ' for several"),
+    "a species beside a flag": (
+        "t.csv", "id,image,species,standing\n1,a.jpg,cat,1\n2,b.jpg,dog,0\n3,c.jpg,cat,0\n", "may be listed in column 'species' or be the columns 'standing'",
     ),
     "names of classes": ("t.csv", "ClassId,Label\n0,cat\n1,dog\n2,owl\n", "'ClassId' numbers classes, so these are names of classes"),
     "class numbers beside a column of 1 and 0": (

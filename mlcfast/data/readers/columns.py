@@ -54,7 +54,8 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
     if looks:
         shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
         raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
-    first = next((i for i in range(len(names)) if not is_index(sheet, i, in_order=True)), None)
+    others = [i for i in range(len(names)) if i not in box_columns(sheet)]
+    first = next((i for i in others if not is_index(sheet, i, in_order=True)), None)
     if first is not None and is_called(names[first], OF_CLASS_NUMBERS):
         raise UsageError(
             f"{sheet.path}: no column of image files: {sheet.header[first]!r} numbers classes, so these are names of "

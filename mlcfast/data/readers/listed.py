@@ -28,6 +28,7 @@ from mlcfast.data.readers.words import (
     LABELS_ELSEWHERE,
     LIST_COLUMNS,
     LONG_COLUMNS,
+    MOST_FLAGS,
     OF_CLASSES,
     OF_JUDGEMENT,
     OF_PEOPLE,
@@ -138,8 +139,10 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
     lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
     classes = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
     classes = classes or [i for i in others if is_called(sheet.header[i], OF_CLASSES)]
-    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
-        for column in {*lists, *classes}:
+    flags = [i for i in others if truth_share(sheet, i) >= 0.5 and not is_about(sheet.header[i])]
+    if flags:
+        called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) and i not in flags]
+        for column in {*lists, *classes, *(called if len(flags) <= MOST_FLAGS else ())}:
             if column in classes or words_recur(sheet, column):
                 flags_beside(sheet, column, others, options)
         if len(classes) == 1:  # which leave the columns of 1 and 0 aside, with a warning

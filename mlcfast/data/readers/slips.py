@@ -11,6 +11,7 @@ Numbered = Sequence[tuple[int, list[str]]]  # the rows of a table, each with its
 
 OF_IMAGES = re.compile(r"image|img|file|path|photo|picture|bild|foto", re.IGNORECASE)
 FRACTION = re.compile(r"[+-]?\d+\.\d*[1-9]\d*")
+NUMBERS = re.compile(r"\d+")
 NUMBER = re.compile(r"[+-]?[\d.,]*")
 
 
@@ -58,6 +59,25 @@ def refuse_numbers_in_header(path: Path, header: Sequence[str], body: Numbered) 
             f"{path}: line 1 holds the number {header[numbers[0]]}, as the lines below it do, and is a row, where "
             f"names of columns should be: write a first line such as `image,…,{last}`, with a name for each of the "
             f"{len(header)} columns"
+        )
+
+
+def refuse_image_by_number_in_header(path: Path, header: Sequence[str], body: Numbered) -> None:
+    """UsageError where the first line is a row: an image called as those below, but for its digits, and numbers.
+
+    So it is in a list of names without endings, `Train_0000` and a class.
+    """
+    first = [NUMBERS.sub("0", row[0]) for _, row in body]
+    numbers = len(header) > 1 and all(cell.isdecimal() for _, row in body for cell in (*header[1:], *row[1:]))
+    if (
+        numbers
+        and not header[0].isdecimal()
+        and NUMBERS.search(header[0])
+        and {NUMBERS.sub("0", header[0])} == {*first}
+    ):
+        raise UsageError(
+            f"{path}: line 1 holds {header[0]!r} and numbers, as the lines below it do, and is a row, where names of "
+            "columns should be: write a first line such as `image,label`"
         )
 
 

@@ -56,16 +56,20 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
     if not labels:
         raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
     lists: list[Path] = []
+    left: list[str] = []
     if "" in found:
         lists = sorted(folder.glob(LISTS)) if path.is_dir() else [path]
         lists = [file for file in lists if not is_of_one_class(file)]
         names = {file.stem for file in lists}
         lists = [file for file in lists if file.stem != "trainval" or not {"train", "val"} <= names]
-        found = {file.stem: _listed(file, found[""]) for file in lists} or found
+        files = found[""]
+        unknown = [file for file in lists if path.is_dir() and not _names_any(file, files)]
+        left = [f"{file.name} names images without XML files: it is left out" for file in unknown]
+        found = {file.stem: _listed(file, files) for file in lists if file not in unknown} or found
     sources = [_source(folder, folder, split, files, labels) for split, files in found.items()]
     if path.is_dir() and not lists:
         left = [line for each in sources for place in _places_of(each) for line in without_notes(place, each.images)]
-        sources[0] = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *left])
+    sources[0] = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *left])
     return sources
 
 
@@ -91,6 +95,11 @@ def _without_endings(folder: Path) -> list[Path]:
         ):
             return files
     return []
+
+
+def _names_any(listed: Path, files: Sequence[Path]) -> bool:
+    """Whether a list names an image of one of the files; that of a test whose annotations are kept back does not."""
+    return not {file.stem for file in files}.isdisjoint(read_text(listed)[0].split())
 
 
 def _listed(listed: Path, files: Sequence[Path]) -> list[Path]:

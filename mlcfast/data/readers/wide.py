@@ -20,6 +20,7 @@ from mlcfast.data.readers.columns import (
     truth_share,
     words_recur,
 )
+from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
@@ -97,6 +98,10 @@ def _label_columns(
             unclear.append(sheet.header[i])
         else:
             columns.append(i)
+    if len(columns) == 1 and part_in(
+        sheet.header[columns[0]]
+    ):  # `service_test`, beside which other columns may be meant
+        unclear.append(sheet.header[columns[0]])
     if unclear:
         first, *more = unclear
         several = f", and so may {', '.join(map(repr, more))}" if more else ""
@@ -109,7 +114,7 @@ def _label_columns(
         doubts = [_words_left(sheet, i) for i in others if i not in ignored and sheet.header[i] in left]
         doubts = [*filter(None, doubts)]
     _refuse_raters(sheet, columns)
-    if not columns:
+    if not any(cell.lower() not in BLANK for i in columns for cell in sheet.counts(i)):
         raise UsageError(
             f"{sheet.path}: the header has no label column{_why_none(sheet, [i for i in others if i not in ignored])}"
         )

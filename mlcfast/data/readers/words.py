@@ -13,7 +13,8 @@ SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
 
 IMAGE_COLUMNS = (
     "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
-    "filepath", "file_path", "image_url", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
+    "filepath", "file_path", "image_url", "image index", "image_index", "imagename", "img_name", "imageid",
+    "image_id", "id", "photo", "picture", "name",
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
@@ -32,7 +33,8 @@ LABELS_ELSEWHERE = frozenset({
 })  # fmt: skip
 OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
     "species",
-    "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion",
+    "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion", "finding",
+    "findings",
 })  # fmt: skip
 # Those of them that hold class numbers, of which 0 and 1 then are two.
 OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
