@@ -176,6 +176,11 @@ REFUSED = {
         "t.csv", "imagename,finding,survival\na.png,COVID-19,Y\nb.png,No finding,N\nc.png,COVID-19,Y\n",
         "may be listed in column 'finding' or be the columns 'survival'",
     ),
+    "images, a share and a kind": ("l.csv", "a.png 1.0 mono\nb.png 0.33 poly\n", "line 1 is separated by ' '"),
+    "joints and sizes": (
+        "t.json", '[{"img_paths": "a.jpg", "objpos": [594, 257], "joints": [[1, 2]], "scales": [3.02]}, {"img_paths": "b.jpg", "objpos": [227, 564], "joints": [], "scales": []}]',
+        "the header has no label column",
+    ),
     "opencv's boxes": ("l.txt", "a.jpg 1 140 100 45 46\nb.jpg 2 1 2 3 4 5 6 7 8\n", "line 1: the first number says how many groups of 4 follow, so these are boxes"),
     "opencv's boxes and classes": ("l.txt", "a.jpg 1 140 100 45 46 3\nb.jpg 0\n", "line 1: the first number says how many groups of 5 follow"),
     "flags of which one is 2": ("l.txt", "a.jpg 0 1 0 1\nb.jpg 2 1 0 1\n", "line 1: the number 0 stands twice, so these may be a flag for each label, numbers of several kinds"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
+    are_scores,
     column_named,
     ignored_columns,
     is_about,
@@ -43,6 +44,8 @@ from mlcfast.errors import UsageError
 # A share that is neither 0 nor 1.
 NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
 NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
+MEASURE = re.compile(r"[-+]?\d+(?:\.\d+)?")
+OF_MEASURES = re.compile(r"[\[({][-+\d.,\s\"']*[\])}]")
 SHARE = re.compile(r"0?\.\d*[1-9]\d*")
 
 
@@ -165,10 +168,19 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
 def _holds_lists(sheet: Sheet, column: int) -> bool:
     cells = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK]
     if cells and all(IN_BRACKETS.fullmatch(cell) for cell in cells):
-        return not any(map(NESTED.match, cells))
+        return not any(map(NESTED.match, cells)) and not _are_places(cells)
     pieces = [re.split("[|;]", cell) for cell in cells]
     words = max((len(piece.split()) for each in pieces for piece in each), default=0)
     return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence
+
+
+def _are_places(cells: Sequence[str]) -> bool:
+    """Whether lists hold equally many numbers, two or more, or numbers with a fraction: corners, sizes, measures."""
+    numbers = [MEASURE.findall(cell) for cell in cells]
+    if not all(OF_MEASURES.fullmatch(cell) for cell in cells):
+        return False
+    sizes = {len(each) for each in numbers} - {0}
+    return are_scores([number for each in numbers for number in each]) or (len(sizes) == 1 and min(sizes) > 1)
 
 
 def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
