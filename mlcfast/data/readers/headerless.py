@@ -69,6 +69,8 @@ def _retinanet(rows: Rows) -> tuple[list[str], Rows, str] | None:
 
 def _words(rows: Rows) -> tuple[list[str], Rows, str] | None:
     """`a.jpg cat dog`, an image and its labels in one cell; not where a file follows, as a mask is, or a fraction."""
+    if len(rows[0][1]) > 1:
+        return None
     found = [WORDS.fullmatch(row[0]) for _, row in rows if len(row) == 1]
     if len(found) < len(rows) or not all(found):
         return None

@@ -67,13 +67,11 @@ def refuse_image_by_number_in_header(path: Path, header: Sequence[str], body: Nu
 
     So it is in a list of names without endings, `Train_0000` and a class.
     """
-    first = [NUMBERS.sub("0", row[0]) for _, row in body]
-    numbers = len(header) > 1 and all(cell.isdecimal() for _, row in body for cell in (*header[1:], *row[1:]))
-    if (
-        numbers
-        and not header[0].isdecimal()
-        and NUMBERS.search(header[0])
-        and {NUMBERS.sub("0", header[0])} == {*first}
+    if len(header) < 2 or header[0].isdecimal() or not NUMBERS.search(header[0]):
+        return
+    form = NUMBERS.sub("0", header[0])
+    if all(map(str.isdecimal, header[1:])) and all(
+        NUMBERS.sub("0", row[0]) == form and all(map(str.isdecimal, row[1:])) for _, row in body
     ):
         raise UsageError(
             f"{path}: line 1 holds {header[0]!r} and numbers, as the lines below it do, and is a row, where names of "
