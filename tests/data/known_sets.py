@@ -204,6 +204,10 @@ READ = {
         BIRDS, "authors", ["001.Gull", "002.Crow"], {"train": [[P, N], [N, P]], "test": [[P, N]]},
         ["train_test_split.txt says with 1 and 0", "attributes/image_attribute_labels.txt is not read: name it"],
     ),
+    "birds, a part of them": (
+        BIRDS | {"images.txt": "2 002.Crow/b.jpg\n"}, "authors", ["002.Crow"], {"train": [[P]]},
+        ["2 images of image_class_labels.txt are none of images.txt: they are left out"],
+    ),
     "birds in their archive": (
         below("CUB_200_2011", BIRDS) | {"attributes.txt": "1 has_bill::curved\n"}, "authors", ["001.Gull", "002.Crow"],
         {"train": [[P, N], [N, P]], "test": [[P, N]]}, [],
@@ -344,6 +348,9 @@ REFUSED = {
     "a label of datumaro that is none": (
         {"annotations/default.json": datumaro(a=[7]), "images/default/a.jpg": ""},
         "item 'a': label_id 7 is none of its 3",
+    ),
+    "a bird that is not listed": (
+        BIRDS | {"image_class_labels.txt": "1 1\n"}, "names no class of image 2, which is in images.txt",
     ),
     "a bird of no class": (BIRDS | {"image_class_labels.txt": "1 9\n"}, "class 9 of image 1 is none of classes.txt"),
     "a bird of no part": (BIRDS | {"train_test_split.txt": "1 1\n"}, "train_test_split.txt: does not say with 1 or 0"),

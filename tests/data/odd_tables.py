@@ -39,6 +39,14 @@ READ = {
         "t.csv", "x1,y1,x2,y2,class_name,subset,image_index\n1,2,3,4,cat,1,0\n1,2,3,4,dog,1,0\n2,2,3,4,dog,1,1\n", ["0", "1"], ["cat", "dog"],
         [[P, P], [N, P]],
     ),
+    "the only column called as one of labels": (
+        "t.csv", "image_number,new_filename,disease_label,original_filename\n1,a.jpg,cataract,IMG1\n2,b.jpg,normal,IMG2\n7,c.jpg,normal,IMG3\n",
+        ["a.jpg", "b.jpg", "c.jpg"], ["cataract", "normal"], [[P, N], [N, P], [N, P]],
+    ),
+    "cells of blood": (
+        "t.csv", "filename,cell_type,xmin,xmax,ymin,ymax\na.jpg,WBC,1,2,3,4\na.jpg,RBC,1,2,3,4\nb.jpg,RBC,1,2,3,4\n", ["a.jpg", "b.jpg"], ["RBC", "WBC"],
+        [[P, P], [P, N]],
+    ),
     "images and words": (
         "l.txt", "a.jpg cat\nb.jpg dog cat\nc.jpg\nd.jpg dog\ne.jpg cat dog\n", ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"], ["cat", "dog"],
         [[P, N], [P, P], [N, N], [N, P], [P, P]],
@@ -181,11 +189,22 @@ REFUSED = {
         "t.json", '[{"img_paths": "a.jpg", "objpos": [594, 257], "joints": [[1, 2]], "scales": [3.02]}, {"img_paths": "b.jpg", "objpos": [227, 564], "joints": [], "scales": []}]',
         "the header has no label column",
     ),
+    "a diagnosis beside many facts": (
+        "t.csv", "img_id,smoke,drink,diagnostic,itch,grew,bleed\n" + "".join(f"{n}.png,True,False,{d},{i},{g},True\n" for n, (d, i, g) in enumerate((("NEV", "True", "UNK"), ("BCC", "UNK", "True"), ("NEV", "False", "False")))),
+        "so it is in 2 columns: those that are no labels go to data.ignore_columns, [itch,grew]; if 'diagnostic', whose words recur, lists the labels, set data.label_columns to [diagnostic]",
+    ),
+    "names without endings and words, and no header": (
+        "t.csv", "15_2_0,ring\n15_2_1,ring\n17_1_0,loop\n", "line 1 holds '15_2_0' and 'ring', as the lines below it do, and is a row",
+    ),
+    "how sure someone was of attributes": (
+        "t.csv", "image,bald.label,bald.confidence,pitch.confidence\na.jpg,yes,1.0,1.0\nb.jpg,no,0.94,1.0\n",
+        "column 'bald.confidence' may be a label or say something of the image, and so may 'pitch.confidence'",
+    ),
     "opencv's boxes": ("l.txt", "a.jpg 1 140 100 45 46\nb.jpg 2 1 2 3 4 5 6 7 8\n", "line 1: the first number says how many groups of 4 follow, so these are boxes"),
     "opencv's boxes and classes": ("l.txt", "a.jpg 1 140 100 45 46 3\nb.jpg 0\n", "line 1: the first number says how many groups of 5 follow"),
     "flags of which one is 2": ("l.txt", "a.jpg 0 1 0 1\nb.jpg 2 1 0 1\n", "line 1: the number 0 stands twice, so these may be a flag for each label, numbers of several kinds"),
     "a fine and a coarse class": ("l.txt", "a.jpg, 3, 1\nb.jpg, 0, 0\n", "line 2: the number 0 stands twice"),
-    "names without endings, and no header": ("t.txt", "Train_0000\t1\nTrain_0001\t1\nTrain_0002\t0\n", "line 1 holds 'Train_0000' and numbers, as the lines below it do, and is a row"),
+    "names without endings, and no header": ("t.txt", "Train_0000\t1\nTrain_0001\t1\nTrain_0002\t0\n", "line 1 holds 'Train_0000' and '1', as the lines below it do, and is a row"),
     "images and masks": ("l.txt", "a.jpg a.npy\nb.jpg b.npy\n", "line 1 is separated by ' '"),
     "images and phrases": ("l.txt", "a.jpg hot dog\nb.jpg owl\n", "'hot dog' may be one label or 2: set data.separator to ' ' for several"),
     "a species beside a flag": (
@@ -327,6 +346,9 @@ REFUSED = {
 
 # Name: content, what a warning says.
 WARNED = {
+    "a diagnosis beside many columns": (
+        "img_id,smoke,drink,bleed,diagnostic\na.png,1,0,1,NEV\nb.png,0,1,1,BCC\nc.png,0,0,0,NEV\n", "column 'diagnostic' is taken as no label, though its words recur",
+    ),
     "counts that are left out": ("image,cat,dog\na.jpg,2,0\nb.jpg,5,1\nc.jpg,3,0\n", "'cat' is taken as no label"),
     "percentages that are left out": ("image,cat,dog\na.jpg,1,95%\nb.jpg,0,10%\n", "'dog' is taken as no label"),
     "two merged tables": ("image,cat_x,cat_y\na.jpg,1,1\nb.jpg,1,0\n", "pandas names a column of two merged tables so"),

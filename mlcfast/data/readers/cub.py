@@ -31,25 +31,26 @@ def classes_by_part(folder: Path) -> tuple[dict[str, Lists], str, list[str]]:
     names = numbered(folder / "classes.txt") if (folder / "classes.txt").is_file() else {}
     divides = folder / "train_test_split.txt"
     parts = numbered(divides) if divides.is_file() else dict.fromkeys(images, "1")
+    classes = numbered(folder / CLASSES_OF_IMAGES)
     found: dict[str, Lists] = {}
-    for image, number in numbered(folder / CLASSES_OF_IMAGES).items():
-        if image not in images:
-            raise UsageError(f"{folder / CLASSES_OF_IMAGES}: image {image} is none of images.txt")
+    for image, name in images.items():
+        number = classes.get(image)
+        if number is None:
+            raise UsageError(f"{folder / CLASSES_OF_IMAGES}: names no class of image {image}, which is in images.txt")
         if names and number not in names:
             raise UsageError(f"{folder / CLASSES_OF_IMAGES}: class {number} of image {image} is none of classes.txt")
         if parts.get(image) not in PARTS:
             raise UsageError(f"{divides}: does not say with 1 or 0 whether image {image} trains")
         part = PARTS[parts[image]] if divides.is_file() else ""
-        found.setdefault(part, {})[images[image]] = [names.get(number, number)]
+        found.setdefault(part, {})[name] = [names.get(number, number)]
     said = f"the labels are the classes of {CLASSES_OF_IMAGES}"
     said += "; train_test_split.txt says with 1 and 0 what trains and tests" if divides.is_file() else ""
+    left = len(classes.keys() - images.keys())
+    warnings = [f"{left} images of {CLASSES_OF_IMAGES} are none of images.txt: they are left out"] if left else []
     more = folder / "attributes" / ATTRIBUTES
-    return (
-        found,
-        said,
-        [f"{more.relative_to(folder)} is not read: name it for its attributes in place of the classes"]
-        * more.is_file(),
-    )
+    if more.is_file():
+        warnings.append(f"{more.relative_to(folder)} is not read: name it for its attributes in place of the classes")
+    return found, said, warnings
 
 
 def numbered(file: Path) -> dict[str, str]:

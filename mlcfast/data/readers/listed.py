@@ -152,6 +152,8 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
             return classes[0]
         return None
     called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) or i in classes] if not lists else []
+    if not called and not lists:  # `disease_label`, alone of its kind
+        called = [i for i in others if may_list_more(sheet, i) and words_recur(sheet, i)]
     called = classes if len(classes) == 1 and not lists else called
     lists = called if len(called) == 1 else lists
     alone = [i for i in others if not is_called(sheet.header[i], NO_LISTS) and not is_about(sheet.header[i])]

@@ -63,19 +63,22 @@ def refuse_numbers_in_header(path: Path, header: Sequence[str], body: Numbered) 
 
 
 def refuse_image_by_number_in_header(path: Path, header: Sequence[str], body: Numbered) -> None:
-    """UsageError where the first line is a row: an image called as those below, but for its digits, and numbers.
+    """UsageError where the first line is a row: an image called as the one below, but for its digits, and its labels.
 
-    So it is in a list of names without endings, `Train_0000` and a class.
+    So it is in a list of names without endings, `Train_0000` and a class. Labels are numbers, or words that recur.
     """
-    if len(header) < 2 or header[0].isdecimal() or not NUMBERS.search(header[0]):
+    first = body[0][1]
+    if len(header) < 2 or header[0].isdecimal() or not NUMBERS.search(header[0]) or len(first) != len(header):
         return
-    form = NUMBERS.sub("0", header[0])
-    if all(map(str.isdecimal, header[1:])) and all(
-        NUMBERS.sub("0", row[0]) == form and all(map(str.isdecimal, row[1:])) for _, row in body
-    ):
+    if NUMBERS.sub("0", first[0]) != NUMBERS.sub("0", header[0]):
+        return
+    below = [{row[place] for _, row in body if place < len(row)} for place in range(1, len(header))]
+    columns = list(zip(header[1:], below, strict=True))
+    numbers = all(cell.isdecimal() and all(map(str.isdecimal, held)) for cell, held in columns)
+    if numbers or all(cell in held for cell, held in columns):
         raise UsageError(
-            f"{path}: line 1 holds {header[0]!r} and numbers, as the lines below it do, and is a row, where names of "
-            "columns should be: write a first line such as `image,label`"
+            f"{path}: line 1 holds {header[0]!r} and {header[1]!r}, as the lines below it do, and is a row, where "
+            "names of columns should be: write a first line such as `image,label`"
         )
 
 

@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
     image_column,
+    is_about,
     is_called,
     is_confidence,
     is_index,
@@ -22,6 +23,7 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
     with_folders,
+    words_recur,
 )
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
@@ -144,7 +146,10 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     boxes = box_columns(sheet)
     words = [i for i in others if truth_share(sheet, i) < 0.5]
     named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
-    named = named or [i for i in words if boxes and is_called(sheet.header[i], OBJECT_COLUMNS)]
+    if boxes and not named:
+        named = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
+        recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
+        named = named or (recur if len(recur) == 1 else [])
     images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(is_confidence(sheet.header[i]) for i in others)
     again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)

@@ -125,6 +125,8 @@ OF_JUDGEMENT = frozenset({
     "status", "state", "score", "scores", "confidence", "conf", "probability", "prob", "certainty", "likelihood",
     "verified", "reviewed", "approved", "quality", "rating", "present", "value", "agreement", "done", "flagged",
 })  # fmt: skip
+# What the names of columns end in that say how sure someone was of another, `cat.confidence`.
+SURE = re.compile(r"[\s._-](confidence|conf|scores?|prob|probability|certainty|likelihood)$", re.IGNORECASE)
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
