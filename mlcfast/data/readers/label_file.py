@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from mlcfast.data.labels import holds
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.cub import ATTRIBUTES, read_attributes
 from mlcfast.data.readers.exports import has_objects_in_lines, read_metadata
@@ -62,7 +63,7 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         return [read_attribute_table(path)]
     if is_file_list(text):
         listed = read_file_list(path, options)
-        if not listed.names:
+        if not holds(listed.states, 1):
             raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
         return [listed]
     if is_record_list(text):
