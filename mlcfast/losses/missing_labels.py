@@ -287,10 +287,12 @@ class GeneralizedRobustLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), 0 unknown. Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
-        value = op.generalized_robust(logits, labels, **self.values, q2=self.q2, q3=self.q3)
+        w, b, mu, sigma = (self.values[name] for name in ("w", "b", "mu", "sigma"))
+        options = w, b, mu, sigma, self.q2, self.q3
+        value = op.generalized_robust(logits, labels, *options)
         if not self.label_smoothing:
             return value
-        of_opposite = op.generalized_robust(logits, opposite(labels), **self.values, q2=self.q2, q3=self.q3)
+        of_opposite = op.generalized_robust(logits, opposite(labels), *options)
         return mixed(value, of_opposite, self.label_smoothing)
 
 

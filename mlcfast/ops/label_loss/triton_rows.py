@@ -274,7 +274,8 @@ def forward(
         loss = total_of(loss)
     else:
         whole = reduction == REDUCTION_CODES["none"]
-        columns = [column.to(logits.device, torch.float32) for column in (positive_weight, other_weight)]
+        given = (positive_weight, other_weight)
+        columns = [column.to(logits.device, torch.float32) for column in given if column is not None]
         loss = torch.empty(logits.shape if whole else len(logits), device=logits.device)
         balanced_kernel[(len(logits),)](
             logits, labels, loss, stored, *columns, *options, scale, scale, logits.shape[1],
