@@ -1,22 +1,16 @@
-// The autograd node of a loss whose gradient was computed in forward: it keeps that gradient, and rescales it in backward. What
-// torch::autograd::Function does for any function by names and lists is written out here for this one: a small loss is all
-// such overhead.
+// The autograd function of a loss whose gradient is computed in forward, and only rescaled in backward.
 #pragma once
 
-#include <ATen/FuncTorchTLS.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/div.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mul.h>
 #include <c10/core/impl/PythonDispatcherTLS.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 
-#include <memory>
-#include <type_traits>
-#include <utility>
+#include <tuple>
 
 #include "common.h"
 #include "ops.h"
@@ -57,88 +51,59 @@ inline void check_pair(const at::Tensor& logits, const at::Tensor& labels, const
   TORCH_CHECK_VALUE(!labels.requires_grad(), name, " must not require a gradient: pass ", name, ".detach()");
 }
 
-class StoredGradient : public torch::autograd::Node {
- public:
-  StoredGradient(const at::Tensor& gradient, int64_t reduction, double scale)
-      : gradient_(gradient, false), reduction_(reduction), scale_(scale) {}
+inline at::Tensor multiplied(const at::Tensor& gradient, const at::Tensor& incoming, double factor, bool mean) {
+  at::Tensor scale = at::mul(incoming, factor);
+  if (mean) scale = at::div(scale, at::full_symint({}, gradient.sym_numel(), incoming.options()));
+  return at::mul(gradient.to(incoming.scalar_type()), scale).to(gradient.scalar_type());
+}
 
-  std::string name() const override { return "mlcfast::StoredGradient"; }
+inline at::Tensor rescaled(at::Tensor gradient, const at::Tensor& incoming, int64_t reduction, double scale) {
+  static auto rescale = operator_named<void(const at::Tensor&, const at::Tensor&, double, bool)>("mlcfast::rescale_gradient_");
+  const bool half = gradient.scalar_type() == at::kHalf;
+  const double factor = half ? scale / kHalfUnit : 1.0;
+  const bool mean = half && reduction == Reduction::mean;
+  if (reduction == Reduction::none || is_traced(gradient)) return multiplied(gradient, incoming, factor, mean);
+  if (torch::autograd::get_current_graph_task_keep_graph()) gradient = gradient.clone();
+  // A number of the CPU can be looked at: one that changes nothing, the rule, is spared the dispatch.
+  const bool changes = half || !incoming.is_cpu() || incoming.scalar_type() != at::kFloat ||
+                       *incoming.const_data_ptr<float>() != 1.0f;
+  if (changes) rescale.call(gradient, incoming, factor, mean);
+  return gradient;
+}
 
-  torch::autograd::variable_list apply(torch::autograd::variable_list&& incoming) override {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return of(gradient_.unpack(), incoming[0], reduction_, scale_);
+// run(with_gradient) is the pair of loss and gradient.
+template <class Run>
+struct StoredGradient : torch::autograd::Function<StoredGradient<Run>> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor&, const Run* run, int64_t reduction,
+                            double scale) {
+    auto [loss, gradient] = (*run)(true);
+    ctx->save_for_backward({gradient});
+    ctx->saved_data["reduction"] = reduction;
+    ctx->saved_data["scale"] = scale;
+    return loss;
   }
-
-  void release_variables() override {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    gradient_.reset_data();
-  }
-
- private:
-  torch::autograd::SavedVariable gradient_;
-  int64_t reduction_;
-  double scale_;
-
-  static torch::autograd::variable_list of(const at::Tensor& gradient, const at::Tensor& incoming, int64_t reduction,
-                                           double scale) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 const torch::autograd::variable_list& incoming) {
     refuse_second_derivative();
-    if (!incoming.defined()) return {at::Tensor()};
-    return {rescaled(gradient, incoming, reduction, scale)};
-  }
-
-  static at::Tensor multiplied(const at::Tensor& gradient, const at::Tensor& incoming, double factor, bool mean) {
-    at::Tensor scale = at::mul(incoming, factor);
-    if (mean) scale = at::div(scale, at::full_symint({}, gradient.sym_numel(), incoming.options()));
-    return at::mul(gradient.to(incoming.scalar_type()), scale).to(gradient.scalar_type());
-  }
-
-  static at::Tensor rescaled(at::Tensor gradient, const at::Tensor& incoming, int64_t reduction, double scale) {
-    static auto rescale = operator_named<void(const at::Tensor&, const at::Tensor&, double, bool)>("mlcfast::rescale_gradient_");
-    const bool half = gradient.scalar_type() == at::kHalf;
-    const double factor = half ? scale / kHalfUnit : 1.0;
-    const bool mean = half && reduction == Reduction::mean;
-    if (reduction == Reduction::none || is_traced(gradient)) return multiplied(gradient, incoming, factor, mean);
-    if (torch::autograd::get_current_graph_task_keep_graph()) gradient = gradient.clone();
-    // A number of the CPU can be looked at: one that changes nothing, the rule, is spared the dispatch.
-    const bool changes = half || !incoming.is_cpu() || incoming.scalar_type() != at::kFloat ||
-                         *incoming.const_data_ptr<float>() != 1.0f;
-    if (changes) rescale.call(gradient, incoming, factor, mean);
-    return gradient;
+    torch::autograd::variable_list gradients(4);
+    gradients[0] = rescaled(ctx->get_saved_variables()[0], incoming[0], ctx->saved_data["reduction"].toInt(),
+                            ctx->saved_data["scale"].toDouble());
+    return gradients;
   }
 };
 
-// A node, held as this version of torch holds it: older ones do so by std::shared_ptr, and have no hooks of its creation.
-template <class Pointer, class... Arguments>
-Pointer make_node(Arguments&&... arguments) {
-  if constexpr (std::is_same_v<Pointer, std::shared_ptr<torch::autograd::Node>>)
-    return Pointer(new StoredGradient(std::forward<Arguments>(arguments)...), [](auto* owned) { deleteNode(owned); });
-  else
-    return c10::make_intrusive<StoredGradient>(std::forward<Arguments>(arguments)...);
-}
-
-template <class Pointer>
-void announce(const Pointer& node) {
-  if constexpr (requires { fire_node_creation_hooks(node); }) fire_node_creation_hooks(node);
-}
-
-// forward(with_gradient) is the pair of loss and gradient; the loss is given the node where the logits want a gradient.
+// forward(with_gradient) is the pair of loss and gradient; the loss is differentiable where the logits want a gradient.
 // name: what an error calls the labels.
 template <class Forward>
 at::Tensor with_stored_gradient(const at::Tensor& logits, const at::Tensor& labels, const char* name, int64_t reduction,
                                 double scale, Forward forward) {
   check_pair(logits, labels, name);
-  const bool learns = needs_gradient(logits);
-  auto [loss, gradient] = [&] {
+  const auto run = [&](bool with_gradient) {
     at::AutoDispatchBelowADInplaceOrView below;
-    return forward(learns);
-  }();
-  if (!learns) return loss;
-  if (const auto& transforms = at::functorch::functorchTLSAccessor()) transforms->checkSupportsCppAutogradFunction();
-  const auto node = make_node<decltype(torch::autograd::Edge::function)>(gradient, reduction, scale);
-  node->add_next_edge(torch::autograd::impl::gradient_edge(logits));
-  torch::autograd::set_history(loss, node);
-  announce(node);
-  return loss;
+    return forward(with_gradient);
+  };
+  if (!needs_gradient(logits)) return std::get<0>(run(false));
+  return StoredGradient<decltype(run)>::apply(logits, &run, reduction, scale);
 }
 
 }  // namespace mlcfast

@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -157,6 +158,21 @@ def test_the_operators_are_called_past_torchs_wrapper():
     """A private name of torch's: see ops.library.direct."""
     overload = torch.ops.mlcfast.label_loss.default
     assert direct(overload) is not overload
+
+
+@needs_native
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() & {*COMPILED, "two_way"} - {"epr", "role"}))
+def test_compiled_autograd_gives_the_same(name):
+    """Whose graph takes the nodes apart; an incoming gradient that is not 1."""
+    case = make_case()
+    results = []
+    for compiled in (False, True):
+        x = case.logits.clone().requires_grad_()
+        loss = 3 * call(name, x, case, case.rows)
+        with torch._dynamo.compiled_autograd._enable(torch.compile(backend="eager")) if compiled else nullcontext():
+            loss.backward()
+        results.append(x.grad)
+    torch.testing.assert_close(*results)
 
 
 @needs_native
