@@ -36,9 +36,14 @@ def evaluate_weights(
     do not fit the configuration or were made for other labels, and for a side that is not possible.
     """
     weights = find_weights(checkpoint)
-    at = [_at(config, side) for side in sides or [None]]
+    at = [_at(config, side) for side in _each(sides)]
     models = (configured_model(each, weights, records.names) for each in at)
     return _mean_of([evaluate_model(*model, records, process, flip) for model in models])
+
+
+def _each(sides: Sequence[int]) -> Sequence[int | None]:
+    """The sides, or None alone, which stands for the configuration's or the card's own."""
+    return [*sides] or [None]
 
 
 def _mean_of(results: list[EvaluationResult]) -> EvaluationResult:
@@ -124,7 +129,7 @@ def evaluate_stored(
     sides: Sequence[int] = (),
 ) -> EvaluationResult:
     """As `evaluate_weights`, but the weights' card overrides the configuration's model and input; a collective."""
-    models = (stored_model(config, weights, records.names, side) for side in sides or [None])
+    models = (stored_model(config, weights, records.names, side) for side in _each(sides))
     return _mean_of([evaluate_model(*model, records, process, flip) for model in models])
 
 
