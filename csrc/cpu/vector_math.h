@@ -23,6 +23,12 @@ MLCFAST_INLINE float float_of(int32_t i) {
   return x;
 }
 
+// a where the condition holds, else b, by its bits: of a select a compiler may make two paths, and compute both to their ends.
+MLCFAST_INLINE float chosen(bool condition, float a, float b) {
+  const int32_t mask = -static_cast<int32_t>(condition);
+  return float_of((bits_of(a) & mask) | (bits_of(b) & ~mask));
+}
+
 // ln 2 in two parts: the first has 15 significant bits, so that its product with an exponent is exact.
 constexpr float kLn2High = 0.693145751953125f, kLn2Low = 1.428606820309417e-6f;
 
@@ -48,13 +54,13 @@ MLCFAST_INLINE Exponential exponential(float x) {
 
 MLCFAST_INLINE float exp_nonpositive(float x) {
   const Exponential e = exponential(x);
-  return x < -87.3f ? 0.0f : (e.tail + 1.0f) * e.scale;
+  return chosen(x < -87.3f, 0.0f, (e.tail + 1.0f) * e.scale);
 }
 
 // exp(x) − 1 for x ≤ 0, to full relative accuracy.
 MLCFAST_INLINE float expm1_nonpositive(float x) {
   const Exponential e = exponential(x);
-  return x < -87.3f ? -1.0f : e.tail * e.scale + (e.scale - 1.0f);
+  return chosen(x < -87.3f, -1.0f, e.tail * e.scale + (e.scale - 1.0f));
 }
 
 // log(2^n (1 + r)), r in [√½ − 1, √2 − 1]; log(1 + r) by a minimax polynomial fitted for (log(1 + r) − r + r²/2) / r³.
@@ -83,7 +89,7 @@ MLCFAST_INLINE float log_positive(float x) {
 // log(1 + x) for x in [0, 1], to full relative accuracy: r is exact on either side of √2 − 1.
 MLCFAST_INLINE float log1p_unit(float x) {
   const bool upper = x > 0.41421356f;
-  return log_from(upper ? 1.0f : 0.0f, upper ? (x - 1.0f) * 0.5f : x);
+  return log_from(chosen(upper, 1.0f, 0.0f), chosen(upper, (x - 1.0f) * 0.5f, x));
 }
 
 // x^y for x in (0, 1], y ≥ 0: its absolute error is at most about 1 ulp of 1.
