@@ -19,14 +19,34 @@ struct LabelKinds {
 };
 
 template <class T>
-LabelKinds inspect(const T* __restrict labels, int n) {
+LabelKinds inspect_floats(const T* __restrict labels, int n) {
   int bad = 0, soft = 0;
   for (int i = 0; i < n; ++i) {
-    const T z = labels[i];
-    bad |= !(z >= T(-1) && z <= T(1));
-    soft |= (z != 0) & (z != 1) & (z != -1);
+    const T z = labels[i], size = z < 0 ? -z : z;
+    bad |= !(size <= T(1));
+    soft |= (z != 0) & (size != 1);
   }
   return {bad != 0, soft == 0};
+}
+
+// LOWEST as a byte: the smallest that a label may be, 0 or −1.
+template <uint8_t LOWEST>
+LabelKinds inspect_bytes(const void* data, int64_t offset, int n) {
+  const uint8_t* __restrict labels = static_cast<const uint8_t*>(data) + offset;
+  uint8_t largest = 0;
+  for (int i = 0; i < n; ++i) {
+    const uint8_t above = static_cast<uint8_t>(labels[i] - LOWEST);
+    largest = above > largest ? above : largest;
+  }
+  return {largest > static_cast<uint8_t>(1 - LOWEST), true};
+}
+
+// What the n labels from `offset` are, widened already as `block`; bytes are looked at as they are, 32 in an instruction.
+template <class T>
+LabelKinds inspect(const View& labels, int64_t offset, int n, const T* block) {
+  if (labels.type == Type::u8) return inspect_bytes<0>(labels.data, offset, n);
+  if (labels.type == Type::i8) return inspect_bytes<0xff>(labels.data, offset, n);
+  return inspect_floats(block, n);
 }
 
 // Entries that are not positive become −1 where the true label is ≤ 0 and 0 elsewhere.
@@ -62,7 +82,7 @@ Sum elementwise(const Entries& e, int64_t begin, int64_t end, bool hard_allowed,
     const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
     const T* x = load(e.logits, offset, n, x_block);
     const T* z = load(e.labels, offset, n, z_block);
-    const LabelKinds kinds = inspect(z, n);
+    const LabelKinds kinds = inspect(e.labels, offset, n, z);
     sum.bad_label |= kinds.bad;
     if (e.true_labels.data != nullptr) {
       if (z != z_block) std::memcpy(z_block, z, sizeof(T) * n);
