@@ -3,8 +3,9 @@
 Same functions and letters as folded.py: k = (x + p) W_kᵀ, S = q·k / √W, context = U v, v = x W_vᵀ; biases as there.
 The better form when the labels are many: folding costs K·D² an image where keys and values cost N·D².
 
-S, U and their gradients are views of (B, N, H, K) here: a head's columns of them, of k, v, q and the context are matrices
-whose rows lie apart, which a matrix product reads and writes where they are. One batched product a head, and no copies.
+S, U and their gradients are views of (B, N, H, K) here: a head's columns of them, of k, v, q and the context are
+matrices whose rows lie apart, which a matrix product reads and writes where they are. One batched product a head, and
+no copies.
 """
 
 import torch
@@ -58,8 +59,7 @@ def scores(
     queries: Tensor, keys: Tensor, memory: Tensor, position: Tensor | None, num_heads: int, scale: float
 ) -> Tensor:
     """S (B, N, K, H), a view of (B, N, H, K)."""
-    B, N, D = keys.shape
-    out = keys.new_empty(B, N, num_heads, queries.shape[-2])
+    out = keys.new_empty(*keys.shape[:2], num_heads, queries.shape[-2])
     queries, keys, by_head = _batched(queries if scale == 1 else queries * scale, keys, out)
     for q, k, s in zip(_columns(queries, num_heads), _columns(keys, num_heads), by_head.unbind(2), strict=True):
         torch.bmm(k, q.mT, out=s)

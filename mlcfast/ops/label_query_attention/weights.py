@@ -5,8 +5,8 @@ dU + β, where β[b,k,h] = b_v·dcontext is what the value bias adds to every ce
 G = (dU + β) ∘ m, dS = W ∘ (G − Σ_n W ∘ G).
 
 Two ways to the same numbers: in plain torch, and as two registered operators, which on a GPU are one Triton kernel each
-(triton_kernels.py) and draw the mask inside. In memory each tensor is contiguous or, by head, a view of (B, N, H, K): S, W
-and dS as folded or projected keys have it, U and dU as folded or projected values have it.
+(triton_kernels.py) and draw the mask inside. In memory each tensor is contiguous or, by head, a view of (B, N, H, K):
+S, W and dS as folded or projected keys have it, U and dU as folded or projected values have it.
 """
 
 from typing import Any, NamedTuple
