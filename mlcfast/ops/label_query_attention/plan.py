@@ -28,17 +28,11 @@ def choose(
 
     On the CPU memory is plentiful and arithmetic dear, so every intermediate is kept and multiplications decide. On a
     GPU every intermediate is kept where the K·H pooled rows of an image are not much more than the 2·N keys and values
-    that ordinary attention would keep. With queries of each image both folded sides have so many rows; where they are
-    more than twice the cells the values are projected there: (K·H − N)·D fewer numbers are kept and six times as many
-    fewer moved, for a tenth more multiplications at Swin-L's shape.
+    that ordinary attention would keep.
     """
-    on_cpu, rows = device_type == "cpu", K * H
-    if form is None:
-        form = cheapest(shared, K, N, D, H)
-        if form == "folded" and not (on_cpu or shared) and rows > ROWS_POOLED * N:
-            form = "mixed"
-    keep = on_cpu or rows <= ROWS_KEPT * N
-    plan = Plan(form, keep)
+    on_cpu = device_type == "cpu"
+    keep = on_cpu or K * H <= ROWS_KEPT * N
+    plan = Plan(form or form_for(shared, K, N, D, H, on_cpu), keep)
     name = requested()
     if name == "native" or (name == "auto" and (on_cpu or dtype == torch.float64)):
         return plan
@@ -47,6 +41,17 @@ def choose(
         return Plan(plan.form, keep, triton=True)
     passed_over(f"label_query_attention: no Triton kernels for {reason}; torch's operations run instead")
     return plan
+
+
+def form_for(shared: bool, K: int, N: int, D: int, H: int, on_cpu: bool) -> str:
+    """The cheapest form but, on a GPU, where both folded sides have K·H rows an image and those are more than twice N.
+
+    Projected values keep (K·H − N)·D fewer numbers there and move six times as many fewer, for a tenth more
+    multiplications at Swin-L's shape.
+    """
+    form = cheapest(shared, K, N, D, H)
+    crowded = not (on_cpu or shared) and K * H > ROWS_POOLED * N
+    return "mixed" if form == "folded" and crowded else form
 
 
 def cheapest(shared: bool, K: int, N: int, D: int, H: int) -> str:
