@@ -168,15 +168,26 @@ MLCFAST_FN Term<T> weighted_bce_kinds(T x, T z, const WeightedBce<T>& f) {
   return weighted_bce(x, a, b, f.eps);
 }
 
+template <class T>
+struct OneSided {
+  T weight, arg, gradient;  // L = −weight log(arg)
+};
+
 // Labels in {−1, 0, 1} and weights of which one of (a, b) is 0 for each kind: one logarithm.
 template <class T>
-MLCFAST_FN Term<T> weighted_bce_hard(T x, T z, const WeightedBce<T>& f) {
+MLCFAST_FN OneSided<T> one_sided_bce(T x, T z, const WeightedBce<T>& f) {
   const auto [p, not_p] = sigmoid(x);
   const T a = z > 0 ? f.positive_a : (z < 0 ? f.negative_a : f.unknown_a);
   const T b = z > 0 ? f.positive_b : (z < 0 ? f.negative_b : f.unknown_b);
   const T arg = (a > 0 ? p : not_p) + f.eps;
   const T weight = a > 0 ? a : b;
-  return {-weight * log_positive(arg), quotient((a > 0 ? -weight : weight) * (p * not_p), arg)};
+  return {weight, arg, quotient((a > 0 ? -weight : weight) * (p * not_p), arg)};
+}
+
+template <class T>
+MLCFAST_FN Term<T> weighted_bce_hard(T x, T z, const WeightedBce<T>& f) {
+  const OneSided<T> s = one_sided_bce(x, z, f);
+  return {-s.weight * log_positive(s.arg), s.gradient};
 }
 
 // ---- EPR and ROLE. One side of ROLE: L = −((z + t) log(p + eps) + (1 − t) log(not_p + eps)) with t held constant; EPR's

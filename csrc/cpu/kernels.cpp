@@ -38,14 +38,32 @@ bool one_sided(const WeightedBceOptions& o) {
   return o.positive_a * o.positive_b == 0 && o.unknown_a * o.unknown_b == 0 && o.negative_a * o.negative_b == 0;
 }
 
+// The weight that all kinds of labels have which have one, 0 where they differ.
+double common_weight(const WeightedBceOptions& o) {
+  const double weights[] = {o.positive_a, o.positive_b, o.unknown_a, o.unknown_b, o.negative_a, o.negative_b};
+  double largest = 0;
+  for (const double weight : weights) largest = weight > largest ? weight : largest;
+  for (const double weight : weights)
+    if (weight != 0 && weight != largest) return 0;
+  return largest;
+}
+
 template <class T>
 Sum weighted_bce_as(const Entries& e, const WeightedBceOptions& o, int64_t begin, int64_t end) {
   const WeightedBce<T> f{T(o.positive_a), T(o.positive_b), T(o.unknown_a), T(o.unknown_b),
                          T(o.negative_a), T(o.negative_b), T(o.eps)};
+  const auto soft = [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); };
+  const double weight = common_weight(o);
+  if (one_sided(o) && weight > 0 && e.loss.data == nullptr && o.eps >= kLeastFactor) {
+    const auto factor = [f](T x, T z) __attribute__((always_inline)) {
+      const OneSided<T> s = one_sided_bce(x, z, f);
+      return Term<T>{s.weight > 0 ? s.arg : 1 + 0 * s.arg, s.gradient};  // a NaN stays one
+    };
+    return elementwise<T>(e, begin, end, true, factor, soft, Nothing{}, -weight);
+  }
   return elementwise<T>(
       e, begin, end, one_sided(o),
-      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); },
-      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); });
+      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); }, soft);
 }
 
 Sum weighted_bce(const Entries& e, const WeightedBceOptions& o, int64_t begin, int64_t end) {
@@ -67,22 +85,6 @@ void for_each_run(const Coupled& c, int64_t begin_row, int64_t end_row, Visit vi
   }
   for (int64_t row = begin_row; row < end_row; ++row) visit(Run{row * c.K, (row + 1) * c.K, c.index[row] * c.K});
 }
-
-// Σ log a over a block whose products of four a neither vanish nor overflow, a logarithm for each four; the product's roundings
-// are as large as those that made its factors.
-template <class T>
-double log_of_product(T* __restrict factors, int n) {
-  T logs[kBlock / 4];
-  const int quarter = (n + 3) / 4;
-  for (int i = n; i < 4 * quarter; ++i) factors[i] = T(1);
-  for (int i = 0; i < quarter; ++i) {
-    const T product = (factors[i] * factors[i + quarter]) * (factors[i + 2 * quarter] * factors[i + 3 * quarter]);
-    logs[i] = log_positive(product);
-  }
-  return block_sum(logs, quarter);
-}
-
-constexpr double kLeastFactor = 1e-9;  // eps from here on may be one of four factors
 
 template <class T>
 void epr_run(const Coupled& c, const Run& run, CoupledSum& sum) {
