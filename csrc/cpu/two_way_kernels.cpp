@@ -85,7 +85,7 @@ void largest_of_columns(const Entries& e, int64_t B, int64_t K, Temperatures t, 
   for (int64_t row = 0; row < B; ++row) {
     int some = 0;
     blocks_of_row<T>(e, row * K, K, t, [&](int64_t first, int n, const T* __restrict y, const T* __restrict z) {
-      bad |= inspect(z, n).bad;
+      bad |= inspect(e.labels, row * K + first, n, z).bad;
       T* __restrict other = c.other_most.data + first;
       T* __restrict positive = c.positive_most.data + first;
       for (int i = 0; i < n; ++i) {

@@ -372,6 +372,19 @@ def test_byte_labels(monkeypatch, backend):
         ops.asymmetric_loss(logits, labels * 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+def test_integer_labels(dtype):
+    """Those that are not labels are refused, also where their low 32 bits, or their low byte, are one."""
+    logits, labels = torch.randn(5, 131), torch.randint(-1, 2, (5, 131)).to(dtype)
+    torch.testing.assert_close(ops.pairwise_ranking(logits, labels), ops.pairwise_ranking(logits, labels.float()))
+    for bad in (2, -2, 2**8, 2**32, 2**32 + 1, -(2**32), -(2**63)):
+        if torch.iinfo(dtype).min <= bad <= torch.iinfo(dtype).max:
+            spoilt = labels.clone()
+            spoilt[3, 130] = bad
+            with pytest.raises(ValueError, match="must lie in"):
+                ops.pairwise_ranking(logits, spoilt)
+
+
 def test_inside_transforms_and_forward_mode():
     logits, labels = torch.randn(3, 4), (torch.rand(3, 4) < 0.4).float()
     leaf = logits.clone().requires_grad_()
