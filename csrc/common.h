@@ -66,6 +66,7 @@ inline double reduced_scale(int64_t reduction, double scale, int64_t entries) {
 template <class Result, class Body>
 std::vector<Result> over_chunks(int64_t total, int64_t chunk, Body body) {
   const int64_t chunks = (total + chunk - 1) / chunk;
+  if (chunks == 1) return {body(int64_t(0), total)};
   std::vector<Result> results(static_cast<size_t>(chunks));
   at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i)

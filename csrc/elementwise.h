@@ -1,13 +1,23 @@
 // The host side of an elementwise loss: inputs made contiguous, outputs allocated, chunks run, labels judged, loss reduced.
 #pragma once
 
+#include <ATen/EmptyTensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 
 #include "common.h"
 #include "ops.h"
 
 namespace mlcfast {
+
+// A 0-d tensor of the CPU with this value.
+inline at::Tensor scalar(double value, at::ScalarType type) {
+  at::Tensor made = at::detail::empty_cpu({}, type);
+  if (type == at::kDouble)
+    *made.mutable_data_ptr<double>() = value;
+  else
+    *made.mutable_data_ptr<float>() = static_cast<float>(value);
+  return made;
+}
 
 // Run is called as run(entries, begin, end) -> Sum for ranges of [0, total), chunk at a time.
 template <class Run>
@@ -16,11 +26,11 @@ Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, c
                      int64_t chunk, Run run) {
   const at::Tensor logits = logits_in.contiguous(), labels = labels_in.contiguous();
   const at::Tensor true_labels = true_labels_in.defined() ? true_labels_in.contiguous() : at::Tensor();
-  const auto options = logits.options().dtype(arithmetic_type(logits));
   const double reduced = reduced_scale(reduction, scale, logits.numel());
   const bool half = logits.scalar_type() == at::kHalf;
   at::Tensor gradient = at::empty(with_gradient ? logits.sizes() : at::IntArrayRef{0}, logits.options());
-  at::Tensor loss = reduction == Reduction::none ? at::empty(logits.sizes(), options) : at::Tensor();
+  at::Tensor loss;
+  if (reduction == Reduction::none) loss = at::empty(logits.sizes(), logits.options().dtype(arithmetic_type(logits)));
 
   Entries entries;
   entries.logits = view_of(logits, "logits");
@@ -35,7 +45,7 @@ Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, c
   const Sum sum = total_of(
       over_chunks<Sum>(total, chunk, [&](int64_t begin, int64_t end) { return run(entries, begin, end); }));
   check_label_values(sum.bad_label, labels_name);
-  if (!loss.defined()) loss = at::full({}, sum.loss * reduced, options);
+  if (!loss.defined()) loss = scalar(sum.loss * reduced, arithmetic_type(logits));
   return {loss, gradient};
 }
 

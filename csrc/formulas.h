@@ -2,8 +2,8 @@
 //
 // Notation: x logit, p = σ(x), not_p = σ(−x), y or z the label. Every function is branch-free in x, so that a compiler can
 // vectorise the loop around it; a NaN logit comes out as a NaN loss and a NaN gradient. The including file provides
-// exp_nonpositive(x ≤ 0), log_positive(x > 0), power(x in (0, 1], y ≥ 0) and quotient(a, b in [1e-37, 2]) for its type, and
-// MLCFAST_ISA, the namespace of its instruction set, which keeps one's inline functions from standing in for another's.
+// minus_size(x) = −|x|, exp_nonpositive(x ≤ 0), log_positive(x > 0), power(x in (0, 1], y ≥ 0) and quotient(a, b in [1e-37, 2])
+// for its type, and MLCFAST_ISA, the namespace of its instruction set, which keeps one's inline functions from standing in for another's.
 #pragma once
 
 #include <cstring>
@@ -29,7 +29,7 @@ struct Sigmoid {
 
 template <class T>
 MLCFAST_FN Sigmoid<T> sigmoid(T x) {
-  const T e = exp_nonpositive(x < 0 ? x : -x);
+  const T e = exp_nonpositive(minus_size(x));
   const T large = quotient(T(1), 1 + e);
   const T small = e * large;
   return {x < 0 ? small : large, x < 0 ? large : small};
@@ -93,7 +93,7 @@ MLCFAST_FN T power_below(T d, bool positive, const Asymmetric<T>& f) {
 template <class T>
 MLCFAST_FN Term<T> asymmetric_hard(T x, T y, const Asymmetric<T>& f) {
   const bool positive = y > 0;
-  const T e = exp_nonpositive(x < 0 ? x : -x);
+  const T e = exp_nonpositive(minus_size(x));
   const T large = quotient(T(1), 1 + e);
   const T small = e * large;
   const bool agrees = positive == (x >= 0);
@@ -168,15 +168,26 @@ MLCFAST_FN Term<T> weighted_bce_kinds(T x, T z, const WeightedBce<T>& f) {
   return weighted_bce(x, a, b, f.eps);
 }
 
+template <class T>
+struct OneSided {
+  T weight, arg, gradient;  // L = −weight log(arg)
+};
+
 // Labels in {−1, 0, 1} and weights of which one of (a, b) is 0 for each kind: one logarithm.
 template <class T>
-MLCFAST_FN Term<T> weighted_bce_hard(T x, T z, const WeightedBce<T>& f) {
+MLCFAST_FN OneSided<T> one_sided_bce(T x, T z, const WeightedBce<T>& f) {
   const auto [p, not_p] = sigmoid(x);
   const T a = z > 0 ? f.positive_a : (z < 0 ? f.negative_a : f.unknown_a);
   const T b = z > 0 ? f.positive_b : (z < 0 ? f.negative_b : f.unknown_b);
   const T arg = (a > 0 ? p : not_p) + f.eps;
   const T weight = a > 0 ? a : b;
-  return {-weight * log_positive(arg), quotient((a > 0 ? -weight : weight) * (p * not_p), arg)};
+  return {weight, arg, quotient((a > 0 ? -weight : weight) * (p * not_p), arg)};
+}
+
+template <class T>
+MLCFAST_FN Term<T> weighted_bce_hard(T x, T z, const WeightedBce<T>& f) {
+  const OneSided<T> s = one_sided_bce(x, z, f);
+  return {-s.weight * log_positive(s.arg), s.gradient};
 }
 
 // ---- EPR and ROLE. One side of ROLE: L = −((z + t) log(p + eps) + (1 − t) log(not_p + eps)) with t held constant; EPR's

@@ -5,6 +5,8 @@
 // Notation: x logit, z label (above 0 positive, 0 unknown, below 0 negative), p = σ(x), q = σ(−x), up = −log p, down = −log q.
 #pragma once
 
+#include <cmath>
+
 #include "formulas.h"
 
 namespace mlcfast {
@@ -18,7 +20,7 @@ struct Logit {
 template <class T>
 MLCFAST_FN Logit<T> logit_terms(T x) {
   const T negative = x < 0 ? -x : T(0), positive = x < 0 ? T(0) : x;
-  const T e = exp_nonpositive(x < 0 ? x : -x);
+  const T e = exp_nonpositive(-std::abs(x));
   const T small = e / (1 + e);
   const T large = 1 - small;  // near 1 rounded once, which its powers multiply
   const T tail = log1p_unit(e);

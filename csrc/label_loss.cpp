@@ -4,10 +4,10 @@
 namespace mlcfast {
 namespace {
 
-at::Tensor weights_like(const at::Tensor& weights, const at::Tensor& logits, const char* name) {
+at::Tensor weights_like(const at::Tensor& weights, const at::Tensor& logits, at::ScalarType type, const char* name) {
   TORCH_CHECK_VALUE(weights.dim() == 1 && weights.size(0) == logits.size(-1), name, " must be (", logits.size(-1),
                     ",), not ", weights.sizes());
-  return weights.to(arithmetic_type(logits)).contiguous();
+  return (weights.scalar_type() == type ? weights : weights.to(type)).contiguous();
 }
 
 }  // namespace
@@ -26,16 +26,20 @@ Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, cons
     TORCH_CHECK_VALUE(threshold->numel() == 1, "threshold must be one number");
     const bool single = threshold->scalar_type() == at::kFloat;  // as large_loss_threshold gives it: nothing to convert
     options.threshold = single ? *threshold->const_data_ptr<float>() : *threshold->to(at::kDouble).const_data_ptr<double>();
+  } else if (options.formula == Formula::large) {
+    TORCH_CHECK_VALUE(!is_wide(logits) && values[1] >= 1, "this formula takes a threshold or, but for fp64, its rank");
+    options.threshold = large_loss_bound(logits, labels, static_cast<int64_t>(values[1]));
   }
+  const bool rows = by_rows(options.formula), whole = options.formula == Formula::two_way;
   at::Tensor positive, other;
   if (positive_weight.has_value()) {
-    positive = weights_like(*positive_weight, logits, "positive_weight");
-    other = weights_like(*other_weight, logits, "other_weight");
+    const at::ScalarType type = whole ? at::kDouble : arithmetic_type(logits);
+    positive = weights_like(*positive_weight, logits, type, "positive_weight");
+    other = weights_like(*other_weight, logits, type, "other_weight");
     options.positive_weight = view_of(positive, "positive_weight");
     options.other_weight = view_of(other, "other_weight");
   }
   options.K = std::max<int64_t>(logits.size(-1), 1);
-  const bool rows = by_rows(options.formula), whole = options.formula == Formula::two_way;
   TORCH_CHECK_VALUE(options.formula != Formula::balanced || positive_weight.has_value(), "this formula takes weights");
   TORCH_CHECK_VALUE(options.formula != Formula::zlpr || (reduction != Reduction::none && !positive_weight.has_value()),
                     "this formula takes no weights, and its reduction must be mean or sum");

@@ -61,7 +61,7 @@ float lower_bound(const View& logits, const View& labels, int64_t total, int64_t
 
 }  // namespace
 
-at::Tensor large_loss_threshold(const at::Tensor& logits_in, const at::Tensor& labels_in, int64_t count) {
+float large_loss_bound(const at::Tensor& logits_in, const at::Tensor& labels_in, int64_t count) {
   check_same_shape(logits_in, labels_in, "labels");
   TORCH_CHECK_VALUE(count >= 1, "count must be at least 1, not ", count);
   const at::Tensor logits = logits_in.contiguous(), labels = labels_in.contiguous();
@@ -70,7 +70,11 @@ at::Tensor large_loss_threshold(const at::Tensor& logits_in, const at::Tensor& l
   float least = lower_bound(x, z, total, count);
   std::vector<float> found = collect(x, z, total, least);
   if (static_cast<int64_t>(found.size()) < count && least > -kInfinity) found = collect(x, z, total, -kInfinity);
-  return at::full({}, select(found, count), logits.options().dtype(at::kFloat));
+  return select(found, count);
+}
+
+at::Tensor large_loss_threshold(const at::Tensor& logits, const at::Tensor& labels, int64_t count) {
+  return at::full({}, large_loss_bound(logits, labels, count), logits.options().dtype(at::kFloat));
 }
 
 }  // namespace mlcfast

@@ -32,6 +32,7 @@ Pair label_loss_forward(const at::Tensor& logits, const at::Tensor& labels, cons
 
 // The count-th largest logit of an entry labelled 0, 0-d fp32, −∞ where there are fewer; not for fp64.
 at::Tensor large_loss_threshold(const at::Tensor& logits, const at::Tensor& labels, int64_t count);
+float large_loss_bound(const at::Tensor& logits, const at::Tensor& labels, int64_t count);  // the same, as a number
 
 // Images of bytes (H, W, 3), contiguous; see cpu/pixels.h and mlcfast/ops/pixels.py.
 at::Tensor pixels_resize(const at::Tensor& image, int64_t height, int64_t width);

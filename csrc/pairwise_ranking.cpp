@@ -1,4 +1,4 @@
-// The pairwise ranking hinge on the CPU, mean or sum: the formula is with its loops in cpu/kernels.cpp.
+// The pairwise ranking hinge on the CPU, mean or sum: the formula is with its loops in cpu/row_kernels.cpp.
 #include "elementwise.h"
 
 namespace mlcfast {

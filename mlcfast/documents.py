@@ -34,7 +34,7 @@ def reading(place: Path, within: Path | None = None) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        if str(within or place) in str(error):
+        if any(each is not None and str(each) in str(error) for each in (place, within)):
             raise
         raise UsageError(f"{place}: {error}") from error
     except OSError as error:

@@ -17,7 +17,7 @@ from mlcfast.errors import UsageError
 from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import (
-    evaluate_model,
+    evaluate_stored,
     evaluate_weights,
     load_for_model,
     other_input,
@@ -80,7 +80,7 @@ def build_parser() -> cli.Parser:
     parser.add_argument(
         "--scales",
         metavar="S,S",
-        help="the mean of the scores with images of these sides in pixels, instead of those of data.image_size alone",
+        help="the mean of each model's scores with images of these sides in pixels, instead of those of one size alone",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
@@ -122,11 +122,12 @@ def work(args: argparse.Namespace) -> None:
             f"--errors, --against, --thresholds and --scales: the scores of {size} are not all held: name a smaller "
             "split"
         )
-    against = [stored_model(config, weights, records.names) for weights in checkpoints[1:]]
+    for weights in checkpoints[1:]:  # what does not fit is said now, not after the first model's images
+        stored_model(config, weights, records.names, *sides[:1])
     start(process)
     try:
         result = evaluate_weights(config, process, checkpoints[0], records, args.flip, sides)
-        others = [evaluate_model(*model, records, process, args.flip) for model in against]
+        others = [evaluate_stored(config, process, weights, records, args.flip, sides) for weights in checkpoints[1:]]
     finally:
         stop()
     if not process.is_main:

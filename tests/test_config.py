@@ -32,6 +32,8 @@ def test_resolved_file_reads_back_equal(tmp_path):
         ("loss.gama_neg=1", "loss: asymmetric has no option 'gama_neg': did you mean gamma_neg?"),
         ("loss.gamma_neg=-1", "loss: gamma_neg"),
         ("loss.name=assymetric", "did you mean asymmetric?"),
+        ("loss.label_smoothing=1", "loss: label_smoothing must be at least 0 and below 1, not 1"),
+        ("loss={name: zlpr, label_smoothing: 0.1}", "loss: zlpr takes no label_smoothing: it sums over the positives"),
         ("train.epochs=zero", "train.epochs: Input should be a valid integer"),
         ("train.epochs=0", "train.epochs: Input should be greater than or equal to 1, not 0"),
         ("engine.precision=fp8", "engine.precision: Input should be 'fp32', 'bf16' or 'fp16', not 'fp8'"),

@@ -100,3 +100,17 @@ def test_scales_are_the_mean_over_image_sizes(best, data_alone, tmp_path, capsys
     card = (best / "model.json").read_bytes()
     assert evaluate.main([*words, "--scales", "48,32", "--thresholds", "f1", "--write"]) == 2
     assert "--write and --scales: " in capsys.readouterr().err and (best / "model.json").read_bytes() == card
+
+
+def test_scales_are_those_of_both_models_that_are_compared(best, data_alone, capsys, monkeypatch):
+    found, original = [], evaluation.evaluate_model
+    monkeypatch.setattr(evaluation, "evaluate_model", lambda *a: found.append((a[1], original(*a))) or found[-1][1])
+    words = [str(data_alone), "--checkpoint", str(best), "--against", str(best), "--json"]
+    capsys.readouterr()
+    assert evaluate.main([*words, "--scales", "48,32"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [config.data.image_size for config, _ in found] == [48, 32, 48, 32]
+    for (_, first), (_, second) in zip(found[:2], found[2:], strict=True):
+        assert np.array_equal(first.scores, second.scores)
+    assert not np.array_equal(found[0][1].scores, found[1][1].scores)
+    assert said["against"]["mAP"] == said["mAP"] and said["against"]["per_label"] == said["per_label"]

@@ -11,7 +11,7 @@ from bench.suites import Context, Rows
 from bench.timing import forced, saved_bytes
 from mlcfast.models.query2label import GroupWiseLinear
 from mlcfast.models.transformer import Decoder
-from mlcfast.ops.label_query_attention.plan import multiplications
+from mlcfast.ops.label_query_attention.plan import form_for, multiplications
 
 LAYERS, HEADS, FEEDFORWARD, BATCH = 2, 4, 8192, 8
 SIZES = ((80, 80), (1000, 1000), (1000, 100), (9605, 9605), (9605, 961), (9605, 100))  # labels, queries
@@ -34,7 +34,8 @@ def decoder_flop(queries: int, N: int, D: int) -> tuple[int, int]:
 
     def attention(shared: bool) -> int:
         projections = (1 if shared else 2) * queries * D * D  # of the output, and of queries that differ by image
-        return 2 * (min(multiplications(shared, queries, N, D, HEADS).values()) + projections)
+        form = form_for(shared, queries, N, D, HEADS, on_cpu=False)
+        return 2 * (multiplications(shared, queries, N, D, HEADS)[form] + projections)
 
     return attention(True) + (LAYERS - 1) * attention(False), LAYERS * 4 * queries * D * FEEDFORWARD
 

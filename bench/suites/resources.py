@@ -14,8 +14,9 @@ from bench.suites import Context, Row, Rows
 from mlcfast.ops import triton_layers
 from mlcfast.ops.label_query_attention import triton_kernels, triton_launch
 
-# Kernel -> its module and constants; channels as in CvT's widest stage, rows side by side as with folded keys.
-_WEIGHTS = {"DROPOUT": True, "HEADS_FIRST": False, "r_stride": 1, **triton_launch.TILE}
+# Kernel -> its module and constants; channels as in CvT's widest stage, keys folded and values projected.
+_LAYOUTS = {"SCORES_BY_HEAD": False, "KEPT_BY_HEAD": True}
+_WEIGHTS = {"DROPOUT": True, "KEPT": True, **_LAYOUTS, **triton_launch.TILE}
 _GELU, _NORM = {"SLOPE": 1.702, "BLOCK": triton_layers.BLOCK}, triton_layers.tile(1024)
 KERNELS = {"weights_kernel": (triton_kernels, _WEIGHTS)}
 KERNELS |= {"weights_backward_kernel": (triton_kernels, {"BETA": True, **_WEIGHTS})}
@@ -25,7 +26,7 @@ WITHOUT_GPU = (80, 86, 90, 120)
 _HALF = ("scores", "weights", "kept", "row_sums", "grad", "beta", "grad_scores", "x", "y", "dx")
 _WIDE = ("weight", "bias", "mean", "rstd", "dw", "db")
 _SCALARS = {"seed": "*i64", **dict.fromkeys(("scale", "temperature", "eps"), "fp32")}
-_MULTIPLES_OF_16 = ("K", "n_stride", "C", "entries")  # as at run time for 80 labels and published widths
+_MULTIPLES_OF_16 = ("K", "C", "entries")  # as at run time for 80 labels and published widths
 
 
 def rows(context: Context) -> Rows:

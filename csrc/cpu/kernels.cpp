@@ -5,6 +5,7 @@
 
 #include "blocks.h"
 #include "convert.h"
+#include "expected_positives.h"
 #include "vector_math.h"
 
 #include "../formulas.h"
@@ -15,6 +16,7 @@ namespace MLCFAST_ISA {
 Sum label_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);  // label_kernels.cpp
 int options_of(Formula formula);
 int64_t collect_unknown(const View& logits, const View& labels, int64_t begin, int64_t end, float least, float* found);
+Sum pairwise_ranking(const Entries& e, int64_t K, int64_t begin_row, int64_t end_row);  // row_kernels.cpp
 
 namespace {
 
@@ -36,80 +38,36 @@ bool one_sided(const WeightedBceOptions& o) {
   return o.positive_a * o.positive_b == 0 && o.unknown_a * o.unknown_b == 0 && o.negative_a * o.negative_b == 0;
 }
 
+// The weight that all kinds of labels have which have one, 0 where they differ.
+double common_weight(const WeightedBceOptions& o) {
+  const double weights[] = {o.positive_a, o.positive_b, o.unknown_a, o.unknown_b, o.negative_a, o.negative_b};
+  double largest = 0;
+  for (const double weight : weights) largest = weight > largest ? weight : largest;
+  for (const double weight : weights)
+    if (weight != 0 && weight != largest) return 0;
+  return largest;
+}
+
 template <class T>
 Sum weighted_bce_as(const Entries& e, const WeightedBceOptions& o, int64_t begin, int64_t end) {
   const WeightedBce<T> f{T(o.positive_a), T(o.positive_b), T(o.unknown_a), T(o.unknown_b),
                          T(o.negative_a), T(o.negative_b), T(o.eps)};
+  const auto soft = [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); };
+  const double weight = common_weight(o);
+  if (one_sided(o) && weight > 0 && e.loss.data == nullptr && o.eps >= kLeastFactor) {
+    const auto factor = [f](T x, T z) __attribute__((always_inline)) {
+      const OneSided<T> s = one_sided_bce(x, z, f);
+      return Term<T>{s.weight > 0 ? s.arg : 1 + 0 * s.arg, s.gradient};  // a NaN stays one
+    };
+    return elementwise<T>(e, begin, end, true, factor, soft, Nothing{}, -weight);
+  }
   return elementwise<T>(
       e, begin, end, one_sided(o),
-      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); },
-      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); });
+      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); }, soft);
 }
 
 Sum weighted_bce(const Entries& e, const WeightedBceOptions& o, int64_t begin, int64_t end) {
   return e.wide ? weighted_bce_as<double>(e, o, begin, end) : weighted_bce_as<float>(e, o, begin, end);
-}
-
-// ---- pairwise ranking: for each row, Q entries that are not positive and P that are,
-// loss = Q Σ_pos not_p + P Σ_other p, gradient −Q p not_p of a positive and P p not_p of another.
-
-struct RowSums {
-  double positives = 0, positive_mass = 0, other_mass = 0;
-};
-
-template <class T>
-RowSums row_sums(const Entries& e, int64_t begin, int64_t end, bool& bad) {
-  T x_block[kBlock], z_block[kBlock], positive[kBlock], own[kBlock], other[kBlock];
-  RowSums sums;
-  for (int64_t offset = begin; offset < end; offset += kBlock) {
-    const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
-    const T* __restrict x = load(e.logits, offset, n, x_block);
-    const T* __restrict z = load(e.labels, offset, n, z_block);
-    bad |= inspect(z, n).bad;
-    for (int i = 0; i < n; ++i) {
-      const Sigmoid<T> s = sigmoid(x[i]);
-      positive[i] = z[i] > 0 ? T(1) : T(0);
-      own[i] = z[i] > 0 ? s.not_p : T(0);
-      other[i] = z[i] > 0 ? T(0) : s.p;
-    }
-    sums.positives += block_sum(positive, n);
-    sums.positive_mass += block_sum(own, n);
-    sums.other_mass += block_sum(other, n);
-  }
-  return sums;
-}
-
-template <class T>
-void row_gradient(const Entries& e, int64_t begin, int64_t end, T positives, T others) {
-  T x_block[kBlock], z_block[kBlock], gradient[kBlock];
-  for (int64_t offset = begin; offset < end; offset += kBlock) {
-    const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
-    const T* __restrict x = load(e.logits, offset, n, x_block);
-    const T* __restrict z = load(e.labels, offset, n, z_block);
-    for (int i = 0; i < n; ++i) {
-      const Sigmoid<T> s = sigmoid(x[i]);
-      gradient[i] = (z[i] > 0 ? -others : positives) * (s.p * s.not_p);
-    }
-    store(e.gradient, offset, n, gradient, static_cast<T>(e.gradient_scale));
-  }
-}
-
-template <class T>
-Sum pairwise_ranking_as(const Entries& e, int64_t K, int64_t begin_row, int64_t end_row) {
-  Sum sum;
-  for (int64_t row = begin_row; row < end_row; ++row) {
-    const RowSums s = row_sums<T>(e, row * K, (row + 1) * K, sum.bad_label);
-    const double others = static_cast<double>(K) - s.positives;
-    sum.loss += others * s.positive_mass + s.positives * s.other_mass;
-    if (e.gradient.data != nullptr)
-      row_gradient<T>(e, row * K, (row + 1) * K, static_cast<T>(s.positives), static_cast<T>(others));
-  }
-  return sum;
-}
-
-Sum pairwise_ranking(const Entries& e, int64_t K, int64_t begin_row, int64_t end_row) {
-  return e.wide ? pairwise_ranking_as<double>(e, K, begin_row, end_row)
-                : pairwise_ranking_as<float>(e, K, begin_row, end_row);
 }
 
 // ---- EPR and ROLE
@@ -129,34 +87,72 @@ void for_each_run(const Coupled& c, int64_t begin_row, int64_t end_row, Visit vi
 }
 
 template <class T>
-void coupled_run(const Coupled& c, const Run& run, CoupledSum& sum) {
-  T x_block[kBlock], z_block[kBlock], e_block[kBlock], loss[kBlock], p[kBlock], estimate[kBlock];
+void epr_run(const Coupled& c, const Run& run, CoupledSum& sum) {
+  T x_block[kBlock], z_block[kBlock], loss[kBlock], p[kBlock];
   const T eps = static_cast<T>(c.eps);
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
     const T* __restrict x = load(c.logits, offset, n, x_block);
     const T* __restrict z = load(c.observed, offset, n, z_block);
-    sum.bad_label |= inspect(z, n).bad;
-    if (c.estimate.data == nullptr) {
+    const LabelKinds kinds = inspect(c.observed, offset, n, z);
+    sum.bad_label |= kinds.bad;
+    if (kinds.hard && c.eps >= kLeastFactor) {
       for (int i = 0; i < n; ++i) {
-        const Sigmoid<T> s = sigmoid(x[i]);
-        loss[i] = -(z[i] > 0 ? z[i] : T(0)) * log_positive(s.p + eps);
-        p[i] = s.p;
+        p[i] = sigmoid(x[i]).p;
+        loss[i] = z[i] > 0 ? p[i] + eps : T(1);
       }
+      sum.loss -= log_of_product(loss, n);
     } else {
-      const T* __restrict e = load(c.estimate, run.estimate_begin + (offset - run.begin), n, e_block);
       for (int i = 0; i < n; ++i) {
-        const Sigmoid<T> s = sigmoid(x[i]), t = sigmoid(e[i]);
-        const T positive = z[i] > 0 ? z[i] : T(0);
-        loss[i] = role_side_loss(s, positive, t.p, eps) + role_side_loss(t, positive, s.p, eps);
-        p[i] = s.p;
-        estimate[i] = t.p;
+        p[i] = sigmoid(x[i]).p;
+        loss[i] = -(z[i] > 0 ? z[i] : T(0)) * log_positive(p[i] + eps);
       }
-      sum.estimate += block_sum(estimate, n);
+      sum.loss += block_sum(loss, n);
+    }
+    sum.probability += block_sum(p, n);
+  }
+}
+
+template <class T, class Side>
+void role_run(const Coupled& c, const Run& run, CoupledSum& sum, Side side) {
+  T x_block[kBlock], z_block[kBlock], e_block[kBlock], loss[kBlock], p[kBlock], estimate[kBlock], factors[kBlock];
+  for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
+    const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
+    const T* __restrict x = load(c.logits, offset, n, x_block);
+    const T* __restrict z = load(c.observed, offset, n, z_block);
+    const T* __restrict e = load(c.estimate, run.estimate_begin + (offset - run.begin), n, e_block);
+    const LabelKinds kinds = inspect(c.observed, offset, n, z);
+    sum.bad_label |= kinds.bad;
+    for (int i = 0; i < n; ++i) {
+      const RoleSide<T> s = side(x[i]), t = side(e[i]);
+      const T positive = z[i] > 0 ? z[i] : T(0);
+      loss[i] = role_side(s, positive, t.p) + role_side(t, positive, s.p);
+      p[i] = s.p;
+      estimate[i] = t.p;
+      factors[i] = s.sum * t.sum;
     }
     sum.loss += block_sum(loss, n);
     sum.probability += block_sum(p, n);
+    sum.estimate += block_sum(estimate, n);
+    if (kinds.hard) {
+      for (int i = 0; i < n; ++i) factors[i] = z[i] > 0 ? factors[i] * factors[i] : factors[i];
+      sum.loss += log_of_product(factors, n);
+    } else {
+      for (int i = 0; i < n; ++i) loss[i] = (z[i] > 0 ? 1 + z[i] : T(1)) * log_positive(factors[i]);
+      sum.loss += block_sum(loss, n);
+    }
   }
+}
+
+template <class T>
+void coupled_run(const Coupled& c, const Run& run, CoupledSum& sum) {
+  const T eps = static_cast<T>(c.eps);
+  if (c.estimate.data == nullptr)
+    epr_run<T>(c, run, sum);
+  else if (near_one<T>(c.eps))
+    role_run<T>(c, run, sum, [eps](T x) __attribute__((always_inline)) { return role_side_of<true>(x, eps); });
+  else
+    role_run<T>(c, run, sum, [eps](T x) __attribute__((always_inline)) { return role_side_of<false>(x, eps); });
 }
 
 CoupledSum coupled_forward(const Coupled& c, int64_t begin_row, int64_t end_row) {
@@ -173,38 +169,50 @@ CoupledSum coupled_forward(const Coupled& c, int64_t begin_row, int64_t end_row)
   return sum;
 }
 
-template <class T>
+template <bool NEAR, class T>
 void coupled_gradient_run(const Coupled& c, const Run& run) {
-  T x_block[kBlock], z_block[kBlock], e_block[kBlock], gradient[kBlock], estimate_gradient[kBlock];
+  T x_block[kBlock], z_block[kBlock], e_block[kBlock], gradient_block[kBlock], estimate_block[kBlock];
   const T eps = static_cast<T>(c.eps), scale = static_cast<T>(c.scale);
   const T coupling = static_cast<T>(c.coupling), estimate_coupling = static_cast<T>(c.estimate_coupling);
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
     const T* __restrict x = load(c.logits, offset, n, x_block);
     const T* __restrict z = load(c.observed, offset, n, z_block);
+    T* __restrict const gradient = in_place(c.logits_gradient, offset, gradient_block);
     if (c.estimate.data == nullptr) {
-      for (int i = 0; i < n; ++i)
-        gradient[i] = epr_gradient(sigmoid(x[i]), z[i] > 0 ? z[i] : T(0), eps, scale, coupling);
+      for (int i = 0; i < n; ++i) {
+        const LogSlopes<T> s = log_slopes<NEAR>(x[i], eps);
+        gradient[i] = coupling * s.slope - scale * ((z[i] > 0 ? z[i] : T(0)) * s.of_p);
+      }
     } else {
       const T* __restrict e = load(c.estimate, run.estimate_begin + (offset - run.begin), n, e_block);
+      T* __restrict const estimate_gradient = in_place(c.estimate_gradient, offset, estimate_block);
       for (int i = 0; i < n; ++i) {
-        const Sigmoid<T> s = sigmoid(x[i]), t = sigmoid(e[i]);
+        const LogSlopes<T> s = log_slopes<NEAR>(x[i], eps), t = log_slopes<NEAR>(e[i], eps);
         const T positive = z[i] > 0 ? z[i] : T(0);
-        gradient[i] = role_side_gradient(s, positive, t.p, eps, scale, coupling);
-        estimate_gradient[i] = role_side_gradient(t, positive, s.p, eps, scale, estimate_coupling);
+        gradient[i] = role_gradient(s, positive, t.p, scale, coupling);
+        estimate_gradient[i] = role_gradient(t, positive, s.p, scale, estimate_coupling);
       }
-      store(c.estimate_gradient, offset, n, estimate_gradient, T(1));
+      if (estimate_gradient == estimate_block) store(c.estimate_gradient, offset, n, estimate_block, T(1));
     }
-    store(c.logits_gradient, offset, n, gradient, T(1));
+    if (gradient == gradient_block) store(c.logits_gradient, offset, n, gradient_block, T(1));
   }
+}
+
+template <class T>
+void coupled_gradient(const Coupled& c, const Run& run) {
+  if (near_one<T>(c.eps))
+    coupled_gradient_run<true, T>(c, run);
+  else
+    coupled_gradient_run<false, T>(c, run);
 }
 
 void coupled_backward(const Coupled& c, int64_t begin_row, int64_t end_row) {
   for_each_run(c, begin_row, end_row, [&](const Run& run) {
     if (c.wide)
-      coupled_gradient_run<double>(c, run);
+      coupled_gradient<double>(c, run);
     else
-      coupled_gradient_run<float>(c, run);
+      coupled_gradient<float>(c, run);
   });
 }
 

@@ -43,7 +43,7 @@ struct LabelLossOptions {
   const double* values;                 // as many as Kernels::options_of says
   double threshold = 0;                 // of large
   View positive_weight, other_weight;   // (K,) each in the arithmetic's type, or neither; of balanced 1/n_k and its shift,
-                                        // of two_way U and D of each label over the whole batch, see two_way_kernels.cpp
+                                        // of two_way U and D of each label over the whole batch in f64, see two_way_kernels.cpp
   int64_t K = 1;
 };
 

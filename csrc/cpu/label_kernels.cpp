@@ -152,7 +152,7 @@ Sum label_loss_as(const Entries& e, const LabelLossOptions& o, int64_t begin, in
   return {};
 }
 
-constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 1, kAsymmetricOptions, 7, 6, 1, 4};
+constexpr int kOptionsOf[kFormulas] = {3, 3, 6, 6, 2, kAsymmetricOptions, 7, 6, 1, 4};
 
 constexpr int kLane = 16;
 

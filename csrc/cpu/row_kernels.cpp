@@ -1,5 +1,5 @@
-// The loops of the losses told by a formula's number whose entries hang on the others of their image: over rows of (B, K).
-// Compiled once for each instruction set, as kernels.cpp is.
+// The loops of the losses whose entries hang on the others of their image, pairwise ranking and those told by a formula's
+// number: over rows of (B, K). Compiled once for each instruction set, as kernels.cpp is.
 
 #include <cmath>
 #include <cstdlib>
@@ -15,6 +15,7 @@ namespace mlcfast {
 namespace MLCFAST_ISA {
 
 Sum row_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);
+Sum pairwise_ranking(const Entries& e, int64_t K, int64_t begin_row, int64_t end_row);
 Sum two_way_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end);  // two_way_kernels.cpp
 
 namespace {
@@ -29,6 +30,66 @@ void for_each_block(const Entries& e, int64_t start, int64_t K, Visit visit) {
   }
 }
 
+// Not std::vector: its functions, compiled for this instruction set, could stand in for others'.
+template <class T>
+struct Buffer {
+  T* const data;
+  explicit Buffer(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n)))) {}
+  ~Buffer() { std::free(data); }
+};
+
+// ---- pairwise ranking: for each row, Q entries that are not positive and P that are,
+// loss = Q Σ_pos not_p + P Σ_other p, gradient −Q p not_p of a positive and P p not_p of another.
+
+struct Masses {
+  double positives = 0, of_positives = 0, of_others = 0;  // P and the two sums
+};
+
+// Also p not_p of every entry, to `slopes`.
+template <class T>
+Masses masses(const Entries& e, int64_t start, int64_t K, T* slopes, bool& bad) {
+  T positive[kBlock], own[kBlock], other[kBlock];
+  Masses sums;
+  for_each_block<T>(e, start, K, [&](int64_t first, int n, const T* __restrict x, const T* __restrict z) {
+    bad |= inspect(e.labels, start + first, n, z).bad;
+    T* __restrict slope = slopes + first;
+    for (int i = 0; i < n; ++i) {
+      const Sigmoid<T> s = sigmoid(x[i]);
+      slope[i] = s.p * s.not_p;
+      positive[i] = z[i] > 0 ? T(1) : T(0);
+      own[i] = z[i] > 0 ? s.not_p : T(0);
+      other[i] = z[i] > 0 ? T(0) : s.p;
+    }
+    sums.positives += block_sum(positive, n);
+    sums.of_positives += block_sum(own, n);
+    sums.of_others += block_sum(other, n);
+  });
+  return sums;
+}
+
+template <class T>
+Sum pairwise_ranking_as(const Entries& e, int64_t K, int64_t begin_row, int64_t end_row) {
+  const Buffer<T> slopes(K);
+  T gradient_block[kBlock];
+  Sum sum;
+  for (int64_t row = begin_row; row < end_row; ++row) {
+    const int64_t start = row * K;
+    const Masses s = masses<T>(e, start, K, slopes.data, sum.bad_label);
+    const double others = static_cast<double>(K) - s.positives;
+    sum.loss += others * s.of_positives + s.positives * s.of_others;
+    if (e.gradient.data == nullptr) continue;
+    const T of_positive = static_cast<T>(-others * e.gradient_scale);
+    const T of_other = static_cast<T>(s.positives * e.gradient_scale);
+    for_each_block<T>(e, start, K, [&](int64_t first, int n, const T* __restrict, const T* __restrict z) {
+      T* const gradient = in_place(e.gradient, start + first, gradient_block);
+      const T* __restrict slope = slopes.data + first;
+      for (int i = 0; i < n; ++i) gradient[i] = slope[i] * (z[i] > 0 ? of_positive : of_other);
+      if (gradient == gradient_block) store(e.gradient, start + first, n, gradient, T(1));
+    });
+  }
+  return sum;
+}
+
 // ---- distribution-balanced: balanced() of label_formulas.h, whose sum over an image's positives comes first
 
 template <class T>
@@ -36,7 +97,7 @@ double of_positives(const Entries& e, int64_t start, int64_t K, const T* inverse
   T chosen[kBlock];
   double sum = 0;
   for_each_block<T>(e, start, K, [&](int64_t first, int n, const T* __restrict, const T* __restrict z) {
-    bad |= inspect(z, n).bad;
+    bad |= inspect(e.labels, start + first, n, z).bad;
     const T* __restrict own = inverse + first;
     for (int i = 0; i < n; ++i) chosen[i] = z[i] > 0 ? own[i] : T(0);
     sum += block_sum(chosen, n);
@@ -85,14 +146,6 @@ Sum balanced_of(const Entries& e, const LabelLossOptions& o, int64_t begin, int6
 // ---- ZLPR: log(1 + Σ_other e^x) + log(1 + Σ_positive e^−x). With y = x of the others and −x of the positives, and m the largest
 // of 0 and the y of a kind, log(1 + Σ e^y) = m + log S, S = e^−m + Σ e^(y − m), and its derivative to y is e^(y − m) / S.
 
-// Not std::vector: its functions, compiled for this instruction set, could stand in for others'.
-template <class T>
-struct Buffer {
-  T* const data;
-  explicit Buffer(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n)))) {}
-  ~Buffer() { std::free(data); }
-};
-
 template <class T>
 struct Kinds {
   T other, positive;
@@ -103,8 +156,8 @@ constexpr int kWidth = 16;
 template <class T>
 Kinds<T> largest(const Entries& e, int64_t start, int64_t K, bool& bad) {
   T other[kWidth] = {}, positive[kWidth] = {};
-  for_each_block<T>(e, start, K, [&](int64_t, int n, const T* __restrict x, const T* __restrict z) {
-    bad |= inspect(z, n).bad;
+  for_each_block<T>(e, start, K, [&](int64_t first, int n, const T* __restrict x, const T* __restrict z) {
+    bad |= inspect(e.labels, start + first, n, z).bad;
     for (int i = 0; i < n; i += kWidth) {
       const int width = n - i < kWidth ? n - i : kWidth;
       for (int j = 0; j < width; ++j) {
@@ -155,6 +208,11 @@ Sum zlpr_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t 
 }
 
 }  // namespace
+
+Sum pairwise_ranking(const Entries& e, int64_t K, int64_t begin_row, int64_t end_row) {
+  return e.wide ? pairwise_ranking_as<double>(e, K, begin_row, end_row)
+                : pairwise_ranking_as<float>(e, K, begin_row, end_row);
+}
 
 Sum row_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
   if (o.formula == Formula::two_way) return two_way_loss(e, o, begin, end);

@@ -85,7 +85,7 @@ void largest_of_columns(const Entries& e, int64_t B, int64_t K, Temperatures t, 
   for (int64_t row = 0; row < B; ++row) {
     int some = 0;
     blocks_of_row<T>(e, row * K, K, t, [&](int64_t first, int n, const T* __restrict y, const T* __restrict z) {
-      bad |= inspect(z, n).bad;
+      bad |= inspect(e.labels, row * K + first, n, z).bad;
       T* __restrict other = c.other_most.data + first;
       T* __restrict positive = c.positive_most.data + first;
       for (int i = 0; i < n; ++i) {
@@ -118,15 +118,21 @@ void sums_of_columns(const Entries& e, int64_t B, int64_t K, Temperatures t, Col
   }
 }
 
+// A column's D or U as the nearest T, which no y of the column exceeds, and the power that is missing from it.
+template <class T>
+void split(double log_sum, T& most, double& sum) {
+  most = static_cast<T>(log_sum);
+  sum = std::isinf(log_sum) ? (log_sum > 0 ? 1 : 0) : std::exp(log_sum - static_cast<double>(most));
+}
+
 // U and D of each column over a larger batch, of which this one is a part.
 template <class T>
 void given_columns(const LabelLossOptions& o, Columns<T>& c) {
-  std::memcpy(c.positive_most.data, o.positive_weight.data, sizeof(T) * static_cast<size_t>(o.K));
-  std::memcpy(c.other_most.data, o.other_weight.data, sizeof(T) * static_cast<size_t>(o.K));
-  const T none = -std::numeric_limits<T>::infinity();
+  const double* const U = static_cast<const double*>(o.positive_weight.data);
+  const double* const D = static_cast<const double*>(o.other_weight.data);
   for (int64_t k = 0; k < o.K; ++k) {
-    c.positives.data[k] = c.positive_most.data[k] == none ? 0 : 1;
-    c.others.data[k] = c.other_most.data[k] == none ? 0 : 1;
+    split(U[k], c.positive_most.data[k], c.positives.data[k]);
+    split(D[k], c.other_most.data[k], c.others.data[k]);
   }
 }
 

@@ -1,5 +1,5 @@
 // exp and log written so that a compiler vectorises a loop of them: polynomials, bit patterns and selects, no branches,
-// no calls. Error at most about 1 ulp over the ranges the losses use. double goes through libm.
+// no calls. A polynomial's terms are added in pairs: a chain of products as long as its degree would be waited for. Error at most about 1 ulp over the ranges the losses use. double goes through libm.
 #pragma once
 
 #include <cmath>
@@ -23,6 +23,12 @@ MLCFAST_INLINE float float_of(int32_t i) {
   return x;
 }
 
+// a where the condition holds, else b, by its bits: of a select a compiler may make two paths, and compute both to their ends.
+MLCFAST_INLINE float chosen(bool condition, float a, float b) {
+  const int32_t mask = -static_cast<int32_t>(condition);
+  return float_of((bits_of(a) & mask) | (bits_of(b) & ~mask));
+}
+
 // ln 2 in two parts: the first has 15 significant bits, so that its product with an exponent is exact.
 constexpr float kLn2High = 0.693145751953125f, kLn2Low = 1.428606820309417e-6f;
 
@@ -37,38 +43,33 @@ MLCFAST_INLINE Exponential exponential(float x) {
   const float shifted = x * 1.44269504088896341f + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * kLn2High) - n * kLn2Low;
-  float e = 1.991937752e-4f;
-  e = e * r + 1.394722494e-3f;
-  e = e * r + 8.333262987e-3f;
-  e = e * r + 4.166625440e-2f;
-  e = e * r + 1.666666716e-1f;
-  e = e * r + 0.5f;
-  return {float_of(static_cast<int32_t>((static_cast<uint32_t>(bits_of(shifted)) << 23) + 0x3f800000u)), e * (r * r) + r};
+  const float square = r * r;
+  const float fifth = 1.991937752e-4f * r + 1.394722494e-3f;
+  const float third = 8.333262987e-3f * r + 4.166625440e-2f;
+  const float first = 1.666666716e-1f * r + 0.5f;
+  const float e = (fifth * square + third) * square + first;
+  return {float_of(static_cast<int32_t>((static_cast<uint32_t>(bits_of(shifted)) << 23) + 0x3f800000u)), e * square + r};
 }
 
 MLCFAST_INLINE float exp_nonpositive(float x) {
   const Exponential e = exponential(x);
-  return x < -87.3f ? 0.0f : (e.tail + 1.0f) * e.scale;
+  return chosen(x < -87.3f, 0.0f, (e.tail + 1.0f) * e.scale);
 }
 
 // exp(x) − 1 for x ≤ 0, to full relative accuracy.
 MLCFAST_INLINE float expm1_nonpositive(float x) {
   const Exponential e = exponential(x);
-  return x < -87.3f ? -1.0f : e.tail * e.scale + (e.scale - 1.0f);
+  return chosen(x < -87.3f, -1.0f, e.tail * e.scale + (e.scale - 1.0f));
 }
 
 // log(2^n (1 + r)), r in [√½ − 1, √2 − 1]; log(1 + r) by a minimax polynomial fitted for (log(1 + r) − r + r²/2) / r³.
 MLCFAST_INLINE float log_from(float n, float r) {
-  const float square = r * r;
-  float c = 6.915370375e-2f;
-  c = c * r - 1.178979725e-1f;
-  c = c * r + 1.187296957e-1f;
-  c = c * r - 1.238434985e-1f;
-  c = c * r + 1.421865970e-1f;
-  c = c * r - 1.666925102e-1f;
-  c = c * r + 2.000222653e-1f;
-  c = c * r - 2.499998659e-1f;
-  c = c * r + 3.333331048e-1f;
+  const float square = r * r, fourth = square * square;
+  const float seventh = -1.178979725e-1f * r + 1.187296957e-1f;
+  const float fifth = -1.238434985e-1f * r + 1.421865970e-1f;
+  const float third = -1.666925102e-1f * r + 2.000222653e-1f;
+  const float first = -2.499998659e-1f * r + 3.333331048e-1f;
+  const float c = ((6.915370375e-2f * square + seventh) * fourth + (fifth * square + third)) * square + first;
   const float tail = c * (r * square) + n * kLn2Low - 0.5f * square;
   return (r + tail) + n * kLn2High;
 }
@@ -83,11 +84,13 @@ MLCFAST_INLINE float log_positive(float x) {
 // log(1 + x) for x in [0, 1], to full relative accuracy: r is exact on either side of √2 − 1.
 MLCFAST_INLINE float log1p_unit(float x) {
   const bool upper = x > 0.41421356f;
-  return log_from(upper ? 1.0f : 0.0f, upper ? (x - 1.0f) * 0.5f : x);
+  return log_from(chosen(upper, 1.0f, 0.0f), chosen(upper, (x - 1.0f) * 0.5f, x));
 }
 
 // x^y for x in (0, 1], y ≥ 0: its absolute error is at most about 1 ulp of 1.
 MLCFAST_INLINE float power(float x, float y) { return exp_nonpositive(y * log_positive(x)); }
+MLCFAST_INLINE float minus_size(float x) { return -__builtin_fabsf(x); }
+MLCFAST_INLINE double minus_size(double x) { return -__builtin_fabs(x); }
 MLCFAST_INLINE float quotient(float a, float b) { return a / b; }
 MLCFAST_INLINE double quotient(double a, double b) { return a / b; }
 MLCFAST_INLINE double exp_nonpositive(double x) { return ::exp(x); }

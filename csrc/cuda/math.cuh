@@ -16,6 +16,9 @@ __device__ __forceinline__ float rough_reciprocal(float x) {
 namespace mlcfast {
 namespace device {
 
+__device__ __forceinline__ float minus_size(float x) { return x < 0 ? x : -x; }
+__device__ __forceinline__ double minus_size(double x) { return x < 0 ? x : -x; }
+
 __device__ __forceinline__ float exp_nonpositive(float x) { return expf(x); }
 __device__ __forceinline__ float power(float x, float y) { return powf(x, y); }
 

@@ -38,6 +38,7 @@ from mlcfast.data.csv_labels import cells_of
 from mlcfast.data.labels import Labels, SparseLabels, count, from_entries, holds, pairs, whole
 from mlcfast.data.overlap import refuse_shared_images
 from mlcfast.data.packed import StreamedImages
+from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
@@ -207,7 +208,8 @@ def _place(settings: DataConfig, split: str) -> tuple[str, str | None]:
 
 
 def _is_coco(settings: DataConfig, split: str) -> bool:
-    return annotation_file(Path(settings.root), split).is_file()
+    file = annotation_file(Path(settings.root), split)
+    return file.is_file() and not is_datumaro_file(file)
 
 
 def _table_options(settings: DataConfig) -> TableOptions:

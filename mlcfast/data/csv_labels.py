@@ -13,9 +13,11 @@ import numpy as np
 from mlcfast.data.labels import Labels, from_lists, holds, holds_soft
 from mlcfast.data.packed import ArrowImages, StreamedImages
 from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.listed import lists_in
 from mlcfast.data.readers.names import plain_label
-from mlcfast.data.readers.paths import require_images
+from mlcfast.data.readers.other_column import other_column
+from mlcfast.data.readers.paths import ImageFinder, require_images
 from mlcfast.data.readers.recognise import image_root, read_named
 from mlcfast.data.readers.separators import SIGNS
 from mlcfast.data.readers.sheet import Sheet, read_text
@@ -77,7 +79,13 @@ def read_csv(
             unpacked = source.unpack()
             paths = [unpacked[row] for row in rows]
         else:
-            paths = require_images(source.root or image_root(path, root), images, path, wheres, options.allow_outside)
+            place = source.root or image_root(path, root)
+            try:
+                preferred = folder_of_part(place, source.path)
+                paths = require_images(place, images, path, wheres, options.allow_outside, preferred)
+            except UsageError as error:
+                other = other_column(source, ImageFinder(place, options.allow_outside))
+                raise UsageError(f"{error}; {other}" if other else str(error)) from error
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=groups, cells=source.cells)
 
 

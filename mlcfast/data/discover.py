@@ -11,10 +11,11 @@ from PIL import Image
 
 from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
-from mlcfast.data.readers.recognise import ROBOFLOW, read_all
+from mlcfast.data.readers.directories import ROBOFLOW
+from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
-from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
+from mlcfast.data.readers.side_by_side import tables_of_parts, with_labels, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
@@ -22,11 +23,21 @@ from mlcfast.errors import UsageError
 
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".lst", ".txt")  # the last may be YOLO's lists
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".manifest",
+    ".parquet",
+    ".lst",
+    ".txt",
+)  # the last may be YOLO's lists
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
 GROUP_COLUMNS = {
     "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
-    "group", "group_id", "scene_id", "location_id", "camera_id", "video_id",
+    "group", "group_id", "scene_id", "location_id", "camera_id", "video_id", "lesion_id",
 }  # fmt: skip
 LOOKED_AT = 64  # images whose size is read
 
@@ -107,8 +118,9 @@ def _split_files(folder: Path) -> dict[str, Path]:
                     raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")
                 found[part] = file
     if TRAIN in found:
-        return found
+        return with_labels(found)[0]
     called = tables_of_parts(without_names(tables_in(folder))[0])  # train_labels.csv, val_labels.csv
+    called = with_labels(called)[0] if called else {}
     return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
 
 

@@ -144,6 +144,16 @@ class SpliceMix:
         return whole.contiguous(memory_format=torch.channels_last), torch.cat([labels, added])
 
 
+def mixed(mix: Mix, images: Tensor, labels: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
+    """What `mix` makes of a micro-batch; UsageError for another number of images or labels than it says."""
+    promised = mix.images(len(images))
+    after, targets = mix(images, labels, random)
+    if not len(after) == len(targets) == promised:
+        made = f"{len(after)} images and {len(targets)} rows of labels of a micro-batch of {len(images)}"
+        raise UsageError(f"data.mix: {type(mix).__name__} made {made}, and its images() says {promised}")
+    return after, targets
+
+
 MIXES: Registry[Callable[..., Mix]] = Registry(
     "data.mix", {"mixup": MixUp, "cutmix": CutMix, "splicemix": SpliceMix}, UsageError
 )

@@ -36,9 +36,18 @@ def evaluate_weights(
     do not fit the configuration or were made for other labels, and for a side that is not possible.
     """
     weights = find_weights(checkpoint)
-    at = [parse_config(config.model_dump(mode="json"), [f"data.image_size={side}"]) for side in sides] or [config]
+    at = [_at(config, side) for side in _each(sides)]
     models = (configured_model(each, weights, records.names) for each in at)
-    results = [evaluate_model(*model, records, process, flip) for model in models]
+    return _mean_of([evaluate_model(*model, records, process, flip) for model in models])
+
+
+def _each(sides: Sequence[int]) -> Sequence[int | None]:
+    """The sides, or None alone, which stands for the configuration's or the card's own."""
+    return [*sides] or [None]
+
+
+def _mean_of(results: list[EvaluationResult]) -> EvaluationResult:
+    """The mean scores of one or more results on the same images."""
     if len(results) == 1:
         return results[0]
     scores = np.mean([result.scores for result in results], axis=0, dtype=np.float64)
@@ -111,12 +120,35 @@ def other_input(config: Config, weights: Path) -> str:
     return f"{weights}: trained with {'; '.join(other)}" if other else ""
 
 
-def stored_model(config: Config, weights: Path, names: list[str]) -> tuple[nn.Module, Config]:
-    """As `configured_model`, but the weights' card overrides the configuration's model and input."""
+def evaluate_stored(
+    config: Config,
+    process: Process,
+    weights: Path,
+    records: LabelledImages,
+    flip: bool = False,
+    sides: Sequence[int] = (),
+) -> EvaluationResult:
+    """As `evaluate_weights`, but the weights' card overrides the configuration's model and input; a collective."""
+    models = (stored_model(config, weights, records.names, side) for side in _each(sides))
+    return _mean_of([evaluate_model(*model, records, process, flip) for model in models])
+
+
+def stored_model(config: Config, weights: Path, names: list[str], side: int | None = None) -> tuple[nn.Module, Config]:
+    """As `configured_model`, but the weights' card overrides the configuration's model and input.
+
+    side: of the images in pixels, instead of the card's.
+    """
     if own_labels(weights) != names:
-        return configured_model(config, weights, names)
-    model, card = load_trained(weights)
-    return model, config.model_copy(update={"data": config.data.model_copy(update=card.preprocessing)})
+        return configured_model(_at(config, side), weights, names)
+    config = _at(config, side)  # before the model, which another side may not fit
+    model, card = load_trained(weights, side)
+    update = card.preprocessing if side is None else {**card.preprocessing, "image_size": side}
+    return model, config.model_copy(update={"data": config.data.model_copy(update=update)})
+
+
+def _at(config: Config, side: int | None) -> Config:
+    """The configuration for images of this side, None for its own; UsageError for a side that is not possible."""
+    return config if side is None else parse_config(config.model_dump(mode="json"), [f"data.image_size={side}"])
 
 
 def evaluate_model(

@@ -2,10 +2,12 @@
 
 from torch import Tensor
 
+from mlcfast.losses.label_smoothing import checked_smoothing, soft
 from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.asymmetric_loss.op import checked_asymmetric_loss
 from mlcfast.ops.asymmetric_loss.reference import AsymmetricOptions
 from mlcfast.ops.checks import as_number, check_reduction
+from mlcfast.ops.numerics import Weights, reduce, weigh
 
 
 class AsymmetricLoss(WeighedLoss):
@@ -15,7 +17,7 @@ class AsymmetricLoss(WeighedLoss):
     disable_torch_grad_focal_loss: the focal weight is a constant in the backward pass; no global grad mode is touched.
     reduction: none | mean | sum, mean over B·K; scale multiplies the result. Query2Label's published training is
     gamma_neg=2, gamma_pos=0, clip=0, eps=1e-5, disable_torch_grad_focal_loss=True, scale=1000.
-    pos_weight, class_weight: see LabelWeights.
+    pos_weight, class_weight: see LabelWeights; label_smoothing: see the module of this name.
     """
 
     takes_soft = True
@@ -31,6 +33,7 @@ class AsymmetricLoss(WeighedLoss):
         scale: float = 1.0,
         pos_weight: object = None,
         class_weight: object = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(pos_weight, class_weight)
         check_reduction(reduction)
@@ -45,6 +48,7 @@ class AsymmetricLoss(WeighedLoss):
         self.disable_torch_grad_focal_loss = bool(disable_torch_grad_focal_loss)
         self.reduction = reduction
         self.scale = as_number(scale, "scale")
+        self.label_smoothing = checked_smoothing(label_smoothing)
         self._options = self._checked()
 
     def forward(
@@ -55,7 +59,17 @@ class AsymmetricLoss(WeighedLoss):
         if self._values() != self._options:  # an attribute was set since
             self._options = self._checked()
         weights = self.weights.of(logits)
+        if self.label_smoothing and isinstance(labels, Tensor):
+            return self._smoothed(logits, labels, weights)
         return checked_asymmetric_loss(logits, labels, self._options, self.reduction, self.scale, weights)
+
+    def _smoothed(self, logits: Tensor, labels: Tensor, weights: Weights | None) -> Tensor:
+        """Of soft labels, each entry weighed as its label was before."""
+        targets = soft(labels, self.label_smoothing)
+        if weights is None:
+            return checked_asymmetric_loss(logits, targets, self._options, self.reduction, self.scale)
+        entries = checked_asymmetric_loss(logits, targets, self._options, "none", self.scale)
+        return reduce(weigh(entries, labels, weights), self.reduction)
 
     def _values(self) -> tuple[float, ...]:
         return self.gamma_neg, self.gamma_pos, self.clip, self.eps, self.disable_torch_grad_focal_loss
@@ -67,8 +81,9 @@ class AsymmetricLoss(WeighedLoss):
 
     def extra_repr(self) -> str:
         """The options, as a user passed them."""
+        smoothing = f", label_smoothing={self.label_smoothing:g}" if self.label_smoothing else ""
         return (
             f"gamma_neg={self.gamma_neg:g}, gamma_pos={self.gamma_pos:g}, clip={self.clip:g}, eps={self.eps:g}, "
             f"disable_torch_grad_focal_loss={self.disable_torch_grad_focal_loss}, reduction={self.reduction!r}, "
-            f"scale={self.scale:g}{self.weights!r}"
+            f"scale={self.scale:g}{smoothing}{self.weights!r}"
         )

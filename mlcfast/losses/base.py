@@ -48,9 +48,9 @@ class LabelLoss(nn.Module):
         """ValueError where the loss was given numbers, one a label, that are not for K labels."""
 
     def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
-        if self._values_checked or torch.compiler.is_compiling():
+        if self._values_checked or not isinstance(labels, Tensor) or not labels.is_cuda:
             return
-        if not isinstance(labels, Tensor) or labels.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        if torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing():
             return
         check_label_values(labels, name)
         self._values_checked = True

@@ -8,6 +8,7 @@ from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.expected_positives import EPRLoss, ROLELoss
 from mlcfast.losses.full_labels import DistributionBalancedLoss, FocalLoss, PolyLoss, TwoWayLoss, ZLPRLoss
 from mlcfast.losses.label_bce import KINDS, LabelBCE, PairwiseRankingLoss
+from mlcfast.losses.label_smoothing import WITHOUT
 from mlcfast.losses.missing_labels import (
     AsymmetricPseudoLabelLoss,
     EntropyMaximisationLoss,
@@ -50,6 +51,8 @@ def build_loss(name: str, **options: object) -> LabelLoss:
     Raises ValueError for an unknown name or option, naming what there is, and for an object that is no LabelLoss.
     """
     make = as_callable(LOSSES.find(name), "loss name")
+    if "label_smoothing" in options and name in WITHOUT:
+        raise ValueError(f"loss {name} takes no label_smoothing: {WITHOUT[name]}")
     check_options(make, options, f"loss {name}", given=["kind"] if name in LOSSES else [])
     loss = make(**options)
     if not isinstance(loss, LabelLoss):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
+from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite_of_all
 from mlcfast.losses.label_weights import WeighedLoss, checked_counts
 from mlcfast.losses.missing_labels import positive_number
 from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction
@@ -25,7 +26,7 @@ def prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 class FocalLoss(WeighedLoss):
     """Focal loss (arXiv 1708.02002): −α_t (1 − p_t)^γ log p_t, mean over B·K; alpha None weighs both kinds alike.
 
-    pos_weight, class_weight: see LabelWeights.
+    pos_weight, class_weight: see LabelWeights; label_smoothing: see the module of this name.
     """
 
     def __init__(
@@ -35,26 +36,33 @@ class FocalLoss(WeighedLoss):
         reduction: str = "mean",
         pos_weight: object = None,
         class_weight: object = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(pos_weight, class_weight)
         self.gamma = as_number(gamma, "gamma")
         self.alpha = None if alpha is None else as_number(alpha, "alpha")
         check_reduction(reduction)
         self.reduction = reduction
+        self.label_smoothing = checked_smoothing(label_smoothing)
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        return op.focal(logits, labels, self.gamma, self.alpha, self.reduction, self.weights.of(logits))
+        weights = self.weights.of(logits)
+        value = op.focal(logits, labels, self.gamma, self.alpha, self.reduction, weights)
+        if not self.label_smoothing:
+            return value
+        turned = opposite_of_all(labels), self.gamma, self.alpha, self.reduction, weights and weights[::-1]
+        return mixed(value, op.focal(logits, *turned), self.label_smoothing)
 
 
 class PolyLoss(WeighedLoss):
     """Poly-1 (arXiv 2204.12511) for many labels: the focal loss plus ε (1 − p_t)^(γ + 1), mean over B·K.
 
     epsilon: the paper's 2 for images, −1 with a focal loss for detection; gamma 0: cross-entropy; alpha: as in
-    FocalLoss, of both terms. pos_weight, class_weight: see LabelWeights.
+    FocalLoss, of both terms. pos_weight, class_weight: see LabelWeights; label_smoothing: see the module of this name.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class PolyLoss(WeighedLoss):
         reduction: str = "mean",
         pos_weight: object = None,
         class_weight: object = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(pos_weight, class_weight)
         self.epsilon, self.gamma = as_number(epsilon, "epsilon"), as_number(gamma, "gamma")
@@ -73,6 +82,7 @@ class PolyLoss(WeighedLoss):
         self.alpha = None if alpha is None else as_number(alpha, "alpha")
         check_reduction(reduction)
         self.reduction = reduction
+        self.label_smoothing = checked_smoothing(label_smoothing)
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
@@ -80,7 +90,18 @@ class PolyLoss(WeighedLoss):
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
         weights = self.weights.of(logits)
-        return op.poly(logits, labels, self.epsilon, self.gamma, self.alpha, self.reduction, weights)
+        value = op.poly(logits, labels, self.epsilon, self.gamma, self.alpha, self.reduction, weights)
+        if not self.label_smoothing:
+            return value
+        turned = (
+            opposite_of_all(labels),
+            self.epsilon,
+            self.gamma,
+            self.alpha,
+            self.reduction,
+            weights and weights[::-1],
+        )
+        return mixed(value, op.poly(logits, *turned), self.label_smoothing)
 
 
 class DistributionBalancedLoss(LabelLoss):
@@ -145,10 +166,13 @@ class DistributionBalancedLoss(LabelLoss):
         check_matrix(logits)
         self.check_labels(logits.shape[1])
         assert self.counts is not None, "or check_labels would have raised"
-        self.counts = self.counts.to(logits.device)
+        self.counts, double = self.counts.to(logits.device), logits.dtype == torch.float64
+        if self.columns[double][0].device != logits.device:
+            inverse, shift = self.columns[double]
+            self.columns[double] = (inverse.to(logits.device), shift.to(logits.device))
         return op.distribution_balanced(
             logits, labels, self.counts, self.images, self.mapping, self.neg_scale, self.init_bias,
-            self.focal_gamma, self.focal_balance, self.reduction, self.columns[logits.dtype == torch.float64],
+            self.focal_gamma, self.focal_balance, self.reduction, self.columns[double],
         )  # fmt: skip
 
 
@@ -183,7 +207,7 @@ class TwoWayLoss(LabelLoss):
         self.all_gather = all_gather
 
     def batch_statistic(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The (2K + 1,) statistic of one part, detached, fp32 (fp64 for fp64 logits)."""
+        """The (2K + 1,) statistic of one part, detached, fp64."""
         return reference.two_way_part(*prepared(logits, labels), self.tp, self.tn)
 
     def combined(self, parts: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
+from mlcfast.losses.label_smoothing import checked_smoothing
 from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.checks import as_number, check_reduction
 from mlcfast.ops.label_bce import pairwise_ranking, weighted_bce
@@ -18,14 +19,15 @@ class LabelBCE(WeighedLoss):
     kind: bce (full labels) and an (assume negative): all that is not positive is negative; bce_ls, an_ls: the same with
     label smoothing; wan: negatives weigh 1/(K − 1); iu: unknown entries are ignored, soft positives are as in bce where
     soft_labels is set; iun: as iu, but the true negatives are known (`true_labels`, ≤ 0 is negative).
-    label_smoothing: the share of the opposite term in the _ls kinds, 0.1 as published. reduction: none | mean | sum.
-    pos_weight, class_weight: see LabelWeights.
+    label_smoothing: in the _ls kinds the share of the opposite term, 0.1 as published; in the others see the module
+    label_smoothing, whose share of the opposite term is half of it. reduction: none | mean | sum. pos_weight,
+    class_weight: see LabelWeights.
     """
 
     def __init__(
         self,
         kind: str = "bce",
-        label_smoothing: float = 0.1,
+        label_smoothing: float | None = None,
         reduction: str = "mean",
         pos_weight: object = None,
         class_weight: object = None,
@@ -33,15 +35,17 @@ class LabelBCE(WeighedLoss):
         super().__init__(pos_weight, class_weight)
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
-        smoothing = as_number(label_smoothing, "label_smoothing")
-        if not 0 <= smoothing <= 1:
+        published = kind.endswith("_ls")
+        smoothing = as_number(0.1 * published if label_smoothing is None else label_smoothing, "label_smoothing")
+        if published and not 0 <= smoothing <= 1:
             raise ValueError(f"label_smoothing must be in [0, 1], not {label_smoothing}")
         check_reduction(reduction)
         self.kind = kind
         self.takes_soft = kind != "iun"
         if kind == "iun":
             self.needs = self.needs | {"true_labels"}
-        self.label_smoothing = smoothing if kind.endswith("_ls") else 0.0
+        self.label_smoothing = smoothing
+        self.turned = smoothing if published else checked_smoothing(smoothing) / 2  # the share of the opposite term
         self.reduction = reduction
 
     def forward(
@@ -51,10 +55,9 @@ class LabelBCE(WeighedLoss):
         if self.kind == "iun" and true_labels is None:
             raise ValueError("true_labels must be given: the iun loss knows the true negatives")
         self._check_values_once(labels)
-        smoothing = self.label_smoothing
-        positive, negative = (1 - smoothing, smoothing), (smoothing, 1 - smoothing)
-        if self.kind == "wan":
-            negative = (0.0, 1.0 / max(logits.shape[-1] - 1, 1))
+        of_negatives = 1.0 / max(logits.shape[-1] - 1, 1) if self.kind == "wan" else 1.0
+        positive = (1 - self.turned, self.turned * of_negatives)
+        negative = (self.turned, (1 - self.turned) * of_negatives)
         unknown = (0.0, 0.0) if self.kind in ("iu", "iun") else negative
         known = true_labels if self.kind == "iun" else None
         kinds, weights = (positive, unknown, negative), self.weights.of(logits)

@@ -57,7 +57,7 @@ class LabelWeights:
         self.given = {name: _parsed(value, name) for name, value in given.items() if value is not None}
         self.methods = {name: value for name, value in self.given.items() if isinstance(value, tuple)}
         self.values = {name: value for name, value in self.given.items() if isinstance(value, Tensor)}
-        self.made: dict[tuple[torch.device, torch.dtype, int], Weights] = {}
+        self.made: dict[tuple[torch.device | None, bool, int], Weights] = {}
 
     def set_label_counts(self, label_counts: Tensor, images: int) -> None:
         """See LabelLoss."""
@@ -73,10 +73,9 @@ class LabelWeights:
         """
         if not self.given:
             return None
-        dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
-        key = (logits.device, dtype, logits.shape[-1])
+        key = (None if logits.is_cpu else logits.device, logits.dtype == torch.float64, logits.shape[-1])
         if key not in self.made:
-            self.made[key] = self._make(*key)
+            self.made[key] = self._make(logits.device, torch.float64 if key[1] else torch.float32, key[2])
         return self.made[key]
 
     def check_labels(self, K: int) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
-from mlcfast.ops.checks import as_number, check_pair, check_reduction
+from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite, opposite_of_all
+from mlcfast.ops.checks import as_number, check_logits, check_reduction
 from mlcfast.ops.label_loss import missing_labels as op
 from mlcfast.ops.numerics import upcast
 
@@ -24,20 +25,26 @@ class EntropyMaximisationLoss(LabelLoss):
     """EM: the entropy of unknown labels is maximised (arXiv 2203.16219); see ops.label_loss.reference.
 
     alpha: published 0.2 for VOC, 0.1 for COCO and NUS-WIDE, 0.01 for CUB. Labels: 1 positive, 0 unknown, −1 negative.
+    label_smoothing: of known labels, see the module of this name.
     """
 
     beta: float | None = None
 
-    def __init__(self, alpha: float = 0.1) -> None:
+    def __init__(self, alpha: float = 0.1, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.alpha = as_number(alpha, "alpha")
+        self.label_smoothing = checked_smoothing(label_smoothing)
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
     ) -> Tensor:
         """logits, labels: (B, K). Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
-        return op.entropy_maximisation(logits, labels, self.alpha, self.beta)
+        value = op.entropy_maximisation(logits, labels, self.alpha, self.beta)
+        if not self.label_smoothing:
+            return value
+        of_opposite = op.entropy_maximisation(logits, opposite(labels), self.alpha, self.beta)
+        return mixed(value, of_opposite, self.label_smoothing)
 
 
 class AsymmetricPseudoLabelLoss(EntropyMaximisationLoss):
@@ -50,8 +57,8 @@ class AsymmetricPseudoLabelLoss(EntropyMaximisationLoss):
 
     needs = frozenset({"pseudo_labels"})
 
-    def __init__(self, alpha: float = 0.1, beta: float = 0.9, warm_up: int = 5) -> None:
-        super().__init__(alpha)
+    def __init__(self, alpha: float = 0.1, beta: float = 0.9, warm_up: int = 5, label_smoothing: float = 0.0) -> None:
+        super().__init__(alpha, label_smoothing)
         self.beta = as_number(beta, "beta")
         if not isinstance(warm_up, int) or warm_up < 0:
             raise ValueError(f"warm_up must be a number of epochs, not {warm_up!r}")
@@ -69,7 +76,8 @@ class LargeLossLoss(LabelLoss):
     kind: ll_r leaves them out, ll_ct flips their label for this step, ll_cp means to flip it for good. In epoch e, from
     0, they are the ⌈B·K·e·delta⌉ largest (r, ct) or ⌈B·K·delta⌉ (cp, from the second epoch on); the first epoch is
     plain. begin_epoch sets e. delta: the share an epoch, published between 0.001 and 0.005. After a call `changed`
-    tells which entries were changed, for a caller that keeps the flipped labels of ll_cp.
+    tells which entries were changed, for a caller that keeps the flipped labels of ll_cp. label_smoothing: of known
+    labels, see the module of this name.
 
     The largest are those of the global batch, whose parts are of one size:
     - over ranks: set `all_gather`, a function that returns a detached tensor of all ranks, stacked. It is called once
@@ -80,15 +88,16 @@ class LargeLossLoss(LabelLoss):
 
     needs = frozenset({"batch_parts"})
 
-    def __init__(self, kind: str = "ll_r", delta: float = 0.002) -> None:
+    def __init__(self, kind: str = "ll_r", delta: float = 0.002, label_smoothing: float = 0.0) -> None:
         super().__init__()
+        self.label_smoothing = checked_smoothing(label_smoothing)
         if kind not in ("ll_r", "ll_ct", "ll_cp"):
             raise ValueError(f"kind must be ll_r, ll_ct or ll_cp, not {kind!r}")
         self.kind, self.delta, self.epoch = kind, as_number(delta, "delta"), 0
         if not 0 <= self.delta <= 1:
             raise ValueError(f"delta must be in [0, 1], not {delta!r}")
         self.all_gather: Callable[[Tensor], Tensor] | None = None
-        self.last: tuple[Tensor, Tensor, Tensor | None] | None = None
+        self.last: tuple[Tensor, Tensor, Tensor | None, int] | None = None
         if kind == "ll_cp":
             self.needs = frozenset({"batch_parts", "pseudo_labels"})
 
@@ -117,26 +126,31 @@ class LargeLossLoss(LabelLoss):
         ValueError for a statistic whose parts are of another size.
         """
         self._check_values_once(labels)
-        check_pair(logits, labels, "labels")
-        threshold = self._threshold(logits, labels, statistic)
-        self.last = (logits.detach(), labels, threshold)
-        return op.large_losses(logits, labels, threshold, flip=self.kind != "ll_r")
+        check_logits(logits)
+        threshold, count = self._threshold(logits, labels, statistic)
+        flip = self.kind != "ll_r"
+        value = op.large_losses(logits, labels, threshold, flip, count=count)
+        self.last = (logits.detach(), labels, threshold, count)
+        if not self.label_smoothing:
+            return value
+        of_opposite = op.large_losses(logits, opposite(labels), threshold, flip, count=count)
+        return mixed(value, of_opposite, self.label_smoothing)
 
-    def _threshold(self, logits: Tensor, labels: Tensor, statistic: Tensor | None) -> Tensor | None:
+    def _threshold(self, logits: Tensor, labels: Tensor, statistic: Tensor | None) -> tuple[Tensor | None, int]:
+        """The threshold of a statistic or, without one, which entry of this batch is at it; (None, 0) for neither."""
         times = min(self.epoch, 1) if self.kind == "ll_cp" else self.epoch
         if times and statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
         if statistic is None:
-            count = math.ceil(logits.numel() * times * self.delta)
-            return op.large_loss_threshold(logits, labels, count) if count else None
+            return None, math.ceil(logits.numel() * times * self.delta)
         if statistic.dim() != 2 or statistic.shape[1] != logits.numel():
             raise ValueError(f"statistic must be (P, {logits.numel()}), not {tuple(statistic.shape)}")
         count = math.ceil(statistic.numel() * times * self.delta)
-        return op.large_loss_threshold(statistic, torch.zeros_like(statistic), count) if count else None
+        return op.large_loss_threshold(statistic, torch.zeros_like(statistic), count) if count else None, 0
 
     def new_positives(self) -> Tensor | None:
         """See LabelLoss."""
-        nothing = self.kind != "ll_cp" or self.last is None or self.last[2] is None
+        nothing = self.kind != "ll_cp" or self.last is None or (self.last[2] is None and not self.last[3])
         return None if nothing else self.changed
 
     @property
@@ -144,17 +158,30 @@ class LargeLossLoss(LabelLoss):
         """(B, K) bool, the entries that the last call changed; None before the first call."""
         if self.last is None:
             return None
-        logits, labels, threshold = self.last
+        logits, labels, threshold, count = self.last
+        if threshold is None and count:
+            threshold = op.large_loss_threshold(logits, labels, count)
         if threshold is None:
             return torch.zeros_like(labels, dtype=torch.bool)
         return (labels == 0) & (logits >= threshold)
 
 
 class HillLoss(LabelLoss):
-    """Hill loss (arXiv 2112.07368): negatives that look positive weigh less. Published as a sum, here the mean."""
+    """Hill loss (arXiv 2112.07368): negatives that look positive weigh less. Published as a sum, here the mean.
 
-    def __init__(self, lambda_: float = 1.5, margin: float = 1.0, gamma: float = 2.0, reduction: str = "mean") -> None:
+    label_smoothing: see the module of this name; unknown labels are negatives.
+    """
+
+    def __init__(
+        self,
+        lambda_: float = 1.5,
+        margin: float = 1.0,
+        gamma: float = 2.0,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.label_smoothing = checked_smoothing(label_smoothing)
         self.lambda_, self.margin, self.gamma = (
             as_number(value, name) for value, name in ((lambda_, "lambda_"), (margin, "margin"), (gamma, "gamma"))
         )
@@ -166,13 +193,18 @@ class HillLoss(LabelLoss):
     ) -> Tensor:
         """logits, labels: (B, K), a label above 0 is positive. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        return op.hill(logits, labels, self.lambda_, self.margin, self.gamma, self.reduction)
+        options = self.lambda_, self.margin, self.gamma, self.reduction
+        value = op.hill(logits, labels, *options)
+        if not self.label_smoothing:
+            return value
+        return mixed(value, op.hill(logits, opposite_of_all(labels), *options), self.label_smoothing)
 
 
 class SelfPacedLossCorrection(LabelLoss):
     """SPLC (arXiv 2112.07368): from epoch `change_epoch` (from 0) on, unknown labels above tau count as positive.
 
-    begin_epoch sets the epoch. Published as a sum, here the mean.
+    begin_epoch sets the epoch. Published as a sum, here the mean. label_smoothing: of known labels, see the module of
+    this name.
     """
 
     def __init__(
@@ -182,8 +214,10 @@ class SelfPacedLossCorrection(LabelLoss):
         gamma: float = 2.0,
         change_epoch: int = 1,
         reduction: str = "mean",
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
+        self.label_smoothing = checked_smoothing(label_smoothing)
         self.tau, self.margin, self.gamma = (
             as_number(value, name) for value, name in ((tau, "tau"), (margin, "margin"), (gamma, "gamma"))
         )
@@ -200,7 +234,11 @@ class SelfPacedLossCorrection(LabelLoss):
         """logits, labels: (B, K), 0 unknown. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
         tau = self.tau if self.epoch >= self.change_epoch else None
-        return op.self_paced_correction(logits, labels, tau, self.margin, self.gamma, self.reduction)
+        options = tau, self.margin, self.gamma, self.reduction
+        value = op.self_paced_correction(logits, labels, *options)
+        if not self.label_smoothing:
+            return value
+        return mixed(value, op.self_paced_correction(logits, opposite(labels), *options), self.label_smoothing)
 
 
 Range = tuple[float, float]
@@ -212,7 +250,7 @@ class GeneralizedRobustLoss(LabelLoss):
     w, b, mu, sigma: first and last value; in epoch e (from 1) of T, w and b stand at the share max(e − 1, 0)/T of the
     way, mu and sigma at e/T, both after linear_epochs of linear initialisation, which are taken off e and T.
     begin_epoch sets it; before it is called all have their first value. For COCO, (w, b) ending at (10, −8) is used
-    too.
+    too. label_smoothing: of known labels, see the module of this name.
     """
 
     def __init__(
@@ -224,8 +262,10 @@ class GeneralizedRobustLoss(LabelLoss):
         q2: float = 0.01,
         q3: float = 1.0,
         linear_epochs: int = 0,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
+        self.label_smoothing = checked_smoothing(label_smoothing)
         ranges = {"w": w, "b": b, "mu": mu, "sigma": sigma}
         self.ranges = {name: _pair(values, name) for name, values in ranges.items()}
         self.q2, self.q3 = positive_number(q2, "q2"), positive_number(q3, "q3")
@@ -248,7 +288,12 @@ class GeneralizedRobustLoss(LabelLoss):
         """logits, labels: (B, K), 0 unknown. Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
         w, b, mu, sigma = (self.values[name] for name in ("w", "b", "mu", "sigma"))
-        return op.generalized_robust(logits, labels, w=w, b=b, mu=mu, sigma=sigma, q2=self.q2, q3=self.q3)
+        options = w, b, mu, sigma, self.q2, self.q3
+        value = op.generalized_robust(logits, labels, *options)
+        if not self.label_smoothing:
+            return value
+        of_opposite = op.generalized_robust(logits, opposite(labels), *options)
+        return mixed(value, of_opposite, self.label_smoothing)
 
 
 def _pair(values: object, name: str) -> Range:

@@ -12,10 +12,11 @@ from mlcfast.models.card import ModelCard, card_file, load_card
 from mlcfast.models.loading import fill, find_weights, read_weights
 
 
-def load_trained(path: str | Path) -> tuple[nn.Module, ModelCard]:
+def load_trained(path: str | Path, image_size: int | None = None) -> tuple[nn.Module, ModelCard]:
     """The model in evaluation mode and its card: images (B, 3, S, S), normalised as the card says -> logits (B, K).
 
     path: a .safetensors file with its card beside it, or the directory of model.safetensors and model.json, or a run.
+    image_size: build it for images of this side instead of the card's.
     UsageError names what is missing, damaged or does not fit.
     """
     file = find_weights(Path(path))
@@ -25,7 +26,7 @@ def load_trained(path: str | Path) -> tuple[nn.Module, ModelCard]:
     _check(card, card_file(file))
     with reading(card_file(file)), built_for(file, card_file(file)):
         try:
-            model = build_model(**card.model)
+            model = build_model(**card.model | ({} if image_size is None else {"image_size": image_size}))
         except RuntimeError as error:  # of torch, such as for want of memory
             raise UsageError(f"model: {error}") from error
     fill(model, read_weights(file), file)

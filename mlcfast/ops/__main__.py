@@ -13,11 +13,11 @@ from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
 LOSSES = ("asymmetric_loss", "epr_loss", "pairwise_ranking", "role_loss", "weighted_bce")
 LATER_LOSSES = (  # of one operator, which on CUDA has Triton's kernels alone
-    "entropy_maximisation", "focal", "generalized_robust", "hill", "poly", "self_paced_correction",
+    "distribution_balanced", "entropy_maximisation", "focal", "generalized_robust", "hill", "poly",
+    "self_paced_correction", "two_way", "zlpr",
 )  # fmt: skip
 PLAIN = ("large_loss_threshold", "large_losses")  # the second is the first one's threshold and one of the later losses
 PIXELS = "pixels"  # operators on 8-bit images, which lie on the host
-WHOLE_IMAGES = ("distribution_balanced", "two_way", "zlpr")  # compiled for the CPU alone
 PARTS = {  # other operators: which part of them is Triton's kernels, and when
     "groupwise_linear": "with a LayerNorm before it and one label a query, but for fp64",
     "label_query_attention": "softmax and dropout, but for fp64; matrix products are torch's",
@@ -56,13 +56,11 @@ def implementation(operator: str, device_type: str) -> tuple[str, str]:
         return "Pillow", "MLCFAST_BACKEND=reference" if requested() == "reference" else MISSING["cpu"]
     if requested() == "reference":
         return IN_WORDS["reference"], "MLCFAST_BACKEND=reference"
-    if operator in WHOLE_IMAGES and device_type == "cuda":
-        return "torch's operations", "it has no kernels on CUDA"
     if operator in (*LATER_LOSSES, *PLAIN) and device_type == "cuda":
         if operator == "large_loss_threshold" or not has_triton("cuda"):
             return "torch's operations", "it has no kernels on CUDA" if operator in PLAIN else "Triton is not there"
         return IN_WORDS["triton"], "but for fp64"
-    if operator in (*LOSSES, *LATER_LOSSES, *PLAIN, *WHOLE_IMAGES):
+    if operator in (*LOSSES, *LATER_LOSSES, *PLAIN):
         chosen, passed_over = decide(device_type)
         return IN_WORDS[chosen], passed_over or _why(chosen, device_type)
     if not has_triton(device_type):
@@ -92,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the facts, then a line for each operator and device."""
     build_parser().parse_args(argv)
     print("\n".join(environment()), end="\n\n")
-    for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *WHOLE_IMAGES, *PARTS, PIXELS)):
+    for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *PARTS, PIXELS)):
         for device_type in ("cpu", "cuda")[: 1 if operator == PIXELS else 2]:
             name, why = implementation(operator, device_type)
             print(f"{operator:<22} {device_type:<5} {name:<21} {why}")

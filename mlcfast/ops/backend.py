@@ -43,6 +43,23 @@ def requested() -> str:
     return name
 
 
+def compiled_on_cpu(logits: object, labels: object) -> bool:
+    """Whether the compiled kernels of the CPU take these: the commonest case by the shortest question.
+
+    False says nothing yet: `choose` does. The operators then check what goes into them as `check_pair` does.
+    """
+    return (
+        isinstance(logits, torch.Tensor)
+        and isinstance(labels, torch.Tensor)
+        and logits.is_cpu
+        and labels.is_cpu
+        and _VARIABLE not in _VARIABLES
+        and not MISSING["cpu"]
+        and not torch.compiler.is_compiling()
+        and not in_transform()
+    )
+
+
 @contextlib.contextmanager
 def plain_torch() -> Iterator[None]:
     """Within it every op is torch's own operators, whatever `MLCFAST_BACKEND` says: for what others trace and load."""

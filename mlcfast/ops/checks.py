@@ -1,6 +1,7 @@
 """Argument checks shared by the losses: a failure is a ValueError that names the argument and what would be right."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -9,22 +10,26 @@ REDUCTIONS = ("none", "mean", "sum")
 _LOGITS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
-def in_transform() -> bool:
-    """Whether torch.func's grad, vjp, jvp or vmap is at work."""
-    return torch._C._are_functorch_transforms_active()
+# Whether torch.func's grad, vjp, jvp or vmap is at work.
+in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 
 def check_pair(logits: Tensor, labels: Tensor, name: str = "targets") -> None:
     """`logits` floating, `labels` real, of the same shape and on the same device."""
+    check_logits(logits)
+    check_like(logits, labels, name)
+    if labels.requires_grad:
+        raise ValueError(f"{name} must not require a gradient: pass {name}.detach()")
+
+
+def check_logits(logits: Tensor) -> None:
+    """`logits` is a floating tensor of at least one dimension."""
     if not isinstance(logits, Tensor):
         raise ValueError(f"logits must be a tensor, not {type(logits).__name__}")
     if logits.dtype not in _LOGITS:
         raise ValueError(f"logits must be float32, float64, bfloat16 or float16, not {logits.dtype}")
     if logits.dim() == 0:
         raise ValueError("logits must have at least one dimension, (B, K)")
-    check_like(logits, labels, name)
-    if labels.requires_grad:
-        raise ValueError(f"{name} must not require a gradient: pass {name}.detach()")
 
 
 def check_like(logits: Tensor, other: Tensor, name: str) -> None:

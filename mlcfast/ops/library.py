@@ -44,6 +44,11 @@ def _architectures() -> tuple[str, ...]:
 CUDA_ARCHITECTURES = _architectures()
 
 
+def direct(operator: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """What calling an overload comes to (torch 2.14), without the Python around it: not for a graph being compiled."""
+    return getattr(operator, "_op", operator)
+
+
 def fake_loss(logits: Tensor, reduction: int) -> Tensor:
     """The shape and dtype of a reduced loss, for fake implementations."""
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32

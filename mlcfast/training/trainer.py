@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mlcfast.config import Config
 from mlcfast.data.build import Loaders
-from mlcfast.data.mixing import Mix
+from mlcfast.data.mixing import Mix, mixed
 from mlcfast.engine import Engine, EngineState, Schedule, all_reduce_sum
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_weights_in_turn
@@ -218,7 +218,8 @@ class Trainer:
         """The micro-batches on the device and mixed; an image that is added has no index."""
         for number, (images, labels, index) in enumerate(micro_batches):
             images, labels = self.engine.to_device(images, labels)
-            yield *mix(images, labels, np.random.default_rng((*self._position(number), OF_MIXING))), index
+            draws = np.random.default_rng((*self._position(number), OF_MIXING))
+            yield *mixed(mix, images, labels, draws), index
 
     def _seed(self, micro_batch: int) -> None:
         """Set what the step's micro-batch with this number draws."""

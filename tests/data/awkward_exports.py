@@ -43,8 +43,36 @@ VIA = {
 STARTED, NOT_STARTED = {"name": "a.jpg", "status": "Completed"}, {"name": "c.jpg", "status": "NotStarted"}
 TWO = [["cat"], ["dog"]]
 
+
+def kili(image: str, *labels: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An asset of Kili's export with its labels."""
+    return {"id": image, "externalId": image, "content": "u", "labels": list(labels)} | more
+
+
+def kili_label(*classes: str, objects: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    told = [{"name": name, "confidence": 100} for name in classes]
+    boxes = [{"type": "rectangle", "children": {}, "categories": [{"name": name}]} for name in objects]
+    return {"labelType": "DEFAULT", "jsonResponse": {"J0": {"categories": told}, "J1": {"annotations": boxes}}} | more
+
+
 # Name: file name, content, images, labels, states of the images in order.
 READ = {
+    "kili": (
+        "k.json",
+        json.dumps([kili("a.jpg", kili_label("CAT", objects=("DOG",))), kili("b.jpg", kili_label()), kili("c.jpg"),
+                    kili("d.jpg", kili_label("CAT", labelType="PREDICTION")),
+                    kili("e.jpg", kili_label("CAT", createdAt="1"),
+                         kili_label("DOG", createdAt="3", labelType="REVIEW"),
+                         kili_label("OWL", createdAt="2", labelType="REVIEW"))]),
+        ["a.jpg", "b.jpg", "e.jpg"], ["CAT", "DOG"], [[P, P], [N, N], [N, P]],
+    ),
+    "kili's latest labels": (
+        "k.json",
+        json.dumps([{"externalId": "a", "latestLabel": {
+                        "jsonResponse": json.dumps({"J": {"categories": [{"name": "CAT"}]}})}},
+                    {"externalId": "b", "latestLabel": None}]),
+        ["a"], ["CAT"], [[P]],
+    ),
     "via's project": (
         "v.json", json.dumps({"_via_settings": {}, "_via_img_metadata": VIA}), ["a.jpg", "b.jpg"], ["cat", "dog"],
         [[P, N], [N, P]],
@@ -343,7 +371,22 @@ REFUSED = {
     "kili": (
         "k.json",
         json.dumps([{"externalId": "a", "labels": [{"jsonResponse": {}}]}]),
-        "Kili's: export the project",
+        "k.json: no image has a label: none of Kili's 1 assets has a category",
+    ),
+    "kili's answers of yes and no": (
+        "k.json",
+        json.dumps([kili("a.jpg", kili_label("YES"))]),
+        "entry 1: the answer 'YES' to 'J0' is no label: write a table with a column for each question",
+    ),
+    "labels of kili alone": (
+        "k.json",
+        json.dumps([{"externalId": "a", "jsonResponse": {}}]),
+        "labels of Kili without their assets: export its assets with their labels",
+    ),
+    "an image of supervisely": (
+        "a.jpg.json",
+        json.dumps({"size": {"height": 1, "width": 1}, "tags": [], "objects": []}),
+        "Supervisely's, of one image: name the directory of the project",
     ),
     "segments.ai": (
         "s.json",
@@ -353,7 +396,7 @@ REFUSED = {
     "supervisely": (
         "m.json",
         json.dumps({"classes": [], "tags": [], "projectType": "images"}),
-        "Supervisely's: export",
+        "Supervisely's settings: name the directory of the project, whose folders hold img and ann",
     ),
     "nuimages": (
         "object_ann.json",

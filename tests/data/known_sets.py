@@ -66,6 +66,10 @@ READ = {
         below("train_images", PETS) | below("val_images", PETS), "folders", ["cat", "dog"],
         {"train": OF_PETS, "val": OF_PETS}, [],
     ),
+    "pascal voc whose test is kept back": (
+        voc("x") | {"x/ImageSets/Main/test.txt": "c\n", "x/JPEGImages/c.jpg": ""}, "voc", ["cat"],
+        {"train": [[P]], "val": [[N]]}, ["test.txt names images without XML files: it is left out"],
+    ),
     "pascal voc from above": (
         voc("VOCdevkit/VOC2007"), "voc", ["cat"], {"train": [[P]], "val": [[N]]}, ["VOCdevkit/VOC2007 is the only"],
     ),
@@ -148,6 +152,21 @@ READ = {
          "meta/test.json": '{"pie": ["pie/3"], "soup": []}'},
         "authors", ["pie", "soup"], {"train": [[P, N], [N, P]], "test": [[P, N]]}, ["meta says which images train"],
     ),
+    "retinanet's tables": (
+        {"images/a.jpg": "", "images/b.jpg": "", "images/c.jpg": "", "classes.csv": "cat,0\ndog,1\n",
+         "annotations.csv": "images/a.jpg,1,2,3,4,cat\nimages/a.jpg,1,2,3,4,dog\nimages/b.jpg,,,,,\n",
+         "annotations_test.csv": "images/c.jpg,1,2,3,4,cat\nimages/c.jpg,1,2,3,4,dog\n"},
+        "long", ["cat", "dog"], {"train": [[P, P], [N, N]], "test": [[P, P]]},
+        ["classes.csv names no image", "annotations.csv is taken for training, as annotations_test.csv is for test"],
+    ),
+    "a table of a part, of which images in another have the names": (
+        {"train.csv": "image,cat,dog\na.jpg,1,0\n", "train/images/a.jpg": "", "test/images/a.jpg": ""},
+        "wide", ["cat", "dog"], {"": [[P, N]]}, [],
+    ),
+    "celeba in the wild": (
+        {"Anno/list_attr_celeba.txt": "1\nBald Smiling \n000001.jpg -1  1\n", "Img/img_celeba/000001.jpg": ""},
+        "authors", ["Bald", "Smiling"], {"": [[N, P]]}, [],
+    ),
     "tiny imagenet": (
         {"train/n01/images/n01_0.JPEG": "", "train/n02/images/n02_0.JPEG": "", "val/images/val_0.JPEG": "",
          "train/n01/n01_boxes.txt": "n01_0.JPEG\t0\t0\t62\t62\n", "test/images/test_0.JPEG": "",
@@ -179,6 +198,27 @@ READ = {
          "val_labels.csv": "filename,class\nb.jpg,cat\n", "classes.csv": "cat,0\ndog,1\n"},
         "list", ["cat"], {"train": [[P]], "val": [[P]]}, ["classes.csv names no image: it is not read"],
     ),
+    "images in folders within another, and a table that names a part of their path": (
+        {"images/NEL/a.jpg": "", "images/FAL/a.jpg": "",
+         "t.csv": "image,cat,dog\nNEL/a.jpg,1,0\nFAL/a.jpg,0,1\n"},
+        "wide", ["cat", "dog"], {"": [[P, N], [N, P]]}, [],
+    ),
+    "a table of ids, and one of their names": (
+        {"images/a1.png": "", "images/b2.png": "", "train.csv": "id,attribute_ids\na1,0 2\nb2,2\n",
+         "labels.csv": "attribute_id,attribute_name\n0,culture::french\n2,tag::men\n"},
+        "list", ["0", "2"], {"": [[P, P], [N, P]]}, ["labels.csv names no image: it is not read"],
+    ),
+    "a manifest in its directory": (
+        {"images/a.jpg": "", "images/b.jpg": "", "output.manifest": "".join(
+            json.dumps({"source-ref": f"s3://b/images/{name}.jpg", "j": 0, "j-metadata": {"class-name": label}}) + "\n"
+            for name, label in (("a", "cat"), ("b", "dog")))},
+        "metadata", ["cat", "dog"], {"": [[P, N], [N, P]]}, ["read as SageMaker's class map"],
+    ),
+    "records that name the folders of their labels": (
+        {**PETS, "all.json": json.dumps([{"title": f"t{n}", "genre": name.split("/")[0], "filename": name}
+                                         for n, name in enumerate(PETS)])},
+        "metadata", ["cat", "dog"], {"": OF_PETS}, ["column 'genre' lists the labels"],
+    ),
     "tables of the parts beside their folders": (
         {f"{part}{name}": text for part in ("train", "val", "test") for name, text in {
             "/1.jpg": "", ".csv": "image,cat,dog\n1.jpg,1,0\n"}.items()},
@@ -205,6 +245,19 @@ READ = {
 
 # Name: files with their texts, what the error says.
 REFUSED = {
+    "oriented boxes": (
+        {"data.yaml": "train: ../train/images\nnames: [cat]\n", "train/images/a.jpg": "",
+         "train/labelTxt/a.txt": "0 0 0 2 2 2 2 0 cat 0\n"},
+        "train/labelTxt/a.txt: DOTA's, and no image has a file of YOLO's boxes",
+    ),
+    "measures beside images": (
+        {"train/1.jpg": "", "train/1.txt": '108 225 132 0 1 0 0 1 3 "F"\n'},
+        "begins with numbers, as boxes and measures do",
+    ),
+    "several tables beside the images": (
+        {"annotations/age.csv": "x,y\n1,2\n", "annotations/labels.csv": "x,y\n1,2\n", "images/a.jpg": ""},
+        "annotations/labels.csv or annotations/age.csv may hold the labels: name the one that does",
+    ),
     "labels in the names of files": (
         {"train/cat.0.jpg": "", "train/dog.0.jpg": "", "test/1.jpg": ""},
         "no labels found: images stand directly in 'test' and 'train', such as test/1.jpg: name the file of the labels",

@@ -177,6 +177,32 @@ def labelme(root: Path) -> None:
         (root / f"{name}.json").write_text(json.dumps(content))
 
 
+def datumaro(root: Path) -> None:
+    touch(root, "images/train/a.jpg", "images/train/b.jpg", "images/val/c.jpg")
+    names = {"label": {"labels": [{"name": "cat", "parent": ""}, {"name": "dog", "parent": ""}]}}
+    kinds = ({"type": "label", "label_id": 0}, {"type": "bbox", "label_id": 1, "bbox": [0, 0, 1, 1]})
+    (root / "annotations").mkdir()
+    for split, labels in {"train": {"a": kinds, "b": ()}, "val": {"c": kinds[1:]}}.items():
+        items = [
+            {"id": name, "annotations": [*each], "image": {"path": f"{name}.jpg"}} for name, each in labels.items()
+        ]
+        content = {"info": {}, "categories": names, "items": items}
+        (root / "annotations" / f"{split}.json").write_text(json.dumps(content))
+
+
+def supervisely(root: Path) -> None:
+    touch(root, "train/img/a.jpg", "train/img/b.jpg", "val/img/c.jpg")
+    for name, tags, classes in (
+        ("train/ann/a.jpg.json", [{"name": "cat", "value": None}], ["dog", "dog"]),
+        ("train/ann/b.jpg.json", [], []),
+        ("val/ann/c.jpg.json", [], ["dog"]),
+    ):
+        objects = [{"classTitle": label, "geometryType": "rectangle"} for label in classes]
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(json.dumps({"size": {"height": 8, "width": 8}, "tags": tags, "objects": objects}))
+    (root / "meta.json").write_text(json.dumps({"classes": [{"title": "dog"}], "tags": [{"name": "cat"}]}))
+
+
 # Each holds a (cat and dog) and b (nothing) for training, c (dog) for validation.
 LAYOUTS = {
     "yolo of ultralytics": (yolo_ultralytics, "yolo"),
@@ -186,6 +212,8 @@ LAYOUTS = {
     "voc of roboflow": (voc_roboflow, "voc"),
     "cvat": (cvat_subsets, "cvat"),
     "labelme": (labelme, "labelme"),
+    "datumaro": (datumaro, "datumaro"),
+    "supervisely": (supervisely, "supervisely"),
     "parquet": (parquet_shards, "parquet"),
     "hugging face on disk": (saved_dict, "huggingface"),
     "webdataset with json": (webdataset_json, "webdataset"),

@@ -31,6 +31,50 @@ READ = {
     "numbers and names of classes": (
         "t.csv", "image,class_id,class_name\na,0,cat\nb,1,dog\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]],
     ),
+    "findings beside blank columns": (
+        "t.csv", "patientid,offset,finding,survival,view,imagename\nA,,,,PA,a.png\nB,,COVID-19,,PA,b.png\nC,,No finding,,AP,c.png\nD,,COVID-19,,AP,d.png\n",
+        ["a.png", "b.png", "c.png", "d.png"], ["COVID-19"], [[N], [P], [N], [P]],
+    ),
+    "boxes before the number of their image": (
+        "t.csv", "x1,y1,x2,y2,class_name,subset,image_index\n1,2,3,4,cat,1,0\n1,2,3,4,dog,1,0\n2,2,3,4,dog,1,1\n", ["0", "1"], ["cat", "dog"],
+        [[P, P], [N, P]],
+    ),
+    "the only column called as one of labels": (
+        "t.csv", "image_number,new_filename,disease_label,original_filename\n1,a.jpg,cataract,IMG1\n2,b.jpg,normal,IMG2\n7,c.jpg,normal,IMG3\n",
+        ["a.jpg", "b.jpg", "c.jpg"], ["cataract", "normal"], [[P, N], [N, P], [N, P]],
+    ),
+    "cells of blood": (
+        "t.csv", "filename,cell_type,xmin,xmax,ymin,ymax\na.jpg,WBC,1,2,3,4\na.jpg,RBC,1,2,3,4\nb.jpg,RBC,1,2,3,4\n", ["a.jpg", "b.jpg"], ["RBC", "WBC"],
+        [[P, P], [P, N]],
+    ),
+    "images and words": (
+        "l.txt", "a.jpg cat\nb.jpg dog cat\nc.jpg\nd.jpg dog\ne.jpg cat dog\n", ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"], ["cat", "dog"],
+        [[P, N], [P, P], [N, N], [N, P], [P, P]],
+    ),
+    "a label called as a column of images is": (
+        "t.csv", "PetID,dog,photo\n8f,1,\n9e,,1\n7c,1,1\n", ["8f", "9e", "7c"], ["dog", "photo"], [[P, N], [N, P], [P, P]],
+    ),
+    "pascal voc's objects as a table": (
+        "t.csv", ",filename,name,pose,truncated,difficult,xmin,ymin,xmax,ymax\n0,a.jpg,cat,Left,0,1,1,2,3,4\n1,a.jpg,dog,Left,1,0,1,2,3,4\n2,b.jpg,dog,Right,0,0,1,2,3,4\n",
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "diseases of the skin beside facts": (
+        "t.csv", "lesion_id,image_id,dx,dx_type,age,sex,localization\nH1,I1,nv,histo,80,male,scalp\nH1,I2,nv,histo,80,male,scalp\nH2,I3,mel,follow,75,male,ear\n",
+        ["I1", "I2", "I3"], ["mel", "nv"], [[N, P], [N, P], [P, N]],
+    ),
+    "grades beside facts": (
+        "t.csv", "id_code,diagnosis,site,age\n" + "".join(f"a{n},{g},x,{40 + n}\n" for n, g in enumerate("0120002103")),
+        [f"a{n}" for n in range(10)], list("0123"), [[P if g == str(k) else N for k in range(4)] for g in "0120002103"],
+    ),
+    "individuals": (
+        "t.csv", "Image,Id\na.jpg,w_1\nb.jpg,new_whale\nc.jpg,w_1\n", ["a.jpg", "b.jpg", "c.jpg"], ["new_whale", "w_1"],
+        [[N, P], [P, N], [N, P]],
+    ),
+    "boxes and outlines beside a list": (
+        "t.json", '[{"file_name": "a.jpg", "syms": ["cat", "dog"], "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]], "polygons": [[[1, 2]], []]},'
+                  ' {"file_name": "b.jpg", "syms": [], "boxes": [], "polygons": []}]',
+        ["a.jpg", "b.jpg"], ["cat", "dog"], [[P, P], [N, N]],
+    ),
     "breeds alone": ("t.csv", "id,breed\na,pug\nb,dingo\nc,dingo\n", ["a", "b", "c"], ["dingo", "pug"], [[N, P], [P, N], [P, N]]),
     "plants of several words": (
         "t.csv", "file,species\n" + rows_of(*PLANTS * 5), [f"{n}.jpg" for n in range(25)], sorted(PLANTS),
@@ -111,6 +155,61 @@ READ = {
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
     "names of a mask's classes": ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n", "names of classes (or of masks), not of images"),
+    "facts of each row": (
+        "t.csv", "image,cat,truncated,difficult\na,1,0,1\nb,0,1,0\n",
+        "'truncated' may be a label or say something of the image, and so may 'difficult': name those that do in data.ignore_columns, [truncated,difficult]",
+    ),
+    "words in several columns": (
+        "t.csv", ",image,town,mood\n0,a.jpg,Rome,glad\n1,b.jpg,Rome,sad\n3,c.jpg,Bonn,sad\n",
+        "line 2, column 'town': 'Rome' is not 1, 0, -1 or blank; write 1 and 0 where columns are labels, or name the column that lists them in data.label_columns (words recur in 'town', 'mood')",
+    ),
+    "1 and 0 under a word for labels of another language": (
+        "t.csv", "nome,rotulo\na.jpg,1\nb.jpg,0\n", "column 'rotulo': '1' may be a class, 0 or 1, or say whether the image has the label 'rotulo'",
+    ),
+    "measures and a class without a header": (
+        "t.csv", "009,629.65,30.2,saffron\n009,731.4,173.3,saffron\n010,29.3,1.5,weed\n",
+        "line 1 holds the number 629.65, as the lines below it do, and is a row, where names of columns should be",
+    ),
+    "flags as numpy prints fractions": (
+        "t.csv", 'image,label\na.jpg,"[0. 1. 0. 0.\n 1.]"\nb.jpg,"[1. 0. 0. 0.\n 0.]"\n', "may be classes or a flag for each: name the 5 labels in data.label_columns",
+    ),
+    "an administrative flag alone": (
+        "t.csv", "file,age,gender,race,service_test\na.jpg,50-59,Male,Asian,True\nb.jpg,30-39,Female,Asian,False\n",
+        "column 'service_test' may be a label or say something of the image",
+    ),
+    "blank columns and words": (
+        "t.csv", "patientid,offset,survival,view,imagename\nA,,,PA,a.png\nB,,,PA,b.png\nC,,,AP,c.png\n", "the header has no label column",
+    ),
+    "a finding beside a flag": (
+        "t.csv", "imagename,finding,survival\na.png,COVID-19,Y\nb.png,No finding,N\nc.png,COVID-19,Y\n",
+        "may be listed in column 'finding' or be the columns 'survival'",
+    ),
+    "images, a share and a kind": ("l.csv", "a.png 1.0 mono\nb.png 0.33 poly\n", "line 1 is separated by ' '"),
+    "joints and sizes": (
+        "t.json", '[{"img_paths": "a.jpg", "objpos": [594, 257], "joints": [[1, 2]], "scales": [3.02]}, {"img_paths": "b.jpg", "objpos": [227, 564], "joints": [], "scales": []}]',
+        "the header has no label column",
+    ),
+    "a diagnosis beside many facts": (
+        "t.csv", "img_id,smoke,drink,diagnostic,itch,grew,bleed\n" + "".join(f"{n}.png,True,False,{d},{i},{g},True\n" for n, (d, i, g) in enumerate((("NEV", "True", "UNK"), ("BCC", "UNK", "True"), ("NEV", "False", "False")))),
+        "so it is in 2 columns: those that are no labels go to data.ignore_columns, [itch,grew]; if 'diagnostic', whose words recur, lists the labels, set data.label_columns to [diagnostic]",
+    ),
+    "names without endings and words, and no header": (
+        "t.csv", "15_2_0,ring\n15_2_1,ring\n17_1_0,loop\n", "line 1 holds '15_2_0' and 'ring', as the lines below it do, and is a row",
+    ),
+    "how sure someone was of attributes": (
+        "t.csv", "image,bald.label,bald.confidence,pitch.confidence\na.jpg,yes,1.0,1.0\nb.jpg,no,0.94,1.0\n",
+        "column 'bald.confidence' may be a label or say something of the image, and so may 'pitch.confidence'",
+    ),
+    "opencv's boxes": ("l.txt", "a.jpg 1 140 100 45 46\nb.jpg 2 1 2 3 4 5 6 7 8\n", "line 1: the first number says how many groups of 4 follow, so these are boxes"),
+    "opencv's boxes and classes": ("l.txt", "a.jpg 1 140 100 45 46 3\nb.jpg 0\n", "line 1: the first number says how many groups of 5 follow"),
+    "flags of which one is 2": ("l.txt", "a.jpg 0 1 0 1\nb.jpg 2 1 0 1\n", "line 1: the number 0 stands twice, so these may be a flag for each label, numbers of several kinds"),
+    "a fine and a coarse class": ("l.txt", "a.jpg, 3, 1\nb.jpg, 0, 0\n", "line 2: the number 0 stands twice"),
+    "names without endings, and no header": ("t.txt", "Train_0000\t1\nTrain_0001\t1\nTrain_0002\t0\n", "line 1 holds 'Train_0000' and '1', as the lines below it do, and is a row"),
+    "images and masks": ("l.txt", "a.jpg a.npy\nb.jpg b.npy\n", "line 1 is separated by ' '"),
+    "images and phrases": ("l.txt", "a.jpg hot dog\nb.jpg owl\n", "'hot dog' may be one label or 2: set data.separator to ' ' for several"),
+    "a species beside a flag": (
+        "t.csv", "id,image,species,standing\n1,a.jpg,cat,1\n2,b.jpg,dog,0\n3,c.jpg,cat,0\n", "may be listed in column 'species' or be the columns 'standing'",
+    ),
     "names of classes": ("t.csv", "ClassId,Label\n0,cat\n1,dog\n2,owl\n", "'ClassId' numbers classes, so these are names of classes"),
     "class numbers beside a column of 1 and 0": (
         "t.csv", "image,ClassId,blurry\na,3,1\nb,1,0\n", "may be listed in column 'ClassId' or be the columns 'blurry'",
@@ -247,6 +346,9 @@ REFUSED = {
 
 # Name: content, what a warning says.
 WARNED = {
+    "a diagnosis beside many columns": (
+        "img_id,smoke,drink,bleed,diagnostic\na.png,1,0,1,NEV\nb.png,0,1,1,BCC\nc.png,0,0,0,NEV\n", "column 'diagnostic' is taken as no label, though its words recur",
+    ),
     "counts that are left out": ("image,cat,dog\na.jpg,2,0\nb.jpg,5,1\nc.jpg,3,0\n", "'cat' is taken as no label"),
     "percentages that are left out": ("image,cat,dog\na.jpg,1,95%\nb.jpg,0,10%\n", "'dog' is taken as no label"),
     "two merged tables": ("image,cat_x,cat_y\na.jpg,1,1\nb.jpg,1,0\n", "pandas names a column of two merged tables so"),

@@ -60,8 +60,8 @@ def test_second_read_uses_the_cache_until_the_content_changes(coco_set, monkeypa
     root = coco_set(IMAGES, ANNOTATIONS, CATEGORIES)
     first = read_coco(root, "train")
     parses = []
-    parse = coco._parse
-    monkeypatch.setattr(coco, "_parse", lambda path, content: parses.append(path) or parse(path, content))
+    parse = coco.parse_annotations
+    monkeypatch.setattr(coco, "parse_annotations", lambda path, content: parses.append(path) or parse(path, content))
     again = read_coco(root, "train")
     assert not parses
     assert (again.labels == first.labels).all()
@@ -96,7 +96,7 @@ def test_cache_of_a_directory_that_cannot_be_written_goes_to_the_user(coco_set, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     expected = read_coco(root, "train").labels
     assert len(list((tmp_path / "user" / "mlcfast").glob("*/instances_train.labels.npz"))) == 1
-    monkeypatch.setattr(coco, "_parse", None)
+    monkeypatch.setattr(coco, "parse_annotations", None)
     assert (read_coco(root, "train").labels == expected).all()
 
 

@@ -191,7 +191,7 @@ REFUSED = {
     "kitti": ({"image_2/a.png": "", "label_2/a.txt": "Car 0.00 0 -1.57\n"}, "label_2/a.txt is KITTI's: write a table"),
     "datumaro": (
         {"images/train/a.jpg": "", "annotations/train.json": '{"items": [], "categories": {}}'},
-        "Datumaro's: export the project as MS-COCO",
+        "annotations/train.json: not Datumaro's: needs items, and names of labels under categories.label.labels",
     ),
     "files of voc that are exchanged": (
         {"a.jpg": "", "a.xml": XML.format("").replace("a.jpg", "b.jpg"), "b.jpg": "", "b.xml": XML.format("")},

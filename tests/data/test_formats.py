@@ -91,7 +91,10 @@ def test_every_miniature_of_the_page_is_read(tmp_path, capsys):
             write(tmp_path / name, ImageList__Imagelist_txt="0001.jpg\n0002.jpg\n")
         if name == "authors":
             touch(tmp_path / name, "images/pie/0001.jpg", "images/soup/0002.jpg")
-        target = tmp_path / name if name in ("yolo", "tag_files", "voc", "authors", "nus_wide") else place
+        if name == "supervisely":
+            touch(tmp_path / name, "ds0/img/0001.jpg")
+        whole = ("yolo", "tag_files", "voc", "authors", "nus_wide", "datumaro", "supervisely")
+        target = tmp_path / name if name in whole else place
         assert inspect.main([str(target), "--format", name, "--json"]) == 0, name
         about = json.loads(capsys.readouterr().out)
         assert about["format"] == name and sum(about["positives"].values()) > 0

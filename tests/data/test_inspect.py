@@ -27,6 +27,31 @@ def test_images_by_name_without_folder_or_ending_and_with_back_slashes(tmp_path)
         finder.find("twice.jpg", "t.csv: line 2")
 
 
+def test_images_by_a_name_with_some_of_its_folders(tmp_path):
+    touch(tmp_path, "in/x/a.jpg", "in/y/a.jpg", "in/x/twice.jpg", "old/x/twice.jpg", "z/b.jpg", "old/z/c.jpg")
+    finder = ImageFinder(tmp_path)
+    assert finder.find("x/a.jpg", "line 2") == str(tmp_path / "in/x/a.jpg")
+    assert finder.find("y\\a", "line 2") == str(tmp_path / "in/y/a.jpg")
+    assert finder.moved == ["1 images are found in a folder below, first 'x/a.jpg' as 'in/x/a.jpg'"]
+    assert finder.find("z/c.jpg", "line 2") is None  # z is there, and another z is not meant
+    with pytest.raises(UsageError, match=r"line 2: 'x/twice\.jpg' may be"):
+        finder.find("x/twice.jpg", "line 2")
+
+
+def test_where_no_image_is_found_the_column_that_names_some_is_said(tmp_path, capsys):
+    touch(tmp_path, "images/7.jpg", "images/8.jpg", "images/9.jpg")
+    table = tmp_path / "t.csv"
+    table.write_text("ProductId,cat,dog,PhotoId\n501,1,0,7\n502,0,1,8\n")
+    says = "column 'PhotoId' names images that are there: set data.image_column to PhotoId"
+    assert inspect.main([str(table)]) == 0 and says in capsys.readouterr().out
+    with pytest.raises(UsageError, match=f"2 of 2 images listed in .*{says}"):
+        read_csv(tmp_path, "t.csv")
+    table.write_text("PhotoId,cat,dog\n7,1,0\n99,0,1\n")
+    with pytest.raises(UsageError) as caught:
+        read_csv(tmp_path, "t.csv")
+    assert "1 of 2 images" in str(caught.value) and "names images" not in str(caught.value)
+
+
 def test_no_image_leaves_the_root(tmp_path):
     touch(tmp_path, "root/in.jpg", "out.jpg")
     (tmp_path / "root" / "link.jpg").symlink_to(tmp_path / "out.jpg")

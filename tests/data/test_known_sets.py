@@ -1,5 +1,7 @@
 """Sets as Kaggle and their authors' archives lay them out, in miniature: read as they were meant, or said why not."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
@@ -8,10 +10,14 @@ from mlcfast.data.readers.recognise import read_all, read_named
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
+from tests.data import known_projects, known_sets
 from tests.data.awkward_exports import coco
-from tests.data.known_sets import READ, REFUSED, SCORED_XML
+from tests.data.known_sets import SCORED_XML
 from tests.data.layouts import BOX
 from tests.data.test_directories import lay
+
+READ = known_sets.READ | known_projects.READ
+REFUSED = known_sets.REFUSED | known_projects.REFUSED
 
 
 @pytest.mark.parametrize("name", READ)
@@ -127,6 +133,43 @@ def test_a_list_of_yolo_may_not_leave_its_set(tmp_path):
     assert len(read_all(tmp_path / "set", TableOptions(allow_outside=True))[0].images) == 1
 
 
+def test_a_list_of_images_alone_beside_names_of_classes(tmp_path):
+    lay(tmp_path, {"a.jpg": "", "train.txt": "a.jpg\n", "classes.txt": "cat\ndog\n"})
+    with pytest.raises(UsageError, match=r"train\.txt: lists images and no labels: name the directory"):
+        read_all(tmp_path / "train.txt", TableOptions())
+
+
+def test_attributes_of_birds_are_read_where_their_file_is_named(tmp_path):
+    lines = "1 1 1 3 2.0\n1 2 0 1 1.0\n2 1 0 4 1.0\n2 2 1 4 1.0\n3 1 1 4 1.0\n3 2 0 3 5 1\n"
+    lay(tmp_path, {f"CUB_200_2011/{name}": text for name, text in READ["birds of caltech"][0].items()})
+    lay(tmp_path, {"attributes.txt": "1 has_bill::curved\n2 has_wing::blue\n"})
+    file = tmp_path / "CUB_200_2011" / "attributes" / "image_attribute_labels.txt"
+    file.write_text(lines)
+    (source,) = read_all(file, TableOptions())
+    assert source.names == ["has_bill::curved", "has_wing::blue"]
+    assert source.states.tolist() == [[1, 0], [-1, 1], [1, -1]]
+    assert "0 and not visible (certainty 1) is unknown, in 1 rows" in source.assumptions
+    assert (source.root / source.images[0]).is_file()
+    file.write_text("1 3 1 4 1.0\n")
+    with pytest.raises(
+        UsageError, match=r"image_attribute_labels\.txt: line 1: '1 3 1 4 1\.0' is not an image, an attr"
+    ):
+        read_all(file, TableOptions())
+
+
+def test_a_part_is_looked_for_in_its_folder_by_init_too(tmp_path):
+    for part, shift in (("train", 0), ("test", 90)):
+        (tmp_path / part / "images").mkdir(parents=True)
+        for number in range(10):
+            picture = Image.new("RGB", (8, 8), (20 * number, shift, 0))
+            picture.save(tmp_path / part / "images" / f"{number}.png")
+    rows = "".join(f"{number}.png,{('cat', 'dog')[number % 2]}\n" for number in range(10))
+    lay(tmp_path, {"train.csv": f"file,label\n{rows}", "test.csv": "file\n0.png\n"})
+    found = discover(tmp_path)
+    assert found.settings["train"] == "train.csv" and "test" not in found.settings
+    assert all(Path(path).parts[-3] == "train" for path in found.samples.train.paths)
+
+
 def test_a_file_of_another_kind_named_as_darknets(tmp_path):
     lay(tmp_path, {"iris.data": "5.1,3.5,1.4,0.2,Iris-setosa\n"})
     with pytest.raises(UsageError, match=r"iris\.data: not Darknet's settings"):
@@ -171,5 +214,7 @@ def test_sets_of_authors_that_are_damaged(tmp_path, name, file, text, says):
     lay(tmp_path, READ[name][0] | {file: text})
     with pytest.raises(UsageError, match=says):
         read_all(tmp_path, TableOptions())
-    with pytest.raises(UsageError, match="not laid out as CelebA, Food-101, Tiny ImageNet or Oxford's pets"):
+    with pytest.raises(
+        UsageError, match="not laid out as CelebA, CUB-200-2011, Food-101, Tiny ImageNet or Oxford's pets"
+    ):
         read_all(tmp_path / file.partition("/")[0], TableOptions(form="authors"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mlcfast.data.mixing import CutMix, MixUp, SpliceMix, make_mix
+from mlcfast.data.mixing import CutMix, MixUp, SpliceMix, make_mix, mixed
 from mlcfast.errors import UsageError
 from tests.engine.watching import HostQuestions, Operations
 
@@ -127,3 +127,37 @@ def test_nothing_is_waited_for(name):
 def test_what_does_not_fit_is_said(name, options, said):
     with pytest.raises(UsageError, match=said):
         make_mix(name, options)
+
+
+class Doubled:
+    """Says one number of images and makes another."""
+
+    soft = False
+
+    def __init__(self, says: int = 2, labels: int = 2):
+        self.says, self.labels = says, labels
+
+    def images(self, micro_batch: int) -> int:
+        return self.says * micro_batch
+
+    def __call__(self, images, labels, random):
+        return torch.cat([images, images]), labels.repeat(self.labels, 1)
+
+
+def test_a_mix_is_held_to_the_number_of_images_it_says():
+    images, labels = batch(4)
+    after, targets = mixed(Doubled(), images, labels, draws(0))
+    assert len(after) == len(targets) == 8
+    for wrong in (Doubled(says=1), Doubled(says=3), Doubled(labels=1)):
+        rows, says = 4 * wrong.labels, 4 * wrong.says
+        made = f"data.mix: Doubled made 8 images and {rows} rows of labels of a micro-batch of 4, and its images"
+        with pytest.raises(UsageError, match=made) as raised:
+            mixed(wrong, images, labels, draws(0))
+        assert str(raised.value).endswith(f"says {says}")
+
+
+@pytest.mark.parametrize("mix", [MixUp(), CutMix(), SpliceMix()])
+@pytest.mark.parametrize("size", [1, 3, 4, 9])
+def test_ours_make_what_they_say(mix, size):
+    images, labels = batch(size)
+    assert len(mixed(mix, images, labels, draws(size))[0]) == mix.images(size)

@@ -161,6 +161,25 @@ def test_two_way_over_parts_is_that_of_the_whole_batch(parts, hole):
 
 
 @pytest.mark.parametrize("of_part", [TwoWayLoss(), partial(reference.two_way, tp=4.0, tn=1.0)])
+@pytest.mark.parametrize("far", [1.0, 1e2, 1e4, 1e6, 1e8])
+def test_two_way_over_accumulation_steps_keeps_the_digits_of_large_logits(of_part, far):
+    """In fp32, of logits in two heaps around ±far whose distances within a heap decide the gradient."""
+    logits, labels, _ = problem()
+    logits = logits.sign() * far + logits
+    exact = logits.double().requires_grad_()
+    expected = TwoWayLoss()(exact, labels)
+    expected.backward()
+    statistic = torch.stack([reference.two_way_part(logits[part], labels[part], 4.0, 1.0) for part in PARTS])
+    assert statistic.dtype == torch.float64
+    told = {"statistic" if isinstance(of_part, TwoWayLoss) else "parts": statistic}
+    logits.requires_grad_()
+    value = sum(of_part(logits[part], labels[part], **told) for part in PARTS) / len(PARTS)
+    value.backward()
+    assert value.item() == pytest.approx(expected.item(), rel=3e-7)
+    assert (logits.grad - exact.grad).abs().max() < 4e-8
+
+
+@pytest.mark.parametrize("of_part", [TwoWayLoss(), partial(reference.two_way, tp=4.0, tn=1.0)])
 def test_two_way_is_nan_on_every_part_where_one_holds_a_nan(of_part):
     """Also of an image without positives, which is only in the labels' sums; what runs on the CPU and on a GPU."""
     logits, labels, _ = problem()

@@ -239,7 +239,11 @@ def test_wrong_values_are_named():
 
 def test_the_rule_folds_few_labels_and_projects_many():
     assert choose(True, 80, 196, 2048, 4, "cpu", torch.float32) == Plan("folded", keep=True)
-    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16) == Plan("folded", keep=True, triton=True)
+    assert choose(False, 80, 196, 2048, 4, "cuda", torch.bfloat16) == Plan("folded", keep=True, triton=True)
+    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16) == Plan("mixed", keep=True, triton=True)
+    assert choose(True, 80, 144, 1536, 4, "cuda", torch.bfloat16) == Plan("folded", keep=True, triton=True)
+    assert choose(False, 80, 144, 1536, 4, "cpu", torch.bfloat16) == Plan("folded", keep=True)
+    assert choose(False, 80, 144, 1536, 4, "cuda", torch.bfloat16, "folded").form == "folded"
     assert choose(False, 80, 49, 1536, 4, "cuda", torch.float64, "mixed") == Plan("mixed", keep=False)
     assert cheapest(True, 400, 196, 2048, 4) == "mixed"
     assert cheapest(True, 9605, 196, 2048, 4) == "projected"

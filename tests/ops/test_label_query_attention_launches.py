@@ -14,14 +14,12 @@ MODELS = [model for model in PUBLISHED if model != "Q2L-TResL_22k-448"]  # which
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("model", MODELS)
 def test_kernels_bytes_and_predicted_time(model, shared):
-    """Bytes up to 1.3 times SDPA's, but for Swin-L's queries an image: 320 pooled rows of 144 cells are too many."""
-    allowed = 1.5 if model == "Q2L-SwinL-384" and not shared else 1.3
     for B in (16, 64):
         ours = best([counted(label_query_attention, model, B, shared)])
         forms = (sdpa, sdpa_repeated) if shared else (sdpa,)
         theirs = best([counted(form, model, B, shared) for form in forms])
         assert ours["launches"][0] <= 20 and ours["launches"][1] <= 40, ours
-        assert ours["bytes"] <= allowed * theirs["bytes"], (ours, theirs)
+        assert ours["bytes"] <= 1.3 * theirs["bytes"], (ours, theirs)
         assert all(a < b for a, b in zip(ours["seconds"], theirs["seconds"], strict=True)), (ours, theirs)
 
 

@@ -4,6 +4,7 @@ The interpreter has to be on before Triton loads, so the first test runs the oth
 test_groupwise_linear_triton.py and test_layers_triton.py go with them.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bench.cases.problem import verdict
 from mlcfast.ops import label_query_attention
 from mlcfast.ops.label_query_attention import matmul
 from mlcfast.ops.label_query_attention.plan import PLANS
+from mlcfast.ops.label_query_attention.weights import laid_out
 from tests.not_run import LEFT_TO_IT, ran_elsewhere
 
 interpreted = pytest.mark.interpreted
@@ -61,7 +63,7 @@ def _both(tensors, heads, dropout, monkeypatch, plan="folded"):
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("sizes", CASES)
 def test_kernels_equal_the_native_path(sizes, plan, dropout, monkeypatch):
-    """Rows of scores that lie side by side, and with projected keys apart; the mask is the same bit for bit."""
+    """The layouts of scores and of kept weights that each plan asks for; the mask is the same bit for bit."""
     B, K, N, D, H = sizes
     for shared, positions in ((True, None), (False, 1)):
         tensors = make(B, K, N, D, shared, positions, torch.float32)
@@ -89,7 +91,7 @@ def test_scores_beyond_the_range_of_half_precision_differences():
     """Rows of one huge score, of equal scores, and of scores whose exponentials all vanish beside the largest."""
     scores = torch.zeros(1, 70, 3, 1, dtype=torch.float16)
     scores[0, 5, 0], scores[0, :, 1], scores[0, :, 2, 0] = 6e4, -6e4, torch.linspace(-6e4, 6e4, 70).half()
-    weights, _, _ = torch.ops.mlcfast.attention_weights(scores, 0.5, None, 0.0, 0)
+    weights, _, _ = torch.ops.mlcfast.attention_weights(scores, 0.5, None, 0.0, 0, False)
     torch.testing.assert_close(weights, torch.softmax(scores.float() / 2, 1).half(), rtol=1e-3, atol=1e-7)
 
 
@@ -101,10 +103,10 @@ def test_operator_contract():
     torch.library.opcheck(torch.ops.mlcfast.label_query_attention.default, arguments, test_utils=checks)
     for dropout in (0.0, 0.3):
         scores, drawn = torch.randn(2, 7, 3, 2), (torch.tensor(5), dropout, 1)
-        for given in (scores, scores.permute(0, 3, 2, 1).contiguous().permute(0, 3, 2, 1)):
-            beta = torch.randn(2, 3, 2) if dropout else None
-            backward = (torch.randn_like(given), beta, 0.5, given, *drawn)
-            checks = ("test_schema", "test_faketensor")
-            torch.library.opcheck(torch.ops.mlcfast.attention_weights.default, (given, 0.5, *drawn), test_utils=checks)
+        beta, checks = torch.randn(2, 3, 2) if dropout else None, ("test_schema", "test_faketensor")
+        for scores_by_head, kept_by_head in itertools.product((False, True), repeat=2):
+            given, grad = laid_out(scores, scores_by_head), laid_out(torch.randn_like(scores), kept_by_head)
+            operator, forward = torch.ops.mlcfast.attention_weights.default, (given, 0.5, *drawn, kept_by_head)
+            torch.library.opcheck(operator, forward, test_utils=checks)
             operator = torch.ops.mlcfast.attention_weights_backward.default
-            torch.library.opcheck(operator, backward, test_utils=checks)
+            torch.library.opcheck(operator, (grad, beta, 0.5, given, *drawn), test_utils=checks)

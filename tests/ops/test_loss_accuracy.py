@@ -3,11 +3,17 @@
 The cases and their bounds are in bench/cases/losses.py: what bench.run times has passed the same ones on its device.
 """
 
+from functools import partial
+
 import pytest
 import torch
 
-from bench.cases.losses import K_SET, Case, case_rows, empty_row, extreme_case, nan_row, random_rows, run
-from bench.cases.problem import DTYPES
+from bench.cases.losses import K_SET, Case, Loss, case_rows, empty_row, errors, extreme_case, nan_row, random_rows, run
+from bench.cases.problem import DTYPES, ONE_CASE, row_of, worst
+from mlcfast import ops
+from mlcfast.ops.expected_positives.reference import epr_loss as epr_reference
+from mlcfast.ops.expected_positives.reference import role_loss as role_reference
+from mlcfast.ops.label_bce.reference import weighted_bce as weighted_reference
 from tests.ops.loss_cases import EVERY, LOSSES
 
 
@@ -37,6 +43,36 @@ def test_nan_logit_is_not_hidden(name, dtype):
 @pytest.mark.parametrize("name", EVERY)
 def test_empty_batch_is_zero(name, dtype):
     assert empty_row(name, dtype)["passed"]
+
+
+AN = ((1.0, 0.0), (0.0, 1.0), (0.0, 1.0))
+OF_EPS = {  # a loss and its definition, called as those of bench/cases/losses.py are, and with eps
+    "an": tuple(
+        lambda x, c, rows, reduction, eps, f=f: f(x, c.labels, *AN, None, eps, reduction)
+        for f in (ops.weighted_bce, weighted_reference)
+    ),
+    "epr": tuple(
+        lambda x, c, rows, reduction, eps, f=f: f(x, c.labels, 2.9, eps=eps) for f in (ops.epr_loss, epr_reference)
+    ),
+    "role": tuple(
+        lambda x, c, rows, reduction, eps, f=f: f(x, c.labels, rows, 2.9, eps=eps)
+        for f in (ops.role_loss, role_reference)
+    ),
+}
+
+
+@pytest.mark.parametrize("eps", [1e-30, 1e-9, 1e-5, 1e-3, 5e-2])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("name", OF_EPS)
+def test_error_for_every_eps(name, soft, eps):
+    """eps too small for products of four, and too large for a series in it; labels hard and soft."""
+    random = torch.Generator().manual_seed(5)
+    logits, rows, labels = (torch.randn(3, 771, generator=random) for _ in range(3))
+    labels = labels.clamp(-1, 1) if soft else labels.round().clamp(-1, 1)
+    case = Case(logits * 4, labels, rows * 4, labels > 0)
+    pairs = errors(Loss(*(partial(call, eps=eps) for call in OF_EPS[name])), case, "mean").values()
+    row = worst(row_of(name, torch.float32), [(*pair, ONE_CASE) for pair in pairs])
+    assert row["passed"], row
 
 
 @pytest.mark.parametrize("name", LOSSES)

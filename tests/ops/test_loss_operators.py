@@ -2,6 +2,8 @@
 
 import inspect
 import warnings
+from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -11,8 +13,10 @@ from bench.cases.losses import Case, run
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss import AsymmetricOptions
 from mlcfast.ops.backend import choose
+from mlcfast.ops.label_loss.full_labels import focal
+from mlcfast.ops.label_loss.missing_labels import large_loss_threshold, large_losses
 from mlcfast.ops.label_loss.op import Formula, RowFormula
-from mlcfast.ops.library import MISSING
+from mlcfast.ops.library import MISSING, direct
 from tests.ops.loss_cases import LOSSES
 
 needs_native = pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
@@ -71,7 +75,7 @@ FORMULAS = {
     "hill": (1.5, 1.0, 2.0),
     "focal": (2.0, 1.0, 0.25, 0.75, 1.0, 0.4),
     "robust": (1.5, -2.0, 0.7, 0.8, 0.01, 1.0),
-    "large": (1.0,),
+    "large": (1.0, 0.0),
     "asymmetric": AsymmetricOptions(),
     "weighted_bce": (1.0, 0.0, 0.1, 0.9, 0.0, 1.0, 1e-5),
 }
@@ -95,7 +99,80 @@ def test_opcheck_label_loss(formula, weighed):
         torch.ops.mlcfast.label_loss(*arguments[:6], [1.0] * 9, 1)
     if weighed:
         with pytest.raises(ValueError, match=r"positive_weight must be \(7,\)"):
-            torch.ops.mlcfast.label_loss(x, case.labels, None, torch.rand(6), weights[1], *arguments[5:])
+            torch.ops.mlcfast.label_loss(x, case.labels, threshold, torch.rand(6), weights[1], *arguments[5:])
+
+
+@needs_native
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("count", [1, 3, 10, 99])
+def test_large_losses_by_rank_are_those_of_the_threshold(count, dtype):
+    case = make_case(dtype=dtype)
+    threshold = large_loss_threshold(case.logits, case.labels, count)
+    results = []
+    for given, rank in ((threshold, 0.0), (None, float(count))):
+        x = case.logits.clone().requires_grad_()
+        loss = torch.ops.mlcfast.label_loss(x, case.labels, given, None, None, int(Formula.LARGE), [1.0, rank], 1)
+        loss.backward()
+        results.append((loss.detach(), x.grad))
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+
+
+@needs_native
+def test_large_losses_need_a_threshold_or_its_rank():
+    x, z = torch.randn(2, 3), torch.zeros(2, 3)
+    for logits, rank in ((x, 0.0), (x.double(), 1.0)):
+        with pytest.raises(ValueError, match="a threshold or, but for fp64, its rank"):
+            torch.ops.mlcfast.label_loss(logits, z, None, None, None, int(Formula.LARGE), [1.0, rank], 1)
+
+
+@pytest.mark.parametrize("name", ["asymmetric", "an", "large", "focal"])
+@pytest.mark.parametrize(
+    ("logits", "labels", "says"),
+    [
+        (torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3), "logits must be float32"),
+        (torch.zeros(()), torch.zeros(()), "logits must have at least one dimension"),
+        (torch.zeros(2, 3), torch.zeros(3, 2), "must have the shape of logits"),
+        (torch.zeros(2, 3), torch.zeros(2, 3).to_sparse(), "must be dense, not"),
+        (torch.zeros(2, 3), torch.zeros(2, 3, device="meta"), "must be on cpu like logits, not on meta"),
+        (torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.complex64), "must be bool, integer or floating, not"),
+        (torch.zeros(2, 3), torch.zeros(2, 3).requires_grad_(), "must not require a gradient"),
+        (torch.zeros(2, 3), [[0.0] * 3] * 2, "must be a tensor, not list"),
+        ([[0.0] * 3] * 2, torch.zeros(2, 3), "logits must be a tensor, not list"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_what_does_not_go_together_is_named_alike(name, logits, labels, says, backend, monkeypatch):
+    """By the checks in Python and by those of the compiled operators."""
+    monkeypatch.setenv("MLCFAST_BACKEND", backend)
+    function = {
+        "asymmetric": ops.asymmetric_loss,
+        "an": ops.weighted_bce,
+        "large": partial(large_losses, threshold=None, count=2),
+        "focal": focal,
+    }[name]
+    with pytest.raises(ValueError, match=says):
+        function(logits, labels)
+
+
+def test_the_operators_are_called_past_torchs_wrapper():
+    """A private name of torch's: see ops.library.direct."""
+    overload = torch.ops.mlcfast.label_loss.default
+    assert direct(overload) is not overload
+
+
+@needs_native
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() & {*COMPILED, "two_way"} - {"epr", "role"}))
+def test_compiled_autograd_gives_the_same(name):
+    """Whose graph takes the nodes apart; an incoming gradient that is not 1."""
+    case = make_case()
+    results = []
+    for compiled in (False, True):
+        x = case.logits.clone().requires_grad_()
+        loss = 3 * call(name, x, case, case.rows)
+        with torch._dynamo.compiled_autograd._enable(torch.compile(backend="eager")) if compiled else nullcontext():
+            loss.backward()
+        results.append(x.grad)
+    torch.testing.assert_close(*results)
 
 
 @needs_native
@@ -293,6 +370,19 @@ def test_byte_labels(monkeypatch, backend):
     torch.testing.assert_close(ops.asymmetric_loss(logits, labels), ops.asymmetric_loss(logits, labels.float()))
     with pytest.raises(ValueError, match="targets must lie in"):
         ops.asymmetric_loss(logits, labels * 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+def test_integer_labels(dtype):
+    """Those that are not labels are refused, also where their low 32 bits, or their low byte, are one."""
+    logits, labels = torch.randn(5, 131), torch.randint(-1, 2, (5, 131)).to(dtype)
+    torch.testing.assert_close(ops.pairwise_ranking(logits, labels), ops.pairwise_ranking(logits, labels.float()))
+    for bad in (2, -2, 2**8, 2**32, 2**32 + 1, -(2**32), -(2**63)):
+        if torch.iinfo(dtype).min <= bad <= torch.iinfo(dtype).max:
+            spoilt = labels.clone()
+            spoilt[3, 130] = bad
+            with pytest.raises(ValueError, match="must lie in"):
+                ops.pairwise_ranking(logits, spoilt)
 
 
 def test_inside_transforms_and_forward_mode():

@@ -32,13 +32,14 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
     from mlcfast.ops.asymmetric_loss.triton import asymmetric_kernel
     from mlcfast.ops.expected_positives.triton import finish_kernel, gradient_kernel, sums_kernel
     from mlcfast.ops.label_bce.triton import pairwise_kernel, weighted_bce_kernel
+    from mlcfast.ops.label_loss import triton_rows as rows
     from mlcfast.ops.label_loss.op import Formula
     from mlcfast.ops.label_loss.triton import label_kernel
     from mlcfast.ops.triton_elementwise import rescale_kernel
     from mlcfast.ops.triton_launch import BLOCK
 
     bytes_ = {"labels": "*u8", "observed": "*u8", "truth": "*u8", "index": "*i64"}
-    integers = {"K", "entries", "chunk", "programs", "table_rows", "images"}
+    integers = {"B", "K", "entries", "chunk", "programs", "table_rows", "images"}
     pointers = {
         "threshold",
         "positive_weight",
@@ -52,10 +53,15 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
         "given",
         "statistic",
         "rows_gradient",
+        "inverse",
+        "shift",
+        "rows",
+        "columns",
+        "share",
     }
 
     def entry(kernel, **constants):
-        constants |= {"BLOCK": BLOCK}
+        constants |= {"BLOCK": BLOCK} if "BLOCK" in kernel.arg_names else {}
         types = {}
         for name in kernel.arg_names:
             kind = bytes_.get(name) or ("*fp32" if name in pointers else "i32" if name in integers else "fp32")
@@ -68,6 +74,12 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
         entry(weighted_bce_kernel, WITH_TRUTH=True, **elementwise),
         entry(pairwise_kernel, WITH_GRADIENT=True),
         *(entry(label_kernel, FORMULA=int(f), WEIGHED=f % 2 == 0, **elementwise) for f in Formula),
+        entry(rows.balanced_kernel, **elementwise),
+        entry(rows.zlpr_kernel, WITH_GRADIENT=True),
+        entry(rows.columns_kernel, ROWS=rows.TILE[0], COLUMNS=rows.TILE[1]),
+        entry(rows.rows_kernel),
+        entry(rows.two_way_finish_kernel, GIVEN=False),
+        entry(rows.two_way_gradient_kernel),
         entry(rescale_kernel),
         entry(sums_kernel, ROLE=True, GATHER=True),
         entry(finish_kernel, ROLE=True, GIVEN=True),
@@ -103,9 +115,10 @@ def test_entries_in_sixteens_are_loaded_and_stored_128_bits_at_a_time():
         aligned = [i for i, name in enumerate(kernel.arg_names) if types[name][0] == "*" or name in in_sixteens]
         source = ASTSource(kernel, types, constants, attrs={(i,): [["tt.divisibility", 16]] for i in aligned})
         text = compile(source, target=GPUTarget("cuda", 86, 32), options={"num_warps": NUM_WARPS}).asm["ptx"]
-        if kernel.__name__ != "finish_kernel":  # which adds a few numbers a launch
+        if not kernel.__name__.endswith("finish_kernel"):  # which adds a few numbers a launch
             assert "ld.global.v4" in text, kernel.__name__
-            assert "st.global.v4" in text or kernel.__name__ == "sums_kernel", kernel.__name__
+            sums_alone = kernel.__name__ in ("sums_kernel", "rows_kernel", "columns_kernel")
+            assert "st.global.v4" in text or sums_alone, kernel.__name__
 
 
 def resources(cubin: bytes, architecture: int) -> dict[str, int]:

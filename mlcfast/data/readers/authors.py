@@ -1,10 +1,11 @@
-"""Sets as their authors' archives lay them out: CelebA, Food-101, Tiny ImageNet and Oxford's pets."""
+"""Sets as their authors' archives lay them out: CelebA, CUB-200-2011, Food-101, Tiny ImageNet and Oxford's pets."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mlcfast.data.readers.cub import classes_by_part, is_cub
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.lists import from_tags, read_attribute_table
 from mlcfast.data.readers.paths import images_below
@@ -36,7 +37,9 @@ def read_authors(folder: Path, options: TableOptions) -> list[LabelSource]:
     """Read the set that a directory holds; a source for each split. UsageError for a directory of none of them."""
     layout = next((layout for layout in LAYOUTS if layout.knows(folder)), None)
     if layout is None:
-        raise UsageError(f"{folder}: not laid out as CelebA, Food-101, Tiny ImageNet or Oxford's pets are")
+        raise UsageError(
+            f"{folder}: not laid out as CelebA, CUB-200-2011, Food-101, Tiny ImageNet or Oxford's pets are"
+        )
     return layout.read(folder, options)
 
 
@@ -54,7 +57,8 @@ def _celeba(folder: Path, options: TableOptions) -> list[LabelSource]:
     file = _first(folder, CELEBA, ("", "Anno"))
     assert file is not None, "as _is_celeba has seen"
     whole = read_attribute_table(file) if file.suffix == ".txt" else read_rows(read_sheet(file), options)
-    places = [folder / place for place in ("img_align_celeba", "Img/img_align_celeba", "Img", "images", "")]
+    places = [folder / place for place in ("img_align_celeba", "Img/img_align_celeba", "Img/img_celeba", "img_celeba")]
+    places += [folder / place for place in ("Img", "images", "")]
     inside = [place / "img_align_celeba" for place in places[:2]]
     first = whole.images[0] if whole.images else ""
     root = next((place for place in [*places, *inside] if (place / first).is_file()), places[0])
@@ -172,4 +176,23 @@ def _sources(
     return [dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *warnings]), *sources[1:]]
 
 
-LAYOUTS = (Layout(_is_celeba, _celeba), Layout(_is_food, _food), Layout(_is_tiny, _tiny), Layout(_is_pets, _pets))
+def _cub_in(folder: Path) -> Path:
+    """The directory, or that of its archive in it, beside which lies a list of attributes."""
+    return folder / "CUB_200_2011" if is_cub(folder / "CUB_200_2011") else folder
+
+
+def _cub(folder: Path, options: TableOptions) -> list[LabelSource]:
+    """`images.txt` and other lists that say what a number stands for, see mlcfast.data.readers.cub."""
+    folder = _cub_in(folder)
+    parts, said, warnings = classes_by_part(folder)
+    root = folder / "images" if (folder / "images").is_dir() else folder
+    return _sources(folder, root, parts, said, warnings)
+
+
+LAYOUTS = (
+    Layout(_is_celeba, _celeba),
+    Layout(_is_food, _food),
+    Layout(_is_tiny, _tiny),
+    Layout(_is_pets, _pets),
+    Layout(lambda folder: is_cub(_cub_in(folder)), _cub),
+)

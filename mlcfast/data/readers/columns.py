@@ -48,12 +48,14 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
     called = [
         names.index(name) for name in IMAGE_COLUMNS if name in names and (not looks or names.index(name) in looks)
     ]
+    called = [column for column in called if not _is_label_beside(sheet, column)]
     if called:
         return called[0]
     if looks:
         shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
         raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
-    first = next((i for i in range(len(names)) if not is_index(sheet, i, in_order=True)), None)
+    others = [i for i in range(len(names)) if i not in box_columns(sheet)]
+    first = next((i for i in others if not is_index(sheet, i, in_order=True)), None)
     if first is not None and is_called(names[first], OF_CLASS_NUMBERS):
         raise UsageError(
             f"{sheet.path}: no column of image files: {sheet.header[first]!r} numbers classes, so these are names of "
@@ -72,6 +74,13 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
         raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
     return first
+
+
+def _is_label_beside(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds 1, 0 and blanks alone, and the first another name in each row: a label called `photo`."""
+    first = sheet.counts(0)
+    truths = all(is_truth(sheet, cell) for cell in sheet.counts(column))
+    return truths and column > 0 and len(first) == len(sheet.rows) and not all(is_truth(sheet, cell) for cell in first)
 
 
 def with_folders(sheet: Sheet, image: int, options: TableOptions) -> tuple[Sheet, set[int]]:

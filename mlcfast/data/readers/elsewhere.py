@@ -19,8 +19,8 @@ from mlcfast.errors import UsageError
 
 # Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
 TOOLS = (
-    ("ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
-    ("*/ann/*.json", "Supervisely's", "export the project as MS-COCO or Pascal VOC"),
+    ("ann/*.json", "Supervisely's, whose images are in no folder img beside it", "put them there"),
+    ("*/ann/*.json", "Supervisely's, whose images are in no folder img beside it", "put them there"),
     ("*/*_labels_metadata.json", "BigEarthNet's", "write a table of the patches' images and their labels"),
     (
         "labels/*.txt",
@@ -36,6 +36,8 @@ APART = {ending: kind for ending, kind in KINDS.items() if kind[0] in ("voc", "l
 PROSE = re.compile(
     r"readme|licen[cs]e|changelog|requirements|(notes?|todo|authors|citation|credits)\.txt$", re.IGNORECASE
 )
+TABLES = (".csv", ".tsv")
+SHOWN = 4  # files that may be meant
 NOTES = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv", ".txt", ".mat", ".xlsx", ".parquet")
 
 
@@ -50,13 +52,17 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         held = next(path.glob(pattern), None)
         if held is not None:
             raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
-    noted = _note_without_images(path)
-    if noted is not None and not (len(folders) == 1 and noted.is_relative_to(folders[0])):
+    notes = _notes_without_images(path)
+    if notes and not (len(folders) == 1 and notes[0].is_relative_to(folders[0])):
+        noted, *others = notes[:SHOWN]
         form = next((form for ending, (form, knows) in APART.items() if noted.suffix == ending and knows(noted)), None)
-        remedy = f"set data.format to {form}" if form else "name it, or its folder"
+        more = [str(other.relative_to(path)) for other in others if other.suffix == noted.suffix in TABLES]
+        remedy = "name it, or its folder" if not more else "name the one that does"
+        remedy = f"set data.format to {form}" if form else remedy
+        shown = " or ".join([str(noted.relative_to(path)), *([] if form else more)])
         raise UsageError(
-            f"{path}: {noted.relative_to(path)} may hold the labels: {remedy}, or set data.format to folders if the "
-            "folders of images are the labels"
+            f"{path}: {shown} may hold the labels: {remedy}, or set data.format to folders if the folders of images "
+            "are the labels"
         )
     if not folders:
         _refuse_empty(path)
@@ -92,8 +98,11 @@ def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:
     return None
 
 
-def _note_without_images(path: Path) -> Path | None:
-    """The first file that may be annotations in a folder below the directory without images in it or below it."""
+def _notes_without_images(path: Path) -> list[Path]:
+    """The files that may be annotations in folders below the directory without images in them or below them.
+
+    Those come first that are called as labels are.
+    """
     pictured: set[Path] = set()
     noted: list[Path] = []
     for folder, names in walked(path):
@@ -102,7 +111,8 @@ def _note_without_images(path: Path) -> Path | None:
         noted += [folder / name for name in names if name.lower().endswith(NOTES) and not PROSE.match(name)]
     aside = {folder for folder in path.iterdir() if folder.is_dir() and is_of_programs(folder)}
     noted = [file for file in noted if not aside & {*file.parents}]
-    return next((file for file in noted if file.parent not in pictured and file.parent != path), None)
+    noted = [file for file in noted if file.parent not in pictured and file.parent != path]
+    return sorted(noted, key=lambda file: not re.match("label|annotation", file.stem, re.IGNORECASE))
 
 
 def _refuse_empty(path: Path) -> None:

@@ -31,6 +31,7 @@ from mlcfast.data.readers.words import (
 )
 from mlcfast.errors import UsageError
 
+SHOWN = 60  # letters of a cell
 VERDICTS = ASSERTING | NEGATING | frozenset(CONFIDENCE_COLUMNS)
 # Words for 1 and 0, and in how many columns they must be all that there is.
 PAIRS = {
@@ -166,7 +167,8 @@ def refuse_flags(sheet: Sheet, column: int) -> None:
             "a program dropped the first zeros: write a column for each label, or set data.separator to ' ' for classes"
         )
     if cells:
-        where = f"column {sheet.header[column]!r}: {sheet.rows[0][column]!r}"
+        first = sheet.rows[0][column]
+        where = f"column {sheet.header[column]!r}: {first if len(first) <= SHOWN else f'{first[:SHOWN]}…'!r}"
         if len(cells[0]) == 1:
             raise UsageError(
                 f"{sheet.path}: {where} may be a class, 0 or 1, or say whether the image has the label "
@@ -185,6 +187,7 @@ def _flags(sheet: Sheet, column: int) -> list[list[str]]:
     for cell in sheet.counts(column):
         of_set = OF_SET.fullmatch(cell)
         apart[cell] = re.findall(r"[^\s,;|'\"\[\]()]+", of_set[1] or "" if of_set else cell)
+        apart[cell] = [sign.removesuffix(".") for sign in apart[cell]]  # `[0. 1.]`, as NumPy prints fractions
         if not set("".join(apart[cell])) <= {"0", "1"}:
             return []
     if all(len(each) == 1 and len(each[0]) > 1 for each in apart.values()):  # 101

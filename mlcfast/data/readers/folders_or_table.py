@@ -1,8 +1,9 @@
 """Whether a directory's labels are its folders of images or the label file beside them."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from mlcfast.data.labels import pairs
 from mlcfast.data.readers.image_folders import NO_LABELS, OF_SPLITS, folders_of_images, folders_of_labels, parts_of
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.source import LabelSource
@@ -25,13 +26,22 @@ def check_beside(path: Path, table: Path, source: LabelSource) -> None:
     folders = label_folders(path)
     if not folders or all(OF_SPLITS.fullmatch(folder.name) for folder in folders):
         return
-    alike = {folder.name for folder in folders} & set(source.names)
+    alike = {folder.name for folder in folders} & set(source.names) if not _labels_are_folders(source) else set()
     few = 2 * len(set(source.images)) < sum(len(images_below(folder)) for folder in folders)
     if alike or few:
         raise UsageError(
             f"{path}: may be read as folders, each a label, {folders[0].name!r} among them, or by {table.name}: set "
             f"data.format to folders, or name {table}"
         )
+
+
+def _labels_are_folders(source: LabelSource) -> bool:
+    """Whether each image has the one label that its folder is called, so that both readings are the same."""
+    rows, columns = pairs(source.states)
+    label = dict(zip(rows.tolist(), columns.tolist(), strict=True))
+    if not len(rows) == len(label) == len(source.images):
+        return False
+    return all(PurePosixPath(image).parent.name == source.names[label[row]] for row, image in enumerate(source.images))
 
 
 def or_folders(path: Path, error: UsageError) -> UsageError:

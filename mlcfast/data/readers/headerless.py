@@ -8,12 +8,14 @@ from mlcfast.data.readers.paths import IMAGE_ENDINGS
 
 Rows = list[tuple[int, list[str]]]  # each with its line
 SETS = {"TRAIN", "TRAINING", "VALIDATION", "VALIDATE", "TEST", "UNASSIGNED"}  # of Vertex AI, once AutoML Vision
+WORDS = re.compile(rf"(\S+(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))}))(?:\s+(\S.*))?", re.IGNORECASE)
+OTHER = re.compile(r"[/\\]|\.[a-z]{3,4}(\s|$)|\d\.\d", re.IGNORECASE)
 NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?", re.IGNORECASE)
 
 
 def with_header(rows: Rows) -> tuple[list[str], Rows, str] | None:
     """The header that these rows of a table lack, the rows that fit it, and what was assumed; None for others."""
-    for form in (_vertex, _make_sense, _retinanet):
+    for form in (_vertex, _make_sense, _retinanet, _words):
         found = form(rows)
         if found is not None:
             return found
@@ -63,6 +65,20 @@ def _retinanet(rows: Rows) -> tuple[list[str], Rows, str] | None:
         return None
     header = ["image", "xmin", "ymin", "xmax", "ymax", "class"]
     return header, rows, "there is no header: read as images, boxes and their classes, as RetinaNet has them"
+
+
+def _words(rows: Rows) -> tuple[list[str], Rows, str] | None:
+    """`a.jpg cat dog`, an image and its labels in one cell; not where a file follows, as a mask is, or a fraction."""
+    if len(rows[0][1]) > 1:
+        return None
+    found = [WORDS.fullmatch(row[0]) for _, row in rows if len(row) == 1]
+    if len(found) < len(rows) or not all(found):
+        return None
+    lines = [(number, each[1], each[2] or "") for (number, _), each in zip(rows, found, strict=True) if each]
+    if not any(labels for *_, labels in lines) or any(OTHER.search(labels) for *_, labels in lines):
+        return None
+    table = [(number, [image, labels]) for number, image, labels in lines]
+    return ["image", "labels"], table, "there is no header: read as an image and its labels, with blanks between"
 
 
 def _is_image(name: str) -> bool:

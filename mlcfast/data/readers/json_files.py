@@ -7,8 +7,10 @@ from typing import Any
 
 from mlcfast.data.readers.boxes import own_images
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
+from mlcfast.data.readers.datumaro import datumaro_source, is_datumaro_content
 from mlcfast.data.readers.exports import json_of, read_rows_of_json
 from mlcfast.data.readers.json_shapes import has_images_as_keys, images_by_label, may_be_either, records_in
+from mlcfast.data.readers.kili import is_kili, read_kili
 from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
@@ -32,6 +34,10 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
     exported = read_tool_export(path, content, DOCUMENTS)
     if exported is not None:
         return exported
+    if is_datumaro_content(content):
+        return datumaro_source(path, content, options)
+    if is_kili(content):
+        return read_kili(path, content)
     refuse_other_tools(path, content)
     if _is_labelme(content):
         return read_labelme(path)[0]

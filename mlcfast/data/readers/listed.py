@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.columns import (
+    are_scores,
     column_named,
     ignored_columns,
     is_about,
@@ -25,8 +26,10 @@ from mlcfast.data.readers.words import (
     COUNT_WORDS,
     GROUPS,
     LABEL_WORDS,
+    LABELS_ELSEWHERE,
     LIST_COLUMNS,
     LONG_COLUMNS,
+    MOST_FLAGS,
     OF_CLASSES,
     OF_JUDGEMENT,
     OF_PEOPLE,
@@ -40,6 +43,9 @@ from mlcfast.errors import UsageError
 
 # A share that is neither 0 nor 1.
 NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
+NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
+MEASURE = re.compile(r"[-+]?\d+(?:\.\d+)?")
+OF_MEASURES = re.compile(r"[\[({][-+\d.,\s\"']*[\])}]")
 SHARE = re.compile(r"0?\.\d*[1-9]\d*")
 
 
@@ -52,6 +58,8 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
         alone = len(columns) == 1 and (of_words or holds_classes(sheet, columns[0]))
         return columns[0] if alone else None
     named = [i for i in others if is_called(sheet.header[i], LIST_COLUMNS) and i not in ignored]
+    foreign = [i for i in others if is_called(sheet.header[i], LABELS_ELSEWHERE) and i not in ignored]
+    named = named or [i for i in foreign if truth_share(sheet, i) == 1]
     named = [i for i in named if not only_truths(sheet, i, others)]
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
@@ -63,6 +71,10 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
     only = _only_column(sheet, others, ignored)
     if only is not None and holds_classes(sheet, only):
         return only
+    graded = [i for i in others if i not in ignored and is_called(sheet.header[i], OTHER_LISTS)]
+    if len(graded) == 1 and holds_classes(sheet, graded[0]):  # a diagnosis of 0 to 4 beside facts of the patient
+        flags_beside(sheet, graded[0], others, options)
+        return graded[0]
     return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)], options)
 
 
@@ -130,17 +142,23 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
     lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and _holds_lists(sheet, i)]
     classes = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
     classes = classes or [i for i in others if is_called(sheet.header[i], OF_CLASSES)]
-    if any(truth_share(sheet, i) >= 0.5 for i in others if not is_about(sheet.header[i])):
-        for column in {*lists, *classes}:
+    flags = [i for i in others if truth_share(sheet, i) >= 0.5 and not is_about(sheet.header[i])]
+    if flags:
+        called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) and i not in flags]
+        for column in {*lists, *classes, *(called if len(flags) <= MOST_FLAGS else ())}:
             if column in classes or words_recur(sheet, column):
                 flags_beside(sheet, column, others, options)
         if len(classes) == 1:  # which leave the columns of 1 and 0 aside, with a warning
             return classes[0]
         return None
     called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) or i in classes] if not lists else []
+    if not called and not lists:  # `disease_label`, alone of its kind
+        called = [i for i in others if may_list_more(sheet, i) and words_recur(sheet, i)]
     called = classes if len(classes) == 1 and not lists else called
     lists = called if len(called) == 1 else lists
     alone = [i for i in others if not is_called(sheet.header[i], NO_LISTS) and not is_about(sheet.header[i])]
+    ids = [i for i in others if sheet.header[i].lower() == "id"]  # of individuals: `Image,Id`
+    alone = alone or ids
     if not lists and len(alone) == len(others) == 1 and words_recur(sheet, alone[0]):  # `image,breed`
         return alone[0]
     if len(lists) > 1:
@@ -152,10 +170,19 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
 def _holds_lists(sheet: Sheet, column: int) -> bool:
     cells = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK]
     if cells and all(IN_BRACKETS.fullmatch(cell) for cell in cells):
-        return True
+        return not any(map(NESTED.match, cells)) and not _are_places(cells)
     pieces = [re.split("[|;]", cell) for cell in cells]
     words = max((len(piece.split()) for each in pieces for piece in each), default=0)
     return any(len(each) > 1 for each in pieces) and words <= 3  # more make a sentence
+
+
+def _are_places(cells: Sequence[str]) -> bool:
+    """Whether lists hold equally many numbers, two or more, or numbers with a fraction: corners, sizes, measures."""
+    numbers = [MEASURE.findall(cell) for cell in cells]
+    if not all(OF_MEASURES.fullmatch(cell) for cell in cells):
+        return False
+    sizes = {len(each) for each in numbers} - {0}
+    return are_scores([number for each in numbers for number in each]) or (len(sizes) == 1 and min(sizes) > 1)
 
 
 def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:

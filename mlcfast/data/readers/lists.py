@@ -98,6 +98,8 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     said += _without_area(lists) if boxes else []
     lists = [list(dict.fromkeys(each[4::5])) for each in lists] if boxes else lists
     flags = not boxes and _are_flags(path, lists, "," in text, given, options)
+    if not boxes and not flags and options.separator is None:
+        _refuse_other_numbers(path, lists, numbers)
     count = len(lists[0]) if flags else number_of_classes(path, [k for each in lists for k in each])
     names = given or [str(number) for number in range(count)]
     if len(names) < count or (flags and len(names) != count):
@@ -121,6 +123,29 @@ def _are_flags(path: Path, lists: list[list[int]], comma: bool, given: list[str]
         f"{path}: line 1: 0 and 1 may be classes or a flag for each class: name the {min(lengths)} labels in "
         "data.label_columns, or in classes.txt beside the file, for flags, or set data.separator to ' ' for classes"
     )
+
+
+def _refuse_other_numbers(path: Path, lists: list[list[int]], lines: list[int]) -> None:
+    """UsageError where numbers are no list of classes: a count with boxes behind it, or a number twice in a line.
+
+    `a.jpg 2 10 20 30 40 50 60 70 80`, as OpenCV takes it; flags of which one is 2; a colour, a type and a direction,
+    which are classes of three kinds.
+    """
+    filled = [each for each in lists if each]
+    counted = [size for size in (4, 5) if all(len(each) == 1 + size * each[0] for each in filled)]
+    if counted and any(each[0] for each in filled):
+        raise UsageError(
+            f"{path}: line {lines[0]}: the first number says how many groups of {counted[0]} follow, so these are "
+            "boxes: write a table, `image,xmin,ymin,xmax,ymax,class`, or set data.separator to ' ' if all are classes"
+        )
+    row = next((row for row, each in enumerate(lists) if len({*each}) < len(each)), None)
+    if row is not None:
+        twice = next(number for number in lists[row] if lists[row].count(number) > 1)
+        raise UsageError(
+            f"{path}: line {lines[row]}: the number {twice} stands twice, so these may be a flag for each label, "
+            "numbers of several kinds, or boxes: write a table with a column for each, or set data.separator to ' ' if "
+            "all are classes"
+        )
 
 
 def _are_boxes(path: Path, text: str, lists: list[list[int]], given: list[str], options: TableOptions) -> bool:

@@ -73,11 +73,14 @@ class ImageFinder:
     root and must then be the only one of its name. One whose folder is not on this machine, as where the file was
     written on another, is looked for below the root by its end; the first in a folder decides where that begins. One
     that names no file is looked for in other spellings, see _spellings. `moved` says what was found so. A name that
-    leads out of the root is an error where there is a file of it, which is not taken.
+    leads out of the root is an error where there is a file of it, which is not taken. preferred: the folder of which a
+    file is taken where several have the name, such as `train` for those of train.csv.
     """
 
-    def __init__(self, root: Path, allow_outside: bool = False):
+    def __init__(self, root: Path, allow_outside: bool = False, preferred: Path | None = None):
         self.root, self.allow_outside = root, allow_outside
+        self.preferred = os.path.join(preferred, "") if preferred is not None else ""
+        self._in_preferred = 0
         self.real_root = os.path.realpath(root)
         self._top = os.path.join(root, "")
         self._folders: dict[str, dict[str, bool]] = {}
@@ -86,6 +89,8 @@ class ImageFinder:
         self._elsewhere_at: dict[str, None] = {}  # folders of another machine that the root stands for
         self._folder_is_there: dict[str, bool] = {}
         self._respelt: list[tuple[str, str]] = []  # names and what they were found as
+        self._in_folders: dict[tuple[str, str], list[str]] | None = None
+        self._below: list[tuple[str, str]] = []  # names with folders, and where in others these lie
 
     @property
     def moved(self) -> list[str]:
@@ -96,6 +101,14 @@ class ImageFinder:
             more = f", and so for {len(others)} other folders" if others else ""
             absent = f"{at} is not on this machine" if at.strip("/") else "absolute names are not of this machine"
             said.append(f"{absent}: what follows {'it' if at.strip('/') else at} is looked for in {self.root}{more}")
+        if self._in_preferred:
+            folder = os.path.relpath(self.preferred, self.root)
+            shown = f"{self._in_preferred} images of names that several have are taken from {folder!r}"
+            said.append(f"{shown}, as the table is called")
+        if self._below:
+            name, path = self._below[0]
+            shown = f"{len(self._below)} images are found in a folder below"
+            said.append(f"{shown}, first {name!r} as {os.path.relpath(path, self.root)!r}")
         if self._respelt:
             name, path = self._respelt[0]
             shown = f"{len(self._respelt)} images are found under another spelling"
@@ -168,10 +181,15 @@ class ImageFinder:
         return self._folder_is_there[folder]
 
     def _elsewhere(self, name: str, base: str, where: str) -> str | None:
-        has_ending = base.lower().endswith(IMAGE_ENDINGS)
-        if has_ending and os.path.dirname(name.replace("\\", "/")):
-            return None
-        found = self._all().get(base.lower(), [])
+        plain = plain_path(name)
+        whole = base.lower().endswith(IMAGE_ENDINGS)
+        found = self._by_end(plain, base)
+        if not found and not (whole and "/" in plain):
+            found = self._all().get(base.lower(), [])
+        if len(found) > 1 and self.preferred:
+            there = [path for path in found if path.startswith(self.preferred)]
+            self._in_preferred += len(there) == 1
+            found = there if len(there) == 1 else found
         if len(found) > 1:
             shown = " and ".join(os.path.relpath(path, self.root) for path in found[:2])
             raise UsageError(f"{where}: {name!r} may be {shown}: write its folder and its ending")
@@ -179,7 +197,25 @@ class ImageFinder:
             raise UsageError(
                 f"{where}: {name!r} is a link that leaves {self.root}: data.allow_outside=true allows that"
             )
+        if found and whole and "/" in plain:
+            self._below.append((name, found[0]))
         return found[0] if found else None
+
+    def _by_end(self, name: str, base: str) -> list[str]:
+        """The image files below the root whose paths end in a name that holds a folder: `images/x/a.jpg` for `x/a.jpg`.
+
+        None where that folder is there itself. They are listed by folder and name, of which many may share either.
+        """
+        folder = name.rpartition("/")[0]
+        if not folder or name.startswith(("/", "../")) or self._is_folder(os.path.join(self.root, folder)):
+            return []
+        if self._in_folders is None:
+            self._in_folders = {}
+            for key, paths in self._all().items():
+                for path in paths:
+                    self._in_folders.setdefault((os.path.basename(os.path.dirname(path)), key), []).append(path)
+        alike = self._in_folders.get((folder.rpartition("/")[2], base.lower()), [])
+        return [path for path in alike if os.path.dirname(path).endswith(os.sep + folder)]
 
     def _all(self) -> dict[str, list[str]]:
         """Image files below the root by name and by name without ending, in lower case."""
@@ -215,10 +251,15 @@ class ImageFinder:
 
 
 def require_images(
-    root: Path, names: Sequence[str], listed_in: Path, wheres: Sequence[str], allow_outside: bool = False
+    root: Path,
+    names: Sequence[str],
+    listed_in: Path,
+    wheres: Sequence[str],
+    allow_outside: bool = False,
+    preferred: Path | None = None,
 ) -> list[str]:
-    """The path of each named image; UsageError with the first that is missing and how many are."""
-    finder = ImageFinder(root, allow_outside)
+    """The path of each named image, see ImageFinder; UsageError with the first that is missing and how many are."""
+    finder = ImageFinder(root, allow_outside, preferred)
     paths = [finder.find(name, f"{listed_in}: {where}") for name, where in zip(names, wheres, strict=True)]
     for line in finder.moved:
         LOGGER.info("%s: %s", listed_in, line)

@@ -1,6 +1,7 @@
 """Exports of annotation platforms: one function from content to images with labels each, as in tool_exports."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from mlcfast.data.readers.columns import TRUTH
 from mlcfast.data.readers.entries import Tags, Tool, all_have, listed, objects, values, words
@@ -129,6 +130,26 @@ def _unless_new(image: dict[str, Any], labels: list[str]) -> list[str] | None:
     return None if not labels and str(image.get("image_status")).lower() in ("new", "skipped") else labels
 
 
+def _vott(content: Any) -> Tags | None:
+    """Microsoft's VoTT, a project or one image: the tags of regions; an image that nobody opened is not annotated."""
+    assets = content.get("assets") if isinstance(content, dict) else None
+    entries = list(assets.values()) if isinstance(assets, dict) else []
+    return [vott_image(entry) for entry in entries] if all_have(entries, "asset", "regions") else None
+
+
+def vott(content: Any) -> Tags | None:
+    """VoTT's file of one image."""
+    return [vott_image(content)] if all_have([content], "asset", "regions") else None
+
+
+def vott_image(entry: dict[str, Any]) -> tuple[str, list[str] | None]:
+    about, regions = entry["asset"], listed(entry["regions"])
+    if not isinstance(about, dict) or not isinstance(about.get("name"), str):
+        raise UsageError("an asset of VoTT has no name: export the project anew")
+    tags = [tag for region in regions if isinstance(region, dict) for tag in words(region.get("tags"))]
+    return unquote(about["name"]), None if not regions and about.get("state") == 0 else tags
+
+
 def dataloop(content: Any) -> Tags | None:
     """Dataloop's, a file for each image: the labels of its annotations; one that is not annotated says so."""
     if not isinstance(content, dict) or not isinstance(content.get("filename"), str):
@@ -149,5 +170,7 @@ PLATFORMS = (
     Tool("Visual Genome's objects", _visual_genome),
     Tool("Hasty's labels and tags", _hasty),
     Tool("Dataloop's annotations", dataloop),
+    Tool("VoTT's tags", _vott),
+    Tool("VoTT's tags", vott),
     *ROWS,
 )

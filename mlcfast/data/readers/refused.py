@@ -12,6 +12,7 @@ from mlcfast.data.readers.words import SCORES
 from mlcfast.errors import UsageError
 
 AS_COCO = "export the project as MS-COCO, which is read"
+OF_PROJECT = "name the directory of the project, whose folders hold img and ann"
 PREDICTIONS = "write a table of the images with the labels that you hold to be right"
 ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 # Keys of such: `scores`, `label_scores`; an image's own `aesthetic_score` is none.
@@ -40,9 +41,8 @@ DOCUMENTS = (
     Other(
         {"samples"}, "FiftyOne's samples", "export them as COCODetectionDataset or FiftyOneImageClassificationDataset"
     ),
-    Other({"objects", "tags", "size"}, "Supervisely's", AS_COCO),
-    Other({"classes", "tags"}, "Supervisely's", AS_COCO),
-    Other({"items", "categories"}, "Datumaro's", AS_COCO),
+    Other({"objects", "tags", "size"}, "Supervisely's, of one image", OF_PROJECT),
+    Other({"classes", "tags"}, "Supervisely's settings", OF_PROJECT),
     Other({"imgHeight", "imgWidth", "objects"}, "Cityscapes'", "write a table of the images and their labels"),
 )
 ENTRIES = (
@@ -53,8 +53,7 @@ ENTRIES = (
     Other({"image_id", "attributes"}, "Visual Genome's attributes", "name its objects.json", within="attributes"),
     Other({"id", "regions"}, "Visual Genome's descriptions of regions", "name its objects.json", within="regions"),
     Other({"label_hash", "data_units"}, "Encord's", AS_COCO),
-    Other({"externalId", "labels"}, "Kili's", AS_COCO, within="labels"),
-    Other({"externalId", "jsonResponse"}, "Kili's", AS_COCO),
+    Other({"externalId", "jsonResponse"}, "labels of Kili without their assets", "export its assets with their labels"),
     Other({"Labeled Data", "Label"}, "Labelbox's former export", "export NDJSON of its present form, which is read"),
     Other({"token"}, "a table of nuImages", "write a table of the images and their labels", without=LIST_COLUMNS),
 )

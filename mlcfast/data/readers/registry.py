@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mlcfast.data.readers.arrow import is_arrow, is_saved, read_arrow, read_saved
 from mlcfast.data.readers.authors import is_authors, read_authors
+from mlcfast.data.readers.datumaro import is_datumaro, read_datumaro
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
@@ -16,6 +17,7 @@ from mlcfast.data.readers.probabilities import read_probabilities
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.supervisely import is_supervisely, read_supervisely
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files
 from mlcfast.data.readers.voc import is_cvat, is_voc, read_cvat, read_voc
@@ -92,6 +94,8 @@ FORMATS: dict[str, Format] = {
     "voc": Format(read_voc, knows=is_voc),
     "cvat": Format(read_cvat, ("annotations.xml", "*.xml"), _is_cvat),
     "labelme": Format(lambda path, options: read_labelme(path), knows=is_labelme),
+    "datumaro": Format(read_datumaro, knows=is_datumaro),
+    "supervisely": Format(read_supervisely, knows=is_supervisely),
     "authors": Format(read_authors, knows=is_authors),
     "nus_wide": Format(lambda path, options: read_nus_wide(path), knows=is_nus_wide),
     "parquet": Format(read_arrow, knows=is_arrow),
@@ -112,7 +116,10 @@ def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: no such file or directory{hint_path(path)}")
     if form.files and path.is_dir():
         path = _only_file(path, form.files, options.form)
-    elif options.form in ("tag_files", "folders", "huggingface", "nus_wide", "authors") and not path.is_dir():
+    elif (
+        options.form in ("tag_files", "folders", "huggingface", "nus_wide", "authors", "supervisely")
+        and not path.is_dir()
+    ):
         raise UsageError(f"{path}: data.format {options.form} is a directory, not a file")
     return list(form.read(path, options))
 

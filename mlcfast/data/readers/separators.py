@@ -18,7 +18,7 @@ TAGS = re.compile(r"(<[^<>]+>\s*)+")
 IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array|tensor)\(.*\)", re.DOTALL)
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
 OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
-OF_NUMPY = re.compile(r"\[\s*\d+(\s+\d+)+\s*\]")
+OF_NUMPY = re.compile(r"\[\s*\d+\.?(\s+\d+\.?)+\s*\]")
 OF_POSTGRES = re.compile(r"\{([^{}:'\"]|\"[^\"]*\")*\}")
 OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
 QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
@@ -30,6 +30,7 @@ JOINED = re.compile(r"(and|or|und|oder|et|ou|en|och)\s")
 # Signs which may separate labels and as well be a part of them.
 RARE_SIGNS = (*(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "\\n", " \u00b7 ", "\u30fb")
 COMPOUND_SIGNS = ("-", "_", ":", ".", "*", ">")  # which are more often a part
+LONGEST = 60  # letters of a cell that a message shows
 ROWS_OF_PHRASE = 5  # in which a text stands on average, if it may be one label
 LISTS_OF_WORD = 5  # so many different ones that a word stands in on average, if it may be one label of several
 OF_SENTENCES = {*JOINING, "a", "an", "the", "of", "on", "in", "at", "with", "is", "de", "la", "der", "die", "mit"}
@@ -226,10 +227,10 @@ def _labels_in(cell: str, separator: str) -> list[str]:
     if separator == "" and TAGS.fullmatch(cell):
         return list(dict.fromkeys(name.strip() for name in re.findall("<([^<>]+)>", cell) if name.strip()))
     if separator == "" and re.search(r"['\"]\s+['\"]", cell):
-        raise ValueError(f"{cell!r} has no commas between its labels: write the list with commas")
+        raise ValueError(f"{_shown(cell)} has no commas between its labels: write the list with commas")
     if separator == "" and IN_BRACKETS.fullmatch(cell):
         if OF_NUMPY.fullmatch(cell):  # whole numbers as NumPy prints them, without commas
-            return list(dict.fromkeys(cell[1:-1].split()))
+            return list(dict.fromkeys(number.rstrip(".") for number in cell[1:-1].split()))
         if OF_POSTGRES.fullmatch(cell):
             names = [name.strip() for name in next(csv.reader([cell[1:-1]], skipinitialspace=True), [])]
             return [name for name in dict.fromkeys(names) if name and name != "NULL"]
@@ -241,7 +242,7 @@ def _labels_in(cell: str, separator: str) -> list[str]:
                 return [name for name in dict.fromkeys(names) if name]
             except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
-        raise ValueError(f'{cell!r} is no list of labels: write it as ["cat", "dog"]')
+        raise ValueError(f'{_shown(cell)} is no list of labels: write it as ["cat", "dog"]')
     pieces = cell.split(separator if separator != " " else None) if separator else [cell]
     names = list(dict.fromkeys(name for piece in pieces if (name := piece.strip())))
     if not cell.isascii() or "'" in cell or '"' in cell:
@@ -249,6 +250,10 @@ def _labels_in(cell: str, separator: str) -> list[str]:
         if quoted is not None:
             raise ValueError(f"the quotes are a part of {quoted}: write it without, or as CSV quotes")
     return names
+
+
+def _shown(cell: str) -> str:
+    return repr(cell if len(cell) <= LONGEST else f"{cell[:LONGEST]}…")
 
 
 def _values(held: object) -> list[object]:

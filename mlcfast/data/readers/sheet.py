@@ -13,7 +13,13 @@ from mlcfast.data.readers.encodings import decoded
 from mlcfast.data.readers.headerless import with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, unit_of
-from mlcfast.data.readers.slips import refuse_images_in_header, refuse_repeated, with_row_names
+from mlcfast.data.readers.slips import (
+    refuse_image_by_number_in_header,
+    refuse_images_in_header,
+    refuse_numbers_in_header,
+    refuse_repeated,
+    with_row_names,
+)
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
@@ -93,17 +99,19 @@ def read_sheet(path: Path) -> Sheet:
     if "\n" in row[-1] and not text.rstrip().endswith('"'):
         where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
-    _refuse_other_signs(path, numbered)
-    _refuse_title(path, numbered)
     known = with_header(numbered)
     if known is not None:
         header, rows, said = known
         numbers, cells = [number for number, _ in rows], [row for _, row in rows]
         return Sheet(path, header, cells, numbers, [*assumptions, said], delimiter)
+    _refuse_other_signs(path, numbered)
+    _refuse_title(path, numbered)
     (_, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
     refuse_images_in_header(path, header)
+    refuse_numbers_in_header(path, header, body)
+    refuse_image_by_number_in_header(path, header, body)
     named = with_row_names(header, body)
     if named is not None:
         assumptions.append("the first column, which has no name, holds R's names of rows")

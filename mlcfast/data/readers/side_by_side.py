@@ -31,11 +31,17 @@ def shows_images(file: Path) -> bool:
 def tables_of_parts(tables: Sequence[Path]) -> dict[str, Path]:
     """The tables of a directory by the part that their names say, `train` in `train_labels.csv`; nothing for others.
 
-    All must be called alike but for that word, each part must have one, and training too.
+    All must be called alike but for that word, each part must have one, and training too; it may lack the word, as
+    annotations.csv does beside annotations_test.csv.
     """
     called = [(part_in(file.stem), file) for file in tables]
     parts = {part: file for part, file in called if part is not None}
     rest = {(file.stem.replace(part, "", 1), file.suffix.lower()) for part, file in parts.items()}
+    if len(rest) == 1 and parts and not any(is_part(part, TRAIN) for part in parts):
+        plain = [file for part, file in called if part is None]
+        stem, suffix = next(iter(rest))
+        if len(plain) == 1 and plain[0].stem == stem.strip(" _-.") and plain[0].suffix.lower() == suffix:
+            parts = {TRAIN: plain[0], **parts}
     trains = any(is_part(part, TRAIN) for part in parts)
     return parts if 1 < len(parts) == len(tables) and len(rest) == 1 and trains else {}
 

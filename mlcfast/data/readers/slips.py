@@ -10,6 +10,8 @@ from mlcfast.errors import UsageError
 Numbered = Sequence[tuple[int, list[str]]]  # the rows of a table, each with its line
 
 OF_IMAGES = re.compile(r"image|img|file|path|photo|picture|bild|foto", re.IGNORECASE)
+FRACTION = re.compile(r"[+-]?\d+\.\d*[1-9]\d*")
+NUMBERS = re.compile(r"\d+")
 NUMBER = re.compile(r"[+-]?[\d.,]*")
 
 
@@ -45,6 +47,39 @@ def refuse_images_in_header(path: Path, header: Sequence[str]) -> None:
         f"{path}: line 1 names the image {images[0]!r}, where the header should be: write a first line such as "
         f"`{example}`, with a name for each of the {len(header)} columns"
     )
+
+
+def refuse_numbers_in_header(path: Path, header: Sequence[str], body: Numbered) -> None:
+    """UsageError where the first line is a row: where it holds numbers with a fraction, as the lines below it do."""
+    numbers = [place for place, name in enumerate(header) if FRACTION.fullmatch(name)]
+    rows = [row for _, row in body if len(row) == len(header)]
+    if numbers and rows and all(NUMBER.fullmatch(row[place]) for row in rows for place in numbers):
+        last = "label" if not NUMBER.fullmatch(header[-1]) else "…"
+        raise UsageError(
+            f"{path}: line 1 holds the number {header[numbers[0]]}, as the lines below it do, and is a row, where "
+            f"names of columns should be: write a first line such as `image,…,{last}`, with a name for each of the "
+            f"{len(header)} columns"
+        )
+
+
+def refuse_image_by_number_in_header(path: Path, header: Sequence[str], body: Numbered) -> None:
+    """UsageError where the first line is a row: an image called as the one below, but for its digits, and its labels.
+
+    So it is in a list of names without endings, `Train_0000` and a class. Labels are numbers, or words that recur.
+    """
+    first = body[0][1]
+    if len(header) < 2 or header[0].isdecimal() or not NUMBERS.search(header[0]) or len(first) != len(header):
+        return
+    if NUMBERS.sub("0", first[0]) != NUMBERS.sub("0", header[0]):
+        return
+    below = [{row[place] for _, row in body if place < len(row)} for place in range(1, len(header))]
+    columns = list(zip(header[1:], below, strict=True))
+    numbers = all(cell.isdecimal() and all(map(str.isdecimal, held)) for cell, held in columns)
+    if numbers or all(cell in held for cell, held in columns):
+        raise UsageError(
+            f"{path}: line 1 holds {header[0]!r} and {header[1]!r}, as the lines below it do, and is a row, where "
+            "names of columns should be: write a first line such as `image,label`"
+        )
 
 
 def refuse_class_map(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

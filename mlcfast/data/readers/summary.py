@@ -12,6 +12,8 @@ import numpy as np
 
 from mlcfast.data.labels import count, lacking
 from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.directories import folder_of_part
+from mlcfast.data.readers.other_column import other_column
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -30,7 +32,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
     found: list[tuple[LabelSource, list[str | None]]] = []
     for source in _as_in_training(read_all(data, options), data, options):
         source = replace(source, warnings=[*source.warnings, *alike_groups(source, options)])
-        finder = ImageFinder(images or source.root or image_root(data, data.parent), options.allow_outside)
+        root = images or source.root or image_root(data, data.parent)
+        finder = ImageFinder(root, options.allow_outside, folder_of_part(root, source.path))
         places = zip(source.images, source.lines, strict=True)
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
@@ -38,6 +41,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         paths = [finder.find(image, f"{source.path}: {source.unit} {line}") for image, line in places]
         if not any(paths):
             _refuse_names_of_classes(source)
+            warned = [f"no image is found: {said}" for said in [other_column(source, finder)] if said]
+            source = replace(source, warnings=[*source.warnings, *warned])
         refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         lost = next((image for image, path in zip(source.images, paths, strict=True) if path is None), "")
         warned = [f"{lost!r} is missing{said}" for said in [finder.lost_zeros(lost)] if said]

@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
     image_column,
+    is_about,
     is_called,
     is_confidence,
     is_index,
@@ -22,6 +23,7 @@ from mlcfast.data.readers.columns import (
     truth,
     truth_share,
     with_folders,
+    words_recur,
 )
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
@@ -34,7 +36,7 @@ from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OF_ROWS
+from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OBJECT_COLUMNS, OF_ROWS
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -141,10 +143,16 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         return column_named(sheet, options.label_columns[0], "data.label_columns")
     if options.label_columns or options.separator is not None:
         return None
-    named = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
+    boxes = box_columns(sheet)
+    words = [i for i in others if truth_share(sheet, i) < 0.5]
+    named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
+    if boxes and not named:
+        named = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
+        recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
+        named = named or (recur if len(recur) == 1 else [])
     images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(is_confidence(sheet.header[i]) for i in others)
-    again, alone = len(set(images)) < len(images), options.form == "long" or bool(box_columns(sheet))
+    again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)
     if len(named) != 1 or not (alone or again or confident):
         return None
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]

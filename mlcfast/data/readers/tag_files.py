@@ -16,6 +16,8 @@ from mlcfast.errors import UsageError
 PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
 PLAIN = ",\n"  # what stands between tags unless the files show something else
 FLAGS = re.compile(r"[01]([\s,;]+[01])*")
+# Four numbers and more, of which one is beyond 1, before something else, `108 225 132 0 "F"`.
+MEASURED = re.compile(r"(?=.*\d\d|.*[2-9])(-?\d+(\.\d+)?[\s,;]+){4}\S")
 WORD = re.compile(r"[^\W_]")
 
 
@@ -40,6 +42,13 @@ def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
     boxes = next((file for file, text in texts.items() if BOXES.fullmatch(text)), None)
     if boxes is not None:
         raise UsageError(f"{boxes}: boxes of YOLO, not tags: data.format=yolo reads them")
+    measured = next((file for file, text in texts.items() if MEASURED.match(text)), None)
+    if measured is not None and options.separator is None:
+        line = texts[measured].splitlines()[0][:60]
+        raise UsageError(
+            f"{measured}: {line!r} begins with numbers, as boxes and measures do, and not tags: write the tags alone, "
+            "or a table of the images and their labels, or set data.separator if they are tags"
+        )
     sign, why = (options.separator, "") if options.separator else _sign(folder, texts)
     found = {file: _tags(text, sign) for file, text in texts.items()}
     found, more = _without_no_label(found)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mlcfast.data.readers.entries import Tags, Tool, all_have, from_root, listed, objects, values, words
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.platforms import PLATFORMS, ROWS, dataloop
+from mlcfast.data.readers.platforms import PLATFORMS, ROWS, dataloop, vott
 from mlcfast.data.readers.refused import PREDICTIONS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource
@@ -165,7 +165,7 @@ MANIFESTS = (
     Tool("Azure's boxes", _azure),
     *ROWS,
 )
-OF_ONE_IMAGE = (_darwin, _superannotate, dataloop)
+OF_ONE_IMAGE = (_darwin, _superannotate, dataloop, vott)
 
 
 def read_tool_export(path: Path, content: Any, tools: Sequence[Tool]) -> LabelSource | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlcfast.data.readers.boxes import own_images, read_xml, text_of
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import images_below, without_notes
+from mlcfast.data.readers.paths import images_below, walked, without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list
@@ -14,6 +14,8 @@ from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
 
 LISTS = "ImageSets/Main/*.txt"
+OF_ANNOTATIONS = ("Annotation", "annotation", "Annotations", "annotations")
+BEGINNING = b"<annotation"
 SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton", "tag"}
 
 
@@ -54,16 +56,20 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
     if not labels:
         raise UsageError(f"{path}: no XML files of Pascal VOC, in it or in Annotations")
     lists: list[Path] = []
+    left: list[str] = []
     if "" in found:
         lists = sorted(folder.glob(LISTS)) if path.is_dir() else [path]
         lists = [file for file in lists if not is_of_one_class(file)]
         names = {file.stem for file in lists}
         lists = [file for file in lists if file.stem != "trainval" or not {"train", "val"} <= names]
-        found = {file.stem: _listed(file, found[""]) for file in lists} or found
+        files = found[""]
+        unknown = [file for file in lists if path.is_dir() and not _names_any(file, files)]
+        left = [f"{file.name} names images without XML files: it is left out" for file in unknown]
+        found = {file.stem: _listed(file, files) for file in lists if file not in unknown} or found
     sources = [_source(folder, folder, split, files, labels) for split, files in found.items()]
     if path.is_dir() and not lists:
         left = [line for each in sources for place in _places_of(each) for line in without_notes(place, each.images)]
-        sources[0] = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *left])
+    sources[0] = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *left])
     return sources
 
 
@@ -75,7 +81,25 @@ def _places_of(source: LabelSource) -> list[Path]:
 
 def _annotations(folder: Path) -> list[Path]:
     places = (folder / "Annotations", folder / "annotations", folder)
-    return next((files for place in places if (files := sorted(place.glob("*.xml")))), [])
+    return next((files for place in places if (files := sorted(place.glob("*.xml")))), []) or _without_endings(folder)
+
+
+def _without_endings(folder: Path) -> list[Path]:
+    """The XML files of a folder of annotations, at any depth, where none has an ending, as in Stanford's dogs."""
+    for place in (folder / name for name in OF_ANNOTATIONS):
+        files = [below / name for below, names in (walked(place) if place.is_dir() else ()) for name in names]
+        if (
+            files
+            and not any(file.suffix for file in files)
+            and files[0].read_bytes()[:99].strip().startswith(BEGINNING)
+        ):
+            return files
+    return []
+
+
+def _names_any(listed: Path, files: Sequence[Path]) -> bool:
+    """Whether a list names an image of one of the files; that of a test whose annotations are kept back does not."""
+    return not {file.stem for file in files}.isdisjoint(read_text(listed)[0].split())
 
 
 def _listed(listed: Path, files: Sequence[Path]) -> list[Path]:
@@ -131,7 +155,7 @@ def _source(
     for file in files:
         stem = known.get(file, file.stem)
         beside = [image for place in (file.parent, root / "JPEGImages", root / "images") for image in [place / stem]]
-        there = next((image for image in beside if image.is_file()), None)
+        there = next((image for image in beside if image.is_file() and image != file), None)
         images.append(str(there.relative_to(root)) if there else stem)
     difficult = sum(labels[file][2] for file in files)
     said = ["an image has the labels of its objects"]

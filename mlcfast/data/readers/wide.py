@@ -20,6 +20,7 @@ from mlcfast.data.readers.columns import (
     truth_share,
     words_recur,
 )
+from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
@@ -30,7 +31,9 @@ from mlcfast.data.readers.words import (
     NO_LABEL,
     OF_JUDGEMENT,
     OF_PEOPLE,
+    OTHER_LISTS,
     PROSE,
+    SURE,
     VEHICLES,
 )
 from mlcfast.errors import UsageError
@@ -77,10 +80,11 @@ def _label_columns(
         return columns, [sheet.header[i] for i in others if i not in columns and sheet.header[i]], []
     ignored = ignored_columns(sheet, options)
     _refuse_numbered(sheet, [i for i in others if i not in ignored])
-    columns, left, doubts = [], [], []
+    columns, left, doubts, unclear = [], [], [], []
     for i in others:
         filled = any(cell.lower() not in BLANK for cell in sheet.counts(i))
         about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
+        about = about or SURE.search(sheet.header[i]) is not None
         part = truth_share(sheet, i)
         if i in ignored or is_index(sheet, i) or (about and _numbers_rows(sheet, i)) or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
@@ -94,18 +98,32 @@ def _label_columns(
         elif about and not filled:
             left.append(sheet.header[i])
         elif about:
-            raise UsageError(
-                f"{sheet.path}: column {sheet.header[i]!r} may be a label or say something of the image: "
-                "name it in data.ignore_columns, or the labels in data.label_columns"
-            )
+            unclear.append(sheet.header[i])
         else:
             columns.append(i)
+    if len(columns) == 1 and part_in(
+        sheet.header[columns[0]]
+    ):  # `service_test`, beside which other columns may be meant
+        unclear.append(sheet.header[columns[0]])
+    if unclear:
+        first, *more = unclear
+        several = f", and so may {', '.join(map(repr, more))}" if more else ""
+        remedy = f"those that do in data.ignore_columns, [{','.join(unclear)}]" if more else "it in data.ignore_columns"
+        raise UsageError(
+            f"{sheet.path}: column {first!r} may be a label or say something of the image{several}: name {remedy}, or "
+            "the labels in data.label_columns"
+        )
     if 0 < len(columns) <= MOST_FLAGS and not doubts:
         doubts = [_words_left(sheet, i) for i in others if i not in ignored and sheet.header[i] in left]
         doubts = [*filter(None, doubts)]
+    elif columns:  # `diagnostic` beside many facts of 1 and 0
+        called = [i for i in others if i not in ignored and is_called(sheet.header[i], OTHER_LISTS)]
+        doubts += [_words_left(sheet, i) for i in called if sheet.header[i] in left and words_recur(sheet, i)]
     _refuse_raters(sheet, columns)
-    if not columns:
-        raise UsageError(f"{sheet.path}: the header has no label column{_why_none(sheet, others)}")
+    if not any(cell.lower() not in BLANK for i in columns for cell in sheet.counts(i)):
+        raise UsageError(
+            f"{sheet.path}: the header has no label column{_why_none(sheet, [i for i in others if i not in ignored])}"
+        )
     return columns, left, doubts
 
 
@@ -209,9 +227,18 @@ def _doubt(sheet: Sheet, column: int) -> str:
 
 
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
+    others = [i for i in others if not is_index(sheet, i)]
     found = next(filter(None, (first_untrue(sheet, i) for i in others)), "")
     remedy = "write 1 and 0 where columns are labels, or name the column that lists them in data.label_columns"
+    of_words = _of_words(sheet, others)
+    remedy += f" (words recur in {', '.join(map(repr, of_words[:5]))})" if of_words else ""
     return f": {found} is not 1, 0, -1 or blank; {remedy}" if found else f"; {remedy}"
+
+
+def _of_words(sheet: Sheet, columns: Sequence[int]) -> list[str]:
+    """The names of columns whose words recur, and which may list labels; those first that are called so."""
+    found = [sheet.header[i] for i in columns if not is_about(sheet.header[i]) and words_recur(sheet, i)]
+    return sorted(found, key=lambda name: not is_called(name, OTHER_LISTS))
 
 
 def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
@@ -231,6 +258,9 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
         if len(names) > 1:
             remedy = f"so it is in {len(names)} columns: those that are no labels go to data.ignore_columns, "
             remedy += f"[{','.join(names)}]"
+            of_words = _of_words(sheet, [i for i in range(len(sheet.header)) if truth_share(sheet, i) < 0.5])
+            for name in of_words[:1]:
+                remedy += f"; if {name!r}, whose words recur, lists the labels, set data.label_columns to [{name}]"
         elif len(columns) == 1 and all(cell.isdecimal() for cell in sheet.counts(columns[0])):
             remedy = f"if its numbers are classes, set data.label_columns to [{name}] and data.separator to ' '"
         raise UsageError(f"{sheet.path}: {where} must be 1, 0, -1 or blank; {remedy}")

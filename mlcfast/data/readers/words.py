@@ -13,7 +13,8 @@ SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
 
 IMAGE_COLUMNS = (
     "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
-    "filepath", "file_path", "image_url", "image index", "imageid", "image_id", "id", "photo", "picture", "name",
+    "filepath", "file_path", "image_url", "image index", "image_index", "imagename", "img_name", "imageid",
+    "image_id", "id", "photo", "picture", "name",
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
@@ -21,13 +22,19 @@ LIST_COLUMNS = (
     "attribute_ids", "tag_names", "class_labels", "image_labels",
 )  # fmt: skip
 # Names of a column of labels in a table without columns of 1 and 0, and without one that is called as in LIST_COLUMNS.
-OTHER_LISTS = frozenset({
+# The first are `label` and `class` in other languages, of which a column of 1 and 0 is in doubt as in English.
+LABELS_ELSEWHERE = frozenset({
     "kategorie", "kategorien", "klasse", "klassen", "schlagw\u00f6rter", "etikett", "etiketten", "cat\u00e9gorie",
     "cat\u00e9gories", "\u00e9tiquette", "\u00e9tiquettes", "etiqueta", "etiquetas", "categor\u00eda",
     "categor\u00edas", "categoria", "categorias", "classe", "clase", "clases", "etichetta", "etichette", "\u6807\u7b7e",
     "\u7c7b\u522b", "\u6a19\u7c64", "\u30e9\u30d9\u30eb", "\u30bf\u30b0", "\ub77c\ubca8",
-    "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438", "species",
-    "classid", "labelid", "categoryid",
+    "\u043c\u0435\u0442\u043a\u0430", "\u043c\u0435\u0442\u043a\u0438",
+    "r\u00f3tulo", "r\u00f3tulos", "rotulo", "rotulos",
+})  # fmt: skip
+OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
+    "species",
+    "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion", "finding",
+    "findings",
 })  # fmt: skip
 # Those of them that hold class numbers, of which 0 and 1 then are two.
 OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
@@ -40,6 +47,8 @@ LABEL_WORDS = frozenset({
 })  # fmt: skip
 MOST_FLAGS = 2  # columns of 1 and 0 beside one of words; more are as likely the labels
 COUNT_WORDS = frozenset({"n", "num", "nr", "no", "number", "count", "total", "max", "min"})
+# What a column of classes may also be called beside those of a box, as in Pascal VOC's objects made a table.
+OBJECT_COLUMNS = ("name", "object", "object_name", "obj_name")
 BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
@@ -116,6 +125,8 @@ OF_JUDGEMENT = frozenset({
     "status", "state", "score", "scores", "confidence", "conf", "probability", "prob", "certainty", "likelihood",
     "verified", "reviewed", "approved", "quality", "rating", "present", "value", "agreement", "done", "flagged",
 })  # fmt: skip
+# What the names of columns end in that say how sure someone was of another, `cat.confidence`.
+SURE = re.compile(r"[\s._-](confidence|conf|scores?|prob|probability|certainty|likelihood)$", re.IGNORECASE)
 # Columns that many images share a cell of: no image is named by them.
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",

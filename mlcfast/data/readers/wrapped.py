@@ -10,7 +10,7 @@ from mlcfast.data.readers.registry import known_as
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".lst")
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".lst")
 OF_LAYOUTS = {"annotations"}  # folders by which their parent is known as a data set
 
 

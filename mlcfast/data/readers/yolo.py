@@ -70,6 +70,8 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
         places, placed = _instead(folder, absent), False
     if not any(places.values()):
         raise UsageError(f"{path}: no images found for YOLO's labels")
+    for images in places.values():
+        _refuse_dota(images)
     names, said = _names(folder, settings[0] if settings else None, path.is_file())
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
     warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
@@ -78,6 +80,18 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
         [f"{len(left)} images beside the folders of splits are left out, first {min(left).name}"] if left else []
     )
     return [dataclasses.replace(sources[0], warnings=warnings), *sources[1:]]
+
+
+def _refuse_dota(images: Sequence[Path]) -> None:
+    """UsageError where boxes of another form lie beside the images of a split, which have none of YOLO's."""
+    if not images or any(label_file(image) for image in images):
+        return
+    beside = next((file for file in sorted(images[0].parents[1].glob("labelTxt*/*.txt"))), None)
+    if beside is not None:
+        raise UsageError(
+            f"{beside}: DOTA's, and no image has a file of YOLO's boxes: write YOLO's or MS-COCO's form, or a table of "
+            "the images and their labels"
+        )
 
 
 def _found(folder: Path) -> dict[str, list[Path]]:

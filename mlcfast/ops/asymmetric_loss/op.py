@@ -11,15 +11,16 @@ from torch import Tensor
 from mlcfast.ops.asymmetric_loss.reference import AsymmetricOptions
 from mlcfast.ops.asymmetric_loss.reference import asymmetric_loss as reference
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
-from mlcfast.ops.backend import choose
+from mlcfast.ops.backend import choose, compiled_on_cpu
 from mlcfast.ops.checks import check_label_values, check_pair, check_reduction
 from mlcfast.ops.label_loss.op import Formula, label_loss
-from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.library import LIBRARY, define_forward, direct, fake_gradient, fake_loss
 from mlcfast.ops.numerics import Weights
 
 _ARGUMENTS = "Tensor logits, Tensor targets, float[] options, int reduction, float scale"
 LIBRARY.define(f"asymmetric_loss({_ARGUMENTS}) -> Tensor")
 _NATIVE = torch.ops.mlcfast.asymmetric_loss.default  # bound once: the lookup costs more than the dispatch
+_DIRECT = direct(_NATIVE)
 
 
 @torch.library.register_fake("mlcfast::asymmetric_loss", lib=LIBRARY)
@@ -90,14 +91,17 @@ def checked_asymmetric_loss(
     weights: Weights | None = None,
 ) -> Tensor:
     """As asymmetric_loss, for options that were checked before: a loss module does so once, not in every step."""
-    check_pair(logits, targets)
     check_reduction(reduction)
+    ready = compiled_on_cpu(logits, targets)
+    if not ready:
+        check_pair(logits, targets)
     if weights is not None:
+        check_pair(logits, targets)
         plain = partial(reference, **options._asdict(), reduction="none")
         scaled = weights if scale == 1.0 else (scale * weights[0], scale * weights[1])
         formula = Formula.ASYMMETRIC
         return label_loss(formula, plain, logits, targets, tuple(options), reduction, weights=scaled, name="targets")
-    backend = choose(logits.device, logits.dtype)
+    backend = "native" if ready else choose(logits.device, logits.dtype)
     if backend == "reference":
         if logits.device.type == "cpu":
             check_label_values(targets)
@@ -107,5 +111,5 @@ def checked_asymmetric_loss(
         logits = logits.float()
     code, numbers = REDUCTION_CODES[reduction], list(options)  # torch takes a list faster than a named tuple
     if backend == "native":
-        return _NATIVE(logits, targets, numbers, code, scale)
+        return (_DIRECT if ready else _NATIVE)(logits, targets, numbers, code, scale)
     return StoredGradient.apply("asymmetric_loss_forward", code, scale, logits, targets, numbers, code, scale)

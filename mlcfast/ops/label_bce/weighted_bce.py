@@ -1,18 +1,17 @@
 """The weighted cross-entropy as a user calls it: checks, the registered operator, the choice of its implementation."""
 
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
-from mlcfast.ops.backend import choose
+from mlcfast.ops.backend import choose, compiled_on_cpu
 from mlcfast.ops.checks import check_label_values, check_like, check_pair, check_reduction
 from mlcfast.ops.label_bce.reference import Weights
 from mlcfast.ops.label_bce.reference import weighted_bce as reference
 from mlcfast.ops.label_loss.op import Formula, label_loss
-from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.library import LIBRARY, define_forward, direct, fake_gradient, fake_loss
 from mlcfast.ops.numerics import Weights as EntryWeights
 
 _ARGUMENTS = (
@@ -21,6 +20,7 @@ _ARGUMENTS = (
 )
 LIBRARY.define(f"weighted_bce({_ARGUMENTS}) -> Tensor")
 _NATIVE = torch.ops.mlcfast.weighted_bce.default  # bound once: the lookup costs more than the dispatch
+_DIRECT = direct(_NATIVE)
 
 
 @torch.library.register_fake("mlcfast::weighted_bce", lib=LIBRARY)
@@ -61,18 +61,23 @@ def weighted_bce(
     Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
     Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
     """
-    check_pair(logits, labels, "labels")
     check_reduction(reduction)
     check_eps(eps)
+    ready = compiled_on_cpu(logits, labels)
+    if not ready:
+        check_pair(logits, labels, "labels")
     if true_labels is not None:
         check_like(logits, true_labels, "true_labels")
     if weights is not None:
         if true_labels is not None:
             labels = torch.where(labels > 0, labels.to(torch.float32), -(true_labels <= 0).to(torch.float32))
-        plain = partial(reference, positive=positive, unknown=unknown, negative=negative, eps=eps, reduction="none")
+
+        def plain(x: Tensor, z: Tensor) -> Tensor:
+            return reference(x, z, positive, unknown, negative, None, eps, "none")
+
         options = (*positive, *unknown, *negative, eps)
         return label_loss(Formula.WEIGHTED_BCE, plain, logits, labels, options, reduction, weights=weights)
-    backend = choose(logits.device, logits.dtype)
+    backend = "native" if ready else choose(logits.device, logits.dtype)
     if backend == "reference":
         if logits.device.type == "cpu":
             check_label_values(labels, "labels")
@@ -83,7 +88,7 @@ def weighted_bce(
     code = REDUCTION_CODES[reduction]
     arguments = (*of_kinds, eps, code)
     if backend == "native":
-        return _NATIVE(logits, labels, true_labels, *arguments)
+        return (_DIRECT if ready else _NATIVE)(logits, labels, true_labels, *arguments)
     return StoredGradient.apply("weighted_bce_forward", code, 1.0, logits, labels, true_labels, *arguments)
 
 

@@ -7,7 +7,7 @@ and raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU
 """
 
 import math
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -26,7 +26,10 @@ def focal(
     weights: Weights | None = None,
 ) -> Tensor:
     """Focal loss (arXiv 1708.02002); alpha None weighs positives and negatives alike."""
-    plain = partial(reference.focal, gamma=gamma, alpha=alpha)
+
+    def plain(x: Tensor, z: Tensor) -> Tensor:
+        return reference.focal(x, z, gamma, alpha)
+
     return _focal(plain, logits, labels, 0.0, gamma, alpha, reduction, weights)
 
 
@@ -40,7 +43,10 @@ def poly(
     weights: Weights | None = None,
 ) -> Tensor:
     """Poly-1 (arXiv 2204.12511) for many labels: the focal loss plus ε (1 − p_t)^(γ + 1)."""
-    plain = partial(reference.poly, epsilon=epsilon, gamma=gamma, alpha=alpha)
+
+    def plain(x: Tensor, z: Tensor) -> Tensor:
+        return reference.poly(x, z, epsilon, gamma, alpha)
+
     return _focal(plain, logits, labels, epsilon, gamma, alpha, reduction, weights)
 
 
@@ -96,17 +102,18 @@ def two_way(logits: Tensor, labels: Tensor, tp: float = 4.0, tn: float = 1.0, pa
 
     if parts is None:
         return row_loss(RowFormula.TWO_WAY, plain, logits, labels, (tp, tn, 0.0, 1.0), "sum")
-    if logits.device.type != "cpu" or not len(logits) or torch.compiler.is_compiling():
-        x = upcast(logits)  # the compiled loop asks for the number of images, which would have to be waited for
+    if not len(logits) or torch.compiler.is_compiling():
+        x = upcast(logits)  # the loop of the CPU asks for the number of images, which a compiled graph does not know
         return plain(x, labels.to(x.dtype))
-    K, parts = logits.shape[1], parts.to(upcast(logits).dtype)
+    K, parts = logits.shape[1], parts.double()
     columns = (torch.logsumexp(parts[:, K : 2 * K], 0), torch.logsumexp(parts[:, :K], 0))
-    options = (tp, tn, len(parts) / max(float(parts[:, 2 * K].sum()), 1.0), float(len(parts)))
-    return row_loss(RowFormula.TWO_WAY, plain, logits, labels, options, "sum", columns)
+    share = len(parts) / parts[:, 2 * K].sum().clamp(min=1)
+    options = (tp, tn, float(share) if logits.device.type == "cpu" else 0.0, float(len(parts)))
+    return row_loss(RowFormula.TWO_WAY, plain, logits, labels, options, "sum", columns, share)
 
 
 def _focal(
-    plain: partial,
+    plain: Callable[[Tensor, Tensor], Tensor],
     logits: Tensor,
     labels: Tensor,
     epsilon: float,

@@ -12,7 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mlcfast.ops.backend import choose
+from mlcfast.ops.backend import choose, compiled_on_cpu
+from mlcfast.ops.checks import check_pair
 from mlcfast.ops.label_loss import reference
 from mlcfast.ops.label_loss.op import Formula, label_loss
 from mlcfast.ops.library import LIBRARY
@@ -48,17 +49,26 @@ def large_loss_threshold(logits: Tensor, labels: Tensor, count: int) -> Tensor:
 
 
 def large_losses(
-    logits: Tensor, labels: Tensor, threshold: Tensor | None, flip: bool = False, reduction: str = "mean"
+    logits: Tensor,
+    labels: Tensor,
+    threshold: Tensor | None,
+    flip: bool = False,
+    reduction: str = "mean",
+    count: int = 0,
 ) -> Tensor:
     """Cross-entropy but for the unknown entries whose logit is at least the threshold (arXiv 2206.03740).
 
-    threshold: 0-d, see large_loss_threshold; None for plain cross-entropy. Those entries count 0, or with `flip` as
-    positive.
+    threshold: 0-d, see large_loss_threshold; where it is None, that of `count`, and for 0 plain cross-entropy. Those
+    entries count 0, or with `flip` as positive.
     """
+    if threshold is None and count and not (compiled_on_cpu(logits, labels) and logits.dtype != torch.float64):
+        check_pair(logits, labels, "labels")
+        threshold = large_loss_threshold(logits, labels, count)
     plain = partial(reference.large_losses, threshold=threshold, flip=flip)
-    if threshold is None:
+    if threshold is None and not count:
         return label_loss(Formula.FOCAL, plain, logits, labels, _focal(0.0), reduction)
-    return label_loss(Formula.LARGE, plain, logits, labels, (float(flip),), reduction, threshold=threshold)
+    options = (float(flip), float(count))
+    return label_loss(Formula.LARGE, plain, logits, labels, options, reduction, threshold=threshold)
 
 
 def hill(

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES, StoredGradient
-from mlcfast.ops.backend import choose, has_triton, passed_over
+from mlcfast.ops.backend import choose, compiled_on_cpu, has_triton, passed_over
 from mlcfast.ops.checks import check_label_values, check_matrix, check_pair, check_reduction
-from mlcfast.ops.library import LIBRARY, define_forward, fake_gradient, fake_loss
+from mlcfast.ops.library import LIBRARY, define_forward, direct, fake_gradient, fake_loss
 from mlcfast.ops.numerics import Weights, reduce, upcast, weigh
 
 
@@ -25,13 +25,13 @@ class Formula(IntEnum):
     HILL = 1  # lambda, margin, gamma
     FOCAL = 2  # gamma, epsilon, weight of positives, of others, margin, logit above which unknown is positive
     ROBUST = 3  # w, b, mu, sigma, q2, q3
-    LARGE = 4  # 1 to flip; the threshold is a tensor
+    LARGE = 4  # 1 to flip, of which rank the threshold is where it is not given as a tensor (0: nothing is large)
     ASYMMETRIC = 5  # those of AsymmetricOptions
     WEIGHTED_BCE = 6  # the six weights, eps
 
 
 class RowFormula(IntEnum):
-    """The formulas of csrc/cpu/row_kernels.cpp by number, which goes on from Formula's."""
+    """The formulas of csrc/cpu/row_kernels.cpp and of triton_rows.py by number, which goes on from Formula's."""
 
     BALANCED = 7  # alpha, beta, mu, scale of negatives, gamma, balance; the columns are 1 / n and the shift of logits
     ZLPR = 8  # a factor of the loss
@@ -44,6 +44,7 @@ _ARGUMENTS = (
 )
 LIBRARY.define(f"label_loss({_ARGUMENTS}) -> Tensor")
 _NATIVE = torch.ops.mlcfast.label_loss.default  # bound once: the lookup costs more than the dispatch
+_DIRECT = direct(_NATIVE)
 
 
 @torch.library.register_fake("mlcfast::label_loss", lib=LIBRARY)
@@ -56,9 +57,10 @@ def _fake_forward(logits: Tensor, labels: Tensor, *rest: Any) -> tuple[Tensor, T
 
 
 def _triton_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
-    from mlcfast.ops.label_loss.triton import forward
+    from mlcfast.ops.label_loss import triton, triton_rows
 
-    return forward(*arguments)
+    by_rows = arguments[5] in set(RowFormula)
+    return triton_rows.forward(*arguments) if by_rows else triton.forward(*arguments)
 
 
 define_forward("label_loss_forward", f"{_ARGUMENTS}, bool with_gradient", _fake_forward, _triton_forward)
@@ -84,8 +86,12 @@ def label_loss(
     Returns fp32 (fp64 for fp64 logits): (B, K) for reduction none, else a scalar; an empty batch has mean 0.
     Raises ValueError for wrong shapes, dtypes, devices, options and, on the CPU, label values.
     """
-    check_pair(logits, labels, name)
     check_reduction(reduction)
+    positive, other = weights or (None, None)
+    code = REDUCTION_CODES[reduction]
+    if compiled_on_cpu(logits, labels) and logits.dtype != torch.float16:
+        return _DIRECT(logits, labels, threshold, positive, other, formula, options, code)
+    check_pair(logits, labels, name)
     backend = _backend(logits)
     if backend == "reference":
         if logits.device.type == "cpu":
@@ -95,10 +101,8 @@ def label_loss(
         return reduce(weigh(plain(x, z), z, weights), reduction)
     if logits.dtype == torch.float16 and (weights is not None or steepest * HALF_UNIT > 1024):
         logits = logits.float()
-    positive, other = weights or (None, None)
-    code = REDUCTION_CODES[reduction]
     if backend == "native":
-        return _NATIVE(logits, labels, threshold, positive, other, int(formula), options, code)
+        return _NATIVE(logits, labels, threshold, positive, other, formula, options, code)
     arguments = (logits, labels, threshold, positive, other, int(formula), list(options), code)
     return StoredGradient.apply("label_loss_forward", code, 1.0, *arguments)
 
@@ -111,7 +115,7 @@ def _backend(logits: Tensor) -> str:
         return chosen
     if has_triton(device) and logits.dtype != torch.float64:
         return "triton"
-    passed_over(f"losses of one entry each take the plain torch path on {device}: they have no compiled kernels there")
+    passed_over(f"the later losses take the plain torch path on {device}: they have no compiled kernels there")
     return "reference"
 
 
@@ -123,25 +127,27 @@ def row_loss(
     options: tuple[float, ...],
     reduction: str,
     columns: Weights | None = None,
+    share: Tensor | None = None,
 ) -> Tensor:
-    """The loss of a formula whose entries hang on the others of their image; compiled for the CPU, elsewhere plain.
+    """The loss of a formula whose entries hang on others of their image, or of their label.
 
     plain(logits, labels), both of the arithmetic's type, is the whole loss. columns: two tensors (K,) that the formula
-    takes. The rest as in label_loss, but that logits are (B, K).
+    takes. share: of TWO_WAY in Triton's kernels, what a row weighs, 0-d. The rest as in label_loss, but that logits are
+    (B, K).
     """
     check_pair(logits, labels, "labels")
     check_matrix(logits)
     check_reduction(reduction)
-    on_cpu = logits.device.type == "cpu"
-    if not on_cpu or choose(logits.device, logits.dtype) != "native":
-        if on_cpu:
+    backend = _backend(logits)
+    if backend == "reference":
+        if logits.device.type == "cpu":
             check_label_values(labels, "labels")
-        else:
-            passed_over(
-                f"db, zlpr and two_way take the plain torch path on {logits.device.type}: they have no kernels there"
-            )
         x = upcast(logits)
         return plain(x, labels.to(x.dtype))
     if logits.dtype == torch.float16:  # whose largest number a gradient may exceed
         logits = logits.float()
-    return _NATIVE(logits, labels, None, *(columns or (None, None)), int(formula), options, REDUCTION_CODES[reduction])
+    code, (positive, other) = REDUCTION_CODES[reduction], columns or (None, None)
+    if backend == "native":
+        return _NATIVE(logits, labels, None, positive, other, formula, options, code)
+    arguments = (logits, labels, share, positive, other, int(formula), list(options), code)
+    return StoredGradient.apply("label_loss_forward", code, 1.0, *arguments)

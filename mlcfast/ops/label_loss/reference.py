@@ -160,6 +160,10 @@ class LogSumExp(NamedTuple):
         """The sum of both."""
         return self.largest + self.rest
 
+    def double(self) -> "LogSumExp":
+        """In fp64, whose sums of the two keep the digits of both."""
+        return LogSumExp(self.largest.double(), self.rest.double())
+
 
 def zlpr(x: Tensor, z: Tensor) -> Tensor:
     """ZLPR (arXiv 2208.02955, Eq. 6), (B,): log(1 + Σ_{z=0} e^x) + log(1 + Σ_{z=1} e^−x)."""
@@ -183,17 +187,22 @@ def two_way(x: Tensor, z: Tensor, tp: float, tn: float, parts: Tensor | None = N
     down, up = LogSumExp.of(x / tn, z <= 0, 0), LogSumExp.of(-x / tp, z > 0, 0)
     if parts is None:
         return rows.sum() / there.sum().clamp(min=1) + _columns(down, up, tp, tn)
-    K, parts = x.shape[1], parts.to(x.dtype)
-    columns = _columns(_of_whole(down, parts[:, :K]), _of_whole(up, parts[:, K : 2 * K]), tp, tn)
+    K, parts = x.shape[1], parts.double()
+    down, up = _of_whole(down.double(), parts[:, :K]), _of_whole(up.double(), parts[:, K : 2 * K])
+    columns = _columns(down, up, tp, tn)
     own = len(parts) * (columns - columns.detach())
-    return rows.sum() * (len(parts) / parts[:, 2 * K].sum().clamp(min=1)) + (columns.detach() + own)
+    of_rows = (len(parts) / parts[:, 2 * K].sum().clamp(min=1)).to(x.dtype)
+    return rows.sum() * of_rows + (columns.detach() + own).to(x.dtype)
 
 
 def two_way_part(x: Tensor, z: Tensor, tp: float, tn: float) -> Tensor:
-    """What other parts of a batch must know of this one, (2K + 1,): both LSE of each label, images with a positive."""
+    """What other parts of a batch must know of this one, (2K + 1,): both LSE of each label, images with a positive.
+
+    In fp64: two large LSE of opposite signs are taken from each other, and fp32 has lost what is then left.
+    """
     with torch.no_grad():
-        down, up = LogSumExp.of(x / tn, z <= 0, 0).value, LogSumExp.of(-x / tp, z > 0, 0).value
-        return torch.cat([down, up, (z > 0).any(1).sum()[None].to(x.dtype)])
+        down, up = LogSumExp.of(x / tn, z <= 0, 0), LogSumExp.of(-x / tp, z > 0, 0)
+        return torch.cat([down.double().value, up.double().value, (z > 0).any(1).sum()[None].double()])
 
 
 def _two_way(down: LogSumExp, up: LogSumExp, tp: float, tn: float) -> Tensor:

@@ -24,10 +24,11 @@ class Totals:
         like, D = inputs.queries, inputs.memory.shape[2]
         dtype = wide(like) if count > 1 else like.dtype
         self.in_proj_weight = (like.new_empty if count else like.new_zeros)(3 * D, D, dtype=dtype)
+        self.in_proj_bias = like.new_zeros(3 * D, dtype=dtype)
         self.wq, self.wk, self.wv = (Accumulator(weight) for weight in self.in_proj_weight.chunk(3))
+        self.bq, _, self.bv = (Accumulator(bias) for bias in self.in_proj_bias.chunk(3))
         self.out_proj_weight = Accumulator(like.new_empty(D, D, dtype=dtype))
-        self.in_proj_bias = like.new_zeros(3 * D, dtype=wide(like))
-        self.out_proj_bias = like.new_zeros(D, dtype=wide(like))
+        self.out_proj_bias = Accumulator(like.new_empty(D, dtype=dtype))
         self.queries = None if count == 1 else torch.zeros_like(like, dtype=dtype)
         self.memory = None if count == 1 else torch.empty_like(inputs.memory)
         position = inputs.position if position_too else None
@@ -43,14 +44,13 @@ class Totals:
 
     def add_projections(self, grad_out: Tensor, context: Tensor, grad_context: Tensor, row_sums: Tensor | None) -> None:
         """Gradients of W_o, b_o and b_v; row_sums (B, K, H) of the dropped weights, None where they are all one."""
-        rows = grad_out.flatten(0, 1)
+        rows, heads = grad_out.flatten(0, 1), grad_context.flatten(0, 1)
         self.out_proj_weight.add(rows.mT.unsqueeze(0), context.flatten(0, 1).unsqueeze(0))
-        self.out_proj_bias += rows.sum(0, dtype=self.out_proj_bias.dtype)
-        heads, of_bias = grad_context.flatten(0, 1), self.in_proj_bias[2 * self.out_proj_bias.shape[0] :]
+        self.out_proj_bias.add_rows(rows)
         if row_sums is None:
-            of_bias += heads.flatten(1).sum(0, dtype=of_bias.dtype)
+            self.bv.add_rows(heads.flatten(1))
         else:  # Σ over images and labels of r·dcontext, a row times a matrix for each head
-            of_bias += torch.bmm(row_sums.flatten(0, 1).mT.unsqueeze(1), heads.transpose(0, 1)).flatten()
+            self.bv.add(row_sums.flatten(0, 1).mT.unsqueeze(1), heads.transpose(0, 1))
 
     def finish(self, inputs: Inputs) -> Grads:
         """Add the query projection; the gradients of `inputs` but the seed, in its order and dtypes."""
@@ -59,7 +59,7 @@ class Totals:
         queries = self.queries.to(dtype)
         rows = queries.reshape(-1, D)
         self.wq.add(rows.mT.unsqueeze(0), inputs.queries.reshape(1, -1, D))
-        self.in_proj_bias[:D] = rows.sum(0, dtype=self.in_proj_bias.dtype)
+        self.bq.add_rows(rows)
         return (
             queries @ inputs.in_proj_weight[:D],
             self.memory,
@@ -67,7 +67,7 @@ class Totals:
             self.in_proj_weight.to(dtype),
             self.in_proj_bias.to(dtype),
             self.out_proj_weight.result(dtype),
-            self.out_proj_bias.to(dtype),
+            self.out_proj_bias.result(dtype),
         )
 
 

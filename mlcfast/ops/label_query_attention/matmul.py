@@ -122,10 +122,11 @@ def attend(inputs: Inputs, options: Options, images: slice, saved: Saved) -> tup
     if saved.weights is not None:
         return queries, key_side, weights.Drawn(saved.weights, saved.weights, saved.row_sums)
     scores = keys.scores(queries, key_side, memory, position, options.num_heads, of_queries)
+    drawing = (inputs.seed, options.dropout, images.start, not options.fold_values)
     if options.triton:
-        drawn = weights.forward(scores, of_scores, inputs.seed, options.dropout, images.start)
+        drawn = weights.forward(scores, of_scores, *drawing)
     else:
-        drawn = weights.forward_reference(scores, inputs.seed, options.dropout, images.start)
+        drawn = weights.forward_reference(scores, *drawing)
     return queries, key_side, drawn
 
 
@@ -160,7 +161,7 @@ def empty_saved(inputs: Inputs, options: Options) -> Saved:
         key_side=new(*key_side) if options.keep or not options.fold_keys else None,
         weights=new(B, N, K, H) if options.fold_keys else None,
         value_side=new(*value_side) if options.keep or not options.fold_values else None,
-        context=new(B, K, D) if options.fold_values else None,
+        context=new(B, K, D) if options.keep or options.fold_values else None,
         row_sums=new(B, K, H) if options.dropout > 0 else None,
     )
 

@@ -5,23 +5,27 @@ from torch import Tensor
 
 from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention import triton_kernels as kernels
+from mlcfast.ops.label_query_attention.weights import empty, has_kept, is_by_head
 
 TILE = {"BN": 64, "BR": 32}  # cells and rows; 32 rows of two bytes are two sectors of memory
 
 
 def weights(
-    scores: Tensor, scale: float, seed: Tensor | None, dropout: float, first_image: int
+    scores: Tensor, scale: float, seed: Tensor | None, dropout: float, first_image: int, kept_by_head: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """S (B, N, K, H) -> W and U in its layout and r (B, K, H); U and r without elements where dropout is 0."""
+    """S (B, N, K, H) -> W in its layout, U as wanted and r (B, K, H); r without elements where dropout is 0, U where
+    it is W.
+    """
     B, _, K, H = scores.shape
-    found = torch.empty_like(scores)
-    kept = torch.empty_like(scores) if dropout > 0 else scores.new_empty(0)
+    found, wanted = torch.empty_like(scores), has_kept(dropout, scores, kept_by_head)
+    kept = empty(scores, kept_by_head) if wanted else scores.new_empty(0)
     row_sums = scores.new_empty((B, K, H) if dropout > 0 else 0)
     if scores.numel():
         kernels.weights_kernel[_programs(scores)](
             scores, scores if seed is None else seed, found, kept, row_sums, scale, first_image,
-            *_layout(scores), masks.threshold(dropout), masks.scale(dropout),
-            DROPOUT=dropout > 0, HEADS_FIRST=_heads_first(scores), **TILE, num_warps=kernels.NUM_WARPS,
+            *scores.shape[1:], masks.threshold(dropout), masks.scale(dropout),
+            DROPOUT=dropout > 0, KEPT=wanted, SCORES_BY_HEAD=_by_head(scores), KEPT_BY_HEAD=kept_by_head, **TILE,
+            num_warps=kernels.NUM_WARPS,
         )  # fmt: skip
     return found, kept, row_sums
 
@@ -35,17 +39,18 @@ def weights_backward(
     dropout: float,
     first_image: int,
 ) -> tuple[Tensor, Tensor]:
-    """dU (B, N, K, H), β (B, K, H) or None and W -> dS and U in its layout; U without elements where dropout is 0."""
-    if grad.stride() != weights.stride():
-        grad = torch.empty_like(weights).copy_(grad)
-    found = torch.empty_like(weights)
-    kept = torch.empty_like(weights) if dropout > 0 else weights.new_empty(0)
+    """dU (B, N, K, H), β (B, K, H) or None and W -> dS in the layout of W, U in that of dU; U without elements where
+    it is W.
+    """
+    found, kept_by_head = torch.empty_like(weights), _by_head(grad)
+    wanted = has_kept(dropout, weights, kept_by_head)
+    kept = torch.empty_like(grad) if wanted else weights.new_empty(0)
     if weights.numel():
         kernels.weights_backward_kernel[_programs(weights)](
             grad, weights if beta is None else beta.contiguous(), weights, weights if seed is None else seed,
-            found, kept, scale, first_image, *_layout(weights), masks.threshold(dropout), masks.scale(dropout),
-            DROPOUT=dropout > 0, BETA=beta is not None, HEADS_FIRST=_heads_first(weights), **TILE,
-            num_warps=kernels.NUM_WARPS,
+            found, kept, scale, first_image, *weights.shape[1:], masks.threshold(dropout), masks.scale(dropout),
+            DROPOUT=dropout > 0, KEPT=wanted, BETA=beta is not None, SCORES_BY_HEAD=_by_head(weights),
+            KEPT_BY_HEAD=kept_by_head, **TILE, num_warps=kernels.NUM_WARPS,
         )  # fmt: skip
     return found, kept
 
@@ -55,15 +60,8 @@ def _programs(scores: Tensor) -> tuple[int]:
     return (B * -(-K * H // TILE["BR"]),)
 
 
-def _layout(scores: Tensor) -> tuple[int, int, int, int, int]:
-    """N, K, H, and the distance in memory from a cell and from a row to the next."""
-    _, N, K, H = scores.shape
-    return (N, K, H, 1, N) if _heads_first(scores) else (N, K, H, K * H, 1)
-
-
-def _heads_first(scores: Tensor) -> bool:
-    """Whether it is a view of (B, H, K, N); AssertionError where it is neither that nor contiguous."""
-    if scores.is_contiguous():
-        return False
-    assert scores.permute(0, 3, 2, 1).is_contiguous(), "scores are (B, N, K, H) or a view of (B, H, K, N)"
-    return True
+def _by_head(x: Tensor) -> bool:
+    """Its layout; AssertionError where it has neither."""
+    by_head = is_by_head(x)
+    assert not by_head or x.permute(0, 1, 3, 2).is_contiguous(), "scores are (B, N, K, H) or a view of (B, N, H, K)"
+    return by_head

@@ -1,0 +1,244 @@
+"""Recognises what a directory of images and labels is by its layout, and reads it; what may be several is an error."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.beside import annotated_beside, voc_apart
+from mlcfast.data.readers.datumaro import is_datumaro_file
+from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
+from mlcfast.data.readers.exports import json_of
+from mlcfast.data.readers.folders import read_folders
+from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
+from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, part_in, parts_of, refuse_copy
+from mlcfast.data.readers.label_file import read_single
+from mlcfast.data.readers.lists import KERAS
+from mlcfast.data.readers.paths import images_below, without_notes
+from mlcfast.data.readers.registry import known_as, read_as
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.side_by_side import (
+    FORM,
+    LARGEST,
+    others_of_splits,
+    refuse_more,
+    shows_images,
+    tables_of_parts,
+    with_labels,
+    without_names,
+)
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.tag_files import read_tag_files, text_beside
+from mlcfast.data.readers.tool_exports import read_image_documents
+from mlcfast.data.readers.words import SPLIT_FOLDERS
+from mlcfast.data.readers.wrapped import refuse_several, tables_in
+from mlcfast.data.readers.yolo import NAME_FILES
+from mlcfast.data.splits import is_part, is_split_word
+from mlcfast.errors import UsageError
+
+ROBOFLOW = "_classes.csv"
+ROBOFLOW_BOXES = "_annotations.csv"
+ROBOFLOW_COCO = "_annotations.coco.json"
+OF_BOXES = ("voc", "cvat", "yolo")  # layouts beside which JSON may label the same images
+
+
+def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
+    """Recognised, in this order: MS-COCO's in `annotations`, Roboflow's files and metadata in the directory or in its
+    splits' folders, the layouts of the registry, a single table in either, a .txt of tags beside each image, a folder
+    of images for each label. UsageError if it is nothing of these, or several."""
+    from mlcfast.data.coco import coco_source, images_folder
+
+    coco = sorted(path.glob("annotations/instances_*.json"))
+    splits = [file.stem.removeprefix("instances_") for file in coco]
+    if not coco:  # `train_annotations.json` or, alone, a file of any name
+        files = [f for f in sorted(path.glob("annotations/*.json")) if not re.search("caption|keypoint", f.stem)]
+        files = [file for file in files if not is_datumaro_file(file)]
+        coco = [file for file in files if part_in(file.stem)] or (files if len(files) == 1 else [])
+        splits = [part_in(file.stem) or "images" for file in coco]
+    if coco:
+        sources = [coco_source(file, options) for file in coco]
+        return [at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
+    layouts = known_as(path)
+    names = [ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl"]
+    names += [] if "yolo" in layouts else [KERAS]  # where YOLO's settings and boxes are, they are meant
+    for place in ([path], [path / split for split in SPLIT_FOLDERS]):
+        roboflow = sorted(file for folder in place for file in folder.glob(ROBOFLOW_COCO))
+        if roboflow:
+            sources = [at(coco_source(file, options), file.parent, file.parent.name) for file in roboflow]
+            refuse_more(path, roboflow, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
+            return sources
+        known = [folder / name for folder in place for name in names]
+        found = [file for file in known if file.is_file()]
+        one: dict[Path, Path] = {}
+        for file in found:
+            other = one.setdefault(file.parent, file)
+            if other != file:
+                raise UsageError(f"{file.parent}: holds {other.name} and {file.name}: name one of them")
+        if found:
+            sources = [at(read_single(file, options), file.parent, file.parent.name) for file in found]
+            refuse_more(path, found, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
+            return sources
+    tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
+    unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
+    beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
+    beside = beside if layouts != ["authors"] else [name for name in beside if not name.startswith("list_")]
+    if len(layouts) > 1 or beside:
+        shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
+        raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
+    if layouts:
+        sources = [at(source, path) for source in read_as(path, dataclasses.replace(options, form=layouts[0]))]
+        refuse_more(path, [path], sources, tables if layouts[0] in OF_BOXES else [])
+        return sources
+    tables, of_names = without_names(tables)
+    parts = tables_of_parts(tables)
+    if parts:
+        return _of_parts(path, parts, options, [*unread, *of_names])
+    try:
+        source = _of_tables(path, tables, options)
+    except UsageError as error:
+        raise (error if options.label_columns else or_folders(path, error)) from error
+    if source is not None:
+        if not options.label_columns:
+            check_beside(path, tables[0], source)
+        return [at(dataclasses.replace(source, warnings=[*source.warnings, *unread, *of_names]), path)]
+    of_splits = [_of_split(path, path / split, options) for split in SPLIT_FOLDERS]
+    found_in = [source for source in of_splits if source is not None]
+    if found_in:
+        for found_one in found_in if not options.label_columns else ():
+            check_beside(path, found_one.path, found_one)
+        return found_in
+    first, *more = _read_images(path, options)
+    return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
+
+
+def _of_images(path: Path, tables: list[Path]) -> tuple[list[Path], list[str]]:
+    """The tables of a directory that may be of its images, and warnings of others where its folders hold the images.
+
+    Others name no image, neither with an ending nor without, and have no column called as those of tables are. A large
+    file may.
+    """
+    small = [file for file in tables if file.stat().st_size <= LARGEST and not shows_images(file)]
+    if not small or len(folders_of_images(path)) < (2 if len(small) == len(tables) else 1):
+        return tables, []
+    stems = {image.stem for image in images_below(path)}
+    others = [file for file in small if stems.isdisjoint(re.split(r"[\s,;:\"'\[\](){}|/\\]+", read_text(file)[0]))]
+    said = [f"{file.name} names no image: it is not read" for file in others]
+    return [file for file in tables if file not in others], said
+
+
+def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> LabelSource | None:
+    """What the label files of a directory say, one table or a JSON file for each image; None without any."""
+    small = len(tables) > 1 and all(f.suffix.lower() == ".json" and f.stat().st_size <= LARGEST for f in tables)
+    of_images = read_image_documents(folder, ((file, json_of(file)) for file in tables)) if small else None
+    if of_images is not None:
+        return of_images
+    if len(tables) > 1:
+        shown = ", ".join(file.name for file in tables[:5])
+        raise UsageError(
+            f"{folder}: holds several label files, {shown}: name one of them, or one in data.train and one in data.val"
+        )
+    return read_single(tables[0], options) if tables else None
+
+
+def _of_parts(path: Path, parts: dict[str, Path], options: TableOptions, unread: Sequence[str]) -> list[LabelSource]:
+    """The sources of tables such as train.csv and val.csv; images may lie in the folders that have these names."""
+    parts, without = with_labels(parts)
+    sources = []
+    for part, file in parts.items():
+        source = read_single(file, options)
+        folder = called(path / part, path)
+        sources.append(in_either(at(source, path, part), path, folder))
+    if part_in(sources[0].path.stem) is None and sources[1:]:  # `t.csv` may hold what t_test.csv does
+        _refuse_shared(path, sources)
+        said = f"{sources[0].path.name} is taken for training, as {sources[1].path.name} is for {sources[1].split}"
+        without = [*without, said]
+    first = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread, *without])
+    return [first, *sources[1:]]
+
+
+def _refuse_shared(path: Path, sources: Sequence[LabelSource]) -> None:
+    """UsageError where tables of parts of the data name an image of the first, which then may be all of it."""
+    known = {*sources[0].images}
+    shared = next((each for each in sources[1:] if not known.isdisjoint(each.images)), None)
+    if shared is not None:
+        raise UsageError(
+            f"{path}: holds several label files, {sources[0].path.name}, {shared.path.name}: name one of them, or one "
+            "in data.train and one in data.val"
+        )
+
+
+def _of_split(path: Path, folder: Path, options: TableOptions) -> LabelSource | None:
+    """What the label file in a split's folder says; its images are in that folder, or named from `path` on."""
+    source = _of_tables(folder, tables_in(folder), options)
+    return source and in_either(at(source, folder, folder.name), folder, path)
+
+
+def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
+    refuse_several(path)
+    annotated = annotated_beside(path)
+    if annotated is not None:
+        form, file = annotated
+        named = form == "yolo" and any((path / name).is_file() for name in NAME_FILES)
+        if not named and file.parent.name.lower() not in NO_LABELS and not is_split_word(file.parent.name):
+            shown = f"folders, each a label, or as {form}, by {file.relative_to(path)}"
+            raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to {form}")
+        return [at(source, path) for source in read_as(path, dataclasses.replace(options, form=form))]
+    images = images_below(path)
+    apart = voc_apart(path, images)
+    if apart is not None:
+        first, *more = read_as(path, dataclasses.replace(options, form="voc"))
+        said = f"the files of Pascal VOC in {apart.relative_to(path)} annotate the images in {images[0].parent.name}"
+        left = without_notes(images[0].parent, [image for each in (first, *more) for image in each.images])
+        first = dataclasses.replace(first, assumptions=[*first.assumptions, said], warnings=[*first.warnings, *left])
+        return [at(first, path), *more]
+    texts = [text for image in images if (text := text_beside(image)) is not None]
+    folders = folders_of_images(path)
+    if texts and len(folders) > 1 and 2 * len(texts) < len(images) and all(i.parent != path for i in images):
+        shown = f"folders, each a label, or as tag_files, by {texts[0].relative_to(path)}"
+        raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to tag_files")
+    if texts:
+        return [at(read_tag_files(path, options), path)]
+    refuse_copy(path, folders)
+    splits = [folder for folder in folders if is_split_word(folder.name)]
+    if 0 < len(splits) < len(folders) and not parts_of(folders).labelled:
+        other = next(folder for folder in folders if folder not in splits)
+        raise UsageError(
+            f"{path}: {splits[0].name!r} may be a split or a label, as {other.name!r} beside it is: name the directory "
+            "that holds the folders of the labels, or set data.format to folders"
+        )
+    refuse_parts(path, folders)
+    refuse_labels_elsewhere(path, folders)
+    return read_folders(path)
+
+
+def at(source: LabelSource, root: Path, split: str = "") -> LabelSource:
+    """The source with the place of its images and the name of its split, where its reader did not say them."""
+    return dataclasses.replace(source, root=source.root or root, split=source.split or split)
+
+
+def called(path: Path, root: Path) -> Path:
+    """The path, or where nothing has that name the one directory beside it with another word for the same split.
+
+    `seg_train` has one too, where no directory is called by a word alone.
+    """
+    if path.exists() or not root.is_dir() or path.parent != root:
+        return path
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    alike = [folder for folder in folders if is_part(folder.name, path.name)]
+    alike = alike or [folder for folder in folders if is_part(part_in(folder.name) or "", path.name)]
+    return alike[0] if len(alike) == 1 else path
+
+
+def folder_of_part(root: Path, table: Path) -> Path | None:
+    """The folder in `root` of the part of the data that a table is called by, `train` for train.csv; None without."""
+    part = part_in(table.stem) if table.is_file() else None
+    folder = called(root / part, root) if part else root
+    return folder if part and folder.is_dir() else None
+
+
+def in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:
+    """The source with its images in its label file's folder or, where only that has the first, in the one above."""
+    first = source.images[0] if source.images and source.unpack is None else ""
+    only_above = not os.path.exists(folder / first) and os.path.exists(above / first)
+    return dataclasses.replace(source, root=above) if only_above else source
