@@ -1,4 +1,4 @@
-"""Compares heads on small sets of three kinds (docs/questions.md), as configs/own_data_small.yaml trains them.
+"""Compares heads on small sets of three kinds (docs/notes.md), as configs/own_data_small.yaml trains them.
 
     python -m tests.new_user.compare_heads OUT [key=value …] [--kinds K …] [--seeds S …] [--heads H …]
 

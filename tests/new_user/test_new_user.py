@@ -224,7 +224,7 @@ def test_another_loss_does_not_trip_over_the_old_ones_options(name, words):
 
 
 def test_heads_are_compared_on_small_sets(tmp_path):
-    """In small; `python -m tests.new_user.compare_heads` compares at full size (docs/questions.md)."""
+    """In small; `python -m tests.new_user.compare_heads` compares at full size (docs/notes.md)."""
     tiny = [*TINY, "train.epochs=1"]
     found = [measure(tmp_path, "small_things", 1, head, tiny, (40, 20)) for head in ("linear", "pooled")]
     assert [line["head"] for line in found] == ["linear", "pooled"]
