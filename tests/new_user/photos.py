@@ -42,12 +42,18 @@ def outline(shape: str, radius: float, turn: float) -> list[tuple[float, float]]
     return [(radius * r * math.cos(a), radius * r * math.sin(a)) for r, a in zip(reach, angles, strict=True)]
 
 
-def photograph(present: np.ndarray, size: tuple[int, int], random: np.random.Generator, views: list[Image.Image]):
-    """A view of a real photograph with a textured shape for each label that is present."""
-    image = _view(views, size, random)
+def photograph(
+    present: np.ndarray,
+    size: tuple[int, int],
+    random: np.random.Generator,
+    views: list[Image.Image],
+    radii: tuple[float, float] = (0.1, 0.22),
+) -> Image.Image:
+    """A view of a real photograph with present[i] textured shapes of label i, their radii a share of the short side."""
+    image = view(views, size, random)
     short = min(size)
-    for label in random.permutation(np.flatnonzero(present)):
-        radius, turn = short * random.uniform(0.1, 0.22), random.uniform(0, 2 * math.pi)
+    for label in random.permutation(np.repeat(np.arange(len(present)), present)):
+        radius, turn = short * random.uniform(*radii), random.uniform(0, 2 * math.pi)
         x, y = (random.uniform(radius, side - radius) for side in size)
         mask = Image.new("L", size)
         pen = ImageDraw.Draw(mask)
@@ -56,11 +62,12 @@ def photograph(present: np.ndarray, size: tuple[int, int], random: np.random.Gen
             inner = radius * 0.6
             pen.ellipse((x - inner, y - inner, x + inner, y + inner), fill=0)
         paint = Image.new("RGB", size, tuple(int(value) for value in random.integers(0, 256, 3)))
-        image.paste(Image.blend(paint, _view(views, size, random), random.uniform(0.1, 0.35)), mask=mask)
+        image.paste(Image.blend(paint, view(views, size, random), random.uniform(0.1, 0.35)), mask=mask)
     return image
 
 
-def _view(views: list[Image.Image], size: tuple[int, int], random: np.random.Generator) -> Image.Image:
+def view(views: list[Image.Image], size: tuple[int, int], random: np.random.Generator) -> Image.Image:
+    """A part of one of the photographs, brighter or darker than it is."""
     whole = views[random.integers(len(views))]
     part = random.uniform(0.3, 0.9)
     width, height = int(whole.width * part), int(whole.height * part)

@@ -17,7 +17,9 @@ import yaml
 from mlcfast import evaluate, init, inspect, predict, train
 from mlcfast.config import load_config
 from tests.conftest import ROOT
+from tests.new_user.compare_heads import measure, table
 from tests.new_user.photos import LABELS, STARS, make_photos
+from tests.new_user.small_sets import KINDS, make_small_set
 from tests.new_user.small_starter import compare, make_set
 
 TINY = [
@@ -219,3 +221,31 @@ def test_another_loss_does_not_trip_over_the_old_ones_options(name, words):
     if words == ["loss.gamma_neg=null"] and name == "demo_single_positive":
         words = ["loss.expected_positives=null", "loss.name=an"]
     assert load_config(ROOT / "configs" / f"{name}.yaml", words).loss.name in ("bce", "an", "asymmetric")
+
+
+def test_heads_are_compared_on_small_sets(tmp_path):
+    """In small; `python -m tests.new_user.compare_heads` compares at full size (docs/notes.md)."""
+    tiny = [*TINY, "train.epochs=1"]
+    found = [measure(tmp_path, "small_things", 1, head, tiny, (40, 20)) for head in ("linear", "pooled")]
+    assert [line["head"] for line in found] == ["linear", "pooled"]
+    for line in found:
+        folder = tmp_path / "runs" / f"small_things1_{line['head']}" / "best"
+        outcome = json.loads((folder / "outcome.json").read_text())
+        assert line["mAP"] == pytest.approx(outcome["test"]["mAP"], abs=0.05)
+    row = f"| small_things | pooled | {found[1]['mAP']:.1f} | {found[1]['mAP']:.1f} |"
+    assert row in table(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_sets_have_other_images_in_each_part_and_every_label(tmp_path, kind):
+    make_small_set(kind, tmp_path / "set", 3, 40, 20)
+    make_small_set(kind, tmp_path / "again", 3, 40, 20)
+    seen = set()
+    for part, count in (("labels", 40), ("test", 20)):
+        rows = list(csv.DictReader((tmp_path / "set" / f"{part}.csv").open(encoding="utf-8")))
+        assert len(rows) == count and tuple(rows[0])[1:] == KINDS[kind][1]
+        assert all(0 < sum(row[name] == "1" for row in rows) < count for name in KINDS[kind][1])
+        files = [(tmp_path / "set" / row["image"]).read_bytes() for row in rows]
+        assert files == [(tmp_path / "again" / row["image"]).read_bytes() for row in rows]
+        seen |= set(files)
+    assert len(seen) == 60
