@@ -57,7 +57,7 @@ READ = {
         {"images/a.jpg": "", "images/b.jpg": "", "annotations/instances_train.json": coco(ABSOLUTE)}, "coco",
         ["cat", "dog"], {"train": [[P, P], [N, P]]}, [],
     ),
-    "ages called classes by few": (
+    "grades called scores": (
         table("image,score", *(str(age) for age in (0, 1, 2, 3, 4, 5, 0, 1, 2, 3))), "list",
         ["0", "1", "2", "3", "4", "5"], {"": [[P if k == age else N for k in range(6)] for age in
                                              (0, 1, 2, 3, 4, 5, 0, 1, 2, 3)]},
@@ -113,7 +113,7 @@ REFUSED = {
         "img2dataset's captions, which are no labels",
     ),
 }  # fmt: skip
-# Name: file beside train.txt, its text, labels, states.
+# Name: file of names beside the train.txt of LIST, its text, labels.
 COUNTED = {
     "before the names, from 1": ("classes.txt", "1 cat\n2 dog\n3 owl\n", ["cat", "dog", "owl"]),
     "before the names, from 0": ("labels.txt", "0 ant\n1 cat\n2 dog\n3 owl\n", ["ant", "cat", "dog", "owl"]),
