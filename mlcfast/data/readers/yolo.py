@@ -135,6 +135,7 @@ def _names(folder: Path, settings: Path | None, chosen: bool) -> tuple[list[str]
     for place in (folder, folder.parent, folder.parent.parent):
         files = [settings] if settings and place == folder else settings_in(place)
         found = [(file, names) for file in files if (names := settings_of(file, as_written=True).get("names"))]
+        known: list[tuple[Path, tuple[list[str], list[str]]]]
         known = [(file, (_listed(file, names), [])) for file, names in found]  # a class may be called no, or 1.0
         lists = [place / name for name in NAME_FILES if (place / name).is_file()]
         lists += [file for below in ("*", "*/*") for file in _names_below(folder, below)] if place == folder else []
