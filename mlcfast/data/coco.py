@@ -14,7 +14,7 @@ import numpy as np
 from mlcfast.data.coco_table import CocoTable, content_of, first_of_each_file, parse_annotations
 from mlcfast.data.labels import count, holds, read_table, table_arrays, zero_as_absent
 from mlcfast.data.readers.exports import text_of_cell
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, require_images
+from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, require_images
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups
@@ -96,10 +96,16 @@ def annotation_file(root: Path, split: str) -> Path:
 def images_folder(root: Path, split: str, files: Sequence[str]) -> Path:
     """Where the images of a split are: in `root/SPLIT`, as MS-COCO's; else in images/SPLIT, images or the root itself.
 
-    The first of these that holds the first of the files; `root/SPLIT` where none does.
+    The first of these that holds the first of the files; of an absolute name the longest end that one of them holds
+    counts, as it may be of another machine. `root/SPLIT` where none does.
     """
     places = (root / split, root / "images" / split, root / "images", root)
-    return next((place for place in places if files and (place / files[0]).is_file()), root / split)
+    plain = files[0].replace("\\", "/") if files else ""
+    drive = ABSOLUTE.match(plain)
+    parts = plain[len(drive[0]) :].split("/") if drive else []
+    ends = ["/".join(parts[number:]) for number in range(len(parts)) if ".." not in parts[number:]] or files[:1]
+    held = (place for end in ends for place in places if (place / end).is_file())
+    return next(held, root / split)
 
 
 def is_cached(annotations: Path) -> bool:

@@ -275,6 +275,10 @@ def test_settings_that_are_named_decide(tmp_path):
 @pytest.mark.parametrize(
     ("members", "says"),
     [({"a_png": picture(), "a_txt": b"a cat"}, "no sample has a .json or .cls"),
+     ({"a_png": picture(), "a_json": b'{"caption": "a cat", "key": "0", "status": "success", '
+       b'"error_message": null, "exif": "{}"}'},
+      "img2dataset's captions, which are no labels"),
+     ({"a_png": picture(), "a_json": b'{"facts": [], "size": 8}'}, "the header has no label column"),
      ({"a_png": picture(), "a_json": b'{"tags": ["cat"], "score": 0.3}'}, "a.png: score 0.3 makes it a prediction")],
 )  # fmt: skip
 def test_captions_and_scores_in_shards(tmp_path, members, says):

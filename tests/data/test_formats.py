@@ -223,7 +223,9 @@ def test_a_class_is_one_label_though_its_name_holds_a_blank(tmp_path):
     note = {"huggingface": json.dumps({"info": {"features": {"label": kind}}})}
     pyarrow.parquet.write_table(table.replace_schema_metadata(note), tmp_path / "t.parquet")
     source = read_labels(tmp_path / "t.parquet", TableOptions())
-    assert source.names == ["hot dog", "owl", "dog"] and source.states.tolist() == [[P, N, N], [N, N, P], [N, N, N]]
+    assert source.names == ["hot dog", "owl", "dog"] and source.states.tolist() == [[P, N, N], [N, N, P], [0, 0, 0]]
+    assert "class -1 in column 'label' is no known label: 1 rows, first 3, are unknown" in source.warnings
+    assert not any("blank" in line for line in source.assumptions)
 
 
 def test_several_splits_are_named(tmp_path):
@@ -314,7 +316,7 @@ def saved(root: Path, columns: dict, features: dict) -> Path:
     ("columns", "features", "states"),
     [
         ({"labels": [[0, 1], [1], []]}, {"labels": {"_type": "List", "feature": CLASSES}}, [[P, P], [N, P], [N, N]]),
-        ({"label": [0, 1, -1]}, {"label": CLASSES}, [[P, N], [N, P], [N, N]]),
+        ({"label": [0, 1, -1]}, {"label": CLASSES}, [[P, N], [N, P], [0, 0]]),
         ({"fine_label": [0, 1, 1], "text": ["x", "y", "z"]}, {"fine_label": CLASSES}, [[P, N], [N, P], [N, P]]),
         ({"labels": [["cat", "dog"], ["dog"], []]}, {}, [[P, P], [N, P], [N, N]]),
         (
@@ -330,6 +332,12 @@ def saved(root: Path, columns: dict, features: dict) -> Path:
 def test_classes_of_what_datasets_saved_have_their_names(tmp_path, columns, features, states):
     (source,) = read_all(saved(tmp_path, columns, features), TableOptions())
     assert source.names == ["cat", "dog"] and source.states.tolist() == states
+
+
+def test_classes_that_are_not_known_and_such_that_are_blank(tmp_path):
+    (source,) = read_all(saved(tmp_path, {"label": [0, None, -1]}, {"label": CLASSES}), TableOptions())
+    assert source.states.tolist() == [[P, N], [N, N], [0, 0]]
+    assert "a blank cell is no label, in 1 rows" in source.assumptions
 
 
 def test_two_columns_of_classes_are_asked_about(tmp_path):

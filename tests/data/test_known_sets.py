@@ -10,14 +10,14 @@ from mlcfast.data.readers.recognise import read_all, read_named
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
-from tests.data import known_projects, known_sets
+from tests.data import known_projects, known_sets, misread_sets
 from tests.data.awkward_exports import coco
 from tests.data.known_sets import SCORED_XML
 from tests.data.layouts import BOX
 from tests.data.test_directories import lay
 
-READ = known_sets.READ | known_projects.READ
-REFUSED = known_sets.REFUSED | known_projects.REFUSED
+READ = known_sets.READ | known_projects.READ | misread_sets.READ
+REFUSED = known_sets.REFUSED | known_projects.REFUSED | misread_sets.REFUSED
 
 
 @pytest.mark.parametrize("name", READ)
@@ -40,6 +40,23 @@ def test_what_known_sets_leave_open_is_one_line(tmp_path, name):
         read_all(tmp_path, TableOptions())
     said = str(caught.value)
     assert said.startswith(str(tmp_path)) and says in said and "\n" not in said
+
+
+@pytest.mark.parametrize("name", misread_sets.COUNTED)
+def test_numbers_beside_names_of_classes_count(tmp_path, name):
+    file, content, labels = misread_sets.COUNTED[name]
+    lay(tmp_path, misread_sets.LIST | {file: content})
+    (source,) = read_all(tmp_path / "train.txt", TableOptions())
+    found = [[source.names[k] for k, state in enumerate(row) if state == 1] for row in source.states]
+    first = len(labels) == 3  # of those that count from 1
+    assert source.names == labels
+    assert found == [[labels[k - first] for k in each] for each in ([1, 3], [2], [1])]
+
+
+def test_a_class_below_those_that_names_number(tmp_path):
+    lay(tmp_path, misread_sets.LIST | {"train.txt": "a.jpg 1\nb.jpg 0\n", "classes.txt": "1 cat\n2 dog\n"})
+    with pytest.raises(UsageError, match=r"train\.txt: line 2: class 0, but the names' own numbers begin at 1"):
+        read_all(tmp_path / "train.txt", TableOptions())
 
 
 def test_boxes_apart_from_their_images_are_trained_on(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 from mlcfast.data.packed import ArrowImages
 from mlcfast.data.readers.arrow_files import ArrowTable
 from mlcfast.data.readers.arrow_lists import CELL, read_list_column
+from mlcfast.data.readers.arrow_unknown import without_unknown
 from mlcfast.data.readers.exports import json_of, refuse_scored_row, sheet_of, text_of_cell
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
@@ -84,7 +85,10 @@ def _source(
     within = {name: inner for name in opened[0].plain if (inner := _classes_within(features.get(name)))}
     source = _by_lists(path, opened, classes, image, options) or _by_rows(path, opened, classes, within, image, options)
     names = next((names for names in classes.values() if set(source.names) <= set(names)), None)
-    source = dataclasses.replace(source.in_order(names if source.format == "list" else None), format=form, split=split)
+    listed = source.format == "list"
+    source = source.in_order(names if listed else None)
+    source = without_unknown(source, opened, classes, options) if listed else source
+    source = dataclasses.replace(source, format=form, split=split)
     if image is None:
         return dataclasses.replace(source, root=path if path.is_dir() else path.parent)
     packed = ArrowImages.of(opened, image, [table.groups for table in opened])

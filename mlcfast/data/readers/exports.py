@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlcfast.data.readers.class_names import names_beside
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
-from mlcfast.data.readers.lists import names_beside
 from mlcfast.data.readers.paths import unit_of
 from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.sheet import Sheet, read_text
@@ -82,10 +82,9 @@ def read_rows_of_json(
         refuse_scored_row(f"{path}: {unit_of(path)} {number}", row, options)
     source = read_rows(sheet_of(path, rows, numbers, assumptions), options)
     numbered = bool(source.names) and all(name.isdecimal() for name in source.names)
-    unread = (
-        f"the labels are numbers: {len(names_beside(path))} names beside {path.name} are not read: write them in it"
-    )
-    warnings = [*source.warnings, unread] if numbered and names_beside(path) else source.warnings
+    names = [name for name in names_beside(path)[0] if name] if numbered else []
+    unread = f"the labels are numbers: {len(names)} names beside {path.name} are not read: write them in it"
+    warnings = [*source.warnings, unread] if names else source.warnings
     return dataclasses.replace(source, format="metadata", warnings=warnings)
 
 

@@ -177,9 +177,19 @@ def _names(value: Any, seen: Counter[str]) -> Iterator[str]:
             yield from _names(held.get(key, []), seen)
 
 
-def is_label_studio(sheet: Sheet) -> bool:
-    """Whether a table is Label Studio's CSV export, which names the annotation of each row."""
+def names_annotations(sheet: Sheet) -> bool:
+    """Whether a table may be Label Studio's CSV export, which names the annotation of each row."""
     return {"annotation_id", "annotator"} <= {name.lower() for name in sheet.header}
+
+
+def is_label_studio(sheet: Sheet) -> bool:
+    """Whether a table is Label Studio's by more columns than other programs have too: how long each task took.
+
+    Its older versions wrote none of that, but the number of the task beside its image.
+    """
+    names = {name.lower() for name in sheet.header}
+    own = "lead_time" in names or ("id" in names and not names.isdisjoint(STUDIO_IMAGES))
+    return names_annotations(sheet) and own
 
 
 def read_label_studio_sheet(sheet: Sheet, options: TableOptions) -> LabelSource:

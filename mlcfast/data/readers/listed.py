@@ -19,6 +19,7 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked
+from mlcfast.data.readers.numbered import names_of, own_numbers, refuse_measures
 from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
@@ -46,11 +47,20 @@ NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
 NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
 MEASURE = re.compile(r"[-+]?\d+(?:\.\d+)?")
 OF_MEASURES = re.compile(r"[\[({][-+\d.,\s\"']*[\])}]")
+EMPTY = re.compile(r"[\[({]\s*[\])}]")  # a list, or an object, without anything
 SHARE = re.compile(r"0?\.\d*[1-9]\d*")
 
 
 def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
-    """The column that lists labels; None where there is none. UsageError where two may, or flags stand beside it."""
+    """The column that lists labels; None where there is none. UsageError where two may, or flags stand beside it.
+
+    Of a column of class numbers and one that names these classes it is the second, unless the options name the first.
+    """
+    column = _list_column(sheet, others, options)
+    return column if column is None or options.label_columns else names_of(sheet, column, others, options)
+
+
+def _list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
     ignored = ignored_columns(sheet, options)
     if options.label_columns:
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
@@ -169,6 +179,8 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
 
 def _holds_lists(sheet: Sheet, column: int) -> bool:
     cells = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK]
+    if all(EMPTY.fullmatch(cell) for cell in cells):
+        return False
     if cells and all(IN_BRACKETS.fullmatch(cell) for cell in cells):
         return not any(map(NESTED.match, cells)) and not _are_places(cells)
     pieces = [re.split("[|;]", cell) for cell in cells]
@@ -191,6 +203,7 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     others: the columns that may hold labels, `column` among them.
     """
     _refuse_scores(sheet, [i for i in others if i != column], options)
+    refuse_measures(sheet, column, options)
     told = options.separator or (" " if is_called(sheet.header[column], OF_CLASSES) else None)
     separator, why, lists, said, warnings = lists_in(sheet, column, told)
     names = sorted({name for each in lists for name in each}, key=natural_order)
@@ -199,7 +212,10 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     shown = f", separated by {separator!r}{why}" if separator else why
     said = [f"column {sheet.header[column]!r} lists the labels{shown}", *said]
     classes = holds_classes(sheet, column) and not is_called(sheet.header[column], LIST_COLUMNS)
+    classes = classes or own_numbers(sheet, column) > 0.5
     said += [f"its numbers, {names[0]} to {names[-1]}, are classes, one a row"] if classes else []
+    numbers = [i for i in others if i != column and names_of(sheet, i, others, options) == column]
+    said += [f"it names the classes that column {sheet.header[numbers[0]]!r} numbers"] if numbers else []
     elsewhere = (options.split_column, options.group)
     left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []

@@ -7,6 +7,7 @@ import numpy as np
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.cells import refuse_contradictions
+from mlcfast.data.readers.class_names import from_0, names_beside
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -16,7 +17,6 @@ BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
 FIVES = re.compile(r"\.\w+(\s+\d+(,\d+){4})*\s*$")
 KERAS = "_annotations.txt"  # as Roboflow calls a list of boxes for Keras
 GROUPS = re.compile(r"(\s+\d+(,\d+)+){2}\s*$")
-NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt", "_classes.txt")
 
 
 def is_attribute_table(text: str) -> bool:
@@ -93,23 +93,25 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
             images.append(entry[0])
             lists.append(entry[1])
             numbers.append(number)
-    given = list(options.label_columns) or names_beside(path)
+    given, counted = names_beside(path) if not options.label_columns else (list(options.label_columns), [])
     boxes = _are_boxes(path, text, lists, given, options)
     said += _without_area(lists) if boxes else []
     lists = [list(dict.fromkeys(each[4::5])) for each in lists] if boxes else lists
-    flags = not boxes and _are_flags(path, lists, "," in text, given, options)
+    flags = not boxes and _are_flags(path, lists, "," in text, [name for name in given if name], options)
     if not boxes and not flags and options.separator is None:
         _refuse_other_numbers(path, lists, numbers)
     count = len(lists[0]) if flags else number_of_classes(path, [k for each in lists for k in each])
+    given = [name for name in given if name] if flags else given
     names = given or [str(number) for number in range(count)]
     if len(names) < count or (flags and len(names) != count):
         holds = f"{count} flags an image" if flags else f"class {count - 1}"
         raise UsageError(f"{path}: {len(names)} names for its labels, but the file holds {holds}")
     listed = [[k for k, flag in enumerate(each) if flag] for each in lists] if flags else lists
+    names, listed = from_0(path, numbers, names, listed)
     states = from_lists(listed, len(names))
     shape = "the numbers are boxes, each with its class behind" if boxes else "the numbers are classes"
     shape = "a flag for each class" if flags else shape
-    return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape]).merged()
+    return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape, *counted]).merged()
 
 
 def _are_flags(path: Path, lists: list[list[int]], comma: bool, given: list[str], options: TableOptions) -> bool:
@@ -207,24 +209,6 @@ def _without_area(lists: list[list[int]]) -> list[str]:
 def _in_fives(text: str) -> bool:
     """Whether blanks stand between fives of numbers, and commas within them."""
     return all(FIVES.search(line) for line in text.splitlines() if line.strip())
-
-
-def names_beside(path: Path) -> list[str]:
-    """The label names, one a line, of a file of NAME_FILES beside a file; empty without one."""
-    for name in NAME_FILES:
-        file = path.with_name(name)
-        if file.is_file() and file != path:
-            return names_in(file)
-    return []
-
-
-def names_in(file: Path) -> list[str]:
-    """The names of labels, one a line. UsageError for a blank line above others: it may move their numbers, or not."""
-    names = [line.strip() for line in read_text(file)[0].rstrip().splitlines()]
-    if "" in names:
-        where = f"{file}: line {names.index('') + 1} is blank"
-        raise UsageError(f"{where}: a line names a class, the first the class 0: name one there, or take the line out")
-    return names
 
 
 def from_tags(path: Path, form: str, images: list[str], tags: list[list[str]], said: list[str]) -> LabelSource:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from mlcfast.data.labels import from_lists
-from mlcfast.data.readers.lists import names_beside
+from mlcfast.data.readers.class_names import from_0, names_beside
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -43,11 +43,14 @@ def read_record_list(path: Path, options: TableOptions) -> LabelSource:
         values.append([float(value) for value in entry[2].split()])
         numbers.append(number)
     listed, count, shape = _classes(path, values, numbers)
-    names = list(options.label_columns) or names_beside(path) or [str(number) for number in range(count)]
+    given, counted = names_beside(path) if not options.label_columns else (list(options.label_columns), [])
+    given = [name for name in given if name] if "flag" in shape else given
+    names = given or [str(number) for number in range(count)]
     if len(names) < count or ("flag" in shape and len(names) != count):
         raise UsageError(f"{path}: {len(names)} names for its labels, but the file holds {count}: name each once")
+    names, listed = from_0(path, numbers, names, listed)
     states = from_lists(listed, len(names))
-    said = [*said, f"MXNet's list of images: {shape}"]
+    said = [*said, f"MXNet's list of images: {shape}", *counted]
     return LabelSource(path, "file_list", images, numbers, names, states, said).merged()
 
 

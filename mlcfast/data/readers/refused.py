@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,12 @@ DOCUMENTS = (
     Other({"classes", "tags"}, "Supervisely's settings", OF_PROJECT),
     Other({"imgHeight", "imgWidth", "objects"}, "Cityscapes'", "write a table of the images and their labels"),
 )
+OF_IMG2DATASET = Other(
+    {"caption", "key", "status", "error_message"}, "img2dataset's captions, which are no labels",
+    "write each image's labels beside its caption, as `labels`", without=LIST_COLUMNS,
+)  # fmt: skip
 ENTRIES = (
+    OF_IMG2DATASET,
     Other({"image_id", "category_id", "score"}, "MS-COCO's results, which are predictions", PREDICTIONS),
     Other({"image_id", "category_id"}, "annotations of MS-COCO alone", "name the file that also has their images"),
     Other({"image_id", "caption"}, "captions, which are no labels", "name a file of labels", without=LIST_COLUMNS),
@@ -59,12 +64,12 @@ ENTRIES = (
 )
 
 
-def refuse_other_tools(path: Path, content: Any) -> None:
-    """UsageError for the content of a JSON file that is one of DOCUMENTS or, a list, of ENTRIES."""
+def refuse_other_tools(path: Path, content: Any, entries: Sequence[Other] = ENTRIES) -> None:
+    """UsageError for the content of a JSON file that is one of DOCUMENTS or, a list, of `entries`."""
     first = next(iter(content), None) if isinstance(content, list) else content
     if not isinstance(first, dict):
         return
-    for other in ENTRIES if isinstance(content, list) else DOCUMENTS:
+    for other in entries if isinstance(content, list) else DOCUMENTS:
         fits = other.keys <= first.keys() and not first.keys() & {*other.without}
         if fits and (not other.within or all_have(first[other.within])):
             raise UsageError(f"{path}: {other.whose}: {other.remedy}")

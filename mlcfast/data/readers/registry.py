@@ -10,7 +10,7 @@ from mlcfast.data.readers.datumaro import is_datumaro, read_datumaro
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
-from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio, read_label_studio_sheet
+from mlcfast.data.readers.label_studio import names_annotations, read_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import read_attribute_table, read_file_list
 from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
 from mlcfast.data.readers.probabilities import read_probabilities
@@ -63,7 +63,7 @@ def _label_studio(path: Path, options: TableOptions) -> list[LabelSource]:
             raise UsageError(f"{path}: not a list of Label Studio's tasks")
         return [read_label_studio(path, tasks, options)]
     sheet = read_sheet(path)
-    if not is_label_studio(sheet):
+    if not names_annotations(sheet):
         raise UsageError(f"{path}: not Label Studio's export: it has no columns annotation_id and annotator")
     return [read_label_studio_sheet(sheet, options)]
 

@@ -30,6 +30,10 @@ JOINED = re.compile(r"(and|or|und|oder|et|ou|en|och)\s")
 # Signs which may separate labels and as well be a part of them.
 RARE_SIGNS = (*(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "\\n", " \u00b7 ", "\u30fb")
 COMPOUND_SIGNS = ("-", "_", ":", ".", "*", ">")  # which are more often a part
+# What the name of a column ends in that lists several labels, so that a comma separates them.
+SEVERAL = re.compile(
+    r"(labels|tags|targets|classes|categories|attributes|keywords|findings|genres|names|ids|objects)$", re.IGNORECASE
+)
 LONGEST = 60  # letters of a cell that a message shows
 ROWS_OF_PHRASE = 5  # in which a text stands on average, if it may be one label
 LISTS_OF_WORD = 5  # so many different ones that a word stands in on average, if it may be one label of several
@@ -70,6 +74,8 @@ def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
     if found:
         _refuse_words_together(cells, found[0], where)
         _refuse_more_signs(sheet, column, spelt, found[0])
+        if found[0] == "," and SEVERAL.search(sheet.header[column]) is None:
+            _refuse_comma_within({cell: sheet.counts(column)[spelt[cell]] for cell in cells}, where)
         return found[0], ""
     _refuse_rare_signs(cells, where)
     return _blank_or_none({cell: sheet.counts(column)[spelt[cell]] for cell in cells}, where)
@@ -89,6 +95,25 @@ def _refuse_words_together(cells: Sequence[str], sign: str, where: str) -> None:
                     f"{where}: {cell!r} may be one label or {len(pieces)}: write {sign!r} between several, as other "
                     f"cells do, or set data.separator to {sign!r} if it is one"
                 )
+
+
+def _refuse_comma_within(cells: Mapping[str, int], where: str) -> None:
+    """UsageError where a comma may be a part of names, `Aster, blue`: a few texts recur, and no piece tells otherwise.
+
+    It would by standing alone, or behind a comma in two texts. cells: each with its number of rows.
+    """
+    lists = {cell: [piece.strip() for piece in cell.split(",")] for cell in cells if "," in cell}
+    behind = Counter(piece for pieces in lists.values() for piece in pieces[1:])
+    before = {pieces[0] for pieces in lists.values()}
+    alone = any(piece in cells for pieces in lists.values() for piece in pieces)
+    mixed = not before.isdisjoint(behind) or max(behind.values()) > 1 or "" in behind
+    blank = all(cell.count(", ") == cell.count(",") for cell in lists)
+    if blank and not alone and not mixed and sum(cells.values()) >= ROWS_OF_PHRASE * len(cells):
+        cell = next(iter(lists))
+        raise UsageError(
+            f"{where}: {cell!r} may be one label or {len(lists[cell])}: set data.separator to ',' for several, to ';' "
+            "for one"
+        )
 
 
 def _refuse_more_signs(sheet: Sheet, column: int, spelt: Mapping[str, str], sign: str) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.packed import TarImages, contents
+from mlcfast.data.readers.class_names import names_beside, refuse_nameless
 from mlcfast.data.readers.exports import refuse_scored_row, sheet_of
-from mlcfast.data.readers.lists import names_beside
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.refused import OF_IMG2DATASET, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, unpack
@@ -48,9 +49,11 @@ def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions
         raise UsageError(
             f"{path}: no sample has a .json or .cls, which hold the labels; a .txt, a caption, is not read"
         )
+    if not options.label_columns:
+        refuse_other_tools(path, pictured, (OF_IMG2DATASET,))
     for sample in pictured:
         refuse_scored_row(f"{path}: {sample['image']}", sample, options)
-    names, by_class = names_beside(files[0]), all(set(sample) <= {"image", CLASS} for sample in pictured)
+    (names, counted), by_class = names_beside(files[0]), all(set(sample) <= {"image", CLASS} for sample in pictured)
     if by_class:  # then 0 and 1 are classes, not flags
         options = dataclasses.replace(options, separator=options.separator or " ")
     if names:
@@ -62,11 +65,13 @@ def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions
         raise UsageError(f"{path}: {source.warnings[-1]}, but samples of one name cannot be told apart: rename them")
     lost = len(samples) - len(pictured)
     warnings = [*source.warnings, f"{lost} samples have no image: they are left out"] if lost else source.warnings
+    names = [name for name in names if name]
     source = source.in_order(names if names and set(source.names) <= set(names) else None)
     return dataclasses.replace(
         source,
         format="webdataset",
         split=split,
+        assumptions=[*source.assumptions, *counted],
         warnings=warnings,
         unpack=lambda: unpack(files, source.images, lambda: contents(packed)),
         packed=packed,
@@ -79,6 +84,7 @@ def _with_names(sample: dict[str, Any], names: Sequence[str], file: Path) -> dic
     numbers = [int(word) for word in str(sample[CLASS]).split()]
     if any(number >= len(names) for number in numbers):
         raise UsageError(f"{file}: {sample['image']}: class {max(numbers)}, but there are {len(names)} names")
+    refuse_nameless(f"{file}: {sample['image']}", names, numbers)
     return {**sample, CLASS: "\n".join(names[number] for number in numbers)}
 
 

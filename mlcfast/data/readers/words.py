@@ -119,7 +119,7 @@ NOT_KEPT = {
     "skipped", "abgelehnt",
 }  # fmt: skip
 # Columns of which no cell is a list of labels, though some look like one.
-PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url"}
+PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url", "exif"}
 # Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
 OF_JUDGEMENT = frozenset({
     "status", "state", "score", "scores", "confidence", "conf", "probability", "prob", "certainty", "likelihood",

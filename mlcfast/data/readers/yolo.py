@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlcfast.data.readers.lists import from_tags, names_in
+from mlcfast.data.readers.class_names import names_in, refuse_nameless
+from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -17,6 +18,7 @@ from mlcfast.errors import UsageError
 
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
+SLACK = 0.1  # by which a box may reach beyond its image, as cut or turned ones do
 BOX = re.compile(rf"(\d+)(\.0+)?(\s+{NUMBER}){{4,}}", re.IGNORECASE)
 
 
@@ -133,16 +135,18 @@ def _names(folder: Path, settings: Path | None, chosen: bool) -> tuple[list[str]
     for place in (folder, folder.parent, folder.parent.parent):
         files = [settings] if settings and place == folder else settings_in(place)
         found = [(file, names) for file in files if (names := settings_of(file, as_written=True).get("names"))]
-        known = [(file, _listed(file, names)) for file, names in found]  # a class may be called no, or 1.0
+        known: list[tuple[Path, tuple[list[str], list[str]]]]
+        known = [(file, (_listed(file, names), [])) for file, names in found]  # a class may be called no, or 1.0
         lists = [place / name for name in NAME_FILES if (place / name).is_file()]
         lists += [file for below in ("*", "*/*") for file in _names_below(folder, below)] if place == folder else []
         known += [(file, names_in(file)) for file in lists]
-        for file, names in [] if chosen and found else known[1:]:
-            if names != known[0][1]:
+        for file, (names, _) in [] if chosen and found else known[1:]:
+            if names != known[0][1][0]:
                 shown = f"{known[0][0].relative_to(place)} and {file.relative_to(place)}"
                 raise UsageError(f"{place}: {shown} name the classes differently: keep the one that is right")
         if known:
-            return known[0][1], [f"the labels are named in {known[0][0].name}"]
+            names, counted = known[0][1]
+            return names, [f"the labels are named in {known[0][0].name}", *counted]
     return [], ["no data.yaml or classes.txt names the classes: the labels are their numbers"]
 
 
@@ -160,7 +164,9 @@ def _listed(file: Path, names: Any) -> list[str]:
         names = [names[str(number)] for number in range(len(names))]
     if not isinstance(names, list):
         raise UsageError(f"{file}: names must be a list, not {names!r}")
-    strange = next((number for number, name in enumerate(names) if not isinstance(name, str) or not name), None)
+    counted = 1 if file.suffix.lower() == ".data" and names[:1] == [""] else 0  # see names_in
+    named = [isinstance(name, str) and name != "" for name in names]
+    strange = next((number for number in range(counted, len(names)) if not named[number]), None)
     if strange is not None:
         raise UsageError(f"{file}: names: class {strange} has no name, but {names[strange]!r}: write one")
     return names
@@ -169,7 +175,8 @@ def _listed(file: Path, names: Any) -> list[str]:
 def _doubts(settings: dict[str, Any], names: list[str]) -> list[str]:
     """Warnings of settings whose count of classes is another, and of classes of one name."""
     count, again = settings.get("nc"), [name for name, times in Counter(names).items() if times > 1]
-    doubts = [f"nc says {count} classes, names has {len(names)}"] if names and count not in (None, len(names)) else []
+    named = sum(map(bool, names))
+    doubts = [f"nc says {count} classes, names has {named}"] if names and count not in (None, named) else []
     return doubts + [f"several classes are called {name!r}: they are one label" for name in again[:1]]
 
 
@@ -188,7 +195,7 @@ def _read(folder: Path, split: str, images: list[Path], names: list[str], said: 
     warnings = _strays(images)
     source = from_tags(folder, "yolo", files, tags, said)
     source = dataclasses.replace(source, warnings=warnings, root=folder, split=split).merged()
-    return source.in_order(list(dict.fromkeys(known)))
+    return source.in_order(list(dict.fromkeys(filter(None, known))))
 
 
 def _by_name(folder: Path, images: list[Path], files: list[str], without: int) -> tuple[list[str], list[str]]:
@@ -216,13 +223,28 @@ def _classes(file: Path, names: list[str]) -> list[int]:
         match = BOX.fullmatch(line.strip())
         if match is None:
             raise UsageError(f"{file}: line {number}: {line[:60]!r} is not a class and the numbers of its box")
+        _refuse_pixels(file, number, line.split())
         if names and int(match[1]) >= len(names):
             raise UsageError(
                 f"{file}: line {number}: class {match[1]}, but there are {len(names)} names: name it, counted from 0"
             )
+        refuse_nameless(f"{file}: line {number}", names, [int(match[1])])
         _refuse_confidence(file, number, line.split())
         classes.append(int(match[1]))
     return list(dict.fromkeys(classes))
+
+
+def _refuse_pixels(file: Path, number: int, words: Sequence[str]) -> None:
+    """UsageError for a line whose four numbers behind the class are no shares of the image, 0 to 1 but for SLACK.
+
+    They then are pixels, and the first number is the class, or a corner where the class is written last.
+    """
+    wrong = next((word for word in words[1:5] if not -SLACK <= float(word) <= 1 + SLACK), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{file}: line {number}: {wrong} is no share of the image; YOLO's lines are a class and its box in shares "
+            "of the image's width and height, 0 to 1: divide pixels by these, and write the class first"
+        )
 
 
 def _refuse_confidence(file: Path, number: int, words: Sequence[str]) -> None:

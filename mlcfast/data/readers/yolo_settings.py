@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.boxes import read_yaml
-from mlcfast.data.readers.lists import names_in
+from mlcfast.data.readers.class_names import names_in
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import TableOptions
@@ -35,7 +35,7 @@ def _darknet(file: Path) -> dict[str, Any]:
     place = _beside(file.parent, held["names"])
     if place is None:
         raise UsageError(f"{file}: names {held['names']}: no such file beside it")
-    return held | {"names": names_in(place)}
+    return held | {"names": names_in(place)[0]}
 
 
 def settings_in(folder: Path) -> list[Path]:
