@@ -131,6 +131,31 @@ def test_an_error_names_the_place_and_the_remedy(tmp_path, name):
     assert said.startswith(str(tmp_path / file)) and says in said and "\n" not in said
 
 
+def test_a_text_that_may_hold_the_labels_of_a_directory_is_named(tmp_path):
+    for name in ("a.jpg", "classes.txt", "README.txt", "train.txt", "images/b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a.jpg 0\n")
+    with pytest.raises(UsageError, match=r"no labels found: .*; if 'train\.txt' holds the labels, name it$"):
+        read_labels(tmp_path, TableOptions())
+    (tmp_path / "images" / "b.jpg").rename(tmp_path / "b.jpg")
+    (tmp_path / "images").rmdir()
+    with pytest.raises(UsageError, match=r"looked for annotations/.*; if 'train\.txt' holds the labels, name it$"):
+        read_labels(tmp_path, TableOptions())
+
+
+def test_xml_in_another_encoding_than_it_says(tmp_path):
+    (tmp_path / "a.xml").write_bytes(
+        "<annotation><object><name>L\u00f6we</name></object></annotation>".encode("latin-1")
+    )
+    with pytest.raises(
+        UsageError, match=r"a\.xml: not valid XML: .*: its letters are not UTF-8's: save it as UTF-8, or"
+    ):
+        read_labels(tmp_path, TableOptions(form="voc"))
+    (tmp_path / "a.xml").write_text("<annotation><object>")
+    with pytest.raises(UsageError, match=r"a\.xml: not valid XML: .*: write the file anew"):
+        read_labels(tmp_path, TableOptions(form="voc"))
+
+
 def test_a_row_that_is_called_as_sums_are_but_holds_words_is_an_image(tmp_path):
     (tmp_path / "t.csv").write_text("image,labels\nsum,cat;dog\ntotal,cat\n")
     assert read_labels(tmp_path / "t.csv", TableOptions()).images == ["sum", "total"]

@@ -171,7 +171,8 @@ def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndar
             row, other = np.argwhere(both)[0]
             where = f"{sheet.unit} {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
             count = int(both.any(axis=1).sum())
-            return [f"{where} and {names[others[other]]!r}, and {count - 1} more such rows: one of the two is wrong"]
+            more = f", and {count - 1} more such rows" if count > 1 else ""
+            return [f"{where} and {names[others[other]]!r}{more}: one of the two is wrong"]
     return []
 
 
