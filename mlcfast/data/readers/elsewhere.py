@@ -134,7 +134,7 @@ def _refuse_empty(path: Path) -> None:
 
 
 def _texts_in(path: Path) -> str:
-    """The end of an error: a directory's texts that may hold the labels, of no single image, and no names of classes."""
+    """The end of an error: a directory's texts that may hold labels, of no single image, and no names of classes."""
     texts = [file for file in sorted(path.glob("*.txt")) if not PROSE.match(file.name) and not image_beside(file)]
     shown = [repr(file.name) for file in texts if not re.search("class|caption", file.stem, re.IGNORECASE)]
     return f"; if {' or '.join(shown[:SHOWN])} holds the labels, name it" if shown else ""
