@@ -22,6 +22,16 @@ OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 MAY_BE_SCORED = frozenset({*SCORES, "attributes"})
 
 
+# Lists whose entries need a key, in the order in which they are read.
+LACKED = {
+    "id": ("images", "categories"),
+    "file_name": ("images",),
+    "name": ("categories",),
+    "image_id": ("annotations",),
+    "category_id": ("annotations",),
+}
+
+
 class CocoTable(NamedTuple):
     """An annotation file as a table: labels (M, K) of the M images' files and ids, and the K names."""
 
@@ -50,9 +60,24 @@ def parse_annotations(annotations: Path, content: Any, ignored: Collection[str] 
     try:
         return _table(content, annotations, ignored)
     except KeyError as error:
-        raise UsageError(f"{annotations}: not an MS-COCO annotation file: an entry lacks {error}") from error
+        says = f"{_that_lacks(content, str(error.args[0]))} lacks {error}: write it"
+        raise UsageError(f"{annotations}: not an MS-COCO annotation file: {says}") from error
     except (TypeError, AssertionError, AttributeError) as error:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: {error}") from error
+
+
+def _that_lacks(content: Mapping[str, Any], key: str) -> str:
+    """The first entry without a key: of which list, its place there and its id."""
+    kinds = {"images": "image", "categories": "category", "annotations": "annotation"}
+    if key in kinds:
+        return "the file"
+    for what in LACKED.get(key, ()):
+        for place, entry in enumerate(content.get(what) or (), start=1):
+            parts = entry.get("segments_info", (entry,)) if key == "category_id" else (entry,)
+            if any(key not in part for part in parts) and not (key == "file_name" and _has_file(entry)):
+                own = "" if "id" not in entry else f" (id {entry['id']})"
+                return f"{kinds[what]} {place} of {len(content[what])}{own}"
+    return "an entry"
 
 
 def _without_outlines(content: bytes) -> bytes:
@@ -146,7 +171,11 @@ def _entries(
             if image not in rows or category not in columns:
                 key, value = ("image_id", image) if image not in rows else ("category_id", category)
                 where = f"annotation {annotation.get('id', number)} refers to {key} {value}"
-                raise UsageError(f"{annotations}: {where}, which the file does not define")
+                what = "images" if image not in rows else "categories"
+                raise UsageError(
+                    f"{annotations}: {where}, which the file does not define: add it to the list of {what}, or take "
+                    "the annotation out"
+                )
             entries.append((rows[image], columns[category]))
     return entries
 
@@ -159,6 +188,10 @@ def _id(value: Any) -> str:
 def _file_of(image: dict[str, Any]) -> str:
     """The file of an image; its address where it has no other name, as in LVIS."""
     return str(image.get("file_name") or image.get("filename") or image.get("coco_url") or image["file_name"])
+
+
+def _has_file(image: dict[str, Any]) -> bool:
+    return any(image.get(key) for key in ("filename", "coco_url"))
 
 
 def first_of_each_file(images: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

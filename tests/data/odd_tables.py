@@ -28,6 +28,18 @@ def zipped() -> bytes:
 
 # Name: file name, content, images, labels, states of the images in order.
 READ = {
+    "numbered folds of few images": (
+        "t.csv", "image,cat,dog,fold\na,1,0,0\nb,0,1,1\nc,1,1,2\nd,0,1,0\n", list("abcd"), ["cat", "dog"], [[P, N], [N, P], [P, P], [N, P]],
+    ),
+    "which rows train": ("t.csv", "image,cat,dog,is_train\na,1,0,True\nb,0,1,False\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]]),
+    "a list and columns that say the same": (
+        "t.csv", "Id,Genre,Action,Drama,N/A\na,\"['Action', 'N/A']\",1,0,1\nb,['Drama'],0,1,0\nc,[],0,0,0\n", list("abc"), ["Action", "Drama", "N/A"],
+        [[P, N, P], [N, P, N], [N, N, N]],
+    ),
+    "names between blanks and columns that say the same": (
+        "t.csv", "Image_Name,Classes,bus,tour bus,boat\na,tour bus boat,0,1,1\nb,bus tour bus,1,1,0\nc,bus,1,0,0\n", list("abc"), ["bus", "tour bus", "boat"],
+        [[N, P, P], [P, P, N], [P, N, N]],
+    ),
     "numbers and names of classes": (
         "t.csv", "image,class_id,class_name\na,0,cat\nb,1,dog\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]],
     ),
@@ -346,6 +358,8 @@ REFUSED = {
 
 # Name: content, what a warning says.
 WARNED = {
+    "a fold of 1 and 0": ("image,cat,dog,fold\na,1,0,0\nb,0,1,1\n", "column 'fold', of 1 and 0, is taken as a part of the data: if it is a label, name all"),
+    "1 for yes and more 2 for no": ("image,cat,dog\na,1,1\nb,2,0\nc,2,1\n", "name the labels in data.label_columns; 1 and 2 may be yes and no"),
     "a diagnosis beside many columns": (
         "img_id,smoke,drink,bleed,diagnostic\na.png,1,0,1,NEV\nb.png,0,1,1,BCC\nc.png,0,0,0,NEV\n", "column 'diagnostic' is taken as no label, though its words recur",
     ),
@@ -377,7 +391,7 @@ WARNED = {
         "image,cat,eye,rank\na,1,0,1\nb,0,1,0\n", "columns 'eye', 'rank' are read as labels: if one is none, name it",
     ),
     "a label called label": ("image,cat,label\na,1,0\nb,0,1\n", "column 'label' is read as a label: if it is none"),
-    "none and one": ("image,Edema,No Finding\na,1,1\nb,0,1\n", "line 2: 'a' has 'No Finding' and 'Edema', and 0 more"),
+    "none and one": ("image,Edema,No Finding\na,1,1\nb,0,1\n", "line 2: 'a' has 'No Finding' and 'Edema': one of the two is wrong"),
     "images that were deleted": ("id,tags,is_deleted\na,cat;dog,1\nb,dog,0\n", "'is_deleted', of 1 and 0, is not read"),
     "lost letters": ("image,caf\ufffd\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not read rightly"),
     "UTF-8 read as something else": ("image,L\u00c3\u00b6we\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not"),

@@ -116,11 +116,11 @@ ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&
     [
         ({"a_xml": ENTITIES}, "declares a document type"),
         ({"a_xml": "<annotation><object></annotation>"}, "not valid XML"),
-        ({"a_xml": VOC.format("a.jpg", "<object></object>")}, "object 1 has no name"),
+        ({"a_xml": VOC.format("a.jpg", "<object></object>")}, "object 1 has no name: write the label there, or"),
         ({"ImageSets__Main__train_txt": "a\nz\n", "Annotations__a_xml": VOC.format("a", "")}, "z: no such XML file"),
         (
             {"annotations_xml": CVAT.format(STRANGE)},
-            "'bat' is not among",
+            "image 1, 'a.jpg': the label 'bat' is not among those of the task: write one of them, or add it to",
         ),
         ({"annotations_xml": CVAT.format("<track/>")}, "no images in it; tracks of a video are not read"),
         (
@@ -129,7 +129,7 @@ ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&
         ),
         (
             {"data_yaml": YAML, "labels__a_txt": "cat 1 2\n"},
-            "line 1: 'cat 1 2' is not a class",
+            "line 1: 'cat 1 2' is not a class and the numbers of its box: write its number and four numbers of 0 to 1",
         ),
         ({"data_yaml": "train: images\nnames: {1: cat}\n"}, "names must be numbered 0 to 0"),
         ({"data_yaml": "train: images\nnames: {0: cat, 0: dog}\n"}, "the key '0' stands twice in one place: keep one"),
@@ -179,7 +179,8 @@ def test_names_that_do_not_fit_their_number(tmp_path):
     touch(tmp_path, "images/a.jpg")
     write(tmp_path, data_yaml="train: images\nnc: 3\nnames: [cat, cat]\n", labels__a_txt=f"1 {BOX}\n")
     assert read_labels(tmp_path, TableOptions()).warnings == [
-        "nc says 3 classes, names has 2", "several classes are called 'cat': they are one label",
+        "data.yaml: nc says 3 classes, names has 2: the names count",
+        "several classes are called 'cat': they are one label",
     ]  # fmt: skip
     (tmp_path / "data.yaml").unlink()
     (tmp_path / "classes.txt").write_text("cat\n\ndog\n\n")
@@ -282,9 +283,9 @@ def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
     [
         ({"a_png": b"x", "a_jpg": b"x"}, "a: two images, a.png and a.jpg"),
         ({"a_json": b"{}"}, "no images in it"),
-        ({"a_png": b"x", "a_json": b"["}, "a.json: "),
+        ({"a_png": b"x", "a_json": b"["}, "a.json: not valid JSON: "),
         ({"a_png": b"x", "a_cls": b"cat"}, "a.cls: holds something else than class numbers"),
-        ({"a_png": b"x", "a_cls": b"2"}, "class 2, but there are 2 names"),
+        ({"a_png": b"x", "a_cls": b"2"}, "class 2, but there are 2 names: name it in classes.txt or"),
     ],
 )
 def test_a_shard_that_cannot_be_read(tmp_path, members, says):

@@ -1,6 +1,7 @@
 """Directories of labels and images, where images are found, and what `inspect` says of them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,32 @@ def test_where_no_image_is_found_the_column_that_names_some_is_said(tmp_path, ca
     with pytest.raises(UsageError) as caught:
         read_csv(tmp_path, "t.csv")
     assert "1 of 2 images" in str(caught.value) and "names images" not in str(caught.value)
+
+
+def test_a_name_that_several_files_begin_with_says_which(tmp_path, capsys):
+    touch(tmp_path, "train/x_red.png", "train/x_blue.png", "train/x_green.png", "train/xy_red.png", "train/z_red.png")
+    (tmp_path / "t.csv").write_text("Id,Target\nx,1 0\nz,2\n")
+    says = (
+        "train/x_blue.png, train/x_green.png and 1 more begin with that name: join them to one image that is called so"
+    )
+    warnings = inspected(capsys, str(tmp_path / "t.csv"))["warnings"]
+    assert f"'x' is missing: {says}, or name one of them for each image" in warnings
+    with pytest.raises(UsageError, match=f"no such image; 2 of 2 images listed in .*: {says}"):
+        read_csv(tmp_path, "t.csv")
+    finder = ImageFinder(tmp_path)
+    assert finder.begun("x.jpg") and finder.begun("z") == finder.begun("no") == finder.begun("") == ""
+
+
+def test_a_name_that_stands_in_two_folders_may_be_settled_with_one_of_them(tmp_path, capsys):
+    touch(tmp_path, "jpg/a.jpg", "tif/a.tif")
+    (tmp_path / "t.csv").write_text("image_name,tags\na,cat dog\n")
+    assert inspect.main([str(tmp_path / "t.csv"), "--separator", " "]) == 2
+    told = re.search(
+        r"write its folder and its ending, or, if one folder holds all, name it with --images (\S+)",
+        capsys.readouterr().err,
+    )
+    assert inspect.main([str(tmp_path / "t.csv"), "--separator", " ", "--images", told[1]]) == 0
+    assert "1 images (0 missing)" in capsys.readouterr().out
 
 
 def test_no_image_leaves_the_root(tmp_path):

@@ -192,7 +192,7 @@ def test_encodings(tmp_path, encoding):
         ("image,label,confidence\na.jpg,cat,0.7\n", "line 2, column 'confidence': '0.7' must be 1 or 0"),
         ("image,labels\na.jpg,1 0 0\nb.jpg,0 1 0\n", "'1 0 0' may be classes or a flag for each"),
         ('image,labels\na.jpg,"[1, 0]"\nb.jpg,"[0, 1]"\n', "'[1, 0]' may be classes or a flag for each"),
-        ("image,cat,fold\na.jpg,1,0\nb.jpg,0,1\n", "'fold' may be a label or say something of the image"),
+        ("image,cat,split\na.jpg,1,0\nb.jpg,0,1\n", "'split' may be a label or say something of the image"),
         ("image,label,confidence\na,cat,1\na,cat,0\n", "line 3: 'a' has 'cat' both as 1 and as 0"),
         ("a.jpg 0 1\nb.jpg 1 0\n", "line 1: 0 and 1 may be classes or a flag for each class"),
     ],

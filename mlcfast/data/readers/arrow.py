@@ -1,5 +1,6 @@
 """Parquet and Arrow files, and data sets that Hugging Face's `save_to_disk` wrote; read with pyarrow alone."""
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -138,10 +139,10 @@ def _by_rows(
     """The source as of a table of text; within: the names of the classes in objects, by column and key."""
     values = {name: _unnested([x for table in opened for x in table.values(name)]) for name in opened[0].plain}
     for name, inner in within.items():
-        values[name] = [_named_within(value, inner, path, name) for value in values[name]]
+        values[name] = [_named_within(value, inner, opened, row, name) for row, value in enumerate(values[name])]
     count = sum(table.rows for table in opened)
     for name, names in classes.items():
-        named = [_named(value, names, path, name) for value in values[name]]
+        named = [_named(value, names, opened, row, name) for row, value in enumerate(values[name])]
         # A class is one label, whatever blanks its name holds.
         if name.lower() in LIST_COLUMNS or [*options.label_columns] == [name]:
             named = [[value] if isinstance(value, str) else value for value in named]
@@ -200,10 +201,10 @@ def _classes_within(feature: Any) -> dict[str, list[str]]:
     return {key: names for key, inner in held.items() if (names := _class_names(inner))}
 
 
-def _named_within(value: Any, inner: dict[str, list[str]], path: Path, column: str) -> Any:
+def _named_within(value: Any, inner: dict[str, list[str]], opened: Sequence[ArrowTable], row: int, column: str) -> Any:
     if not isinstance(value, dict):
         return value
-    return {key: _named(held, inner[key], path, column) if key in inner else held for key, held in value.items()}
+    return {key: _named(held, inner[key], opened, row, column) if key in inner else held for key, held in value.items()}
 
 
 def _told_by_classes(
@@ -225,11 +226,17 @@ def _told_by_classes(
     return dataclasses.replace(options, label_columns=(own[0],))
 
 
-def _named(value: Any, names: Sequence[str], path: Path, column: str) -> Any:
+def _named(value: Any, names: Sequence[str], opened: Sequence[ArrowTable], row: int, column: str) -> Any:
+    """The names of a cell's classes; row: counted from 0 over all files. UsageError for a class without a name."""
     if isinstance(value, list):
-        return [_named(each, names, path, column) for each in value]
+        return [_named(each, names, opened, row, column) for each in value]
     if value is None or value == -1:  # not annotated
         return None
     if not 0 <= int(value) < len(names):
-        raise UsageError(f"{path}: column {column!r}: class {value}, but there are {len(names)} names")
+        starts = [*itertools.accumulate((table.rows for table in opened), initial=0)]
+        number = bisect.bisect_right(starts, row, hi=len(opened)) - 1
+        raise UsageError(
+            f"{opened[number].file}: row {row - starts[number] + 1}, column {column!r}: class {value}, but its "
+            f"features hold {len(names)} names, 0 to {len(names) - 1}: name it there, or write -1 where it is not known"
+        )
     return names[int(value)]

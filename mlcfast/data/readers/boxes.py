@@ -28,7 +28,19 @@ def read_xml(file: Path) -> Element:
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except (expat.ExpatError, AssertionError, ValueError, LookupError) as error:
-        raise UsageError(f"{file}: not valid XML: {error}") from error
+        remedy = "write the file anew"
+        if not _is_utf8(file):
+            remedy = (
+                "its letters are not UTF-8's: save it as UTF-8, or name their encoding in its first line, <?xml …?>"
+            )
+        raise UsageError(f"{file}: not valid XML: {error}: {remedy}") from error
+
+
+def _is_utf8(file: Path) -> bool:
+    try:
+        return bool(file.read_bytes().decode() or True)
+    except UnicodeDecodeError:
+        return False
 
 
 def own_images(named: Sequence[tuple[Path, str]], stems: Collection[str]) -> list[str]:

@@ -14,11 +14,14 @@ NUMBER_LAST = re.compile(r"(.*[^\d\s:;,=])(?:\s*[:;,=]\s*|\s+)(\d+)")
 
 def names_beside(path: Path) -> tuple[list[str], list[str]]:
     """What names_in gives of a file of NAME_FILES beside a file; empty without one."""
-    for name in NAME_FILES:
-        file = path.with_name(name)
-        if file.is_file() and file != path:
-            return names_in(file)
-    return [], []
+    file = names_file(path)
+    return names_in(file) if file else ([], [])
+
+
+def names_file(path: Path) -> Path | None:
+    """The file of NAME_FILES beside a file; None without one."""
+    beside = (path.with_name(name) for name in NAME_FILES)
+    return next((file for file in beside if file.is_file() and file != path), None)
 
 
 def names_in(file: Path) -> tuple[list[str], list[str]]:

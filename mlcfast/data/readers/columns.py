@@ -28,6 +28,7 @@ from mlcfast.data.readers.words import (
     OF_PEOPLE,
     OF_WHOM,
     SHORTENED,
+    SUMS,
     TRUTH,
     WHOLE,
     WHOLE_WITH_COMMA,
@@ -148,6 +149,19 @@ def refuse_blank_images(sheet: Sheet, column: int) -> None:
     if sheet.counts(column)[""]:
         where = f"{sheet.path}: {sheet.unit} {sheet.line(column, '')}: column {sheet.header[column]!r} is blank"
         raise UsageError(f"{where}: name the image there, or take the row out")
+
+
+def refuse_sums(sheet: Sheet, image: int) -> None:
+    """UsageError where the last row holds numbers behind the word for a sum in place of an image, `Total,3,8`."""
+    beside = [cell for place, cell in enumerate(sheet.rows[-1]) if place != image and cell] if sheet.rows else []
+    if not beside or len(sheet.rows) < 2 or not all(map(NUMERIC.fullmatch, beside)):
+        return
+    name = sheet.rows[-1][image]
+    if name.lower().rstrip(" :.") in SUMS:
+        raise UsageError(
+            f"{sheet.path}: {sheet.unit} {sheet.numbers[-1]} holds {name!r} in place of an image, and is a row of "
+            "sums: take it out"
+        )
 
 
 def box_columns(sheet: Sheet) -> set[int]:

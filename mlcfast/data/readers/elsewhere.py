@@ -12,7 +12,7 @@ from mlcfast.data.readers.image_folders import (
     is_of_programs,
     parts_of,
 )
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, unread_below, walked
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
@@ -71,7 +71,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
     if unsaid is not None:
         raise UsageError(
             f"{path}: no labels found: {unsaid.name!r} is a folder of images, not a label; if its own folders are the "
-            f"labels, name {unsaid}, else name the file of the labels"
+            f"labels, name {unsaid}, else name the file of the labels{_texts_in(path)}"
         )
     if len({folder.name for folder in labels}) == 1 and not is_split_word(labels[0].name):
         raise UsageError(
@@ -129,5 +129,12 @@ def _refuse_empty(path: Path) -> None:
         raise UsageError(f"{path}: no images in it: {unread}")
     raise UsageError(
         f"{path}: no labels found: looked for annotations/instances_*.json, _classes.csv, metadata.jsonl, a CSV table, "
-        "a .txt beside each image and a folder of images for each label"
+        f"a .txt beside each image and a folder of images for each label{_texts_in(path)}"
     )
+
+
+def _texts_in(path: Path) -> str:
+    """The end of an error: a directory's texts that may hold labels, of no single image, and no names of classes."""
+    texts = [file for file in sorted(path.glob("*.txt")) if not PROSE.match(file.name) and not image_beside(file)]
+    shown = [repr(file.name) for file in texts if not re.search("class|caption", file.stem, re.IGNORECASE)]
+    return f"; if {' or '.join(shown[:SHOWN])} holds the labels, name it" if shown else ""

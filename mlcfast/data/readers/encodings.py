@@ -1,5 +1,6 @@
 """The text of a table by its bytes: UTF-8, UTF-16, or Windows-1252 where that makes sense."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def _western(path: Path, content: bytes) -> tuple[str, list[str]]:
     stray = next(place for place, sign in enumerate(as_read) if "\udc80" <= sign <= "\udcff")
     line, byte = 1 + as_read.count("\n", 0, stray), f"0x{ord(as_read[stray]) - 0xDC00:02x}"
     whole = len(MANY_BYTES.findall(content))
-    if whole > sum("\udc80" <= sign <= "\udcff" for sign in as_read):
+    if whole > sum("\udc80" <= sign <= "\udcff" for sign in as_read) and not _is_east_asian(content):
         around = as_read[:stray].split("\n")[-1][-20:]
         raise UsageError(
             f"{path}: line {line}: the byte {byte} behind {around!r} is not UTF-8, as other letters of the file "
@@ -79,6 +80,14 @@ def _western(path: Path, content: bytes) -> tuple[str, list[str]]:
     words = [word for word in re.findall(r"[^\s,;|]+", text) if not word.isascii()]
     shown = ", ".join(repr(word[:40]) for word in list(dict.fromkeys(words))[:3])
     return text, ["the text is read as Windows-1252, because it is not UTF-8" + (f": {shown}" if shown else "")]
+
+
+def _is_east_asian(content: bytes) -> bool:
+    """Whether bytes are Chinese, Korean or Japanese of two bytes a letter: some such letters look like UTF-8's."""
+    for encoding in ("gb2312", "euc_kr", "euc_jp"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return bool(content.decode(encoding))
+    return False
 
 
 def _without_mark(path: Path, content: bytes) -> tuple[str, list[str]]:

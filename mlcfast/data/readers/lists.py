@@ -7,7 +7,7 @@ import numpy as np
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.cells import refuse_contradictions
-from mlcfast.data.readers.class_names import from_0, names_beside
+from mlcfast.data.readers.class_names import from_0, names_file, names_in
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -93,7 +93,8 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
             images.append(entry[0])
             lists.append(entry[1])
             numbers.append(number)
-    given, counted = names_beside(path) if not options.label_columns else (list(options.label_columns), [])
+    named = None if options.label_columns else names_file(path)
+    given, counted = names_in(named) if named else (list(options.label_columns), [])
     boxes = _are_boxes(path, text, lists, given, options)
     said += _without_area(lists) if boxes else []
     lists = [list(dict.fromkeys(each[4::5])) for each in lists] if boxes else lists
@@ -103,15 +104,27 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     count = len(lists[0]) if flags else number_of_classes(path, [k for each in lists for k in each])
     given = [name for name in given if name] if flags else given
     names = given or [str(number) for number in range(count)]
-    if len(names) < count or (flags and len(names) != count):
-        holds = f"{count} flags an image" if flags else f"class {count - 1}"
-        raise UsageError(f"{path}: {len(names)} names for its labels, but the file holds {holds}")
+    if flags and len(names) != count:
+        raise UsageError(f"{path}: {len(names)} names for its labels, but the file holds {count} flags an image")
+    if len(names) < count:
+        _refuse_unnamed(path, lists, numbers, names, named.name if named else "data.label_columns")
     listed = [[k for k, flag in enumerate(each) if flag] for each in lists] if flags else lists
     names, listed = from_0(path, numbers, names, listed)
     states = from_lists(listed, len(names))
     shape = "the numbers are boxes, each with its class behind" if boxes else "the numbers are classes"
     shape = "a flag for each class" if flags else shape
     return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape, *counted]).merged()
+
+
+def _refuse_unnamed(path: Path, lists: list[list[int]], lines: list[int], names: list[str], where: str) -> None:
+    """UsageError for the first line with a class that has no name; where: what the names stand in."""
+    row = next(row for row, each in enumerate(lists) if max(each, default=-1) >= len(names))
+    held = {number for each in lists for number in each}
+    says = f"line {lines[row]}: class {max(lists[row])}, but {where} has {len(names)} names, for classes from 0 on"
+    remedy = "name it there, or mend the line"
+    if max(held) == len(names) and 0 not in held:
+        remedy = "if the first name is class 1 here, subtract 1 from each number, else name the class there"
+    raise UsageError(f"{path}: {says}: {remedy}")
 
 
 def _are_flags(path: Path, lists: list[list[int]], comma: bool, given: list[str], options: TableOptions) -> bool:

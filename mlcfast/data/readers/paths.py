@@ -130,6 +130,27 @@ class ImageFinder:
         found = next((paths[0] for key, paths in self._all().items() if padded.fullmatch(key)), None)
         return f": {os.path.relpath(found, self.root)} is there, so zeros before {stem} may be lost" if found else ""
 
+    def there(self, name: str) -> str:
+        """What to say of files that a name that leads to none may mean: see lost_zeros and begun."""
+        return self.lost_zeros(name) or self.begun(name)
+
+    def begun(self, name: str) -> str:
+        """What to say of a name that leads to no file and that several files begin with, `x_red.png`; else nothing."""
+        stem = os.path.splitext(name)[0] if name.lower().endswith(IMAGE_ENDINGS) else name
+        start = stem.replace("\\", "/").rpartition("/")[2].lower()
+        if not start:
+            return ""
+        ends = (f"{start}_", f"{start}-")
+        paths = {path for key, held in self._all().items() if key.startswith(ends) for path in held}
+        if len(paths) < 2:
+            return ""
+        first, second, *more = sorted(os.path.relpath(path, self.root) for path in paths)
+        several = f" and {len(more)} more" if more else ""
+        return (
+            f": {first}, {second}{several} begin with that name: join them to one image that is called so, or name one "
+            "of them for each image"
+        )
+
     def _find_respelt(self, name: str, where: str) -> str | None:
         for other in _spellings(name):
             path = self._find(other, where, is_address(name))
@@ -192,7 +213,9 @@ class ImageFinder:
             found = there if len(there) == 1 else found
         if len(found) > 1:
             shown = " and ".join(os.path.relpath(path, self.root) for path in found[:2])
-            raise UsageError(f"{where}: {name!r} may be {shown}: write its folder and its ending")
+            folders = list(dict.fromkeys(os.path.dirname(path) for path in found))
+            place = f", or, if one folder holds all, name it with --images {min(folders)}" if folders[1:] else ""
+            raise UsageError(f"{where}: {name!r} may be {shown}: write its folder and its ending{place}")
         if found and not self.allow_outside and not self._holds(os.path.realpath(found[0])):
             raise UsageError(
                 f"{where}: {name!r} is a link that leaves {self.root}: data.allow_outside=true allows that"
@@ -271,7 +294,7 @@ def require_images(
             raise UsageError(f"{names[missing[0]]}: images must be on this machine: {count}: {remedy}")
         first = os.path.join(root, names[missing[0]])
         near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
-        raise UsageError(f"{first}: no such image; {count}{finder.lost_zeros(names[missing[0]]) or near}")
+        raise UsageError(f"{first}: no such image; {count}{finder.there(names[missing[0]]) or near}")
     refuse_one_file_twice(paths, names, listed_in, wheres)
     return [path for path in paths if path is not None]
 

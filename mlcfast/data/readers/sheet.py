@@ -99,6 +99,7 @@ def read_sheet(path: Path) -> Sheet:
     if "\n" in row[-1] and not text.rstrip().endswith('"'):
         where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
+    _refuse_whole_lines(path, text, numbered, delimiter)
     known = with_header(numbered)
     if known is not None:
         header, rows, said = known
@@ -132,6 +133,8 @@ def read_sheet(path: Path) -> Sheet:
             if all(len(other) == width + 1 for _, other in body):
                 quotes += ", or a name is missing in line 1"
             remedy = "write one for each column, blank ones too" if len(row) < width else quotes
+            if len(row) == 1 and row[0].count(delimiter) + 1 == width:
+                remedy = "quotes around the whole line make it one: take them out"
             raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}: {remedy}")
     refuse_repeated(path, header[:width], body)
     if delimiter != ",":
@@ -144,6 +147,16 @@ def read_sheet(path: Path) -> Sheet:
         assumptions,
         delimiter,
     )
+
+
+def _refuse_whole_lines(path: Path, text: str, numbered: Sequence[tuple[int, list[str]]], delimiter: str) -> None:
+    """UsageError where quotes stand around each line, `"a.jpg,1,0"`, as around a table pasted as one column."""
+    signs = {row[0].count(delimiter) if len(row) == 1 else 0 for _, row in numbered}
+    if len(numbered) > 1 and len(signs) == 1 and min(signs) > 0 and text.lstrip().startswith('"'):
+        raise UsageError(
+            f"{path}: line {numbered[0][0]}: quotes stand around the whole line, as around all others, so that each is "
+            f"one cell: take them out, or split the column at its {DELIMITERS[delimiter]} and save the table anew"
+        )
 
 
 def _refuse_other_signs(path: Path, numbered: Sequence[tuple[int, list[str]]]) -> None:

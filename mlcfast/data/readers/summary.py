@@ -45,7 +45,7 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
             source = replace(source, warnings=[*source.warnings, *warned])
         refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         lost = next((image for image, path in zip(source.images, paths, strict=True) if path is None), "")
-        warned = [f"{lost!r} is missing{said}" for said in [finder.lost_zeros(lost)] if said]
+        warned = [f"{lost!r} is missing{said}" for said in [finder.there(lost)] if said]
         assumed = [*source.assumptions, *finder.moved]
         found.append((replace(source, assumptions=assumed, warnings=[*source.warnings, *warned]), paths))
     return found

@@ -19,6 +19,7 @@ from mlcfast.data.readers.columns import (
     is_index,
     refuse_blank_images,
     refuse_broken_cells,
+    refuse_sums,
     refuse_unnamed,
     truth,
     truth_share,
@@ -34,6 +35,7 @@ from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
+from mlcfast.data.readers.told_twice import without_list_told_twice
 from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
 from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OBJECT_COLUMNS, OF_ROWS
@@ -48,10 +50,12 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
         return read_regions(sheet)
     refuse_class_map(sheet.path, sheet.header, sheet.rows)
     sheet = with_flags_apart(with_plain_flags(_with_plain_header(sheet), options), options)
+    sheet = without_list_told_twice(sheet, options)
     sheet, options = with_labels_together(sheet, options)
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
     refuse_blank_images(sheet, image)
+    refuse_sums(sheet, image)
     sheet, folders = with_folders(sheet, image, options)
     refuse_unnamed(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i not in (image, *folders, *told.values())]

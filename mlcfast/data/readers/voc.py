@@ -12,6 +12,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list
 from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
 from mlcfast.errors import UsageError
+from mlcfast.registry import hint
 
 LISTS = "ImageSets/Main/*.txt"
 OF_ANNOTATIONS = ("Annotation", "annotation", "Annotations", "annotations")
@@ -128,7 +129,8 @@ def _labels(files: Sequence[Path], options: TableOptions) -> dict[Path, tuple[st
         ]  # as LabelMe's web page marks
         names = [text_of(item, "name") for item in objects]
         if "" in names:
-            raise UsageError(f"{file}: object {names.index('') + 1} has no name")
+            remedy = "write the label there, or take the object out"
+            raise UsageError(f"{file}: object {names.index('') + 1} has no name: {remedy}")
         told = [(key, text_of(item, key)) for item in objects for key in scores if item.find(key) is not None]
         for key, score in told:
             if not FRACTION.fullmatch(score) or float(score).is_integer():
@@ -180,11 +182,14 @@ def read_cvat(path: Path, options: TableOptions) -> list[LabelSource]:
     subsets: dict[str, tuple[list[str], list[list[str]]]] = {}
     for number, image in enumerate(root.iter("image"), start=1):
         if not image.get("name"):
-            raise UsageError(f"{path}: image {number} has no name")
+            raise UsageError(f"{path}: image {number} has no name: write its file there, or take it out")
         labels = [str(shape.get("label")) for shape in image if shape.tag in SHAPES]
         unknown = next((label for label in labels if names and label not in names), None)
         if unknown is not None:
-            raise UsageError(f"{path}: image {number}: the label {unknown!r} is not among those of the task")
+            raise UsageError(
+                f"{path}: image {number}, {image.get('name')!r}: the label {unknown!r} is not among those of the task: "
+                f"write one of them, or add it to the labels in <meta>{hint(unknown, names)}"
+            )
         images, tags = subsets.setdefault(image.get("subset") or "", ([], []))
         images.append(str(image.get("name")))
         tags.append(list(dict.fromkeys(labels)))

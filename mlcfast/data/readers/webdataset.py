@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.packed import TarImages, contents
-from mlcfast.data.readers.class_names import names_beside, refuse_nameless
+from mlcfast.data.readers.class_names import NAME_FILES, names_beside, refuse_nameless
 from mlcfast.data.readers.exports import refuse_scored_row, sheet_of
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.refused import OF_IMG2DATASET, refuse_other_tools
@@ -83,7 +83,10 @@ def _with_names(sample: dict[str, Any], names: Sequence[str], file: Path) -> dic
         return sample
     numbers = [int(word) for word in str(sample[CLASS]).split()]
     if any(number >= len(names) for number in numbers):
-        raise UsageError(f"{file}: {sample['image']}: class {max(numbers)}, but there are {len(names)} names")
+        raise UsageError(
+            f"{file}: {sample['image']}: class {max(numbers)}, but there are {len(names)} names: "
+            f"name it in {' or '.join(NAME_FILES)} beside the shards, counted from 0"
+        )
     refuse_nameless(f"{file}: {sample['image']}", names, numbers)
     return {**sample, CLASS: "\n".join(names[number] for number in numbers)}
 
@@ -119,7 +122,10 @@ def _note(file: Path, name: str, ending: str, content: bytes) -> dict[str, Any]:
             if not all(word.isdecimal() for word in words):
                 raise ValueError("holds something else than class numbers: write the names in a .json, as labels")
             return {CLASS: " ".join(words)}
-        row = parse_json(content)
+        try:
+            row = parse_json(content)
+        except ValueError as error:
+            raise ValueError(f"not valid JSON: {error}: mend it, and pack the shard anew") from error
         if not isinstance(row, dict):
             raise ValueError('is not an object: write {"labels": [...]}')
     except ValueError as error:

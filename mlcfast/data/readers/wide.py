@@ -30,6 +30,7 @@ from mlcfast.data.readers.words import (
     MOST_FLAGS,
     NO_LABEL,
     OF_JUDGEMENT,
+    OF_PARTS,
     OF_PEOPLE,
     OTHER_LISTS,
     PROSE,
@@ -85,9 +86,12 @@ def _label_columns(
         filled = any(cell.lower() not in BLANK for cell in sheet.counts(i))
         about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
         about = about or SURE.search(sheet.header[i]) is not None
-        part = truth_share(sheet, i)
-        if i in ignored or is_index(sheet, i) or (about and _numbers_rows(sheet, i)) or (filled and part < 0.5):
+        part, of_parts = truth_share(sheet, i), filled and is_called(sheet.header[i], OF_PARTS)
+        counts = about and _numbers_rows(sheet, i)
+        if i in ignored or is_index(sheet, i) or counts or of_parts or (filled and part < 0.5):
             left.append(sheet.header[i] or "the unnamed index")
+            if i not in ignored and of_parts and part == 1 and "fold" in sheet.header[i].lower():
+                doubts.append(_may_be_a_fold(sheet.header[i]))
             if i not in ignored and not about and not is_index(sheet, i) and (part or _may_say(sheet, i)):
                 doubts.append(_doubt(sheet, i))
         elif is_unnamed(sheet.header[i]) and not filled:
@@ -127,6 +131,13 @@ def _label_columns(
     return columns, left, doubts
 
 
+def _may_be_a_fold(name: str) -> str:
+    return (
+        f"column {name!r}, of 1 and 0, is taken as a part of the data: if it is a label, name all labels in "
+        "data.label_columns, else it in data.ignore_columns"
+    )
+
+
 def _words_left(sheet: Sheet, column: int) -> str:
     """A warning where the cells of a column that is no label are words of which one recurs; "" where they are not."""
     name = sheet.header[column]
@@ -160,7 +171,8 @@ def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndar
             row, other = np.argwhere(both)[0]
             where = f"{sheet.unit} {sheet.numbers[row]}: {sheet.rows[row][image]!r} has {names[column]!r}"
             count = int(both.any(axis=1).sum())
-            return [f"{where} and {names[others[other]]!r}, and {count - 1} more such rows: one of the two is wrong"]
+            more = f", and {count - 1} more such rows" if count > 1 else ""
+            return [f"{where} and {names[others[other]]!r}{more}: one of the two is wrong"]
     return []
 
 
@@ -219,11 +231,17 @@ def _may_say(sheet: Sheet, column: int) -> bool:
 
 
 def _doubt(sheet: Sheet, column: int) -> str:
+    coded = "; 1 and 2 may be yes and no" if _of_1_and_2(sheet, [column]) else ""
     return (
         f"column {sheet.header[column]!r} is taken as no label, because fewer than half of its cells are 1, 0, -1 or "
         f"blank, the first in {first_untrue(sheet, column)}; if that is right, name it in data.ignore_columns, else "
-        "write 1 and 0 and name the labels in data.label_columns"
+        f"write 1 and 0 and name the labels in data.label_columns{coded}"
     )
+
+
+def _of_1_and_2(sheet: Sheet, columns: Sequence[int]) -> bool:
+    """Whether columns hold 1 and 2 alone, as programs of statistics code yes and no."""
+    return {cell for i in columns for cell in sheet.counts(i) if cell.lower() not in BLANK} == {"1", "2"}
 
 
 def _why_none(sheet: Sheet, others: Sequence[int]) -> str:
@@ -254,11 +272,19 @@ def _values(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
         name = sheet.header[columns[place]]
         where = f"{sheet.unit} {line}, column {name!r}: {cell!r}"
         remedy = "a column that is no label goes to data.ignore_columns"
-        names = [sheet.header[columns[other]] for other in sorted({other for _, other, _ in wrong})]
-        if len(names) > 1:
+        at = [columns[other] for other in sorted({other for _, other, _ in wrong})]
+        names = [sheet.header[i] for i in at]
+        of_words = _of_words(sheet, [i for i in range(len(sheet.header)) if truth_share(sheet, i) < 0.5])
+        if _of_1_and_2(sheet, at):
+            remedy = f"if 1 is yes and 2 is no, write 1 and 0; {remedy}"
+        elif len(names) == len(columns) > 1 and not of_words:
+            remedy = (
+                f"so it is in all {len(names)} columns of labels: write 1 where an image has the label (of grades or "
+            )
+            remedy += "counts, from where you hold that it has), 0 where it has not, and nothing where it is not known"
+        elif len(names) > 1:
             remedy = f"so it is in {len(names)} columns: those that are no labels go to data.ignore_columns, "
             remedy += f"[{','.join(names)}]"
-            of_words = _of_words(sheet, [i for i in range(len(sheet.header)) if truth_share(sheet, i) < 0.5])
             for name in of_words[:1]:
                 remedy += f"; if {name!r}, whose words recur, lists the labels, set data.label_columns to [{name}]"
         elif len(columns) == 1 and all(cell.isdecimal() for cell in sheet.counts(columns[0])):

@@ -102,9 +102,16 @@ ABOUT_IMAGES = FOLDER_COLUMNS - {"parent"} | frozenset({
     "remarks", "author", "source", "date", "count", "valid", "val", "test", "holdout", "kfold", "annotator", "n_labels",
     "num_labels", "xmin", "ymin", "xmax", "ymax", "bbox", "partition", "subset", "phase", "weight", "weights",
     "sample_weight", "year", "timestamp", "latitude", "longitude", "total", "sum", "row_id", "sample_id", "case_id",
-    "subject_id", "video_id", "frame_id", "iscrowd", "difficult", "truncated", "occluded", "is_validation",
+    "subject_id", "video_id", "frame_id", "iscrowd", "cv_fold", "difficult", "truncated", "occluded", "is_validation",
     "is_training", "laterality", "complete", "duplicate", "is_duplicate", "version",
     "batch", "site", "cluster", "channels", "rotation", "orientation", "excluded", "exclude",
+})  # fmt: skip
+# Those of them that number or name parts of the data, whatever they hold.
+OF_PARTS = frozenset({"fold", "kfold", "cv_fold", "is_train", "is_training", "is_test", "is_validation"})
+# What the row of a table's sums, or means, has in place of an image.
+SUMS = frozenset({
+    "total", "totals", "grand total", "sum", "sums", "summe", "gesamt", "somme", "suma", "totale", "totaal", "razem",
+    "\u0438\u0442\u043e\u0433\u043e", "\u5408\u8ba1", "\u603b\u8ba1", "\u5408\u8a08", "average", "mean", "count",
 })  # fmt: skip
 # Columns that are as well labels as facts of the image; `train` is one beside VEHICLES.
 MAY_BE_ABOUT = frozenset({"train", "page", "x", "y", "eye", "rank", "frame"})

@@ -76,7 +76,7 @@ def read_yolo(path: Path, options: TableOptions) -> list[LabelSource]:
         _refuse_dota(images)
     names, said = _names(folder, settings[0] if settings else None, path.is_file())
     sources = [_read(folder, split, images, names, said) for split, images in places.items() if images]
-    warnings = [*sources[0].warnings, *absent, *_doubts(content, names)]
+    warnings = [*sources[0].warnings, *absent, *_doubts(content, names, settings[0].name if settings else "")]
     left = [] if placed or "" in places else [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS]
     warnings += (
         [f"{len(left)} images beside the folders of splits are left out, first {min(left).name}"] if left else []
@@ -172,11 +172,12 @@ def _listed(file: Path, names: Any) -> list[str]:
     return names
 
 
-def _doubts(settings: dict[str, Any], names: list[str]) -> list[str]:
-    """Warnings of settings whose count of classes is another, and of classes of one name."""
+def _doubts(settings: dict[str, Any], names: list[str], file: str) -> list[str]:
+    """Warnings of settings whose count of classes is another, and of classes of one name; file: what they stand in."""
     count, again = settings.get("nc"), [name for name, times in Counter(names).items() if times > 1]
     named = sum(map(bool, names))
-    doubts = [f"nc says {count} classes, names has {named}"] if names and count not in (None, named) else []
+    differs = bool(names) and count not in (None, named)
+    doubts = [f"{file}: nc says {count} classes, names has {named}: the names count"] if differs else []
     return doubts + [f"several classes are called {name!r}: they are one label" for name in again[:1]]
 
 
@@ -222,7 +223,10 @@ def _classes(file: Path, names: list[str]) -> list[int]:
             continue
         match = BOX.fullmatch(line.strip())
         if match is None:
-            raise UsageError(f"{file}: line {number}: {line[:60]!r} is not a class and the numbers of its box")
+            raise UsageError(
+                f"{file}: line {number}: {line[:60]!r} is not a class and the numbers of its box: write its number and "
+                "four numbers of 0 to 1 (or an outline's), `0 0.5 0.5 0.2 0.1`, or take the line out"
+            )
         _refuse_pixels(file, number, line.split())
         if names and int(match[1]) >= len(names):
             raise UsageError(
