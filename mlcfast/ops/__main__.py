@@ -14,9 +14,9 @@ from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 LOSSES = ("asymmetric_loss", "epr_loss", "pairwise_ranking", "role_loss", "weighted_bce")
 LATER_LOSSES = (  # of one operator, which on CUDA has Triton's kernels alone
     "distribution_balanced", "entropy_maximisation", "focal", "generalized_robust", "hill", "poly",
-    "self_paced_correction", "two_way", "zlpr",
+    "self_paced_correction", "two_way",
 )  # fmt: skip
-PLAIN = ("large_loss_threshold", "large_losses")  # the second is the first one's threshold and one of the later losses
+PLAIN = ("large_loss_threshold", "large_losses", "zlpr")  # the second is the first and one of the later losses
 PIXELS = "pixels"  # operators on 8-bit images, which lie on the host
 PARTS = {  # other operators: which part of them is Triton's kernels, and when
     "groupwise_linear": "with a LayerNorm before it and one label a query, but for fp64",
@@ -57,7 +57,7 @@ def implementation(operator: str, device_type: str) -> tuple[str, str]:
     if requested() == "reference":
         return IN_WORDS["reference"], "MLCFAST_BACKEND=reference"
     if operator in (*LATER_LOSSES, *PLAIN) and device_type == "cuda":
-        if operator == "large_loss_threshold" or not has_triton("cuda"):
+        if operator in ("large_loss_threshold", "zlpr") or not has_triton("cuda"):
             return "torch's operations", "it has no kernels on CUDA" if operator in PLAIN else "Triton is not there"
         return IN_WORDS["triton"], "but for fp64"
     if operator in (*LOSSES, *LATER_LOSSES, *PLAIN):

@@ -13,12 +13,19 @@ ROOT = Path(__file__).parents[2]
 ARCHITECTURES = (80, 86, 90, 120)
 
 
-def test_interpreted_kernels_are_as_right_as_plain_torch():
+OF_ROWS = "db or two_way"  # whose programs go through an image again and again, which takes the interpreter long
+CHOSEN = "twice or nan or empty or accumulation or sparse or second_backward"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "cases", "entries"),
+    [(f"({CHOSEN}) and not (twice and ({OF_ROWS}))", 80, 300), (f"twice and ({OF_ROWS})", 8, 60)],
+    ids=["most", "of rows"],
+)
+def test_interpreted_kernels_are_as_right_as_plain_torch(chosen, cases, entries):
     """In a process of its own: Triton decides for interpretation when it is imported."""
-    environment = os.environ | {
-        "TRITON_INTERPRET": "1", "MLCFAST_BACKEND": "triton", "MLCFAST_TEST_CASES": "80", "MLCFAST_TEST_ENTRIES": "300",
-    }  # fmt: skip
-    chosen = "twice or nan or empty or accumulation or sparse or second_backward"
+    environment = os.environ | {"TRITON_INTERPRET": "1", "MLCFAST_BACKEND": "triton"}
+    environment |= {"MLCFAST_TEST_CASES": str(cases), "MLCFAST_TEST_ENTRIES": str(entries)}
     files = ["tests/ops/test_loss_accuracy.py", "tests/ops/test_loss_operators.py", "tests/losses/test_global_batch.py"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", chosen],
@@ -75,7 +82,6 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
         entry(pairwise_kernel, WITH_GRADIENT=True),
         *(entry(label_kernel, FORMULA=int(f), WEIGHED=f % 2 == 0, **elementwise) for f in Formula),
         entry(rows.balanced_kernel, **elementwise),
-        entry(rows.zlpr_kernel, WITH_GRADIENT=True),
         entry(rows.columns_kernel, ROWS=rows.TILE[0], COLUMNS=rows.TILE[1]),
         entry(rows.rows_kernel),
         entry(rows.two_way_finish_kernel, GIVEN=False),

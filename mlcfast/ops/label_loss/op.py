@@ -129,7 +129,7 @@ def row_loss(
     columns: Weights | None = None,
     share: Tensor | None = None,
 ) -> Tensor:
-    """The loss of a formula whose entries hang on others of their image, or of their label.
+    """The loss of a formula whose entries hang on others of their image, or of their label; ZLPR has no Triton kernel.
 
     plain(logits, labels), both of the arithmetic's type, is the whole loss. columns: two tensors (K,) that the formula
     takes. share: of TWO_WAY in Triton's kernels, what a row weighs, 0-d. The rest as in label_loss, but that logits are
@@ -139,7 +139,7 @@ def row_loss(
     check_matrix(logits)
     check_reduction(reduction)
     backend = _backend(logits)
-    if backend == "reference":
+    if backend == "reference" or (backend == "triton" and formula == RowFormula.ZLPR):
         if logits.device.type == "cpu":
             check_label_values(labels, "labels")
         x = upcast(logits)

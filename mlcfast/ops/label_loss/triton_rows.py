@@ -1,10 +1,7 @@
-"""The Triton kernels of losses whose entries hang on others of their image: db, zlpr and two_way; options as in op.py.
+"""The Triton kernels of losses whose entries hang on others of their image: db and two_way; options as in op.py.
 
 Distribution-balanced, one program an image: the formula stands in csrc/label_formulas.h; the sum over the image's
 positives comes first.
-
-ZLPR, one program an image. With y = x of the others and −x of the positives, and m the largest of 0 and the y of a
-kind, log(1 + Σ e^y) = m + log S, S = e^−m + Σ e^(y − m). Backward: ± e^(y − m) / S.
 
 Two-way, in four launches: of every column and of every row the largest y of each kind, m, and Σ e^(y − m), where
 y = x/Tn of a negative, −x/Tp of a positive; then one program's margins Tn D + Tp U, losses and slopes σ(margin); then
@@ -19,7 +16,7 @@ from torch import Tensor
 from mlcfast.ops.autograd import REDUCTION_CODES
 from mlcfast.ops.backend import INTERPRETED
 from mlcfast.ops.label_loss.op import RowFormula
-from mlcfast.ops.label_loss.triton_terms import bounded, focal_power, log1p_unit, logit_terms
+from mlcfast.ops.label_loss.triton_terms import bounded, focal_power, logit_terms
 from mlcfast.ops.library import fake_gradient, fake_loss
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, check_supported, sigmoid_pair, total_of
 
@@ -71,53 +68,6 @@ def balanced_kernel(
             tl.store(gradient + row * K + at, result.to(gradient.dtype.element_ty), mask=inside)
     if not PER_ENTRY:
         tl.store(loss + row, tl.sum(total, axis=0) * loss_scale)
-
-
-@triton.jit
-def log_one_and(most, powers):
-    """log(1 + Σ e^y) of the largest of 0 and the y, and Σ e^(y − largest); beside a 0 a small sum keeps its digits."""
-    return tl.where(most == 0, log1p_unit(powers), most + tl.log(tl.exp(-most) + powers))
-
-
-@triton.jit
-def zlpr_kernel(logits, labels, loss, gradient, scale, K, WITH_GRADIENT: tl.constexpr, BLOCK: tl.constexpr):
-    """One program a row: see the module for the mathematics."""
-    row = tl.program_id(0).to(tl.int64)
-    largest_other = tl.zeros([BLOCK], tl.float32)
-    largest_positive = tl.zeros([BLOCK], tl.float32)
-    for start in range(0, K, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        inside = at < K
-        x = tl.load(logits + row * K + at, mask=inside, other=0.0).to(tl.float32)
-        z = tl.load(labels + row * K + at, mask=inside, other=0).to(tl.float32)
-        largest_other = tl.maximum(largest_other, tl.where(z > 0, 0.0, x))
-        largest_positive = tl.maximum(largest_positive, tl.where(z > 0, -x, 0.0))
-    other, positive = tl.max(largest_other, axis=0), tl.max(largest_positive, axis=0)
-    others = tl.zeros([BLOCK], tl.float32)
-    positives = tl.zeros([BLOCK], tl.float32)
-    for start in range(0, K, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        inside = at < K
-        x = tl.load(logits + row * K + at, mask=inside, other=0.0).to(tl.float32)
-        z = tl.load(labels + row * K + at, mask=inside, other=0).to(tl.float32)
-        power = tl.exp(tl.where(z > 0, -x - positive, x - other))
-        power = tl.where(outside(z), float("nan"), power)
-        others += tl.where(inside & ~(z > 0), power, 0.0)
-        positives += tl.where(inside & (z > 0), power, 0.0)
-    of_others, of_positives = tl.sum(others, axis=0), tl.sum(positives, axis=0)
-    value = log_one_and(other, of_others) + log_one_and(positive, of_positives)
-    tl.store(loss + row, value * scale)
-    if WITH_GRADIENT:
-        for_other = scale / (tl.exp(-other) + of_others)
-        for_positive = -scale / (tl.exp(-positive) + of_positives)
-        for start in range(0, K, BLOCK):
-            at = start + tl.arange(0, BLOCK)
-            inside = at < K
-            x = tl.load(logits + row * K + at, mask=inside, other=0.0).to(tl.float32)
-            z = tl.load(labels + row * K + at, mask=inside, other=0).to(tl.float32)
-            power = tl.exp(tl.where(z > 0, -x - positive, x - other))
-            result = power * tl.where(z > 0, for_positive, for_other)
-            tl.store(gradient + row * K + at, result.to(gradient.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -265,13 +215,6 @@ def forward(
     scale = 1.0 / logits.numel() if reduction == REDUCTION_CODES["mean"] else 1.0
     if formula == RowFormula.TWO_WAY:
         loss = _two_way(logits, labels, stored, threshold, positive_weight, other_weight, options)
-    elif formula == RowFormula.ZLPR:
-        loss = torch.empty(len(logits), device=logits.device)
-        zlpr_kernel[(len(logits),)](
-            logits, labels, loss, stored, options[0] * scale, logits.shape[1],
-            WITH_GRADIENT=with_gradient, BLOCK=BLOCK, num_warps=NUM_WARPS,
-        )  # fmt: skip
-        loss = total_of(loss)
     else:
         whole = reduction == REDUCTION_CODES["none"]
         given = (positive_weight, other_weight)
