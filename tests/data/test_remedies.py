@@ -31,6 +31,12 @@ REFUSED = {
         "line 2: class 2, but classes.txt has 2 names, for classes from 0 on: if the first name is class 1",
         NAMES,
     ),
+    "a class beyond names that count from 1": (
+        "l.txt",
+        "a.jpg 1\nb.jpg 3\n",
+        "line 2: class 3, but classes.txt has 2 names, for classes from 1 on: name it there, or mend the line",
+        {"classes.txt": "1 cat\n2 dog\n"},
+    ),
     "a category without its name": (
         "c.json",
         coco(categories=[{"id": 3, "name": "cat"}, {"id": 5}]),

@@ -120,9 +120,11 @@ def _refuse_unnamed(path: Path, lists: list[list[int]], lines: list[int], names:
     """UsageError for the first line with a class that has no name; where: what the names stand in."""
     row = next(row for row, each in enumerate(lists) if max(each, default=-1) >= len(names))
     held = {number for each in lists for number in each}
-    says = f"line {lines[row]}: class {max(lists[row])}, but {where} has {len(names)} names, for classes from 0 on"
+    first = 0 if names[0] else 1  # see names_in
+    count = f"{where} has {len(names) - first} names, for classes from {first} on"
+    says = f"line {lines[row]}: class {max(lists[row])}, but {count}"
     remedy = "name it there, or mend the line"
-    if max(held) == len(names) and 0 not in held:
+    if max(held) == len(names) and 0 not in held and not first:
         remedy = "if the first name is class 1 here, subtract 1 from each number, else name the class there"
     raise UsageError(f"{path}: {says}: {remedy}")
 

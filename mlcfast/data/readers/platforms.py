@@ -134,15 +134,16 @@ def _vott(content: Any) -> Tags | None:
     """Microsoft's VoTT, a project or one image: the tags of regions; an image that nobody opened is not annotated."""
     assets = content.get("assets") if isinstance(content, dict) else None
     entries = list(assets.values()) if isinstance(assets, dict) else []
-    return [vott_image(entry) for entry in entries] if all_have(entries, "asset", "regions") else None
+    return [_vott_image(entry) for entry in entries] if all_have(entries, "asset", "regions") else None
 
 
 def vott(content: Any) -> Tags | None:
     """VoTT's file of one image."""
-    return [vott_image(content)] if all_have([content], "asset", "regions") else None
+    return [_vott_image(content)] if all_have([content], "asset", "regions") else None
 
 
-def vott_image(entry: dict[str, Any]) -> tuple[str, list[str] | None]:
+def _vott_image(entry: dict[str, Any]) -> tuple[str, list[str] | None]:
+    """An image and its tags, None where it is not annotated."""
     about, regions = entry["asset"], listed(entry["regions"])
     if not isinstance(about, dict) or not isinstance(about.get("name"), str):
         raise UsageError("an asset of VoTT has no name: export the project anew")

@@ -105,10 +105,9 @@ def _label_columns(
             unclear.append(sheet.header[i])
         else:
             columns.append(i)
-    if len(columns) == 1 and part_in(
-        sheet.header[columns[0]]
-    ):  # `service_test`, beside which other columns may be meant
-        unclear.append(sheet.header[columns[0]])
+    alone = sheet.header[columns[0]] if len(columns) == 1 else ""
+    if alone and part_in(alone):  # `service_test`, beside which other columns may be meant
+        unclear.append(alone)
     if unclear:
         first, *more = unclear
         several = f", and so may {', '.join(map(repr, more))}" if more else ""
