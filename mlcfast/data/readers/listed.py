@@ -42,13 +42,12 @@ from mlcfast.data.readers.words import (
 )
 from mlcfast.errors import UsageError
 
-# A share that is neither 0 nor 1.
 NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
 NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
 MEASURE = re.compile(r"[-+]?\d+(?:\.\d+)?")
 OF_MEASURES = re.compile(r"[\[({][-+\d.,\s\"']*[\])}]")
 EMPTY = re.compile(r"[\[({]\s*[\])}]")  # a list, or an object, without anything
-SHARE = re.compile(r"0?\.\d*[1-9]\d*")
+SHARE = re.compile(r"0?\.\d*[1-9]\d*")  # neither 0 nor 1
 
 
 def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlcfast.data.readers.columns import ignored_columns, is_about, is_called, is_index, truth, truth_share
+from mlcfast.data.readers.columns import first_untrue, ignored_columns, is_about, is_called, is_index, truth, truth_share
 from mlcfast.data.readers.flags import OF_IMAGE
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
@@ -25,10 +25,11 @@ def without_list_told_twice(sheet: Sheet, options: TableOptions) -> Sheet:
     left = ignored_columns(sheet, options)
     others = [i for i, name in enumerate(sheet.header) if name and i not in left and name.lower() not in told]
     others = [i for i in others if not (is_index(sheet, i) or is_about(sheet.header[i]))]
-    shares = {i: truth_share(sheet, i) for i in others}
-    flags = [i for i in others if shares[i] == 1 and not OF_IMAGE.match(sheet.header[i])]
-    lists = [i for i in others if shares[i] < 0.5 and not is_called(sheet.header[i], IMAGE_COLUMNS)]
-    twice = next((i for i in lists if _says_the_same(sheet, i, flags)), None) if len(flags) > 1 else None
+    flags = [i for i in others if not first_untrue(sheet, i) and truth_share(sheet, i) == 1]
+    flags = [i for i in flags if not OF_IMAGE.match(sheet.header[i])]
+    lists = [i for i in others if i not in flags and not is_called(sheet.header[i], IMAGE_COLUMNS)]
+    lists = [i for i in lists if truth_share(sheet, i) < 0.5] if len(flags) > 1 else []
+    twice = next((i for i in lists if _says_the_same(sheet, i, flags)), None)
     if twice is None:
         return sheet
     said = f"column {sheet.header[twice]!r} lists in every row the labels whose columns hold 1: these are read"
