@@ -12,6 +12,7 @@ from mlcfast.errors import UsageError
 from mlcfast.models.card import LARGEST_SIDE
 
 LARGEST_NUMBER = 2**20  # of any size or count in a card
+LARGEST_OPTION = 2**16  # of a backbone's, such as a depth: timm makes lists of that many entries before any layer
 MOST_MODULES = 100_000
 SLACK = 2**20  # parameters and buffers that a weight file need not hold, such as positions
 
@@ -29,8 +30,9 @@ def check_arguments(arguments: dict[str, Any], card: Path) -> None:
     if not isinstance(side, int) or not 0 <= side <= LARGEST_SIDE:
         raise UsageError(f"{card}: model.image_size {side!r} is not from 0 to {LARGEST_SIDE}")
     for name, value in _numbers("model", arguments):
-        if not abs(value) <= LARGEST_NUMBER:
-            raise UsageError(f"{card}: {name} is {value:g}: numbers up to {LARGEST_NUMBER} are taken")
+        largest = LARGEST_OPTION if name.startswith("model.backbone_options.") else LARGEST_NUMBER
+        if not abs(value) <= largest:
+            raise UsageError(f"{card}: {name} is {value:g}: numbers up to {largest} are taken")
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:

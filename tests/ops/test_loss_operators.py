@@ -374,9 +374,14 @@ def test_byte_labels(monkeypatch, backend):
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
 def test_integer_labels(dtype):
-    """Those that are not labels are refused, also where their low 32 bits, or their low byte, are one."""
     logits, labels = torch.randn(5, 131), torch.randint(-1, 2, (5, 131)).to(dtype)
     torch.testing.assert_close(ops.pairwise_ranking(logits, labels), ops.pairwise_ranking(logits, labels.float()))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+def test_integers_that_are_no_labels(dtype):
+    """They are refused also where their low 32 bits, or their low byte, are a label."""
+    logits, labels = torch.randn(5, 131), torch.randint(-1, 2, (5, 131)).to(dtype)
     for bad in (2, -2, 2**8, 2**32, 2**32 + 1, -(2**32), -(2**63)):
         if torch.iinfo(dtype).min <= bad <= torch.iinfo(dtype).max:
             spoilt = labels.clone()

@@ -68,7 +68,7 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
     }
 
     def entry(kernel, **constants):
-        constants |= {"BLOCK": BLOCK} if "BLOCK" in kernel.arg_names else {}
+        constants = {"BLOCK": BLOCK} | constants if "BLOCK" in kernel.arg_names else constants
         types = {}
         for name in kernel.arg_names:
             kind = bytes_.get(name) or ("*fp32" if name in pointers else "i32" if name in integers else "fp32")
@@ -84,7 +84,7 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
         entry(rows.balanced_kernel, **elementwise),
         entry(rows.columns_kernel, ROWS=rows.TILE[0], COLUMNS=rows.TILE[1]),
         entry(rows.rows_kernel),
-        entry(rows.two_way_finish_kernel, GIVEN=False),
+        entry(rows.two_way_finish_kernel, GIVEN=False, BLOCK=rows.FINISH_BLOCK),
         entry(rows.two_way_gradient_kernel),
         entry(rescale_kernel),
         entry(sums_kernel, ROLE=True, GATHER=True),

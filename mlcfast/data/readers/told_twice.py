@@ -4,7 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlcfast.data.readers.columns import first_untrue, ignored_columns, is_about, is_called, is_index, truth, truth_share
+from mlcfast.data.readers.columns import (
+    first_untrue,
+    ignored_columns,
+    is_about,
+    is_called,
+    is_index,
+    truth,
+    truth_share,
+)
 from mlcfast.data.readers.flags import OF_IMAGE
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions

@@ -21,6 +21,7 @@ from mlcfast.ops.library import fake_gradient, fake_loss
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, check_supported, sigmoid_pair, total_of
 
 TILE = (16, 64)  # images and labels of a column's program
+FINISH_BLOCK = 512  # terms at a time of two_way's last sum: at 1024 its registers spill on sm_80
 INFINITY = tl.constexpr(float("inf"))
 
 
@@ -254,7 +255,8 @@ def _two_way(
     launch = {"BLOCK": BLOCK, "num_warps": NUM_WARPS}
     rows_kernel[(B,)](logits, labels, rows, tp, tn, B, K, **launch)
     given = rows if share is None else share.float()
-    two_way_finish_kernel[(1,)](rows, columns, given, loss, factor, tp, tn, B, K, GIVEN=share is not None, **launch)
+    finish = {"GIVEN": share is not None, "BLOCK": FINISH_BLOCK, "num_warps": NUM_WARPS}
+    two_way_finish_kernel[(1,)](rows, columns, given, loss, factor, tp, tn, B, K, **finish)
     if gradient.numel():
         two_way_gradient_kernel[(B,)](logits, labels, gradient, rows, columns, tp, tn, B, K, **launch)
     return loss
