@@ -9,6 +9,7 @@ from typing import Any
 
 from mlcfast import cli
 from mlcfast.config import Config
+from mlcfast.data import LabelledImages
 from mlcfast.data.build import open_split
 from mlcfast.data.splits import find_split
 from mlcfast.engine import discover, start, stop
@@ -94,34 +95,15 @@ def work(args: argparse.Namespace) -> None:
     process = discover()
     if process.is_main:
         log_to_console()
-    for option, file in (("--errors", args.errors), ("--picture", args.picture)):
-        if file and not file.absolute().parent.is_dir():
-            raise UsageError(f"{option} {file}: no directory {file.parent}")
-    if args.picture and not args.against:
-        raise UsageError("--picture shows two models: name the second with --against")
-    if args.flip and config.data.format == "features":
-        raise UsageError("--flip mirrors images, of which stored features hold none")
     sides = read_scales(args.scales, config)
     aim = read_aim(args.thresholds) if args.thresholds else None
-    if args.write and aim is None:
-        raise UsageError("--write goes with --thresholds")
-    if args.write and sides:
-        raise UsageError(
-            "--write and --scales: the thresholds would be of scores that only --scales gives: leave one out"
-        )
-    if args.write and is_hub_name(args.checkpoint):
-        raise UsageError(f"--write: {args.checkpoint} is of the hub; `hf download` it into a directory and write there")
+    check_options(args, config)
     if process.is_main and (said := other_input(config, checkpoints[0])):
         LOGGER.warning("%s", said)
     split = args.split or (config.data.test if aim is None else None) or config.data.val
     held = find_split(checkpoints[0])
     records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
-    if (args.errors or args.against or aim or sides) and len(records) * len(records.names) > MOST_HELD:
-        size = f"{len(records)} images × {len(records.names)} labels"
-        raise UsageError(
-            f"--errors, --against, --thresholds and --scales: the scores of {size} are not all held: name a smaller "
-            "split"
-        )
+    check_size(args, records)
     for weights in checkpoints[1:]:  # what does not fit is said now, not after the first model's images
         stored_model(config, weights, records.names, *sides[:1])
     start(process)
@@ -130,13 +112,50 @@ def work(args: argparse.Namespace) -> None:
         others = [evaluate_stored(config, process, weights, records, args.flip, sides) for weights in checkpoints[1:]]
     finally:
         stop()
-    if not process.is_main:
-        return
-    within: dict[str, Any] = {"mAP_interval": None}
-    if result.rows is None:  # all scores are held
-        within = report_intervals(result.scores, result.labels, result.names)
-        within |= {"reliability": reliability(result.scores, result.labels)}
-    report = result.report | within
+    if process.is_main:
+        tell(args, records, aim, checkpoints, [result, *others])
+
+
+def check_options(args: argparse.Namespace, config: Config) -> None:
+    """UsageError for options that do not go together, or not with this configuration."""
+    for option, file in (("--errors", args.errors), ("--picture", args.picture)):
+        if file and not file.absolute().parent.is_dir():
+            raise UsageError(f"{option} {file}: no directory {file.parent}")
+    if args.picture and not args.against:
+        raise UsageError("--picture shows two models: name the second with --against")
+    if args.flip and config.data.format == "features":
+        raise UsageError("--flip mirrors images, of which stored features hold none")
+    if args.write and not args.thresholds:
+        raise UsageError("--write goes with --thresholds")
+    if args.write and args.scales:
+        raise UsageError(
+            "--write and --scales: the thresholds would be of scores that only --scales gives: leave one out"
+        )
+    if args.write and is_hub_name(args.checkpoint):
+        raise UsageError(f"--write: {args.checkpoint} is of the hub; `hf download` it into a directory and write there")
+
+
+def check_size(args: argparse.Namespace, records: LabelledImages) -> None:
+    """UsageError where an option wants all scores at once and there are too many to hold."""
+    whole = args.errors or args.against or args.thresholds or args.scales
+    if whole and len(records) * len(records.names) > MOST_HELD:
+        size = f"{len(records)} images × {len(records.names)} labels"
+        raise UsageError(
+            f"--errors, --against, --thresholds and --scales: the scores of {size} are not all held: name a smaller "
+            "split"
+        )
+
+
+def tell(
+    args: argparse.Namespace,
+    records: LabelledImages,
+    aim: Aim | None,
+    checkpoints: Sequence[Path],
+    results: Sequence[EvaluationResult],
+) -> None:
+    """Print the first model's report, beside the second's where there is one, and write the files asked for."""
+    result, *others = results
+    report = result.report | intervals(result)
     if aim is not None:
         report |= {"thresholds": new_thresholds(result, aim, checkpoints[0], args.write, not args.json)}
     if args.errors:
@@ -144,14 +163,22 @@ def work(args: argparse.Namespace) -> None:
         write_mistakes(args.errors, found)
         print(f"{args.errors}: {len(found)} errors in {result.scores.size} entries", file=sys.stderr)
     if args.picture:
-        picture_of_both(args.picture, [result, *others], checkpoints, records)
+        picture_of_both(args.picture, results, checkpoints, records)
         print(f"{args.picture}: images with what each model finds", file=sys.stderr)
     if others:
-        report = report | compare(result, others[0], [str(path) for path in checkpoints])
+        report |= compare(result, others[0], [str(path) for path in checkpoints])
     if args.json:
         print(json.dumps(report))
     else:
         print(f"{comparison_table(report)}\n{table(report)}" if others else table(report))
+
+
+def intervals(result: EvaluationResult) -> dict[str, Any]:
+    """How sure the figures are and how well the scores are calibrated, where all scores are held."""
+    if result.rows is not None:
+        return {"mAP_interval": None}
+    within: dict[str, Any] = report_intervals(result.scores, result.labels, result.names)
+    return within | {"reliability": reliability(result.scores, result.labels)}
 
 
 def read_scales(text: str | None, config: Config) -> list[int]:
