@@ -153,10 +153,9 @@ def _read(
 ) -> LabelledImages:
     if split is None:
         raise UsageError("data.test and data.val are null: name the split to read")
-    own = settings.format in OWN_READERS or is_import_name(settings.format)
     file, part = _place(settings, split)
     others = [name for name in (settings.val, settings.test) if isinstance(name, str)]
-    if not own and not (settings.format == "auto" and _is_coco(settings, file)):
+    if not _is_own(settings, file):
         options, buffer = _table_options(settings), settings.stream_buffer if settings.stream else None
 
         def training() -> frozenset[int]:
@@ -180,6 +179,15 @@ def _read(
         ensure_demo(settings.root, **settings.options)
     kept = settings.keep_unlabelled, settings.allow_outside
     return read_coco(settings.root, file, *kept, _table_options(settings), part, others)
+
+
+def _is_own(settings: DataConfig, file: str) -> bool:
+    """Whether a split is read by its format's own reader: that of `coco` takes names of splits, others label files."""
+    if settings.format in ("auto", "coco") and _is_coco(settings, file):
+        return True
+    if settings.format == "coco":
+        return not Path(settings.root, file).is_file()
+    return settings.format in OWN_READERS or is_import_name(settings.format)
 
 
 def _read_with(settings: DataConfig, split: str, names: list[str] | None) -> LabelledImages:

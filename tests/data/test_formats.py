@@ -98,6 +98,13 @@ def test_every_miniature_of_the_page_is_read(tmp_path, capsys):
         assert inspect.main([str(target), "--format", name, "--json"]) == 0, name
         about = json.loads(capsys.readouterr().out)
         assert about["format"] == name and sum(about["positives"].values()) > 0
+        if target != place:
+            continue
+        touch(tmp_path / name, *(f"{number:04d}.jpg" for number in (1, 2)))
+        for form in (name, "auto"):  # as data.format, too
+            records = open_split(DataConfig(format=form, root=str(tmp_path / name), train=file[1]), file[1])
+            found = dict(zip(records.names, (records.labels == 1).sum(axis=0).tolist(), strict=True))
+            assert found == about["positives"], (name, form)
 
 
 def test_an_unknown_format_lists_the_formats(tmp_path, capsys):
