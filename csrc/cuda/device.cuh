@@ -100,17 +100,17 @@ __device__ __forceinline__ double rounded_once(Split total) {
   return static_cast<double>(total.high) + static_cast<double>(low);
 }
 
-// The sum over a block of kThreads, in an order that does not depend on timing; thread 0 has it.
-template <class Sum>
+// The sum over a block of Threads, in an order that does not depend on timing; thread 0 has it.
+template <int Threads = kThreads, class Sum>
 __device__ __forceinline__ double block_total(Sum value) {
-  __shared__ Sum of_warp[kThreads / 32];
+  __shared__ Sum of_warp[Threads / 32];
   for (int offset = 16; offset > 0; offset /= 2) value = sum_of(value, from_lane_above(value, offset));
   __syncthreads();
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
   __syncthreads();
   if (threadIdx.x != 0) return 0;
   Sum total = of_warp[0];
-  for (int warp = 1; warp < kThreads / 32; ++warp) total = sum_of(total, of_warp[warp]);
+  for (int warp = 1; warp < Threads / 32; ++warp) total = sum_of(total, of_warp[warp]);
   return rounded_once(total);
 }
 

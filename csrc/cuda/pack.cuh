@@ -46,19 +46,19 @@ struct Span {
   __device__ int64_t single(int64_t i) const { return i < first - begin ? begin + i : i - (first - begin) + last; }
 };
 
-// visit.template operator()<entries>(at, place) for what this thread has of the span; `place_of(at)` makes a place, which then
-// advances with the thread.
-template <int N, class PlaceOf, class Visit>
+// visit.template operator()<entries>(at, place) for what this thread of a block of Threads has of the span; `place_of(at)` makes
+// a place, which then advances with the thread.
+template <int Threads = kThreads, int N, class PlaceOf, class Visit>
 __device__ __forceinline__ void over_entries(const Span<N>& span, PlaceOf place_of, Visit visit) {
   if (int64_t at = span.first + threadIdx.x * N; at < span.last) {
     auto place = place_of(at);
 #pragma unroll 1
-    for (; at < span.last; at += kThreads * N, place.advance()) visit.template operator()<N>(at, place);
+    for (; at < span.last; at += Threads * N, place.advance()) visit.template operator()<N>(at, place);
   }
   if (int64_t i = threadIdx.x; i < span.singles()) {
     auto place = place_of(span.single(i));
 #pragma unroll 1
-    for (; i < span.singles(); i += kThreads, place.advance()) visit.template operator()<1>(span.single(i), place);
+    for (; i < span.singles(); i += Threads, place.advance()) visit.template operator()<1>(span.single(i), place);
   }
 }
 
@@ -66,9 +66,9 @@ struct Anywhere {
   __device__ void advance() {}
 };
 
-template <int N, class Visit>
+template <int Threads = kThreads, int N, class Visit>
 __device__ __forceinline__ void over_entries(const Span<N>& span, Visit visit) {
-  over_entries(span, [](int64_t) { return Anywhere{}; },
+  over_entries<Threads>(span, [](int64_t) { return Anywhere{}; },
                [&]<int M>(int64_t at, Anywhere) { visit.template operator()<M>(at); });
 }
 

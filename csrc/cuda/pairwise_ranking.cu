@@ -1,16 +1,19 @@
-// The pairwise ranking hinge on CUDA: one block an image, two passes over its row (see mlcfast/ops/label_bce/triton.py).
+// The pairwise ranking hinge on CUDA: one block an image, two passes over its row (see mlcfast/ops/label_bce/triton.py). A row of
+// up to kShort labels has one warp: of 80 labels in fp32, 20 threads work.
 #include "device.cuh"
 #include "pack.cuh"
 
 namespace mlcfast::gpu {
 namespace {
 
-template <class X, class Y, class T>
-__global__ void __launch_bounds__(kThreads) pairwise_kernel(const X* __restrict__ logits, const Y* __restrict__ labels,
+constexpr int64_t kShort = 512;
+
+template <int Threads, class X, class Y, class T>
+__global__ void __launch_bounds__(Threads) pairwise_kernel(const X* __restrict__ logits, const Y* __restrict__ labels,
                                 X* __restrict__ gradient, T* __restrict__ partial, T gradient_scale, int64_t K, bool packed) {
   const Span<kPackOf<X>> row(blockIdx.x * K, blockIdx.x * K + K, packed);
   T positives = 0, own = 0, other = 0;
-  over_entries(row, [&]<int N>(int64_t at) {
+  over_entries<Threads>(row, [&]<int N>(int64_t at) {
     const Pack<X, N> x = read<N>(logits + at);
     const Pack<Y, N> z = read<N>(labels + at);
     T of_positives[N], of_own[N], of_other[N];
@@ -28,8 +31,8 @@ __global__ void __launch_bounds__(kThreads) pairwise_kernel(const X* __restrict_
   });
   __shared__ T P, Q;
   using Sum = Accumulated<T>;
-  const double positives_total = block_total(Sum::of(positives)), own_total = block_total(Sum::of(own));
-  const double other_total = block_total(Sum::of(other));
+  const double positives_total = block_total<Threads>(Sum::of(positives)), own_total = block_total<Threads>(Sum::of(own));
+  const double other_total = block_total<Threads>(Sum::of(other));
   if (threadIdx.x == 0) {
     const double others_total = static_cast<double>(K) - positives_total;
     P = static_cast<T>(positives_total);
@@ -39,7 +42,7 @@ __global__ void __launch_bounds__(kThreads) pairwise_kernel(const X* __restrict_
   __syncthreads();
   if (gradient == nullptr) return;
   const T of_positive = -Q, of_other = P;
-  over_entries(row, [&]<int N>(int64_t at) {
+  over_entries<Threads>(row, [&]<int N>(int64_t at) {
     const Pack<X, N> x = read<N>(logits + at);
     const Pack<Y, N> z = read<N>(labels + at);
     Pack<X, N> gradients;
@@ -60,7 +63,9 @@ void pairwise_ranking(const Elementwise& e, int64_t rows, cudaStream_t stream) {
   const bool packed = aligned({in.logits.data, in.labels.data, in.gradient.data});
   over_types(in.logits.type, in.labels.type, [&]<class X, class Y>() {
     using T = typename Arithmetic<X>::type;
-    pairwise_kernel<<<rows, kThreads, 0, stream>>>(
+    const int threads = e.K <= kShort ? 32 : kThreads;
+    const auto kernel = e.K <= kShort ? &pairwise_kernel<32, X, Y, T> : &pairwise_kernel<kThreads, X, Y, T>;
+    kernel<<<rows, threads, 0, stream>>>(
         static_cast<const X*>(in.logits.data), static_cast<const Y*>(in.labels.data), static_cast<X*>(in.gradient.data),
         static_cast<T*>(e.partial), static_cast<T>(in.gradient_scale), e.K, packed);
   });

@@ -85,8 +85,9 @@ class Shown(NamedTuple):
         """What the bytes and the instructions of B·K entries need, where there are enough blocks for the card."""
         loops = set().union(*kernel.packed_loops())
         special = sum(bool(SPECIAL.match(kernel.instructions[i])) for i in loops) / self.entries
-        block = K if "pairwise" in self.kernel else BLOCK_ENTRIES  # a block has 256 threads
-        issued = max(self.issued(kernel) + 256 / block * kernel.outside_loops(), 8 * special)
+        short = self.kernel.startswith("pairwise_kernel<32")
+        threads, block = 32 if short else 256, K if "pairwise" in self.kernel else BLOCK_ENTRIES
+        issued = max(self.issued(kernel) + threads / block * kernel.outside_loops(), 8 * special)
         return B * K * self.bytes / card.bytes, B * K * issued / ISSUED[card.name]
 
 
@@ -104,7 +105,9 @@ def shown() -> Iterator[Shown]:
             types = f"<({hidden}From){source}, {logits}, unsigned char, float>"
             yield Shown(f"{operator}, forward", f"sums_kernel{types}", logits, width + 1 + estimate)
             yield Shown(f"{operator}, backward", f"gradient_kernel{types}", logits, both + 2 * estimate)
-        yield Shown("pairwise ranking", f"pairwise_kernel<{logits}, unsigned char, float>", logits, both + width + 1)
+        for threads, operator in ((32, "pairwise ranking, up to 512 labels"), (256, "pairwise ranking")):
+            name = f"pairwise_kernel<{threads}, {logits}, unsigned char, float>"
+            yield Shown(operator, name, logits, both + width + 1)
 
 
 def found(kernels: list[Kernel], what: Shown) -> Kernel:
