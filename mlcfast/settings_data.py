@@ -113,7 +113,9 @@ class DataConfig(Section):
         default=4, ge=0, description="Processes that decode images; 0 decodes in the training process itself."
     )
     keep_unlabelled: bool = Field(
-        default=False, description="For MS-COCO's layout: images without a label are kept as images with none of them."
+        default=False,
+        description="For MS-COCO's layout, `annotations/instances_NAME.json`, which leaves images without a label out: "
+        "they are kept as images with none of them. All else keeps them.",
     )
     resized_cache: bool = Field(
         default=False, description="Store the resized images once, which saves most of a sample's CPU time later."

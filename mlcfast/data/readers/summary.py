@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcfast.data.labels import count, lacking
+from mlcfast.data.labels import Labels, count, lacking
 from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.other_column import other_column
@@ -111,7 +111,7 @@ def sides_of(
         if options.split_column is not None:  # which these splits would otherwise hide
             for source, _ in found:
                 source.column(options.split_column, "data.split_column")
-        return {source.split: side_counts(source.names, source.states) for source, _ in found}
+        return {source.split: side_counts(source.names, _trained_on(source)) for source, _ in found}
     source = found[0][0]
     groups = None if options.group is None else source.column(options.group, "data.group")
     parts: dict[str, np.ndarray] = {}
@@ -126,7 +126,7 @@ def sides_of(
         if share is not None:
             rows = rows_of_part(source, options.split_column, TRAIN, [])
             parts = {cell: held for cell, held in parts.items() if not is_part(cell, TRAIN)}
-    if source.format == "coco":  # training leaves its unlabelled images out
+    if _loses_unlabelled(source):
         rows = rows[count(source.states[rows], 1, axis=1) > 0]
     if share is not None:
         names, labels = [source.images[row] for row in rows], source.states[rows]
@@ -139,6 +139,17 @@ def sides_of(
         elsewhere = {group for other, each in of_groups.items() if other != part for group in each or ()}
         sides[part]["shared_groups"] = len(set(own or ()) & elsewhere)
     return sides
+
+
+def _trained_on(source: LabelSource) -> Labels:
+    """The labels of the images that training keeps."""
+    labels = source.states
+    return labels[np.flatnonzero(count(labels, 1, axis=1))] if _loses_unlabelled(source) else labels
+
+
+def _loses_unlabelled(source: LabelSource) -> bool:
+    """Whether training leaves out images without a label: of MS-COCO's layout, not of a file by its name."""
+    return source.format == "coco" and source.split != "" and source.path.parent.name == "annotations"
 
 
 def summary(
