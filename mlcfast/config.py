@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from mlcfast import settings_reference
 from mlcfast.documents import parse_yaml, reading
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
@@ -140,11 +142,26 @@ def _one_line(error: ValidationError) -> str:
         return f"unknown key {where}{_suggestion(first['loc'])}"
     if first["type"] == "missing":
         return f"missing key {where}"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "string_pattern_mismatch":  # of the run's name, which is also that of a directory
-        message = "Input should be letters, digits, '.', '_' and '-', and begin with a letter, a digit or '_'"
-    given = "" if isinstance(first["input"], dict | BaseModel) else f", not {first['input']!r}"
+    given = "" if isinstance(first["input"], dict | BaseModel) else f", not {_written(first['input'])}"
+    message = _wanted(first, where)
     return f"{where}: {message}{given}" if where else message
+
+
+def _wanted(error: ErrorDetails, where: str) -> str:
+    """What is said of a value that does not do: the reason of a check of ours, else what the setting may hold."""
+    if error["type"] == "string_pattern_mismatch":  # of the run's name, which is also that of a directory
+        return "must be letters, digits, '.', '_' and '-', and begin with a letter, a digit or '_'"
+    of_an_element = any(isinstance(part, int) for part in error["loc"])
+    if error["type"] in ("value_error", "finite_number") or of_an_element:
+        return error["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    setting = next((each for each in settings_reference.settings() if f"{where}.".startswith(f"{each.key}.")), None)
+    return f"must be {settings_reference.values(setting.field)}" if setting else "must be a section, keys with values"
+
+
+def _written(value: object) -> str:
+    """A value that was given: as in YAML where that has a word for it."""
+    words = {"None": "null", "True": "true", "False": "false"}
+    return words.get(repr(value), repr(value))
 
 
 def _suggestion(location: Iterable[Any]) -> str:

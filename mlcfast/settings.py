@@ -303,7 +303,9 @@ class Config(Section):
     name: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="The run's name and that of its directory in output."
     )
-    seed: int = Field(default=0, ge=0, description="Of every random draw: weights, order, augmentation, split.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Of every random draw: weights, order, augmentation, split."
+    )
     output: str = Field(default="runs", description="The directory that runs are written to.")
     data: DataConfig
     model: ModelConfig

@@ -13,6 +13,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from mlcfast.registry import hint, is_import_name
 
@@ -37,7 +38,7 @@ def check_name(name: str, known: tuple[str, ...]) -> str:
     """The name, if it is one of the known or of the form `package.module:name`; else ValueError with the nearest."""
     if name in known or is_import_name(name):
         return name
-    raise ValueError(f"Input should be {', '.join(known)} or package.module:name{hint(name, known)}")
+    raise ValueError(f"must be {', '.join(known)} or package.module:name{hint(name, known)}")
 
 
 class Section(BaseModel):
@@ -50,7 +51,7 @@ class Section(BaseModel):
     def _no_truth_values_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         wanted = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and wanted not in (bool, bool | None):
-            raise ValueError(f"Input should be {getattr(wanted, '__name__', wanted)}")
+            raise PydanticCustomError("truth_value", "must be no truth value")
         return value
 
 
@@ -151,7 +152,7 @@ class DataConfig(Section):
     def _of_three_channels(cls, value: Any) -> Any:
         """Lists of another length are named here: what a tuple of three says of them names no setting."""
         if not isinstance(value, list | tuple) or len(value) != 3:
-            raise ValueError("Input should be three numbers, for red, green and blue")
+            raise ValueError("must be three numbers, for red, green and blue")
         return value
 
     @field_validator("val", mode="before")
@@ -159,7 +160,7 @@ class DataConfig(Section):
     def _share(cls, value: Any) -> Any:
         """A number in (0, 1) is a share; a whole number names a split, as numbered folds do."""
         if isinstance(value, bool):
-            raise ValueError("Input should be a file, the name of a split, or a share such as 0.2")
+            raise ValueError("must be a file, the name of a split, or a share such as 0.2")
         if (isinstance(value, float) and not 0 < value < 1) or (isinstance(value, str) and value.endswith("%")):
             raise ValueError("a share lies between 0 and 1, such as 0.2")
         return str(value) if type(value) is int else value
@@ -177,7 +178,7 @@ class DataConfig(Section):
         for policy in value.values() if isinstance(value, dict) else [value]:
             soft = isinstance(policy, float) and 0 < policy < 1 and round(policy, 2) == policy
             if not soft and policy not in get_args(Uncertain):
-                raise ValueError("Input should be unknown, positive, negative or 0.01 to 0.99 in hundredths")
+                raise ValueError("must be unknown, positive, negative or 0.01 to 0.99 in hundredths")
         return value
 
     @model_validator(mode="after")

@@ -153,6 +153,29 @@ def test_misspelt_key(config_file, capsys, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_label_file_that_is_not_there_beside_others(config_file, capsys, colour_set):
+    for form in ("wide", "auto", "csv"):
+        words = [str(config_file), f"data.format={form}", "data.train=trian.csv"]
+        fails(
+            capsys,
+            words,
+            2,
+            f"{colour_set / 'trian.csv'}: no such file or directory",
+            f"did you mean {colour_set / 'train.csv'}?",
+        )
+    words = [str(config_file), "data.format=coco", "data.train=trian.json"]
+    fails(capsys, words, 2, f"{colour_set / 'trian.json'}: no such annotation file")
+
+
+def test_largest_seed_and_beyond(config_file, capsys):
+    assert train.main([str(config_file), "train.epochs=1", f"seed={2**63 - 1}"]) == 0
+    fails(capsys, [str(config_file), f"seed={2**63}"], 2, "seed: ", "and below 9223372036854775808")
+
+
+def test_augmentation_that_wants_arguments(config_file, capsys):
+    fails(capsys, [str(config_file), "data.augment=os:system"], 2, "data.augment os:system: called without arguments")
+
+
 def test_global_batch_that_the_processes_cannot_share(config_file, capsys, monkeypatch):
     for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "3")):
         monkeypatch.setenv(name, value)
@@ -197,8 +220,8 @@ def test_unknown_backbone(config_file, capsys, tmp_path):
         ("model.head_options={hiden: 1}", "model.head query2label has no option 'hiden'"),
         ("data.augment=flipp", r"data\.augment: .*did you mean flip\?"),
         ("data.augment={tmp}/mine.py:change", "data.augment: there is no file .*/mine.py"),
-        ("data.mean=[0.5, 0.5]", r"data\.mean: Input should be three numbers, .* not \[0\.5, 0\.5\]"),
-        ("data.std=0.5", r"data\.std: Input should be three numbers, .* not 0\.5"),
+        ("data.mean=[0.5, 0.5]", r"data\.mean: must be three numbers, .* not \[0\.5, 0\.5\]"),
+        ("data.std=0.5", r"data\.std: must be three numbers, .* not 0\.5"),
         ("optim.options={momentun: 1}", "optim.name adamw has no option 'momentun'"),
         ("train.initialise_from={tmp}/gone", r"train\.initialise_from: .*/gone: no such checkpoint"),
     ],

@@ -113,7 +113,7 @@ def test_a_model_of_ones_own_predicts(project, monkeypatch, capsys):
         ("data.augment=missing.py:change", "there is no file missing.py"),
         ("optim.name=builtins:dict optim.options={}", "not a torch.optim.Optimizer"),
         ("optim.options.momentun=0.9", "has no option 'momentun': did you mean momentum?"),
-        ("optim.name=adamax", "optim.name: Input should be adamw, adam, adamw8bit or package.module:name"),
+        ("optim.name=adamax", "optim.name: must be adamw, adam, adamw8bit or package.module:name"),
     ],
 )
 def test_what_does_not_fit_is_one_line(project, monkeypatch, capsys, override, says):
@@ -147,7 +147,7 @@ def test_a_file_is_not_mistaken_for_a_module_of_its_name(tmp_path):
 def test_the_configuration_knows_every_registered_name(config_file, registry, section, key):
     for name in registry:
         assert getattr(getattr(load_config(config_file, [f"{section}.{key}={name}"]), section), key) == name
-    with pytest.raises(UsageError, match=f"Input should be {', '.join(registry)} or package.module:name"):
+    with pytest.raises(UsageError, match=f"must be {', '.join(registry)} or package.module:name"):
         load_config(config_file, [f"{section}.{key}=nothing"])
 
 

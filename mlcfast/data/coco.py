@@ -53,6 +53,7 @@ def read_coco(
     given = {} if isinstance(split, str) else split
     annotations = root / given["annotations"] if "annotations" in given else annotation_file(root, str(split))
     if not annotations.is_file():
+        annotations = root / str(split) if str(split).endswith(".json") else annotations  # as the user has named it
         raise UsageError(f"{annotations}: no such annotation file{hint_path(annotations)}")
     beside = (root / "images").is_dir() or any(file.suffix.lower() in IMAGE_ENDINGS for file in root.iterdir())
     if given or not beside:  # a missing folder is named before minutes are spent on the annotations

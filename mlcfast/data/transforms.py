@@ -109,6 +109,10 @@ class TrainTransform(EvalTransform):
 
 
 def _changes(augment: str) -> tuple[Callable[[Any], Any], ...]:
-    made = as_callable(AUGMENTATIONS.find(augment), "data.augment", UsageError)()
+    make = as_callable(AUGMENTATIONS.find(augment), "data.augment", UsageError)
+    try:
+        made = make()
+    except TypeError as error:
+        raise UsageError(f"data.augment {augment}: called without arguments: {error}") from error
     changes = tuple(made) if isinstance(made, Sequence) else (made,)
     return tuple(as_callable(change, f"data.augment {augment}", UsageError) for change in changes)

@@ -276,7 +276,7 @@ def test_a_blank_cell_and_two_groups_of_an_image_are_errors(table):
         ({"val": 0.0}, "a share lies between 0 and 1"),
         ({"val": "20%"}, "a share lies between 0 and 1"),
         ({"val": None, "group": "patient"}, "group needs val as a share"),
-        ({"val": True}, "Input should be"),
+        ({"val": True}, "must be"),
     ],
 )
 def test_settings_that_make_no_sense(tmp_path, values, says):

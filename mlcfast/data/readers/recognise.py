@@ -11,7 +11,7 @@ from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
 from mlcfast.data.readers.lists import KERAS
 from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
 from mlcfast.data.readers.paths import unread_below
-from mlcfast.data.readers.registry import known_as, read_as
+from mlcfast.data.readers.registry import has_splits, known_as, read_as
 from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.wrapped import tables_in, within
@@ -38,7 +38,7 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     of_authors = root.is_dir() and is_authors(root)  # whose splits are more than the folders that they name
     parts = {} if options.form != "auto" or path.is_file() else tables_of_parts(without_names(tables_in(root))[0])
     by_tables = any(is_part(part, name) for part in parts)
-    known = options.form != "auto" or by_tables or known_as(root)
+    known = by_tables or (has_splits(options.form) if options.form != "auto" else known_as(root))
     if (path.exists() and not of_authors and not by_tables) or not root.is_dir() or not known:
         path = called(path, root)
         source = read_labels(path, options)

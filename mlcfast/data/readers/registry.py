@@ -135,6 +135,11 @@ def _only_file(folder: Path, patterns: Sequence[str], form: str) -> Path:
     raise UsageError(f"{folder}: holds no file for data.format {form}: looked for {', '.join(patterns)}")
 
 
+def has_splits(form: str) -> bool:
+    """Whether a directory of this format may hold several splits: one that is a single file holds none."""
+    return form not in FORMATS or not FORMATS[form].files or FORMATS[form].knows is not None
+
+
 def known_as(folder: Path) -> list[str]:
     """The formats whose layout a directory has."""
     return [name for name, form in FORMATS.items() if form.knows is not None and form.knows(folder)]
