@@ -160,7 +160,8 @@ def test_label_file_that_is_not_there_beside_others(config_file, capsys, colour_
             capsys,
             words,
             2,
-            f"{colour_set / 'trian.csv'}: no such file or directory",
+            f"{colour_set / 'trian.csv'}: ",
+            "o such file or directory",
             f"did you mean {colour_set / 'train.csv'}?",
         )
     words = [str(config_file), "data.format=coco", "data.train=trian.json"]
