@@ -94,8 +94,8 @@ def reliability(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 def in_words(found: dict[str, Any]) -> str:
     """One sentence of it."""
     return (
-        f"scores are off by {found['error']:.1f} points on average; a temperature of {found['temperature']:.2f}, which "
-        f"divides every logit, would leave {found['error_with_temperature']:.1f}"
+        f"scores are off by {found['error']:.1f} points on average; logits divided by a temperature of "
+        f"{found['temperature']:.2f} would leave {found['error_with_temperature']:.1f}"
     )
 
 
@@ -106,5 +106,5 @@ def diagram(scores: np.ndarray, labels: np.ndarray) -> str:
     lines = [Series([0, 100], [0, 100], "as scores should be", "faint"), Series(across, up, "as they are", "s1")]
     limits = {"x_range": (0.0, 100.0), "y_range": (0.0, 100.0)}
     chart = line_chart("Scores by tenths", "mean score (%)", "images that have the label (%)", lines, **limits)
-    note = f"On these images {in_words(found)}: it was fitted to them. The mAP does not change with it."
+    note = f"On these images {in_words(found)}, as the temperature was fitted to them. The mAP does not change with it."
     return f'<p class="note">{note}</p><div class="charts">{chart}</div>'
