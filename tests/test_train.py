@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mlcfast.evaluation import gather
 from mlcfast.losses.asymmetric import AsymmetricLoss
 from mlcfast.runs.directory import find_checkpoints
 from mlcfast.training import trainer
-from mlcfast.training.announce import labels_without_positives
+from mlcfast.training.announce import labels_of_every_image, labels_without_positives
 from mlcfast.training.run import run as run_training
 from tests.conftest import COLOURS, write_colour_set
 
@@ -268,6 +269,17 @@ def test_labels_of_another_data_set_are_refused(config_file, tmp_path, colour_se
     (colour_set / "other.csv").write_text("image,red,green,violet\nval0.jpg,1,0,0\n")
     assert evaluate.main([str(config_file), "--checkpoint", str(card), "--split", "other.csv"]) == 2
     assert "blue" in capsys.readouterr().err
+
+
+def test_labels_of_every_image_are_named_before_training():
+    labels = np.array([[1, 1, 0], [1, 0, 1], [1, 1, -1]], np.int8)
+    records = LabelledImages(["a", "b", "c"], labels, ["always", "cat", "dog"], ["a", "b", "c"])
+    assert labels_of_every_image("validation", records) == (
+        "every validation image has these labels, which count as AP 100 in the mAP whatever the model says: always"
+    )
+    assert labels_of_every_image("training", records.subset([0, 2])).endswith("always there: always, cat")
+    assert labels_of_every_image("test", records.with_names(["dog", "cat", "always"], "")).endswith(": always")
+    assert labels_of_every_image("test", replace(records, labels=labels * np.int8([0, 1, 1]))) == ""
 
 
 def test_labels_without_positives_are_named_before_training():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mlcfast.ops.checks import check_label_values
+from mlcfast.ops.checks import check_hard, check_label_values, in_transform
 
 
 class LabelLoss(nn.Module):
@@ -12,7 +12,7 @@ class LabelLoss(nn.Module):
     logits: (B, K) floating. labels: (B, K), {0, 1} or {+1 observed positive, 0 unknown, −1 observed negative}, any
     real dtype, soft values where the loss has a meaning for them. Label values outside [−1, 1] are a ValueError: on
     the CPU in every call; on a GPU, where reading them waits for the device, in each module's first call outside
-    graph capture.
+    graph capture. So are, in each module's first call, those in (0, 1) where the loss has no meaning for them.
 
     needs: what the caller must give beyond logits and labels, of `estimates` (estimate_logits), `true_labels`,
     `batch_statistic` (the loss couples the whole batch: see all_reduce and batch_statistic of EPR and ROLE),
@@ -48,9 +48,12 @@ class LabelLoss(nn.Module):
         """ValueError where the loss was given numbers, one a label, that are not for K labels."""
 
     def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
-        if self._values_checked or not isinstance(labels, Tensor) or not labels.is_cuda:
+        if self._values_checked or type(labels) is not Tensor or torch.compiler.is_compiling() or in_transform():
             return
-        if torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing():
+        if labels.is_cuda and torch.cuda.is_current_stream_capturing():
             return
-        check_label_values(labels, name)
+        if labels.is_cuda:
+            check_label_values(labels, name)
+        if not self.takes_soft:
+            check_hard(labels, name, type(self).__name__)
         self._values_checked = True

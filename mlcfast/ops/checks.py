@@ -61,6 +61,18 @@ def check_label_values(labels: Tensor, name: str = "targets") -> None:
         raise ValueError(f"{name} must lie in [-1, 1], found {low:g} to {high:g}")
 
 
+def check_hard(labels: Tensor, name: str, loss: str) -> None:
+    """No label is in (0, 1), for a loss that would count it as 1. Reads the values, as check_label_values does."""
+    if not labels.is_floating_point() or labels.layout != torch.strided or labels.is_meta:
+        return
+    soft = labels[(labels > 0) & (labels < 1)]
+    if soft.numel():
+        raise ValueError(
+            f"{name} hold {float(soft[0]):g}, which {loss} would count as 1: round them, or take a loss with a meaning "
+            "for shares, such as bce or asymmetric"
+        )
+
+
 def as_number(value: object, name: str) -> float:
     """`value` as a float; ValueError unless it is a finite real number."""
     try:

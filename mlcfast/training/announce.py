@@ -50,8 +50,8 @@ def announce_samples(parts: dict[str, LabelledImages], more: Sequence[str] = ())
         if bare:
             becomes = "trained on as images with none of the labels" if name == "training" else "counted as such"
             LOGGER.info("%d of %d %s images have no label: they are %s", bare, len(records), name, becomes)
-    without = (labels_without_positives(name, records) for name, records in parts.items())
-    warnings = [*overlaps(parts), *more, *filter(None, without)]
+    odd = (say(*part) for part in parts.items() for say in (labels_without_positives, labels_of_every_image))
+    warnings = [*overlaps(parts), *more, *filter(None, odd)]
     for sentence in warnings:
         LOGGER.warning("%s", sentence)
     held = [each["positives"] for each in counts.values()]
@@ -66,16 +66,29 @@ def announce_samples(parts: dict[str, LabelledImages], more: Sequence[str] = ())
 def labels_without_positives(part: str, records: LabelledImages) -> str:
     """A sentence with the labels that no image of a part has, such a label counts as 0 in the part's mAP; or ""."""
     held = count(records.labels, 1, axis=0) > 0 if part != "training" else ~lacking(records.labels, 0)
-    absent = [name for name, some in zip(records.names, held.tolist(), strict=True) if not some]
-    if not absent:
-        return ""
-    shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
+    shown = _shown([name for name, some in zip(records.names, held.tolist(), strict=True) if not some])
     means = {
         "training": "the model cannot learn:",
         "validation": "count as AP 0 in the mAP and get threshold 0.5:",
         "test": "count as AP 0 in the mAP:",
     }
-    return f"no {part} image has these labels, which {means[part]} {shown}"
+    return f"no {part} image has these labels, which {means[part]} {shown}" if shown else ""
+
+
+def labels_of_every_image(part: str, records: LabelledImages) -> str:
+    """A sentence with the labels that every image of a part has, which tell no image from another; or ""."""
+    every = count(records.labels, 1, axis=0) == len(records)
+    shown = _shown([name for name, all_have in zip(records.names, every.tolist(), strict=True) if all_have])
+    means = {
+        "training": "the model learns to be always there:",
+        "validation": "count as AP 100 in the mAP whatever the model says:",
+        "test": "count as AP 100 in the mAP whatever the model says:",
+    }
+    return f"every {part} image has these labels, which {means[part]} {shown}" if shown else ""
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def announce_training(config: Config, trainer: Trainer, process: Process) -> None:

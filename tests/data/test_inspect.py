@@ -166,6 +166,15 @@ def inspected(capsys, *words: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+def test_a_label_that_every_image_has_is_a_warning(tmp_path, capsys):
+    touch(tmp_path, "a.jpg", "b.jpg")
+    for cell, warned in (("1", True), ("0", False), ("", False)):
+        (tmp_path / "t.csv").write_text(f"image,always,cat\na.jpg,1,1\nb.jpg,{cell},0\n")
+        assert inspect.main([str(tmp_path / "t.csv"), "--json"]) == 0
+        warnings = json.loads(capsys.readouterr().out)["warnings"]
+        assert warned == ("every image has 1 of the labels, first 'always': nothing is told by them" in warnings)
+
+
 def test_inspect_counts_what_is_there(tmp_path, capsys):
     touch(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "t.csv").write_text("image,cat,dog\na.jpg,1,\nb.jpg,0,1\nz.jpg,,\na.jpg,,1\n")

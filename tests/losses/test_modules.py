@@ -128,6 +128,23 @@ def test_wrong_use_is_named(call, named):
         call()
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_shares_are_refused_where_they_would_count_as_whole(name):
+    """In a module's first call; −1, 0 and 1 of any type are taken, and shares where they have a meaning."""
+    options = {"label_counts": [3, 2, 4], "images": 9} if name == "db" else {}
+    logits, hard = torch.randn(4, 3), torch.tensor([[1.0, 0, 0], [0, 1, -1], [0, 0, 1], [1, 1, 0]])
+    others = {"estimate_logits": torch.randn(4, 3), "true_labels": hard.clamp(min=0)}
+    loss = build_loss(name, **options)
+    assert torch.isfinite(loss(logits, hard, **others)) and torch.isfinite(loss(logits, hard.long(), **others))
+    shares, loss = hard.clone(), build_loss(name, **options)
+    shares[0, 0] = 0.25
+    if loss.takes_soft:
+        assert loss(logits, shares, **others) != loss(logits, hard, **others)
+    else:
+        with pytest.raises(ValueError, match=r"hold 0\.25, which \w+ would count as 1"):
+            loss(logits, shares, **others)
+
+
 def test_importing_needs_torch_alone():
     """No Triton, DeepSpeed, timm or compiled extension is imported by importing and calling a loss on the CPU."""
     code = (

@@ -176,6 +176,11 @@ def summary(
     unlabelled = int(lacking(source.states, 1).sum())
     if unlabelled:
         warnings.append(f"{unlabelled} images have no label")
+    every = [name for name, n in zip(source.names, counts["positives"].tolist(), strict=True) if n == len(keys) > 1]
+    if every:
+        warnings.append(
+            f"every image has {len(every)} of the labels, first {every[0]!r}: there is nothing to tell apart"
+        )
     return {
         "format": source.format,
         "images": len(source.images),
