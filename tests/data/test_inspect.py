@@ -172,7 +172,7 @@ def test_a_label_that_every_image_has_is_a_warning(tmp_path, capsys):
         (tmp_path / "t.csv").write_text(f"image,always,cat\na.jpg,1,1\nb.jpg,{cell},0\n")
         assert inspect.main([str(tmp_path / "t.csv"), "--json"]) == 0
         warnings = json.loads(capsys.readouterr().out)["warnings"]
-        assert warned == ("every image has 1 of the labels, first 'always': nothing is told by them" in warnings)
+        assert warned == ("every image has 1 of the labels, first 'always': there is nothing to tell apart" in warnings)
 
 
 def test_inspect_counts_what_is_there(tmp_path, capsys):
