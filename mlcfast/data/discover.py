@@ -11,6 +11,7 @@ from PIL import Image
 
 from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
+from mlcfast.data.readers.chest_xray import entries_of, is_chest_xray
 from mlcfast.data.readers.directories import ROBOFLOW
 from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.registry import known_as
@@ -115,9 +116,11 @@ def _split_files(folder: Path) -> dict[str, Path]:
 
 
 def _single_table(data: Path) -> Path | None:
-    """The text table that `data` is, or the only one that it holds."""
+    """The text table that `data` is, or the only one that it holds, or that of ChestX-ray14."""
     if data.is_file():
         return data if data.suffix.lower() in (".csv", ".tsv") else None
+    if is_chest_xray(data):
+        return entries_of(data)
     tables = [file for file in sorted(data.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
     return tables[0] if len(tables) == 1 else None
 
@@ -135,8 +138,9 @@ def _columns(table: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
         parts = ((part, [word for word in words if is_part(word, part)]) for part in (VALIDATION, TEST))
         found |= {part: held[0] for part, held in parts if held}
     groups = [i for i, name in enumerate(sheet.header) if name.lower() in GROUP_COLUMNS and _groups(sheet, i)]
-    if len(groups) == 1 and VALIDATION not in found and "group" not in given:
-        found["group"] = sheet.header[groups[0]]
+    widest = next((i for i in groups if all(_holds_whole(sheet, i, other) for other in groups)), None)
+    if widest is not None and VALIDATION not in found and "group" not in given:
+        found["group"] = sheet.header[widest]
     return found
 
 
@@ -151,6 +155,11 @@ def _groups(sheet: Sheet, column: int) -> bool:
     """Whether no cell is blank, there are several values and one of them belongs to several rows."""
     cells = [row[column] for row in sheet.rows]
     return all(cells) and 1 < len(set(cells)) < len(cells)
+
+
+def _holds_whole(sheet: Sheet, column: int, other: int) -> bool:
+    """Whether each value of another column belongs to one value of this, as the studies of a patient do."""
+    return len({(row[column], row[other]) for row in sheet.rows}) == len(sheet.counts(other))
 
 
 def _is_split(data: Path, source: LabelSource) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.authors import is_of_authors
 from mlcfast.data.readers.beside import annotated_beside, voc_apart
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
@@ -81,9 +82,9 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             return sources
     tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
     unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
-    beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
-    beside = beside if layouts != ["authors"] else [name for name in beside if not name.startswith("list_")]
-    if len(layouts) > 1 or beside:
+    own = [file for file in tables if layouts == ["authors"] and is_of_authors(file)]
+    beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv") and file not in own]
+    if len(layouts) > 1 or (layouts and beside):
         shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:

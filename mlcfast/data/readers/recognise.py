@@ -35,7 +35,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return at(_with_settled_names(source), root)
-    of_authors = root.is_dir() and is_authors(root)  # whose splits are more than the folders that they name
+    part = root.is_dir() and not path.is_file() and not (path.exists() and path.samefile(root))
+    of_authors = part and is_authors(root)  # whose splits are more than the folders that they name
     parts = {} if options.form != "auto" or path.is_file() else tables_of_parts(without_names(tables_in(root))[0])
     by_tables = any(is_part(part, name) for part in parts)
     known = options.form != "auto" or by_tables or known_as(root)
