@@ -18,13 +18,14 @@ from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.data.readers.side_by_side import tables_of_parts, with_labels, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.text_lists import labelled_lists, refuse_other_labels
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
 from mlcfast.errors import UsageError
 
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".parquet", ".lst", ".txt")  # .txt: or YOLO
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".parquet", ".lst", ".txt")
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
 GROUP_COLUMNS = {
     "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
@@ -100,15 +101,17 @@ def _split_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     if any(folder.glob("annotations/instances_*.json")):
         return found
-    endings = TABLES[:-1] if "yolo" in known_as(folder) else TABLES  # whose train.txt lists images alone
+    listed = labelled_lists(folder) if not known_as(folder) else []  # YOLO's train.txt lists images alone
     for file in sorted(folder.iterdir()):
         for part in (TRAIN, VALIDATION, TEST):
-            if file.is_file() and file.suffix.lower() in endings and is_part(file.stem, part):
+            known = file.suffix.lower() in TABLES[:-1] or file in listed
+            if file.is_file() and known and is_part(file.stem, part):
                 if part in found:
                     shown = f"{found[part].name} and {file.name}"
                     raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")
                 found[part] = file
     if TRAIN in found:
+        refuse_other_labels(folder, [file for file in found.values() if file in listed])
         return with_labels(found)[0]
     called = tables_of_parts(without_names(tables_in(folder))[0])  # train_labels.csv, val_labels.csv
     called = with_labels(called)[0] if called else {}
