@@ -82,6 +82,7 @@ WARNED = {
     "few ages": ("l.txt", lines("34", "56"), "line 1: '34' may be no classes (one an image, 34 to 56, 2 different ones in 2 images"),
     "years": ("l.txt", lines(*("1990", "1991", "1995") * 4), "(one an image, 1990 to 1995, 3 different ones in 12 images, as ages or counts are): set data.separator to ' '"),
     "few ages by image": ("l.json", by_image(34, 56), "entry 1: 'a.jpg' holds 34, which may be no classes"),
+    "boxes under labels": ("t.csv", 'image,labels\na,"[12, 40, 200, 300]"\nb,"[9, 12, 80, 90]"\n', "line 2, column 'labels': '[12, 40, 200, 300]' may be no classes (four an image"),
     "numbers of plates": ("l.json", by_image(*(f"AB{number}CD" for number in range(12))), "12 of 12 labels are of one image each, first 'AB0CD': if they are texts, names"),
 }  # fmt: skip
 # Name: file, content, labels of the images.

@@ -145,6 +145,11 @@ def test_init_names_the_list_of_a_directory(tmp_path, cells):
     assert found.settings["train"] == "labels.txt" and len(found.samples.train) + len(found.samples.validation) == 5
 
 
+def test_a_list_of_labels_is_no_list_of_names(tmp_path):
+    lay(tmp_path, {"train.txt": "a.jpg 0\nb.jpg 2\nc.jpg 1\n", "labels.txt": "a.jpg 0\nb.jpg 2\n"})
+    assert read_labels(tmp_path / "train.txt", TableOptions()).names == ["0", "1", "2"]
+
+
 def test_a_list_of_images_alone_hides_no_folders(tmp_path):
     touch(tmp_path, *folders("cat", "dog", "owl"))
     (tmp_path / "train.txt").write_text("cat/cat0.jpg\ndog/dog0.jpg\n")

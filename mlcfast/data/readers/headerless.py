@@ -29,21 +29,20 @@ def listed_words(text: str) -> tuple[list[str], Rows, str] | None:
     None for another text, for one in which numbers stand beside words, as those of boxes do, and for a mask or a
     fraction behind the image.
     """
+    first = text.lstrip().partition("\n")[0].strip()
+    if WORDS.fullmatch(first) is None or not any(sign in text for sign in ",;\t"):
+        return None
     rows: Rows = []
-    signs = False
     for number, line in enumerate(text.splitlines(), start=1):
         match = WORDS.fullmatch(line.strip())
         if match is None and line.strip():
             return None
         if match is not None:
             behind = match[2] or ""
-            pieces = [piece for piece in re.split(r"[\s,;|]+", behind) if piece]
-            numbers = [piece for piece in pieces if NUMBER.fullmatch(piece)]
-            if OTHER.search(behind) or '"' in behind or numbers:
+            if OTHER.search(behind) or '"' in behind or any(map(NUMBER.fullmatch, re.split(r"[\s,;|]+", behind))):
                 return None
-            signs = signs or re.search(r"[,;\t]", line) is not None
             rows.append((number, [match[1], behind]))
-    return (["image", "labels"], rows, OF_WORDS) if signs and any(row[1] for _, row in rows) else None
+    return (["image", "labels"], rows, OF_WORDS) if any(behind for _, (_, behind) in rows) else None
 
 
 def _vertex(rows: Rows) -> tuple[list[str], Rows, str] | None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,7 +18,8 @@ from mlcfast.data.readers.columns import (
     words_recur,
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
-from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked, sentence_among
+from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
+from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked
 from mlcfast.data.readers.numbered import names_of, own_numbers, refuse_measures
 from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
@@ -259,26 +259,13 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
         ends = (names[-1] for names in by_cell.values() if len(names) > 1)
         joined = next((name for name in ends if any(f" {word} " in name for word in JOINING)), None)
         warnings += [f"{joined!r} ends a list and is one label: write ',' in it if it is several"] if joined else []
-    found = (marked if told is None else below_zero)({name for names in by_cell.values() for name in names})
-    refuse_marked(sheet, column, found, by_cell)
-    if told is None:
-        _refuse_sentences(sheet, column, by_cell)
+    known = {name for names in by_cell.values() for name in names}
+    refuse_marked(sheet, column, (marked if told is None else below_zero)(known), by_cell)
+    if told is None and any(name.count(" ") > 1 for name in known):
+        refuse_sentences(sheet, column, by_cell)
+    if told is None and all(map(str.isdecimal, known)):
+        warnings += may_be_measures(sheet, column, by_cell)
     return separator, why, [by_cell[row[column]] for row in sheet.rows], said, warnings
-
-
-def _refuse_sentences(sheet: Sheet, column: int, by_cell: Mapping[str, list[str]]) -> None:
-    """UsageError where the labels of a column look like captions, see sentence_among; by_cell: those of its cells."""
-    if not any(name.count(" ") > 1 for names in by_cell.values() for name in names):
-        return
-    times: Counter[str] = Counter()
-    for cell, names in by_cell.items():
-        times.update(dict.fromkeys(names, sheet.counts(column)[cell]))
-    sentence = sentence_among(times)
-    if sentence:
-        says = "may be captions, which are no labels: set data.separator to ';' if each is a label"
-        refuse_marked(
-            sheet, column, (sentence, f"and others like it {says}, else name the file of the labels"), by_cell
-        )
 
 
 def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:

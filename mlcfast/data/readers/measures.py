@@ -22,11 +22,12 @@ def doubt_of(lists: Sequence[Sequence[int]]) -> Doubt | None:
     Two or more numbers in every line of which most up to the largest do not occur are as likely a size, four that make
     an area a box. One in each line, nearly all different, or far apart, is as likely an age, a year or a count.
     """
-    filled = [each for each in lists if each]
-    numbers = {number for each in filled for number in each}
-    largest, sizes = max(numbers, default=0), {len(each) for each in filled}
+    sizes = set(map(len, lists)) - {0}
     if len(sizes) != 1:
         return None
+    filled = [each for each in lists if each]
+    numbers = {number for each in filled for number in each}
+    largest = max(numbers)
     held, sparse = f"{min(numbers)} to {largest}", 2 * len(numbers) <= largest and largest >= FEW_CLASSES
     if sizes == {1}:
         own = len(filled) >= FEW_ROWS and 10 * len(numbers) >= 9 * len(filled) and 4 * len(numbers) < 3 * largest
