@@ -113,7 +113,8 @@ def _split_files(folder: Path) -> dict[str, Path]:
     if TRAIN in found:
         refuse_other_labels(folder, [file for file in found.values() if file in listed])
         return with_labels(found)[0]
-    called = tables_of_parts(without_names(tables_in(folder))[0])  # train_labels.csv, val_labels.csv
+    called = tables_of_parts(without_names(tables_in(folder))[0] or listed)  # train_labels.csv, val_labels.csv
+    refuse_other_labels(folder, [file for file in called.values() if file in listed])
     called = with_labels(called)[0] if called else {}
     return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
 

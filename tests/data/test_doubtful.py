@@ -145,6 +145,14 @@ def test_init_names_the_list_of_a_directory(tmp_path, cells):
     assert found.settings["train"] == "labels.txt" and len(found.samples.train) + len(found.samples.validation) == 5
 
 
+def test_init_names_the_lists_of_the_parts(tmp_path):
+    touch(tmp_path, *(f"images/{name}" for name in LISTED))
+    lay(tmp_path, {"train_list.txt": lines("2 4", "3").replace("a.jpg", "img0.jpg").replace("b.jpg", "img1.jpg")})
+    lay(tmp_path, {"val_list.txt": "img2.jpg 3\n"})
+    found = discover(tmp_path)
+    assert found.settings.items() >= {"train": "train_list.txt", "val": "val_list.txt"}.items()
+
+
 def test_a_list_of_labels_is_no_list_of_names(tmp_path):
     lay(tmp_path, {"train.txt": "a.jpg 0\nb.jpg 2\nc.jpg 1\n", "labels.txt": "a.jpg 0\nb.jpg 2\n"})
     assert read_labels(tmp_path / "train.txt", TableOptions()).names == ["0", "1", "2"]
