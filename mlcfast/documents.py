@@ -17,6 +17,8 @@ from mlcfast.errors import UsageError
 
 MOST_CHARACTERS = 2**18  # of YAML, which takes up to three seconds to read then
 MOST_NODES = 2**17  # of YAML, each alias counted with all that it stands for
+BEGUN = ("true", "false", "null", "-")  # values of JSON of which a document that is cut off may end in a part
+SHOWN = 20  # characters of the end of such a document
 # What code that reads a file raises when the file is not what it took it for.
 UNFORESEEN = (
     TypeError, AttributeError, LookupError, ValueError, ArithmeticError, AssertionError, RecursionError, EOFError,
@@ -71,14 +73,30 @@ def parse_yaml(text: str, as_written: bool = False) -> Any:
 def parse_json(content: bytes | str) -> Any:
     """The data of a JSON document.
 
-    ValueError, in one line, for what is not valid, nested too deeply, or names a key of one object twice.
+    ValueError, in one line, for what is not valid, cut off, nested too deeply, or names a key of one object twice.
     """
     try:
         return json.loads(content, object_pairs_hook=_object_of)
+    except json.JSONDecodeError as error:
+        raise ValueError(_where_it_ends(error) or str(error)) from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except UnicodeDecodeError as error:
         raise ValueError("not UTF-8 text") from error
+
+
+def _where_it_ends(error: json.JSONDecodeError) -> str:
+    """What to say of a document that is empty, or whose end is missing, as after a download that broke off; else ""."""
+    text = error.doc.rstrip()
+    if not text:
+        return "it is empty"
+    rest = text[error.pos :]
+    if not error.msg.startswith("Unterminated") and not any(word.startswith(rest) for word in BEGUN):
+        return ""
+    line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1)
+    where = f"line {line}, column {column}" if line > 1 else f"character {column}"
+    begun = text[max(0, len(text) - SHOWN) :].replace("\n", " ")
+    return f"it ends at {where}, behind {begun!r}, and is not complete: fetch or write it anew"
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

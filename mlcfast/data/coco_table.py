@@ -45,10 +45,14 @@ class CocoTable(NamedTuple):
 
 def content_of(annotations: Path) -> Any:
     """The content of a JSON file, of a large one without the outlines of its objects; UsageError for no valid JSON."""
+    content = annotations.read_bytes()
     try:
-        return parse_json(_without_outlines(annotations.read_bytes()))
-    except ValueError as error:
-        raise UsageError(f"{annotations}: not valid JSON: {error}") from error
+        return parse_json(_without_outlines(content))
+    except ValueError:
+        try:
+            return parse_json(content)  # whose error counts lines and characters as they are
+        except ValueError as error:
+            raise UsageError(f"{annotations}: not valid JSON: {error}") from error
 
 
 def parse_annotations(annotations: Path, content: Any, ignored: Collection[str] = ()) -> CocoTable:

@@ -11,19 +11,21 @@ from PIL import Image
 
 from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
+from mlcfast.data.readers.chest_xray import entries_of, is_chest_xray
 from mlcfast.data.readers.directories import ROBOFLOW
 from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.data.readers.side_by_side import tables_of_parts, with_labels, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.text_lists import labelled_lists, refuse_other_labels
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
 from mlcfast.errors import UsageError
 
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".parquet", ".lst", ".txt")  # .txt: or YOLO
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".parquet", ".lst", ".txt")
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
 GROUP_COLUMNS = {
     "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
@@ -99,25 +101,30 @@ def _split_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     if any(folder.glob("annotations/instances_*.json")):
         return found
-    endings = TABLES[:-1] if "yolo" in known_as(folder) else TABLES  # whose train.txt lists images alone
+    listed = labelled_lists(folder) if not known_as(folder) else []  # YOLO's train.txt lists images alone
     for file in sorted(folder.iterdir()):
         for part in (TRAIN, VALIDATION, TEST):
-            if file.is_file() and file.suffix.lower() in endings and is_part(file.stem, part):
+            known = file.suffix.lower() in TABLES[:-1] or file in listed
+            if file.is_file() and known and is_part(file.stem, part):
                 if part in found:
                     shown = f"{found[part].name} and {file.name}"
                     raise UsageError(f"{folder}: {shown} may both be the {part} split: set data.{part}")
                 found[part] = file
     if TRAIN in found:
+        refuse_other_labels(folder, [file for file in found.values() if file in listed])
         return with_labels(found)[0]
-    called = tables_of_parts(without_names(tables_in(folder))[0])  # train_labels.csv, val_labels.csv
+    called = tables_of_parts(without_names(tables_in(folder))[0] or listed)  # train_labels.csv, val_labels.csv
+    refuse_other_labels(folder, [file for file in called.values() if file in listed])
     called = with_labels(called)[0] if called else {}
     return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
 
 
 def _single_table(data: Path) -> Path | None:
-    """The text table that `data` is, or the only one that it holds."""
+    """The text table that `data` is, or the only one that it holds, or that of ChestX-ray14."""
     if data.is_file():
         return data if data.suffix.lower() in (".csv", ".tsv") else None
+    if is_chest_xray(data):
+        return entries_of(data)
     tables = [file for file in sorted(data.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
     return tables[0] if len(tables) == 1 else None
 
@@ -135,8 +142,9 @@ def _columns(table: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
         parts = ((part, [word for word in words if is_part(word, part)]) for part in (VALIDATION, TEST))
         found |= {part: held[0] for part, held in parts if held}
     groups = [i for i, name in enumerate(sheet.header) if name.lower() in GROUP_COLUMNS and _groups(sheet, i)]
-    if len(groups) == 1 and VALIDATION not in found and "group" not in given:
-        found["group"] = sheet.header[groups[0]]
+    widest = next((i for i in groups if all(_holds_whole(sheet, i, other) for other in groups)), None)
+    if widest is not None and VALIDATION not in found and "group" not in given:
+        found["group"] = sheet.header[widest]
     return found
 
 
@@ -151,6 +159,11 @@ def _groups(sheet: Sheet, column: int) -> bool:
     """Whether no cell is blank, there are several values and one of them belongs to several rows."""
     cells = [row[column] for row in sheet.rows]
     return all(cells) and 1 < len(set(cells)) < len(cells)
+
+
+def _holds_whole(sheet: Sheet, column: int, other: int) -> bool:
+    """Whether each value of another column belongs to one value of this, as the studies of a patient do."""
+    return len({(row[column], row[other]) for row in sheet.rows}) == len(sheet.counts(other))
 
 
 def _is_split(data: Path, source: LabelSource) -> bool:

@@ -32,6 +32,19 @@ READ = {
         "t.csv", "image,cat,dog,fold\na,1,0,0\nb,0,1,1\nc,1,1,2\nd,0,1,0\n", list("abcd"), ["cat", "dog"], [[P, N], [N, P], [P, P], [N, P]],
     ),
     "which rows train": ("t.csv", "image,cat,dog,is_train\na,1,0,True\nb,0,1,False\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]]),
+    **{
+        f"rows numbered under {name}": (
+            "t.csv", f"{name},picture_of,cat,dog\n1,a.jpg,1,0\n2,b.jpg,0,1\n3,c.jpg,1,1\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, N], [N, P], [P, P]],
+        )
+        for name in ("nr", "no", "No.", "S.No", "Sr. No", "Sl No", "#", "Unnamed: 0", "__index_level_0__", "index", "level_0", "row_number")
+    },
+    **{
+        f"two rows numbered under {name}": ("t.csv", f"{name},image,cat\n0,a.jpg,1\n1,b.jpg,0\n", ["a.jpg", "b.jpg"], ["cat"], [[P], [N]])
+        for name in ("nr", "No.", "__index_level_0__", "index", "level_0")
+    },
+    "numbers of rows before names without endings": ("t.csv", "Nr,Bild,Hund\n1,a,1\n2,b,0\n3,c,1\n", list("abc"), ["Hund"], [[P], [N], [P]]),
+    "images by the numbers of their rows": ("t.csv", "no,cat,dog\n1,1,0\n2,0,1\n", ["1", "2"], ["cat", "dog"], [[P, N], [N, P]]),
+    "yes and no": ("t.csv", "image,yes,no\na,1,0\nb,0,1\nc,1,0\n", list("abc"), ["yes", "no"], [[P, N], [N, P], [P, N]]),
     "a list and columns that say the same": (
         "t.csv", "Id,Genre,Action,Drama,N/A\na,\"['Action', 'N/A']\",1,0,1\nb,['Drama'],0,1,0\nc,[],0,0,0\n", list("abc"), ["Action", "Drama", "N/A"],
         [[P, N, P], [N, P, N], [N, N, N]],
@@ -167,6 +180,16 @@ READ = {
 # Name: file name, content, what the error says beside the file.
 REFUSED = {
     "names of a mask's classes": ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n", "names of classes (or of masks), not of images"),
+    **{
+        f"1 and 0 under {name}": ("t.csv", f"{name},image,cat\n0,a,1\n0,b,0\n1,c,0\n", f"column {name!r} may be a label or say something of the image: name it")
+        for name in ("nr", "No.", "__index_level_0__", "level_0")
+    },
+    "a column of numbered rows alone": ("t.csv", "image,S.No\na,1\nb,2\nc,3\n", "the header has no label column; write 1 and 0"),
+    "JSON that is cut off": ("t.json", '{"a.jpg": ["cat"],\n "b.jpg": ["do', "not valid JSON: it ends at line 2, column 14, behind"),
+    "JSON that is cut off between values": ("t.json", '{"a.jpg": ["cat"], "b.jpg": ["dog",', "it ends at character 35, behind"),
+    "JSON that is cut off in a number": ("t.json", '[{"image": "a.jpg", "cat": -', "and is not complete: fetch or write it anew"),
+    "JSON without anything": ("t.json", "", "not valid JSON: it is empty"),
+    "a line of JSON that is cut off": ("m.jsonl", '{"file_name": "a.jpg", "labels": ["cat"]}\n{"file_name": "b.j', "line 2: not a JSON object: it ends at character 18, behind"),
     "facts of each row": (
         "t.csv", "image,cat,truncated,difficult\na,1,0,1\nb,0,1,0\n",
         "'truncated' may be a label or say something of the image, and so may 'difficult': name those that do in data.ignore_columns, [truncated,difficult]",

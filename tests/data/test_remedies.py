@@ -140,7 +140,7 @@ def test_an_error_names_the_place_and_the_remedy(tmp_path, name):
 def test_a_text_that_may_hold_the_labels_of_a_directory_is_named(tmp_path):
     for name in ("a.jpg", "classes.txt", "README.txt", "train.txt", "images/b.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("a.jpg 0\n")
+        (tmp_path / name).write_text("a 0\n")  # an image without its ending
     with pytest.raises(UsageError, match=r"no labels found: .*; if 'train\.txt' holds the labels, name it$"):
         read_labels(tmp_path, TableOptions())
     (tmp_path / "images" / "b.jpg").rename(tmp_path / "b.jpg")

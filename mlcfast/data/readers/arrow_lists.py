@@ -17,7 +17,7 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.flags import flags_beside
 from mlcfast.data.readers.listed import natural_order, of_blanks
-from mlcfast.data.readers.marked import marked, may_say_none
+from mlcfast.data.readers.marked import marked, may_say_none, sentence_among
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.tables import shape_of, told_columns, with_told_columns
@@ -83,7 +83,8 @@ def _labels(
     dropped = {text for text in texts if not named[text] or (classes is not None and int(text) < 0)}
     nothing = {text for text in texts if named[text].lower() in NO_LABEL | BLANK} - dropped
     broken = any(BROKEN.search(text) or ENTITY.search(text) for text in texts)
-    if broken or marked([named[text] for text in texts if text not in dropped | nothing]):
+    found = dict.fromkeys((named[text] for text in texts if text not in dropped | nothing), 1)
+    if broken or marked(found.keys()) or (classes is None and sentence_among(found)):
         return None
     names = sorted({named[text] for text in texts if text not in dropped | nothing}, key=natural_order)
     place = {own: number for number, own in enumerate(names)}

@@ -1,10 +1,11 @@
-"""Sets as their authors' archives lay them out: CelebA, CUB-200-2011, Food-101, Tiny ImageNet and Oxford's pets."""
+"""Sets as their authors' archives lay them out: CelebA, ChestX-ray14, CUB-200-2011, Food-101, Tiny ImageNet, pets."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mlcfast.data.readers.chest_xray import BOXES, ENTRIES, is_chest_xray, read_chest_xray
 from mlcfast.data.readers.cub import classes_by_part, is_cub
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.lists import from_tags, read_attribute_table
@@ -22,10 +23,14 @@ Lists = dict[str, list[str]]  # labels by image
 
 
 class Layout(NamedTuple):
-    """A set: whether a directory is laid out as it is, and what reads it then, a source for each split."""
+    """A set: whether a directory is laid out as it is, and what reads it then, a source for each split.
+
+    tables: the names of its tables in the directory, as patterns.
+    """
 
     knows: Callable[[Path], bool]
     read: Callable[[Path, TableOptions], list[LabelSource]]
+    tables: tuple[str, ...] = ()
 
 
 def is_authors(folder: Path) -> bool:
@@ -33,12 +38,19 @@ def is_authors(folder: Path) -> bool:
     return any(layout.knows(folder) for layout in LAYOUTS)
 
 
+def is_of_authors(table: Path) -> bool:
+    """Whether a table in a directory that is_authors is one of its set's own."""
+    layout = next(layout for layout in LAYOUTS if layout.knows(table.parent))
+    return any(map(table.match, layout.tables))
+
+
 def read_authors(folder: Path, options: TableOptions) -> list[LabelSource]:
     """Read the set that a directory holds; a source for each split. UsageError for a directory of none of them."""
     layout = next((layout for layout in LAYOUTS if layout.knows(folder)), None)
     if layout is None:
         raise UsageError(
-            f"{folder}: not laid out as CelebA, CUB-200-2011, Food-101, Tiny ImageNet or Oxford's pets are"
+            f"{folder}: not laid out as CelebA, ChestX-ray14, CUB-200-2011, Food-101, Tiny ImageNet or Oxford's pets "
+            "are"
         )
     return layout.read(folder, options)
 
@@ -73,18 +85,8 @@ def _celeba(folder: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{divided}: does not say with 0, 1 or 2 in which part {lost!r} is")
     said = f"{divided.name} says with 0, 1 and 2 what trains, validates and tests"
     rows = {name: [row for row, image in enumerate(whole.images) if part[image] == name] for name in OF_CELEBA.values()}
-    return [
-        dataclasses.replace(
-            whole,
-            images=[whole.images[row] for row in chosen],
-            lines=[whole.lines[row] for row in chosen],
-            states=whole.states[chosen],
-            assumptions=[*whole.assumptions, said],
-            split=name,
-        )
-        for name, chosen in rows.items()
-        if chosen
-    ]
+    whole = dataclasses.replace(whole, assumptions=[*whole.assumptions, said])
+    return [whole.taken(chosen, name) for name, chosen in rows.items() if chosen]
 
 
 def _is_food(folder: Path) -> bool:
@@ -190,7 +192,8 @@ def _cub(folder: Path, options: TableOptions) -> list[LabelSource]:
 
 
 LAYOUTS = (
-    Layout(_is_celeba, _celeba),
+    Layout(_is_celeba, _celeba, ("list_*",)),
+    Layout(is_chest_xray, read_chest_xray, (ENTRIES, BOXES)),
     Layout(_is_food, _food),
     Layout(_is_tiny, _tiny),
     Layout(_is_pets, _pets),

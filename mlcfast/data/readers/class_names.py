@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.errors import UsageError
 
@@ -19,9 +20,15 @@ def names_beside(path: Path) -> tuple[list[str], list[str]]:
 
 
 def names_file(path: Path) -> Path | None:
-    """The file of NAME_FILES beside a file; None without one."""
+    """The file of NAME_FILES beside a file; None without one. A `labels.txt` that lists images is none."""
     beside = (path.with_name(name) for name in NAME_FILES)
-    return next((file for file in beside if file.is_file() and file != path), None)
+    return next((file for file in beside if file.is_file() and file != path and not _lists_images(file)), None)
+
+
+def _lists_images(file: Path) -> bool:
+    """Whether the first line of a file begins with an image file."""
+    words = read_text(file)[0].split(maxsplit=1)
+    return bool(words) and words[0].rstrip(",;").lower().endswith(IMAGE_ENDINGS)
 
 
 def names_in(file: Path) -> tuple[list[str], list[str]]:

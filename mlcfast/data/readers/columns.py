@@ -4,7 +4,7 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mlcfast.data.readers.names import plain_label
@@ -26,6 +26,8 @@ from mlcfast.data.readers.words import (
     OF_CLASS_NUMBERS,
     OF_NUMBERS,
     OF_PEOPLE,
+    OF_ROW_NUMBERS,
+    OF_STUDIES,
     OF_WHOM,
     SHORTENED,
     SUMS,
@@ -56,7 +58,7 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
         shown = " and ".join(repr(sheet.header[i]) for i in looks[:2])
         raise UsageError(f"{sheet.path}: {shown} both hold image files: name one with data.image_column")
     others = [i for i in range(len(names)) if i not in box_columns(sheet)]
-    first = next((i for i in others if not is_index(sheet, i, in_order=True)), None)
+    first = _first_of_names(sheet, others)
     if first is not None and is_called(names[first], OF_CLASS_NUMBERS):
         raise UsageError(
             f"{sheet.path}: no column of image files: {sheet.header[first]!r} numbers classes, so these are names of "
@@ -70,11 +72,22 @@ def image_column(sheet: Sheet, options: TableOptions) -> int:
             "images with data.image_column, or transpose the table if each image has a column"
         )
     cells = [row[first] for row in sheet.rows]
-    of_whom = names[first] in OF_WHOM and len(set(cells)) < len(cells)
-    if of_whom or all(FRACTION.fullmatch(cell) for cell in cells):
+    of_whom = names[first] in OF_WHOM and (len(set(cells)) < len(cells) or any(name in OF_STUDIES for name in names))
+    if of_whom or are_scores(cells):
         says = f"column {sheet.header[first]!r} says whom an image is of" if of_whom else f"{cells[0]!r} is a number"
-        raise UsageError(f"{sheet.path}: no column of image files: {says}: name it with data.image_column")
+        remedy = "name it with data.image_column"
+        if any(name in OF_STUDIES for name in names):
+            remedy += ", or write a row for each image of a study (MIMIC-CXR's metadata has them as dicom_id)"
+        raise UsageError(f"{sheet.path}: no column of image files: {says}: {remedy}")
     return first
+
+
+def _first_of_names(sheet: Sheet, others: Sequence[int]) -> int | None:
+    """The first column that does not number the rows; one called `No.` that does, where no other names each row."""
+    plain = next((i for i in others if not is_index(sheet, i, in_order=True)), None)
+    if plain is not None and len(sheet.counts(plain)) == len(sheet.rows) and truth_share(sheet, plain) < 1:
+        return plain
+    return next((i for i in others if not (is_unnamed(sheet.header[i]) and is_index(sheet, i, in_order=True))), None)
 
 
 def _is_label_beside(sheet: Sheet, column: int) -> bool:
@@ -124,7 +137,7 @@ def is_called(name: str, words: Words) -> bool:
 
 def is_about(name: str) -> bool:
     """Whether a column is called as one that says something of the image, or numbers it, or holds percentages."""
-    return is_called(name, ABOUT_IMAGES) or OF_NUMBERS.search(name) is not None
+    return is_called(name, ABOUT_IMAGES) or is_called(name, OF_ROW_NUMBERS) or OF_NUMBERS.search(name) is not None
 
 
 def is_confidence(name: str) -> bool:
@@ -266,12 +279,17 @@ def words_recur(sheet: Sheet, column: int) -> bool:
 
 
 def is_index(sheet: Sheet, column: int, in_order: bool = False) -> bool:
-    """Whether a column without a name, or pandas' `Unnamed: 0`, numbers the rows; in_order: one after another."""
-    if not is_unnamed(sheet.header[column]):
+    """Whether a column without a name, pandas' `Unnamed: 0`, or one called `No.` numbers the rows.
+
+    in_order: one after another; so it must be of two rows, 0 and 1, in a column that has a name.
+    """
+    unnamed = is_unnamed(sheet.header[column])
+    if not unnamed and not is_called(sheet.header[column], OF_ROW_NUMBERS):
         return False
-    cells = list(sheet.counts(column))
+    cells = [cell.removesuffix(".0") for cell in sheet.counts(column)]
     if not all(cell.isdecimal() for cell in cells) or len(cells) < len(sheet.rows):
         return False
+    in_order = in_order or (not unnamed and set(cells) <= {"0", "1"})
     return not in_order or [int(cell) - int(cells[0]) for cell in cells] == list(range(len(cells)))
 
 

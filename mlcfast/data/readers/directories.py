@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.authors import is_of_authors
 from mlcfast.data.readers.beside import annotated_beside, voc_apart
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
@@ -30,6 +31,7 @@ from mlcfast.data.readers.side_by_side import (
 )
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
+from mlcfast.data.readers.text_lists import labelled_lists, lists_alone, refuse_other_labels
 from mlcfast.data.readers.tool_exports import read_image_documents
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in
@@ -45,8 +47,8 @@ OF_BOXES = ("voc", "cvat", "yolo")  # layouts beside which JSON may label the sa
 
 def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     """Recognised, in this order: MS-COCO's in `annotations`, Roboflow's files and metadata in the directory or in its
-    splits' folders, the layouts of the registry, a single table in either, a .txt of tags beside each image, a folder
-    of images for each label. UsageError if it is nothing of these, or several."""
+    splits' folders, the layouts of the registry, a single table in either, lists in .txt, a .txt of tags beside each
+    image, a folder of images for each label. UsageError if it is nothing of these, or several."""
     from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
@@ -81,9 +83,9 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             return sources
     tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
     unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
-    beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv")] if layouts else []
-    beside = beside if layouts != ["authors"] else [name for name in beside if not name.startswith("list_")]
-    if len(layouts) > 1 or beside:
+    own = [file for file in tables if layouts == ["authors"] and is_of_authors(file)]
+    beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv") and file not in own]
+    if len(layouts) > 1 or (layouts and beside):
         shown = " or as ".join([*layouts, *(f"the table {name}" for name in beside)])
         raise UsageError(f"{path}: may be read as {shown}: set data.format, or name the file of the labels")
     if layouts:
@@ -108,7 +110,7 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         for found_one in found_in if not options.label_columns else ():
             check_beside(path, found_one.path, found_one)
         return found_in
-    first, *more = _read_images(path, options)
+    first, *more = _of_lists(path, options) or _read_images(path, options)
     return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
 
 
@@ -155,6 +157,21 @@ def _of_parts(path: Path, parts: dict[str, Path], options: TableOptions, unread:
         without = [*without, said]
     first = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread, *without])
     return [first, *sources[1:]]
+
+
+def _of_lists(path: Path, options: TableOptions) -> list[LabelSource]:
+    """What the lists of a directory say, `labels.txt`, or `train.txt` and `val.txt`; none without any."""
+    listed = labelled_lists(path)
+    if not listed:
+        return []
+    refuse_other_labels(path, listed)
+    unread = [f"{file.name} names images and no labels: it is not read" for file in lists_alone(path)]
+    parts = tables_of_parts(listed)
+    if parts:
+        return _of_parts(path, parts, options, unread)
+    source = _of_tables(path, listed, options)
+    assert source is not None, "there is one"
+    return [at(dataclasses.replace(source, warnings=[*source.warnings, *unread]), path)]
 
 
 def _refuse_shared(path: Path, sources: Sequence[LabelSource]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.beside import KINDS
+from mlcfast.data.readers.folder_names import refuse_no_labels
 from mlcfast.data.readers.image_folders import (
     NO_LABELS,
     folders_of_images,
@@ -86,6 +87,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
             f"may be {labels[0].name!r} or {twice[0].name!r}: name the directory above the labels, or set data.format "
             "to folders if it is this one"
         )
+    refuse_no_labels(path, labels)
 
 
 def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:

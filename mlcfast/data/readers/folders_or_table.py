@@ -18,13 +18,19 @@ def label_folders(path: Path) -> list[Path]:
     return found if len({folder.name for folder in found}) > 1 else []
 
 
+def may_be_labels(path: Path) -> list[Path]:
+    """The same folders, but none where all are called as parts of the data are."""
+    folders = label_folders(path)
+    return [] if all(OF_SPLITS.fullmatch(folder.name) for folder in folders) else folders
+
+
 def check_beside(path: Path, table: Path, source: LabelSource) -> None:
     """UsageError where the folders beside a label file may be the labels as well.
 
     So it is where the file names fewer than half of the images in them, or calls its labels as they are called.
     """
-    folders = label_folders(path)
-    if not folders or all(OF_SPLITS.fullmatch(folder.name) for folder in folders):
+    folders = may_be_labels(path)
+    if not folders:
         return
     alike = {folder.name for folder in folders} & set(source.names) if not _labels_are_folders(source) else set()
     few = 2 * len(set(source.images)) < sum(len(images_below(folder)) for folder in folders)
@@ -46,8 +52,8 @@ def _labels_are_folders(source: LabelSource) -> bool:
 
 def or_folders(path: Path, error: UsageError) -> UsageError:
     """What is wrong with a label file, and that folders beside it may be the labels, if there are such."""
-    folders = label_folders(path)
-    if not folders or all(OF_SPLITS.fullmatch(folder.name) for folder in folders):
+    folders = may_be_labels(path)
+    if not folders:
         return error
     return UsageError(f"{error}; or set data.format to folders, if they are the labels ({folders[0].name!r}, …)")
 

@@ -8,8 +8,9 @@ from mlcfast.data.readers.paths import IMAGE_ENDINGS
 
 Rows = list[tuple[int, list[str]]]  # each with its line
 SETS = {"TRAIN", "TRAINING", "VALIDATION", "VALIDATE", "TEST", "UNASSIGNED"}  # of Vertex AI, once AutoML Vision
-WORDS = re.compile(rf"(\S+(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))}))(?:\s+(\S.*))?", re.IGNORECASE)
+WORDS = re.compile(rf"([^\s,;]+(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))}))(?:\s+(\S.*))?", re.IGNORECASE)
 OTHER = re.compile(r"[/\\]|\.[a-z]{3,4}(\s|$)|\d\.\d", re.IGNORECASE)
+OF_WORDS = "there is no header: read as an image and its labels, with blanks between"
 NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?", re.IGNORECASE)
 
 
@@ -20,6 +21,28 @@ def with_header(rows: Rows) -> tuple[list[str], Rows, str] | None:
         if found is not None:
             return found
     return None
+
+
+def listed_words(text: str) -> tuple[list[str], Rows, str] | None:
+    """The header and the rows of `a.jpg cat,dog`: an image and its labels, with a comma or a tab between some.
+
+    None for another text, for one in which numbers stand beside words, as those of boxes do, and for a mask or a
+    fraction behind the image.
+    """
+    first = text.lstrip().partition("\n")[0].strip()
+    if WORDS.fullmatch(first) is None or not any(sign in text for sign in ",;\t"):
+        return None
+    rows: Rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = WORDS.fullmatch(line.strip())
+        if match is None and line.strip():
+            return None
+        if match is not None:
+            behind = match[2] or ""
+            if OTHER.search(behind) or '"' in behind or any(map(NUMBER.fullmatch, re.split(r"[\s,;|]+", behind))):
+                return None
+            rows.append((number, [match[1], behind]))
+    return (["image", "labels"], rows, OF_WORDS) if any(behind for _, (_, behind) in rows) else None
 
 
 def _vertex(rows: Rows) -> tuple[list[str], Rows, str] | None:
@@ -78,7 +101,7 @@ def _words(rows: Rows) -> tuple[list[str], Rows, str] | None:
     if not any(labels for *_, labels in lines) or any(OTHER.search(labels) for *_, labels in lines):
         return None
     table = [(number, [image, labels]) for number, image, labels in lines]
-    return ["image", "labels"], table, "there is no header: read as an image and its labels, with blanks between"
+    return ["image", "labels"], table, OF_WORDS
 
 
 def _is_image(name: str) -> bool:

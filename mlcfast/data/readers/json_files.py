@@ -13,6 +13,7 @@ from mlcfast.data.readers.json_shapes import has_images_as_keys, images_by_label
 from mlcfast.data.readers.kili import is_kili, read_kili
 from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.measures import doubt_of
 from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
 from mlcfast.data.readers.refused import refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -47,8 +48,7 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
         return read_mmpretrain(path, content)
     named = isinstance(content, dict) and content and all(name.lower().endswith(IMAGE_ENDINGS) for name in content)
     if named or has_images_as_keys(content, path.parent):
-        rows = [{"image": name, "labels": held} for name, held in content.items()]
-        return _read_records(path, rows, options, "each key is an image, what it holds the labels")
+        return _read_by_image(path, content, options)
     found = records_in(content)
     if found is not None:
         return _read_records(path, found[0], _told(path, found[0], options), f"read as {found[1]}")
@@ -62,6 +62,47 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
             "their endings, such as .jpg, or put the file beside them"
         )
     raise UsageError(f"{path}: none of {KNOWN}: export the labels as one of these, or as a CSV table")
+
+
+def _read_by_image(path: Path, content: dict[str, Any], options: TableOptions) -> LabelSource:
+    """Read `{"a.jpg": ["cat"]}`. UsageError for what an image holds that is no label: a size, a box, an age."""
+    told = options.label_columns or options.separator is not None
+    for number, (name, held) in enumerate(content.items(), start=1):
+        strange = _fact_in(held)
+        if strange is not None and not told:
+            where = f"{path}: entry {number}: {name!r} holds {strange}"
+            raise UsageError(f"{where}, which is no label: write a list of its labels there, or 1 and 0 for each label")
+    warnings = [] if told else _refuse_measures(path, content)
+    rows = [{"image": name, "labels": held} for name, held in content.items()]
+    source = _read_records(path, rows, options, "each key is an image, what it holds the labels")
+    return dataclasses.replace(source, warnings=[*source.warnings, *warnings])
+
+
+def _fact_in(held: Any) -> str | None:
+    """What an image's entry holds that is neither a list of labels, nor a label, nor 1 and 0 by label; else None."""
+    if isinstance(held, dict) and not any(str(key).lower() in LIST_COLUMNS for key in held):
+        return next((f"{key!r}: {value!r}" for key, value in held.items() if value not in (0, 1, -1, None)), None)
+    numbers = [each for each in held if isinstance(each, float)] if isinstance(held, list) else []
+    return next((f"the number {number}" for number in numbers if not number.is_integer()), None)
+
+
+def _refuse_measures(path: Path, content: dict[str, Any]) -> list[str]:
+    """A warning where the numbers of images may be no classes; UsageError where that is so likely that it is asked."""
+    lists = {name: held if isinstance(held, list) else [held] for name, held in content.items() if held is not None}
+    if not lists or not all(type(each) is int for held in lists.values() for each in held):
+        return []
+    doubt = doubt_of([*lists.values()])
+    if doubt is None:
+        return []
+    number, (name, held) = next(
+        (place, item) for place, item in enumerate(content.items(), start=1) if lists.get(item[0])
+    )
+    says = (
+        f"entry {number}: {name!r} holds {held}, which may be no classes ({doubt.says}): set data.separator to ' ' if"
+    )
+    if doubt.must_ask:
+        raise UsageError(f"{path}: {says} they are, else name the file of the labels")
+    return [f"{says} they are"]
 
 
 def _read_records(path: Path, rows: list[dict[str, Any]], options: TableOptions, said: str) -> LabelSource:

@@ -18,6 +18,7 @@ from mlcfast.data.readers.columns import (
     words_recur,
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths, refuse_flags
+from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked
 from mlcfast.data.readers.numbered import names_of, own_numbers, refuse_measures
 from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
@@ -258,8 +259,12 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
         ends = (names[-1] for names in by_cell.values() if len(names) > 1)
         joined = next((name for name in ends if any(f" {word} " in name for word in JOINING)), None)
         warnings += [f"{joined!r} ends a list and is one label: write ',' in it if it is several"] if joined else []
-    found = (marked if told is None else below_zero)({name for names in by_cell.values() for name in names})
-    refuse_marked(sheet, column, found, by_cell)
+    known = {name for names in by_cell.values() for name in names}
+    refuse_marked(sheet, column, (marked if told is None else below_zero)(known), by_cell)
+    if told is None and any(name.count(" ") > 1 for name in known):
+        refuse_sentences(sheet, column, by_cell)
+    if told is None and all(map(str.isdecimal, known)):
+        warnings += may_be_measures(sheet, column, by_cell)
     return separator, why, [by_cell[row[column]] for row in sheet.rows], said, warnings
 
 

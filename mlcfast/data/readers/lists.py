@@ -8,6 +8,7 @@ import numpy as np
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.cells import refuse_contradictions
 from mlcfast.data.readers.class_names import from_0, names_file, names_in
+from mlcfast.data.readers.measures import doubt_of
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
@@ -99,8 +100,10 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     said += _without_area(lists) if boxes else []
     lists = [list(dict.fromkeys(each[4::5])) for each in lists] if boxes else lists
     flags = not boxes and _are_flags(path, lists, "," in text, [name for name in given if name], options)
-    if not boxes and not flags and options.separator is None:
+    plain = not boxes and not flags and options.separator is None
+    if plain:
         _refuse_other_numbers(path, lists, numbers)
+    warnings = _refuse_measures(path, lists, numbers) if plain and not given else []
     count = len(lists[0]) if flags else number_of_classes(path, [k for each in lists for k in each])
     given = [name for name in given if name] if flags else given
     names = given or [str(number) for number in range(count)]
@@ -113,7 +116,20 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     states = from_lists(listed, len(names))
     shape = "the numbers are boxes, each with its class behind" if boxes else "the numbers are classes"
     shape = "a flag for each class" if flags else shape
-    return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape, *counted]).merged()
+    return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape, *counted], warnings).merged()
+
+
+def _refuse_measures(path: Path, lists: list[list[int]], lines: list[int]) -> list[str]:
+    """A warning of numbers that may be no classes; UsageError where that is so likely that it must be asked."""
+    doubt = doubt_of(lists)
+    if doubt is None:
+        return []
+    row = next(row for row, each in enumerate(lists) if each)
+    shown = " ".join(map(str, lists[row]))
+    says = f"line {lines[row]}: {shown!r} may be no classes ({doubt.says}): set data.separator to ' ' if they are"
+    if doubt.must_ask:
+        raise UsageError(f"{path}: {says}, or name them in classes.txt beside the file; else write a table of labels")
+    return [f"{says}, else write a table of the images and their labels"]
 
 
 def _refuse_unnamed(path: Path, lists: list[list[int]], lines: list[int], names: list[str], where: str) -> None:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from mlcfast.data.readers.columns import are_scores
+from mlcfast.data.readers.paths import ADDRESS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK
-from mlcfast.data.readers.words import MAY_BE_NONE, NO_LABEL, SHORTENED
+from mlcfast.data.readers.words import IMAGE_NAME, MAY_BE_NONE, NO_LABEL, SHORTENED
 from mlcfast.errors import UsageError
 
 NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
@@ -26,6 +27,8 @@ DATE = re.compile(
 DITTO = frozenset({'"', "''", "\u3003", "\u201d", ",,", '-"-'})
 NOTHING = NO_LABEL | BLANK
 WHOLE = re.compile(r"-?\d+(\.0+)?")
+MINUS = {"-1", "-1.0"}  # with which programs fill lists to one length
+WORDS_OF_SENTENCES = 5  # from which on a label may be a sentence
 
 
 def marked(words: Collection[str]) -> tuple[str, str] | None:
@@ -48,6 +51,8 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
         return short, "is what a spreadsheet shows in place of a cell's content: write the table anew, as text"
     if DITTO & {*known}:
         return min(DITTO & {*known}), "says that the cell above holds again: write that out"
+    if known and all(ADDRESS.match(word) or IMAGE_NAME.search(word) for word in known):
+        return known[0], "names a file or a page, and no label: name the column of the labels, or set data.separator"
     valued = {word: (match[1], match[2] or match[3] or match[4]) for word in known if (match := VALUED.fullmatch(word))}
     all_are = len(valued) == len(known) and not _are_names(list(valued.values()))
     value = next((word for word, (label, _) in valued.items() if all_are or label in words), None)
@@ -93,10 +98,20 @@ def may_say_none(words: Collection[str]) -> list[str]:
     ]
 
 
+def sentence_among(words: Mapping[str, int]) -> str:
+    """The first of labels that look like captions, "" where they do not; words: each with its number of images.
+
+    Half of them must be of five words and more, nine in ten of these of one image alone, and two at least.
+    """
+    long = [word for word in words if word.count(" ") + 1 >= WORDS_OF_SENTENCES]
+    alone = [word for word in long if words[word] == 1]
+    return long[0] if len(long) > 1 and 2 * len(long) >= len(words) and 10 * len(alone) >= 9 * len(long) else ""
+
+
 def below_zero(words: Collection[str]) -> tuple[str, str] | None:
-    """The first number below 0 where all words are whole numbers, and what it may be; None without one."""
+    """The first number below 0 where all words are whole numbers, or −1, and what it may be; None without one."""
     numbers = all(WHOLE.fullmatch(word) for word in words)
-    below = next((word for word in sorted(words) if numbers and word.startswith("-")), None)
+    below = next((word for word in sorted(words) if word in MINUS or (numbers and word.startswith("-"))), None)
     if below is None:
         return None
     return below, "may be a class or say that there is none or that nobody looked: leave it out, or the row"

@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 
 from mlcfast.data.readers.columns import ignored_columns, plain_column
+from mlcfast.data.readers.measures import FEW_ROWS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.errors import UsageError
 
 OF_NUMBER = re.compile(r"(id|idx|index|number|no|num|code)$")  # `class` in `classid`
 LETTER = re.compile(r"[^\W\d_]")
-FEW_ROWS = 10  # of which fewer do not tell whether numbers recur
 
 
 def names_of(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> int:

@@ -52,10 +52,12 @@ def _spellings(name: str) -> list[str]:
 
     Of an address what follows its host, from each of its folders on; `my photo.jpg` for `my%20photo.jpg`; accented
     letters in one character, and in two as macOS keeps them; `cat.jpg` for `1a2b3c4d-cat.jpg`, as Label Studio calls
-    what was uploaded.
+    what was uploaded; `123` for `123.0`, as pandas writes a column of numbers with a blank cell.
     """
     address = ADDRESS.match(name)
     uploaded = UPLOADED.fullmatch(name)
+    if name.endswith(".0") and name[:-2].isdecimal():
+        return [name[:-2]]
     if address is None and uploaded is None and name.isascii() and "%" not in name:
         return []
     names = [name, unquote(name), *([f"{uploaded[1]}{uploaded[2]}", uploaded[2]] if uploaded else [])]

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcfast.data.labels import stacked
+from mlcfast.data.labels import count, stacked
 from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.directories import ROBOFLOW, ROBOFLOW_BOXES, at, called, in_either, read_directory
 from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
@@ -21,6 +21,8 @@ from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
 ALIKE = "look alike"  # in the warning of such labels
+SINGLES = ("list", "metadata", "tag_files", "file_list", "parquet", "huggingface", "webdataset")  # of words or numbers
+LEAST_LABELS = 10  # of which fewer may well be of one image each
 
 
 def read_labels(path: Path, options: TableOptions) -> LabelSource:
@@ -35,7 +37,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return at(_with_settled_names(source), root)
-    of_authors = root.is_dir() and is_authors(root)  # whose splits are more than the folders that they name
+    part = root.is_dir() and not path.is_file() and not (path.exists() and path.samefile(root))
+    of_authors = part and is_authors(root)  # whose splits are more than the folders that they name
     parts = {} if options.form != "auto" or path.is_file() else tables_of_parts(without_names(tables_in(root))[0])
     by_tables = any(is_part(part, name) for part in parts)
     known = by_tables or (has_splits(options.form) if options.form != "auto" else known_as(root))
@@ -76,7 +79,25 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
 def _with_settled_names(source: LabelSource) -> LabelSource:
     source = with_plain_labels(source)
     alike = [line for line in nearly_equal(source.names, "the labels") if line not in source.warnings]
-    return dataclasses.replace(source, warnings=[*source.warnings, *alike, *garbled(source.names)])
+    more = [*alike, *garbled(source.names), *_of_one_image(source)]
+    return dataclasses.replace(
+        source, warnings=[*source.warnings, *(each for each in more if each not in source.warnings)]
+    )
+
+
+def _of_one_image(source: LabelSource) -> list[str]:
+    """A warning where nearly each label is that of one image alone, as texts, names and addresses are."""
+    if source.format not in SINGLES or 2 * len(source.names) < len(source.images):
+        return []
+    times = count(source.states, 1, axis=0)
+    alone, held = times == 1, times > 0
+    if held.sum() < LEAST_LABELS or 10 * alone.sum() < 9 * held.sum():
+        return []
+    if all(map(str.isdecimal, source.names)):  # of which the readers say what they may be
+        return []
+    name = source.names[int(alone.argmax())]
+    said = f"{int(alone.sum())} of {int(held.sum())} labels are of one image each, first {name!r}"
+    return [f"{said}: if they are texts, names or addresses of the images, these are no labels"]
 
 
 def image_root(path: Path, root: Path) -> Path:

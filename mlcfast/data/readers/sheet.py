@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from mlcfast.data.readers.encodings import decoded
-from mlcfast.data.readers.headerless import with_header
+from mlcfast.data.readers.headerless import listed_words, with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, unit_of
 from mlcfast.data.readers.slips import (
@@ -81,6 +81,10 @@ def read_sheet(path: Path) -> Sheet:
     """
     text, assumptions = read_text(path)
     refuse_other_texts(path, text)
+    listed = listed_words(text)
+    if listed is not None:
+        header, rows, said = listed
+        return Sheet(path, header, [row for _, row in rows], [number for number, _ in rows], [*assumptions, said], " ")
     told = EXCEL_DELIMITER.match(text)
     text = text[told.end() :] if told else text
     delimiter = told[1] if told and told[1] in DELIMITERS else _delimiter(path, text)

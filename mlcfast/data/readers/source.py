@@ -108,6 +108,17 @@ class LabelSource:
         """(M, K) int8 as training takes them: with unknown labels 1, 0 unknown, −1 negative; without 1 and 0."""
         return self.states if holds(self.states, 0) else absent_as_zero(self.states)
 
+    def taken(self, rows: Sequence[int], split: str) -> "LabelSource":
+        """The images of some rows, as a split of that name."""
+        return replace(
+            self,
+            images=[self.images[row] for row in rows],
+            lines=[self.lines[row] for row in rows],
+            states=self.states[list(rows)],
+            columns={name: [cells[row] for row in rows] for name, cells in self.columns.items()},
+            split=split,
+        )
+
     def merged(self) -> "LabelSource":
         """The same with one row an image: an image named again gets the union of its positives, with a warning.
 

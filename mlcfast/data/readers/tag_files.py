@@ -2,22 +2,32 @@
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.lists import BOXES, from_tags
-from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among
+from mlcfast.data.readers.marked import (
+    WORDS_OF_SENTENCES,
+    below_zero,
+    marked,
+    may_say_none,
+    none_among,
+    sentence_among,
+)
+from mlcfast.data.readers.measures import doubt_of
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.separators import SIGNS, separator_of
 from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
-PROSE_WORDS = 5  # from which on a tag may be a part of a sentence
 PLAIN = ",\n"  # what stands between tags unless the files show something else
 FLAGS = re.compile(r"[01]([\s,;]+[01])*")
 # Four numbers and more, of which one is beyond 1, before something else, `108 225 132 0 "F"`.
 MEASURED = re.compile(r"(?=.*\d\d|.*[2-9])(-?\d+(\.\d+)?[\s,;]+){4}\S")
+POINTS = re.compile(r"(-?\d+(\.\d+)?[ \t]+-?\d+(\.\d+)?\s*\n)+\s*-?\d+(\.\d+)?[ \t]+-?\d+(\.\d+)?\s*")  # two a line
+TAGS_ALONE = "write the tags alone, or a table of the images and their labels, or set data.separator if they are tags"
 WORD = re.compile(r"[^\W_]")
 
 
@@ -46,12 +56,12 @@ def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
     if measured is not None and options.separator is None:
         line = texts[measured].splitlines()[0][:60]
         raise UsageError(
-            f"{measured}: {line!r} begins with numbers, as boxes and measures do, and not tags: write the tags alone, "
-            "or a table of the images and their labels, or set data.separator if they are tags"
+            f"{measured}: {line!r} begins with numbers, as boxes and measures do, and not tags: {TAGS_ALONE}"
         )
     sign, why = (options.separator, "") if options.separator else _sign(folder, texts)
     found = {file: _tags(text, sign) for file, text in texts.items()}
     found, more = _without_no_label(found)
+    warnings = [] if options.separator else _refuse_facts(texts, found)
     names = {name for each in found.values() for name in each}
     doubt = (marked if options.separator is None else below_zero)({name for name in names if WORD.search(name)})
     if doubt is not None:
@@ -63,9 +73,38 @@ def read_tag_files(folder: Path, options: TableOptions) -> LabelSource:
     said += [f"{lacking} images have no text file, and so no label"] if lacking else []
     said += [f"the names of folders, such as {deep.parent.relative_to(folder)}, say nothing"] if deep else []
     source = from_tags(folder, "tag_files", [str(image.relative_to(folder)) for image in images], tags, said)
-    prose = next((name for name in source.names if len(name.split()) >= PROSE_WORDS), None)
-    warnings = [f"{prose!r} may be a caption's words, which are no labels"] if prose else []
+    prose = next((name for name in source.names if len(name.split()) >= WORDS_OF_SENTENCES), None)
+    warnings += [f"{prose!r} may be a caption's words, which are no labels"] if prose else []
     return dataclasses.replace(source, warnings=[*warnings, *may_say_none(source.names)])
+
+
+def _refuse_facts(texts: Mapping[Path, str], found: Mapping[Path, Sequence[str]]) -> list[str]:
+    """A warning of numbers that may be no classes; UsageError where they, points or captions are meant more likely.
+
+    texts: of each file; found: the tags in it.
+    """
+    points = next((file for file, text in texts.items() if POINTS.fullmatch(text)), None)
+    if points is not None and all(POINTS.fullmatch(text) for text in texts.values() if text):
+        line = texts[points].splitlines()[0][:60]
+        raise UsageError(
+            f"{points}: {line!r} and the lines below are numbers, as points are, and not tags: {TAGS_ALONE}"
+        )
+    sentence = sentence_among(Counter(name for names in found.values() for name in {*names}))
+    if sentence:
+        raise UsageError(
+            f"{_first(found, sentence)}: {sentence!r} and others like it may be captions or texts in the images, which "
+            f"are no labels: {TAGS_ALONE}"
+        )
+    if not all(name.isdecimal() for names in found.values() for name in names):
+        return []
+    doubt = doubt_of([[*map(int, names)] for names in found.values()])
+    if doubt is None:
+        return []
+    file, names = next((file, names) for file, names in found.items() if names)
+    says = f"{' '.join(names)!r} may be no classes ({doubt.says})"
+    if doubt.must_ask:
+        raise UsageError(f"{file}: {says}: set data.separator to ' ' if they are, else name the file of the labels")
+    return [f"{file.name}: {says}: set data.separator to ' ' if they are"]
 
 
 def _tags(text: str, sign: str) -> list[str]:

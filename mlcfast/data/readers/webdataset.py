@@ -41,11 +41,14 @@ def read_webdataset(path: Path, options: TableOptions) -> list[LabelSource]:
 
 def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions) -> LabelSource:
     samples = [(number, *sample) for number, file in enumerate(files) for sample in _samples(file)]
-    pictured = [sample for _, _, sample in samples if "image" in sample]
-    packed = TarImages.of(files, [(number, *place) for number, place, sample in samples if "image" in sample])
-    if not pictured:
+    lost = sum("image" not in sample for _, _, sample in samples)
+    if lost == len(samples):
         raise UsageError(f"{path}: no images in it")
-    if not any(len(sample) > 1 for sample in pictured):
+    noted = [each for each in samples if "image" in each[2] and len(each[2]) > 1]
+    bare = [sample["image"] for _, _, sample in samples if [*sample] == ["image"]]
+    pictured = [sample for _, _, sample in noted]
+    packed = TarImages.of(files, [(number, *place) for number, place, _ in noted])
+    if not noted:
         raise UsageError(
             f"{path}: no sample has a .json or .cls, which hold the labels; a .txt, a caption, is not read"
         )
@@ -63,8 +66,11 @@ def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions
     source = read_rows(sheet, dataclasses.replace(options, image_column="image"))
     if len(source.images) != len(pictured):
         raise UsageError(f"{path}: {source.warnings[-1]}, but samples of one name cannot be told apart: rename them")
-    lost = len(samples) - len(pictured)
     warnings = [*source.warnings, f"{lost} samples have no image: they are left out"] if lost else source.warnings
+    if bare:
+        says = f"{len(bare)} images have neither a .json nor a .cls with anything in it, first {bare[0]!r}"
+        remedy = 'they are left out, as nobody has labelled them: write {"labels": []} for those without a label'
+        warnings = [*warnings, f"{says}: {remedy}"]
     names = [name for name in names if name]
     source = source.in_order(names if names and set(source.names) <= set(names) else None)
     return dataclasses.replace(

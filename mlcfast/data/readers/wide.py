@@ -85,7 +85,7 @@ def _label_columns(
     for i in others:
         filled = any(cell.lower() not in BLANK for cell in sheet.counts(i))
         about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
-        about = about or SURE.search(sheet.header[i]) is not None
+        about = (about and not _is_answer(sheet, i)) or SURE.search(sheet.header[i]) is not None
         part, of_parts = truth_share(sheet, i), filled and is_called(sheet.header[i], OF_PARTS)
         counts = about and _numbers_rows(sheet, i)
         if i in ignored or is_index(sheet, i) or counts or of_parts or (filled and part < 0.5):
@@ -128,6 +128,11 @@ def _label_columns(
             f"{sheet.path}: the header has no label column{_why_none(sheet, [i for i in others if i not in ignored])}"
         )
     return columns, left, doubts
+
+
+def _is_answer(sheet: Sheet, column: int) -> bool:
+    """Whether a column is called `no` beside one called `yes`, and so numbers nothing."""
+    return {"yes", "no"} <= {name.lower() for name in sheet.header} and sheet.header[column].lower() == "no"
 
 
 def _may_be_a_fold(name: str) -> str:

@@ -6,7 +6,7 @@ Words = tuple[str, ...] | frozenset[str]
 
 # Words for each part of a data set: a column that divides a table, and a folder or a key, may use any of them.
 PARTS = {
-    "train": ("train", "training", "trn"), "val": ("val", "valid", "validation", "dev"),
+    "train": ("train", "training", "trn"), "val": ("val", "valid", "validation", "validate", "dev"),
     "test": ("test", "testing", "tst"),
 }  # fmt: skip
 SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
@@ -14,7 +14,7 @@ SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
 IMAGE_COLUMNS = (
     "image", "path", "file", "file_name", "filename", "image_path", "image_name", "image_file", "img", "img_path",
     "filepath", "file_path", "image_url", "image index", "image_index", "imagename", "img_name", "imageid",
-    "image_id", "id", "photo", "picture", "name",
+    "image_id", "id", "photo", "picture", "name", "dicom_id", "dicom", "sopinstanceuid", "sop_instance_uid",
 )  # fmt: skip
 LIST_COLUMNS = (
     "labels", "label", "tags", "tag", "target", "targets", "classes", "categories", "category", "class",
@@ -106,7 +106,13 @@ ABOUT_IMAGES = FOLDER_COLUMNS - {"parent"} | frozenset({
     "is_training", "laterality", "complete", "duplicate", "is_duplicate", "version",
     "batch", "site", "cluster", "channels", "rotation", "orientation", "excluded", "exclude",
 })  # fmt: skip
-# Those of them that number or name parts of the data, whatever they hold.
+# Columns that number the rows, as people and pandas call them.
+OF_ROW_NUMBERS = frozenset({
+    "nr", "no", "n\u00b0", "n\u00ba", "#", "s_no", "sr_no", "sl_no", "ser_no", "serial", "serial_no", "serial_number",
+    "lfd_nr", "row", "row_no", "row_num", "row_number", "row_index", "index", "idx", "level_0", "__index_level_0__",
+    "num", "number",
+})  # fmt: skip
+# Of ABOUT_IMAGES those that number or name parts of the data, whatever they hold.
 OF_PARTS = frozenset({"fold", "kfold", "cv_fold", "is_train", "is_training", "is_test", "is_validation"})
 # What the row of a table's sums, or means, has in place of an image.
 SUMS = frozenset({
@@ -138,6 +144,7 @@ SURE = re.compile(r"[\s._-](confidence|conf|scores?|prob|probability|certainty|l
 OF_WHOM = {
     "subject_id", "subject", "patient_id", "patient id", "patientid", "patient", "case_id", "study_id", "studyid",
 }  # fmt: skip
+OF_STUDIES = {"study_id", "studyid"}  # of which each may hold several images
 # Columns of what several images share: a place, a device, a time.
 GROUPS = frozenset({
     "group", "group_id", "scene", "scene_id", "location", "location_id", "camera", "camera_id", "session", "session_id",

@@ -7,6 +7,7 @@ from mlcfast.data.readers.elsewhere import PROSE
 from mlcfast.data.readers.image_folders import has_images
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.registry import known_as
+from mlcfast.data.readers.text_lists import labelled_lists
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
@@ -32,7 +33,7 @@ def within(path: Path) -> Path:
     if is_split_word(inner.name) or inner.name.lower() in OF_LAYOUTS or known_as(path):
         return path
     folders = any(place.is_dir() for place in _folders_and_files(inner)) and not has_images(inner)
-    return within(inner) if folders or tables_in(inner) or known_as(inner) else path
+    return within(inner) if folders or tables_in(inner) or labelled_lists(inner) or known_as(inner) else path
 
 
 def refuse_several(path: Path) -> None:

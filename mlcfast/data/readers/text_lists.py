@@ -1,0 +1,80 @@
+"""Text files of a directory that list its images with their labels: `train.txt`, `labels.txt`."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.beside import annotated_beside
+from mlcfast.data.readers.elsewhere import PROSE
+from mlcfast.data.readers.folders_or_table import may_be_labels
+from mlcfast.data.readers.headerless import OTHER
+from mlcfast.data.readers.lists import is_attribute_table
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.tag_files import text_beside
+from mlcfast.data.readers.words import IMAGE_COLUMNS
+from mlcfast.errors import UsageError
+
+ENDINGS = "|".join(map(re.escape, IMAGE_ENDINGS))
+LINE = re.compile(rf"[^,;\t]*?({ENDINGS})(?:\s*[,;\t]\s*|\s+|$)(.*)", re.IGNORECASE)
+HEADER = {*IMAGE_COLUMNS} - {"id", "name"}
+LOOKED_AT = 1000  # lines of a file
+
+
+def labelled_lists(folder: Path) -> list[Path]:
+    """The .txt files in a directory whose lines name an image and labels, or which are tables with a header; sorted."""
+    return [file for file in _texts(folder) if _names_labels(file)]
+
+
+def lists_alone(folder: Path) -> list[Path]:
+    """The .txt files in a directory, sorted, that name images and nothing else of them."""
+    return [file for file in _texts(folder) if not _names_labels(file) and _named(file)]
+
+
+def _texts(folder: Path) -> list[Path]:
+    """The .txt files that are of no single image, nor called as a readme is."""
+    if not folder.is_dir():
+        return []
+    names = sorted(place.name for place in folder.iterdir() if not place.name.startswith("."))
+    images = {name for name in names if name.lower().endswith(IMAGE_ENDINGS)}
+    of_images = images | {name.rpartition(".")[0] for name in images}
+    texts = [folder / name for name in names if name.lower().endswith(".txt") and not PROSE.match(name)]
+    return [file for file in texts if file.stem not in of_images and file.is_file()]
+
+
+def _named(file: Path) -> list[str]:
+    """What follows the image's name in each of the first lines; empty unless all of these name one."""
+    lines = [line.strip() for line in read_text(file)[0].splitlines()[:LOOKED_AT] if line.strip()]
+    found = [LINE.match(line) for line in lines]
+    return [match[2] for match in found if match] if all(found) else []
+
+
+def _names_labels(file: Path) -> bool:
+    behind = [text for text in _named(file) if text]
+    if behind:
+        return not any(map(OTHER.search, behind))
+    text = read_text(file)[0]
+    first, *below = [line for line in text.splitlines()[:LOOKED_AT] if line.strip()] or [""]
+    header = [name.strip(" \"'").lower() for name in re.split(r"[,;\t]", first)]
+    return is_attribute_table(text) or bool(below and len(header) > 1 and not HEADER.isdisjoint(header))
+
+
+def refuse_other_labels(path: Path, listed: Sequence[Path]) -> None:
+    """UsageError where the labels of a directory may also be other than what these lists of it say.
+
+    They may be its folders, or files beside the images.
+    """
+    if not listed:
+        return
+    name, folders = listed[0].name, may_be_labels(path)
+    if folders:
+        raise UsageError(
+            f"{path}: may be read as folders, each a label, {folders[0].name!r} among them, or by {name}: set "
+            f"data.format to folders, or name {listed[0]}"
+        )
+    annotated = annotated_beside(path)
+    texts = (text for image in images_below(path) if (text := text_beside(image)) is not None)
+    form, file = annotated if annotated is not None else ("tag_files", next(texts, None))
+    if file is not None:
+        shown = f"{form}, by {file.relative_to(path)}, or by {name}"
+        raise UsageError(f"{path}: may be read as {shown}: set data.format to {form}, or name {listed[0]}")
