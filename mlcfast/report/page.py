@@ -64,7 +64,7 @@ def render(record: RunRecord, attended: Sequence[Attended] = (), interval: tuple
 def _damaged(record: RunRecord) -> str:
     """What is missing on this page because a file of the run could not be read."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in record.damaged)
-    return f'<ul class="missed">{items}</ul>' if items else ""
+    return f'<ul class="warned">{items}</ul>' if items else ""
 
 
 def _section(title: str, body: str) -> str:
@@ -120,7 +120,7 @@ def _data(record: RunRecord) -> str:
     few = f" The labels are the rarest; {hidden:,} more are in the next table." if hidden else ""
     sentences = data["warnings"] + _few(record)
     warned = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    warnings = f'<ul class="missed">{warned}</ul>' if warned else '<p class="note">Nothing odd was found in them.</p>'
+    warnings = f'<ul class="warned">{warned}</ul>' if warned else '<p class="note">Nothing odd was found in them.</p>'
     note = f'<p class="note">As they were when training began.{few}</p>'
     return f"{source}{warnings}{note}<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
 

@@ -50,7 +50,7 @@ td.bar i { display: block; height: .8rem; background: var(--s1); border-radius: 
   overflow-wrap: anywhere; }
 .images img, .maps img { width: 100%; max-height: 260px; object-fit: contain; display: block; border-radius: 4px; }
 .images ul { list-style: none; margin: .3rem 0 0; padding: 0; }
-.found { color: var(--s3); } .missed { color: var(--s2); } .added { color: var(--s4); }
+.found { color: var(--s3); } .missed { color: var(--s1); } .added, .warned { color: var(--s2); }
 .maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); gap: .6rem; margin-bottom: 1rem; }
 .maps figcaption { font-weight: 400; font-size: .85rem; overflow-wrap: anywhere; }
 pre { background: var(--card); padding: .7rem; border-radius: 8px; overflow-x: auto; font-size: .85rem; }
