@@ -100,7 +100,7 @@ def test_warnings_about_the_data_and_the_test_result_are_shown(run):
     record = read_run(run)
     data = {**record.data, "warnings": ["2 images are in <both>"]}
     text = render(replace(record, data=data, outcome={"test_mAP": 61.25}), interval=(50.0, 70.0))
-    assert '<ul class="missed"><li>2 images are in &lt;both&gt;</li><li>only 13 validation' in text
+    assert '<ul class="warned"><li>2 images are in &lt;both&gt;</li><li>only 13 validation' in text
     assert text.index("<dt>test mAP</dt><dd>61.25 %</dd>") < text.index("<dt>validation mAP</dt>")
     assert "did not record its data" in render(replace(record, data={}))
 
