@@ -27,7 +27,8 @@ from mlcfast.data.readers.columns import (
     words_recur,
 )
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
-from mlcfast.data.readers.listed import list_column, may_list_more, read_list, with_labels_together
+from mlcfast.data.readers.list_columns import list_column, may_list_more
+from mlcfast.data.readers.listed import read_list, with_labels_together
 from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
