@@ -8,7 +8,7 @@ NAMES = [f"{letter}.jpg" for letter in "abcdefghijkl"]
 
 def folders(*names: str) -> dict[str, str]:
     """Two images in each folder; no two have one content."""
-    return {f"{name}/{name.replace('/', '_')}{number}.jpg": "" for name in names for number in range(2)}
+    return {f"{name}/{number}.jpg": "" for name in names for number in range(2)}
 
 
 def beside(*texts: str) -> dict[str, str]:

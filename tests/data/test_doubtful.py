@@ -56,6 +56,54 @@ def test_folders_that_are_labels_are_read(tmp_path, names):
     assert source.format == "folders" and source.names == sorted(names)
 
 
+@pytest.mark.parametrize("names", [("low", "high"), ("sharp", "blurred"), ("visible", "thermal")], ids="-".join)
+def test_folders_of_images_that_are_called_otherwise_are_no_versions_of_each_other(tmp_path, names):
+    touch(tmp_path, *(f"{name}/{name[0]}{number}.jpg" for name in names for number in range(4)))
+    assert read_all(tmp_path, TableOptions())[0].names == sorted(names)
+    touch(tmp_path, *(f"{names[0]}/{names[1][0]}{number}.jpg" for number in range(2)))
+    assert "are called as versions of the same images are" in refused(tmp_path)
+
+
+IN_EACH = {  # as RFMiD, MESSIDOR and hospitals lay them out: images, and where their label file is
+    "rfmid": ("Training_Set/Training/{}.png", "Evaluation_Set/Validation/{}.png", "Training_Set/RFMiD_Labels.csv",
+              "Evaluation_Set/RFMiD_Validation_Labels.csv"),
+    "kaggle": ("Training_Set/Training_Set/Training/{}.png", "Testing_Set/Testing_Set/Test/{}.png",
+               "Training_Set/Training_Set/RFMiD_Labels.csv", "Testing_Set/Testing_Set/RFMiD_Labels.csv"),
+    "messidor": ("Base11/{}.tif", "Base12/{}.tif", "Base11/Annotation_Base11.xls", "Base12/Annotation_Base12.xls"),
+    "sites": ("siteA/{}.png", "siteB/{}.png", "siteA/labels.csv", "siteB/labels.csv"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_EACH)
+def test_folders_that_hold_a_label_file_each_are_asked_about(tmp_path, name):
+    first, second, *tables = IN_EACH[name]
+    touch(tmp_path, *(place.format(number) for place in (first, second) for number in range(3)))
+    for table in tables:
+        (tmp_path / table).write_text("ID,cat,dog\n0,1,0\n1,0,1\n2,1,1\n")
+    said = refused(tmp_path)
+    assert "folders" in said or "called as parts of the data are" in said
+    if tables[0].endswith(".csv"):  # what the line says helps
+        assert len(open_sources(tmp_path / tables[0], (tmp_path / tables[0]).parent, TableOptions())[0][0].images) == 3
+    assert read_all(tmp_path, TableOptions(form="folders"))[0].format == "folders"
+
+
+def test_tables_in_folders_of_labels_are_named(tmp_path):
+    touch(tmp_path, "cat/0.jpg", "dog/1.jpg", "owl/2.jpg")
+    (tmp_path / "dog" / "where.csv").write_text("image,x\n1.jpg,3\n")
+    (source,) = read_all(tmp_path, TableOptions())
+    assert source.names == ["cat", "dog", "owl"]
+    said = f"1 tables in the folders of the labels are not read, first {tmp_path / 'dog' / 'where.csv'}"
+    assert said in source.warnings
+
+
+def test_gtsrbs_tables_say_no_labels(tmp_path):
+    for number in range(3):
+        touch(tmp_path, f"{number:05d}/a.ppm")
+        (tmp_path / f"{number:05d}" / f"GT-{number:05d}.csv").write_text("Filename;Width;ClassId\n")
+    (source,) = read_all(tmp_path, TableOptions())
+    assert len(source.names) == 3 and not any("tables" in line for line in source.warnings)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_label_is_refused(tmp_path, name):
     file, content, says = REFUSED[name]

@@ -11,9 +11,17 @@ from mlcfast.data.readers.beside import annotated_beside, voc_apart
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of
+from mlcfast.data.readers.folder_tables import unread_tables
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
-from mlcfast.data.readers.image_folders import NO_LABELS, folders_of_images, part_in, parts_of, refuse_copy
+from mlcfast.data.readers.image_folders import (
+    NO_LABELS,
+    folders_of_images,
+    folders_of_labels,
+    part_in,
+    parts_of,
+    refuse_copy,
+)
 from mlcfast.data.readers.label_file import read_single
 from mlcfast.data.readers.lists import KERAS
 from mlcfast.data.readers.paths import images_below, without_notes
@@ -226,7 +234,9 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         )
     refuse_parts(path, folders)
     refuse_labels_elsewhere(path, folders)
-    return read_folders(path)
+    first, *more = read_folders(path)
+    unread = unread_tables(folders_of_labels(folders) or folders)
+    return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
 
 
 def at(source: LabelSource, root: Path, split: str = "") -> LabelSource:

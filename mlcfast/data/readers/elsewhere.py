@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlcfast.data.readers.beside import KINDS
 from mlcfast.data.readers.folder_names import refuse_no_labels
+from mlcfast.data.readers.folder_tables import refuse_tables_within
 from mlcfast.data.readers.image_folders import (
     NO_LABELS,
     folders_of_images,
@@ -88,6 +89,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
             "to folders if it is this one"
         )
     refuse_no_labels(path, labels)
+    refuse_tables_within(path, labels)
 
 
 def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.image_folders import OF_SPLITS, folders_of_images, part_in
+from mlcfast.data.readers.paths import images_below
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
@@ -26,13 +27,15 @@ MONTHS = {
     "december",
 }  # fmt: skip
 HASH = re.compile(r"[0-9a-f]{2}")
-# Versions of the same images, or images beside what is made of them; each folder must be one of a line.
-VERSIONS = (
-    {
-        "original", "originals", "orig", "raw", "augmented", "augmentation", "augmentations", "aug", "processed",
-        "preprocessed", "unprocessed", "cropped", "crops", "uncropped", "resized", "enhanced", "filtered", "normalized",
-        "grayscale", "greyscale", "flipped", "rotated", "synthetic", "generated", "extra", "old", "new",
-    },
+# Versions of the same images, or what somebody has labelled and not.
+MADE = {
+    "original", "originals", "orig", "raw", "augmented", "augmentation", "augmentations", "aug", "processed",
+    "preprocessed", "unprocessed", "cropped", "crops", "uncropped", "resized", "enhanced", "filtered", "normalized",
+    "grayscale", "greyscale", "flipped", "rotated", "synthetic", "generated", "extra", "old", "new",
+}  # fmt: skip
+ANNOTATED = {"labeled", "unlabeled", "labelled", "unlabelled", "annotated", "unannotated"}
+# Images beside what is made of them, under the same names of files; all folders must be of one line.
+PAIRS = (
     {
         "input", "inputs", "target", "targets", "output", "outputs", "gt", "ground_truth", "groundtruth",
         "ground-truth", "mask", "masks", "label", "labels", "segmentation", "segmentations", "image", "images", "img",
@@ -40,7 +43,6 @@ VERSIONS = (
     },
     {"low", "high", "lr", "hr", "sr", "lowres", "highres", "low_res", "high_res", "hq", "lq"},
     {"rgb", "depth", "ir", "nir", "thermal", "infrared", "visible", "lidar", "normals", "flow", "disparity"},
-    {"labeled", "unlabeled", "labelled", "unlabelled", "annotated", "unannotated"},
 )  # fmt: skip
 SEARCHED = {"query", "gallery", "bounding_box_train", "bounding_box_test", "gt_bbox", "gt_query", "distractors"}
 PLAIN = {"images", "image", "imgs", "img", "photos", "extra_images", "more_images", "other_images"}
@@ -48,7 +50,8 @@ PLAIN = {"images", "image", "imgs", "img", "photos", "extra_images", "more_image
 
 def refuse_no_labels(path: Path, folders: Sequence[Path]) -> None:
     """UsageError where all of the folders, which hold images, are called as pieces or versions of a set are."""
-    says = _why({folder.name.lower() for folder in folders})
+    names = {folder.name.lower() for folder in folders}
+    says = _why(names) or ("versions of the same images" if _are_pairs(names, folders) else "")
     if says:
         first, second = sorted({folder.name for folder in folders})[:2]
         inside = next((inner for folder in folders for inner in folders_of_images(folder)), None)
@@ -67,7 +70,7 @@ def _why(names: set[str]) -> str:
         return "dates"
     if names <= SIZES or all(map(SIZE.fullmatch, names)):
         return "sizes of the images"
-    if any(names <= versions for versions in VERSIONS):
+    if names <= MADE or names <= ANNOTATED:
         return "versions of the same images"
     if all(map(HASH.fullmatch, names)) and any(re.search("[a-f]", name) for name in names) and _has_digit(names):
         return "the first letters of the images' checksums"
@@ -76,6 +79,15 @@ def _why(names: set[str]) -> str:
     if names & SEARCHED and all(part_in(name) or name in SEARCHED for name in names):
         return "parts of the set"
     return ""
+
+
+def _are_pairs(names: set[str], folders: Sequence[Path]) -> bool:
+    """Whether folders are called as images and what is made of them are, and most files of one have another's name."""
+    if len(names) < 2 or not any(names <= each for each in PAIRS):
+        return False
+    apart = [{image.stem for image in images_below(folder)} for folder in sorted(folders)]
+    first, second = next((a, b) for a, b in zip(apart, [*apart[1:], apart[0]], strict=True) if a is not b)
+    return 2 * len(first & second) >= min(len(first), len(second))
 
 
 def _has_digit(names: set[str]) -> bool:

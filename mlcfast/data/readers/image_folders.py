@@ -19,7 +19,8 @@ OF_PROGRAMS = {
 }  # fmt: skip
 # Folders called so hold a part of the data: `train2017`, `test_images`, `images_val`, `trainA`.
 OF_SPLITS = re.compile(
-    r"(images?[ _-]?)?(train(ing)?|val(id(ation)?)?|test(ing)?|dev)([ _-]?(images?|imgs?|set|data|\d{1,4}|[ab]))?",
+    r"(images?[ _-]?)?(train(ing)?|val(id(ation)?)?|eval(uation)?|test(ing)?|dev)"
+    r"([ _-]?(images?|imgs?|set|data|\d{1,4}|[ab]))?",
     re.IGNORECASE,
 )
 # What the names of folders say whose images nobody has labelled.
