@@ -247,7 +247,8 @@ def test_numbered_folds(table):
         ({"split_column": "part"}, "data.split_column: no column 'part'; there are image, patient"),
         ({"val": 0.25, "group": "who"}, "data.group: no column 'who'"),
         ({"split_column": "split", "group": "patient"}, "'p7' is in validation"),
-        ({"val": 0.01}, "a share of 0.01 of 40 images leaves training or validation empty"),
+        ({"val": 0.01}, "a share of 0.01 of 40 images leaves training or validation empty: data.val=0.05 divides them"),
+        ({"val": 0.999}, "0.999 of 40 images leaves training or validation empty: data.val=0.5 divides them"),
     ],
 )
 def test_what_is_wrong_is_said(table, values, says):
