@@ -68,9 +68,9 @@ def test_marks_at_an_end_of_the_scale_are_whole(tmp_path):
     rows, *rest = run_of(tmp_path, ["cat"])
     figure = result_figure([row | {"raw_mAP": 100.0} for row in rows], *rest)
     figure.canvas.draw()
-    axis, height = figure.axes[0], int(figure.bbox.height)
-    x, y = axis.transData.transform((rows[1]["epoch"] + 1, 100))
-    above = np.asarray(figure.canvas.buffer_rgba())[height - int(y) - 4 : height - int(y) - 2, int(x), :3]
+    pixels = np.asarray(figure.canvas.buffer_rgba()).astype(int)
+    x, y = figure.axes[0].transData.transform((rows[1]["epoch"] + 1, 100))
+    above = pixels[len(pixels) - int(y) - 4 : len(pixels) - int(y) - 2, int(x)]
     assert (above[:, 2] > above[:, 0] + 60).all()  # blue: the mark's upper half, above the frame
 
 
