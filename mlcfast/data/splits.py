@@ -44,12 +44,16 @@ def divide(records: LabelledImages, share: float, seed: int, held: Path | None =
 
 
 def _what_would_do(labels: Labels, share: float, seed: int, groups: Sequence[str] | None) -> str:
-    """The share nearest to `share` that leaves no part empty, or what to do where none does."""
+    """The share nearest to `share` that leaves no part empty, if possible the larger one for training."""
+    sizes: dict[float, tuple[int, int]] = {}
     for other in sorted(SHARES, key=lambda each: abs(each - share)):
         with contextlib.suppress(ValueError):
-            stratified_split(labels, other, seed, groups)
-            return f"data.val={other:g} divides them"
-    return "no share divides them: add images, or name a label file of others in data.val"
+            train, validation = stratified_split(labels, other, seed, groups)
+            sizes[other] = len(train), len(validation)
+    if not sizes:
+        return "no share divides them: add images, or name a label file of others in data.val"
+    chosen = next((other for other, (train, validation) in sizes.items() if train >= validation), min(sizes))
+    return f"data.val={chosen:g} makes {sizes[chosen][0]} and {sizes[chosen][1]} of them"
 
 
 def _held(records: LabelledImages, held: Path) -> tuple[np.ndarray, np.ndarray]:
