@@ -1,4 +1,4 @@
-"""The two failures a command reports in one line, and what it says where a package is not installed.
+"""The two failures a command reports in one line, what it says where a package is not installed, and counts in words.
 
 Anything else is a defect and keeps its type in the message.
 """
@@ -61,6 +61,11 @@ def shortened(text: str, most: int = LONGEST) -> str:
     """The text, or its beginning, which names the file, and its end, which says what to do."""
     end = most // 3
     return text if len(text) <= most else f"{text[: most - end - 3]} … {text[-end:]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 label`, `2 labels`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def missing_extra(error: ImportError, command: str) -> str | None:

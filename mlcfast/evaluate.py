@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast import cli
-from mlcfast.config import Config
+from mlcfast.config import Config, DataConfig
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import open_split
-from mlcfast.data.splits import find_split
+from mlcfast.data.splits import TRAIN, VALIDATION, find_split
 from mlcfast.engine import discover, start, stop
 from mlcfast.engine.predictor import FLIP
-from mlcfast.errors import UsageError
+from mlcfast.errors import UsageError, counted
 from mlcfast.evaluation.bootstrap import report_intervals
 from mlcfast.evaluation.compare import compare, comparison_table
 from mlcfast.evaluation.evaluate import (
@@ -22,12 +22,13 @@ from mlcfast.evaluation.evaluate import (
     evaluate_weights,
     load_for_model,
     other_input,
+    other_labels,
     own_labels,
     stored_model,
 )
 from mlcfast.evaluation.gather import MOST_HELD, EvaluationResult
 from mlcfast.evaluation.side_by_side import picture_of_both
-from mlcfast.evaluation.tables import bounds_of, mistakes, write_mistakes
+from mlcfast.evaluation.tables import bounds_of, formula_warning, mistakes, write_mistakes
 from mlcfast.evaluation.thresholds import (
     Aim,
     as_json,
@@ -101,8 +102,7 @@ def work(args: argparse.Namespace) -> None:
     if process.is_main and (said := other_input(config, checkpoints[0])):
         LOGGER.warning("%s", said)
     split = args.split or (config.data.test if aim is None else None) or config.data.val
-    held = find_split(checkpoints[0])
-    records = open_split(config.data, split, own_labels(checkpoints[0]), config.seed, held)
+    records = open_for(config, split, checkpoints[0])
     check_size(args, records)
     for weights in checkpoints[1:]:  # what does not fit is said now, not after the first model's images
         stored_model(config, weights, records.names, *sides[:1])
@@ -114,6 +114,39 @@ def work(args: argparse.Namespace) -> None:
         stop()
     if process.is_main:
         tell(args, records, aim, checkpoints, [result, *others])
+
+
+def open_for(config: Config, split: str | float | None, weights: Path) -> LabelledImages:
+    """The images of a split with the labels that the weights were made for.
+
+    The readers' UsageError is of a training file; this one names the weights where it is they that have other labels,
+    and the splits there are where none is called so.
+    """
+    names, held = own_labels(weights), find_split(weights)
+    try:
+        return open_split(config.data, split, names, config.seed, held)
+    except UsageError as error:
+        there = _labels_of(config, split) if names is not None else []
+        if there and set(there) != set(names or ()):
+            raise UsageError(other_labels(weights, names or [], there)) from error
+        known = _splits(config.data)
+        if isinstance(split, str) and split not in known and not Path(config.data.root, split).exists():
+            raise UsageError(f"--split {split}: {error}; this configuration has {', '.join(known)}") from error
+        raise
+
+
+def _labels_of(config: Config, split: str | float | None) -> list[str]:
+    """The labels that a split has by itself; none where it cannot be read."""
+    try:
+        return open_split(config.data, split, seed=config.seed).names
+    except UsageError:
+        return []
+
+
+def _splits(settings: DataConfig) -> list[str]:
+    """What --split may be called, beside label files that the configuration does not name."""
+    parts = [TRAIN, VALIDATION] if settings.val_share is not None else []
+    return [*parts, *(name for name in (settings.train, settings.val, settings.test) if isinstance(name, str))]
 
 
 def check_options(args: argparse.Namespace, config: Config) -> None:
@@ -162,6 +195,8 @@ def tell(
         found = mistakes(result, records, bounds_of(checkpoints[0], len(result.names)))
         write_mistakes(args.errors, found)
         print(f"{args.errors}: {len(found)} errors in {result.scores.size} entries", file=sys.stderr)
+        if said := formula_warning(args.errors, result.names):
+            print(said, file=sys.stderr)
     if args.picture:
         picture_of_both(args.picture, results, checkpoints, records)
         print(f"{args.picture}: images with what each model finds", file=sys.stderr)
@@ -215,7 +250,7 @@ def table(report: Mapping[str, Any]) -> str:
         f"{name:<{width}} {ap:6.2f}" + ("  no image has it" if name in absent else _within(report, name))
         for name, ap in sorted(report["per_label"].items(), key=lambda item: item[1])
     ]
-    lines += [f"{report['images']} images, {report['labels']} labels, values in percent"]
+    lines += [f"{counted(report['images'], 'image')}, {counted(report['labels'], 'label')}, values in percent"]
     if report["unknown"]:
         entries = report["images"] * report["labels"]
         lines += [f"{report['unknown']} of {entries} entries are unknown and left out"]

@@ -202,6 +202,14 @@ def lock_file(file: IO[str], wait: bool = True) -> None:
     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
+def unlock_file(file: IO[str]) -> None:
+    """Let the lock of `lock_file` go; to close the file would not do where a process that was forked has it open."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl  # not on Windows
+
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
 @contextlib.contextmanager
 def published(path: Path) -> Iterator[Path]:
     """Give a draft path to write to and rename it to `path` when the block ends well, delete it otherwise."""

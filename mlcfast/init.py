@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlcfast import cli
 from mlcfast.data.overlap import copies, refuse_copies
-from mlcfast.errors import UsageError
+from mlcfast.errors import UsageError, counted
 from mlcfast.files import write_text
 from mlcfast.planning.starting import propose
 from mlcfast.planning.written import as_yaml, next_steps
@@ -40,8 +40,9 @@ def work(args: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, as_yaml(proposal))
     print(
-        f"read as {proposal.found.form}: {len(samples.train)} images for training, {len(samples.validation)} for "
-        f"validation, {len(samples.train.names)} labels\nwrote {out}; look through it, then:"
+        f"read as {proposal.found.form}: {counted(len(samples.train), 'image')} for training, "
+        f"{len(samples.validation)} for validation, {counted(len(samples.train.names), 'label')}\n"
+        f"wrote {out}; look through it, then:"
     )
     print(next_steps(proposal, out))
 

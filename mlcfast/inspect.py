@@ -12,6 +12,7 @@ from mlcfast.data.readers.pictures import look_at
 from mlcfast.data.readers.source import TableOptions, policy_code
 from mlcfast.data.readers.summary import STATES, open_sources, sides_of, summary
 from mlcfast.data.splits import in_words
+from mlcfast.errors import counted
 
 SHOWN = 20  # labels in the table a person reads
 
@@ -91,7 +92,7 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
 def table(about: dict[str, Any]) -> str:
     """The summary as lines a person reads; labels by how many images have them."""
     lines = [f"read as {about['format']}: {about['images']} images ({about['missing']} missing)"]
-    lines[0] += f", {len(about['labels'])} labels"
+    lines[0] += f", {counted(len(about['labels']), 'label')}"
     ordered = sorted(about["labels"], key=lambda name: -about["positives"][name])
     width = max((len(name) for name in [*ordered[:SHOWN], "label"]), default=5)
     lines.append(f"{'label':<{width}} {'positives':>10} {'negatives':>10} {'unknown':>10}")

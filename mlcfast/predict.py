@@ -21,7 +21,7 @@ from mlcfast.engine.distributed import Process
 from mlcfast.engine.predictor import FLIP, Predictor
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_files, select
-from mlcfast.evaluation.tables import PredictionTable
+from mlcfast.evaluation.tables import PredictionTable, formula_warning
 from mlcfast.models.heads import Head
 from mlcfast.models.trained import load_image_model
 from mlcfast.report.attention import AttentionWriter
@@ -91,6 +91,8 @@ def work(args: argparse.Namespace) -> int:
     writer = AttentionWriter(args.attention, card.labels, drawn) if args.attention else None
     rows: list[dict[str, Any]] = []
     kept: dict[str, np.ndarray] = {}
+    if args.csv and (said := formula_warning(args.csv, card.labels)):
+        print(said, file=sys.stderr)
     with contextlib.ExitStack() as opened:
         table = opened.enter_context(PredictionTable(args.csv, card.labels)) if args.csv else None
         for image, scores, maps, error in tqdm(predictions, "predicting", len(sources), leave=False, disable=None):

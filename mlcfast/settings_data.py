@@ -122,7 +122,9 @@ class DataConfig(Section):
         default=False, description="Store the resized images once, which saves most of a sample's CPU time later."
     )
     bad_images: Literal["error", "skip"] = Field(
-        default="error", description="skip finds unreadable images before training and leaves them out, each listed."
+        default="error",
+        description="skip finds images that cannot be decoded before training and leaves them out, each listed. Files "
+        "that are missing are an error with both: take their rows out.",
     )
     image_column: str | None = Field(default=None, description="The column of image files, where it is not evident.")
     label_columns: list[str] = Field(default=[], description="The columns that are labels, where not all are.")

@@ -106,7 +106,7 @@ def test_unreadable_image_names_its_path(coco, capsys, damage):
     path = coco[0] / "train" / "2.jpg"
     data = path.read_bytes()
     path.write_bytes({"truncated": data[: len(data) // 2], "empty": b"", "text": b"hello"}[damage])
-    fails(capsys, coco[1], 1, "train/2.jpg")
+    fails(capsys, coco[1], 1, "train/2.jpg", "leave such images out with data.bad_images=skip")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -121,7 +121,20 @@ def test_unreadable_image_is_skipped_on_demand(coco, capsys, workers):
 
 def test_unreadable_image_in_a_worker_is_one_line(coco, capsys):
     (coco[0] / "train" / "2.jpg").write_bytes(b"")
-    fails(capsys, [*coco[1], "data.workers=2"], 1, "train/2.jpg")
+    fails(capsys, [*coco[1], "data.workers=2"], 1, "train/2.jpg", "leave such images out with data.bad_images=skip")
+    (coco[0] / "train" / "2.jpg").unlink()
+    skips = "data.bad_images=skip leaves out damaged files alone: take their rows out"
+    fails(capsys, [*coco[1], "data.bad_images=skip"], 2, "train/2.jpg: no such image; 1 of 8", skips)
+    for name in ("resized_cache=true", "workers=0"):
+        (coco[0] / "train" / "2.jpg").write_bytes(b"")
+        words = [*coco[1], f"data.{name}", f"name={name[:7]}"]
+        fails(capsys, words, 1, "train/2.jpg: empty image file", "data.bad_images=skip")
+
+
+def test_one_image_at_once_for_a_batch_normalisation(config_file, capsys):
+    words = [str(config_file), "engine.micro_batch=1", "engine.global_batch=1", "model.head=linear"]
+    remedy = "set engine.micro_batch and engine.global_batch to 2 or more, or a larger data.image_size"
+    fails(capsys, words, 2, "engine.micro_batch: a batch normalisation of the model cannot train on one image", remedy)
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "P", "I;16", "RGBA", "L"])
@@ -171,6 +184,12 @@ def test_label_file_that_is_not_there_beside_others(config_file, capsys, colour_
 def test_largest_seed_and_beyond(config_file, capsys):
     assert train.main([str(config_file), "train.epochs=1", f"seed={2**63 - 1}"]) == 0
     fails(capsys, [str(config_file), f"seed={2**63}"], 2, "seed: ", "and below 9223372036854775808")
+
+
+def test_unknown_implementation_of_the_operators(config_file, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLCFAST_BACKEND", "bogus")
+    fails(capsys, [str(config_file)], 2, "error: MLCFAST_BACKEND='bogus' is not one of auto, triton")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_augmentation_that_wants_arguments(config_file, capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,28 @@ def test_the_model_and_its_input_come_from_the_card(best, data_alone, config_fil
     lost = tmp_path / "none" / "errors.csv"
     assert evaluate.main([str(data_alone), "--checkpoint", str(best), "--errors", str(lost)]) == 2
     assert f"no directory {lost.parent}" in capsys.readouterr().err
+
+
+def test_labels_that_the_checkpoint_lacks_are_said_of_it(best, data_alone, tmp_path, capsys):
+    root = Path(yaml.safe_load(data_alone.read_text())["data"]["root"])
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    (other / "wide.csv").write_text((root / "val.csv").read_text().replace("red", "blue thing", 1))
+    (other / "list.csv").write_text("image,labels\nval0.jpg,blue thing;red\nval1.jpg,red\n")
+    for file in ("wide.csv", "list.csv"):
+        words = [f"data.root={other}", f"data.test={file}"]
+        assert evaluate.main([str(data_alone), "--checkpoint", str(best), *words]) == 2
+        said = capsys.readouterr().err
+        assert f"{best / 'model.safetensors'}: made for the labels " in said, said
+        assert "'blue thing' not among them; the images have " in said and "training file" not in said
+
+
+def test_a_split_that_is_not_there_is_said_with_those_that_are(best, data_alone, capsys):
+    for words, has in (([], "train.csv, val.csv"), (["data.val=0.3"], "train, val, train.csv")):
+        for form in ("csv", "wide"):
+            options = ["--split", "test", *words, f"data.format={form}"]
+            assert evaluate.main([str(data_alone), "--checkpoint", str(best), *options]) == 2
+            said = capsys.readouterr().err
+            assert said.startswith("error: --split test: ") and said.endswith(f"; this configuration has {has}\n"), said
 
 
 def test_a_weight_file_without_a_card_needs_a_model(best, data_alone, tmp_path, capsys):

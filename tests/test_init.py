@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from mlcfast import init, train
-from mlcfast.config import IMAGENET_MEAN, load_config
-from mlcfast.data.build import open_samples
+from mlcfast.config import IMAGENET_MEAN, Config, load_config
+from mlcfast.data import discover
+from mlcfast.data.build import Samples, open_samples
 from mlcfast.errors import UsageError
 from mlcfast.planning import starting
 from mlcfast.planning.starting import LITE, SHIPPED, SMALL, Machine, propose
@@ -304,3 +305,16 @@ def test_epochs_fit_a_slow_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(starting, "seconds_per_epoch", lambda config, samples: 600.0)
     proposal = propose(one_table(tmp_path), machine=Machine(), weights=lambda backbone: "none")
     assert proposal.config.train.epochs == 12 and "2.0 hours" in proposal.reasons["train.epochs"]
+
+
+def test_what_was_recognised_is_said_where_auto_alone_reads_it(tmp_path, capsys, monkeypatch):
+    def by_auto(config: Config) -> Samples:
+        if config.data.format != "auto":
+            raise UsageError("only auto reads it")
+        return open_samples(config)
+
+    monkeypatch.setattr(discover, "open_samples", by_auto)
+    written = in_file(one_table(tmp_path / "set"), tmp_path / "c.yaml", *TINY)
+    assert written["data"]["format"] == "auto"
+    assert capsys.readouterr().out.startswith("read as wide: 6 images for training, 2 for validation, 2 labels\n")
+    assert "format: auto # recognised as wide;" in (tmp_path / "c.yaml").read_text()

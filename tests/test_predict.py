@@ -37,11 +37,11 @@ MODEL = {
 PREPROCESSING = {"image_size": 32, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25]}
 
 
-def save_untrained(directory: Path, thresholds=(0.5, 0.5, 0.5), **changes) -> Path:
+def save_untrained(directory: Path, thresholds=(0.5, 0.5, 0.5), names=NAMES, **changes) -> Path:
     """A model as a run leaves it, with random weights."""
     torch.manual_seed(0)
     arguments = MODEL | changes
-    card = ModelCard(NAMES, arguments, PREPROCESSING, list(thresholds), "raw")
+    card = ModelCard(list(names), arguments, PREPROCESSING, list(thresholds), "raw")
     save_model(directory, build_model(**arguments).state_dict(), card)
     return directory
 
@@ -364,6 +364,13 @@ def test_a_table_for_a_spreadsheet(best, photos, tmp_path, capsys):
     for label in first["labels"]:
         assert float(rows[0][label["name"]]) == pytest.approx(label["score"], abs=1e-6)
     assert rows[1]["error"] == failed["error"] and not any(rows[1][name] for name in ("labels", *NAMES))
+
+
+def test_a_label_that_a_spreadsheet_takes_for_a_formula_is_said(photos, tmp_path, capsys):
+    model, table = save_untrained(tmp_path / "best", names=("=1+1", "b", "c")), tmp_path / "predictions.csv"
+    assert predict.main([str(model), str(photos / "val0.jpg"), "--csv", str(table)]) == 0
+    says = f"{table}: a spreadsheet takes '=1+1' for a formula: import its columns as text\n"
+    assert says in capsys.readouterr().err and "=1+1" in table.read_text().splitlines()[0].split(",")
 
 
 def test_probabilities_for_another_model(best, photos, tmp_path, capsys):

@@ -152,6 +152,18 @@ def test_the_histogram_of_hidden_labels_is_in_the_page(run, tmp_path):
     assert "Positives that training was not shown" in text and encoded in text
 
 
+def test_best_stands_for_its_run(run, tmp_path, capsys, monkeypatch):
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    (copy / "report.html").unlink()
+    assert command.main([str(copy / "best")]) == 0
+    assert capsys.readouterr().out.strip() == str(copy / "report.html") and (copy / "report.html").is_file()
+    monkeypatch.chdir(copy)
+    assert command.main(["best"]) == 0 and capsys.readouterr().out.strip() == "report.html"
+    called_best = Path(shutil.copytree(run, tmp_path / "run" / "runs" / "best"))
+    assert command.main([str(called_best)]) == 0
+    assert capsys.readouterr().out.strip() == str(called_best / "report.html")
+
+
 def test_what_is_no_run_is_named(run, tmp_path, capsys):
     assert command.main([str(tmp_path)]) == 2
     assert f"{tmp_path}/metrics.jsonl: cannot be read" in capsys.readouterr().err
@@ -162,6 +174,11 @@ def test_what_is_no_run_is_named(run, tmp_path, capsys):
     without_digests(broken / "best")
     with pytest.raises(UsageError, match="damaged run"):
         write_report(broken)
+    (broken / "best" / "model.json").write_text('{"labels": 3}')
+    shutil.copy(run / "best" / "validation.npz", broken / "best")
+    assert command.main([str(broken)]) == 2
+    says = f"error: {broken}/best/model.json: not a model card: it lacks model, preprocessing, thresholds, weights\n"
+    assert capsys.readouterr().err == says
 
 
 def test_shares_of_wrongly_added_labels(run):

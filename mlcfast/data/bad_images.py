@@ -1,18 +1,45 @@
 """Finding the images that cannot be decoded before training begins."""
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mlcfast.data.images import load_rgb
 from mlcfast.data.records import LabelledImages, fingerprint
-from mlcfast.errors import RunError
+from mlcfast.errors import RunError, UsageError
 from mlcfast.files import cache_directory, locked, published
 
 CHUNK = 256
+MISSING = ": no such image; "  # of require_images' words
+REMEDY = "replace it, or leave such images out with data.bad_images=skip"
+
+
+@contextlib.contextmanager
+def remedied(path: str) -> Iterator[None]:
+    """Let a RunError about reading the image file `path` say what to do; as it is for one inside another file."""
+    try:
+        yield
+    except RunError as error:
+        if os.path.isfile(path) and str(error).startswith(f"{path}: "):
+            raise RunError(f"{error}: {REMEDY}") from error
+        raise
+
+
+@contextlib.contextmanager
+def missing_explained(policy: str) -> Iterator[None]:
+    """Let the readers' UsageError about missing image files say that the policy `skip` is not for them."""
+    try:
+        yield
+    except UsageError as error:
+        if policy == "skip" and MISSING in str(error):
+            raise UsageError(
+                f"{error}: data.bad_images=skip leaves out damaged files alone: take their rows out"
+            ) from error
+        raise
 
 
 def find_bad_images(

@@ -33,6 +33,7 @@ from mlcfast.data import (
     resized_cache_bytes,
     split_train_val,
 )
+from mlcfast.data.bad_images import missing_explained
 from mlcfast.data.coco import annotation_file
 from mlcfast.data.csv_labels import cells_of
 from mlcfast.data.labels import Labels, SparseLabels, count, from_entries, holds, pairs, whole
@@ -133,7 +134,8 @@ def open_split(
 def _open(
     settings: DataConfig, split: str | None, names: list[str] | None = None, cells: frozenset[int] | None = None
 ) -> tuple[LabelledImages, Skipped]:
-    records = _read(settings, split, names, cells)
+    with missing_explained(settings.bad_images):
+        records = _read(settings, split, names, cells)
     if settings.bad_images == "error" or isinstance(records, LabelledFeatures):
         return records, []
     bad = find_bad_images(records, settings.workers)

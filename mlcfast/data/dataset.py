@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mlcfast.data.bad_images import remedied
 from mlcfast.data.label_rows import LabelRows
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.resized import ResizedCache
@@ -36,11 +37,12 @@ class ImageDataset(Dataset):
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor, int]:
         """Image as the transform gives it, labels (K,) int8 and index, for an index or (epoch, index); else epoch 0.
 
-        Raises RunError naming the file if it cannot be decoded.
+        Raises RunError naming the file if it cannot be decoded, and how to leave it out.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         cache, path = self.resized_cache, self.records.paths[index]
-        image = self.records.load_pixels(index) if cache is None else cache.read(index, path)
+        with remedied(path):
+            image = self.records.load_pixels(index) if cache is None else cache.read(index, path)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(sample_seed(self.seed, epoch, index))
             return self.transform(image), self.labels.one(index), index

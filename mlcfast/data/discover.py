@@ -58,8 +58,9 @@ def discover(data: Path, images: Path | None = None, given: Mapping[str, Any] | 
     if not data.exists():
         raise UsageError(f"{data}: no such file or directory")
     settings = _settings(data, images, given)
+    recognised = str(settings["format"])
     samples, settings["format"] = _opened(settings)
-    return Found(settings, samples, str(settings["format"]), _short_side(samples.train.paths))
+    return Found(settings, samples, recognised, _short_side(samples.train.paths))
 
 
 def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.data.bad_images import remedied
 from mlcfast.data.images import load_pixels
 from mlcfast.data.records import LabelledImages, fingerprint
 from mlcfast.data.transforms import resize
@@ -173,7 +174,8 @@ class _Build:
         size, each = self.cache.image_size, resized_cache_bytes(1, self.cache.image_size)
 
         def write(index: int) -> int:
-            pixels = resize(load_pixels(self.paths[index]), size).tobytes()
+            with remedied(self.paths[index]):
+                pixels = resize(load_pixels(self.paths[index]), size).tobytes()
             if os.pwrite(file, pixels, index * each) != each:
                 raise RunError(f"{self.draft}: cannot write the resized images: the disk is full")
             return zlib.crc32(pixels)

@@ -1,5 +1,6 @@
 """Divides one label file into training and validation, by a share or by a column; a run keeps the division."""
 
+import contextlib
 import csv
 import io
 import logging
@@ -23,6 +24,7 @@ from mlcfast.files import write_text
 LOGGER = logging.getLogger("mlcfast")
 SPLIT_FILE = "split.csv"
 TRAIN, VALIDATION = "train", "val"
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.25, 0.34, 0.5)  # of which one is suggested where the user's own divides nothing
 SHOWN = 8  # labels named in a line of the log
 
 
@@ -38,7 +40,20 @@ def divide(records: LabelledImages, share: float, seed: int, held: Path | None =
     try:
         return stratified_split(records.labels, share, seed, groups)
     except ValueError as error:
-        raise UsageError(f"data.val: {error}") from error
+        raise UsageError(f"data.val: {error}: {_what_would_do(records.labels, share, seed, groups)}") from error
+
+
+def _what_would_do(labels: Labels, share: float, seed: int, groups: Sequence[str] | None) -> str:
+    """The share nearest to `share` that leaves no part empty, if possible the larger one for training."""
+    sizes: dict[float, tuple[int, int]] = {}
+    for other in sorted(SHARES, key=lambda each: abs(each - share)):
+        with contextlib.suppress(ValueError):
+            train, validation = stratified_split(labels, other, seed, groups)
+            sizes[other] = len(train), len(validation)
+    if not sizes:
+        return "no share divides them: add images, or name a label file of others in data.val"
+    chosen = next((other for other, (train, validation) in sizes.items() if train >= validation), min(sizes))
+    return f"data.val={chosen:g} makes {sizes[chosen][0]} and {sizes[chosen][1]} of them"
 
 
 def _held(records: LabelledImages, held: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlcfast.data.labels import Labels, pairs
+from mlcfast.errors import counted
 
 
 def stratified_split(
@@ -27,7 +28,7 @@ def stratified_split(
     side_U = _assign(unit_M, labels, share, seed)
     validates = side_U[unit_M] == 1 if M else np.zeros(0, bool)
     if not validates.any() or validates.all():
-        units = f"{len(side_U)} groups" if groups is not None else f"{M} images"
+        units = counted(len(side_U), "group") if groups is not None else counted(M, "image")
         raise ValueError(f"a share of {share:g} of {units} leaves training or validation empty")
     return np.flatnonzero(~validates), np.flatnonzero(validates)
 

@@ -1,9 +1,10 @@
 """A trained model as a program uses it: images in, labels and scores out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, overload
 
@@ -23,6 +24,7 @@ from mlcfast.models.trained import load_image_model
 
 Picture: TypeAlias = Image.Image | np.ndarray | str | Path
 BATCH = 32  # images a pass
+TAKEN = "a PIL image, an array uint8 (H, W, 3) or a path"
 
 
 class Label(NamedTuple):
@@ -71,8 +73,9 @@ class Classifier:
 
         images: PIL images, arrays uint8 (H, W, 3) in RGB, or paths. Given are the labels that reach their own
         thresholds of the card; with `threshold`, those that reach it; with top_k, that many. RunError names a picture
-        that cannot be read.
+        that cannot be read; UsageError refuses a threshold that is no number in [0, 1], and a top_k below 1.
         """
+        _check_choice(top_k, threshold)
         found = [
             [Label(self.labels[k], float(scores[k])) for k in select(scores, self.card, top_k, threshold)]
             for scores in self.scores(images)
@@ -81,7 +84,7 @@ class Classifier:
 
     def scores(self, images: Picture | Sequence[Picture]) -> np.ndarray:
         """The probabilities (M, K), float32, of M pictures as `predict` takes them; one row for a picture alone."""
-        pictures = [images] if _is_picture(images) else list(images)  # type: ignore[arg-type]  # told apart by the test
+        pictures = _pictures(images)
         read = partial(_read, image_size=self.card.preprocessing["image_size"])
         decoded = in_order(read, enumerate(pictures), os.cpu_count() or 1, ahead=2 * BATCH)
         rows = [scores for batch in iter(lambda: list(islice(decoded, BATCH)), []) for scores in self._scored(batch)]
@@ -98,6 +101,24 @@ def _is_picture(images: object) -> bool:
     return isinstance(images, Image.Image | np.ndarray | str | Path)
 
 
+def _pictures(images: Picture | Sequence[Picture]) -> list[Picture]:
+    if isinstance(images, Image.Image | np.ndarray | str | Path):
+        return [images]
+    if not isinstance(images, Iterable) or isinstance(images, bytes | Mapping):
+        raise UsageError(f"images: a {type(images).__name__}; a picture or a sequence of them is taken: {TAKEN}")
+    return list(images)
+
+
+def _check_choice(top_k: int | None, threshold: float | None) -> None:
+    """UsageError for what `predict` cannot choose labels by."""
+    whole = isinstance(top_k, Integral) and not isinstance(top_k, bool)
+    if top_k is not None and not (whole and top_k >= 1):
+        raise UsageError(f"top_k {top_k!r}: must be a whole number of at least 1, or None")
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if threshold is not None and not (number and 0 <= threshold <= 1):
+        raise UsageError(f"threshold {threshold!r}: must be a number from 0 to 1, or None")
+
+
 def _read(numbered: tuple[int, Picture], image_size: int) -> Decoded:
     number, picture = numbered
     if isinstance(picture, str | Path):
@@ -108,8 +129,7 @@ def _read(numbered: tuple[int, Picture], image_size: int) -> Decoded:
         pixels = picture
     else:
         shape = f" {picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else ""
-        takes = "a PIL image, an array uint8 (H, W, 3) or a path is taken"
-        raise UsageError(f"image {number}: a {type(picture).__name__}{shape}; {takes}")
+        raise UsageError(f"image {number}: a {type(picture).__name__}{shape}; {TAKEN} is taken")
     if not pixels.size:
         raise UsageError(f"image {number}: it has no pixels")
     return Decoded(f"image {number}", resize(pixels, image_size))

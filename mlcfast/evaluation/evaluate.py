@@ -88,7 +88,7 @@ def configured_model(config: Config, weights: Path, names: list[str]) -> tuple[n
     """The configured model with these weights, and the configuration; UsageError if they are of other labels."""
     own = own_labels(weights)
     if own not in (None, names):
-        raise UsageError(f"{weights}: made for the labels {_shown(own)}; the images have {_shown(names)}")
+        raise UsageError(other_labels(weights, own or [], names))
     model = make_model(config.without_initial_weights(), len(names))
     stored = read_weights(weights)
     try:
@@ -159,6 +159,13 @@ def evaluate_model(
     predictor = Predictor(process, model.to(process.device), config.engine.precision, flip)
     loader = evaluation_loader(config, records, process)
     return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)
+
+
+def other_labels(weights: Path, own: Sequence[str], there: Sequence[str]) -> str:
+    """What to say of weights that were made for other labels than the images have, or for the same in another order."""
+    lacking = [repr(name) for name in there if name not in own][:1]
+    lacks = f", {lacking[0]} not among them" if lacking else ""
+    return f"{weights}: made for the labels {_shown(own)}{lacks}; the images have {_shown(there)}"
 
 
 def _shown(names: Sequence[str]) -> str:

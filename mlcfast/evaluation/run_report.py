@@ -10,6 +10,7 @@ from mlcfast.engine import HostProcess, Predictor
 from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.predict_files import predict_files
 from mlcfast.models.build import attends
+from mlcfast.models.card import load_card
 from mlcfast.models.trained import load_trained
 from mlcfast.report.gallery import Attended
 from mlcfast.report.page import write_report
@@ -22,9 +23,11 @@ ATTENDED_IMAGES, ATTENDED_LABELS = 6, 4
 def report_run(directory: Path) -> tuple[Path, tuple[float, float] | None]:
     """Write report.html of the run in `directory` from what is there.
 
-    Returns its path and the interval of the validation mAP in percent, None where that was not worked out.
+    Returns its path and the interval of the validation mAP in percent, None where that was not worked out. UsageError
+    names what is missing or damaged.
     """
     record = read_run(directory)
+    load_card(directory / "best")  # says what is wrong with its entries
     for sentence in record.damaged:
         LOGGER.warning("%s", sentence)
     interval = percent_interval(record.scores, record.labels)

@@ -10,14 +10,27 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from mlcfast.data import LabelledImages
-from mlcfast.errors import RunError
+from mlcfast.errors import RunError, counted
 from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.files import write_text
 from mlcfast.metrics import known_entries
 from mlcfast.models.card import card_file, load_card
 
 FIRST = ("image", "labels", "error")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula begins with
 MISSED, WRONG = "missed", "wrongly added"
+
+
+def formula_warning(path: Path, names: Sequence[str]) -> str | None:
+    """What to say of a table with labels that a spreadsheet takes for formulas; None without one.
+
+    They are written as they are, so that a program finds the labels of the model.
+    """
+    found = [name for name in names if name.startswith(FORMULA)]
+    if not found:
+        return None
+    which = f"{found[0]!r}" + (f" and {counted(len(found) - 1, 'other label')}" if len(found) > 1 else "")
+    return f"{path}: a spreadsheet takes {which} for a formula: import its columns as text"
 
 
 class PredictionTable:

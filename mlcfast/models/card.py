@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ class ModelCard:
     config: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+NEEDED = [each.name for each in fields(ModelCard) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def save_model(
@@ -87,7 +90,10 @@ def load_card(path: Path) -> ModelCard:
         size = file.stat().st_size
         if size > MOST_BYTES:
             raise UsageError(f"{file}: not a model card: {size} bytes, and at most {MOST_BYTES} are read")
-        card = ModelCard(**unsealed(file.read_bytes()))
+        document = unsealed(file.read_bytes())
+        if lacking := [name for name in NEEDED if name not in document]:
+            raise UsageError(f"{file}: not a model card: it lacks {', '.join(lacking)}")
+        card = ModelCard(**document)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}{hint_path(file)}") from error
     except (ValueError, TypeError) as error:

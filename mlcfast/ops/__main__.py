@@ -88,7 +88,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the facts, then a line for each operator and device."""
-    build_parser().parse_args(argv)
+    parser = build_parser()
+    parser.parse_args(argv)
+    try:
+        requested()
+    except ValueError as error:
+        parser.exit(2, f"error: {error}\n")
     print("\n".join(environment()), end="\n\n")
     for operator in sorted((*LOSSES, *LATER_LOSSES, *PLAIN, *PARTS, PIXELS)):
         for device_type in ("cpu", "cuda")[: 1 if operator == PIXELS else 2]:

@@ -143,7 +143,7 @@ def _data(found: Found, machine: Machine) -> tuple[dict[str, Any], dict[str, str
     settings["workers"] = 0 if len(samples.train) < 64 else max(0, min(4, machine.cores - 1))
     count = f"{len(samples.train)} images"
     reasons = {
-        "data.format": "as recognised; docs/data.md explains the formats",
+        "data.format": f"recognised as {found.form}; docs/data.md explains the formats",
         "data.train": count,
         "data.val": f"{len(samples.validation)} images",
         "data.image_size": f"pixels; half of the images are at least {found.short_side} wide and high",

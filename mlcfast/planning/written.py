@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from mlcfast.errors import counted
 from mlcfast.planning.starting import Proposal
 
 WIDTH = 110  # of a line with its comment; a longer comment goes above its line
@@ -15,7 +16,8 @@ def as_yaml(proposal: Proposal) -> str:
     samples = proposal.found.samples
     labels = samples.train.names
     lines = [
-        f"# {len(samples.train)} images for training, {len(samples.validation)} for validation, {len(labels)} labels.",
+        f"# {counted(len(samples.train), 'image')} for training, {len(samples.validation)} for validation, "
+        f"{counted(len(labels), 'label')}.",
         "# Written by mlcfast init. What is not here has its default; a run writes them all to its config.yaml.",
     ]
     for section, settings in proposal.values.items():

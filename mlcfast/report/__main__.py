@@ -7,21 +7,29 @@ from pathlib import Path
 
 from mlcfast import cli
 from mlcfast.evaluation.run_report import report_run
+from mlcfast.runs.directory import RunDirectory
 from mlcfast.runs.journal import log_to_console
 
 
 def build_parser() -> cli.Parser:
     """The command line of `python -m mlcfast.report`."""
     parser = cli.Parser("report", __doc__, "python -m mlcfast.report runs/demo")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, as runs/<name>")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, as runs/<name>, or its best/")
     return parser
 
 
 def work(args: argparse.Namespace) -> None:
     """Write the report and say where it is."""
     log_to_console()
-    page, _ = report_run(args.run)
+    page, _ = report_run(run_of(args.run))
     print(page)
+
+
+def run_of(place: Path) -> Path:
+    """The run that its own directory, or its best/, stands for."""
+    whole = place.absolute()
+    inside = whole.name == RunDirectory(whole.parent).best.name and RunDirectory(whole.parent).metrics.is_file()
+    return place.parent if inside and place.name == whole.name else place
 
 
 def main(argv: Sequence[str] | None = None) -> int:

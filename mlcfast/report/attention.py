@@ -12,7 +12,8 @@ from PIL import Image
 
 from mlcfast.data.images import load_rgb
 from mlcfast.errors import RunError
-from mlcfast.report.text import drawn_name, measure, new_figure, place_axes, shortened, write
+from mlcfast.report.names import shortened
+from mlcfast.report.text import drawn_name, measure, new_figure, place_axes, write
 
 COLUMNS, MOST, PANEL = 4, 11, 480  # labels a picture without a choice; a panel's largest side in pixels
 COLOURS = "cividis"  # from dark blue to yellow, told apart by colour-blind readers and in grey

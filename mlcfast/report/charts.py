@@ -7,7 +7,7 @@ import numpy as np
 from mlcfast.metrics import average_precision
 from mlcfast.report.labels import long_table, row_head
 from mlcfast.report.record import RunRecord, precision_recall, with_one_not_other, wrongly_added
-from mlcfast.report.svg import FEW_IMAGES, Series, heat_map, line_chart, short_name
+from mlcfast.report.svg import FEW_IMAGES, Series, heat_map, line_chart, short_names
 
 FEW, MATRIX, CANDIDATES = 20, 30, 300  # labels with a curve each; in the matrix; looked at for it
 WORST = ("s2", "s3", "s4")  # the looks of the labels with the lowest average precision
@@ -77,11 +77,12 @@ def precision_recall_chart(record: RunRecord) -> str:
     order = [k for k in np.argsort(ap, kind="stable").tolist() if positive[:, k].any()]
     worst, others = dict(zip(order, WORST, strict=False)), sorted(order[len(WORST) :])
     title = "the other labels" if len(others) <= FEW else f"{FEW} of the {len(others):,} other labels"
+    titles = dict(zip(worst, short_names([record.names[k] for k in worst], LEGEND), strict=True))
     lines = []
     for k in [*others[:FEW], *worst] if K > 1 else []:
         rows, name = known[:, k], record.names[k]
         recall, precision = precision_recall(record.scores[rows, k], positive[rows, k])
-        called = short_name(name, LEGEND) if k in worst else title
+        called = titles.get(k, title)
         lines.append(Series(100 * recall, 100 * precision, called, worst.get(k, "faint"), name))
     first = slice(None, max(1, MOST_SCORES // K))
     recall, precision = precision_recall(record.scores[first][known[first]], positive[first][known[first]])

@@ -62,7 +62,8 @@ def average_precisions(labels: LabelFigures) -> str:
     heads = ("label", "AP, 0 to 100 %", "AP (%)", "images with it")
     absent = int((labels.images == 0).sum())
     last = f"; last, {absent:,} that no image has" if absent else ""
-    note = f'<p class="note">{len(labels.names):,} labels, the worst first{last}.</p>'
+    order = f"labels, the worst first{last}" if len(labels.names) > 1 else "label"
+    note = f'<p class="note">{len(labels.names):,} {order}.</p>'
     return note + long_table("Average precision of each label", heads, rows) + _more(len(labels.names))
 
 

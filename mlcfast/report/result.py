@@ -12,11 +12,12 @@ import numpy as np
 from mlcfast.data.images import load_rgb
 from mlcfast.errors import RunError
 from mlcfast.metrics import known_entries
-from mlcfast.report.text import MARKED, drawn_name, measure, new_figure, place_axes, wrapped, write
+from mlcfast.report.text import MARKED, caption_names, measure, new_figure, place_axes, wrapped, write
 
 COLUMNS, ROWS = 5, 2
 CURVE, CELL, GAP, PICTURE = 4.4, 1.72, 0.14, 1.5  # widths of the curve and of an image's cell; an image's height
 LINES, LETTERS, LEADING = 6, 8.5, 0.155  # of a caption: most lines, size in points, inches from line to line
+INDENT = 0.15  # of a caption's names, behind their sign
 HEAD, DPI = 0.55, 110
 # Okabe and Ito's colours, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -58,11 +59,13 @@ def result_figure(
         return figure
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(COLUMNS * ROWS, len(paths))).astype(int))
     predicted = (scores >= np.asarray(thresholds)) & known_entries(labels)
+    shown = (predicted | (labels == 1))[chosen].any(axis=0)
+    called = caption_names(names, shown, CELL - INDENT, measure(figure, LETTERS))
     for place, index in enumerate(chosen):
         row, column = divmod(place, COLUMNS)
         left, top = CURVE + column * (CELL + GAP), HEAD + row * (PICTURE + caption)
         _picture(place_axes(figure, left, top, CELL, PICTURE), paths[index])
-        _caption(figure, left, top + PICTURE + 0.05, names, predicted[index], labels[index] == 1)
+        _caption(figure, left, top + PICTURE + 0.05, called, predicted[index], labels[index] == 1)
     _legend(figure)
     return figure
 
@@ -73,7 +76,8 @@ def _curves(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         if f"{which}_mAP" in rows[0]:
             title = {"raw": "weights", "ema": "averaged weights"}[which]
             marker = shape if len(rows) <= MARKED else None
-            axis.plot(epochs, [row[f"{which}_mAP"] for row in rows], color=colour, marker=marker, label=title)
+            values = [row[f"{which}_mAP"] for row in rows]
+            axis.plot(epochs, values, color=colour, marker=marker, label=title, clip_on=False, zorder=3)  # whole at 100
     limits = (epochs[0] - 0.5, epochs[-1] + 0.5)
     axis.set(xlabel="epoch", ylabel="validation mAP (%)", xlim=limits, ylim=(0, 100))
     axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -100,13 +104,13 @@ def _caption(
     groups = [kind for kind in kinds if kind[1].any()]
     if not groups:
         write(figure, left, top, "no label", LETTERS, SOFT)
-    measured, indent = measure(figure, LETTERS), 0.15
+    measured = measure(figure, LETTERS)
     for sign, which, colour in groups:
-        shown = [drawn_name(names[k], k + 1) for k in np.flatnonzero(which).tolist()]
-        lines = wrapped(shown, CELL - indent, LINES // len(groups), measured)
+        shown = [names[k] for k in np.flatnonzero(which).tolist()]
+        lines = wrapped(shown, CELL - INDENT, LINES // len(groups), measured)
         write(figure, left, top, sign, LETTERS, colour)
         for line in lines:
-            write(figure, left + indent, top, line, LETTERS, colour)
+            write(figure, left + INDENT, top, line, LETTERS, colour)
             top += LEADING
 
 

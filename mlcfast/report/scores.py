@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlcfast.report.names import told_apart
 from mlcfast.report.result import BLUE
-from mlcfast.report.text import drawn_name, measure, new_figure, place_axes, shortened, write
+from mlcfast.report.text import drawn_name, measure, new_figure, place_axes, write
 
 MOST = 40  # groups in one picture
 MARGIN, NAMES, PLOT, ROW = 0.15, 2.6, 5.0, 0.26  # widths in inches: at the sides, of the names at most, of the plot
@@ -25,7 +26,7 @@ def scores_figure(groups: Mapping[str, Sequence[float]], what: str) -> Any:
     """The figure that `draw_scores` writes, of the same arguments."""
     shown, rest = dict(list(groups.items())[:MOST]), max(0, len(groups) - MOST)
     measured = measure(new_figure(1, 1, DPI), LETTERS)
-    names = [shortened(drawn_name(name, k, "group"), NAMES, measured) for k, name in enumerate(shown, 1)]
+    names = told_apart([drawn_name(name, k, "group") for k, name in enumerate(shown, 1)], NAMES, measured)
     left = 2 * MARGIN + max(measured(name) for name in names)
     height = ROW * len(shown)
     figure = new_figure(left + PLOT + MARGIN, TOP + height + FOOT + (ROW if rest else 0), DPI)

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from mlcfast.report.attention import overlay, upsample
-from mlcfast.report.text import drawn_name, families, measure, wrapped
+from mlcfast.report.text import caption_names, families, measure, wrapped
 
 CELL, GAP, MARGIN, PICTURE = 2.1, 0.16, 0.15, 2.0  # widths of an image's column and around it; an image's height
 LINES, LETTERS, LEADING = 6, 9.0, 0.165  # of a model's caption: most lines, size in points, inches from line to line
+INDENT = 0.16  # of a caption's names, behind their sign
 HEAD, TITLE, DPI = 0.45, 0.24, 110
 FOUND, MISSED, WRONG, PLAIN = "#007A59", "#0072B2", "#B94A00", "#222222"  # dark enough for letters on white
 
@@ -47,11 +48,13 @@ def draw_side_by_side(file: Path, seen: Sequence[Seen], names: Sequence[str], ti
     figure = Figure(figsize=(wide, HEAD + pictures + 2 * text), dpi=DPI)
     FigureCanvasAgg(figure)
     _legend(figure)
+    shown = np.any([each.positive | given for each in seen for given in each.given], axis=0)
+    called = caption_names(names, shown, CELL - INDENT, measure(figure, LETTERS))
     for place, each in enumerate(seen):
         left = MARGIN + place * (CELL + GAP)
         _pictures(figure, left, each)
         for row, (title, given) in enumerate(zip(titles, each.given, strict=True)):
-            _caption(figure, left, HEAD + pictures + row * text, title, names, given, each.positive)
+            _caption(figure, left, HEAD + pictures + row * text, title, called, given, each.positive)
     figure.savefig(file, dpi=DPI)
 
 
@@ -85,16 +88,16 @@ def _write(figure: Any, left: float, top: float, text: str, colour: str, size: f
 def _caption(
     figure: Any, left: float, top: float, title: str, names: Sequence[str], given: np.ndarray, true: np.ndarray
 ) -> None:
-    measured, indent = measure(figure, LETTERS), 0.16
+    measured = measure(figure, LETTERS)
     _write(figure, left, top, wrapped([title], CELL, 1, measured)[0], PLAIN)
     top += TITLE - 0.04
     kinds = (("✓", given & true, FOUND), ("−", ~given & true, MISSED), ("+", given & ~true, WRONG))
     groups = [kind for kind in kinds if kind[1].any()]
     for sign, which, colour in groups:
-        shown = [drawn_name(names[k], k + 1) for k in np.flatnonzero(which).tolist()]
+        shown = [names[k] for k in np.flatnonzero(which).tolist()]
         _write(figure, left, top, sign, colour)
-        for line in wrapped(shown, CELL - indent, LINES // len(groups), measured):
-            _write(figure, left + indent, top, line, colour)
+        for line in wrapped(shown, CELL - INDENT, LINES // len(groups), measured):
+            _write(figure, left + INDENT, top, line, colour)
             top += LEADING
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlcfast.report.names import shortened, told_apart
+
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 56, 18, 12, 42
 TICKS = 5
@@ -70,7 +72,7 @@ def heat_map(
 
     counts: (K, K), of how many images each share is; that of fewer than FEW_IMAGES is a fraction, and drawn fainter.
     """
-    short = [short_name(name) for name in names]
+    short = short_names(names)
     K, cell, margin = len(names), max(26, 160 // len(names)), 8 + max(map(_width, short))
     side, top = margin + 16 + K * cell, margin + 16
     largest = max(float(np.nanmax(shares, initial=0.0)), 0.01)
@@ -105,12 +107,13 @@ def _cell(x: float, y: float, side: float, share: float, count: int, depth: floa
 
 
 def short_name(name: str, width: float = NAME) -> str:
-    """The name, its middle replaced by … where it is wider than `width`: names often differ at their ends."""
-    short, kept = name, len(name)
-    while _width(short) > width and kept > 2:
-        kept -= 1
-        short = f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
-    return short
+    """The name shortened to a width in the SVG's units."""
+    return shortened(name, width, _width)
+
+
+def short_names(names: Sequence[str], width: float = NAME) -> list[str]:
+    """The same of several names, of which different ones stay different."""
+    return told_apart(names, width, _width)
 
 
 def _width(text: str) -> float:

@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
+
+from mlcfast.report.names import shortened, told_apart
+
 LOGGER = logging.getLogger("mlcfast")
 FALLBACKS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
@@ -95,19 +99,14 @@ def measure(figure: Any, size: float) -> Callable[[str], float]:
     return width
 
 
-def shortened(text: str, width: float, measured: Callable[[str], float]) -> str:
-    """The text, its middle replaced by … where it is wider than `width`: names often differ at their ends."""
-    if len(text) <= 3 or measured(text) <= width:
-        return text
-    fits, most = 2, len(text) - 1  # letters that are kept; two are, however wide
-    while fits < most:
-        kept = (fits + most + 1) // 2
-        fits, most = (kept, most) if measured(_without_middle(text, kept)) <= width else (fits, kept - 1)
-    return _without_middle(text, fits)
-
-
-def _without_middle(text: str, kept: int) -> str:
-    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+def caption_names(names: Sequence[str], which: np.ndarray, width: float, measured: Callable[[str], float]) -> list[str]:
+    """The K names, of which those of `which`, (K,) bool, are as `wrapped` draws them in lines of this width."""
+    called, numbers = list(names), np.flatnonzero(which).tolist()
+    drawn = [drawn_name(names[k], k + 1) for k in numbers]
+    short = told_apart(drawn, width - measured(","), measured, [k + 1 for k in numbers])
+    for k, name in zip(numbers, short, strict=True):
+        called[k] = name
+    return called
 
 
 def wrapped(names: Sequence[str], width: float, lines: int, measured: Callable[[str], float]) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.report.names import shortened
 from mlcfast.report.result import BLUE, ORANGE
-from mlcfast.report.text import MARKED, drawn_name, measure, new_figure, place_axes, shortened, write
+from mlcfast.report.text import MARKED, drawn_name, measure, new_figure, place_axes, write
 
 POSITIVES = ("expected", "estimated", "true")
 MOST = 8  # runs side by side

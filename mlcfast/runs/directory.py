@@ -18,7 +18,7 @@ import numpy as np
 
 from mlcfast.documents import parse_yaml
 from mlcfast.errors import UsageError
-from mlcfast.files import lock_file, remove_directory, sealed, sha256_of, unsealed, write_bytes, write_text
+from mlcfast.files import lock_file, remove_directory, sealed, sha256_of, unlock_file, unsealed, write_bytes, write_text
 
 LOGGER = logging.getLogger("mlcfast")
 LOCK = ".lock"
@@ -168,7 +168,10 @@ class RunDirectory:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                unlock_file(file)
 
     def holder(self) -> str:
         """The process that writes here and its host; "" where none does, or where this host does not see it."""

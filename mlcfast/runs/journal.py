@@ -38,6 +38,18 @@ def log_to_console(level: int = logging.INFO) -> None:
     LOGGER.propagate = False
 
 
+@contextlib.contextmanager
+def logging_to_console() -> Iterator[None]:
+    """The same for a while, after which the program's own handlers, level and propagation are back."""
+    before = list(LOGGER.handlers), LOGGER.level, LOGGER.propagate
+    log_to_console()
+    try:
+        yield
+    finally:
+        LOGGER.handlers, LOGGER.propagate = before[0], before[2]
+        LOGGER.setLevel(before[1])
+
+
 class LogFile(logging.FileHandler):
     """Log lines in a file; what cannot be written, on a full disk, is left out of it."""
 

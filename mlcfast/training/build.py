@@ -18,6 +18,7 @@ from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator, PseudoLabels, build_loss
 from mlcfast.losses.base import LabelLoss
 from mlcfast.models.build import check_model
+from mlcfast.ops.backend import requested
 from mlcfast.registry import hint_path
 from mlcfast.runs.trackers import make_trackers
 from mlcfast.training.initialise import find_source
@@ -26,10 +27,14 @@ from mlcfast.training.initialise import find_source
 def check_parts(config: Config, resumed: bool) -> None:
     """UsageError where a part that the configuration names is not there, before any data are read.
 
-    These are the head, the backbone, the weights, augmentation and mix, the optimizer, the trackers and the run to
-    start from, which a resumed run does not need.
+    These are the operators' implementation, the head, the backbone, the weights, augmentation and mix, the optimizer,
+    the trackers and the run to start from, which a resumed run does not need.
     """
     model, data = config.model, config.data
+    try:
+        requested()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     check_model(model.head, model.backbone, model.weights, model.head_arguments)
     find_optimizer(config.optim)
     make_trackers(config.train.trackers)

@@ -105,6 +105,9 @@ def run(
             test = evaluate_weights(config, process, directory.best, samples.test) if samples.test else None
         except torch.OutOfMemoryError as error:
             raise out_of_memory(config, plan) from error
+        except ValueError as error:
+            raise_one_value_a_channel(error)
+            raise
         on_main(process, lambda: record_outcome(directory, progress, test, journal))
         on_main(process, lambda: draw_outcome(directory, progress, samples.validation))
         _, interval = on_main(process, lambda: report_run(directory.path))
@@ -113,6 +116,16 @@ def run(
         delete_old_checkpoints(directory, config.train.keep_finished)
         announce_end(config, directory, progress, len(samples.validation), interval, test)
     return progress
+
+
+def raise_one_value_a_channel(error: ValueError) -> None:
+    """UsageError where torch's batch normalisation has one value a channel to train on; nothing for another error."""
+    if str(error).startswith("Expected more than 1 value per channel when training"):
+        raise UsageError(
+            "engine.micro_batch: a batch normalisation of the model cannot train on one image at once that is one cell "
+            "wide and high there: set engine.micro_batch and engine.global_batch to 2 or more, or a larger "
+            "data.image_size"
+        ) from error
 
 
 def load_last_checkpoint(place: Path, process: Process) -> tuple[EngineState, dict[str, Any]]:

@@ -103,7 +103,9 @@ def _in_words(error: OSError, directory: RunDirectory) -> str:
 
 def _report(process: Process, failure: str, directory: RunDirectory, on_error: str) -> None:
     if on_error == "stop":
-        remedy = "free space there and go on with --resume, or set train.on_save_error to continue"
+        resumable = complete_checkpoints(directory.checkpoints)
+        again = "go on with --resume" if resumable else "begin again, without --resume"
+        remedy = f"free space there and {again}, or set train.on_save_error to continue"
         raise RunError(f"{failure}; {_intact(directory)}: {remedy}")
     if process.is_main:
         LOGGER.warning("%s; %s; training goes on and saves at the next occasion", failure, _intact(directory))

@@ -52,6 +52,12 @@ def test_a_configuration_comes_from_a_file_or_from_values(config_file, settings)
     assert load_config(settings, {"loss.name": "bce", "data.test": None}).loss.name == "bce"
     with pytest.raises(UsageError, match=r"unknown key optim\.lrr: did you mean optim\.lr\?"):
         load_config(settings, {"optim.lrr": 1})
+    for source in (None, 3, ["a"]):
+        with pytest.raises(UsageError, match=rf"^source: a {type(source).__name__}; a YAML file's path or a dict"):
+            load_config(source)
+    for overrides in (None, 3, "optim.lr=1e-5", {3: 1}, [None]):
+        with pytest.raises(UsageError, match=r'^overrides: .*: a dict such as \{"optim\.lr": 1e-4\} or a list'):
+            load_config(settings, overrides)
 
 
 def test_callbacks_hear_what_the_journal_holds(settings):
@@ -120,6 +126,8 @@ def test_the_log_is_the_programs_own_where_it_asks_for_that(settings, capsys, mo
     assert "the best model:" not in capsys.readouterr().err
     train(settings)
     assert "the best model:" in capsys.readouterr().err
+    train(settings, quiet=True)  # what the run before had set up is gone with it
+    assert not capsys.readouterr().err and not logging.getLogger("mlcfast").handlers
 
 
 def test_on_several_processes_the_main_one_alone_calls_and_all_stop(settings, tmp_path):

@@ -77,6 +77,21 @@ def test_what_is_no_picture_is_named(trained, tmp_path):
         classifier.scores(Image.new("F", (8, 8)))
 
 
+def test_what_labels_cannot_be_chosen_by_is_refused(trained):
+    best, (file, *_) = trained
+    classifier = Classifier(best)
+    for threshold in (2, -0.1, float("nan"), "x", True):
+        with pytest.raises(UsageError, match=rf"^threshold {threshold!r}: must be a number from 0 to 1"):
+            classifier.predict(file, threshold=threshold)
+    for top_k in (0, -1, 2.5, "x", True):
+        with pytest.raises(UsageError, match=rf"^top_k {top_k!r}: must be a whole number of at least 1"):
+            classifier.predict(file, top_k=top_k)
+    assert len(classifier.predict(file, top_k=np.int64(2), threshold=np.float32(0))) == 2
+    for images in (None, 7, b"a.jpg"):
+        with pytest.raises(UsageError, match=rf"^images: a {type(images).__name__}; a picture or a sequence of them"):
+            classifier.predict(images)
+
+
 def test_what_is_no_model_and_no_device_is_named(trained, tmp_path):
     with pytest.raises(UsageError, match="nowhere"):
         Classifier(tmp_path / "nowhere")

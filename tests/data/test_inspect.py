@@ -312,3 +312,10 @@ def test_splits_with_other_labels_than_those_of_training_are_said(tmp_path, caps
     assert inspect.main([str(tmp_path / "rf")]) == 2
     said = capsys.readouterr().err
     assert "valid/_classes.csv: the label columns differ from those of the training file: 'dog' is none of them" in said
+
+
+def test_one_label_is_one(tmp_path, capsys):
+    touch(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "t.csv").write_text("image,cat\na.jpg,1\nb.jpg,0\n")
+    assert inspect.main([str(tmp_path / "t.csv")]) == 0
+    assert ", 1 label\n" in capsys.readouterr().out

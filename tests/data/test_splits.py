@@ -1,6 +1,7 @@
 """One label file in two parts: stratified by a share, whole groups, by a column, and kept with the run."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -82,9 +83,9 @@ def test_images_without_labels_are_divided_too():
 @pytest.mark.parametrize(
     ("matrix", "share", "groups", "says"),
     [
-        (np.ones((1, 2)), 0.5, None, "a share of 0.5 of 1 images leaves"),
+        (np.ones((1, 2)), 0.5, None, "a share of 0.5 of 1 image leaves"),
         (np.zeros((0, 2)), 0.5, None, "a share of 0.5 of 0 images leaves"),
-        (np.ones((9, 2)), 0.2, ["one"] * 9, "a share of 0.2 of 1 groups leaves"),
+        (np.ones((9, 2)), 0.2, ["one"] * 9, "a share of 0.2 of 1 group leaves"),
     ],
 )
 def test_a_part_is_never_empty(matrix, share, groups, says):
@@ -247,11 +248,16 @@ def test_numbered_folds(table):
         ({"split_column": "part"}, "data.split_column: no column 'part'; there are image, patient"),
         ({"val": 0.25, "group": "who"}, "data.group: no column 'who'"),
         ({"split_column": "split", "group": "patient"}, "'p7' is in validation"),
-        ({"val": 0.01}, "a share of 0.01 of 40 images leaves training or validation empty"),
+        ({"val": 0.01}, "a share of 0.01 of 40 images leaves .* empty: data.val=0.05 makes 38 and 2 of them"),
+        ({"val": 0.999}, "a share of 0.999 of 40 images leaves .* empty: data.val=0.5 makes 20 and 20 of them"),
+        ({"val": 0.25, "group": "patient"}, "of 1 group leaves .* empty: no share divides them: add images, or name"),
     ],
 )
 def test_what_is_wrong_is_said(table, values, says):
-    if values.get("group") == "patient":
+    if "of 1 group" in says:
+        text = (table / "labels.csv").read_text()
+        (table / "labels.csv").write_text(re.sub(r",p\d+,", ",p0,", text))
+    elif values.get("group") == "patient":
         says = "data.group: 'p4' is in training and in validation"
         text = (table / "labels.csv").read_text().replace("20.jpg,p5", "20.jpg,p4")
         (table / "labels.csv").write_text(text)

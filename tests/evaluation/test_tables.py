@@ -9,7 +9,16 @@ import pytest
 from mlcfast.data import LabelledImages
 from mlcfast.errors import RunError
 from mlcfast.evaluation.gather import EvaluationResult
-from mlcfast.evaluation.tables import MISSED, WRONG, Mistake, PredictionTable, bounds_of, mistakes, write_mistakes
+from mlcfast.evaluation.tables import (
+    MISSED,
+    WRONG,
+    Mistake,
+    PredictionTable,
+    bounds_of,
+    formula_warning,
+    mistakes,
+    write_mistakes,
+)
 from mlcfast.models.card import ModelCard, save_model
 
 NAMES = ["cat", "dog"]
@@ -64,6 +73,16 @@ def test_the_errors_are_written_with_a_header(tmp_path):
     ]
     with pytest.raises(RunError, match="cannot be written"):
         write_mistakes(tmp_path / "none" / "errors.csv", [])
+
+
+def test_names_that_are_formulas_to_a_spreadsheet_are_said_and_left_as_they_are(tmp_path):
+    names = ["cat", "=1+1", "@sum", "-"]
+    with PredictionTable(tmp_path / "p.csv", names) as table:
+        table.write("a.jpg", [1], np.array([0.1, 0.9, 0.1, 0.1]))
+    assert rows_of(tmp_path / "p.csv")[0][3:] == names and rows_of(tmp_path / "p.csv")[1][1] == "=1+1"
+    says = "p.csv: a spreadsheet takes '=1+1' and 2 other labels for a formula: import its columns as text"
+    assert formula_warning(Path("p.csv"), names) == says
+    assert formula_warning(Path("p.csv"), ["cat", "a=b"]) is None
 
 
 def test_bounds_are_the_cards(tmp_path):

@@ -126,6 +126,12 @@ def test_the_command_names_every_operator():
     assert f"compiled CPU kernels: {library.MISSING['cpu'] or 'loaded'}" in done.stdout
 
 
+def test_the_command_refuses_an_implementation_that_there_is_not():
+    done = run_command("mlcfast.ops", MLCFAST_BACKEND="bogus")
+    says = "error: MLCFAST_BACKEND='bogus' is not one of auto, triton, native, reference\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", says)
+
+
 def rows(monkeypatch, requested: str) -> dict[tuple[str, str], tuple[str, str]]:
     monkeypatch.setenv("MLCFAST_BACKEND", requested)
     return {(name, device): implementation(name, device) for name in ops.__all__ for device in ("cpu", "cuda")}

@@ -20,7 +20,7 @@ from mlcfast.report.labels import MOST, LabelFigures
 from mlcfast.report.page import render, write_report
 from mlcfast.report.scores import MOST as MOST_GROUPS
 from mlcfast.report.scores import scores_figure
-from mlcfast.report.svg import short_name, tick_texts
+from mlcfast.report.svg import heat_map, short_name, short_names, tick_texts
 from mlcfast.report.text import drawn_name
 from mlcfast.report.unobserved import MOST as MOST_RUNS
 from mlcfast.report.unobserved import unobserved_figure
@@ -100,6 +100,11 @@ def test_axes_have_one_unit():
     assert "learning rate (× 10⁻³)" in training(record_of(["cat", "dog"]))
     assert short_name("cat") == "cat" and short_name("水" * 80) == "水水水水…水水水水"
     assert short_name("animals/mammals/aquatic/27").endswith("tic/27")
+    middle = [f"a rather long label name, number {number} of many (variant ü)" for number in range(3)]
+    assert short_names(["cat", *middle]) == ["cat", "a r…0 of many…", "a r…1 of many…", "a r…2 of many…"]
+    assert short_names(["ab" * 30, "ab" * 31, "cat"]) == ["1: ababa…babab", "2: ababa…babab", "cat"]
+    for page in (heat_map("t", "r", "c", middle, np.eye(3), np.ones((3, 3), int)),):
+        assert all(page.count(f">{name}</text>") == 2 for name in short_names(middle))
 
 
 def boxes_of(figure) -> list:

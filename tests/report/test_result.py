@@ -56,6 +56,24 @@ def test_captions_do_not_meet_whatever_the_names_are(tmp_path, kind, count):
         assert box.x1 <= figure.bbox.x1 and box.y0 >= 0
 
 
+def test_names_that_differ_in_their_middle_stay_different(tmp_path):
+    names = [f"a rather long label name, number {number} of many things (variant ü)" for number in range(3)]
+    rows, paths, _, scores, labels, bounds = run_of(tmp_path, names)
+    figure = result_figure(rows, paths, names, scores, labels, bounds)
+    drawn = {text.get_text().strip(", ") for text in figure.texts if "…" in text.get_text()}
+    assert len(drawn) == 3 and {number for number in "012" for text in drawn if f"{number} of" in text} == set("012")
+
+
+def test_marks_at_an_end_of_the_scale_are_whole(tmp_path):
+    rows, *rest = run_of(tmp_path, ["cat"])
+    figure = result_figure([row | {"raw_mAP": 100.0} for row in rows], *rest)
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba()).astype(int)
+    x, y = figure.axes[0].transData.transform((rows[1]["epoch"] + 1, 100))
+    above = pixels[len(pixels) - int(y) - 4 : len(pixels) - int(y) - 2, int(x)]
+    assert (above[:, 2] > above[:, 0] + 60).all()  # blue: the mark's upper half, above the frame
+
+
 @pytest.mark.parametrize(("epochs", "side"), [(3, 32), (300, 600)])
 def test_any_number_of_epochs_and_size_of_image(tmp_path, epochs, side):
     with warnings.catch_warnings():

@@ -114,3 +114,17 @@ def test_an_earlier_run_is_set_aside_and_an_empty_directory_is_used(tmp_path):
         (tmp_path / "run" / "config.yaml").write_text("name: run")
     with RunDirectory(tmp_path / "run").held(resume=False):
         assert (tmp_path / "run.1" / "config.yaml").exists() and not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_data_worker_that_outlives_its_run_does_not_hold_the_directory(tmp_path):
+    """An interpreter that keeps the last exception keeps the loader of the run that failed, and its workers."""
+    forked, over = multiprocessing.get_context("fork"), multiprocessing.get_context("fork").Event()
+    worker = forked.Process(target=over.wait, daemon=True)
+    with RunDirectory(tmp_path / "run").held(resume=False):
+        worker.start()
+    try:
+        with RunDirectory(tmp_path / "run").held(resume=False):
+            assert worker.is_alive()
+    finally:
+        over.set()
+        worker.join()

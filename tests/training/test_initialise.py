@@ -15,8 +15,9 @@ from mlcfast.training.initialise import _copy_estimates, initialise_from_run, ma
 
 
 @pytest.mark.parametrize("head", ["query2label", "ml_decoder", "linear"])
-def test_a_label_is_added_and_another_renamed(config_file, colour_set, tmp_path, capsys, head):
+def test_a_label_is_added_and_another_renamed(config_file, colour_set, tmp_path, caplog, head):
     """`red` stays, `green` is now `grass`, `new` is new, `blue` is left out; the order is another one."""
+    caplog.set_level("INFO", "mlcfast")
     words = [f"model.head={head}", "train.epochs=1"]
     assert train.main([str(config_file), *words]) == 0
     best = tmp_path / "runs" / "tiny" / "best"
@@ -39,7 +40,7 @@ def test_a_label_is_added_and_another_renamed(config_file, colour_set, tmp_path,
         assert torch.equal(rows_now[1], rows_fresh[1])
     other = next(name for name in held if name.startswith("backbone.") and held[name].is_floating_point())
     assert torch.equal(now[other], held[other])
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "labels matched by name: 2 of 3 are taken over" in said
     assert "labels that are new, which start afresh: new" in said and "labels that are left out: blue" in said
     assert "if 'blue' is now called 'new': train.renamed_labels={new: blue}" in said

@@ -68,6 +68,14 @@ def test_a_full_disk_ends_the_run_at_the_next_step(checkpoints, tmp_path, monkey
     assert checkpoints.saved_step == 2
 
 
+def test_a_full_disk_at_the_first_checkpoint_does_not_advise_to_resume(checkpoints, monkeypatch):
+    fill_disk(monkeypatch)
+    said = "no checkpoint was written before it: free space there and begin again, without --resume, or set train"
+    with pytest.raises(RunError, match=said), checkpoints:
+        checkpoints.save(progress(2))
+        checkpoints.note_completed(wait=True)
+
+
 @pytest.mark.parametrize("checkpoints", ["continue"], indirect=True)
 def test_a_full_disk_is_a_warning_with_continue(checkpoints, tmp_path, monkeypatch, caplog):
     with checkpoints, monkeypatch.context() as patch:
