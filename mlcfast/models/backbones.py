@@ -48,8 +48,8 @@ class Backbone(nn.Module):
         return self._to_map(self.body.forward_features(images))  # type: ignore[operator]  # a method of timm's models
 
     def _joined(self, images: Tensor, index: int) -> Tensor:
-        forward = self.body.forward_intermediates  # a method, as asked above
-        last, (finer,) = forward(images, indices=[index], norm=True)  # type: ignore[operator]
+        body: Any = self.body  # with timm's method, as asked above
+        last, (finer,) = body.forward_intermediates(images, indices=[index], norm=True)
         around = F.interpolate(self._to_map(last), size=finer.shape[2:], mode="nearest")
         return torch.cat((finer, around), dim=1)
 
