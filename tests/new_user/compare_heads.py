@@ -24,7 +24,7 @@ from mlcfast.models.loading import find_weights
 from tests.new_user.small_sets import KINDS, make_small_set
 
 STARTER = Path(__file__).parents[2] / "configs" / "own_data_small.yaml"
-JOINED = "model.backbone_options={join_index: -2}"
+JOINED = "model.backbone_options.join_index=-2"
 SMALL = ["model.head=query2label", "model.embed_dim=256", "model.feedforward=512"]
 ONE_LAYER = ["model.encoder_layers=0", "model.decoder_layers=1", "model.dropout=0"]
 HEADS = {  # at about equal CPU time: a step of those with nine epochs takes a tenth longer
