@@ -69,7 +69,9 @@ class ModelConfig(Section):
         description="A model of timm by name, cvt_w24, or package.module:name; none for stored features.",
     )
     backbone_options: dict[str, Any] = Field(
-        default={}, description="Arguments of the backbone; out_index stops at an earlier feature map."
+        default={},
+        description="Arguments of the backbone; out_index stops at an earlier feature map, join_index joins an "
+        "earlier, finer one to the last: -2 is the one before it.",
     )
     weights: str = Field(
         default="pretrained",

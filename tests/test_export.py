@@ -30,6 +30,7 @@ MODELS = {
     "resnet_linear": {"backbone": "test_resnet", "image_size": 32, "head": "linear"},
     "swin": {"backbone": "swin_tiny_patch4_window7_224", "image_size": 56, "backbone_options": SWIN, **ONE_LAYER},
     "ml_decoder": {"backbone": "test_resnet", "image_size": 32, "head": "ml_decoder", "query_groups": 2},
+    "joined": {"backbone": "test_efficientnet", "image_size": 64, "backbone_options": {"join_index": -2}, **ONE_LAYER},
     "cvt": {"backbone": "cvt_tiny", "image_size": 32, **ONE_LAYER},
 }  # fmt: skip
 
@@ -132,14 +133,17 @@ def snippets() -> dict[str, str]:
     return {kind: next(block for block in blocks if word in block) for kind, word in words.items()}
 
 
-@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
-def test_the_documented_programs_run_without_this_package(tmp_path, capsys, kind):
+@pytest.mark.parametrize(
+    ("kind", "levels"),
+    [("onnx", {"out_index": 2}), ("safetensors", {"out_index": 2}), ("safetensors", {"join_index": -2})],
+)
+def test_the_documented_programs_run_without_this_package(tmp_path, capsys, kind, levels):
     """In an isolated process that cannot import mlcfast, they print what the predict command reports."""
     if kind == "onnx":
         pytest.importorskip("onnxscript")
     random = np.random.RandomState(0)
     Image.fromarray(random.randint(0, 255, (50, 70, 3), np.uint8)).save(tmp_path / "photo.jpg")
-    options = {"backbone": "test_resnet", "image_size": 32, "backbone_options": {"out_index": 2}}
+    options = {"backbone": "test_resnet", "image_size": 32, "backbone_options": levels}
     options |= {"encoder_layers": 1, "decoder_layers": 2}
     best = save_random(tmp_path / "best", (0.0, 1.0, 0.0), **options)
     out = tmp_path / {"onnx": "demo.onnx", "safetensors": "exported"}[kind]

@@ -9,6 +9,7 @@ from typing import Any
 
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -20,12 +21,18 @@ class Backbone(nn.Module):
     """A timm model as images (B, 3, S, S) -> features (B, C, H, W), after its final norm and without prefix tokens.
 
     body: the model, with `forward_features`; image_size: S. `channels` and `grid` (H, W) are found by a pass on the
-    meta device, which computes nothing. Raises UsageError when the body gives no feature map at this size.
+    meta device, which computes nothing. join_index: of an earlier, finer feature map (timm's feature_info, -2 the one
+    before the last) that is joined to the last one: its channels come first, and each of its cells has those of the
+    coarser cell around it too, as a feature pyramid has them (arXiv 1612.03144). Raises UsageError when the body gives
+    no feature map at this size, or none of that index.
     """
 
-    def __init__(self, body: nn.Module, image_size: int):
+    def __init__(self, body: nn.Module, image_size: int, join_index: int | None = None):
         super().__init__()
-        self.body, self.image_size = body, image_size
+        self.body, self.image_size, self.join_index = body, image_size, join_index
+        if join_index is not None and not hasattr(body, "forward_intermediates"):
+            name = type(body).__name__
+            raise UsageError(f"model.backbone_options.join_index: {name} has no intermediate feature maps to join")
         self.prefix_tokens = getattr(body, "num_prefix_tokens", 0)
         self.channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
         self.channels, height, width = self._feature_shape()
@@ -36,7 +43,15 @@ class Backbone(nn.Module):
         if images.shape[1:] != (3, self.image_size, self.image_size):
             size = "×".join(str(side) for side in images.shape[1:])
             raise ValueError(f"images of {size}; this model was built for 3×{self.image_size}×{self.image_size}")
+        if self.join_index is not None:
+            return self._joined(images, self.join_index)
         return self._to_map(self.body.forward_features(images))  # type: ignore[operator]  # a method of timm's models
+
+    def _joined(self, images: Tensor, index: int) -> Tensor:
+        body: Any = self.body  # with timm's method, as asked above
+        last, (finer,) = body.forward_intermediates(images, indices=[index], norm=True)
+        around = F.interpolate(self._to_map(last), size=finer.shape[2:], mode="nearest")
+        return torch.cat((finer, around), dim=1)
 
     def _to_map(self, features: Tensor) -> Tensor:
         if features.dim() == 4:
@@ -56,8 +71,9 @@ class Backbone(nn.Module):
                 features = functional_call(self, state, (images,))
         except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
             reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            name = type(self.body).__name__
-            raise UsageError(f"{name} gives no feature map at image_size {self.image_size}: {reason[0]}") from error
+            joined = "" if self.join_index is None else f" with backbone_options.join_index {self.join_index!r}"
+            wanted = f"{type(self.body).__name__} gives no feature map at image_size {self.image_size}{joined}"
+            raise UsageError(f"{wanted}: {reason[0]}") from error
         finally:
             self.body.train(training)
         return features.shape[1:]

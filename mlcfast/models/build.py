@@ -51,7 +51,8 @@ def build_model(
 
     head: query2label or ml_decoder (options: those of `Query2Label`, `MLDecoder`), linear (none), cam (boost) or a
     `Head` as `package.module:name`. backbone: cvt_13, cvt_21, cvt_w24, a timm name that gives a feature map, or what
-    makes a body as `package.module:name`; backbone_options: for `CvT`, for timm and `timm_body`, or for that function.
+    makes a body as `package.module:name`; backbone_options: for `CvT`, for timm and `timm_body`, or for that function,
+    and `join_index` for `Backbone`.
     weights: pretrained (the backbone's, from timm), none, or the path of a state dict, of the backbone or of the whole
     model. freeze: see `freeze_backbone`; auto is published when there are weights, none when there are not. backbone
     none: a linear head on stored features (B, in_features).
@@ -63,10 +64,12 @@ def build_model(
         raise UsageError(f"model.freeze: {freeze!r} is not one of {', '.join(FREEZE)}")
     if backbone == "none":
         return _on_features(head, in_features, num_labels, weights)
-    body = _body(backbone, image_size, weights == "pretrained", backbone_options or {})
+    of_body = dict(backbone_options or {})
+    join_index = of_body.pop("join_index", None)
+    body = _body(backbone, image_size, weights == "pretrained", of_body)
     _check_head_options(head, make, options)
     try:
-        model = make(Backbone(body, image_size), num_labels, **options)
+        model = make(Backbone(body, image_size, join_index), num_labels, **options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"model: options of head {head}: {error}") from error
     if weights not in ("pretrained", "none"):

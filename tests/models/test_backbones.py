@@ -33,6 +33,42 @@ def test_feature_map(name, side, options, channels, grid):
     assert features.shape == (2, channels, *grid)
 
 
+# name, image size, options, index, finer map's shape (C, H, W), last map's
+JOINED = [
+    ("test_efficientnet", 96, {}, 3, (48, 6, 6), (256, 3, 3)),
+    ("resnet10t", 100, {}, -2, (256, 7, 7), (512, 4, 4)),
+    ("resnet10t", 96, {"out_index": 3}, 2, (128, 12, 12), (256, 6, 6)),
+    ("test_vit", 96, {}, 0, (64, 6, 6), (64, 6, 6)),
+    ("swin_tiny_patch4_window7_224", 128, {"depths": (1, 1, 1, 1)}, 1, (192, 16, 16), (768, 4, 4)),
+]
+
+
+@pytest.mark.parametrize(("name", "side", "options", "index", "finer", "last"), JOINED)
+def test_a_finer_map_is_joined_to_the_last(name, side, options, index, finer, last):
+    torch.manual_seed(0)
+    plain = build_model("linear", name, 2, side, backbone_options=options).eval().backbone
+    joined = build_model("linear", name, 2, side, backbone_options=options | {"join_index": index}).eval().backbone
+    joined.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, side, side)
+    features = joined(images)
+    assert (joined.channels, joined.grid) == (finer[0] + last[0], finer[1:])
+    assert features.shape == (2, joined.channels, *finer[1:])
+    cut = build_model("linear", name, 2, side, backbone_options=options | {"out_index": index}).eval().backbone
+    cut.load_state_dict(plain.state_dict(), strict=False)
+    torch.testing.assert_close(features[:, : finer[0]], cut(images))
+    rows = torch.arange(finer[1]) * last[1] // finer[1]
+    torch.testing.assert_close(features[:, finer[0] :], plain(images)[:, :, rows][:, :, :, rows])
+
+
+def test_a_map_to_join_that_there_is_not_is_an_error():
+    with pytest.raises(UsageError, match=r"with backbone_options.join_index 9: .*9"):
+        build_model("linear", "test_resnet", 2, 96, backbone_options={"join_index": 9})
+    with pytest.raises(UsageError, match="join_index 'last'"):
+        build_model("linear", "test_resnet", 2, 96, backbone_options={"join_index": "last"})
+    with pytest.raises(UsageError, match="join_index: CvT has no intermediate feature maps to join"):
+        build_model("linear", "cvt_13", 2, 64, backbone_options={"join_index": 1})
+
+
 def test_tokens_become_cells_row_by_row():
     model = build_model("linear", "vit_tiny_patch16_224", 2, 96, backbone_options={"depth": 1}).eval()
     tokens = model.backbone.body.forward_features(images := torch.randn(1, 3, 96, 96))

@@ -24,9 +24,14 @@ from mlcfast.models.loading import find_weights
 from tests.new_user.small_sets import KINDS, make_small_set
 
 STARTER = Path(__file__).parents[2] / "configs" / "own_data_small.yaml"
-HEADS = {  # at about equal CPU time: a step of Query2Label takes a tenth longer
+JOINED = "model.backbone_options.join_index=-2"
+SMALL = ["model.head=query2label", "model.embed_dim=256", "model.feedforward=512"]
+ONE_LAYER = ["model.encoder_layers=0", "model.decoder_layers=1", "model.dropout=0"]
+HEADS = {  # at about equal CPU time: a step of those with nine epochs takes a tenth longer
     "linear": ["model.head=linear", "train.epochs=10"],
-    "query2label": ["model.head=query2label", "model.embed_dim=256", "model.feedforward=512", "train.epochs=9"],
+    "linear_joined": ["model.head=linear", JOINED, "train.epochs=10"],
+    "query2label": [*SMALL, "train.epochs=9"],
+    "query2label_joined": [*SMALL, *ONE_LAYER, JOINED, "train.epochs=9"],
     "pooled": ["model.head=tests.new_user.pooled_head:PooledQuery2Label", "train.epochs=9"],
 }
 
