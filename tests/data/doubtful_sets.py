@@ -34,6 +34,7 @@ VERSIONS = "are called as versions of the same images are"
 FOLDERS = {
     ("fold1", "fold2"): PIECES, ("fold_0", "fold_1", "fold_2"): PIECES, ("part1", "part2"): PIECES,
     ("batch_1", "batch_2"): PIECES, ("images_001", "images_002"): PIECES, ("camera1", "camera2"): PIECES,
+    ("ham_images_part_1", "ham_images_part_2"): PIECES, ("100CANON", "101CANON"): PIECES,
     ("patient001", "patient002"): PIECES, ("train_images", "extra_images"): PIECES, ("video1", "video2"): PIECES,
     ("original", "augmented"): VERSIONS, ("raw", "processed"): VERSIONS, ("input", "target"): VERSIONS,
     ("input", "GT"): VERSIONS, ("low", "high"): VERSIONS, ("LR", "HR"): VERSIONS, ("rgb", "depth"): VERSIONS,

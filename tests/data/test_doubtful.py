@@ -71,6 +71,8 @@ IN_EACH = {  # as RFMiD, MESSIDOR and hospitals lay them out: images, and where 
                "Training_Set/Training_Set/RFMiD_Labels.csv", "Testing_Set/Testing_Set/RFMiD_Labels.csv"),
     "messidor": ("Base11/{}.tif", "Base12/{}.tif", "Base11/Annotation_Base11.xls", "Base12/Annotation_Base12.xls"),
     "sites": ("siteA/{}.png", "siteB/{}.png", "siteA/labels.csv", "siteB/labels.csv"),
+    "texts": ("north/{}.png", "south/{}.png", "north/labels.txt", "south/labels.txt"),
+    "jsonl": ("north/{}.png", "south/{}.png", "north/annotations.json", "south/annotations.json"),
 }  # fmt: skip
 
 
@@ -92,8 +94,36 @@ def test_tables_in_folders_of_labels_are_named(tmp_path):
     (tmp_path / "dog" / "where.csv").write_text("image,x\n1.jpg,3\n")
     (source,) = read_all(tmp_path, TableOptions())
     assert source.names == ["cat", "dog", "owl"]
-    said = f"1 tables in the folders of the labels are not read, first {tmp_path / 'dog' / 'where.csv'}"
+    said = f"1 files in the folders of the labels are not read, first {tmp_path / 'dog' / 'where.csv'}"
     assert said in source.warnings
+
+
+@pytest.mark.parametrize(
+    "file", ["labels.xlsx", "labels.ods", "imagelabels.mat", "HAM10000_metadata", "x_annotations.csv.gz", "labels.tab"]
+)
+def test_a_file_beside_folders_that_says_labels_is_asked_about(tmp_path, file):
+    touch(tmp_path, "north/0.jpg", "south/1.jpg")
+    (tmp_path / file).write_bytes(b"\0")
+    assert f"'north' among them, or by {file}: set data.format to folders, or name" in refused(tmp_path)
+    assert read_all(tmp_path, TableOptions(form="folders"))[0].names == ["north", "south"]
+
+
+def test_other_files_beside_folders_are_named(tmp_path):
+    touch(tmp_path, "cat/0.jpg", "dog/1.jpg", "dog - Copy/2.jpg", "dog (1)/3.jpg")
+    for file in ("numbers.xlsx", "README.md", "train.py", "weights.npz", "._a.xls"):
+        (tmp_path / file).write_bytes(b"")
+    for number in range(5):
+        (tmp_path / "cat" / f"{number}.json").write_text("{}")
+    (source,) = read_all(tmp_path, TableOptions())
+    told = "is a label of its own, though it is called as a copy is"
+    for line in (
+        "numbers.xlsx is not read: name it if it holds the labels",
+        f"the folder 'dog (1)' {told}",
+        f"the folder 'dog - Copy' {told}",
+        f"5 files in the folders of the labels are not read, first {tmp_path / 'cat' / '0.json'}",
+    ):
+        assert line in source.warnings
+    assert len(source.warnings) == 4
 
 
 def test_gtsrbs_tables_say_no_labels(tmp_path):
@@ -101,7 +131,7 @@ def test_gtsrbs_tables_say_no_labels(tmp_path):
         touch(tmp_path, f"{number:05d}/a.ppm")
         (tmp_path / f"{number:05d}" / f"GT-{number:05d}.csv").write_text("Filename;Width;ClassId\n")
     (source,) = read_all(tmp_path, TableOptions())
-    assert len(source.names) == 3 and not any("tables" in line for line in source.warnings)
+    assert len(source.names) == 3 and not any("files" in line for line in source.warnings)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -11,7 +11,7 @@ from mlcfast.data.readers.beside import annotated_beside, voc_apart
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of
-from mlcfast.data.readers.folder_tables import unread_tables
+from mlcfast.data.readers.folder_tables import unread_files, unread_tables
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
 from mlcfast.data.readers.image_folders import (
@@ -235,7 +235,7 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
     refuse_parts(path, folders)
     refuse_labels_elsewhere(path, folders)
     first, *more = read_folders(path)
-    unread = unread_tables(folders_of_labels(folders) or folders)
+    unread = [*unread_tables(folders_of_labels(folders) or folders), *unread_files(path)]
     return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlcfast.data.readers.beside import KINDS
 from mlcfast.data.readers.folder_names import refuse_no_labels
-from mlcfast.data.readers.folder_tables import refuse_tables_within
+from mlcfast.data.readers.folder_tables import refuse_other_files, refuse_tables_within
 from mlcfast.data.readers.image_folders import (
     NO_LABELS,
     folders_of_images,
@@ -90,6 +90,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         )
     refuse_no_labels(path, labels)
     refuse_tables_within(path, labels)
+    refuse_other_files(path, labels)
 
 
 def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:

@@ -16,6 +16,8 @@ PIECES = re.compile(
     r"|patients?|subjects?|cases?|stud(y|ies)|visits?|sites?|hospitals?|days?|weeks?|months?|years?)[ _.-]?\d+",
     re.IGNORECASE,
 )
+NUMBERED = re.compile(rf"(.*[ _.-])({PIECES.pattern})", re.IGNORECASE)
+OF_CAMERAS = re.compile(r"[1-9]\d\d[a-z_]{5}")  # `100CANON`, as cameras number their folders
 DATE = re.compile(r"(19|20)\d\d([ _.-]?(0?[1-9]|1[0-2])([ _.-]?([0-2]?\d|3[01]))?)?")
 SIZE = re.compile(r"\d{2,5}\s*(x\s*\d{2,5}|px|p|k)|\d+(\.\d+)?x", re.IGNORECASE)  # `64x64`, `256px`, `40X`
 SIZES = {
@@ -74,7 +76,13 @@ def _why(names: set[str]) -> str:
         return "versions of the same images"
     if all(map(HASH.fullmatch, names)) and any(re.search("[a-f]", name) for name in names) and _has_digit(names):
         return "the first letters of the images' checksums"
-    if all(PIECES.fullmatch(name) or OF_SPLITS.fullmatch(name) or name in PLAIN for name in names):
+    pieces = [NUMBERED.fullmatch(name) for name in names]
+    if all(pieces) and len({piece[1] for piece in pieces if piece}) == 1:  # `HAM10000_images_part_1`
+        return "pieces of the set"
+    if all(
+        PIECES.fullmatch(name) or OF_SPLITS.fullmatch(name) or name in PLAIN or OF_CAMERAS.fullmatch(name)
+        for name in names
+    ):
         return "pieces of the set"
     if names & SEARCHED and all(part_in(name) or name in SEARCHED for name in names):
         return "parts of the set"

@@ -9,6 +9,12 @@ from mlcfast.data.readers.paths import is_hidden
 from mlcfast.errors import UsageError
 
 ENDINGS = {".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".json", ".jsonl"}
+# Other files that may hold labels, which this project does not read in a directory.
+OTHER_ENDINGS = {".tab", ".xls", ".xlsx", ".ods", ".numbers", ".mat", ".npy", ".h5", ".hdf5", ".pkl", ".sqlite", ".dat"}
+BY_NAME = {*OTHER_ENDINGS, "", ".gz", ".zip", ".npz", ".xml", ".yaml", ".yml", ".html", ".db"}  # if they are called so
+SAYS_LABELS = re.compile(
+    r"(.*[ _.-])?(labels?|annotations?|metadata|tags|ground[ _.-]?truth|imagelabels)([ _.-].*|\d.*)?", re.IGNORECASE
+)
 MOST = 3  # files of such endings in a folder; more are one for each image
 OF_ITS_CLASS = re.compile(r"GT-\d+")  # as GTSRB's folders hold: where the sign is in each image of the folder
 
@@ -32,22 +38,43 @@ def _first(folder: Path, above: Path) -> Path | None:
     return next(_tables(folder), None) or next((table for each in outer for table in _tables_in(each)), None)
 
 
+def refuse_other_files(path: Path, labels: Sequence[Path]) -> None:
+    """UsageError for a file beside the folders whose name says that it holds the labels."""
+    files = _held(path, lambda entry: Path(entry.name).suffix.lower() in BY_NAME and entry.is_file())
+    said = next((file for file in files if SAYS_LABELS.fullmatch(file.stem.removesuffix(".csv"))), None)
+    if said is not None:
+        raise UsageError(
+            f"{path}: may be read as folders, each a label, {labels[0].name!r} among them, or by {said.name}: set "
+            f"data.format to folders, or name {said}"
+        )
+
+
+def unread_files(path: Path) -> list[str]:
+    """Warnings of files beside folders of labels that may hold labels and are not read."""
+    files = _held(path, lambda entry: Path(entry.name).suffix.lower() in OTHER_ENDINGS and entry.is_file())
+    return [f"{file.name} is not read: name it if it holds the labels" for file in files if file.name[0] not in "._~"]
+
+
 def unread_tables(labels: Sequence[Path]) -> list[str]:
     """A warning of label files in the folders that are read as labels."""
-    found = [table for folder in labels for table in _tables(folder)]
-    return [f"{len(found)} tables in the folders of the labels are not read, first {found[0]}"] if found else []
+    found = [table for folder in labels for table in _tables(folder, most=None)]
+    return [f"{len(found)} files in the folders of the labels are not read, first {found[0]}"] if found else []
 
 
-def _tables(folder: Path) -> Iterator[Path]:
-    """The tables in a folder or the folders in it."""
+def _tables(folder: Path, most: int | None = MOST) -> Iterator[Path]:
+    """The tables in a folder or the folders in it, of each that holds no more than `most`."""
     for place in (folder, *_held(folder, lambda entry: entry.is_dir() and not is_hidden(Path(entry.name)))):
-        yield from _tables_in(place)
+        yield from _tables_in(place, most)
 
 
-def _tables_in(folder: Path) -> list[Path]:
-    files = _held(folder, lambda entry: Path(entry.name).suffix.lower() in ENDINGS and entry.is_file())
-    named = [file for file in files if not OF_ITS_CLASS.fullmatch(file.stem) and file.name[0] not in "._~"]
-    return named if len(files) <= MOST else []
+def _tables_in(folder: Path, most: int | None = MOST) -> list[Path]:
+    files = _held(folder, lambda entry: _may_be_table(Path(entry.name)) and entry.is_file())
+    return files if most is None or len(files) <= most else []
+
+
+def _may_be_table(file: Path) -> bool:
+    told = file.suffix.lower() in ENDINGS or (file.suffix.lower() == ".txt" and SAYS_LABELS.fullmatch(file.stem))
+    return bool(told) and not OF_ITS_CLASS.fullmatch(file.stem) and file.name[0] not in "._~"
 
 
 def _held(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Path]:

@@ -89,6 +89,9 @@ def _of_programs(aside: Iterable[str]) -> list[str]:
 UNSORTED = NO_LABEL | MAY_BE_NONE | {"unsorted", "unsup", "thumbnails", "thumbs", "backup", "backups"}
 
 
+COPY = re.compile(r"(.+?)( - copy( ?\(\d+\))?|[ _-]copy| ?\(\d+\))", re.IGNORECASE)  # as Windows calls one
+
+
 def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]:
     """Warnings of folders within those of the labels, and of labels that are made of others."""
     doubts = []
@@ -100,6 +103,8 @@ def _doubts(folder: Path, images: Iterable[Path], labels: set[str]) -> list[str]
         )
     unsorted = sorted(name for name in labels if name.lower() in UNSORTED)
     doubts += [f"the folder {name!r} is a label like any other: move it away if it is none" for name in unsorted]
+    copies = [name for name in sorted(labels) if (of := COPY.fullmatch(name)) and of[1] in labels]
+    doubts += [f"the folder {name!r} is a label of its own, though it is called as a copy is" for name in copies]
     made = [name for name in sorted(labels) if _are_all(re.split(r"[,;+&_ -]+", name), labels)]
     return doubts + [f"the folder {name!r} is a label of its own, though its parts are labels too" for name in made[:1]]
 
