@@ -6,6 +6,7 @@ imports and that is not installed, and of Ctrl-C while it is imported.
 
 import argparse
 import csv
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -87,6 +88,8 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: 
     bring, 1 for any other exception, 130 after Ctrl-C.
     """
     args = parser.parse_intermixed_args(argv)  # settings may also follow an option
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of other bytes than UTF-8 is shown with these as \udcff
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return work(args) or 0
     except BrokenPipeError:

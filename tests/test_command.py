@@ -1,10 +1,12 @@
 """`mlcfast COMMAND`: the same commands under one name."""
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import mlcfast
 from mlcfast import __main__ as entry
@@ -30,6 +32,16 @@ def test_a_command_runs_with_its_arguments_and_status(capsys, config_file):
         entry.main(["train", "--help"])
     assert ended.value.code == 0 and "mlcfast.train" in capsys.readouterr().out
     assert entry.main(["evaluate", str(config_file), "loss.nme=bce", "--checkpoint", "x"]) == 2
+
+
+def test_names_of_other_bytes_than_utf_8_are_printed(tmp_path):
+    """As old archives unpack them."""
+    for folder in (b"caf\xe9", b"tea"):
+        place = os.path.join(os.fsencode(tmp_path), folder)
+        os.mkdir(place)
+        Image.new("RGB", (8, 8), len(folder)).save(os.fsdecode(os.path.join(place, b"a.png")))
+    done = run_command("mlcfast.inspect", str(tmp_path))
+    assert done.returncode == 0 and "caf\\udce9 " in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(("word", "says"), [("trian", "did you mean train?"), ("xyz", "see mlcfast --help")])

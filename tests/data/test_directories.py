@@ -188,6 +188,11 @@ REFUSED = {
         {"train2017/a.jpg": "", "annotations/captions_train2017.json": "{}"},
         "annotations/captions_train2017.json may hold the labels: name it, or its folder, or set data.format",
     ),
+    "tags in a folder of their own": (
+        {f"{folder}/{name}.{ending}": held for name in "ab" for folder, ending, held in
+         (("images", "jpg", ""), ("tags", "txt", "cat"))},
+        "tags/a.txt may hold the labels: put each beside its image if they list tags, else write a table of the images",
+    ),
     "kitti": ({"image_2/a.png": "", "label_2/a.txt": "Car 0.00 0 -1.57\n"}, "label_2/a.txt is KITTI's: write a table"),
     "datumaro": (
         {"images/train/a.jpg": "", "annotations/train.json": '{"items": [], "categories": {}}'},

@@ -59,7 +59,10 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         noted, *others = notes[:SHOWN]
         form = next((form for ending, (form, knows) in APART.items() if noted.suffix == ending and knows(noted)), None)
         more = [str(other.relative_to(path)) for other in others if other.suffix == noted.suffix in TABLES]
+        texts = [other for other in notes if other.parent == noted.parent and other.suffix == noted.suffix == ".txt"]
         remedy = "name it, or its folder" if not more else "name the one that does"
+        if len(texts) > 1:
+            remedy = "put each beside its image if they list tags, else write a table of the images and their labels"
         remedy = f"set data.format to {form}" if form else remedy
         shown = " or ".join([str(noted.relative_to(path)), *([] if form else more)])
         raise UsageError(
