@@ -269,7 +269,7 @@ def test_few_images_get_the_recipe_of_the_small_starting_point(tmp_path):
     starter = load_config(ROOT / "configs" / "own_data_small.yaml").model_dump(mode="json")
     assert all(starter[section] | settings == starter[section] for section, settings in SMALL.items())
     config = propose(one_table(tmp_path), machine=Machine(), weights=lambda _: "cached").config.model_dump(mode="json")
-    for section, keys in {"data": ("mean", "std", "augment"), "model": ("backbone", "head"), "optim": ("lr",)}.items():
+    for section, keys in {"data": ("mean", "std", "augment"), "model": tuple(SMALL["model"]), "optim": ("lr",)}.items():
         assert {key: config[section][key] for key in keys} == {key: starter[section][key] for key in keys}
     assert config["train"]["ema_warmup"] and config["train"]["ema_decay"] == starter["train"]["ema_decay"]
     assert config["train"]["early_stop"] == starter["train"]["early_stop"]

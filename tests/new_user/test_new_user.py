@@ -70,7 +70,7 @@ def test_the_data_are_said_before_training(said):
     stars = [int(part) for part in first.partition("star ")[2].partition(",")[0].split(" / ")]
     assert sum(stars) == STARS and min(stars) > 0  # in proportion, though there are few
     assert "training images have no label: they are trained on as images with none of the labels" in said
-    assert "model: linear on test_resnet" in said and "images of 32 × 32 pixels" in said
+    assert "model: query2label on test_resnet" in said and "images of 32 × 32 pixels" in said
     assert "device: CPU with" in said and "steps: 15 an epoch of 16 images each, 30 in 2 epochs" in said
     assert " left" in said  # how long it takes
     assert "disk: " in said and "train.keep_finished=false" in said  # what may be deleted
