@@ -323,6 +323,11 @@ REFUSED = {
     "ditto": ("t.csv", 'image,label\na,cat\nb,""""\n', "line 3, column 'label': '\"' says that the cell above holds again"),
     "rows that were rejected": ("t.csv", "image,label,status\na,cat,ok\na,dog,rejected\n", "line 3, column 'status': 'rejected' may say that the label"),
     "rows without votes": ("t.csv", "image,label,votes\na,cat,3\na,dog,0\n", "line 3, column 'votes': '0' may say that the label does not"),
+    "rows of an assignment that was rejected": (
+        "t.csv", "image,label,AssignmentStatus\na,cat,Approved\na,dog,Rejected\n", "line 3, column 'AssignmentStatus': 'Rejected' may say that the label does",
+    ),
+    "rows that were counted 0 times": ("t.csv", "image,label,count\na,cat,3\na,dog,0\n", "line 3, column 'count': '0' may say that the label does not"),
+    "a caret": ("t.csv", "image,labels\na,cat^dog\nb,cat\n", "'cat^dog' may be one label or 2: set data.separator to '^' for several"),
     "scores beside a list": ("t.csv", "image,tags,scores\na,cat;dog,0.99;0.02\n", "line 2, column 'scores': '0.99;0.02' makes the labels predictions"),
     "a version": ("t.csv", "image,cat,version\na,1,0\nb,0,1\n", "'version' may be a label or say something of the image"),
     "a cell too many": ("t.csv", "image,labels\na.jpg,cat,dog\nb.jpg,cat,owl\n", "needs quotes around it, or a name is missing in line 1"),
@@ -415,6 +420,9 @@ WARNED = {
     ),
     "a label called label": ("image,cat,label\na,1,0\nb,0,1\n", "column 'label' is read as a label: if it is none"),
     "none and one": ("image,Edema,No Finding\na,1,1\nb,0,1\n", "line 2: 'a' has 'No Finding' and 'Edema': one of the two is wrong"),
+    "lists that were rejected": (
+        "image,labels,AssignmentStatus\na,cat;dog,Approved\nb,dog,Rejected\n", "line 3, column 'AssignmentStatus': 'Rejected' may say that the labels do",
+    ),
     "images that were deleted": ("id,tags,is_deleted\na,cat;dog,1\nb,dog,0\n", "'is_deleted', of 1 and 0, is not read"),
     "lost letters": ("image,caf\ufffd\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not read rightly"),
     "UTF-8 read as something else": ("image,L\u00c3\u00b6we\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not"),

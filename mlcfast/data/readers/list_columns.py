@@ -11,6 +11,7 @@ from mlcfast.data.readers.columns import (
     is_called,
     is_index,
     truth_share,
+    words_of,
     words_recur,
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths
@@ -125,7 +126,7 @@ def may_list_more(sheet: Sheet, column: int) -> bool:
     Its cells must be more than 1 and 0.
     """
     name = sheet.header[column]
-    words = [word for word in re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
+    words = words_of(name)
     words = words[:-1] if len(words) > 1 and words[-1].isdecimal() else words
     called = len(words) > 1 and words[-1] in LABEL_WORDS and not COUNT_WORDS & {*words}
     numbered = re.fullmatch(r"([a-z]+)[\W_]*\d+", name.lower())

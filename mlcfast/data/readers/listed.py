@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     truth_share,
 )
+from mlcfast.data.readers.dropped import may_be_dropped
 from mlcfast.data.readers.flags import flags_beside, refuse_flags
 from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
@@ -55,9 +56,11 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
+    ignored = ignored_columns(sheet, options)
+    dropped = may_be_dropped(sheet, [i for i in others if i != column and i not in ignored])
     said, warnings = (
         [*sheet.assumptions, *said],
-        [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options)],
+        [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options), *dropped],
     )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
 

@@ -28,7 +28,9 @@ SIGNS = "|;,\n\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"  # with bullets, and
 JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "och")
 JOINED = re.compile(r"(and|or|und|oder|et|ou|en|och)\s")
 # Signs which may separate labels and as well be a part of them.
-RARE_SIGNS = (*(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "\\n", " \u00b7 ", "\u30fb")
+RARE_SIGNS = (
+    *(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "^", "@", "\u00a6", "\\n", " \u00b7 ", "\u30fb",
+)  # fmt: skip
 COMPOUND_SIGNS = ("-", "_", ":", ".", "*", ">")  # which are more often a part
 # What the name of a column ends in that lists several labels, so that a comma separates them.
 SEVERAL = re.compile(

@@ -26,6 +26,7 @@ from mlcfast.data.readers.columns import (
     with_folders,
     words_recur,
 )
+from mlcfast.data.readers.dropped import refuse_dropped
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.list_columns import list_column, may_list_more
 from mlcfast.data.readers.listed import read_list, with_labels_together
@@ -39,7 +40,7 @@ from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.told_twice import without_list_told_twice
 from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OBJECT_COLUMNS, OF_ROWS
+from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, OBJECT_COLUMNS
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -170,25 +171,13 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     return None if lists else named[0]
 
 
-def _refuse_dropped(sheet: Sheet, columns: Sequence[int]) -> None:
-    """UsageError for the first row of which a column says that its label was not kept, `rejected`."""
-    for column in (i for i in columns if is_called(sheet.header[i], OF_ROWS)):
-        cell = next((cell for cell in sheet.counts(column) if cell.lower() in NOT_KEPT), None)
-        if cell is not None:
-            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
-            raise UsageError(
-                f"{sheet.path}: {where}: {cell!r} may say that the label does not hold: take such rows out, or name "
-                "the column in data.ignore_columns"
-            )
-
-
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     ignored = ignored_columns(sheet, options)
     refuse_broken_cells(sheet, column)
     beside = [i for i in others if i not in ignored and i != column]
     asserting = (i for i in beside if is_called(sheet.header[i], ASSERTING) and truth_share(sheet, i) == 1)
     confidence = next((i for i in beside if is_confidence(sheet.header[i])), next(asserting, None))
-    _refuse_dropped(sheet, [i for i in beside if i != confidence])
+    refuse_dropped(sheet, [i for i in beside if i != confidence])
     beside_warnings = flags_of_rows(sheet, image, column, others, options, confidence)
     keys = [plain_path(row[image]) for row in sheet.rows]
     spelt: dict[str, str] = {}  # of each image, as it is first written

@@ -122,11 +122,13 @@ SUMS = frozenset({
 # Columns that are as well labels as facts of the image; `train` is one beside VEHICLES.
 MAY_BE_ABOUT = frozenset({"train", "page", "x", "y", "eye", "rank", "frame"})
 VEHICLES = {"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"}
-# Columns that say of a row whether its label was kept, and their words for one that was not.
+# Columns that say of a row whether its label was kept or how often it was seen, and what they hold where it was not.
 OF_ROWS = frozenset({
     "status", "state", "verdict", "decision", "review", "review_status", "approval", "votes", "vote", "n_votes",
-    "num_votes",
+    "num_votes", "count", "counts",
 })  # fmt: skip
+# What the names of others end in that say it in words, `AssignmentStatus`.
+OF_ROWS_BEHIND = frozenset({"status", "state", "verdict", "decision", "review", "approval"})
 NOT_KEPT = {
     "0", "rejected", "reject", "declined", "denied", "deleted", "removed", "discarded", "invalid", "wrong", "incorrect",
     "skipped", "abgelehnt",
