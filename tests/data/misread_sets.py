@@ -63,6 +63,19 @@ READ = {
                                              (0, 1, 2, 3, 4, 5, 0, 1, 2, 3)]},
         ["its numbers, 0 to 5, are classes, one a row"],
     ),
+    "numbers that may count from 1": (
+        LIST | {"classes.txt": "ant\ncat\ndog\nowl\n"}, "file_list", ["ant", "cat", "dog", "owl"],
+        {"": [[N, P, N, P], [N, N, P, N], [N, P, N, N]]},
+        ["no image has the label 'ant', class 0: if the numbers count from 1, subtract 1 from each"],
+    ),
+    "a list below a comment": (
+        IMAGES | {"train.txt": "# by Ann\na.jpg 0 1\nb.jpg 1\nc.jpg 0\n"}, "file_list", ["0", "1"],
+        {"": [[P, P], [N, P], [P, N]]}, ["1 lines begin with # and are not read, first line 1: '# by Ann'"],
+    ),
+    "a list with colons": (
+        IMAGES | {"labels.txt": "a.jpg: cat\nb.jpg: dog\nc.jpg:\n"}, "list", ["cat", "dog"],
+        {"": [[P, N], [N, P], [N, N]]}, ["read as an image and its labels, with a colon between"],
+    ),
     "numbers called labels": (
         table("image,label", *(str(age) for age in (20, 21, 22, 23, 24, 25, 20, 21, 22, 23))), "list",
         ["20", "21", "22", "23", "24", "25"],

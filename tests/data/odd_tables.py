@@ -144,6 +144,15 @@ READ = {
         "t.csv", "image,labels\na.jpg,cat\u00a0dog\nb.jpg,cat\nc.jpg,dog\nd.jpg,dog cat\n",
         ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, P], [P, P]],
     ),
+    "a list of numbers below a comment": (
+        "l.txt", "# by Ann\na.jpg 0 2\n# b.jpg 1\nc.jpg 1\n", ["a.jpg", "c.jpg"], list("012"), [[P, N, P], [N, P, N]],
+    ),
+    "a list of words below a comment": ("l.txt", "#list\na.jpg cat\n#1.jpg owl\nb.jpg cat,owl\n", ["a.jpg", "#1.jpg", "b.jpg"], ["cat", "owl"], [[P, N], [N, P], [P, P]]),
+    "as many cells as labels": (
+        "l.csv", "a.jpg,cat,hot dog\nb.jpg\nc.jpg,hot dog\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "hot dog"], [[P, P], [N, N], [N, P]],
+    ),
+    "labels behind a colon": ("l.txt", "a.jpg: cat, dog\nb.jpg:\nc.jpg: dog\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, P], [N, N], [N, P]]),
+    "a label behind a colon": ("l.txt", "a.jpg: cat\nb.jpg: dog\nc.jpg:\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, N], [N, P], [N, N]]),
     "arabic commas": ("t.csv", "image,labels\na.jpg,\u0642\u0637\u060c \u0643\u0644\u0628\nb.jpg,\u0642\u0637\n", ["a.jpg", "b.jpg"], ["\u0642\u0637", "\u0643\u0644\u0628"], [[P, P], [P, N]]),
     "boxes at 1 and 0": ("t.csv", 'img,x1,y1,x2,y2,class_name\na,1,0,1,4,"car, red"\nb,,,,,\n', ["a", "b"], ["car, red"], [[P], [N]]),
     "NA in rows": ("t.csv", "image,label\na,cat\na,dog\nb,NA\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, N]]),
@@ -241,6 +250,12 @@ REFUSED = {
     "a fine and a coarse class": ("l.txt", "a.jpg, 3, 1\nb.jpg, 0, 0\n", "line 2: the number 0 stands twice"),
     "names without endings, and no header": ("t.txt", "Train_0000\t1\nTrain_0001\t1\nTrain_0002\t0\n", "line 1 holds 'Train_0000' and '1', as the lines below it do, and is a row"),
     "images and masks": ("l.txt", "a.jpg a.npy\nb.jpg b.npy\n", "line 1 is separated by ' '"),
+    "images and numbers, without endings": ("l.txt", "0001\n0002 0 2\n0003 1\n", "line 2: '0002 0 2' names no image file: write its ending, as in '0002.jpg 0 2'"),
+    "a cell more in one row of a table without a header": (
+        "t.csv", rows_of(*["cat,train"] * 20) + "z.jpg,cat\n",
+        "line 1 names the image '0.jpg', where the header should be, and lines have 2 to 3 cells: write a first line `image,labels`",
+    ),
+    "parts of the data among cells of a table without a header": ("t.csv", "a.jpg,cat,train\nb.jpg,dog\n", "in one cell, 'a.jpg,cat;train'"),
     "images and phrases": ("l.txt", "a.jpg hot dog\nb.jpg owl\n", "'hot dog' may be one label or 2: set data.separator to ' ' for several"),
     "a species beside a flag": (
         "t.csv", "id,image,species,standing\n1,a.jpg,cat,1\n2,b.jpg,dog,0\n3,c.jpg,cat,0\n", "may be listed in column 'species' or be the columns 'standing'",

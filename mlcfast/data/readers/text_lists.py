@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.beside import annotated_beside
+from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.elsewhere import PROSE
 from mlcfast.data.readers.folders_or_table import may_be_labels
 from mlcfast.data.readers.headerless import OTHER
@@ -16,7 +17,7 @@ from mlcfast.data.readers.words import IMAGE_COLUMNS
 from mlcfast.errors import UsageError
 
 ENDINGS = "|".join(map(re.escape, IMAGE_ENDINGS))
-LINE = re.compile(rf"[^,;\t]*?({ENDINGS})(?:\s*[,;\t]\s*|\s+|$)(.*)", re.IGNORECASE)
+LINE = re.compile(rf"[^,;\t]*?({ENDINGS})(?:\s*[,;:\t]\s*|\s+|$)(.*)", re.IGNORECASE)
 HEADER = {*IMAGE_COLUMNS} - {"id", "name"}
 LOOKED_AT = 1000  # lines of a file
 
@@ -44,7 +45,7 @@ def _texts(folder: Path) -> list[Path]:
 
 def _named(file: Path) -> list[str]:
     """What follows the image's name in each of the first lines; empty unless all of these name one."""
-    lines = [line.strip() for line in read_text(file)[0].splitlines()[:LOOKED_AT] if line.strip()]
+    lines = [line.strip() for line in without_comments(read_text(file)[0])[0].splitlines()[:LOOKED_AT] if line.strip()]
     found = [LINE.match(line) for line in lines]
     return [match[2] for match in found if match] if all(found) else []
 
