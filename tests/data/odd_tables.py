@@ -155,6 +155,15 @@ READ = {
     "a label behind a colon": ("l.txt", "a.jpg: cat\nb.jpg: dog\nc.jpg:\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, N], [N, P], [N, N]]),
     "arabic commas": ("t.csv", "image,labels\na.jpg,\u0642\u0637\u060c \u0643\u0644\u0628\nb.jpg,\u0642\u0637\n", ["a.jpg", "b.jpg"], ["\u0642\u0637", "\u0643\u0644\u0628"], [[P, P], [P, N]]),
     "boxes at 1 and 0": ("t.csv", 'img,x1,y1,x2,y2,class_name\na,1,0,1,4,"car, red"\nb,,,,,\n', ["a", "b"], ["car, red"], [[P], [N]]),
+    "boxes with several categories each": (
+        "t.csv", "image,BBox,Categories,Age\na,\"[1, 2, 3, 4]\",\"['cat', 'dog']\",9\na,\"[5, 6, 7, 8]\",['owl'],8\nb,\"[1, 2, 3, 4]\",['dog'],7\n",
+        ["a", "b"], ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
+    ),
+    "1 and 0 as numpy writes them": ("t.csv", "image,cat,dog\na,1.000e+00,0.000e+00\nb,0.000e+00,1.000e+00\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]]),
+    "a word beside lists in JSON": (
+        "t.json", '[{"SourceFile": "a.jpg", "Keywords": ["cat", "dog"]}, {"SourceFile": "b.jpg", "Keywords": "dog"}, {"SourceFile": "c.jpg"}]',
+        ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, P], [N, P], [N, N]],
+    ),
     "NA in rows": ("t.csv", "image,label\na,cat\na,dog\nb,NA\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, N]]),
     "years of cars": ("t.csv", "image,labels\na.jpg,Audi (2012);BMW (2010)\nb.jpg,Audi (2012)\n", ["a.jpg", "b.jpg"], ["Audi (2012)", "BMW (2010)"], [[P, P], [P, N]]),
     "R's names of rows": ("t.csv", '"image","cat"\n"1","a.jpg",1\n"2","b.jpg",0\n', ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
@@ -347,6 +356,13 @@ REFUSED = {
     "a version": ("t.csv", "image,cat,version\na,1,0\nb,0,1\n", "'version' may be a label or say something of the image"),
     "a cell too many": ("t.csv", "image,labels\na.jpg,cat,dog\nb.jpg,cat,owl\n", "needs quotes around it, or a name is missing in line 1"),
     "ids, or R's names of rows": ("t.csv", "id,image,labels\n1,a.jpg,cat,dog\n2,b.jpg,cat,owl\n", "line 2 has 4 cells, the header 3"),
+    "ranks of animals": (
+        "t.csv", "image,class,order,family,species\na,Mammalia,Carnivora,Canidae,wolf\nb,Mammalia,Carnivora,Felidae,lynx\n",
+        "column 'class' stands beside 'order' and 'family', as ranks of animals and plants do: set data.label_columns to the one that holds the labels, [class], [species]",
+    ),
+    "several words beside lists in JSON": (
+        "t.json", '[{"image": "a.jpg", "labels": ["cat", "dog"]}, {"image": "b.jpg", "labels": "dog, owl"}]', "is a list in brackets and 'dog, owl' is not",
+    ),
     "two headers": ("t.csv", ",labels,labels\n,cat,dog\nimage,,\na.jpg,1,0\n", "line 1 repeats 'labels', and line 2 holds names too"),
     "a label without a name": ("t.csv", "image,cat,Unnamed: 2\na.jpg,1,1\nb.jpg,0,1\n", "line 1: column 3 has no name"),
     "a web page": ("t.csv", "<!DOCTYPE html>\n<html></html>", "a web page (HTML)"),

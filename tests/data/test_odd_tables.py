@@ -69,6 +69,11 @@ def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
             {"separator": ","}, ["bird", "cat", "dog", "dog and bird"], [[N, P, N, P], [P, N, N, N], [N, N, P, N]],
         ),
         ("image,label\na,cat und dog\nb,owl\n", {"separator": " und "}, ["cat", "dog", "owl"], [[P, P, N], [N, N, P]]),
+        (
+            "image,class,order,family,species\na,Aves,x,y,owl\nb,Aves,x,z,jay\n",
+            {"label_columns": ("species",)}, ["jay", "owl"], [[N, P], [P, N]],
+        ),
+        ("image,class,order,family\na,A,x,y\nb,B,x,z\n", {"label_columns": ("class",)}, ["A", "B"], [[P, N], [N, P]]),
         ("image,cat,status\na.jpg,1,0\n", {"ignore_columns": ("status",)}, ["cat"], [[P]]),
         ('image,labels\na.jpg,"[""cat?"", ""cat""]"\n', {"separator": ";"}, ["cat", "cat?"], [[P, P]]),
     ],

@@ -21,6 +21,7 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     refuse_sums,
     refuse_unnamed,
+    share,
     truth,
     truth_share,
     with_folders,
@@ -33,7 +34,8 @@ from mlcfast.data.readers.listed import read_list, with_labels_together
 from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
-from mlcfast.data.readers.separators import QUOTED
+from mlcfast.data.readers.ranks import refuse_ranks
+from mlcfast.data.readers.separators import IN_BRACKETS, QUOTED
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
@@ -123,6 +125,8 @@ def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> l
 
 def _read(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     form = options.form if options.form in SHAPES else None
+    if form is None:
+        refuse_ranks(sheet, others, options)
     long, listed = shape_of(sheet, image, others, options)
     if long is not None:
         return _read_long(sheet, image, long, others, options)
@@ -161,6 +165,8 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)
     if len(named) != 1 or not (alone or again or confident):
         return None
+    if options.form != "long" and share(sheet, named[0], lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
+        return None  # a box, or an image's row, with several labels
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
     if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
         where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"

@@ -36,6 +36,9 @@ OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
     "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion", "finding",
     "findings",
 })  # fmt: skip
+# Ranks of animals and plants, of which `class` is one, and columns that name their kinds.
+RANKS = frozenset({"kingdom", "phylum", "class", "order", "suborder", "family", "genus"})
+KINDS = frozenset({"genus", "species", "scientific_name", "common_name", "english_name"})
 # Those of them that hold class numbers, of which 0 and 1 then are two.
 OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
 # Columns that number classes, or the values of a mask, and name no image.
@@ -176,5 +179,5 @@ BROKEN = re.compile(
     r"(?<![^\W_])#(REF|VALUE|DIV/0|NAME|NULL|NUM|SPILL|CALC|BEZUG|WERT|ZAHL|VALEUR|NOM|NOMBRE|VALOR)[!?]"
 )
 FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
-WHOLE = re.compile(r"([+-]?\d+)\.0+")
+WHOLE = re.compile(r"([+-]?\d+)\.0+(e[+-]?0+)?", re.IGNORECASE)  # `1.000e+00`, as NumPy writes 1
 WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")
