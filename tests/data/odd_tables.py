@@ -159,6 +159,26 @@ READ = {
         "t.csv", "image,BBox,Categories,Age\na,\"[1, 2, 3, 4]\",\"['cat', 'dog']\",9\na,\"[5, 6, 7, 8]\",['owl'],8\nb,\"[1, 2, 3, 4]\",['dog'],7\n",
         ["a", "b"], ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
     ),
+    **{
+        f"boxes with several labels each, {name}": (
+            "t.csv", f"image,{column},xmin,ymin,xmax,ymax\na,{both},1,2,3,4\na,owl,1,2,3,4\nb,dog,1,2,3,4\nc,cat,1,2,3,4\n",
+            ["a", "b", "c"], ["cat", "dog", "owl"], [[P, P, P], [N, P, N], [P, N, N]],
+        )
+        for name, column, both in (
+            ("semicolons", "label", "cat;dog"), ("bars", "label", "cat|dog"), ("commas", "label", '"cat,dog"'), ("commas under a plural", "labels", '"cat,dog"'),
+        )
+    },
+    "boxes in JSON with several labels each": (
+        "t.jsonl", '{"image": "a", "bbox": [1, 2, 3, 4], "labels": ["cat", "dog"]}\n{"image": "a", "bbox": [1, 2, 3, 4], "labels": ["owl"]}\n',
+        ["a"], ["cat", "dog", "owl"], [[P, P, P]],
+    ),
+    "empty brackets beside lists without": ("t.csv", "image,labels\na,cat;dog\nb,[]\nc,dog\n", ["a", "b", "c"], ["cat", "dog"], [[P, P], [N, N], [N, P]]),
+    "bytes of numpy": ("t.csv", "image,labels\na,\"[b'cat', b'dog']\"\nb,[b'dog']\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, P]]),
+    **{
+        f"labels between {sign!a}": ("t.csv", f"image,labels\na,cat{sign}dog\nb,cat\n", ["a", "b"], ["cat", "dog"], [[P, P], [P, N]])
+        for sign in ("\x0b", "\x1d", "\u2028")
+    },
+    "no findings": ("t.csv", "image,labels\na,cat;dog\nb,No findings\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, N]]),
     "1 and 0 as numpy writes them": ("t.csv", "image,cat,dog\na,1.000e+00,0.000e+00\nb,0.000e+00,1.000e+00\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]]),
     "a word beside lists in JSON": (
         "t.json", '[{"SourceFile": "a.jpg", "Keywords": ["cat", "dog"]}, {"SourceFile": "b.jpg", "Keywords": "dog"}, {"SourceFile": "c.jpg"}]',
@@ -351,6 +371,17 @@ REFUSED = {
         "t.csv", "image,label,AssignmentStatus\na,cat,Approved\na,dog,Rejected\n", "line 3, column 'AssignmentStatus': 'Rejected' may say that the label does",
     ),
     "rows that were counted 0 times": ("t.csv", "image,label,count\na,cat,3\na,dog,0\n", "line 3, column 'count': '0' may say that the label does not"),
+    **{
+        f"{sign!a} between labels that stand alone": (
+            "t.csv", f"image,labels\na,cat{sign}dog\nb,cat\nc,dog\n", f"'cat{sign}dog' may be one label or 2: set data.separator to {sign!r} for several",
+        )
+        for sign in ("__", "::", "..", "->", "%", "!", "=", "$", "<br>")
+    },
+    "categories and those below them": ("t.csv", "image,category,subcategory\na,animal,cat\nb,animal,dog\n", "'category' and 'subcategory' may both hold labels: set"),
+    "ranks in the words of GBIF": (
+        "t.csv", "image,scientificName,vernacularName,class\na,Canis lupus,wolf,Mammalia\nb,Lynx lynx,lynx,Mammalia\n",
+        "the one that holds the labels, [class], [scientificName], [vernacularName]",
+    ),
     "a caret": ("t.csv", "image,labels\na,cat^dog\nb,cat\n", "'cat^dog' may be one label or 2: set data.separator to '^' for several"),
     "scores beside a list": ("t.csv", "image,tags,scores\na,cat;dog,0.99;0.02\n", "line 2, column 'scores': '0.99;0.02' makes the labels predictions"),
     "a version": ("t.csv", "image,cat,version\na,1,0\nb,0,1\n", "'version' may be a label or say something of the image"),
@@ -358,7 +389,7 @@ REFUSED = {
     "ids, or R's names of rows": ("t.csv", "id,image,labels\n1,a.jpg,cat,dog\n2,b.jpg,cat,owl\n", "line 2 has 4 cells, the header 3"),
     "ranks of animals": (
         "t.csv", "image,class,order,family,species\na,Mammalia,Carnivora,Canidae,wolf\nb,Mammalia,Carnivora,Felidae,lynx\n",
-        "column 'class' stands beside 'order' and 'family', as ranks of animals and plants do: set data.label_columns to the one that holds the labels, [class], [species]",
+        "column 'class' stands beside 'order', 'family', 'species', as ranks of animals and plants do: set data.label_columns to the one that holds the labels, [class], [species]",
     ),
     "several words beside lists in JSON": (
         "t.json", '[{"image": "a.jpg", "labels": ["cat", "dog"]}, {"image": "b.jpg", "labels": "dog, owl"}]', "is a list in brackets and 'dog, owl' is not",
@@ -427,6 +458,7 @@ WARNED = {
     "two merged tables": ("image,cat_x,cat_y\na.jpg,1,1\nb.jpg,1,0\n", "pandas names a column of two merged tables so"),
     "blank or empty": ("image,labels\na.jpg,\nb.jpg,none\nc.jpg,cat\n", "1 cells of the labels are blank and 1 say that there is none"),
     "nobody knows": ("image,labels\na.jpg,unknown\nb.jpg,cat;dog\n", "'unknown' is read as a label: if it says that there is none"),
+    "what was skipped": ("image,labels\na,skip\nb,cat;dog\n", "'skip' is read as a label: if it says that there is none"),
     "nobody knows, in rows": ("image,label\na.jpg,TODO\nb.jpg,cat\nb.jpg,dog\n", "'TODO' is read as a label"),
     "what is not there": ("image,labels\na.jpg,no cat;dog\nb.jpg,cat\n", "'no cat' is read as a label of its own"),
     "several people in rows": ("image,label,annotator\na,cat,Ann\na,dog,Bo\n", "several people saw in one image is united: line 3"),

@@ -19,7 +19,7 @@ def refuse_ranks(sheet: Sheet, others: Sequence[int], options: TableOptions) -> 
     own = next((name for name in ranks if name.lower() == "class"), None)
     if own is None or len(ranks) < LEAST or own in options.ignore_columns:
         return
-    beside = " and ".join(repr(name) for name in ranks if name != own)
+    beside = ", ".join(repr(name) for name in ranks if name != own)
     kinds = [sheet.header[i] for i in others if is_called(sheet.header[i], KINDS)]
     shown = ", ".join(f"[{name}]" for name in [own, *kinds])
     raise UsageError(

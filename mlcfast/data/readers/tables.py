@@ -35,7 +35,7 @@ from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.ranks import refuse_ranks
-from mlcfast.data.readers.separators import IN_BRACKETS, QUOTED
+from mlcfast.data.readers.separators import IN_BRACKETS, QUOTED, SEVERAL
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
@@ -165,8 +165,8 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)
     if len(named) != 1 or not (alone or again or confident):
         return None
-    if options.form != "long" and share(sheet, named[0], lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
-        return None  # a box, or an image's row, with several labels
+    if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
+        return None
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
     if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
         where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"
@@ -175,6 +175,21 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
             "images have several rows, or data.separator to ',' for several"
         )
     return None if lists else named[0]
+
+
+def _lists_at_boxes(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds several labels for a box.
+
+    A comma is a part of one unless the column's name is a plural, or what it divides also stands alone.
+    """
+    cells = sheet.counts(column)
+    if share(sheet, column, lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
+        return True
+    if any(re.search("[;|]", cell) for cell in cells):
+        return True
+    commas = [cell for cell in cells if "," in cell]
+    plural = SEVERAL.search(sheet.header[column]) is not None
+    return bool(commas) and (plural or any(all(each.strip() in cells for each in cell.split(",")) for cell in commas))
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:

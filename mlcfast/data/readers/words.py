@@ -37,8 +37,8 @@ OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
     "findings",
 })  # fmt: skip
 # Ranks of animals and plants, of which `class` is one, and columns that name their kinds.
-RANKS = frozenset({"kingdom", "phylum", "class", "order", "suborder", "family", "genus"})
-KINDS = frozenset({"genus", "species", "scientific_name", "common_name", "english_name"})
+KINDS = frozenset({"genus", "species", "scientific_name", "common_name", "vernacular_name"})
+RANKS = KINDS | {"kingdom", "phylum", "class", "order", "suborder", "family"}
 # Those of them that hold class numbers, of which 0 and 1 then are two.
 OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
 # Columns that number classes, or the values of a mask, and name no image.
@@ -157,13 +157,14 @@ GROUPS = frozenset({
 })  # fmt: skip
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {
-    "no finding", "no_finding", "no label", "no labels", "no_label", "none", "null", "nan", "-", "--",
-    "\u2013", "\u2014",
+    "no finding", "no_finding", "no findings", "(none)", "no label", "no labels", "no_label", "none", "null",
+    "nan", "-", "--", "\u2013", "\u2014",
 }  # fmt: skip
 # Words that may say that nobody knows the labels, or that there is none, and are labels of some sets.
 MAY_BE_NONE = frozenset({
     "unknown", "unlabeled", "unlabelled", "unannotated", "not labeled", "not labelled", "todo", "tbd", "?", "??", "???",
-    "empty", "nothing", "background", "other/none", "n.a.", "k.a.", "0",
+    "empty", "nothing", "blank", "nil", "none of the above", "none of these", "undefined", "unsure", "can't tell",
+    "cannot tell", "skip", ".", "background", "other/none", "n.a.", "k.a.", "0",
 })  # fmt: skip
 # Columns that say who looked at an image.
 OF_PEOPLE = frozenset({
