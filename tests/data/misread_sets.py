@@ -76,6 +76,12 @@ READ = {
         IMAGES | {"labels.txt": "a.jpg: cat\nb.jpg: dog\nc.jpg:\n"}, "list", ["cat", "dog"],
         {"": [[P, N], [N, P], [N, N]]}, ["read as an image and its labels, with a colon between"],
     ),
+    "lists of the images of a table": (
+        table("image,cat,dog", "1,0", "0,1", "1,1")
+        | {"train.txt": "0.jpg\n2\n", "val.txt": "1.jpg\n", "of.txt": "x\n"},
+        "wide", ["cat", "dog"], {"": [[P, N], [N, P], [P, P]]},
+        ["train.txt, val.txt list images alone, and are not read: if they are parts of the data, write a column of"],
+    ),
     "numbers called labels": (
         table("image,label", *(str(age) for age in (20, 21, 22, 23, 24, 25, 20, 21, 22, 23))), "list",
         ["20", "21", "22", "23", "24", "25"],
