@@ -126,6 +126,26 @@ REFUSED = {
         table("image,species", *['"Aster, blue"', '"Aster, white"', "Rose"] * 5),
         "column 'species': 'Aster, blue' may be one label or 2: set data.separator to ',' for several, to ';' for one",
     ),
+    "kitti's in a folder of a part": (
+        {"training/image_2/a.png": "", "training/label_2/a.txt": "Car 0.00 0 1.85 387 181 423 203 1 2 3 4 5 6 7\n"},
+        "training/label_2/a.txt is KITTI's: write a table of the images and their labels",
+    ),
+    "lists of parts beside folders of labels": (
+        {"images/cat/a.jpg": "", "images/dog/b.jpg": "", "labels/train1.txt": "cat/a.jpg\n"},
+        "labels/train1.txt lists images, 'cat/a.jpg' the first: name",
+    ),
+    "tags in a folder of their own": (
+        {"pictures/a.jpg": "", "tags/a.txt": "cat, dog\n"},
+        "tags/a.txt may hold the labels: put it and the others beside their images, where they are read as tags",
+    ),
+    "boxes in a folder of another name": (
+        {"images/a.jpg": "", "labels_1/a.txt": f"0 {BOX}\n"},
+        "labels_1/a.txt may hold the labels: call its folder `labels`, and that of the images `images`",
+    ),
+    "names of folders that are numbers": (
+        {"names.json": '{"1": "owl", "2": "cat"}', "set/train/1/a.jpg": "", "set/train/2/b.jpg": ""},
+        "'1' may be a class with its name, 'owl', or an image with its label: name the directory whose folders",
+    ),
     "captions of img2dataset": (
         {"metadata.jsonl": '{"file_name": "a.jpg", "url": "u", "caption": "a cat", "key": "0", "status": "success", '
          '"error_message": null, "exif": "{}"}\n', "a.jpg": ""},
