@@ -382,6 +382,7 @@ REFUSED = {
         "t.csv", "image,scientificName,vernacularName,class\na,Canis lupus,wolf,Mammalia\nb,Lynx lynx,lynx,Mammalia\n",
         "the one that holds the labels, [class], [scientificName], [vernacularName]",
     ),
+    "half a letter": ("t.json", '[{"image": "a", "labels": ["\\ud800cat"]}]', "the label '\\ud800cat' is not UTF-8 and cannot be shown: write it anew"),
     "a caret": ("t.csv", "image,labels\na,cat^dog\nb,cat\n", "'cat^dog' may be one label or 2: set data.separator to '^' for several"),
     "scores beside a list": ("t.csv", "image,tags,scores\na,cat;dog,0.99;0.02\n", "line 2, column 'scores': '0.99;0.02' makes the labels predictions"),
     "a version": ("t.csv", "image,cat,version\na,1,0\nb,0,1\n", "'version' may be a label or say something of the image"),

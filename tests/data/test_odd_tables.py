@@ -91,6 +91,12 @@ def test_a_separator_that_no_cell_holds_is_a_warning(tmp_path):
     assert source.warnings == ["no cell holds data.separator, '|': 'cat;dog' is one label"]
 
 
+def test_a_sign_that_is_left_at_the_end_of_labels_is_a_warning(tmp_path):
+    content = 'image,labels\na.jpg,"cat, dog"\nb.jpg,cat\n'
+    source = read_labels(write(tmp_path / "t.csv", content), TableOptions(separator=" "))
+    assert source.warnings == ["the label 'cat,' holds the sign at its end: set data.separator to that"]
+
+
 def test_a_policy_is_found_by_its_label_in_either_spelling(tmp_path):
     file = write(tmp_path / "t.csv", "image,caf\u00e9\na.jpg,1\nb.jpg,-1\nc.jpg,0\n")
     assert read_labels(file, TableOptions(uncertain={"cafe\u0301": "positive"})).states.tolist() == [[P], [P], [N]]

@@ -107,10 +107,13 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
 
 
 def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:
-    """A warning where no cell holds the sign that the user named, and some hold another that may separate labels."""
+    """A warning where no cell holds the sign that the user named, or another one is left at the end of a label."""
     cells = sheet.counts(column)
     if any(separator in cell for cell in cells):
-        return []
+        ended = next(
+            (word for cell in cells for word in cell.split(separator) if word.strip().endswith((",", ";"))), None
+        )
+        return [f"the label {ended.strip()!r} holds the sign at its end: set data.separator to that"] if ended else []
     other = next((cell for cell in cells if any(sign in cell for sign in SIGNS)), None)
     return [f"no cell holds data.separator, {separator!r}: {other!r} is one label"] if other else []
 

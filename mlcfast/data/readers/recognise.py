@@ -9,7 +9,7 @@ from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.directories import ROBOFLOW, ROBOFLOW_BOXES, at, called, in_either, read_directory
 from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
 from mlcfast.data.readers.lists import KERAS
-from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
+from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
 from mlcfast.data.readers.paths import unread_below
 from mlcfast.data.readers.registry import has_splits, known_as, read_as
 from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
@@ -80,6 +80,7 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def _with_settled_names(source: LabelSource) -> LabelSource:
+    refuse_halves(source)
     source = with_plain_labels(source)
     alike = [line for line in nearly_equal(source.names, "the labels") if line not in source.warnings]
     more = [*alike, *garbled(source.names), *_of_one_image(source)]
