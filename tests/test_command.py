@@ -34,14 +34,14 @@ def test_a_command_runs_with_its_arguments_and_status(capsys, config_file):
     assert entry.main(["evaluate", str(config_file), "loss.nme=bce", "--checkpoint", "x"]) == 2
 
 
-def test_names_of_other_bytes_than_utf_8_are_printed(tmp_path):
+def test_names_of_other_bytes_than_utf_8_are_shown_with_these(tmp_path):
     """As old archives unpack them."""
     for folder in (b"caf\xe9", b"tea"):
         place = os.path.join(os.fsencode(tmp_path), folder)
         os.mkdir(place)
         Image.new("RGB", (8, 8), len(folder)).save(os.fsdecode(os.path.join(place, b"a.png")))
     done = run_command("mlcfast.inspect", str(tmp_path))
-    assert done.returncode == 0 and "caf\\udce9 " in done.stdout, done.stderr
+    assert done.returncode == 2 and "the label 'caf\\udce9' is not UTF-8" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(("word", "says"), [("trian", "did you mean train?"), ("xyz", "see mlcfast --help")])

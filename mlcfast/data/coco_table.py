@@ -1,5 +1,6 @@
 """An annotation file of MS-COCO's form as a table of its images and labels."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +22,7 @@ OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 # Keys of an annotation under which a score may stand, itself or in an object.
 MAY_BE_SCORED = frozenset({*SCORES, "attributes"})
 
-
+LISTS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what each entry is
 # Lists whose entries need a key, in the order in which they are read.
 LACKED = {
     "id": ("images", "categories"),
@@ -72,15 +73,14 @@ def parse_annotations(annotations: Path, content: Any, ignored: Collection[str] 
 
 def _that_lacks(content: Mapping[str, Any], key: str) -> str:
     """The first entry without a key: of which list, its place there and its id."""
-    kinds = {"images": "image", "categories": "category", "annotations": "annotation"}
-    if key in kinds:
+    if key in LISTS:
         return "the file"
     for what in LACKED.get(key, ()):
         for place, entry in enumerate(content.get(what) or (), start=1):
             parts = entry.get("segments_info", (entry,)) if key == "category_id" else (entry,)
             if any(key not in part for part in parts) and not (key == "file_name" and _has_file(entry)):
                 own = "" if "id" not in entry else f" (id {entry['id']})"
-                return f"{kinds[what]} {place} of {len(content[what])}{own}"
+                return f"{LISTS[what]} {place} of {len(content[what])}{own}"
     return "an entry"
 
 
@@ -138,18 +138,26 @@ def _table(content: dict[str, Any], annotations: Path, ignored: Collection[str])
 def _refuse_others(content: dict[str, Any], annotations: Path) -> None:
     """UsageError for what another tool wrote, for captions, and for a category without a name."""
     refuse_other_tools(annotations, content)
+    for what in LISTS:
+        entries = content.get(what, [])
+        if not isinstance(entries, list):
+            raise UsageError(f"{annotations}: {what!r} holds {_shown(entries)}: write a list there, [] for none")
+        place, strange = next(((n, e) for n, e in enumerate(entries, start=1) if not isinstance(e, dict)), (0, None))
+        if place:
+            raise UsageError(
+                f"{annotations}: {LISTS[what]} {place} of {len(entries)} is {_shown(strange)}: write an object with "
+                "its keys, or take it out"
+            )
     noted = content.get("annotations") or [{}]
     if "categories" not in content and "caption" in noted[0]:
         raise UsageError(f"{annotations}: captions, which are no labels: name a file of labels, such as instances_*")
-    for what in ("images", "categories", "annotations"):
-        strange = next((each for each in content.get(what) or () if not isinstance(each, dict)), None)
-        if strange is not None:
-            raise UsageError(
-                f"{annotations}: the list of {what} holds {str(strange)[:60]!r}: write an object with an id"
-            )
     unnamed = next((each for each in content.get("categories") or () if each.get("name", "?") in (None, "")), None)
     if unnamed is not None:
         raise UsageError(f"{annotations}: category {unnamed.get('id')} has no name: write one")
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:60]
 
 
 def _entries(

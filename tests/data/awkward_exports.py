@@ -162,6 +162,13 @@ READ = {
                                    "labels": {"a": [{"label": 1, "bounding_box": [0.1, 0.1, 0.2, 0.2]}], "b": []}}),
         ["a", "b"], ["dog"], [[P], [N]],
     ),
+    **{
+        f"fiftyone's labels without classes, {name}": (
+            "labels.json", json.dumps(without | {"labels": {"a": "cat", "b": ["dog", "cat"], "c": None}}),
+            ["a", "b", "c"], ["cat", "dog"], [[P, N], [P, P], [N, N]],
+        )
+        for name, without in (("null", {"classes": None}), ("left out", {}))
+    },
     "scale": (
         "tasks.json",
         json.dumps([{"task_id": "1", "params": {"attachment": "s3://b/a.jpg"},
@@ -273,12 +280,27 @@ REFUSED = {
     "coco's categories as words": (
         "c.json",
         coco([{"image_id": 1, "category_id": 0}], categories=["cat"]),
-        "the list of categories holds 'cat': write an object with an id",
+        'category 1 of 1 is "cat": write an object with its keys',
     ),
     "an entry without an image": (
         "r.json",
         json.dumps([{"image": "a.jpg", "labels": ["cat"]}, {"image": "", "labels": ["cat"]}]),
         "entry 2: column 'image' is blank",
+    ),
+    "a map of numbers to classes": (
+        "labels.json",
+        json.dumps({"labels": {"0": "cat", "1": "dog"}}),
+        "none of MS-COCO annotations",
+    ),
+    "annotations that are null": (
+        "c.json",
+        json.dumps(json.loads(coco([])) | {"annotations": None}),
+        "'annotations' holds null: write a list there, [] for none",
+    ),
+    "an annotation that is null": (
+        "c.json",
+        coco([{"image_id": 1, "category_id": 0}, None]),
+        "annotation 2 of 2 is null: write an object with its keys",
     ),
     "fiftyone's predictions": (
         "labels.json",

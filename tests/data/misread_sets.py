@@ -63,6 +63,25 @@ READ = {
                                              (0, 1, 2, 3, 4, 5, 0, 1, 2, 3)]},
         ["its numbers, 0 to 5, are classes, one a row"],
     ),
+    "numbers that may count from 1": (
+        LIST | {"classes.txt": "ant\ncat\ndog\nowl\n"}, "file_list", ["ant", "cat", "dog", "owl"],
+        {"": [[N, P, N, P], [N, N, P, N], [N, P, N, N]]},
+        ["no image has the label 'ant', class 0: if the numbers count from 1, subtract 1 from each"],
+    ),
+    "a list below a comment": (
+        IMAGES | {"train.txt": "# by Ann\na.jpg 0 1\nb.jpg 1\nc.jpg 0\n"}, "file_list", ["0", "1"],
+        {"": [[P, P], [N, P], [P, N]]}, ["1 lines begin with # and are not read, first line 1: '# by Ann'"],
+    ),
+    "a list with colons": (
+        IMAGES | {"labels.txt": "a.jpg: cat\nb.jpg: dog\nc.jpg:\n"}, "list", ["cat", "dog"],
+        {"": [[P, N], [N, P], [N, N]]}, ["read as an image and its labels, with a colon between"],
+    ),
+    "lists of the images of a table": (
+        table("image,cat,dog", "1,0", "0,1", "1,1")
+        | {"train.txt": "0.jpg\n2\n", "val.txt": "1.jpg\n", "of.txt": "x\n"},
+        "wide", ["cat", "dog"], {"": [[P, N], [N, P], [P, P]]},
+        ["train.txt, val.txt list images alone, and are not read: if they are parts of the data, write a column of"],
+    ),
     "numbers called labels": (
         table("image,label", *(str(age) for age in (20, 21, 22, 23, 24, 25, 20, 21, 22, 23))), "list",
         ["20", "21", "22", "23", "24", "25"],
@@ -106,6 +125,26 @@ REFUSED = {
     "names with a comma": (
         table("image,species", *['"Aster, blue"', '"Aster, white"', "Rose"] * 5),
         "column 'species': 'Aster, blue' may be one label or 2: set data.separator to ',' for several, to ';' for one",
+    ),
+    "kitti's in a folder of a part": (
+        {"training/image_2/a.png": "", "training/label_2/a.txt": "Car 0.00 0 1.85 387 181 423 203 1 2 3 4 5 6 7\n"},
+        "training/label_2/a.txt is KITTI's: write a table of the images and their labels",
+    ),
+    "lists of parts beside folders of labels": (
+        {"images/cat/a.jpg": "", "images/dog/b.jpg": "", "labels/train1.txt": "cat/a.jpg\n"},
+        "labels/train1.txt lists images, 'cat/a.jpg' the first: name",
+    ),
+    "tags in a folder of their own": (
+        {"pictures/a.jpg": "", "tags/a.txt": "cat, dog\n"},
+        "tags/a.txt may hold the labels: put it and the others beside their images, where they are read as tags",
+    ),
+    "boxes in a folder of another name": (
+        {"images/a.jpg": "", "labels_1/a.txt": f"0 {BOX}\n"},
+        "labels_1/a.txt may hold the labels: call its folder `labels`, and that of the images `images`",
+    ),
+    "names of folders that are numbers": (
+        {"names.json": '{"1": "owl", "2": "cat"}', "set/train/1/a.jpg": "", "set/train/2/b.jpg": ""},
+        "'1' may be a class with its name, 'owl', or an image with its label: name the directory whose folders",
     ),
     "captions of img2dataset": (
         {"metadata.jsonl": '{"file_name": "a.jpg", "url": "u", "caption": "a cat", "key": "0", "status": "success", '

@@ -144,8 +144,46 @@ READ = {
         "t.csv", "image,labels\na.jpg,cat\u00a0dog\nb.jpg,cat\nc.jpg,dog\nd.jpg,dog cat\n",
         ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], ["cat", "dog"], [[P, P], [P, N], [N, P], [P, P]],
     ),
+    "a list of numbers below a comment": (
+        "l.txt", "# by Ann\na.jpg 0 2\n# b.jpg 1\nc.jpg 1\n", ["a.jpg", "c.jpg"], list("012"), [[P, N, P], [N, P, N]],
+    ),
+    "a list of words below a comment": ("l.txt", "#list\na.jpg cat\n#1.jpg owl\nb.jpg cat,owl\n", ["a.jpg", "#1.jpg", "b.jpg"], ["cat", "owl"], [[P, N], [N, P], [P, P]]),
+    "as many cells as labels": (
+        "l.csv", "a.jpg,cat,hot dog\nb.jpg\nc.jpg,hot dog\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "hot dog"], [[P, P], [N, N], [N, P]],
+    ),
+    "labels behind a colon": ("l.txt", "a.jpg: cat, dog\nb.jpg:\nc.jpg: dog\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, P], [N, N], [N, P]]),
+    "a label behind a colon": ("l.txt", "a.jpg: cat\nb.jpg: dog\nc.jpg:\n", ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, N], [N, P], [N, N]]),
     "arabic commas": ("t.csv", "image,labels\na.jpg,\u0642\u0637\u060c \u0643\u0644\u0628\nb.jpg,\u0642\u0637\n", ["a.jpg", "b.jpg"], ["\u0642\u0637", "\u0643\u0644\u0628"], [[P, P], [P, N]]),
     "boxes at 1 and 0": ("t.csv", 'img,x1,y1,x2,y2,class_name\na,1,0,1,4,"car, red"\nb,,,,,\n', ["a", "b"], ["car, red"], [[P], [N]]),
+    "boxes with several categories each": (
+        "t.csv", "image,BBox,Categories,Age\na,\"[1, 2, 3, 4]\",\"['cat', 'dog']\",9\na,\"[5, 6, 7, 8]\",['owl'],8\nb,\"[1, 2, 3, 4]\",['dog'],7\n",
+        ["a", "b"], ["cat", "dog", "owl"], [[P, P, P], [N, P, N]],
+    ),
+    **{
+        f"boxes with several labels each, {name}": (
+            "t.csv", f"image,{column},xmin,ymin,xmax,ymax\na,{both},1,2,3,4\na,owl,1,2,3,4\nb,dog,1,2,3,4\nc,cat,1,2,3,4\n",
+            ["a", "b", "c"], ["cat", "dog", "owl"], [[P, P, P], [N, P, N], [P, N, N]],
+        )
+        for name, column, both in (
+            ("semicolons", "label", "cat;dog"), ("bars", "label", "cat|dog"), ("commas", "label", '"cat,dog"'), ("commas under a plural", "labels", '"cat,dog"'),
+        )
+    },
+    "boxes in JSON with several labels each": (
+        "t.jsonl", '{"image": "a", "bbox": [1, 2, 3, 4], "labels": ["cat", "dog"]}\n{"image": "a", "bbox": [1, 2, 3, 4], "labels": ["owl"]}\n',
+        ["a"], ["cat", "dog", "owl"], [[P, P, P]],
+    ),
+    "empty brackets beside lists without": ("t.csv", "image,labels\na,cat;dog\nb,[]\nc,dog\n", ["a", "b", "c"], ["cat", "dog"], [[P, P], [N, N], [N, P]]),
+    "bytes of numpy": ("t.csv", "image,labels\na,\"[b'cat', b'dog']\"\nb,[b'dog']\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, P]]),
+    **{
+        f"labels between {sign!a}": ("t.csv", f"image,labels\na,cat{sign}dog\nb,cat\n", ["a", "b"], ["cat", "dog"], [[P, P], [P, N]])
+        for sign in ("\x0b", "\x1d", "\u2028")
+    },
+    "no findings": ("t.csv", "image,labels\na,cat;dog\nb,No findings\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, N]]),
+    "1 and 0 as numpy writes them": ("t.csv", "image,cat,dog\na,1.000e+00,0.000e+00\nb,0.000e+00,1.000e+00\n", ["a", "b"], ["cat", "dog"], [[P, N], [N, P]]),
+    "a word beside lists in JSON": (
+        "t.json", '[{"SourceFile": "a.jpg", "Keywords": ["cat", "dog"]}, {"SourceFile": "b.jpg", "Keywords": "dog"}, {"SourceFile": "c.jpg"}]',
+        ["a.jpg", "b.jpg", "c.jpg"], ["cat", "dog"], [[P, P], [N, P], [N, N]],
+    ),
     "NA in rows": ("t.csv", "image,label\na,cat\na,dog\nb,NA\n", ["a", "b"], ["cat", "dog"], [[P, P], [N, N]]),
     "years of cars": ("t.csv", "image,labels\na.jpg,Audi (2012);BMW (2010)\nb.jpg,Audi (2012)\n", ["a.jpg", "b.jpg"], ["Audi (2012)", "BMW (2010)"], [[P, P], [P, N]]),
     "R's names of rows": ("t.csv", '"image","cat"\n"1","a.jpg",1\n"2","b.jpg",0\n', ["a.jpg", "b.jpg"], ["cat"], [[P], [N]]),
@@ -241,6 +279,12 @@ REFUSED = {
     "a fine and a coarse class": ("l.txt", "a.jpg, 3, 1\nb.jpg, 0, 0\n", "line 2: the number 0 stands twice"),
     "names without endings, and no header": ("t.txt", "Train_0000\t1\nTrain_0001\t1\nTrain_0002\t0\n", "line 1 holds 'Train_0000' and '1', as the lines below it do, and is a row"),
     "images and masks": ("l.txt", "a.jpg a.npy\nb.jpg b.npy\n", "line 1 is separated by ' '"),
+    "images and numbers, without endings": ("l.txt", "0001\n0002 0 2\n0003 1\n", "line 2: '0002 0 2' names no image file: write its ending, as in '0002.jpg 0 2'"),
+    "a cell more in one row of a table without a header": (
+        "t.csv", rows_of(*["cat,train"] * 20) + "z.jpg,cat\n",
+        "line 1 names the image '0.jpg', where the header should be, and lines have 2 to 3 cells: write a first line `image,labels`",
+    ),
+    "parts of the data among cells of a table without a header": ("t.csv", "a.jpg,cat,train\nb.jpg,dog\n", "in one cell, 'a.jpg,cat;train'"),
     "images and phrases": ("l.txt", "a.jpg hot dog\nb.jpg owl\n", "'hot dog' may be one label or 2: set data.separator to ' ' for several"),
     "a species beside a flag": (
         "t.csv", "id,image,species,standing\n1,a.jpg,cat,1\n2,b.jpg,dog,0\n3,c.jpg,cat,0\n", "may be listed in column 'species' or be the columns 'standing'",
@@ -323,10 +367,34 @@ REFUSED = {
     "ditto": ("t.csv", 'image,label\na,cat\nb,""""\n', "line 3, column 'label': '\"' says that the cell above holds again"),
     "rows that were rejected": ("t.csv", "image,label,status\na,cat,ok\na,dog,rejected\n", "line 3, column 'status': 'rejected' may say that the label"),
     "rows without votes": ("t.csv", "image,label,votes\na,cat,3\na,dog,0\n", "line 3, column 'votes': '0' may say that the label does not"),
+    "rows of an assignment that was rejected": (
+        "t.csv", "image,label,AssignmentStatus\na,cat,Approved\na,dog,Rejected\n", "line 3, column 'AssignmentStatus': 'Rejected' may say that the label does",
+    ),
+    "rows that were counted 0 times": ("t.csv", "image,label,count\na,cat,3\na,dog,0\n", "line 3, column 'count': '0' may say that the label does not"),
+    **{
+        f"{sign!a} between labels that stand alone": (
+            "t.csv", f"image,labels\na,cat{sign}dog\nb,cat\nc,dog\n", f"'cat{sign}dog' may be one label or 2: set data.separator to {sign!r} for several",
+        )
+        for sign in ("__", "::", "..", "->", "%", "!", "=", "$", "<br>")
+    },
+    "categories and those below them": ("t.csv", "image,category,subcategory\na,animal,cat\nb,animal,dog\n", "'category' and 'subcategory' may both hold labels: set"),
+    "ranks in the words of GBIF": (
+        "t.csv", "image,scientificName,vernacularName,class\na,Canis lupus,wolf,Mammalia\nb,Lynx lynx,lynx,Mammalia\n",
+        "the one that holds the labels, [class], [scientificName], [vernacularName]",
+    ),
+    "half a letter": ("t.json", '[{"image": "a", "labels": ["\\ud800cat"]}]', "the label '\\ud800cat' is not UTF-8 and cannot be shown: write it anew"),
+    "a caret": ("t.csv", "image,labels\na,cat^dog\nb,cat\n", "'cat^dog' may be one label or 2: set data.separator to '^' for several"),
     "scores beside a list": ("t.csv", "image,tags,scores\na,cat;dog,0.99;0.02\n", "line 2, column 'scores': '0.99;0.02' makes the labels predictions"),
     "a version": ("t.csv", "image,cat,version\na,1,0\nb,0,1\n", "'version' may be a label or say something of the image"),
     "a cell too many": ("t.csv", "image,labels\na.jpg,cat,dog\nb.jpg,cat,owl\n", "needs quotes around it, or a name is missing in line 1"),
     "ids, or R's names of rows": ("t.csv", "id,image,labels\n1,a.jpg,cat,dog\n2,b.jpg,cat,owl\n", "line 2 has 4 cells, the header 3"),
+    "ranks of animals": (
+        "t.csv", "image,class,order,family,species\na,Mammalia,Carnivora,Canidae,wolf\nb,Mammalia,Carnivora,Felidae,lynx\n",
+        "column 'class' stands beside 'order', 'family', 'species', as ranks of animals and plants do: set data.label_columns to the one that holds the labels, [class], [species]",
+    ),
+    "several words beside lists in JSON": (
+        "t.json", '[{"image": "a.jpg", "labels": ["cat", "dog"]}, {"image": "b.jpg", "labels": "dog, owl"}]', "is a list in brackets and 'dog, owl' is not",
+    ),
     "two headers": ("t.csv", ",labels,labels\n,cat,dog\nimage,,\na.jpg,1,0\n", "line 1 repeats 'labels', and line 2 holds names too"),
     "a label without a name": ("t.csv", "image,cat,Unnamed: 2\na.jpg,1,1\nb.jpg,0,1\n", "line 1: column 3 has no name"),
     "a web page": ("t.csv", "<!DOCTYPE html>\n<html></html>", "a web page (HTML)"),
@@ -391,6 +459,7 @@ WARNED = {
     "two merged tables": ("image,cat_x,cat_y\na.jpg,1,1\nb.jpg,1,0\n", "pandas names a column of two merged tables so"),
     "blank or empty": ("image,labels\na.jpg,\nb.jpg,none\nc.jpg,cat\n", "1 cells of the labels are blank and 1 say that there is none"),
     "nobody knows": ("image,labels\na.jpg,unknown\nb.jpg,cat;dog\n", "'unknown' is read as a label: if it says that there is none"),
+    "what was skipped": ("image,labels\na,skip\nb,cat;dog\n", "'skip' is read as a label: if it says that there is none"),
     "nobody knows, in rows": ("image,label\na.jpg,TODO\nb.jpg,cat\nb.jpg,dog\n", "'TODO' is read as a label"),
     "what is not there": ("image,labels\na.jpg,no cat;dog\nb.jpg,cat\n", "'no cat' is read as a label of its own"),
     "several people in rows": ("image,label,annotator\na,cat,Ann\na,dog,Bo\n", "several people saw in one image is united: line 3"),
@@ -415,6 +484,9 @@ WARNED = {
     ),
     "a label called label": ("image,cat,label\na,1,0\nb,0,1\n", "column 'label' is read as a label: if it is none"),
     "none and one": ("image,Edema,No Finding\na,1,1\nb,0,1\n", "line 2: 'a' has 'No Finding' and 'Edema': one of the two is wrong"),
+    "lists that were rejected": (
+        "image,labels,AssignmentStatus\na,cat;dog,Approved\nb,dog,Rejected\n", "line 3, column 'AssignmentStatus': 'Rejected' may say that the labels do",
+    ),
     "images that were deleted": ("id,tags,is_deleted\na,cat;dog,1\nb,dog,0\n", "'is_deleted', of 1 and 0, is not read"),
     "lost letters": ("image,caf\ufffd\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not read rightly"),
     "UTF-8 read as something else": ("image,L\u00c3\u00b6we\na.jpg,1\nb.jpg,0\n", "holds letters that another program did not"),

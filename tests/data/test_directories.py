@@ -191,7 +191,7 @@ REFUSED = {
     "tags in a folder of their own": (
         {f"{folder}/{name}.{ending}": held for name in "ab" for folder, ending, held in
          (("images", "jpg", ""), ("tags", "txt", "cat"))},
-        "tags/a.txt may hold the labels: put each beside its image if they list tags, else write a table of the images",
+        "tags/a.txt may hold the labels: put it and the others beside their images, where they are read as tags",
     ),
     "kitti": ({"image_2/a.png": "", "label_2/a.txt": "Car 0.00 0 -1.57\n"}, "label_2/a.txt is KITTI's: write a table"),
     "datumaro": (

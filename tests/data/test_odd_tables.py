@@ -69,6 +69,11 @@ def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
             {"separator": ","}, ["bird", "cat", "dog", "dog and bird"], [[N, P, N, P], [P, N, N, N], [N, N, P, N]],
         ),
         ("image,label\na,cat und dog\nb,owl\n", {"separator": " und "}, ["cat", "dog", "owl"], [[P, P, N], [N, N, P]]),
+        (
+            "image,class,order,family,species\na,Aves,x,y,owl\nb,Aves,x,z,jay\n",
+            {"label_columns": ("species",)}, ["jay", "owl"], [[N, P], [P, N]],
+        ),
+        ("image,class,order,family\na,A,x,y\nb,B,x,z\n", {"label_columns": ("class",)}, ["A", "B"], [[P, N], [N, P]]),
         ("image,cat,status\na.jpg,1,0\n", {"ignore_columns": ("status",)}, ["cat"], [[P]]),
         ('image,labels\na.jpg,"[""cat?"", ""cat""]"\n', {"separator": ";"}, ["cat", "cat?"], [[P, P]]),
     ],
@@ -84,6 +89,12 @@ def test_a_separator_that_no_cell_holds_is_a_warning(tmp_path):
     )
     assert source.names == ["cat;dog", "owl"]
     assert source.warnings == ["no cell holds data.separator, '|': 'cat;dog' is one label"]
+
+
+def test_a_sign_that_is_left_at_the_end_of_labels_is_a_warning(tmp_path):
+    content = 'image,labels\na.jpg,"cat, dog"\nb.jpg,cat\n'
+    source = read_labels(write(tmp_path / "t.csv", content), TableOptions(separator=" "))
+    assert source.warnings == ["the label 'cat,' holds the sign at its end: set data.separator to that"]
 
 
 def test_a_policy_is_found_by_its_label_in_either_spelling(tmp_path):

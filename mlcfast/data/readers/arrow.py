@@ -16,7 +16,7 @@ from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
-from mlcfast.data.readers.unpacked import by_split, unpack
+from mlcfast.data.readers.unpacked import by_split, missing_shards, unpack
 from mlcfast.data.readers.words import LIST_COLUMNS, SCORES
 from mlcfast.errors import UsageError
 
@@ -89,7 +89,7 @@ def _source(
     listed = source.format == "list"
     source = source.in_order(names if listed else None)
     source = without_unknown(source, opened, classes, options) if listed else source
-    source = dataclasses.replace(source, format=form, split=split)
+    source = dataclasses.replace(source, format=form, split=split, warnings=[*source.warnings, *missing_shards(files)])
     if image is None:
         return dataclasses.replace(source, root=path if path.is_dir() else path.parent)
     packed = ArrowImages.of(opened, image, [table.groups for table in opened])

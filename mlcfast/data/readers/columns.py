@@ -125,6 +125,11 @@ def plain_column(name: str) -> str:
     return re.sub(r"[\s_.-]+", "", re.sub(r"\s*[(\[].*[)\]]\s*$", "", name.lower()))
 
 
+def words_of(name: str) -> list[str]:
+    """The words of a column's name in small letters: `assignment`, `status` of `AssignmentStatus`."""
+    return [word for word in re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
+
+
 @functools.cache
 def _plain_columns(words: Words) -> frozenset[str]:
     return frozenset(words) | frozenset(map(plain_column, words))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.beside import KINDS
+from mlcfast.data.readers.comments import OF_IMAGE
 from mlcfast.data.readers.folder_names import refuse_no_labels
 from mlcfast.data.readers.folder_tables import refuse_other_files, refuse_tables_within
 from mlcfast.data.readers.image_folders import (
@@ -14,8 +15,10 @@ from mlcfast.data.readers.image_folders import (
     is_of_programs,
     parts_of,
 )
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, unread_below, walked
+from mlcfast.data.readers.lists import BOXES
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
+from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 
@@ -30,6 +33,7 @@ TOOLS = (
         "write it so, or put files of tags beside their images",
     ),
     ("label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
+    ("*/label_2/*.txt", "KITTI's", "write a table of the images and their labels"),
     ("labelTxt*/*.txt", "DOTA's", "write YOLO's or MS-COCO's form, or a table of the images and their labels"),
     ("gtFine/*/*/*.json", "Cityscapes'", "write a table of the images and their labels"),
 )
@@ -51,19 +55,17 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
     several of them.
     """
     for pattern, tool, remedy in TOOLS:
-        held = next(path.glob(pattern), None)
+        held = min(path.glob(pattern), default=None)
         if held is not None:
+            _refuse_lists(path, held)
             raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
     notes = _notes_without_images(path)
     if notes and not (len(folders) == 1 and notes[0].is_relative_to(folders[0])):
         noted, *others = notes[:SHOWN]
         form = next((form for ending, (form, knows) in APART.items() if noted.suffix == ending and knows(noted)), None)
         more = [str(other.relative_to(path)) for other in others if other.suffix == noted.suffix in TABLES]
-        texts = [other for other in notes if other.parent == noted.parent and other.suffix == noted.suffix == ".txt"]
         remedy = "name it, or its folder" if not more else "name the one that does"
-        if len(texts) > 1:
-            remedy = "put each beside its image if they list tags, else write a table of the images and their labels"
-        remedy = f"set data.format to {form}" if form else remedy
+        remedy = f"set data.format to {form}" if form else _beside(path, noted) or remedy
         shown = " or ".join([str(noted.relative_to(path)), *([] if form else more)])
         raise UsageError(
             f"{path}: {shown} may hold the labels: {remedy}, or set data.format to folders if the folders of images "
@@ -94,6 +96,28 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
     refuse_no_labels(path, labels)
     refuse_tables_within(path, labels)
     refuse_other_files(path, labels)
+
+
+def _refuse_lists(path: Path, file: Path) -> None:
+    """UsageError for a list of images, as those of parts are, beside a folder whose own folders may be the labels."""
+    first = (
+        next((line for line in read_text(file)[0].splitlines() if line.strip()), "") if file.suffix == ".txt" else ""
+    )
+    place = next((folder for folder in folders_of_images(path) if folder.name.lower() in NO_LABELS), path / "images")
+    if OF_IMAGE.match(first) is not None and place.is_dir():
+        raise UsageError(
+            f"{path}: {file.relative_to(path)} lists images, {first.split()[0]!r} the first: name {place} if its "
+            "folders are the labels, or the list if it holds them"
+        )
+
+
+def _beside(path: Path, file: Path) -> str:
+    """What to do with a text that is called as an image in another folder is; "" for another file."""
+    if file.suffix.lower() != ".txt" or file.stem not in {image.stem for image in images_below(path)}:
+        return ""
+    if BOXES.fullmatch(read_text(file)[0]):
+        return "call its folder `labels`, and that of the images `images`, as YOLO's layout has them"
+    return "put it and the others beside their images, where they are read as tags"
 
 
 def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:

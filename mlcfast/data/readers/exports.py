@@ -10,6 +10,7 @@ from mlcfast.data.readers.class_names import names_beside
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.paths import unit_of
 from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
+from mlcfast.data.readers.separators import SIGNS
 from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
@@ -102,7 +103,8 @@ def sheet_of(
     """Rows of values by name as a table of text; lists become JSON, which the readers of tables understand."""
     flat = [dict(_flat(row, f"{path}: {unit_of(path)} {number}")) for number, row in zip(numbers, rows, strict=True)]
     header = list(dict.fromkeys(key for row in flat for key in row))
-    cells = [[text_of_cell(row.get(key)) for key in header] for row in flat]
+    lists = {key for row in flat for key, value in row.items() if isinstance(value, list)}
+    cells = [[text_of_cell(_as_list(row.get(key)) if key in lists else row.get(key)) for key in header] for row in flat]
     return Sheet(path, header, cells, list(numbers), list(assumptions), "")
 
 
@@ -121,6 +123,12 @@ def _flat(row: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
             yield from value.items()
         else:
             yield from ((inner, each) for inner, each in value.items() if inner.lower() in LIST_COLUMNS)
+
+
+def _as_list(value: Any) -> Any:
+    """A word or a number in place of a list of one, as ExifTool writes it; not one that may be several words."""
+    single = isinstance(value, str | int) and value != "" and not any(sign in str(value) for sign in SIGNS)
+    return [value] if single else value
 
 
 def text_of_cell(value: Any) -> str:

@@ -2,21 +2,25 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.words import SPLIT_FOLDERS
 
 Rows = list[tuple[int, list[str]]]  # each with its line
 SETS = {"TRAIN", "TRAINING", "VALIDATION", "VALIDATE", "TEST", "UNASSIGNED"}  # of Vertex AI, once AutoML Vision
-WORDS = re.compile(rf"([^\s,;]+(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))}))(?:\s+(\S.*))?", re.IGNORECASE)
+WORDS = re.compile(
+    rf"([^\s,;]+(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))}))(?:\s*:|(?=\s|$))\s*(\S.*)?", re.IGNORECASE
+)
 OTHER = re.compile(r"[/\\]|\.[a-z]{3,4}(\s|$)|\d\.\d", re.IGNORECASE)
-OF_WORDS = "there is no header: read as an image and its labels, with blanks between"
+OF_WORDS = "there is no header: read as an image and its labels, with {} between"
 NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?", re.IGNORECASE)
 
 
 def with_header(rows: Rows) -> tuple[list[str], Rows, str] | None:
     """The header that these rows of a table lack, the rows that fit it, and what was assumed; None for others."""
-    for form in (_vertex, _make_sense, _retinanet, _words):
+    for form in (_vertex, _make_sense, _retinanet, _words, _ragged):
         found = form(rows)
         if found is not None:
             return found
@@ -42,7 +46,7 @@ def listed_words(text: str) -> tuple[list[str], Rows, str] | None:
             if OTHER.search(behind) or '"' in behind or any(map(NUMBER.fullmatch, re.split(r"[\s,;|]+", behind))):
                 return None
             rows.append((number, [match[1], behind]))
-    return (["image", "labels"], rows, OF_WORDS) if any(behind for _, (_, behind) in rows) else None
+    return (["image", "labels"], rows, _of_words(first)) if any(behind for _, (_, behind) in rows) else None
 
 
 def _vertex(rows: Rows) -> tuple[list[str], Rows, str] | None:
@@ -101,7 +105,26 @@ def _words(rows: Rows) -> tuple[list[str], Rows, str] | None:
     if not any(labels for *_, labels in lines) or any(OTHER.search(labels) for *_, labels in lines):
         return None
     table = [(number, [image, labels]) for number, image, labels in lines]
-    return ["image", "labels"], table, OF_WORDS
+    return ["image", "labels"], table, _of_words(rows[0][1][0])
+
+
+def _of_words(line: str) -> str:
+    found = WORDS.fullmatch(line)
+    return OF_WORDS.format("a colon" if found and line[found.end(1) :].lstrip().startswith(":") else "blanks")
+
+
+def _ragged(rows: Rows) -> tuple[list[str], Rows, str] | None:
+    """`a.jpg,cat,dog` and `b.jpg,cat`: an image and as many labels as it has, words, a cell each."""
+    sizes = Counter(len(row) for _, row in rows)
+    behind = [cell for _, row in rows for cell in row[1:] if cell]
+    if 10 * max(sizes.values()) > 9 * len(rows) or not all(_is_image(row[0]) for _, row in rows):
+        return None  # else one row may lack a cell, or have one too many
+    if not behind or any(
+        OTHER.search(cell) or NUMBER.fullmatch(cell) or cell.lower() in SPLIT_FOLDERS for cell in behind
+    ):
+        return None
+    table = [(number, [row[0], json.dumps([cell for cell in row[1:] if cell])]) for number, row in rows]
+    return ["image", "labels"], table, "there is no header: read as an image and its labels, one in each cell"
 
 
 def _is_image(name: str) -> bool:

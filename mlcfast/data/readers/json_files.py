@@ -61,7 +61,18 @@ def read_json(path: Path, content: Any, options: TableOptions) -> LabelSource:
             f"{path}: its keys may be images and its lists their labels, or the other way round: write the images with "
             "their endings, such as .jpg, or put the file beside them"
         )
+    _refuse_map(path, content)
     raise UsageError(f"{path}: none of {KNOWN}: export the labels as one of these, or as a CSV table")
+
+
+def _refuse_map(path: Path, content: Any) -> None:
+    """UsageError for an object of words, `{"1": "pink primrose"}`, which names classes or images without endings."""
+    if isinstance(content, dict) and content and all(isinstance(value, str) for value in content.values()):
+        key, value = next(iter(content.items()))
+        raise UsageError(
+            f"{path}: {key!r} may be a class with its name, {value!r}, or an image with its label: name the directory "
+            "whose folders are the labels, or write the images with their endings, such as .jpg"
+        )
 
 
 def _read_by_image(path: Path, content: dict[str, Any], options: TableOptions) -> LabelSource:

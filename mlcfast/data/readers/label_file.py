@@ -9,7 +9,13 @@ from mlcfast.data.readers.cub import ATTRIBUTES, read_attributes
 from mlcfast.data.readers.exports import has_objects_in_lines, read_metadata
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
-from mlcfast.data.readers.lists import is_attribute_table, is_file_list, read_attribute_table, read_file_list
+from mlcfast.data.readers.lists import (
+    is_attribute_table,
+    is_file_list,
+    read_attribute_table,
+    read_file_list,
+    refuse_without_endings,
+)
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import read_as
@@ -70,6 +76,7 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
         return [read_record_list(path, options)]
     refuse_class_list(path)
     refuse_pairs(path)
+    refuse_without_endings(path, text)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 

@@ -10,12 +10,14 @@ from mlcfast.data.readers.columns import (
     is_about,
     is_called,
     is_index,
+    plain_column,
     truth_share,
+    words_of,
     words_recur,
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths
 from mlcfast.data.readers.numbered import names_of
-from mlcfast.data.readers.separators import IN_BRACKETS
+from mlcfast.data.readers.separators import EMPTY, IN_BRACKETS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.data.readers.words import (
@@ -36,10 +38,10 @@ from mlcfast.data.readers.words import (
 from mlcfast.errors import UsageError
 
 NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
+BELOW = re.compile(r"sub(label|class|category|tag)(e?s)?|subcategories")
 NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
 MEASURE = re.compile(r"[-+]?\d+(?:\.\d+)?")
 OF_MEASURES = re.compile(r"[\[({][-+\d.,\s\"']*[\])}]")
-EMPTY = re.compile(r"[\[({]\s*[\])}]")  # a list, or an object, without anything
 
 
 def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
@@ -125,11 +127,12 @@ def may_list_more(sheet: Sheet, column: int) -> bool:
     Its cells must be more than 1 and 0.
     """
     name = sheet.header[column]
-    words = [word for word in re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
+    words = words_of(name)
     words = words[:-1] if len(words) > 1 and words[-1].isdecimal() else words
     called = len(words) > 1 and words[-1] in LABEL_WORDS and not COUNT_WORDS & {*words}
     numbered = re.fullmatch(r"([a-z]+)[\W_]*\d+", name.lower())
     called = called or (numbered is not None and numbered[1] in LABEL_WORDS)
+    called = called or BELOW.fullmatch(plain_column(name)) is not None
     return called and not is_about(name) and any(sheet.counts(column)) and truth_share(sheet, column) < 1
 
 

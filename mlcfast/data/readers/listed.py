@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     truth_share,
 )
+from mlcfast.data.readers.dropped import may_be_dropped
 from mlcfast.data.readers.flags import flags_beside, refuse_flags
 from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
@@ -55,9 +56,11 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     left = [name for i, name in enumerate(sheet.header) if i not in (image, column) and name and name not in elsewhere]
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
+    ignored = ignored_columns(sheet, options)
+    dropped = may_be_dropped(sheet, [i for i in others if i != column and i not in ignored])
     said, warnings = (
         [*sheet.assumptions, *said],
-        [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options)],
+        [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options), *dropped],
     )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
 
@@ -104,10 +107,13 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
 
 
 def _unused(sheet: Sheet, column: int, separator: str) -> list[str]:
-    """A warning where no cell holds the sign that the user named, and some hold another that may separate labels."""
+    """A warning where no cell holds the sign that the user named, or another one is left at the end of a label."""
     cells = sheet.counts(column)
     if any(separator in cell for cell in cells):
-        return []
+        ended = next(
+            (word for cell in cells for word in cell.split(separator) if word.strip().endswith((",", ";"))), None
+        )
+        return [f"the label {ended.strip()!r} holds the sign at its end: set data.separator to that"] if ended else []
     other = next((cell for cell in cells if any(sign in cell for sign in SIGNS)), None)
     return [f"no cell holds data.separator, {separator!r}: {other!r} is one label"] if other else []
 

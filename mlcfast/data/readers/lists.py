@@ -8,6 +8,7 @@ import numpy as np
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.cells import refuse_contradictions
 from mlcfast.data.readers.class_names import from_0, names_file, names_in
+from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.measures import doubt_of
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
@@ -16,6 +17,7 @@ from mlcfast.errors import UsageError
 
 BOXES = re.compile(r"(\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*)+")
 FIVES = re.compile(r"\.\w+(\s+\d+(,\d+){4})*\s*$")
+NAMED = re.compile(r"[^\s,;]+( +\d+)*")
 KERAS = "_annotations.txt"  # as Roboflow calls a list of boxes for Keras
 GROUPS = re.compile(r"(\s+\d+(,\d+)+){2}\s*$")
 
@@ -23,7 +25,8 @@ GROUPS = re.compile(r"(\s+\d+(,\d+)+){2}\s*$")
 def is_attribute_table(text: str) -> bool:
     """Whether a text is CelebA's: a line with the number of images, one of names, then rows of 1 and −1."""
     lines = text.splitlines()
-    return len(lines) > 2 and lines[0].strip().isdecimal() and bool(re.search(r"\s-?1(\s|$)", lines[2]))
+    counted = re.fullmatch(r"[1-9]\d*", lines[0].strip()) if len(lines) > 2 else None  # `0001` is an image
+    return counted is not None and bool(re.search(r"\s-?1(\s|$)", lines[2]))
 
 
 def read_attribute_table(path: Path) -> LabelSource:
@@ -57,10 +60,22 @@ def is_class_list(text: str) -> bool:
 
 
 def is_file_list(text: str) -> bool:
-    """Whether the first line is an image file followed by whole numbers."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    """Whether the first line that is no comment is an image file followed by whole numbers."""
+    first = next((line for line in without_comments(text)[0].splitlines() if line.strip()), "")
     entry = _entry(first)
     return entry is not None and (bool(entry[1]) or not re.search("[,;\t]", entry[0]))  # `label,a.jpg` is a header
+
+
+def refuse_without_endings(path: Path, text: str) -> None:
+    """UsageError where each line is a name and whole numbers, and no name is that of an image file: `0001 0 2`."""
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if len(lines) > 1 and all(NAMED.fullmatch(line) for _, line in lines) and any(" " in line for _, line in lines):
+        number, line = next((number, line) for number, line in lines if " " in line)
+        name, behind = line.split(maxsplit=1)
+        raise UsageError(
+            f"{path}: line {number}: {line[:60]!r} names no image file: write its ending, as in "
+            f"'{name}.jpg {behind[:60]}', or a table, `image,labels`, with a semicolon between labels"
+        )
 
 
 def _entry(line: str) -> tuple[str, list[int]] | None:
@@ -85,6 +100,8 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     every line holds equally many of 0 and 1 and nothing tells which they are.
     """
     text, said = read_text(path)
+    text, left = without_comments(text)
+    said += left
     images, lists, numbers = [], [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
@@ -114,9 +131,19 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     listed = [[k for k, flag in enumerate(each) if flag] for each in lists] if flags else lists
     names, listed = from_0(path, numbers, names, listed)
     states = from_lists(listed, len(names))
+    warnings += _without_image(names, {k for each in listed for k in each}) if given else []
     shape = "the numbers are boxes, each with its class behind" if boxes else "the numbers are classes"
     shape = "a flag for each class" if flags else shape
     return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape, *counted], warnings).merged()
+
+
+def _without_image(names: list[str], held: set[int]) -> list[str]:
+    """Warnings of names that no image has; where the first is one, the numbers may count from 1."""
+    unused = [name for k, name in enumerate(names) if k not in held][:5]
+    warnings = [f"no image has the label {name!r}" for name in unused]
+    if held and 0 not in held:
+        warnings[0] += ", class 0: if the numbers count from 1, subtract 1 from each"
+    return warnings
 
 
 def _refuse_measures(path: Path, lists: list[list[int]], lines: list[int]) -> list[str]:

@@ -47,6 +47,16 @@ def respelt(names: Sequence[str]) -> list[str]:
     return [f"the label {old!a} is read as {new!r}: composed letters, plain blanks, nothing invisible{more}"]
 
 
+def refuse_halves(source: LabelSource) -> None:
+    """UsageError for a label that cannot be written as text: the name of a folder in no UTF-8, JSON's half a letter."""
+    for name in source.names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            remedy = "rename it" if source.path.is_dir() else "write it anew"
+            raise UsageError(f"{source.path}: the label {name!a} is not UTF-8 and cannot be shown: {remedy}") from error
+
+
 def with_plain_labels(source: LabelSource) -> LabelSource:
     """The source with its labels in one spelling, those that become the same united, and what that changed."""
     plain = [plain_label(name) for name in source.names]

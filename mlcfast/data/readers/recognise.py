@@ -9,11 +9,12 @@ from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.directories import ROBOFLOW, ROBOFLOW_BOXES, at, called, in_either, read_directory
 from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
 from mlcfast.data.readers.lists import KERAS
-from mlcfast.data.readers.names import garbled, nearly_equal, with_plain_labels
+from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
 from mlcfast.data.readers.paths import unread_below
 from mlcfast.data.readers.registry import has_splits, known_as, read_as
 from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.text_lists import unread_lists
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import is_part
 from mlcfast.documents import reading
@@ -22,6 +23,7 @@ from mlcfast.registry import hint
 
 ALIKE = "look alike"  # in the warning of such labels
 SINGLES = ("list", "metadata", "tag_files", "file_list", "parquet", "huggingface", "webdataset")  # of words or numbers
+TABLES = ("wide", "list", "long", "metadata", "coco")  # of a directory, beside which lists of images may stand
 LEAST_LABELS = 10  # of which fewer may well be of one image each
 
 
@@ -66,6 +68,7 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
         else:
             sources = read_directory(path, options) if path.is_dir() else read_file(path, options)
     unread = unread_below(path) if path.is_dir() and sources[0].format in ("folders", "tag_files", "yolo") else []
+    unread += unread_lists(path, sources[0].images) if path.is_dir() and sources[0].format in TABLES else []
     said = [] if path == given else [f"{path.relative_to(given)} is the only folder in {given}: what is in it is read"]
     assumed, warned = [*sources[0].assumptions, *said], [*sources[0].warnings, *unread]
     sources = [dataclasses.replace(sources[0], assumptions=assumed, warnings=warned), *sources[1:]]
@@ -77,6 +80,7 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
 
 
 def _with_settled_names(source: LabelSource) -> LabelSource:
+    refuse_halves(source)
     source = with_plain_labels(source)
     alike = [line for line in nearly_equal(source.names, "the labels") if line not in source.warnings]
     more = [*alike, *garbled(source.names), *_of_one_image(source)]

@@ -16,6 +16,7 @@ from mlcfast.errors import UsageError
 
 TAGS = re.compile(r"(<[^<>]+>\s*)+")
 IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|array|tensor)\(.*\)", re.DOTALL)
+EMPTY = re.compile(r"[\[({]\s*[\])}]")  # a list, or an object, without anything
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
 OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 OF_NUMPY = re.compile(r"\[\s*\d+\.?(\s+\d+\.?)+\s*\]")
@@ -23,13 +24,18 @@ OF_POSTGRES = re.compile(r"\{([^{}:'\"]|\"[^\"]*\")*\}")
 OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
 QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
-SIGNS = "|;,\n\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"  # with bullets, and Arabic and Chinese signs
+# With FileMaker's breaks, bullets, and Arabic and Chinese signs.
+SIGNS = "|;,\n\x0b\x1d\u2028\u2029\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"
 # Words that join the last two of several labels, in English, German, French, Spanish, Portuguese, Dutch and Swedish.
 JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "och")
 JOINED = re.compile(r"(and|or|und|oder|et|ou|en|och)\s")
 # Signs which may separate labels and as well be a part of them.
-RARE_SIGNS = (*(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "\\n", " \u00b7 ", "\u30fb")
-COMPOUND_SIGNS = ("-", "_", ":", ".", "*", ">")  # which are more often a part
+RARE_SIGNS = (
+    *(f" {word} " for word in JOINING), "/", "+", "&", "~", "#", "^", "@", "\u00a6", "\\n", " \u00b7 ", "\u30fb",
+)  # fmt: skip
+COMPOUND_SIGNS = (  # which are more often a part
+    "-", "_", ":", ".", "*", ">", "__", "::", "..", "->", "=>", "\\", "%", "!", "=", "$", "<br>", "<br/>", "<br />",
+)  # fmt: skip
 # What the name of a column ends in that lists several labels, so that a comma separates them.
 SEVERAL = re.compile(
     r"(labels|tags|targets|classes|categories|attributes|keywords|findings|genres|names|ids|objects)$", re.IGNORECASE
@@ -48,7 +54,8 @@ PLANET = {
 def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
     """The sign between a cell's labels and the evidence for it; "" for JSON and Python lists and for single labels."""
     nothing = NO_LABEL | BLANK
-    spelt = {plain_blanks(cell): cell for cell in sheet.counts(column) if cell.lower() not in nothing}
+    filled = (cell for cell in sheet.counts(column) if cell.lower() not in nothing and not EMPTY.fullmatch(cell))
+    spelt = {plain_blanks(cell): cell for cell in filled}
     cells = list(spelt)
     where = f"{sheet.path}: column {sheet.header[column]!r}"
     vector = next((cell for cell in cells if OF_R.fullmatch(cell)), None)
@@ -247,7 +254,7 @@ def labels_in(sheet: Sheet, column: int, cell: str, separator: str) -> list[str]
 
 def _labels_in(cell: str, separator: str) -> list[str]:
     """The labels in a cell; ValueError says what is wrong with it."""
-    if cell.lower() in BLANK - NO_LABEL:
+    if cell.lower() in BLANK - NO_LABEL or EMPTY.fullmatch(cell):
         return []
     if separator == "" and TAGS.fullmatch(cell):
         return list(dict.fromkeys(name.strip() for name in re.findall("<([^<>]+)>", cell) if name.strip()))
@@ -296,4 +303,4 @@ def _name(value: object) -> str:
         value = value["label"]
     if isinstance(value, list | dict | tuple | set):
         raise TypeError
-    return str(value).strip()
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip()

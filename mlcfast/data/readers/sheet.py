@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 
+from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.encodings import decoded
 from mlcfast.data.readers.headerless import listed_words, with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
@@ -81,6 +82,8 @@ def read_sheet(path: Path) -> Sheet:
     """
     text, assumptions = read_text(path)
     refuse_other_texts(path, text)
+    text, left = without_comments(text)
+    assumptions += left
     listed = listed_words(text)
     if listed is not None:
         header, rows, said = listed
@@ -111,10 +114,10 @@ def read_sheet(path: Path) -> Sheet:
         return Sheet(path, header, cells, numbers, [*assumptions, said], delimiter)
     _refuse_other_signs(path, numbered)
     _refuse_title(path, numbered)
-    (_, header), *body = numbered
+    (top, header), *body = numbered
     if not body:
         raise UsageError(f"{path}: no images below the header")
-    refuse_images_in_header(path, header)
+    refuse_images_in_header(path, top, header, [row for _, row in body])
     refuse_numbers_in_header(path, header, body)
     refuse_image_by_number_in_header(path, header, body)
     named = with_row_names(header, body)

@@ -31,20 +31,31 @@ def with_row_names(header: list[str], body: Numbered) -> list[str] | None:
     return ["", *header] if OF_IMAGES.search(moved) and not OF_IMAGES.search(unmoved) else None
 
 
-def refuse_images_in_header(path: Path, header: Sequence[str]) -> None:
-    """UsageError where the first line is a row, or where the table stands on its side."""
+def refuse_images_in_header(path: Path, line: int, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """UsageError where the first line is a row, or where the table stands on its side.
+
+    line: the header's; rows: those below it.
+    """
     images = [name for name in header if name.lower().endswith(IMAGE_ENDINGS)]
     if not images:
         return
     if images == list(header[1:]) and not NUMBER.fullmatch(header[0]):
         raise UsageError(
-            f"{path}: line 1 names images, {images[0]!r} the first, so that each has a column: transpose the table, so "
-            "that each has a row"
+            f"{path}: line {line} names images, {images[0]!r} the first, so that each has a column: transpose the "
+            "table, so that each has a row"
+        )
+    lengths = {len(row) for row in (header, *rows)}
+    if len(lengths) > 1 and header[0] == images[0]:
+        example = f"{header[0]}{',' if header[1:] else ''}{';'.join(header[1:])}"
+        raise UsageError(
+            f"{path}: line {line} names the image {images[0]!r}, where the header should be, and lines have "
+            f"{min(lengths)} to {max(lengths)} cells: write a first line `image,labels`, and below it the labels of an "
+            f"image in one cell, {example!r}"
         )
     boxes = len(header) == 6 and all(map(NUMBER.fullmatch, header[1:5]))
     example = "image,xmin,ymin,xmax,ymax,class" if boxes else "image,cat,dog"
     raise UsageError(
-        f"{path}: line 1 names the image {images[0]!r}, where the header should be: write a first line such as "
+        f"{path}: line {line} names the image {images[0]!r}, where the header should be: write a first line such as "
         f"`{example}`, with a name for each of the {len(header)} columns"
     )
 

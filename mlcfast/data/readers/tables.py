@@ -21,25 +21,28 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     refuse_sums,
     refuse_unnamed,
+    share,
     truth,
     truth_share,
     with_folders,
     words_recur,
 )
+from mlcfast.data.readers.dropped import refuse_dropped
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.list_columns import list_column, may_list_more
 from mlcfast.data.readers.listed import read_list, with_labels_together
 from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
-from mlcfast.data.readers.separators import QUOTED
+from mlcfast.data.readers.ranks import refuse_ranks
+from mlcfast.data.readers.separators import IN_BRACKETS, QUOTED, SEVERAL
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.told_twice import without_list_told_twice
 from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, NOT_KEPT, OBJECT_COLUMNS, OF_ROWS
+from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, OBJECT_COLUMNS
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -122,6 +125,8 @@ def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> l
 
 def _read(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> LabelSource:
     form = options.form if options.form in SHAPES else None
+    if form is None:
+        refuse_ranks(sheet, others, options)
     long, listed = shape_of(sheet, image, others, options)
     if long is not None:
         return _read_long(sheet, image, long, others, options)
@@ -160,6 +165,8 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)
     if len(named) != 1 or not (alone or again or confident):
         return None
+    if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
+        return None
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
     if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
         where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"
@@ -170,16 +177,19 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
     return None if lists else named[0]
 
 
-def _refuse_dropped(sheet: Sheet, columns: Sequence[int]) -> None:
-    """UsageError for the first row of which a column says that its label was not kept, `rejected`."""
-    for column in (i for i in columns if is_called(sheet.header[i], OF_ROWS)):
-        cell = next((cell for cell in sheet.counts(column) if cell.lower() in NOT_KEPT), None)
-        if cell is not None:
-            where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
-            raise UsageError(
-                f"{sheet.path}: {where}: {cell!r} may say that the label does not hold: take such rows out, or name "
-                "the column in data.ignore_columns"
-            )
+def _lists_at_boxes(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds several labels for a box.
+
+    A comma is a part of one unless the column's name is a plural, or what it divides also stands alone.
+    """
+    cells = sheet.counts(column)
+    if share(sheet, column, lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
+        return True
+    if any(re.search("[;|]", cell) for cell in cells):
+        return True
+    commas = [cell for cell in cells if "," in cell]
+    plural = SEVERAL.search(sheet.header[column]) is not None
+    return bool(commas) and (plural or any(all(each.strip() in cells for each in cell.split(",")) for cell in commas))
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
@@ -188,7 +198,7 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     beside = [i for i in others if i not in ignored and i != column]
     asserting = (i for i in beside if is_called(sheet.header[i], ASSERTING) and truth_share(sheet, i) == 1)
     confidence = next((i for i in beside if is_confidence(sheet.header[i])), next(asserting, None))
-    _refuse_dropped(sheet, [i for i in beside if i != confidence])
+    refuse_dropped(sheet, [i for i in beside if i != confidence])
     beside_warnings = flags_of_rows(sheet, image, column, others, options, confidence)
     keys = [plain_path(row[image]) for row in sheet.rows]
     spelt: dict[str, str] = {}  # of each image, as it is first written

@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.beside import annotated_beside
+from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.elsewhere import PROSE
 from mlcfast.data.readers.folders_or_table import may_be_labels
 from mlcfast.data.readers.headerless import OTHER
 from mlcfast.data.readers.lists import is_attribute_table
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, plain_path
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.tag_files import text_beside
 from mlcfast.data.readers.words import IMAGE_COLUMNS
 from mlcfast.errors import UsageError
 
 ENDINGS = "|".join(map(re.escape, IMAGE_ENDINGS))
-LINE = re.compile(rf"[^,;\t]*?({ENDINGS})(?:\s*[,;\t]\s*|\s+|$)(.*)", re.IGNORECASE)
+LINE = re.compile(rf"[^,;\t]*?({ENDINGS})(?:\s*[,;:\t]\s*|\s+|$)(.*)", re.IGNORECASE)
 HEADER = {*IMAGE_COLUMNS} - {"id", "name"}
 LOOKED_AT = 1000  # lines of a file
 
@@ -29,6 +30,25 @@ def labelled_lists(folder: Path) -> list[Path]:
 def lists_alone(folder: Path) -> list[Path]:
     """The .txt files in a directory, sorted, that name images and nothing else of them."""
     return [file for file in _texts(folder) if not _names_labels(file) and _named(file)]
+
+
+def unread_lists(folder: Path, images: Sequence[str]) -> list[str]:
+    """A warning of the .txt files in a directory that list some of these images, with or without endings, alone."""
+    texts = _texts(folder)
+    if not texts:
+        return []
+    names = {plain_path(name) for name in images}
+    names |= {name.rpartition("/")[2] for name in names}
+    names |= {name.rpartition(".")[0] for name in names}
+    lines = {file: [line.strip() for line in read_text(file)[0].splitlines()[:LOOKED_AT]] for file in texts}
+    found = [file.name for file, held in lines.items() if any(held) and names.issuperset(filter(None, held))]
+    several = len(found) > 1
+    said = (
+        f"{', '.join(found)} {'list' if several else 'lists'} images alone, and {'are' if several else 'is'} not read"
+    )
+    return (
+        [f"{said}: if they are parts of the data, write a column of their names for data.split_column"] if found else []
+    )
 
 
 def _texts(folder: Path) -> list[Path]:
@@ -44,7 +64,7 @@ def _texts(folder: Path) -> list[Path]:
 
 def _named(file: Path) -> list[str]:
     """What follows the image's name in each of the first lines; empty unless all of these name one."""
-    lines = [line.strip() for line in read_text(file)[0].splitlines()[:LOOKED_AT] if line.strip()]
+    lines = [line.strip() for line in without_comments(read_text(file)[0])[0].splitlines()[:LOOKED_AT] if line.strip()]
     found = [LINE.match(line) for line in lines]
     return [match[2] for match in found if match] if all(found) else []
 

@@ -38,11 +38,16 @@ def _imaterialist(content: Any) -> Tags | None:
 
 
 def _fiftyone(content: Any) -> Tags | None:
-    """FiftyOne's sets: `classes`, and `labels` by image: one or several of their numbers, or objects with one each."""
+    """FiftyOne's sets: `classes`, and `labels` by image: one or several of their numbers, or objects with one each.
+
+    Without classes these are the labels themselves, one of which recurs; in a map of class numbers to names none does.
+    """
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         return None
     classes, labels = content.get("classes"), content["labels"]
-    if not isinstance(classes, list) or not classes:
+    if classes is not None and not (isinstance(classes, list) and classes):
+        return None
+    if classes is None and content.keys() - {"classes", "labels"}:
         return None
     if any(_are_scored([e for e in listed(held) if isinstance(e, dict)]) for held in labels.values()):
         raise UsageError(f"FiftyOne's detections with a confidence, which are predictions: {PREDICTIONS}")
@@ -50,6 +55,9 @@ def _fiftyone(content: Any) -> Tags | None:
         image: [each.get("label") if isinstance(each, dict) else each for each in listed(held)]
         for image, held in labels.items()
     }
+    if classes is None:
+        held = [each for labels_of in numbers.values() for each in labels_of]
+        return list(numbers.items()) if all(isinstance(k, str) for k in held) and len({*held}) < len(held) else None
     if not all(type(k) is int and 0 <= k < len(classes) for each in numbers.values() for k in each):
         return None
     return [(image, [str(classes[k]) for k in each]) for image, each in numbers.items()]
@@ -153,7 +161,7 @@ def _are_scored(entries: list[dict[str, Any]]) -> bool:
 
 DOCUMENTS = (
     Tool("iMaterialist's labels by imageId", _imaterialist),
-    Tool("FiftyOne's classes by number", _fiftyone),
+    Tool("FiftyOne's labels by image", _fiftyone),
     Tool("SuperAnnotate's instances and tags", _superannotate),
     Tool("V7 Darwin's annotations", _darwin),
     Tool("Create ML's annotations", _createml),

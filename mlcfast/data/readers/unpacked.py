@@ -16,6 +16,28 @@ LOGGER = logging.getLogger("mlcfast")
 # `train-00000-of-00002`, and as the hub named it until 2023, with a part of a checksum behind.
 SHARD = re.compile(r"(.+?)[-_.]?(\d+(-of-\d+(-[0-9a-f]{8,})?)?)?")
 
+OF_HOW_MANY = re.compile(r"(.+?)(\d+)-of-(\d+)(-[0-9a-f]{8,})?")
+
+
+def missing_shards(files: Sequence[Path]) -> list[str]:
+    """A warning of shards that the names of others, `train-00000-of-00002`, say to be and that are not read."""
+    found: dict[tuple[Path, str, str], list[str]] = {}
+    for file in files:
+        match = OF_HOW_MANY.fullmatch(file.name.removesuffix(file.suffix))
+        if match:
+            found.setdefault((file.parent, match[1], match[3]), []).append(match[2])
+    warnings = []
+    for (folder, begin, total), own in found.items():
+        numbers, first = {*map(int, own)}, 0 if int(total) not in map(int, own) else 1
+        missing = [number for number in range(first, first + int(total)) if number not in numbers]
+        if missing:
+            name = f"{begin}{missing[0]:0{len(own[0])}}-of-{total}"
+            remedy = (
+                "name the directory" if any(folder.glob(f"{name}*")) else "fetch them, for these are not all images"
+            )
+            warnings.append(f"{len(missing)} of {int(total)} shards are not read, first {name}: {remedy}")
+    return warnings
+
 
 def unpack(files: Sequence[Path], names: Sequence[str], contents: Callable[[], Iterable[bytes | None]]) -> list[str]:
     """Write the M images that `contents` gives in order, unless that was done before; returns their paths.

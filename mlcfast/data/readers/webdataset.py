@@ -14,7 +14,7 @@ from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.refused import OF_IMG2DATASET, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
-from mlcfast.data.readers.unpacked import by_split, unpack
+from mlcfast.data.readers.unpacked import by_split, missing_shards, unpack
 from mlcfast.documents import parse_json
 from mlcfast.errors import UsageError
 
@@ -78,7 +78,7 @@ def _source(path: Path, split: str, files: Sequence[Path], options: TableOptions
         format="webdataset",
         split=split,
         assumptions=[*source.assumptions, *counted],
-        warnings=warnings,
+        warnings=[*warnings, *missing_shards(files)],
         unpack=lambda: unpack(files, source.images, lambda: contents(packed)),
         packed=packed,
     )

@@ -36,6 +36,9 @@ OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
     "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion", "finding",
     "findings",
 })  # fmt: skip
+# Ranks of animals and plants, of which `class` is one, and columns that name their kinds.
+KINDS = frozenset({"genus", "species", "scientific_name", "common_name", "vernacular_name"})
+RANKS = KINDS | {"kingdom", "phylum", "class", "order", "suborder", "family"}
 # Those of them that hold class numbers, of which 0 and 1 then are two.
 OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
 # Columns that number classes, or the values of a mask, and name no image.
@@ -122,11 +125,13 @@ SUMS = frozenset({
 # Columns that are as well labels as facts of the image; `train` is one beside VEHICLES.
 MAY_BE_ABOUT = frozenset({"train", "page", "x", "y", "eye", "rank", "frame"})
 VEHICLES = {"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"}
-# Columns that say of a row whether its label was kept, and their words for one that was not.
+# Columns that say of a row whether its label was kept or how often it was seen, and what they hold where it was not.
 OF_ROWS = frozenset({
     "status", "state", "verdict", "decision", "review", "review_status", "approval", "votes", "vote", "n_votes",
-    "num_votes",
+    "num_votes", "count", "counts",
 })  # fmt: skip
+# What the names of others end in that say it in words, `AssignmentStatus`.
+OF_ROWS_BEHIND = frozenset({"status", "state", "verdict", "decision", "review", "approval"})
 NOT_KEPT = {
     "0", "rejected", "reject", "declined", "denied", "deleted", "removed", "discarded", "invalid", "wrong", "incorrect",
     "skipped", "abgelehnt",
@@ -152,13 +157,14 @@ GROUPS = frozenset({
 })  # fmt: skip
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {
-    "no finding", "no_finding", "no label", "no labels", "no_label", "none", "null", "nan", "-", "--",
-    "\u2013", "\u2014",
+    "no finding", "no_finding", "no findings", "(none)", "no label", "no labels", "no_label", "none", "null",
+    "nan", "-", "--", "\u2013", "\u2014",
 }  # fmt: skip
 # Words that may say that nobody knows the labels, or that there is none, and are labels of some sets.
 MAY_BE_NONE = frozenset({
     "unknown", "unlabeled", "unlabelled", "unannotated", "not labeled", "not labelled", "todo", "tbd", "?", "??", "???",
-    "empty", "nothing", "background", "other/none", "n.a.", "k.a.", "0",
+    "empty", "nothing", "blank", "nil", "none of the above", "none of these", "undefined", "unsure", "can't tell",
+    "cannot tell", "skip", ".", "background", "other/none", "n.a.", "k.a.", "0",
 })  # fmt: skip
 # Columns that say who looked at an image.
 OF_PEOPLE = frozenset({
@@ -174,5 +180,5 @@ BROKEN = re.compile(
     r"(?<![^\W_])#(REF|VALUE|DIV/0|NAME|NULL|NUM|SPILL|CALC|BEZUG|WERT|ZAHL|VALEUR|NOM|NOMBRE|VALOR)[!?]"
 )
 FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
-WHOLE = re.compile(r"([+-]?\d+)\.0+")
+WHOLE = re.compile(r"([+-]?\d+)\.0+(e[+-]?0+)?", re.IGNORECASE)  # `1.000e+00`, as NumPy writes 1
 WHOLE_WITH_COMMA = re.compile(r"([+-]?\d+),0+")
