@@ -85,8 +85,10 @@ def _make_sense(rows: Rows) -> tuple[list[str], Rows, str] | None:
 
 def _retinanet(rows: Rows) -> tuple[list[str], Rows, str] | None:
     """`a.jpg,1,2,3,4,cat`, and `a.jpg,,,,,` for an image without a box; class numbers are left to other readers."""
+    if not all(len(row) == 6 and _is_image(row[0]) for _, row in rows):
+        return None
     filled = [row for _, row in rows if any(row[1:])]
-    if not all(len(row) == 6 and _is_image(row[0]) for _, row in rows) or not filled:
+    if not filled:
         return None
     if not all(_are_numbers(row[1:5]) and row[5] for row in filled) or all(NUMBER.fullmatch(row[5]) for row in filled):
         return None
@@ -115,10 +117,12 @@ def _of_words(line: str) -> str:
 
 def _ragged(rows: Rows) -> tuple[list[str], Rows, str] | None:
     """`a.jpg,cat,dog` and `b.jpg,cat`: an image and as many labels as it has, words, a cell each."""
+    if not _is_image(rows[0][1][0]):
+        return None
     sizes = Counter(len(row) for _, row in rows)
-    behind = [cell for _, row in rows for cell in row[1:] if cell]
     if 10 * max(sizes.values()) > 9 * len(rows) or not all(_is_image(row[0]) for _, row in rows):
         return None  # else one row may lack a cell, or have one too many
+    behind = [cell for _, row in rows for cell in row[1:] if cell]
     if not behind or any(
         OTHER.search(cell) or NUMBER.fullmatch(cell) or cell.lower() in SPLIT_FOLDERS for cell in behind
     ):
