@@ -77,7 +77,7 @@ def labels_without_positives(part: str, records: LabelledImages) -> str:
 
 def labels_of_every_image(part: str, records: LabelledImages) -> str:
     """A sentence with the labels that every image of a part has, which tell no image from another; or ""."""
-    every = count(records.labels, 1, axis=0) == len(records)
+    every = (count(records.labels, 1, axis=0) == len(records)) & (len(records) > 1)
     shown = _shown([name for name, all_have in zip(records.names, every.tolist(), strict=True) if all_have])
     means = {
         "training": "the model learns to be always there:",

@@ -76,7 +76,8 @@ def compare(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
     began, spent = time.perf_counter(), sum(os.times()[:4])
     assert train.main(words) == 0
     minutes = {"minutes": (time.perf_counter() - began) / 60, "cpu_minutes": (sum(os.times()[:4]) - spent) / 60}
-    assert features.main([*words, "--out", str(folder / "features"), "--dtype", "float32"]) == 0
+    pooled = [*words, "model.backbone_options={}"]  # of the last map
+    assert features.main([*pooled, "--out", str(folder / "features"), "--dtype", "float32"]) == 0
     (inputs, labels), (asked, truth) = (
         [np.load(folder / "features" / split / f"{what}.npy") for what in ("features", "labels")]
         for split in ("labels.csv", "test.csv")
