@@ -192,7 +192,7 @@ def _model(
     model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone, "weights": start}
     if small:
         model |= SMALL["model"]
-        reasons["model.head"] = "ahead of a linear head on nine sets of 240 images (docs/notes.md)"
+        reasons["model.head"] = "ahead of a linear head on nine of ten sets of 240 images (docs/notes.md)"
     elif few:
         reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on"
     else:
