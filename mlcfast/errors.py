@@ -42,6 +42,10 @@ class UsageError(_OneLineError):
     """The command line, the configuration or the data set it names is wrong: exit status 2."""
 
 
+class MissingImageError(UsageError):
+    """A label file names an image file that is not there."""
+
+
 class RunError(_OneLineError):
     """A run that started could not finish: exit status 1."""
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from mlcfast.data.images import load_rgb
 from mlcfast.data.records import LabelledImages, fingerprint
-from mlcfast.errors import RunError, UsageError
+from mlcfast.errors import MissingImageError, RunError, UsageError
 from mlcfast.files import cache_directory, locked, published
 
 CHUNK = 256
-MISSING = ": no such image; "  # of require_images' words
 REMEDY = "replace it, or leave such images out with data.bad_images=skip"
 
 
@@ -31,11 +30,11 @@ def remedied(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def missing_explained(policy: str) -> Iterator[None]:
-    """Let the readers' UsageError about missing image files say that the policy `skip` is not for them."""
+    """Let the readers' error about missing image files say that the policy `skip` is not for them."""
     try:
         yield
-    except UsageError as error:
-        if policy == "skip" and MISSING in str(error):
+    except MissingImageError as error:
+        if policy == "skip":
             raise UsageError(
                 f"{error}: data.bad_images=skip leaves out damaged files alone: take their rows out"
             ) from error

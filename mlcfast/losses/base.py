@@ -48,7 +48,7 @@ class LabelLoss(nn.Module):
         """ValueError where the loss was given numbers, one a label, that are not for K labels."""
 
     def _check_values_once(self, labels: Tensor, name: str = "labels") -> None:
-        if self._values_checked or type(labels) is not Tensor or torch.compiler.is_compiling() or in_transform():
+        if self._values_checked or not isinstance(labels, Tensor) or torch.compiler.is_compiling() or in_transform():
             return
         if labels.is_cuda and torch.cuda.is_current_stream_capturing():
             return

@@ -62,8 +62,11 @@ def check_label_values(labels: Tensor, name: str = "targets") -> None:
 
 
 def check_hard(labels: Tensor, name: str, loss: str) -> None:
-    """No label is in (0, 1), for a loss that would count it as 1. Reads the values, as check_label_values does."""
-    if not labels.is_floating_point() or labels.layout != torch.strided or labels.is_meta:
+    """No label is in (0, 1), for a loss that would count it as 1. Reads the values, as check_label_values does.
+
+    Tensors of a class of their own, such as a planner's, may hold none and are not looked at.
+    """
+    if type(labels) is not Tensor or not labels.is_floating_point() or labels.layout != torch.strided or labels.is_meta:
         return
     soft = labels[(labels > 0) & (labels < 1)]
     if soft.numel():

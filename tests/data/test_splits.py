@@ -335,9 +335,13 @@ def test_inspect_says_what_each_part_holds(table, capsys):
     assert "split: train 30 images, val 10 images; images with each label: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("file", ["all.json", "annotations/instances_all.json"])
-def test_inspect_divides_an_annotation_file_as_training_does(tmp_path, capsys, file):
-    """Images without a label are in, but in MS-COCO's own layout."""
+@pytest.mark.parametrize(
+    ("file", "split", "kept"),
+    [("all.json", "all.json", 20), ("annotations/instances_all.json", "all", 16),
+     ("annotations/notes.json", "annotations/notes.json", 20)],
+)  # fmt: skip
+def test_inspect_divides_an_annotation_file_as_training_does(tmp_path, capsys, file, split, kept):
+    """Images without a label are in, but in MS-COCO's own layout; of a directory that holds the file it divides it."""
     images = [{"id": n, "file_name": f"{n}.jpg"} for n in range(20)]
     noted = [{"image_id": n, "category_id": 1 + n % 2} for n in range(16)]
     place = tmp_path / file
@@ -346,16 +350,14 @@ def test_inspect_divides_an_annotation_file_as_training_does(tmp_path, capsys, f
     place.write_text(json.dumps({"images": images, "categories": categories, "annotations": noted}))
     for image in images:
         (tmp_path / image["file_name"]).write_text(image["file_name"])
-    alone = place.parent == tmp_path
-    assert inspect.main([str(place if alone else tmp_path), "--val", "0.25", "--json"]) == 0
+    target = place if place.parent == tmp_path else tmp_path
+    assert inspect.main([str(target), "--val", "0.25", "--json"]) == 0
     splits = json.loads(capsys.readouterr().out)["splits"]
-    samples = samples_of(
-        DataConfig(format="auto", root=str(tmp_path), train=file if alone else "all", val=0.25, workers=0)
-    )
+    samples = samples_of(DataConfig(format="auto", root=str(tmp_path), train=split, val=0.25, workers=0))
     assert {part: held["images"] for part, held in splits.items()} == {
         "train": len(samples.train), "val": len(samples.validation),
     }  # fmt: skip
-    assert sum(held["images"] for held in splits.values()) == (20 if alone else 16)
+    assert sum(held["images"] for held in splits.values()) == kept
 
 
 def test_an_image_named_twice_is_not_torn_apart_by_a_share(tmp_path, colour_set):

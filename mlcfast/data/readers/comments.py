@@ -2,10 +2,9 @@
 
 import re
 
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import ENDING
 
-ENDINGS = "|".join(map(re.escape, IMAGE_ENDINGS))
-OF_IMAGE = re.compile(rf"[^\s,;\t\"'][^,;\t\"']*?({ENDINGS})([\s,;:]|$)", re.IGNORECASE)
+OF_IMAGE = re.compile(rf"[^\s,;\t\"'][^,;\t\"']*?{ENDING}([\s,;:]|$)", re.IGNORECASE)
 BETWEEN = re.compile("[,;\t]")  # cells
 
 

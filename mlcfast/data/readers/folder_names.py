@@ -93,8 +93,7 @@ def _are_pairs(names: set[str], folders: Sequence[Path]) -> bool:
     """Whether folders are called as images and what is made of them are, and most files of one have another's name."""
     if len(names) < 2 or not any(names <= each for each in PAIRS):
         return False
-    apart = [{image.stem for image in images_below(folder)} for folder in sorted(folders)]
-    first, second = next((a, b) for a, b in zip(apart, [*apart[1:], apart[0]], strict=True) if a is not b)
+    first, second = ({image.stem for image in images_below(folder)} for folder in sorted(folders)[:2])
     return 2 * len(first & second) >= min(len(first), len(second))
 
 

@@ -5,14 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import ENDING, IMAGE_ENDINGS
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 
 Rows = list[tuple[int, list[str]]]  # each with its line
 SETS = {"TRAIN", "TRAINING", "VALIDATION", "VALIDATE", "TEST", "UNASSIGNED"}  # of Vertex AI, once AutoML Vision
-WORDS = re.compile(
-    rf"([^\s,;]+(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))}))(?:\s*:|(?=\s|$))\s*(\S.*)?", re.IGNORECASE
-)
+WORDS = re.compile(rf"([^\s,;]+{ENDING})(?:\s*:|(?=\s|$))\s*(\S.*)?", re.IGNORECASE)
 OTHER = re.compile(r"[/\\]|\.[a-z]{3,4}(\s|$)|\d\.\d", re.IGNORECASE)
 OF_WORDS = "there is no header: read as an image and its labels, with {} between"
 NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?", re.IGNORECASE)

@@ -108,12 +108,10 @@ def _refuse_measures(path: Path, content: dict[str, Any]) -> list[str]:
     number, (name, held) = next(
         (place, item) for place, item in enumerate(content.items(), start=1) if lists.get(item[0])
     )
-    says = (
-        f"entry {number}: {name!r} holds {held}, which may be no classes ({doubt.says}): set data.separator to ' ' if"
-    )
+    says = doubt.of(f"entry {number}: {name!r} holds {held}, which")
     if doubt.must_ask:
-        raise UsageError(f"{path}: {says} they are, else name the file of the labels")
-    return [f"{says} they are"]
+        raise UsageError(f"{path}: {says}, else name the file of the labels")
+    return [says]
 
 
 def _read_records(path: Path, rows: list[dict[str, Any]], options: TableOptions, said: str) -> LabelSource:

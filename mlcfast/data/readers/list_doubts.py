@@ -15,7 +15,7 @@ def may_be_measures(sheet: Sheet, column: int, by_cell: Mapping[str, list[str]])
     if doubt is None:
         return []
     where = f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}"
-    return [f"{where}: {cell!r} may be no classes ({doubt.says}): set data.separator to ' ' if they are"]
+    return [doubt.of(f"{where}: {cell!r}")]
 
 
 def refuse_sentences(sheet: Sheet, column: int, by_cell: Mapping[str, list[str]]) -> None:

@@ -153,7 +153,7 @@ def _refuse_measures(path: Path, lists: list[list[int]], lines: list[int]) -> li
         return []
     row = next(row for row, each in enumerate(lists) if each)
     shown = " ".join(map(str, lists[row]))
-    says = f"line {lines[row]}: {shown!r} may be no classes ({doubt.says}): set data.separator to ' ' if they are"
+    says = doubt.of(f"line {lines[row]}: {shown!r}")
     if doubt.must_ask:
         raise UsageError(f"{path}: {says}, or name them in classes.txt beside the file; else write a table of labels")
     return [f"{says}, else write a table of the images and their labels"]

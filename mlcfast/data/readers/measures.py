@@ -14,6 +14,10 @@ class Doubt(NamedTuple):
     says: str
     must_ask: bool
 
+    def of(self, shown: str) -> str:
+        """The words for a user, and what settles it; shown: the numbers, and where they stand."""
+        return f"{shown} may be no classes ({self.says}): set data.separator to ' ' if they are"
+
 
 def doubt_of(lists: Sequence[Sequence[int]]) -> Doubt | None:
     """Whether M lists of whole numbers without names may be something else than classes; None where they look so.

@@ -10,13 +10,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mlcfast.data.sources import SUFFIXES, UNREAD
-from mlcfast.errors import UsageError
+from mlcfast.errors import MissingImageError, UsageError
 from mlcfast.registry import hint_path
 
 ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 UPLOADED = re.compile(r"(.*?[/\\]|)[0-9a-f]{8}-([^/\\]+)")
 IMAGE_ENDINGS = SUFFIXES
+ENDING = f"(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))})"  # of an image file, as a pattern
 # Pictures and papers that no decoder here reads: they are left out of a directory, and said.
 UNREAD_ENDINGS = (
     *UNREAD, ".rw2", ".orf", ".raf", ".raw", ".jxl", ".svg", ".psd", ".eps", ".pdf", ".dcm", ".mp4", ".mov", ".avi",
@@ -296,7 +297,7 @@ def require_images(
             raise UsageError(f"{names[missing[0]]}: images must be on this machine: {count}: {remedy}")
         first = os.path.join(root, names[missing[0]])
         near = "" if os.path.isdir(os.path.dirname(first)) else hint_path(first)  # its neighbour is another image
-        raise UsageError(f"{first}: no such image; {count}{finder.there(names[missing[0]]) or near}")
+        raise MissingImageError(f"{first}: no such image; {count}{finder.there(names[missing[0]]) or near}")
     refuse_one_file_twice(paths, names, listed_in, wheres)
     return [path for path in paths if path is not None]
 

@@ -39,8 +39,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
         (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
         return at(_with_settled_names(source), root)
-    part = root.is_dir() and not path.is_file() and not (path.exists() and path.samefile(root))
-    of_authors = part and is_authors(root)  # whose splits are more than the folders that they name
+    may_be_part = root.is_dir() and not path.is_file() and not (path.exists() and path.samefile(root))
+    of_authors = may_be_part and is_authors(root)  # whose splits are more than the folders that they name
     parts = {} if options.form != "auto" or path.is_file() else tables_of_parts(without_names(tables_in(root))[0])
     by_tables = any(is_part(part, name) for part in parts)
     known = by_tables or (has_splits(options.form) if options.form != "auto" else known_as(root))

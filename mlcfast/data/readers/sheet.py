@@ -91,6 +91,43 @@ def read_sheet(path: Path) -> Sheet:
     told = EXCEL_DELIMITER.match(text)
     text = text[told.end() :] if told else text
     delimiter = told[1] if told and told[1] in DELIMITERS else _delimiter(path, text)
+    numbered = _rows_of(path, text, delimiter)
+    known = with_header(numbered)
+    if known is not None:
+        header, rows, said = known
+        numbers, cells = [number for number, _ in rows], [row for _, row in rows]
+        return Sheet(path, header, cells, numbers, [*assumptions, said], delimiter)
+    _refuse_other_signs(path, numbered)
+    _refuse_title(path, numbered)
+    (top, header), *body = numbered
+    if not body:
+        raise UsageError(f"{path}: no images below the header")
+    refuse_images_in_header(path, top, header, body)
+    refuse_numbers_in_header(path, header, body)
+    refuse_image_by_number_in_header(path, header, body)
+    named = with_row_names(header, body)
+    if named is not None:
+        assumptions.append("the first column, which has no name, holds R's names of rows")
+        header = named
+    width = len(header)
+    while width and not header[width - 1] and all(not any(row[width - 1 :]) for _, row in body):
+        width -= 1
+    _refuse_other_rows(path, header, body, width, delimiter)
+    refuse_repeated(path, header[:width], body)
+    if delimiter != ",":
+        assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
+    return Sheet(
+        path,
+        header[:width],
+        [row if len(row) == width else row[:width] for _, row in body],
+        [number for number, _ in body],
+        assumptions,
+        delimiter,
+    )
+
+
+def _rows_of(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """The rows that are not blank, each with its number; UsageError where quotes make them something else."""
     try:
         lines = [
             [cell.strip() for cell in row]
@@ -107,26 +144,13 @@ def read_sheet(path: Path) -> Sheet:
         where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
     _refuse_whole_lines(path, text, numbered, delimiter)
-    known = with_header(numbered)
-    if known is not None:
-        header, rows, said = known
-        numbers, cells = [number for number, _ in rows], [row for _, row in rows]
-        return Sheet(path, header, cells, numbers, [*assumptions, said], delimiter)
-    _refuse_other_signs(path, numbered)
-    _refuse_title(path, numbered)
-    (top, header), *body = numbered
-    if not body:
-        raise UsageError(f"{path}: no images below the header")
-    refuse_images_in_header(path, top, header, [row for _, row in body])
-    refuse_numbers_in_header(path, header, body)
-    refuse_image_by_number_in_header(path, header, body)
-    named = with_row_names(header, body)
-    if named is not None:
-        assumptions.append("the first column, which has no name, holds R's names of rows")
-        header = named
-    width = len(header)
-    while width and not header[width - 1] and all(not any(row[width - 1 :]) for _, row in body):
-        width -= 1
+    return numbered
+
+
+def _refuse_other_rows(
+    path: Path, header: Sequence[str], body: Sequence[tuple[int, list[str]]], width: int, delimiter: str
+) -> None:
+    """UsageError for a row of another length than the header's first `width` columns, and for the header again."""
     for number, row in body:
         if row == header and width == 1:
             raise UsageError(
@@ -143,17 +167,6 @@ def read_sheet(path: Path) -> Sheet:
             if len(row) == 1 and row[0].count(delimiter) + 1 == width:
                 remedy = "quotes around the whole line make it one: take them out"
             raise UsageError(f"{path}: line {number} has {len(row)} cells, the header {width}: {remedy}")
-    refuse_repeated(path, header[:width], body)
-    if delimiter != ",":
-        assumptions.append(f"cells are separated by {DELIMITERS[delimiter]}")
-    return Sheet(
-        path,
-        header[:width],
-        [row if len(row) == width else row[:width] for _, row in body],
-        [number for number, _ in body],
-        assumptions,
-        delimiter,
-    )
 
 
 def _refuse_whole_lines(path: Path, text: str, numbered: Sequence[tuple[int, list[str]]], delimiter: str) -> None:

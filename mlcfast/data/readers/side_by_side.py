@@ -6,14 +6,14 @@ from pathlib import Path
 
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.image_folders import part_in
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, plain_path
+from mlcfast.data.readers.paths import ENDING, IMAGE_ENDINGS, images_below, plain_path
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.readers.wrapped import tables_in
 from mlcfast.data.splits import TRAIN, is_part
 from mlcfast.errors import UsageError
 
-IMAGE_FILE = re.compile("|".join(map(re.escape, IMAGE_ENDINGS)), re.IGNORECASE)
+IMAGE_FILE = re.compile(ENDING, re.IGNORECASE)
 FORM = "sample_submission"  # as Kaggle calls a table of labels that are none
 LARGEST = 2**24  # bytes of a file that says the labels of one image, or is looked into
 OF_NAMES = {"classes", "class_names", "class_list", "class_dict"}  # stems of tables that may name the classes alone

@@ -31,10 +31,10 @@ def with_row_names(header: list[str], body: Numbered) -> list[str] | None:
     return ["", *header] if OF_IMAGES.search(moved) and not OF_IMAGES.search(unmoved) else None
 
 
-def refuse_images_in_header(path: Path, line: int, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def refuse_images_in_header(path: Path, line: int, header: Sequence[str], body: Numbered) -> None:
     """UsageError where the first line is a row, or where the table stands on its side.
 
-    line: the header's; rows: those below it.
+    line: the header's; body: the rows below it.
     """
     images = [name for name in header if name.lower().endswith(IMAGE_ENDINGS)]
     if not images:
@@ -44,7 +44,7 @@ def refuse_images_in_header(path: Path, line: int, header: Sequence[str], rows: 
             f"{path}: line {line} names images, {images[0]!r} the first, so that each has a column: transpose the "
             "table, so that each has a row"
         )
-    lengths = {len(row) for row in (header, *rows)}
+    lengths = {len(header), *(len(row) for _, row in body)}
     if len(lengths) > 1 and header[0] == images[0]:
         example = f"{header[0]}{',' if header[1:] else ''}{';'.join(header[1:])}"
         raise UsageError(

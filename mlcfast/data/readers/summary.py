@@ -149,7 +149,9 @@ def _trained_on(source: LabelSource) -> Labels:
 
 def _loses_unlabelled(source: LabelSource) -> bool:
     """Whether training leaves out images without a label: of MS-COCO's layout, not of a file by its name."""
-    return source.format == "coco" and source.split != "" and source.path.parent.name == "annotations"
+    from mlcfast.data.coco import annotation_file  # which reads with this module's neighbours
+
+    return source.format == "coco" and annotation_file(source.path.parent.parent, source.split) == source.path
 
 
 def summary(

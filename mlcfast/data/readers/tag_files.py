@@ -101,10 +101,10 @@ def _refuse_facts(texts: Mapping[Path, str], found: Mapping[Path, Sequence[str]]
     if doubt is None:
         return []
     file, names = next((file, names) for file, names in found.items() if names)
-    says = f"{' '.join(names)!r} may be no classes ({doubt.says})"
+    says = doubt.of(repr(" ".join(names)))
     if doubt.must_ask:
-        raise UsageError(f"{file}: {says}: set data.separator to ' ' if they are, else name the file of the labels")
-    return [f"{file.name}: {says}: set data.separator to ' ' if they are"]
+        raise UsageError(f"{file}: {says}, else name the file of the labels")
+    return [f"{file.name}: {says}"]
 
 
 def _tags(text: str, sign: str) -> list[str]:

@@ -10,26 +10,26 @@ from mlcfast.data.readers.elsewhere import PROSE
 from mlcfast.data.readers.folders_or_table import may_be_labels
 from mlcfast.data.readers.headerless import OTHER
 from mlcfast.data.readers.lists import is_attribute_table
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below, plain_path
+from mlcfast.data.readers.paths import ENDING, IMAGE_ENDINGS, images_below, plain_path
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.tag_files import text_beside
 from mlcfast.data.readers.words import IMAGE_COLUMNS
 from mlcfast.errors import UsageError
 
-ENDINGS = "|".join(map(re.escape, IMAGE_ENDINGS))
-LINE = re.compile(rf"[^,;\t]*?({ENDINGS})(?:\s*[,;:\t]\s*|\s+|$)(.*)", re.IGNORECASE)
+LINE = re.compile(rf"[^,;\t]*?{ENDING}(?:\s*[,;:\t]\s*|\s+|$)(.*)", re.IGNORECASE)
 HEADER = {*IMAGE_COLUMNS} - {"id", "name"}
 LOOKED_AT = 1000  # lines of a file
 
 
 def labelled_lists(folder: Path) -> list[Path]:
     """The .txt files in a directory whose lines name an image and labels, or which are tables with a header; sorted."""
-    return [file for file in _texts(folder) if _names_labels(file)]
+    return [file for file in _texts(folder) if _names_labels(read_text(file)[0])]
 
 
 def lists_alone(folder: Path) -> list[Path]:
     """The .txt files in a directory, sorted, that name images and nothing else of them."""
-    return [file for file in _texts(folder) if not _names_labels(file) and _named(file)]
+    held = {file: read_text(file)[0] for file in _texts(folder)}
+    return [file for file, text in held.items() if not _names_labels(text) and _named(text)]
 
 
 def unread_lists(folder: Path, images: Sequence[str]) -> list[str]:
@@ -62,18 +62,17 @@ def _texts(folder: Path) -> list[Path]:
     return [file for file in texts if file.stem not in of_images and file.is_file()]
 
 
-def _named(file: Path) -> list[str]:
+def _named(text: str) -> list[str]:
     """What follows the image's name in each of the first lines; empty unless all of these name one."""
-    lines = [line.strip() for line in without_comments(read_text(file)[0])[0].splitlines()[:LOOKED_AT] if line.strip()]
+    lines = [line.strip() for line in without_comments(text)[0].splitlines()[:LOOKED_AT] if line.strip()]
     found = [LINE.match(line) for line in lines]
-    return [match[2] for match in found if match] if all(found) else []
+    return [match[1] for match in found if match] if all(found) else []
 
 
-def _names_labels(file: Path) -> bool:
-    behind = [text for text in _named(file) if text]
+def _names_labels(text: str) -> bool:
+    behind = [each for each in _named(text) if each]
     if behind:
         return not any(map(OTHER.search, behind))
-    text = read_text(file)[0]
     first, *below = [line for line in text.splitlines()[:LOOKED_AT] if line.strip()] or [""]
     header = [name.strip(" \"'").lower() for name in re.split(r"[,;\t]", first)]
     return is_attribute_table(text) or bool(below and len(header) > 1 and not HEADER.isdisjoint(header))

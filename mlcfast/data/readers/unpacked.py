@@ -1,6 +1,7 @@
 """Images that lie inside other files, Parquet, Arrow or tar, as files of their own in the cache."""
 
 import hashlib
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -28,14 +29,16 @@ def missing_shards(files: Sequence[Path]) -> list[str]:
             found.setdefault((file.parent, match[1], match[3]), []).append(match[2])
     warnings = []
     for (folder, begin, total), own in found.items():
-        numbers, first = {*map(int, own)}, 0 if int(total) not in map(int, own) else 1
-        missing = [number for number in range(first, first + int(total)) if number not in numbers]
-        if missing:
-            name = f"{begin}{missing[0]:0{len(own[0])}}-of-{total}"
+        numbers = {*map(int, own)}
+        missing = int(total) - len(numbers)
+        if missing > 0:
+            from_1 = int(total) in numbers
+            first = next(number for number in itertools.count(int(from_1)) if number not in numbers)
+            name = f"{begin}{first:0{len(own[0])}}-of-{total}"
             remedy = (
                 "name the directory" if any(folder.glob(f"{name}*")) else "fetch them, for these are not all images"
             )
-            warnings.append(f"{len(missing)} of {int(total)} shards are not read, first {name}: {remedy}")
+            warnings.append(f"{missing} of {int(total)} shards are not read, first {name}: {remedy}")
     return warnings
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.data.readers.lists import is_class_list
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import ENDING
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.errors import UsageError
 
 LISTS = "ImageSets/Main/*_*.txt"
-PAIR = re.compile(rf".*({'|'.join(map(re.escape, IMAGE_ENDINGS))})[\s,]+\S.*\.xml", re.IGNORECASE)
+PAIR = re.compile(rf".*{ENDING}[\s,]+\S.*\.xml", re.IGNORECASE)
 STATES = {"1": 1, "-1": -1, "0": 0}
 
 
