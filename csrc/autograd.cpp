@@ -1,7 +1,6 @@
 // The differentiable operators: a forward operator and what its gradient becomes in backward. They go through the dispatcher,
 // so that one definition serves the CPU and the CUDA kernels, and fake tensors when a graph is traced.
 #include <ATen/ops/_sparse_coo_tensor_unsafe.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include "stored_gradient.h"
@@ -10,7 +9,6 @@ namespace mlcfast {
 namespace {
 
 using torch::autograd::AutogradContext;
-using torch::autograd::Variable;
 using torch::autograd::variable_list;
 using OptionalTensor = std::optional<at::Tensor>;
 using Options = at::ArrayRef<double>;
@@ -52,50 +50,36 @@ at::Tensor pairwise_ranking(const at::Tensor& logits, const at::Tensor& labels, 
 // ---- EPR and ROLE: forward keeps its inputs and the batch's statistic, backward computes the gradients
 
 struct ExpectedPositives : torch::autograd::Function<ExpectedPositives> {
-  static Pair call(const at::Tensor& logits, const at::Tensor& observed, const OptionalTensor& estimate,
-                   const OptionalTensor& index, const OptionalTensor& statistic, double expected, double weight,
-                   double eps) {
-    static auto op = operator_named<decltype(expected_positives_forward)>("mlcfast::expected_positives_forward");
-    at::AutoDispatchBelowADInplaceOrView below;
-    return op.call(logits, observed, estimate, index, statistic, expected, weight, eps);
-  }
-  static Variable forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& observed,
-                          const OptionalTensor& estimate, const OptionalTensor& index, const OptionalTensor& statistic,
-                          double expected, double weight, double eps) {
-    auto [loss, total] = call(logits, observed, estimate, index, statistic, expected, weight, eps);
-    ctx->save_for_backward(
-        {logits, observed, estimate.value_or(at::Tensor()), index.value_or(at::Tensor()), total});
-    ctx->saved_data["expected"] = expected;
-    ctx->saved_data["weight"] = weight;
-    ctx->saved_data["eps"] = eps;
-    return loss;
-  }
   static variable_list backward(AutogradContext* ctx, const variable_list& incoming) {
     static auto op = operator_named<decltype(expected_positives_backward)>("mlcfast::expected_positives_backward");
     refuse_second_derivative();
     const variable_list saved = ctx->get_saved_variables();
     const auto optional = [](const at::Tensor& t) { return t.defined() ? OptionalTensor(t) : std::nullopt; };
-    auto [logits, rows] =
-        op.call(incoming[0], saved[0], saved[1], optional(saved[2]), optional(saved[3]), saved[4],
-                ctx->saved_data["expected"].toDouble(), ctx->saved_data["weight"].toDouble(),
-                ctx->saved_data["eps"].toDouble());
-    variable_list gradients(8);
-    gradients[0] = logits;
-    if (saved[3].defined())
-      gradients[2] = at::_sparse_coo_tensor_unsafe(saved[3].unsqueeze(0), rows, saved[2].sizes());
-    else if (saved[2].defined())
-      gradients[2] = rows;
-    return gradients;
+    const auto options = ctx->saved_data["options"].toDoubleVector();
+    auto [logits, rows] = op.call(incoming[0], saved[0], saved[1], optional(saved[2]), optional(saved[3]), saved[4],
+                                  options[0], options[1], options[2]);
+    if (saved[3].defined()) return {logits, at::_sparse_coo_tensor_unsafe(saved[3].unsqueeze(0), rows, saved[2].sizes())};
+    return {logits, saved[2].defined() ? rows : at::Tensor()};
   }
 };
 
 at::Tensor expected_positives(const at::Tensor& logits, const at::Tensor& observed, const OptionalTensor& estimate,
                               const OptionalTensor& index, const OptionalTensor& statistic, double expected,
                               double weight, double eps) {
+  static auto op = operator_named<decltype(expected_positives_forward)>("mlcfast::expected_positives_forward");
   const bool estimate_learns = estimate.has_value() && needs_gradient(*estimate);
-  if (!needs_gradient(logits) && !estimate_learns)
-    return std::get<0>(ExpectedPositives::call(logits, observed, estimate, index, statistic, expected, weight, eps));
-  return ExpectedPositives::apply(logits, observed, estimate, index, statistic, expected, weight, eps);
+  const bool learns = needs_gradient(logits) || estimate_learns;
+  auto [loss, total] = [&] {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return op.call(logits, observed, estimate, index, statistic, expected, weight, eps);
+  }();
+  if (!learns) return loss;
+  const at::Tensor estimated = estimate.value_or(at::Tensor());
+  differentiable<ExpectedPositives>({&logits, &estimated}, loss, [&](AutogradContext& context) {
+    context.save_for_backward({logits, observed, estimated, index.value_or(at::Tensor()), total});
+    context.saved_data["options"] = std::vector<double>{expected, weight, eps};
+  });
+  return loss;
 }
 
 }  // namespace

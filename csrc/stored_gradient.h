@@ -7,11 +7,11 @@
 #include <ATen/ops/mul.h>
 #include <c10/core/impl/PythonDispatcherTLS.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 
 #include <tuple>
 
+#include "autograd_node.h"
 #include "common.h"
 #include "ops.h"
 
@@ -71,24 +71,15 @@ inline at::Tensor rescaled(at::Tensor gradient, const at::Tensor& incoming, int6
   return gradient;
 }
 
-// run(with_gradient) is the pair of loss and gradient.
-template <class Run>
-struct StoredGradient : torch::autograd::Function<StoredGradient<Run>> {
-  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor&, const Run* run, int64_t reduction,
-                            double scale) {
-    auto [loss, gradient] = (*run)(true);
-    ctx->save_for_backward({gradient});
-    ctx->saved_data["reduction"] = reduction;
-    ctx->saved_data["scale"] = scale;
-    return loss;
-  }
+// Where nothing is named, the loss is reduced and its scale is in the gradient.
+struct StoredGradient : torch::autograd::Function<StoredGradient> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
                                                  const torch::autograd::variable_list& incoming) {
     refuse_second_derivative();
-    torch::autograd::variable_list gradients(4);
-    gradients[0] = rescaled(ctx->get_saved_variables()[0], incoming[0], ctx->saved_data["reduction"].toInt(),
-                            ctx->saved_data["scale"].toDouble());
-    return gradients;
+    const bool named = !ctx->saved_data.empty();
+    const int64_t reduction = named ? ctx->saved_data["reduction"].toInt() : Reduction::sum;
+    const double scale = named ? ctx->saved_data["scale"].toDouble() : 1.0;
+    return {rescaled(ctx->get_saved_variables()[0], incoming[0], reduction, scale)};
   }
 };
 
@@ -98,12 +89,19 @@ template <class Forward>
 at::Tensor with_stored_gradient(const at::Tensor& logits, const at::Tensor& labels, const char* name, int64_t reduction,
                                 double scale, Forward forward) {
   check_pair(logits, labels, name);
-  const auto run = [&](bool with_gradient) {
+  const bool learns = needs_gradient(logits);
+  auto [loss, gradient] = [&] {
     at::AutoDispatchBelowADInplaceOrView below;
-    return forward(with_gradient);
-  };
-  if (!needs_gradient(logits)) return std::get<0>(run(false));
-  return StoredGradient<decltype(run)>::apply(logits, &run, reduction, scale);
+    return forward(learns);
+  }();
+  if (!learns) return loss;
+  differentiable<StoredGradient>({&logits}, loss, [&](torch::autograd::AutogradContext& context) {
+    context.save_for_backward({gradient});
+    if (reduction != Reduction::none && gradient.scalar_type() != at::kHalf) return;
+    context.saved_data["reduction"] = reduction;
+    context.saved_data["scale"] = scale;
+  });
+  return loss;
 }
 
 }  // namespace mlcfast

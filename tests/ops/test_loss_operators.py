@@ -161,18 +161,39 @@ def test_the_operators_are_called_past_torchs_wrapper():
 
 
 @needs_native
-@pytest.mark.parametrize("name", sorted(LOSSES.keys() & {*COMPILED, "two_way"} - {"epr", "role"}))
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() & {*COMPILED, "two_way"}))
 def test_compiled_autograd_gives_the_same(name):
     """Whose graph takes the nodes apart; an incoming gradient that is not 1."""
     case = make_case()
     results = []
     for compiled in (False, True):
-        x = case.logits.clone().requires_grad_()
-        loss = 3 * call(name, x, case, case.rows)
+        x, rows = (tensor.clone().requires_grad_() for tensor in (case.logits, case.rows))
+        loss = 3 * call(name, x, case, rows)
         with torch._dynamo.compiled_autograd._enable(torch.compile(backend="eager")) if compiled else nullcontext():
             loss.backward()
-        results.append(x.grad)
+        results.append((x.grad, rows.grad))
     torch.testing.assert_close(*results)
+
+
+class WithoutGradient(torch.autograd.Function):
+    """What gives back no gradient at all, which stands for zeros."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, incoming: Tensor) -> None:
+        return None
+
+
+@needs_native
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() & {*COMPILED, "two_way"}))
+def test_no_incoming_gradient_is_zeros(name):
+    case = make_case()
+    x = case.logits.requires_grad_()
+    WithoutGradient.apply(call(name, x, case, case.rows)).backward()
+    assert not x.grad.any()
 
 
 @needs_native
