@@ -90,7 +90,7 @@ def label_loss(
     positive, other = weights or (None, None)
     code = REDUCTION_CODES[reduction]
     if compiled_on_cpu(logits, labels) and logits.dtype != torch.float16:
-        return _DIRECT(logits, labels, threshold, positive, other, formula, options, code)
+        return _DIRECT(logits, labels, threshold, positive, other, int(formula), options, code)  # an enum takes longer
     check_pair(logits, labels, name)
     backend = _backend(logits)
     if backend == "reference":
