@@ -65,7 +65,7 @@ class AsymmetricLoss(WeighedLoss):
 
     def _smoothed(self, logits: Tensor, labels: Tensor, weights: Weights | None) -> Tensor:
         """Of soft labels, each entry weighed as its label was before."""
-        targets = soft(labels, self.label_smoothing)
+        targets = soft(labels, self.label_smoothing, logits)
         if weights is None:
             return checked_asymmetric_loss(logits, targets, self._options, self.reduction, self.scale)
         entries = checked_asymmetric_loss(logits, targets, self._options, "none", self.scale)

@@ -147,7 +147,7 @@ class DistributionBalancedLoss(LabelLoss):
 
     def set_label_counts(self, label_counts: Tensor | Sequence[float], images: int) -> None:
         """See LabelLoss."""
-        self.counts, self.images = checked_counts(label_counts, images), images
+        self.counts, self.images = checked_counts(label_counts, images, images - 1), images
         inverse, shift = op.balanced_columns(self.counts, images, self.neg_scale, self.init_bias)
         self.columns = {True: (inverse, shift), False: (inverse.float(), shift.float())}
 

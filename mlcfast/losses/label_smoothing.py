@@ -29,9 +29,9 @@ def checked_smoothing(value: object) -> float:
     return smoothing
 
 
-def soft(labels: Tensor, smoothing: float) -> Tensor:
-    """y (1 − s) + s/2 of labels (B, K) in fp32 (fp64 for fp64 labels); −1 counts as 0."""
-    dtype = torch.float64 if labels.dtype == torch.float64 else torch.float32
+def soft(labels: Tensor, smoothing: float, logits: Tensor) -> Tensor:
+    """y (1 − s) + s/2 of labels (B, K) in fp32 (fp64 beside fp64 logits or of fp64 labels); −1 counts as 0."""
+    dtype = torch.float64 if torch.float64 in (labels.dtype, logits.dtype) else torch.float32
     return labels.to(dtype).clamp(min=0) * (1 - smoothing) + smoothing / 2
 
 

@@ -12,14 +12,15 @@ METHODS = {"neg_pos": ("pos_weight", 1.0), "inv_freq": ("class_weight", 1.0), "e
 
 
 def balanced_weights(method: str, label_counts: Tensor, images: int, number: float | None = None) -> Tensor:
-    """Weights (K,) in fp64 from the number of positives n of each label among M images; n is at least 1, at most M − 1.
+    """Weights (K,) in fp64 from the number of positives n of each label among M images; n is at least 1.
 
-    neg_pos: ((M − n) / n)^number, 1 by default; inv_freq: (M / n)^number, 1 by default, over its mean; effective_num:
-    1 / (1 − number^n), 0.999 by default, over its mean (class-balanced loss, arXiv 1901.05555).
+    neg_pos: ((M − n) / n)^number, 1 by default, and n at most M − 1, or a label that all images have would weigh
+    nothing; inv_freq: (M / n)^number, 1 by default, over its mean; effective_num: 1 / (1 − number^n), 0.999 by default,
+    over its mean (class-balanced loss, arXiv 1901.05555).
     label_counts: (K,), any real dtype. Raises ValueError for counts outside [0, M], another method or a number that it
     does not take.
     """
-    counts = checked_counts(label_counts, images)
+    counts = checked_counts(label_counts, images, images - (method == "neg_pos"))
     if method not in METHODS:
         raise ValueError(f"a method must be one of {', '.join(METHODS)}, not {method!r}")
     power = as_number(METHODS[method][1] if number is None else number, method)
@@ -34,15 +35,15 @@ def balanced_weights(method: str, label_counts: Tensor, images: int, number: flo
     return weights / weights.mean()
 
 
-def checked_counts(label_counts: object, images: int) -> Tensor:
-    """Counts (K,) in fp64, drawn into [1, images − 1], where frequencies and odds are finite; else ValueError."""
+def checked_counts(label_counts: object, images: int, most: int) -> Tensor:
+    """Counts (K,) in fp64, drawn into [1, most]: frequencies are finite, and up to images − 1 odds; else ValueError."""
     try:
         counts = torch.as_tensor(label_counts, dtype=torch.float64).cpu()
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"label_counts must be numbers, one a label, not {label_counts!r}") from None
     if counts.dim() != 1 or not (counts >= 0).all() or not (counts <= images).all() or images < 2:
         raise ValueError(f"label_counts must be (K,), each from 0 to the number of images, which is {images}")
-    return counts.clamp(1, images - 1)
+    return counts.clamp(1, most)
 
 
 class LabelWeights:

@@ -85,10 +85,19 @@ def test_soft_negatives_of_em_apl_stay_as_they_are():
 def test_the_asymmetric_loss_takes_the_soft_labels_of_keras_and_timm():
     x, z, _ = problem()
     targets = z.clamp(min=0) * (1 - S) + S / 2
-    assert torch.equal(soft(z, S), targets) and set(targets.unique().tolist()) == {0.1, 0.9}
+    assert torch.equal(soft(z, S, x), targets) and set(targets.unique().tolist()) == {0.1, 0.9}
     expected = asymmetric_loss(x, targets, gamma_neg=4, gamma_pos=1, clip=0.05, reduction="mean")
     torch.testing.assert_close(build_loss("asymmetric", label_smoothing=S)(x, z), expected, rtol=1e-12, atol=0)
     assert "label_smoothing=0.2" in repr(build_loss("asymmetric", label_smoothing=S))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+@pytest.mark.parametrize("name", (*OF_ALL, "asymmetric"))
+def test_labels_of_another_type_cost_no_digits(name, dtype):
+    x, z, _ = problem()
+    z = z.clamp(min=0)
+    loss = make(name, label_smoothing=S)
+    torch.testing.assert_close(loss(x, z.to(dtype)), loss(x, z), rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

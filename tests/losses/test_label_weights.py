@@ -61,8 +61,8 @@ def test_weights_of_thousands_and_half_precision(name, dtype):
 
 def test_balanced_weights_are_their_formulas():
     counts, images = torch.tensor([1, 10, 0, 99, 100]), 100
-    n = [1, 10, 1, 99, 99]
-    odds = [(images - m) / m for m in n]
+    n = [1, 10, 1, 99, 100]
+    odds = [max(images - m, 1) / min(m, 99) for m in n]
     torch.testing.assert_close(balanced_weights("neg_pos", counts, images).tolist(), odds)
     torch.testing.assert_close(balanced_weights("neg_pos", counts, images, 0.5).tolist(), list(map(math.sqrt, odds)))
     for method, number, raw in (

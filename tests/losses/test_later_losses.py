@@ -127,6 +127,21 @@ def test_value_and_gradient_are_the_formulas(name, seed):
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.parametrize("name", ["focal", "poly", "hill", "splc", "ll_r", "ll_ct", "db"])
+def test_plain_torch_is_as_exact_where_an_exponential_leaves_its_loss(name, monkeypatch):
+    """Around 20, from where torch's own softplus is its argument."""
+    x = torch.linspace(19, 24, K, dtype=torch.float64) * torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    z = torch.tensor([[0.0], [0.0], [1.0], [1.0]]).expand(4, K)
+    results = []
+    for backend in ("auto", "reference"):
+        monkeypatch.setenv("MLCFAST_BACKEND", backend)
+        logits = x.clone().requires_grad_()
+        value = make(name)(logits, z)
+        value.backward()
+        results.append((value, logits.grad))
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-14)
+
+
 @pytest.mark.parametrize("name", ["db", "zlpr", "two_way"])
 def test_those_in_plain_torch(name):
     """The others' operators are held to these in tests/ops."""

@@ -9,7 +9,6 @@ any finite logit.
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -49,7 +48,7 @@ def large_losses(x: Tensor, z: Tensor, threshold: Tensor | None, flip: bool) -> 
 
     Those whose logit is at least the threshold are 0, or with `flip` the cross-entropy of the opposite label.
     """
-    up, down = F.softplus(-x), F.softplus(x)
+    up, down = softplus(-x), softplus(x)
     entries = torch.where(z > 0, up, down)
     if threshold is None:
         return entries
@@ -64,7 +63,7 @@ def hill(x: Tensor, z: Tensor, lambda_: float, margin: float, gamma: float) -> T
 
 def focal_entry(x: Tensor, gamma: float) -> Tensor:
     """−(1 − σ(x))^γ log σ(x)."""
-    return torch.exp(-gamma * F.softplus(x)) * F.softplus(-x)
+    return torch.exp(-gamma * softplus(x)) * softplus(-x)
 
 
 def self_paced_correction(x: Tensor, z: Tensor, corrected: float, margin: float, gamma: float) -> Tensor:
@@ -90,8 +89,8 @@ def generalized_robust(
     fixed = f.detach()
     k = torch.sigmoid(w * fixed + b)
     v = torch.exp(-0.5 * ((fixed - mu) / sigma) ** 2)
-    as_positive = -torch.expm1(-q2 * F.softplus(-x)) / q2
-    as_negative = -torch.expm1(-q3 * F.softplus(x)) / q3
+    as_positive = -torch.expm1(-q2 * softplus(-x)) / q2
+    as_negative = -torch.expm1(-q3 * softplus(x)) / q3
     unknown = v * (k * as_positive + (1 - k) * as_negative)
     return by_label(z, neglog(f, 1e-7), unknown, neglog(g, 1e-7))
 
@@ -106,7 +105,7 @@ def focal(x: Tensor, z: Tensor, gamma: float, alpha: float | None) -> Tensor:
 
 def poly(x: Tensor, z: Tensor, epsilon: float, gamma: float, alpha: float | None) -> Tensor:
     """Poly-1 (arXiv 2204.12511, Eqs. 6 and 8), (B, K): α_t [−(1 − p_t)^γ log p_t + ε (1 − p_t)^(γ + 1)]."""
-    missing = torch.where(z > 0, F.softplus(x), F.softplus(-x))  # −log(1 − p_t)
+    missing = torch.where(z > 0, softplus(x), softplus(-x))  # −log(1 − p_t)
     lead = epsilon * torch.exp(-(gamma + 1) * missing)
     if alpha is not None:
         lead = torch.where(z > 0, alpha * lead, (1 - alpha) * lead)
