@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mlcfast.errors import UsageError
 from mlcfast.models.heads import Head
 from mlcfast.models.key_mapping import translate
+from mlcfast.models.position_embeddings import at_the_size_of
 from mlcfast.registry import hint, hint_path
 
 PACKAGE = "package:"  # before the name of an installed package that ships a weight file
@@ -80,8 +81,10 @@ def _all_tensors(contents: Mapping) -> bool:
 def load_checked(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Copy `state` into the module; UsageError lists names that are missing, unexpected or of another shape.
 
-    A BatchNorm's num_batches_tracked may be absent or left over: the frozen and the in-place ones have none.
+    Position embeddings of another size of image are resampled. A BatchNorm's num_batches_tracked may be absent or left
+    over: the frozen and the in-place ones have none.
     """
+    state = at_the_size_of(module, state)
     problems = state_mismatch(module.state_dict(), state)
     if problems:
         raise UsageError(f"{source} does not fit the model: {problems}")
