@@ -69,7 +69,7 @@ def parse_config(values: dict[str, Any], overrides: Sequence[str] = (), source: 
     except ValidationError as error:
         raise UsageError(f"{source}: {_one_line(error)}") from error
     _check_loss(config.loss, source)
-    return config
+    return _as_the_backbone_was_trained(config)
 
 
 def set_value(values: dict[str, Any], key: str, value: Any) -> None:
@@ -91,6 +91,22 @@ def set_value(values: dict[str, Any], key: str, value: Any) -> None:
         values.pop(leaf, None)
     else:
         values[leaf] = value
+
+
+def _as_the_backbone_was_trained(config: Config) -> Config:
+    """With data.mean and data.std of timm's record of a pretrained backbone, where neither is given."""
+    data, model = config.data, config.model
+    if {"mean", "std"} & data.model_fields_set or model.weights in (None, "none") or data.format == "features":
+        return config
+    import timm  # takes seconds, and most configurations need none of it
+
+    try:
+        record = timm.get_pretrained_cfg(model.backbone)
+    except RuntimeError:  # a variant that timm does not have, which is said where the model is built
+        return config
+    if record is None or (record.mean, record.std) == (IMAGENET_MEAN, IMAGENET_STD):
+        return config
+    return config.model_copy(update={"data": data.model_copy(update={"mean": record.mean, "std": record.std})})
 
 
 def _check_loss(loss: LossConfig, source: str) -> None:

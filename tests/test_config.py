@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from mlcfast.config import load_config, parse_config
+from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD, load_config, parse_config
 from mlcfast.errors import UsageError
 from mlcfast.losses.build import LOSSES
 from tests.conftest import ROOT
@@ -117,3 +117,23 @@ def test_processes_that_cannot_share_the_global_batch(devices):
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_configuration_is_valid(path):
     assert load_config(path).loss.name in LOSSES
+
+
+@pytest.mark.parametrize(
+    ("settings", "mean"),
+    [
+        (["model.backbone=vit_base_patch16_siglip_gap_384.v2_webli"], (0.5, 0.5, 0.5)),
+        (["model.backbone=tresnet_l.miil_in1k_448"], (0.0, 0.0, 0.0)),
+        (["model.backbone=resnet50"], IMAGENET_MEAN),
+        (["model.backbone=cvt_w24"], IMAGENET_MEAN),  # which timm does not have
+        (["model.backbone=vit_base_patch16_siglip_gap_384.no_such_tag"], IMAGENET_MEAN),  # said where it is built
+        (["model.backbone=vit_base_patch16_siglip_gap_384.v2_webli", "model.weights=none"], IMAGENET_MEAN),
+        (["model.backbone=tresnet_l.miil_in1k_448", "data.mean=[0.1, 0.2, 0.3]"], (0.1, 0.2, 0.3)),
+    ],
+)
+def test_pixels_are_normalised_as_a_pretrained_backbone_was_trained(settings, mean):
+    config = parse_config(minimal(), settings)
+    assert config.data.mean == mean
+    assert (config.data.std == IMAGENET_STD) == (mean in (IMAGENET_MEAN, (0.1, 0.2, 0.3)))
+    again = parse_config(yaml.safe_load(config.to_yaml()))  # as a run keeps it
+    assert (again.data.mean, again.data.std) == (config.data.mean, config.data.std)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mlcfast.config import Config
+from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD, Config
 from mlcfast.data import LabelledImages
 from mlcfast.data.labels import count, holds, lacking
 from mlcfast.data.overlap import overlaps
@@ -105,6 +105,9 @@ def announce_training(config: Config, trainer: Trainer, process: Process) -> Non
         "all" if trained == whole else f"{trained:,}",
         "" if config.data.format == "features" else images,
     )
+    if config.data.format != "features" and (config.data.mean, config.data.std) != (IMAGENET_MEAN, IMAGENET_STD):
+        numbers = (" ".join(f"{number:g}" for number in each) for each in (config.data.mean, config.data.std))
+        LOGGER.info("pixels are normalised with the mean %s and the deviation %s", *numbers)
     if config.model.unread:
         names = ", ".join(f"model.{name}" for name in config.model.unread)
         LOGGER.warning("%s: of query2label; ml_decoder has its own in model.head_options", names)
