@@ -17,13 +17,15 @@ from mlcfast.models.hub_files import hub_files, refuse_filled, write_hub_directo
 from mlcfast.models.hub_front import About
 from mlcfast.models.loading import find_weights
 from mlcfast.models.onnx_file import onnx_file
-from mlcfast.models.temperature import temper
+from mlcfast.models.temperature import fitted, temper
 from mlcfast.models.torch_program import program_file
 from mlcfast.models.trained import load_image_model, load_trained
 from mlcfast.runs.directory import RunDirectory
 
 if TYPE_CHECKING:  # cli is imported before torch, whose threads heed what it sets
     from torch import nn
+
+FITTED = "fitted"  # the temperature that the model's card holds
 
 
 def build_parser() -> cli.Parser:
@@ -42,9 +44,9 @@ def build_parser() -> cli.Parser:
     )
     parser.add_argument(
         "--temperature",
-        type=float,
+        type=_temperature,
         metavar="T",
-        help="divide the logits by this, and move the thresholds along: `evaluate --split val` names the best T",
+        help="divide the logits by this, and move the thresholds along; fitted is the best T on the validation images",
     )
     parser.add_argument("--license", metavar="ID", help="with hub: the license, by the hub's identifier, as apache-2.0")
     parser.add_argument("--dataset", metavar="NAME", help="with hub: what it was trained on, in words or as USER/NAME")
@@ -53,6 +55,16 @@ def build_parser() -> cli.Parser:
         "overrides", nargs="*", metavar="key=value", help="with --int8: settings that override CONFIG's"
     )
     return parser
+
+
+def _temperature(text: str) -> float | str:
+    """A number, or the word for the one that the model's card holds."""
+    if text == FITTED:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {FITTED}") from None
 
 
 def work(args: argparse.Namespace) -> None:
@@ -76,7 +88,9 @@ def work(args: argparse.Namespace) -> None:
 def load(args: argparse.Namespace, for_images: bool = True) -> tuple["nn.Module", ModelCard]:
     """The model and its card, at the temperature that was asked for."""
     model, card = (load_image_model if for_images else load_trained)(args.checkpoint)
-    return model, card if args.temperature is None else temper(model, card, args.temperature)
+    if args.temperature is None:
+        return model, card
+    return model, temper(model, card, fitted(card) if args.temperature == FITTED else args.temperature)
 
 
 def write_safetensors(args: argparse.Namespace) -> str:

@@ -225,6 +225,21 @@ def test_8_bits_need_onnx_and_settings_need_8_bits(tmp_path, words, said, capsys
     assert said in capsys.readouterr().err
 
 
+def test_the_fitted_temperature_is_that_of_the_card(tmp_path, capsys):
+    arguments = {"head": "linear", "backbone": "none", "num_labels": 3, "image_size": 0, "in_features": 7}
+    weights = build_model(**arguments).state_dict()
+    held = ModelCard(["red", "green", "blue"], arguments, PLAIN, [0.5] * 3, "ema", calibration={"temperature": 1.7})
+    save_model(tmp_path / "best", weights, held)
+    for said in ("fitted", "1.7"):
+        words = [str(tmp_path / "best"), str(tmp_path / said), "--format", "safetensors", "--temperature", said]
+        assert export.main(words) == 0
+    (one, card), (other, _) = load_trained(tmp_path / "fitted"), load_trained(tmp_path / "1.7")
+    assert torch.equal(one.fc.weight, other.fc.weight) and not card.calibration
+    words = [str(tmp_path / "fitted"), str(tmp_path / "again"), "--format", "safetensors", "--temperature", "fitted"]
+    assert export.main(words) == 2
+    assert "card holds no temperature" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["query2label", "ml_decoder", "linear", "cam", "features"])
 def test_a_temperature_divides_the_logits_and_moves_the_thresholds(tmp_path, name):
     """In the weights, so that what is written is a model like any other; the same labels are found."""

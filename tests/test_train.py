@@ -80,8 +80,11 @@ def test_evaluate_gives_the_metrics_of_the_card(config_file, tmp_path, capsys):
     best = tmp_path / "runs" / "tiny" / "best"
     assert evaluate.main([str(config_file), "--checkpoint", str(best), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    card = json.loads((best / "model.json").read_text())["metrics"]
+    whole = json.loads((best / "model.json").read_text())
+    card, calibration = whole["metrics"], whole["calibration"]
     assert report["images"] == 13
+    assert calibration == pytest.approx({name: report["reliability"][name] for name in calibration}, abs=1e-3)
+    assert sorted(calibration) == ["error", "error_with_temperature", "temperature"]
     assert report["mAP"] == pytest.approx(card["mAP"], abs=1e-9)
     assert report["per_label"] == pytest.approx(card["per_label"], abs=1e-9)
     assert evaluate.main([str(config_file), "--checkpoint", str(best)]) == 0

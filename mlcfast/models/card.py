@@ -28,7 +28,9 @@ class ModelCard:
     preprocessing: image_size (pixels), mean and std (of values in [0, 1], per RGB channel);
     thresholds: probability above which a label counts as present; weights: `raw` or `ema`;
     metrics: of these weights on the validation images, percentages; config: of the run; step: optimizer steps behind
-    the weights; files: size and SHA-256 of the weight file and of what else was written beside it.
+    the weights; files: size and SHA-256 of the weight file and of what else was written beside it; calibration: of the
+    scores on the validation images, `error` and, with the logits divided by the best `temperature`,
+    `error_with_temperature` (report.reliability); nothing where that is not known.
     """
 
     labels: list[str]
@@ -40,6 +42,7 @@ class ModelCard:
     config: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
 
 
 NEEDED = [each.name for each in fields(ModelCard) if each.default is MISSING and each.default_factory is MISSING]
@@ -106,7 +109,7 @@ def load_card(path: Path) -> ModelCard:
 
 def _wrong_entry(card: ModelCard) -> str:
     """What is of another type than the card's fields are, "" for nothing."""
-    for name in ("model", "preprocessing", "metrics", "config", "files"):
+    for name in ("model", "preprocessing", "metrics", "config", "files", "calibration"):
         value = getattr(card, name)
         if not isinstance(value, dict):
             return f"{name} is a {type(value).__name__}, not a mapping"

@@ -28,7 +28,15 @@ def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
         )
     for parameter in model.get_submodule("fc").parameters():
         parameter.div_(temperature)
-    return replace(card, thresholds=[_moved(threshold, temperature) for threshold in card.thresholds])
+    thresholds = [_moved(threshold, temperature) for threshold in card.thresholds]
+    return replace(card, thresholds=thresholds, calibration={})
+
+
+def fitted(card: ModelCard) -> float:
+    """The temperature of the least cross-entropy on the model's validation images; UsageError where none is stored."""
+    if "temperature" not in card.calibration:
+        raise UsageError("the model's card holds no temperature: take the one that `evaluate --split val` names")
+    return card.calibration["temperature"]
 
 
 def _moved(threshold: float, temperature: float) -> float:

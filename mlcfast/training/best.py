@@ -13,6 +13,7 @@ from mlcfast.engine.training_module import model_arguments
 from mlcfast.evaluation.gather import EvaluationResult
 from mlcfast.files import publish_directory, write_text
 from mlcfast.models.card import ModelCard, load_card, save_model
+from mlcfast.report.reliability import reliability
 from mlcfast.report.result import draw_result
 from mlcfast.report.unobserved import draw_unobserved
 from mlcfast.runs.directory import RunDirectory, packed
@@ -42,6 +43,7 @@ class BestModel:
         file, where that fails: the best so far then stays.
         """
         data, names = self.config.data, self.records.names
+        found = reliability(result.scores, result.labels)
         card = ModelCard(
             labels=names,
             model=self.model,
@@ -51,6 +53,7 @@ class BestModel:
             metrics=result.report,
             config=self.config.model_dump(mode="json"),
             step=step,
+            calibration={name: round(value, 4) for name, value in found.items() if name != "tenths"},
         )
         rows = range(len(self.records)) if result.rows is None else result.rows
         paths = np.array([self.records.paths[row] for row in rows])
