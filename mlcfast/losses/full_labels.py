@@ -107,6 +107,10 @@ class PolyLoss(WeighedLoss):
 class DistributionBalancedLoss(LabelLoss):
     """Distribution-balanced focal loss for long-tailed label sets (arXiv 2007.09654), mean over B·K.
 
+    With u the logit shifted by how rare its label is, the focal terms b (1 − σ(u))^γ softplus(−u) of positives and
+    b σ(λu)^γ softplus(λu) / λ of others, λ neg_scale and b focal_balance, weigh α + σ(β (r − μ)), r the share that
+    label has of its image's rarity: ops.label_loss.reference.distribution_balanced has it in full.
+
     label_counts: (K,), positives of each label among `images` training images; where they are left out, whoever trains
     gives them by set_label_counts. A label without positives counts as having one. Defaults are the paper's.
     """
@@ -177,7 +181,10 @@ class DistributionBalancedLoss(LabelLoss):
 
 
 class ZLPRLoss(LabelLoss):
-    """ZLPR (arXiv 2208.02955): every positive above 0 and every negative below it; the threshold is the logit 0."""
+    """ZLPR (arXiv 2208.02955): every positive above 0 and every negative below it; the threshold is the logit 0.
+
+    Of an image log(1 + Σ e^x over its other labels) + log(1 + Σ e^−x over its positives), mean over images.
+    """
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
@@ -190,7 +197,9 @@ class ZLPRLoss(LabelLoss):
 class TwoWayLoss(LabelLoss):
     """Two-way multi-label loss (Kobayashi, CVPR 2023), over images and over labels.
 
-    tp, tn: temperatures of positives and negatives. The terms of a label run over the images of the global batch:
+    The mean over images with a positive of log(1 + (Σ e^(x/Tn) over its other labels)^Tn (Σ e^(−x/Tp) over its
+    positives)^Tp), and the same over labels that an image of the batch has, over their images. tp, tn: temperatures of
+    positives and negatives. The terms of a label run over the images of the global batch:
     - over ranks: set `all_gather`, a function that returns a small detached tensor of all ranks, stacked. It is called
       once in each forward pass, on every rank, and never in backward.
     - over accumulation steps: stack `batch_statistic` of each micro-batch (without gradients, the same dropout), of all

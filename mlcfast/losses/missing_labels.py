@@ -1,4 +1,7 @@
-"""Losses for labels of which some, or all but one an image, are missing."""
+"""Losses for labels of which some, or all but one an image, are missing.
+
+In the equations of an entry f = σ(x), x its logit, and z its label: 1 positive, 0 unknown, −1 negative.
+"""
 
 import math
 from collections.abc import Callable
@@ -22,7 +25,9 @@ def positive_number(value: object, name: str) -> float:
 
 
 class EntropyMaximisationLoss(LabelLoss):
-    """EM: the entropy of unknown labels is maximised (arXiv 2203.16219); see ops.label_loss.reference.
+    """EM: the entropy of unknown labels is maximised (arXiv 2203.16219), mean over B·K.
+
+    z = 1: −log(f + ε); z = −1: −log(1 − f + ε); z = 0: α [f log(f + ε) + (1 − f) log(1 − f + ε)]; ε 1e-5.
 
     alpha: published 0.2 for VOC, 0.1 for COCO and NUS-WIDE, 0.01 for CUB. Labels: 1 positive, 0 unknown, −1 negative.
     label_smoothing: of known labels, see the module of this name.
@@ -50,9 +55,10 @@ class EntropyMaximisationLoss(LabelLoss):
 class AsymmetricPseudoLabelLoss(EntropyMaximisationLoss):
     """EM + APL: EM, and soft negative pseudo-labels of weight beta (arXiv 2203.16219).
 
-    A pseudo-label s is passed as the label −s, in (−1, 0). After epoch e, from 1, of T the caller gives one to 0.9 /
-    (T − warm_up) of the entries of a label that were unknown at first, those of lowest score, if e ≥ warm_up; see
-    PseudoLabels. beta, warm_up: published 0.02, 5 for VOC; 0.9, 5 COCO; 0.2, 4 NUS-WIDE; 0.4, 3 CUB, of 10 epochs.
+    A pseudo-label s is passed as the label −s, in (−1, 0): −β [s log(f + ε) + (1 − s) log(1 − f + ε)], ε 1e-5. After
+    epoch e, from 1, of T the caller gives one to 0.9 / (T − warm_up) of the entries of a label that were unknown at
+    first, those of lowest score, if e ≥ warm_up; see PseudoLabels. beta, warm_up: published 0.02, 5 for VOC; 0.9, 5
+    COCO; 0.2, 4 NUS-WIDE; 0.4, 3 CUB, of 10 epochs.
     """
 
     needs = frozenset({"pseudo_labels"})
@@ -169,7 +175,8 @@ class LargeLossLoss(LabelLoss):
 class HillLoss(LabelLoss):
     """Hill loss (arXiv 2112.07368): negatives that look positive weigh less. Published as a sum, here the mean.
 
-    label_smoothing: see the module of this name; unknown labels are negatives.
+    z = 1: −(1 − σ(x − m))^γ log σ(x − m), m the margin; else (λ − f) f². label_smoothing: see the module of this name;
+    unknown labels are negatives.
     """
 
     def __init__(
@@ -203,8 +210,9 @@ class HillLoss(LabelLoss):
 class SelfPacedLossCorrection(LabelLoss):
     """SPLC (arXiv 2112.07368): from epoch `change_epoch` (from 0) on, unknown labels above tau count as positive.
 
-    begin_epoch sets the epoch. Published as a sum, here the mean. label_smoothing: of known labels, see the module of
-    this name.
+    With t the label, corrected or not, and x' = x − m, m the margin, where z = 1, else x:
+    −t (1 − σ(x'))^γ log σ(x') − (1 − t) σ(x')^γ log σ(−x'). begin_epoch sets the epoch. Published as a sum, here the
+    mean. label_smoothing: of known labels, see the module of this name.
     """
 
     def __init__(
@@ -246,6 +254,9 @@ Range = tuple[float, float]
 
 class GeneralizedRobustLoss(LabelLoss):
     """GR (arXiv 2405.03501): unknown labels by a robust loss whose belief and weight move over the epochs.
+
+    z = 0: v [k (1 − f^q2)/q2 + (1 − k) (1 − (1 − f)^q3)/q3], where the belief k = σ(w f + b) and the weight
+    v = exp(−((f − μ)/σ)²/2) have no gradient; z = 1: −log(f + ε); z = −1: −log(1 − f + ε); ε 1e-7. Mean over B·K.
 
     w, b, mu, sigma: first and last value; in epoch e (from 1) of T, w and b stand at the share max(e − 1, 0)/T of the
     way, mu and sigma at e/T, both after linear_epochs of linear initialisation, which are taken off e and T.
