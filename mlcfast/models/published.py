@@ -11,6 +11,7 @@ from mlcfast.errors import UsageError
 from mlcfast.models.build import build_model
 from mlcfast.models.key_mapping import translate
 from mlcfast.models.query2label import Query2Label
+from mlcfast.models.transformer import sine_position
 from mlcfast.models.weights import load_checked, read_state_dict
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -89,12 +90,15 @@ def fill_published(model: Query2Label, state: dict[str, Tensor], source: str) ->
 
 @torch.no_grad()
 def _check_position(model: Query2Label, code: Tensor | None, source: str) -> None:
+    """That a file's code is the published one, of whatever grid; where that is the model's it becomes its own."""
     if code is None:
         raise UsageError(f"{source} does not fit the model: 1 missing: backbone.1.pe")
-    shape = (1, model.embed_dim, *model.grid)
-    if code.shape != shape:
+    if code.dim() != 4 or code.shape[:2] != (1, model.embed_dim):
+        shape = (1, model.embed_dim, *model.grid)
         raise UsageError(f"{source} does not fit the model: backbone.1.pe is {tuple(code.shape)}, not {shape}")
-    code = code.flatten(2).transpose(1, 2).to(model.position)
-    if not torch.allclose(code, model.position, rtol=0, atol=POSITION_TOLERANCE):
+    cells = code.flatten(2).transpose(1, 2).to(model.position)
+    expected = sine_position(*code.shape[2:], model.embed_dim).to(cells)
+    if not torch.allclose(cells, expected, rtol=0, atol=POSITION_TOLERANCE):
         raise UsageError(f"{source} has another position code than the published formula gives")
-    model.position.copy_(code)
+    if code.shape[2:] == model.grid:
+        model.position.copy_(cells)

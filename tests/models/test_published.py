@@ -48,8 +48,9 @@ def meta_model(name):
         return build_model("query2label", published.backbone, 80, published.image_size, freeze="published")
 
 
-def small_model(family):
+def small_model(family, size=None):
     backbone, side, options = SMALL[family]
+    side = size or side
     torch.manual_seed(0)
     model = build_model(
         "query2label", backbone, 5, side, feedforward=16, freeze="published", backbone_options=options
@@ -182,6 +183,16 @@ def test_another_position_code_is_refused():
     state = original_layout(model)
     with pytest.raises(UsageError, match="another position code"):
         fill_published(model, state | {"backbone.1.pe": state["backbone.1.pe"] + 0.01}, "file")
+
+
+def test_a_file_for_another_size_of_image_is_taken():
+    """The position code follows the grid, so that nothing in the file belongs to a size."""
+    one, other = small_model("resnet"), small_model("resnet", 128)
+    assert one.grid != other.grid
+    expected = other.position.clone()
+    fill_published(other, original_layout(one), "file")
+    assert torch.equal(other.position, expected)
+    torch.testing.assert_close(other.query_embed.weight, one.query_embed.weight)
 
 
 @pytest.mark.filterwarnings("ignore:.*non-meta parameter.*")
