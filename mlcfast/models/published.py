@@ -97,8 +97,9 @@ def _check_position(model: Query2Label, code: Tensor | None, source: str) -> Non
         shape = (1, model.embed_dim, *model.grid)
         raise UsageError(f"{source} does not fit the model: backbone.1.pe is {tuple(code.shape)}, not {shape}")
     cells = code.flatten(2).transpose(1, 2).to(model.position)
-    expected = sine_position(*code.shape[2:], model.embed_dim).to(cells)
+    height, width = code.shape[2:]
+    expected = sine_position(height, width, model.embed_dim).to(cells)
     if not torch.allclose(cells, expected, rtol=0, atol=POSITION_TOLERANCE):
         raise UsageError(f"{source} has another position code than the published formula gives")
-    if code.shape[2:] == model.grid:
+    if (height, width) == model.grid:
         model.position.copy_(cells)
