@@ -15,14 +15,14 @@ from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import MANIFESTS, prodigy_sheet, read_tool_export
-from mlcfast.documents import parse_json
+from mlcfast.documents import parse_json, read_content
 from mlcfast.errors import UsageError
 
 
 def json_of(path: Path) -> Any:
     """The content of a JSON file; UsageError for one that cannot be read or is damaged."""
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(read_content(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:

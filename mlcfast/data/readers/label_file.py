@@ -24,7 +24,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
 from mlcfast.data.readers.voc_lists import refuse_class_list, refuse_pairs
-from mlcfast.documents import reading
+from mlcfast.documents import reading, refuse_special
 from mlcfast.errors import UsageError
 
 VOC_LISTS = Path("ImageSets", "Main")
@@ -36,6 +36,7 @@ BY_ENDING = {
 
 def read_single(path: Path, options: TableOptions) -> LabelSource:
     """Read a label file that holds one split; UsageError for one that holds several."""
+    refuse_special(path)
     with reading(path, within=path.parent):
         return only_one(path, read_as(path, options) if options.form != "auto" else read_file(path, options))
 

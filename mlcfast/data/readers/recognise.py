@@ -17,7 +17,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.text_lists import unread_lists
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import is_part
-from mlcfast.documents import reading
+from mlcfast.documents import reading, refuse_special
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -60,6 +60,7 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
 
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     """The sources of a file or a directory, a split each; of a directory they say where their images are."""
+    refuse_special(path)
     given, path = path, within(path)
     in_layout = options.form == "coco" and path.is_dir()
     with reading(path, within=path.parent):

@@ -11,6 +11,7 @@ from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list
 from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
+from mlcfast.documents import read_content
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -92,7 +93,7 @@ def _without_endings(folder: Path) -> list[Path]:
         if (
             files
             and not any(file.suffix for file in files)
-            and files[0].read_bytes()[:99].strip().startswith(BEGINNING)
+            and read_content(files[0])[:99].strip().startswith(BEGINNING)
         ):
             return files
     return []
