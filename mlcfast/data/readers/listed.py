@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
+from mlcfast.data.readers.blanks import JOINING
 from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
@@ -18,8 +19,14 @@ from mlcfast.data.readers.flags import flags_beside, refuse_flags
 from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked
-from mlcfast.data.readers.numbered import names_of, own_numbers, refuse_measures
-from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
+from mlcfast.data.readers.numbered import (
+    hold_classes,
+    names_of,
+    own_numbers,
+    refuse_measures,
+    without_fills,
+)
+from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import (
@@ -161,14 +168,16 @@ def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:
 def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, TableOptions]:
     """The table with one column that lists what several named columns of text hold, a label in each cell.
 
-    So are read `tag1,tag2,tag3`, `colour,shape`, and columns that list labels themselves. A word that stands in two of
-    the columns is one label.
+    So are read `tag1,tag2,tag3`, `colour,shape`, columns that list labels themselves, and `label1,label2` of class
+    numbers, filled up with −1 or not. A word that stands in two of the columns is one label.
     """
     if len(options.label_columns) < 2 or options.form in ("wide", "long"):
         return sheet, options
     columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
-    if any(truth_share(sheet, i) >= 0.5 for i in columns):
+    of_classes = hold_classes(sheet, columns, told=options.separator is not None)
+    if any(truth_share(sheet, i) >= 0.5 for i in columns) and not of_classes:
         return sheet, options
+    sheet, said = without_fills(sheet, columns) if of_classes else (sheet, [])
     listing = {
         i for i in columns if any(sign in cell for cell in sheet.counts(i) for sign in SIGNS) or holds_lists(sheet, i)
     }
@@ -189,7 +198,9 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     ]
     cells = [json.dumps([name for names in row for name in names]) for row in zip(*held, strict=True)]
     rows = [[*(row[i] for i in kept), cell] for row, cell in zip(sheet.rows, cells, strict=True)]
-    together = replace(sheet, header=[*(sheet.header[i] for i in kept), name], rows=rows)
+    together = replace(
+        sheet, header=[*(sheet.header[i] for i in kept), name], rows=rows, assumptions=[*sheet.assumptions, *said]
+    )
     return together, replace(options, label_columns=(name,))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mlcfast.data.labels import from_entries
+from mlcfast.data.readers.blanks import first_list
 from mlcfast.data.readers.columns import (
     another_person,
     box_columns,
@@ -160,21 +161,42 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         named = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
         recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
         named = named or (recur if len(recur) == 1 else [])
-    images = [plain_path(row[image]) for row in sheet.rows]
     confident = any(is_confidence(sheet.header[i]) for i in others)
-    again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)
-    if len(named) != 1 or not (alone or again or confident):
+    alone = options.form == "long" or bool(boxes)
+    if len(named) != 1:
+        return None
+    again = _has_several_rows(sheet, image)
+    if not (alone or again or confident):
         return None
     if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
         return None
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
+    joined, sign = "", ","
     if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
-        where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"
+        joined = lists[0]
+    elif not lists and again and not alone and not confident:
+        joined, sign = first_list(sheet.counts(named[0])), " "
+    if joined:
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], joined)}, column {sheet.header[named[0]]!r}"
         raise UsageError(
-            f"{where}: {lists[0]!r} may be one label or {lists[0].count(',') + 1}: set data.format to long for one, as "
-            "images have several rows, or data.separator to ',' for several"
+            f"{where}: {joined!r} may be one label or {len(joined.split(sign))}: set data.format to long for one, as "
+            f"images have several rows, or data.separator to {sign!r} for several"
         )
     return None if lists else named[0]
+
+
+def _has_several_rows(sheet: Sheet, image: int) -> bool:
+    """Whether an image has two rows that differ in more than their number; one that merely stands there twice has not.
+
+    image: the column of image files.
+    """
+    told = [i for i in range(len(sheet.header)) if i != image and not is_index(sheet, i)]
+    first: dict[str, list[str]] = {}
+    for row in sheet.rows:
+        cells = [row[i] for i in told]
+        if first.setdefault(plain_path(row[image]), cells) != cells:
+            return True
+    return False
 
 
 def _lists_at_boxes(sheet: Sheet, column: int) -> bool:

@@ -122,9 +122,26 @@ SUMS = frozenset({
     "total", "totals", "grand total", "sum", "sums", "summe", "gesamt", "somme", "suma", "totale", "totaal", "razem",
     "\u0438\u0442\u043e\u0433\u043e", "\u5408\u8ba1", "\u603b\u8ba1", "\u5408\u8a08", "average", "mean", "count",
 })  # fmt: skip
-# Columns that are as well labels as facts of the image; `train` is one beside VEHICLES.
-MAY_BE_ABOUT = frozenset({"train", "page", "x", "y", "eye", "rank", "frame"})
-VEHICLES = {"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"}
+# Columns that are as well labels as facts of the image; `train` is one beside VEHICLES, `day` beside TIMES_OF_DAY.
+MAY_BE_ABOUT = frozenset({
+    "train", "page", "x", "y", "eye", "rank", "frame", "day", "camera", "scene", "group", "location", "device",
+    "sensor", "hospital",
+})  # fmt: skip
+VEHICLES = frozenset({"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"})
+TIMES_OF_DAY = frozenset({"night", "dusk", "dawn", "twilight", "evening", "morning", "nighttime"})
+PATTERNS = frozenset({"striped", "stripes", "plaid", "dotted", "dots", "floral", "plain", "solid", "checkered"})
+# Columns of a time, which hold 1 alone where all is of January.
+OF_TIMES = frozenset({"month", "hour", "week", "weekday", "dayofweek", "quarter", "minute", "session"})
+# What was done with an image; columns are called so with `is` and `was` before or `by` behind as well.
+OF_WORK = frozenset({
+    "labelled", "labeled", "unlabelled", "unlabeled", "annotated", "unannotated", "checked", "unchecked", "verified",
+    "reviewed", "approved", "validated", "audited", "inspected", "curated", "corrected", "usable", "unusable",
+    "accepted", "rejected", "skipped", "deleted", "discarded", "excluded", "included", "selected", "ignored", "flagged",
+    "done", "finished", "completed", "downloaded", "exported", "imported", "uploaded", "published", "archived",
+    "augmented", "keep", "ignore", "include", "qc", "qa",
+})  # fmt: skip
+# Words that say so behind `is` alone.
+BEHIND_IS = frozenset({"public", "private", "hidden", "active", "locked", "visible", "removed"})
 # Columns that say of a row whether its label was kept or how often it was seen, and what they hold where it was not.
 OF_ROWS = frozenset({
     "status", "state", "verdict", "decision", "review", "review_status", "approval", "votes", "vote", "n_votes",

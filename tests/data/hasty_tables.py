@@ -1,0 +1,110 @@
+"""Cases of test_hasty_tables.py: tables written in haste, with marks of doubt, counts, stray quotes and rows twice."""
+
+P, N = 1, -1
+
+
+def table(header: str, *cells: str) -> str:
+    """A table of numbered images."""
+    return header + "\n" + "".join(f"{number}.jpg,{cell}\n" for number, cell in enumerate(cells))
+
+
+FACTS = (
+    "labelled", "is_labelled", "Labeled", "annotated", "isAnnotated", "checked", "checked_by", "usable", "valid",
+    "is_public", "was_reviewed", "month", "week", "hour", "qc", "has_been_verified", "not_usable",
+)  # fmt: skip
+MARKED = {
+    "cat (maybe)": "'cat (maybe)' may be a label or an uncertain 'cat'",
+    "cat [possible]": "'cat [possible]' may be a label or an uncertain 'cat'",
+    "possible cat": "'possible cat' may be a label or an uncertain 'cat'",
+    "Probable cat": "'Probable cat' may be a label or an uncertain 'cat'",
+    "cat maybe": "'cat maybe' may be a label or an uncertain 'cat'",
+    "evtl. cat": "'evtl. cat' may be a label or an uncertain 'cat'",
+    "cat x2": "'cat x2' may be a label or one with its value",
+    "cat\u00d72": "'cat\u00d72' may be a label or one with its value",
+    "2x cat": "'2x cat' may be a label or one with its value",
+}
+LISTS = ("cat bird", "cat", "cat dog bird", "cat", "dog bird", "bird", "dog", "")
+OF_LISTS = [[P, P, N], [N, P, N], [P, P, P], [N, P, N], [P, N, P], [P, N, N], [N, N, P], [N, N, N]]  # bird, cat, dog
+
+# Name: content, labels, states of the images.
+READ = {
+    "lists between blanks with a row twice": (
+        table("image,labels", *LISTS) + f"0.jpg,{LISTS[0]}\n", ["bird", "cat", "dog"], OF_LISTS,
+    ),
+    "lists between commas with a row twice": (
+        table("image,labels", '"cat,dog"', "dog") + '0.jpg,"cat,dog"\n', ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "a row twice but for its number": (
+        ",image,labels\n0,a.jpg,1 2\n1,b.jpg,2\n2,a.jpg,1 2\n", ["1", "2"], [[P, P], [N, P]],
+    ),
+    "rows of names with blanks": (
+        "image,label\na.jpg,traffic light\na.jpg,car\nb.jpg,traffic light\n", ["car", "traffic light"], [[P, P], [N, P]],
+    ),
+    "a pattern called checked": (table("image,striped,checked", "1,0", "0,1"), ["striped", "checked"], [[P, N], [N, P]]),
+    "day and night": (table("image,day,night", "1,0", "0,1"), ["day", "night"], [[P, N], [N, P]]),
+    "months beside labels": (table("image,cat,dog,month", "1,0,3", "0,1,11"), ["cat", "dog"], [[P, N], [N, P]]),
+    "blanks behind quotes": (table("image,labels", '"cat;dog" ', '"dog"'), ["cat", "dog"], [[P, P], [N, P]]),
+    "quotes in a caption": (
+        table("image,labels,caption", 'cat;dog,"Hello" she said', "dog,5\" tall"), ["cat", "dog"], [[P, P], [N, P]],
+    ),
+    "a break of pages in a name": (table("image,cat\x0b(small)", "1", "0"), ["cat (small)"], [[P], [N]]),
+}  # fmt: skip
+# Name: content, part of the error.
+REFUSED = {
+    **{
+        f"1 and 0 under {name}": (
+            table(f"image,cat,dog,{name}", "1,0,1", "0,1,0", "1,1,1"), f"column {name!r} may be a label or say something",
+        )
+        for name in FACTS
+    },
+    **{f"{cell} beside cat": (table("image,labels", cell, "cat;dog"), f"line 2, column 'labels': {says}")
+       for cell, says in MARKED.items()},
+    "something behind a quote": (
+        table("image,labels", "cat", '"cat"x'), "line 3: '\"cat\"x' goes on behind its closing quote: put quotes around",
+    ),
+    "quotes with a backslash": (table("image,labels", r'"[\"cat\", \"dog\"]"'), "line 2: '\"[\\\\\"cat\\\\\"' goes on"),
+    "a quote that the next one closes": (table("image,labels", '"cat;dog', '"owl"'), "line 2: '\"cat;dog 1.jpg,\"owl\"'"),
+    "a bell in a column's name": (
+        table("image,cat\x07,dog", "1,0", "0,1"), r"the label 'cat\x07' holds the control character '\x07': take it out",
+    ),
+    "a colour in a list": (table("image,labels", "dog", "cat\x1b[31m;dog"), r"line 3: the label 'cat\x1b[31m' holds the"),
+    "lists between blanks or rows": (
+        table("image,labels", "cat dog", "cat", "dog") + "1.jpg,dog\n",
+        "line 2, column 'labels': 'cat dog' may be one label or 2: set data.format to long for one",
+    ),
+    "classes in several columns": (
+        table("image,label1,label2,label3", "3,5,-1", "1,-1,-1"), "set data.label_columns to [label1,label2,label3] if so",
+    ),
+    "classes 0 and 1 in several columns": (
+        table("image,label1,label2", "0,1", "1,-1", "0,-1"),
+        "set data.label_columns to [label1,label2] and data.separator to ' ' for classes, data.format to wide for labels",
+    ),
+}  # fmt: skip
+# Name: content, part of a warning.
+WARNED = {
+    "a day": (table("image,cat,day", "1,0", "0,1"), "column 'day' is read as a label: if it is none"),
+    "a camera": (table("image,cat,camera", "1,0", "0,1"), "column 'camera' is read as a label"),
+    "counts alone": (table("image,labels", "cat x2;dog x1", "cat x1"), "'cat x1' is read as a label: if it counts"),
+    "a possibility alone": (table("image,labels", "cat (possible);dog", "dog"), "'cat (possible)' is read as a label: if it marks"),
+    "a list beside what was done": (
+        table("image,tags,labelled,usable,checked", "cat;dog,1,1,0", "dog,0,1,1"), "'labelled', 'usable', 'checked', of 1 and 0",
+    ),
+}  # fmt: skip
+FILLED = table("image,label1,label2,label3", "3,5,-1", "1,-1,-1", "5,3.0,2")
+ZEROS = table("image,label1,label2", "0,1", "1,-1", "-1,-1")
+# Name: content, options, labels, states of the images, part of what is said.
+SETTLED = {
+    "classes filled up": (
+        FILLED, {"label_columns": ("label1", "label2", "label3")}, ["1", "2", "3", "5"],
+        [[N, N, P, P], [P, N, N, N], [N, P, P, P]], "-1 behind the classes of a row is taken as no label, in 3 cells",
+    ),
+    "classes 0 and 1 filled up": (
+        ZEROS, {"label_columns": ("label1", "label2"), "separator": " "}, ["0", "1"], [[P, P], [N, P], [N, N]],
+        "-1 behind the classes of a row",
+    ),
+    "states of labels": (ZEROS, {"form": "wide"}, ["label1", "label2"], [[0, P], [P, N], [N, N]], "0 is unknown"),
+    "lists between blanks": (
+        table("image,labels", "cat dog", "cat") + "1.jpg,dog\n", {"separator": " "}, ["cat", "dog"], [[P, P], [P, P]],
+        "separated by ' '",
+    ),
+}  # fmt: skip

@@ -1,0 +1,119 @@
+"""Tables written in haste are read as meant, or refused in a line that helps; what is no file is never opened."""
+
+import json
+import os
+import socket
+
+import pytest
+
+from mlcfast import inspect
+from mlcfast.data.readers.recognise import read_labels
+from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.summary import open_sources
+from mlcfast.errors import UsageError
+from tests.data.hasty_tables import FILLED, READ, REFUSED, SETTLED, WARNED
+from tests.data.layouts import touch
+from tests.data.test_directories import lay
+
+
+def write(folder, content):
+    (folder / "t.csv").write_text(content)
+    return folder / "t.csv"
+
+
+@pytest.mark.parametrize("name", READ)
+def test_labels_are_those_that_were_meant(tmp_path, name):
+    content, labels, states = READ[name]
+    source = read_labels(write(tmp_path, content), TableOptions())
+    assert (source.names, source.states.tolist()) == (labels, states)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_told_is_one_line_with_the_remedy(tmp_path, name):
+    content, says = REFUSED[name]
+    with pytest.raises(UsageError) as caught:
+        read_labels(write(tmp_path, content), TableOptions())
+    said = str(caught.value)
+    assert said.startswith(str(tmp_path)) and says in said and said.isprintable()
+
+
+@pytest.mark.parametrize("name", WARNED)
+def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
+    content, says = WARNED[name]
+    assert any(says in line for line in read_labels(write(tmp_path, content), TableOptions()).warnings)
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_the_remedy_settles_it(tmp_path, name):
+    content, options, labels, states, says = SETTLED[name]
+    source = read_labels(write(tmp_path, content), TableOptions(**options))
+    assert (source.names, source.states.tolist()) == (labels, states)
+    assert any(says in line for line in source.assumptions)
+
+
+def test_a_fill_before_a_class_is_named(tmp_path):
+    file = write(tmp_path, FILLED + "3.jpg,-1,2,-1\n")
+    with pytest.raises(UsageError, match="line 5, column 'label1': -1 stands before a class: clear the cell"):
+        read_labels(file, TableOptions(label_columns=("label1", "label2", "label3")))
+
+
+def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
+    write(tmp_path, "image,cat\x1b[2J,note\x1b[31m\na.jpg,1,m\nb.jpg,0,m\n")
+    assert inspect.main([str(tmp_path / "t.csv")]) == 2
+    write(tmp_path, "image,cat,note\x1b[31m\na.jpg,1,m\nb.jpg,0,m\n")
+    assert inspect.main([str(tmp_path / "t.csv")]) == 0
+    (tmp_path / "t.json").write_text(json.dumps({"a.jpg": ["cat\x00"]}))
+    assert inspect.main([str(tmp_path / "t.json")]) == 2
+    shown = capsys.readouterr()
+    assert r"note\x1b[31m" in shown.out and r"entry 1: the label 'cat\x00' holds" in shown.err
+    assert all(line.isprintable() for line in [*shown.out.splitlines(), *shown.err.splitlines()])
+
+
+def test_a_control_character_in_a_category_or_a_folder_is_named(tmp_path):
+    category = {"id": 1, "name": "cat\x1b[31m"}
+    content = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [category],
+               "annotations": [{"image_id": 1, "category_id": 1}]}  # fmt: skip
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    touch(tmp_path, "set/cat\x07/a.jpg", "set/dog/b.jpg")
+    for place, remedy in (("c.json", "take it out"), ("set", "rename it")):
+        with pytest.raises(UsageError, match=f"holds the control character .*: {remedy}"):
+            open_sources(tmp_path / place, None, TableOptions())
+
+
+BOTH = "image,cat,dog\na.jpg,1,0\nb.jpg,0,1\n"
+VOC = "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>"
+# Files with their texts, the place of a named pipe, what is read.
+PIPES = [
+    *(({"a.jpg": ""}, f"t.{end}", f"t.{end}") for end in ("csv", "json", "jsonl", "xml", "yaml", "tar", "npz")),
+    ({"a.jpg": "", "t.csv": BOTH}, "b.jpg", "t.csv"),
+    ({"x/a.jpg": "", "t.csv": BOTH}, "x/b.jpg", "t.csv"),
+    ({"cat/a.jpg": "", "dog/b.jpg": ""}, "dog/c.jpg", ""),
+    ({"train/a.jpg": ""}, "annotations/instances_train.json", ""),
+    ({"JPEGImages/a.jpg": "", "Annotations/a.xml": VOC}, "Annotations/b.xml", ""),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize(("files", "pipe", "read"), PIPES, ids=[f"{pipe} of {read}" for _, pipe, read in PIPES])
+def test_a_named_pipe_is_named_and_not_opened(tmp_path, files, pipe, read):
+    lay(tmp_path, files)
+    (tmp_path / pipe).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / pipe)
+    with pytest.raises(UsageError, match="a named pipe, not a file") as caught:
+        open_sources(tmp_path / read, None, TableOptions())
+    assert pipe.rpartition("/")[2] in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_what_is_no_file_is_named_behind_a_link_too(tmp_path):
+    write(tmp_path, BOTH)
+    touch(tmp_path, "a.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "b.jpg").symlink_to("pipe")
+    with pytest.raises(UsageError, match=r"line 3: 'b\.jpg' is a named pipe, not a file: take it out"):
+        open_sources(tmp_path / "t.csv", None, TableOptions())
+    for place, kind in (("/dev/zero", "a device"), ("s.csv", "a socket")):
+        if kind == "a socket":
+            socket.socket(socket.AF_UNIX).bind(str(tmp_path / place))
+        with pytest.raises(UsageError, match=f"{kind}, not a file: write what it holds"):
+            open_sources(tmp_path / place, None, TableOptions())
