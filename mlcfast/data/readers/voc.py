@@ -52,7 +52,7 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
         "": _annotations(folder) or sorted(folder.rglob("*.xml"))
     }
     labels = _labels([file for files in found.values() for file in files], options)
-    of_classes = {} if labels else class_lists(folder)
+    of_classes = {} if labels else class_lists(folder, "" if path.is_dir() else path.stem)
     if of_classes:
         return read_class_lists(folder, of_classes)
     if not labels:
