@@ -16,6 +16,7 @@ from mlcfast.data.readers.lists import (
     read_file_list,
     refuse_without_endings,
 )
+from mlcfast.data.readers.mirflickr import refuse_numbers
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import read_as
@@ -78,6 +79,7 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     refuse_class_list(path)
     refuse_pairs(path)
     refuse_without_endings(path, text)
+    refuse_numbers(path, text)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 

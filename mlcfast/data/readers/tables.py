@@ -43,7 +43,16 @@ from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.told_twice import without_list_told_twice
 from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, OBJECT_COLUMNS
+from mlcfast.data.readers.words import (
+    ASSERTING,
+    LONG_COLUMNS,
+    NO_LABEL,
+    OBJECT_COLUMNS,
+    OF_JUDGEMENT,
+    OF_MELTED,
+    OF_PEOPLE,
+    PROSE,
+)
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -162,6 +171,9 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
         recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
         named = named or (recur if len(recur) == 1 else [])
     confident = any(is_confidence(sheet.header[i]) for i in others)
+    if not named and not boxes:
+        named = _melted(sheet, image, words, [i for i in others if i not in ignored_columns(sheet, options)])
+        confident = bool(named)
     alone = options.form == "long" or bool(boxes)
     if len(named) != 1:
         return None
@@ -183,6 +195,27 @@ def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: Table
             f"images have several rows, or data.separator to {sign!r} for several"
         )
     return None if lists else named[0]
+
+
+def _melted(sheet: Sheet, image: int, words: Sequence[int], others: Sequence[int]) -> list[int]:
+    """The column of names beside one that says with 1 and 0 whether a row's holds, as pandas' `melt` writes them.
+
+    It is called as one of OF_MELTED, or the only one of words that recur, and says nothing twice of an image.
+    words: the columns that do not hold 1 and 0; others: those that may say it. Empty where there is no such pair.
+    """
+    told = [i for i in others if is_confidence(sheet.header[i]) or is_called(sheet.header[i], ASSERTING)]
+    if len(told) != 1 or any(truth(sheet, cell) not in (0, 1) for cell in sheet.counts(told[0])):
+        return []
+    called = [i for i in words if is_called(sheet.header[i], OF_MELTED)]
+    facts = PROSE | OF_PEOPLE | OF_JUDGEMENT
+    plain = [i for i in words if not is_about(sheet.header[i]) and not is_called(sheet.header[i], facts)]
+    column = next((each[0] for each in (called, plain) if len(each) == 1), None)
+    if column is None or len(sheet.counts(column)) == len(sheet.rows):
+        return []
+    images = {plain_path(row[image]) for row in sheet.rows}
+    pairs = {(plain_path(row[image]), row[column]) for row in sheet.rows}
+    several = len(pairs) == len(sheet.rows) > len(images)
+    return [column] if column in called or several else []
 
 
 def _has_several_rows(sheet: Sheet, image: int) -> bool:

@@ -53,6 +53,8 @@ COUNT_WORDS = frozenset({"n", "num", "nr", "no", "number", "count", "total", "ma
 # What a column of classes may also be called beside those of a box, as in Pascal VOC's objects made a table.
 OBJECT_COLUMNS = ("name", "object", "object_name", "obj_name")
 BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
+# Columns of labels where one of CONFIDENCE_COLUMNS or ASSERTING stands beside; pandas' `melt` writes the first.
+OF_MELTED = ("variable", "attribute", "property", "question", "finding", "feature")
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
 )  # fmt: skip
