@@ -1,20 +1,16 @@
 """Tables of labels: a column a label, a column that lists labels, or a row for each image and label."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mlcfast.data.labels import from_entries
-from mlcfast.data.readers.blanks import first_list
 from mlcfast.data.readers.columns import (
     another_person,
-    box_columns,
     column_named,
     ignored_columns,
     image_column,
-    is_about,
     is_called,
     is_confidence,
     is_index,
@@ -22,21 +18,20 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     refuse_sums,
     refuse_unnamed,
-    share,
     truth,
     truth_share,
     with_folders,
-    words_recur,
 )
 from mlcfast.data.readers.dropped import refuse_dropped
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.list_columns import list_column, may_list_more
 from mlcfast.data.readers.listed import read_list, with_labels_together
+from mlcfast.data.readers.long_columns import long_column
 from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.ranks import refuse_ranks
-from mlcfast.data.readers.separators import IN_BRACKETS, QUOTED, SEVERAL
+from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
@@ -45,13 +40,7 @@ from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
 from mlcfast.data.readers.words import (
     ASSERTING,
-    LONG_COLUMNS,
     NO_LABEL,
-    OBJECT_COLUMNS,
-    OF_JUDGEMENT,
-    OF_MELTED,
-    OF_PEOPLE,
-    PROSE,
 )
 from mlcfast.errors import UsageError
 
@@ -153,98 +142,8 @@ def shape_of(sheet: Sheet, image: int, others: Sequence[int], options: TableOpti
     image: the column of image files; others: those that may hold labels.
     """
     form = options.form if options.form in SHAPES else None
-    long = _long_column(sheet, image, others, options) if form in (None, "long") else None
+    long = long_column(sheet, image, others, options) if form in (None, "long") else None
     return long, list_column(sheet, others, options) if long is None and form in (None, "list") else None
-
-
-def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> int | None:
-    """The column of label names of a table with a row for each image and label."""
-    if options.form == "long" and len(options.label_columns) == 1:
-        return column_named(sheet, options.label_columns[0], "data.label_columns")
-    if options.label_columns or options.separator is not None:
-        return None
-    boxes = box_columns(sheet)
-    words = [i for i in others if truth_share(sheet, i) < 0.5]
-    named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
-    if boxes and not named:
-        named = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
-        recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
-        named = named or (recur if len(recur) == 1 else [])
-    confident = any(is_confidence(sheet.header[i]) for i in others)
-    if not named and not boxes:
-        named = _melted(sheet, image, words, [i for i in others if i not in ignored_columns(sheet, options)])
-        confident = bool(named)
-    alone = options.form == "long" or bool(boxes)
-    if len(named) != 1:
-        return None
-    again = _has_several_rows(sheet, image)
-    if not (alone or again or confident):
-        return None
-    if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
-        return None
-    lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
-    joined, sign = "", ","
-    if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
-        joined = lists[0]
-    elif not lists and again and not alone and not confident:
-        joined, sign = first_list(sheet.counts(named[0])), " "
-    if joined:
-        where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], joined)}, column {sheet.header[named[0]]!r}"
-        raise UsageError(
-            f"{where}: {joined!r} may be one label or {len(joined.split(sign))}: set data.format to long for one, as "
-            f"images have several rows, or data.separator to {sign!r} for several"
-        )
-    return None if lists else named[0]
-
-
-def _melted(sheet: Sheet, image: int, words: Sequence[int], others: Sequence[int]) -> list[int]:
-    """The column of names beside one that says with 1 and 0 whether a row's holds, as pandas' `melt` writes them.
-
-    It is called as one of OF_MELTED, or the only one of words that recur, and says nothing twice of an image.
-    words: the columns that do not hold 1 and 0; others: those that may say it. Empty where there is no such pair.
-    """
-    told = [i for i in others if is_confidence(sheet.header[i]) or is_called(sheet.header[i], ASSERTING)]
-    if len(told) != 1 or any(truth(sheet, cell) not in (0, 1) for cell in sheet.counts(told[0])):
-        return []
-    called = [i for i in words if is_called(sheet.header[i], OF_MELTED)]
-    facts = PROSE | OF_PEOPLE | OF_JUDGEMENT
-    plain = [i for i in words if not is_about(sheet.header[i]) and not is_called(sheet.header[i], facts)]
-    column = next((each[0] for each in (called, plain) if len(each) == 1), None)
-    if column is None or len(sheet.counts(column)) == len(sheet.rows):
-        return []
-    images = {plain_path(row[image]) for row in sheet.rows}
-    pairs = {(plain_path(row[image]), row[column]) for row in sheet.rows}
-    several = len(pairs) == len(sheet.rows) > len(images)
-    return [column] if column in called or several else []
-
-
-def _has_several_rows(sheet: Sheet, image: int) -> bool:
-    """Whether an image has two rows that differ in more than their number; one that merely stands there twice has not.
-
-    image: the column of image files.
-    """
-    told = [i for i in range(len(sheet.header)) if i != image and not is_index(sheet, i)]
-    first: dict[str, list[str]] = {}
-    for row in sheet.rows:
-        cells = [row[i] for i in told]
-        if first.setdefault(plain_path(row[image]), cells) != cells:
-            return True
-    return False
-
-
-def _lists_at_boxes(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds several labels for a box.
-
-    A comma is a part of one unless the column's name is a plural, or what it divides also stands alone.
-    """
-    cells = sheet.counts(column)
-    if share(sheet, column, lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
-        return True
-    if any(re.search("[;|]", cell) for cell in cells):
-        return True
-    commas = [cell for cell in cells if "," in cell]
-    plural = SEVERAL.search(sheet.header[column]) is not None
-    return bool(commas) and (plural or any(all(each.strip() in cells for each in cell.split(",")) for cell in commas))
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:

@@ -127,7 +127,9 @@ SUMS = frozenset({
 # Columns that are as well labels as facts of the image; `train` is one beside VEHICLES, `day` beside TIMES_OF_DAY.
 MAY_BE_ABOUT = frozenset({
     "train", "page", "x", "y", "eye", "rank", "frame", "day", "camera", "scene", "group", "location", "device",
-    "sensor", "hospital",
+    "sensor", "hospital", "corrupt", "corrupted", "low_quality", "good_quality", "poor_quality", "bad_quality",
+    "unsure", "ambiguous", "flipped", "mirrored", "rotated", "synthetic", "worker", "user", "reader", "observer",
+    "coder",
 })  # fmt: skip
 VEHICLES = frozenset({"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"})
 TIMES_OF_DAY = frozenset({"night", "dusk", "dawn", "twilight", "evening", "morning", "nighttime"})
@@ -140,8 +142,15 @@ OF_WORK = frozenset({
     "reviewed", "approved", "validated", "audited", "inspected", "curated", "corrected", "usable", "unusable",
     "accepted", "rejected", "skipped", "deleted", "discarded", "excluded", "included", "selected", "ignored", "flagged",
     "done", "finished", "completed", "downloaded", "exported", "imported", "uploaded", "published", "archived",
-    "augmented", "keep", "ignore", "include", "qc", "qa",
+    "augmented", "keep", "ignore", "include", "qc", "qa", "skip", "complete", "adjudicated", "agreed", "disagreed",
+    "agreement", "disagreement", "consent", "consented", "bbox", "bboxes", "dataset", "cv", "part", "scanner", "read",
 })  # fmt: skip
+# What stands around these words, and around those for a part of the data.
+AROUND_WORK = frozenset({
+    "is", "was", "has", "been", "to", "be", "by", "not", "fully", "all", "label", "labels", "image", "images",
+    "annotation", "annotations", "first", "second", "double",
+})  # fmt: skip
+AROUND_PARTS = frozenset({"in", "is", "for", "of", "set", "split", "subset", "data", "dataset", "only", "used"})
 # Words that say so behind `is` alone.
 BEHIND_IS = frozenset({"public", "private", "hidden", "active", "locked", "visible", "removed"})
 # Columns that say of a row whether its label was kept or how often it was seen, and what they hold where it was not.

@@ -1,0 +1,139 @@
+"""Finds the column that names the labels of a table with a row for each image and label."""
+
+import re
+from collections.abc import Sequence
+
+from mlcfast.data.readers.blanks import first_list
+from mlcfast.data.readers.columns import (
+    box_columns,
+    column_named,
+    ignored_columns,
+    is_about,
+    is_called,
+    is_confidence,
+    is_index,
+    share,
+    truth,
+    truth_share,
+    words_recur,
+)
+from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.separators import IN_BRACKETS, SEVERAL
+from mlcfast.data.readers.sheet import Sheet
+from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.words import (
+    ASSERTING,
+    LONG_COLUMNS,
+    OBJECT_COLUMNS,
+    OF_JUDGEMENT,
+    OF_MELTED,
+    OF_PEOPLE,
+    PROSE,
+)
+from mlcfast.errors import UsageError
+
+
+def long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> int | None:
+    """The column of label names of a table with a row for each image and label."""
+    if options.form == "long" and len(options.label_columns) == 1:
+        return column_named(sheet, options.label_columns[0], "data.label_columns")
+    if len(options.label_columns) == 1 and options.separator is None and options.form != "list":
+        named_one = column_named(sheet, options.label_columns[0], "data.label_columns")
+        return named_one if _says_whether(sheet, image, named_one, others, options) else None
+    if options.label_columns or options.separator is not None:
+        return None
+    boxes = box_columns(sheet)
+    words = [i for i in others if truth_share(sheet, i) < 0.5]
+    named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
+    if boxes and not named:
+        named = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
+        recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
+        named = named or (recur if len(recur) == 1 else [])
+    confident = any(is_confidence(sheet.header[i]) for i in others)
+    if not named and not boxes:
+        said = _verdicts(sheet, others, options)
+        named = _melted(sheet, image, words) if said and said <= {0, 1} else []
+        confident = bool(named)
+    alone = options.form == "long" or bool(boxes)
+    if len(named) != 1:
+        return None
+    again = _has_several_rows(sheet, image)
+    if not (alone or again or confident):
+        return None
+    if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
+        return None
+    lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
+    joined, sign = "", ","
+    if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
+        joined = lists[0]
+    elif not lists and again and not alone and not confident:
+        joined, sign = first_list(sheet.counts(named[0])), " "
+    if joined:
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], joined)}, column {sheet.header[named[0]]!r}"
+        raise UsageError(
+            f"{where}: {joined!r} may be one label or {len(joined.split(sign))}: set data.format to long for one, as "
+            f"images have several rows, or data.separator to {sign!r} for several"
+        )
+    return None if lists else named[0]
+
+
+def _says_whether(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> bool:
+    """Whether rows of an image and a label of a named column say, some with 0, whether the image has it."""
+    said = _verdicts(sheet, [i for i in others if i != column], options)
+    words = truth_share(sheet, column) < 0.5 and not any(re.search(r"[;|\[]", cell) for cell in sheet.counts(column))
+    return said == {0, 1} and words and _has_several_rows(sheet, image)
+
+
+def _verdicts(sheet: Sheet, others: Sequence[int], options: TableOptions) -> set[int | None]:
+    """What the only column called as one that says whether a row holds, has in its cells; empty without such a one."""
+    ignored = ignored_columns(sheet, options)
+    called = [i for i in others if is_confidence(sheet.header[i]) or is_called(sheet.header[i], ASSERTING)]
+    called = [i for i in called if i not in ignored]
+    return {truth(sheet, cell) for cell in sheet.counts(called[0])} if len(called) == 1 else set()
+
+
+def _melted(sheet: Sheet, image: int, words: Sequence[int]) -> list[int]:
+    """The column of names where another says with 1 and 0 whether a row's holds, as pandas' `melt` writes them.
+
+    It is called as one of OF_MELTED, or the only one of words that recur, and says nothing twice of an image.
+    words: the columns that do not hold 1 and 0. Empty where there is none.
+    """
+    called = [i for i in words if is_called(sheet.header[i], OF_MELTED)]
+    facts = PROSE | OF_PEOPLE | OF_JUDGEMENT
+    plain = [i for i in words if not is_about(sheet.header[i]) and not is_called(sheet.header[i], facts)]
+    column = next((each[0] for each in (called, plain) if len(each) == 1), None)
+    if column is None or len(sheet.counts(column)) == len(sheet.rows):
+        return []
+    images = {plain_path(row[image]) for row in sheet.rows}
+    pairs = {(plain_path(row[image]), row[column]) for row in sheet.rows}
+    several = len(pairs) == len(sheet.rows) > len(images)
+    return [column] if column in called or several else []
+
+
+def _has_several_rows(sheet: Sheet, image: int) -> bool:
+    """Whether an image has two rows that differ in more than their number; one that merely stands there twice has not.
+
+    image: the column of image files.
+    """
+    told = [i for i in range(len(sheet.header)) if i != image and not is_index(sheet, i)]
+    first: dict[str, list[str]] = {}
+    for row in sheet.rows:
+        cells = [row[i] for i in told]
+        if first.setdefault(plain_path(row[image]), cells) != cells:
+            return True
+    return False
+
+
+def _lists_at_boxes(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds several labels for a box.
+
+    A comma is a part of one unless the column's name is a plural, or what it divides also stands alone.
+    """
+    cells = sheet.counts(column)
+    if share(sheet, column, lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
+        return True
+    if any(re.search("[;|]", cell) for cell in cells):
+        return True
+    commas = [cell for cell in cells if "," in cell]
+    plural = SEVERAL.search(sheet.header[column]) is not None
+    return bool(commas) and (plural or any(all(each.strip() in cells for each in cell.split(",")) for cell in commas))
