@@ -8,9 +8,23 @@ def table(header: str, *cells: str) -> str:
     return header + "\n" + "".join(f"{number}.jpg,{cell}\n" for number, cell in enumerate(cells))
 
 
+def melted(header: str, yes: str = "1", no: str = "0") -> str:
+    """A row for each image and label, as pandas' melt writes them, but for the last."""
+    rows = [
+        ("a.jpg", "cat", yes),
+        ("a.jpg", "dog", no),
+        ("b.jpg", "cat", no),
+        ("b.jpg", "dog", yes),
+        ("c.jpg", "cat", no),
+    ]
+    return "\n".join([header, *(",".join(row) for row in rows)]) + "\n"
+
+
 FACTS = (
     "labelled", "is_labelled", "Labeled", "annotated", "isAnnotated", "checked", "checked_by", "usable", "valid",
     "is_public", "was_reviewed", "month", "week", "hour", "qc", "has_been_verified", "not_usable",
+    "deleted", "skip", "labels_complete", "has_labels", "has_bbox", "consent", "validation", "in_test_set", "training",
+    "cv", "part", "dataset", "augmented", "disagreement", "second_read", "expert", "n",
 )  # fmt: skip
 MARKED = {
     "cat (maybe)": "'cat (maybe)' may be a label or an uncertain 'cat'",
@@ -47,6 +61,13 @@ READ = {
     "quotes in a caption": (
         table("image,labels,caption", 'cat;dog,"Hello" she said', "dog,5\" tall"), ["cat", "dog"], [[P, P], [N, P]],
     ),
+    **{
+        f"rows of labels under {header}": (melted(f"image,{header}"), ["cat", "dog"], [[P, N], [N, P], [N, 0]])
+        for header in ("variable,value", "attribute,value", "disease,present", "concept,is_present", "question,answer")
+    },
+    "rows of questions and answers": (melted("image,attribute,answer", "yes", "no"), ["cat", "dog"], [[P, N], [N, P], [N, 0]]),
+    "letters": (table("image,a,b,n", "1,0,1", "0,1,0"), ["a", "b", "n"], [[P, N, P], [N, P, N]]),
+    "training shoes": (table("image,training shoes,test tube", "1,0", "0,1"), ["training shoes", "test tube"], [[P, N], [N, P]]),
     "a break of pages in a name": (table("image,cat\x0b(small)", "1", "0"), ["cat (small)"], [[P], [N]]),
 }  # fmt: skip
 # Name: content, part of the error.
@@ -82,6 +103,10 @@ REFUSED = {
 }  # fmt: skip
 # Name: content, part of a warning.
 WARNED = {
+    **{
+        f"1 and 0 under {name}": (table(f"image,cat,dog,{name}", "1,0,1", "0,1,0", "1,1,1"), f"column {name!r} is read as a label")
+        for name in ("corrupt", "low_quality", "unsure", "rotated", "synthetic", "hospital", "worker", "positive")
+    },
     "a day": (table("image,cat,day", "1,0", "0,1"), "column 'day' is read as a label: if it is none"),
     "a camera": (table("image,cat,camera", "1,0", "0,1"), "column 'camera' is read as a label"),
     "counts alone": (table("image,labels", "cat x2;dog x1", "cat x1"), "'cat x1' is read as a label: if it counts"),
@@ -94,6 +119,14 @@ FILLED = table("image,label1,label2,label3", "3,5,-1", "1,-1,-1", "5,3.0,2")
 ZEROS = table("image,label1,label2", "0,1", "1,-1", "-1,-1")
 # Name: content, options, labels, states of the images, part of what is said.
 SETTLED = {
+    "a column of 1 and 0 beside the one that is named": (
+        melted("ImageID,LabelName,Confidence"), {"label_columns": ("LabelName",)}, ["cat", "dog"], [[P, N], [N, P], [N, 0]],
+        "column 'Confidence' says with 1 and 0 whether the label is present",
+    ),
+    "all rows are present": (
+        melted("image,label,score"), {"label_columns": ("label",), "ignore_columns": ("score",)}, ["cat", "dog"],
+        [[P, P], [P, P], [P, N]], "column 'label' lists the labels",
+    ),
     "classes filled up": (
         FILLED, {"label_columns": ("label1", "label2", "label3")}, ["1", "2", "3", "5"],
         [[N, N, P, P], [P, N, N, N], [N, P, P, P]], "-1 behind the classes of a row is taken as no label, in 3 cells",

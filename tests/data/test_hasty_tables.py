@@ -7,12 +7,13 @@ import socket
 import pytest
 
 from mlcfast import inspect
+from mlcfast.config import DataConfig
 from mlcfast.data.readers.recognise import read_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
 from tests.data.hasty_tables import FILLED, READ, REFUSED, SETTLED, WARNED
-from tests.data.layouts import touch
+from tests.data.layouts import samples_of, touch
 from tests.data.test_directories import lay
 
 
@@ -117,3 +118,94 @@ def test_what_is_no_file_is_named_behind_a_link_too(tmp_path):
             socket.socket(socket.AF_UNIX).bind(str(tmp_path / place))
         with pytest.raises(UsageError, match=f"{kind}, not a file: write what it holds"):
             open_sources(tmp_path / place, None, TableOptions())
+
+
+IMAGES = {f"{number}.jpg": "" for number in range(8)}
+NUMBERS = {**IMAGES, "classes.txt": "person\ncar\n", "train.txt": "0.jpg 0\n1.jpg 0 1\n2.jpg 1\n3.jpg\n"}
+
+
+def trained(root, **data):
+    return samples_of(DataConfig(format="auto", root=str(root), **data))
+
+
+def test_a_list_to_validate_with_is_read_as_the_one_to_train_with(tmp_path):
+    lay(tmp_path, NUMBERS | {"val.txt": "4.jpg 0 1\n5.jpg 0 1\n6.jpg 1 0\n"})
+    assert trained(tmp_path, train="train.txt", val="val.txt").validation.labels.tolist() == [[1, 1]] * 3
+    for source, _ in open_sources(tmp_path, None, TableOptions()):
+        assert source.split == "train" or source.states.tolist() == [[1, 1]] * 3
+    (tmp_path / "train.txt").write_text("0.jpg 0 1\n1.jpg 1 1\n2.jpg 1 0\n")
+    (tmp_path / "val.txt").write_text("4.jpg 0\n5.jpg 0 1\n")
+    with pytest.raises(
+        UsageError, match=r"val\.txt: its numbers are read as class numbers, those of the training file as"
+    ):
+        trained(tmp_path, train="train.txt", val="val.txt")
+    read = trained(tmp_path, train="train.txt", val="val.txt", separator=" ")
+    assert read.validation.labels.tolist() == [[1, 0], [1, 1]]
+
+
+def test_several_labels_in_one_of_a_file_to_validate_with_are_told(tmp_path):
+    cells = ["person car", "dog", "cat", "person", "car dog", "car"]
+    rows = [f"{number}.jpg,{cell}\n" for number, cell in enumerate([*cells, *["dog cat"] * 5])]
+    lay(tmp_path, {f"{number}.jpg": "" for number in range(11)})
+    for file, held in (("train.csv", rows[:6]), ("val.csv", rows[6:])):
+        (tmp_path / file).write_text("image,labels\n" + "".join(held))
+    with pytest.raises(
+        UsageError, match=r"'dog cat', which is not in the training file, but 'dog' is: set data\.separator"
+    ):
+        trained(tmp_path, train="train.csv", val="val.csv")
+    read = trained(tmp_path, train="train.csv", val="val.csv", separator=" ")
+    assert read.validation.labels.tolist() == [[0, 1, 1, 0]] * 5
+
+
+def test_short_words_for_the_parts(tmp_path):
+    parts = ("tr", "TR", "va", "te", "tr", "tr")
+    rows = "".join(f"{number}.jpg,{number % 2},{part}\n" for number, part in enumerate(parts))
+    lay(tmp_path, IMAGES | {"t.csv": f"image,cat,split\n{rows}"})
+    read = trained(tmp_path, train="t.csv", val="va", test="test", split_column="split")
+    assert [len(each) for each in (read.train, read.validation, read.test)] == [4, 1, 1]
+
+
+GENOME = [
+    {"image_id": number, "image_url": f"https://host/{folder}/{number}.jpg", "objects": [{"names": [label], "x": 1}]}
+    for number, folder, label in ((1, "VG_100K_2", "cat"), (2, "VG_100K", "dog"), (3, "VG_100K", "cat"))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("above", ["", "images/"])
+@pytest.mark.parametrize("addressed", [True, False])
+def test_visual_genomes_images_lie_in_two_folders(tmp_path, above, addressed):
+    content = [{key: held for key, held in each.items() if addressed or key != "image_url"} for each in GENOME]
+    lay(tmp_path, {f"{above}VG_100K_2/1.jpg": "", f"{above}VG_100K/2.jpg": "", f"{above}VG_100K/3.jpg": ""})
+    (tmp_path / "objects.json").write_text(json.dumps(content))
+    for place in ("objects.json", ""):
+        ((source, paths),) = open_sources(tmp_path / place, None, TableOptions())
+        assert source.names == ["cat", "dog"] and source.states.tolist() == [[1, -1], [-1, 1], [1, -1]]
+        names = ("VG_100K_2/1.jpg", "VG_100K/2.jpg", "VG_100K/3.jpg")
+        assert paths == [str(tmp_path / above / name) for name in names]
+
+
+FLICKR = {
+    **{f"mirflickr/im{number}.jpg": "" for number in range(1, 6)}, "mirflickr/doc/README.txt": "x",
+    "mirflickr/meta/tags/tags1.txt": "sky\n",
+}  # fmt: skip
+LISTED = {"cat.txt": "1\n3\n4\n", "cat_r1.txt": "3\n", "sky.txt": "2\n3\n", "README.txt": "Annotations.\n"}
+
+
+@pytest.mark.parametrize("place", ["annotations", "mirflickr25k_annotations_v080"])
+def test_mirflickrs_lists_of_numbers(tmp_path, place):
+    lay(tmp_path, FLICKR | {f"{place}/{name}": text for name, text in LISTED.items()})
+    ((source, paths),) = open_sources(tmp_path, None, TableOptions())
+    assert (source.format, source.names) == ("authors", ["cat", "cat_r1", "sky"]) and all(paths)
+    assert (source.states == 1).tolist() == [[True, False, False], [False, False, True], [True, True, True],
+                                             [True, False, False], [False, False, False]]  # fmt: skip
+    assert any(
+        "'cat_r1', of images that are mainly of 'cat', is a label of its own" in line for line in source.warnings
+    )
+    ((source, _),) = open_sources(tmp_path, None, TableOptions(label_columns=("sky", "cat")))
+    assert source.names == ["cat", "sky"] and len(source.images) == 5 and not source.warnings
+    with pytest.raises(UsageError, match=r"annotations.*: no list cats\.txt; there are those of cat, cat_r1, sky"):
+        open_sources(tmp_path, None, TableOptions(label_columns=("cats",)))
+    with pytest.raises(
+        UsageError, match=r"cat\.txt: a number a line, 1 the first, and no labels: if it lists the images"
+    ):
+        open_sources(tmp_path / place / "cat.txt", None, TableOptions())

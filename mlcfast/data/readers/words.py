@@ -9,6 +9,7 @@ PARTS = {
     "train": ("train", "training", "trn"), "val": ("val", "valid", "validation", "validate", "dev"),
     "test": ("test", "testing", "tst"),
 }  # fmt: skip
+SHORT_PARTS = {"tr": "train", "va": "val", "te": "test"}  # which cells of a column hold, and no folder is called
 SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
 
 IMAGE_COLUMNS = (
