@@ -9,6 +9,7 @@ from mlcfast.errors import UsageError
 # Words that join the last two of several labels, in English, German, French, Spanish, Portuguese, Dutch and Swedish.
 JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "och")
 ROWS_OF_PHRASE = 5  # in which a text stands on average, if it may be one label
+ROWS_OF_COMMA = 2  # likewise, where none of its parts between commas stands alone
 LISTS_OF_WORD = 5  # so many different ones that a word stands in on average, if it may be one label of several
 OF_SENTENCES = {*JOINING, "a", "an", "the", "of", "on", "in", "at", "with", "is", "de", "la", "der", "die", "mit"}
 # The labels of Planet's Amazon set, which are known to be single words.
@@ -85,16 +86,22 @@ def _are_combinations(cells: Collection[str]) -> bool:
     return mixed and not sentences and sum(sizes) >= LISTS_OF_WORD * len(times)
 
 
-def first_list(cells: Collection[str]) -> str:
-    """The first of cells that may list labels between blanks, "" where none does.
+def first_list(cells: Collection[str], sign: str = " ") -> str:
+    """The first of cells that may list labels with a blank, or another sign, between them; "" where none does.
 
-    It consists of words that all stand alone in other cells, or of numbers, or all cells are such lists together.
+    It consists of words that all stand alone in other cells, or of numbers. Between blanks all cells may also be such
+    lists together.
     """
-    single = {cell for cell in cells if " " not in cell}
-    several = [cell for cell in cells if " " in cell]
-    whole = bool(several) and ({word for cell in cells for word in cell.split()} <= PLANET or _are_combinations(cells))
-    for cell in several:
-        words = cell.split()
-        if whole or single.issuperset(words) or all(map(str.isdecimal, words)):
+    single = {cell for cell in cells if sign not in cell}
+    several = [cell for cell in cells if sign in cell]
+    words_of = {cell: [word.strip() for word in cell.split(sign) if word.strip()] for cell in several}
+    whole = sign == " " and bool(several) and _are_lists(cells)
+    for cell, words in words_of.items():
+        if len(words) > 1 and (whole or single.issuperset(words) or all(map(str.isdecimal, words))):
             return cell
     return ""
+
+
+def _are_lists(cells: Collection[str]) -> bool:
+    """Whether cells hold labels of Planet's set alone, or words in many combinations."""
+    return {word for cell in cells for word in cell.split()} <= PLANET or _are_combinations(cells)

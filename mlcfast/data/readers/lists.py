@@ -105,7 +105,7 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     images, lists, numbers = [], [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            entry = _entry(line)
+            entry = _entry(line) or _entry(line.rstrip(", \t\r"))  # `a.jpg,` has no label
             if entry is None:
                 raise UsageError(f"{path}: line {number}: {line[:60]!r} is not an image followed by whole numbers")
             images.append(entry[0])

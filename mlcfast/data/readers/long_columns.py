@@ -1,7 +1,7 @@
 """Finds the column that names the labels of a table with a row for each image and label."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mlcfast.data.readers.blanks import first_list
 from mlcfast.data.readers.columns import (
@@ -18,6 +18,7 @@ from mlcfast.data.readers.columns import (
     words_recur,
 )
 from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.rivals import refuse_rivals
 from mlcfast.data.readers.separators import IN_BRACKETS, SEVERAL
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import TableOptions
@@ -26,11 +27,15 @@ from mlcfast.data.readers.words import (
     LONG_COLUMNS,
     OBJECT_COLUMNS,
     OF_JUDGEMENT,
+    OF_LABELS,
     OF_MELTED,
     OF_PEOPLE,
+    OF_SCENES,
     PROSE,
 )
 from mlcfast.errors import UsageError
+
+NESTED = re.compile(r"\[\s*[\[({]")  # as lists of boxes begin, `[[1, 2, 3, 4]]`
 
 
 def long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> int | None:
@@ -43,12 +48,11 @@ def long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableO
     if options.label_columns or options.separator is not None:
         return None
     boxes = box_columns(sheet)
+    boxes = set() if _several_boxes_a_cell(sheet, boxes) else boxes
     words = [i for i in others if truth_share(sheet, i) < 0.5]
     named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
     if boxes and not named:
-        named = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
-        recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
-        named = named or (recur if len(recur) == 1 else [])
+        named = _beside_boxes(sheet, words, [i for i in others if i not in ignored_columns(sheet, options)])
     confident = any(is_confidence(sheet.header[i]) for i in others)
     if not named and not boxes:
         said = _verdicts(sheet, others, options)
@@ -62,19 +66,43 @@ def long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableO
         return None
     if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
         return None
-    lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
+    lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[\n]", cell)]
     joined, sign = "", ","
-    if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
+    if lists and again and not any(re.search(r"[;|\[\n]", cell) for cell in lists):
         joined = lists[0]
-    elif not lists and again and not alone and not confident:
-        joined, sign = first_list(sheet.counts(named[0])), " "
+    elif not lists and options.form != "long" and (boxes or not confident):
+        found = [(first_list(sheet.counts(named[0]), sign), sign) for sign in " /"]
+        joined, sign = next((pair for pair in found if pair[0]), ("", ""))
     if joined:
         where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], joined)}, column {sheet.header[named[0]]!r}"
         raise UsageError(
             f"{where}: {joined!r} may be one label or {len(joined.split(sign))}: set data.format to long for one, as "
-            f"images have several rows, or data.separator to {sign!r} for several"
+            f"{'boxes have rows' if boxes else 'images have several rows'}, or data.separator to {sign!r} for several"
         )
-    return None if lists else named[0]
+    if lists:
+        return None
+    if options.form != "long":
+        refuse_rivals(sheet, named[0], [i for i in others if i not in boxes], options)
+    return named[0]
+
+
+def _several_boxes_a_cell(sheet: Sheet, boxes: Collection[int]) -> bool:
+    """Whether cells of a column of boxes hold lists of boxes, so that a row is not one of a box."""
+    return any(NESTED.match(cell) for i in boxes for cell in sheet.counts(i))
+
+
+def _beside_boxes(sheet: Sheet, words: Sequence[int], others: Sequence[int]) -> list[int]:
+    """The columns that may name the labels of boxes, none of which is called as in LONG_COLUMNS.
+
+    They are called as objects are, or else as labels, or else hold words that recur, and say nothing of the scene.
+    words: the columns that do not hold 1 and 0; others: those that may hold labels.
+    """
+    called = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
+    of_labels = [i for i in others if is_called(sheet.header[i], OF_LABELS) and any(sheet.counts(i))]
+    if called or of_labels:
+        return called or [i for i in of_labels if i in words or len(sheet.counts(i)) > 2]
+    recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
+    return [i for i in recur if not is_called(sheet.header[i], OF_SCENES)] if len(recur) == 1 else []
 
 
 def _says_whether(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> bool:
@@ -132,8 +160,16 @@ def _lists_at_boxes(sheet: Sheet, column: int) -> bool:
     cells = sheet.counts(column)
     if share(sheet, column, lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
         return True
-    if any(re.search("[;|]", cell) for cell in cells):
+    if any(re.search("[;|\n]", cell) for cell in cells):
         return True
     commas = [cell for cell in cells if "," in cell]
     plural = SEVERAL.search(sheet.header[column]) is not None
+    lists = [[piece.strip() for piece in cell.split(",")] for cell in commas]
+    first, behind = {pieces[0] for pieces in lists}, {piece for pieces in lists for piece in pieces[1:]}
+    if not plural and not first.isdisjoint(behind):
+        where = f"{sheet.path}: {sheet.unit} {sheet.line(column, commas[0])}, column {sheet.header[column]!r}"
+        raise UsageError(
+            f"{where}: {commas[0]!r} may be one label or {len(lists[0])}: set data.format to long for one, as boxes "
+            "have rows, or data.separator to ',' for several"
+        )
     return bool(commas) and (plural or any(all(each.strip() in cells for each in cell.split(",")) for cell in commas))

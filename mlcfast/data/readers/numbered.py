@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlcfast.data.readers.columns import ignored_columns, plain_column
+from mlcfast.data.readers.columns import ignored_columns, is_called, plain_column
 from mlcfast.data.readers.measures import FEW_ROWS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
-from mlcfast.data.readers.words import WHOLE
+from mlcfast.data.readers.words import OF_LABELS, WHOLE
 from mlcfast.errors import UsageError
 
 OF_NUMBER = re.compile(r"(id|idx|index|number|no|num|code)$")  # `class` in `classid`
@@ -21,20 +21,44 @@ FILL = "-1"  # with which programs fill lists to one length
 def names_of(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> int:
     """The column called as a column of class numbers and `name`, `class_id` and `class_name`, else that column itself.
 
-    Each number must have one name, and each name one number.
+    Each number must have one name, and each name one number. The other may also be called as any column of labels is.
     """
-    filled = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK]
-    if not filled or not all(cell.isdecimal() for cell in filled):
+    if not all(number.isdecimal() for cell in sheet.counts(column) for number in _members(cell)):
         return column
-    stem = OF_NUMBER.sub("", plain_column(sheet.header[column]))
     ignored = ignored_columns(sheet, options)
     for other in (i for i in others if i != column and i not in ignored):
-        if plain_column(sheet.header[other]) in (f"{stem}name", f"{stem}text", stem) and stem:
-            both = {(row[column], row[other]) for row in sheet.rows}
-            names = {name for _, name in both}
-            if len(both) == len(names) == len({number for number, _ in both}) and any(map(LETTER.search, names)):
-                return other
+        named = called_alike(sheet.header[column], sheet.header[other])
+        if (named or is_called(sheet.header[other], OF_LABELS)) and numbers_names(sheet, column, other):
+            return other
     return column
+
+
+def numbers_names(sheet: Sheet, column: int, other: int) -> bool:
+    """Whether a column numbers what another names: one a cell, or list by list, each number with a name of its own."""
+    single = all(len(_members(cell)) < 2 for cell in sheet.counts(column))
+    both: set[tuple[str, str]] = set()
+    for row in sheet.rows:
+        numbers = _members(row[column])
+        names = [row[other].strip()] if single and numbers else _members(row[other])
+        if len(names) != len(numbers) or not all(map(str.isdecimal, numbers)):
+            return False
+        both.update(zip(numbers, names, strict=True))
+    names = {name for _, name in both}
+    several = len(both) > 1 and any(map(LETTER.search, names))
+    return several and len(both) == len(names) == len({number for number, _ in both})
+
+
+def called_alike(number: str, name: str) -> bool:
+    """Whether a column is called as one of names of what another numbers: `label_name` and `label`."""
+    stem = OF_NUMBER.sub("", plain_column(number))
+    return stem != "" and plain_column(name) in (f"{stem}name", f"{stem}text", stem)
+
+
+def _members(cell: str) -> list[str]:
+    """The numbers or words of a cell that may list some."""
+    if cell.lower() in BLANK:
+        return []
+    return [word for piece in re.split("[;|,]", cell.strip("[](){}")) if (word := piece.strip(" '\""))]
 
 
 def own_numbers(sheet: Sheet, column: int) -> float:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from mlcfast.data.readers.blanks import JOINING, ROWS_OF_PHRASE, blank_or_none
+from mlcfast.data.readers.blanks import JOINING, ROWS_OF_COMMA, blank_or_none
 from mlcfast.data.readers.names import plain_blanks
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK
@@ -19,7 +19,7 @@ IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|ar
 EMPTY = re.compile(r"[\[({]\s*[\])}]")  # a list, or an object, without anything
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
 OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
-OF_NUMPY = re.compile(r"\[\s*\d+\.?(\s+\d+\.?)+\s*\]")
+OF_NUMPY = re.compile(r"\[\s*\d+\.?(\s+\d+\.?)*\s*\]")
 OF_POSTGRES = re.compile(r"\{([^{}:'\"]|\"[^\"]*\")*\}")
 OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
 QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
@@ -105,7 +105,8 @@ def _refuse_comma_within(cells: Mapping[str, int], where: str) -> None:
     alone = any(piece in cells for pieces in lists.values() for piece in pieces)
     mixed = not before.isdisjoint(behind) or max(behind.values()) > 1 or "" in behind
     blank = all(cell.count(", ") == cell.count(",") for cell in lists)
-    if blank and not alone and not mixed and sum(cells.values()) >= ROWS_OF_PHRASE * len(cells):
+    few = sum(cells.values()) >= ROWS_OF_COMMA * len(cells) and len(lists) > 1
+    if blank and not alone and not mixed and few:
         cell = next(iter(lists))
         raise UsageError(
             f"{where}: {cell!r} may be one label or {len(lists[cell])}: set data.separator to ',' for several, to ';' "

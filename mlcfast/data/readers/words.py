@@ -34,7 +34,8 @@ LABELS_ELSEWHERE = frozenset({
 })  # fmt: skip
 OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
     "species",
-    "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion", "finding",
+    "annotation", "annotations", "classid", "labelid", "categoryid", "dx", "diagnosis",
+    "diagnostic", "genre", "disease", "emotion", "finding",
     "findings",
 })  # fmt: skip
 # Ranks of animals and plants, of which `class` is one, and columns that name their kinds.
@@ -46,6 +47,7 @@ OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
 OF_CLASS_NUMBERS = OF_CLASSES | {"pixelvalue", "classindex", "classnumber", "classno", "labelindex"}
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
 # What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
+OF_LABELS = frozenset({*LIST_COLUMNS, *LONG_COLUMNS}) | OTHER_LISTS  # any of these
 LABEL_WORDS = frozenset({
     "label", "labels", "tag", "tags", "class", "classes", "category", "categories", "keyword", "keywords",
 })  # fmt: skip
@@ -183,6 +185,12 @@ OF_STUDIES = {"study_id", "studyid"}  # of which each may hold several images
 GROUPS = frozenset({
     "group", "group_id", "scene", "scene_id", "location", "location_id", "camera", "camera_id", "session", "session_id",
     "site_id", "device", "device_id", "sensor", "sensor_id", "hospital", "hospital_id", "month", "day", "hour", "week",
+})  # fmt: skip
+# Columns of words that say where, when and how an image was taken, and no label.
+OF_SCENES = GROUPS | OF_TIMES | frozenset({
+    "weather", "city", "town", "country", "region", "state", "season", "view", "place", "site", "time_of_day", "light",
+    "lighting", "brand", "model", "modality", "device_model", "manufacturer", "photographer", "license", "licence",
+    "source", "dataset", "language", "surface", "habitat", "body_part", "sex", "gender",
 })  # fmt: skip
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {
