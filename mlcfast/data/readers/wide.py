@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlcfast.data.readers.cell_doubts import doubtful_cells
 from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
     another_person,
@@ -56,6 +57,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     if sheet.delimiter != "," and any("," in cell for i in columns for cell in sheet.counts(i)):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
+    doubts += doubtful_cells(values, states, names, lambda row: f"{sheet.unit} {sheet.numbers[row]}", options)
     images = [row[image] for row in sheet.rows]
     refuse_contradictions(sheet.path, images, sheet.numbers, names, states, values != BLANK_CELL)
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
