@@ -40,8 +40,56 @@ MARKED = {
 LISTS = ("cat bird", "cat", "cat dog bird", "cat", "dog bird", "bird", "dog", "")
 OF_LISTS = [[P, P, N], [N, P, N], [P, P, P], [N, P, N], [P, N, P], [P, N, N], [N, N, P], [N, N, N]]  # bird, cat, dog
 
+NUMBERS = ("9", "10", "3", "9", "10", "3")
+WEATHER = ("sun", "rain", "fog", "fog", "rain", "sun")
+ANIMALS = ("cat", "dog", "owl", "cat", "dog", "owl")
+OF_ANIMALS = [[P, N, N], [N, P, N], [N, N, P]] * 2
+PLACES = {"corners": ("xmin,ymin,xmax,ymax", "4,9,20,30"), "a list": ("bbox", '"[4, 9, 20, 30]"')}
+SEVERAL = '"[[4, 9, 20, 30], [5, 9, 9, 30]]"'
+
+
+def beside(*columns: tuple[str, ...]) -> list[str]:
+    """The cells of several columns as rows."""
+    return [",".join(row) for row in zip(*columns, strict=True)]
+
+
 # Name: content, labels, states of the images.
 READ = {
+    **{
+        f"numbers under {name} beside the weather, boxes as {form}": (
+            table(f"image,{name},weather,{header}", *(f"{cell},{box}" for cell in beside(NUMBERS, WEATHER))), ["10", "3", "9"],
+            [[N, N, P], [P, N, N], [N, P, N]] * 2,
+        )
+        for name in ("species", "genre", "tags", "dx", "Target", "annotations", "label") for form, (header, box) in PLACES.items()
+    },
+    "words under annotations beside boxes": (
+        table("image,annotations,city,bbox", *(f'{cell},"[4, 9, 20, 30]"' for cell in beside(ANIMALS, WEATHER))),
+        ["cat", "dog", "owl"], OF_ANIMALS,
+    ),
+    **{
+        f"names of the numbers in {numbers}, under {names}": (
+            table(f"image,{numbers},{names}", *beside(("0", "1", "2") * 2, ANIMALS)), ["cat", "dog", "owl"], OF_ANIMALS,
+        )
+        for numbers, names in (("category_id", "class_name"), ("category_id", "genre"), ("category_id", "LabelName"))
+    },
+    **{
+        f"lists of names of the lists under {name}": (
+            table(f"image,{name},{name}_name", "0;2,cat;owl", "1,dog", "2;1,owl;dog", ","), ["cat", "dog", "owl"],
+            [[P, N, P], [N, P, N], [N, P, P], [N, N, N]],
+        )
+        for name in ("label", "class", "target")
+    },
+    "lists beside several boxes": (
+        table("image,labels,bbox", *(f"{cell},{SEVERAL}" for cell in LISTS)), ["bird", "cat", "dog"], OF_LISTS,
+    ),
+    "lists under annotations": (
+        table("image,annotations,boxes", *(f"{cell},{SEVERAL}" for cell in ('"cat, dog"', "cat"))), ["cat", "dog"], [[P, P], [P, N]],
+    ),
+    "lists with breaks, of an image in two rows": (
+        'image,label\na.jpg,"cat\ndog"\nb.jpg,dog\nb.jpg,cat\n', ["cat", "dog"], [[P, P], [P, P]],
+    ),
+    "numpy's fractions of 0": (table("image,labels", "[2. 3.]", "[5.]", "[]"), ["2", "3", "5"], [[P, P, N], [N, N, P], [N] * 3]),
+    "a list of numbers without a last one": ("0.jpg,0,3\n1.jpg,\n2.jpg,1\n", ["0", "1", "2", "3"], [[P, N, N, P], [N] * 4, [N, P, N, N]]),
     "lists between blanks with a row twice": (
         table("image,labels", *LISTS) + f"0.jpg,{LISTS[0]}\n", ["bird", "cat", "dog"], OF_LISTS,
     ),
@@ -72,6 +120,32 @@ READ = {
 }  # fmt: skip
 # Name: content, part of the error.
 REFUSED = {
+    "two columns called as labels": (
+        table("image,LabelName,keywords", *beside(ANIMALS, WEATHER)),
+        "'keywords' and 'LabelName' may both hold the labels: set data.label_columns to [keywords] or to [LabelName], or to",
+    ),
+    "a genre beside lists": (table("image,tags,genre", *beside(("a;b", "a", "b") * 2, WEATHER)), "'tags' and 'genre' may both hold"),
+    "rows of labels and a genre": (
+        table("image,label,genre", *beside(ANIMALS, WEATHER)) + "0.jpg,owl,sun\n", "'label' and 'genre' may both hold the labels",
+    ),
+    **{
+        f"lists with {sign!r} beside a box": (
+            table("image,labels,bbox", *(f'{cell.replace(" ", sign)},"[4, 9, 20, 30]"' for cell in LISTS)),
+            f"line 2, column 'labels': 'cat{sign}bird' may be one label or 2: set data.format to long for one, as boxes have rows",
+        )
+        for sign in " /"
+    },
+    "lists with commas beside a box": (
+        table("image,label,bbox", *(f'"{cell}","[4, 9, 20, 30]"' for cell in ("H, M", "M, D", "O"))),
+        "line 2, column 'label': 'H, M' may be one label or 2: set data.format to long for one, as boxes have rows",
+    ),
+    "the weather beside boxes": (
+        table("image,weather,xmin,ymin,xmax,ymax", *(f"{cell},4,9,20,30" for cell in WEATHER)), "the header has no label column",
+    ),
+    "names with a comma": (
+        table("image,class", *('"Dress, long"', '"Hat, wool"', "Shirt", '"Dress, short"') * 3),
+        "'Dress, long' may be one label or 2: set data.separator to ',' for several, to ';' for one",
+    ),
     **{
         f"1 and 0 under {name}": (
             table(f"image,cat,dog,{name}", "1,0,1", "0,1,0", "1,1,1"), f"column {name!r} may be a label or say something",
@@ -103,6 +177,19 @@ REFUSED = {
 }  # fmt: skip
 # Name: content, part of a warning.
 WARNED = {
+    "a single -1": (
+        table("image,cat,dog", "1,0", "-1,1", "0,1", "1,0"), "-1 stands in 1 cells, first line 3, column 'cat', and makes 0 unknown, in 3",
+    ),
+    "a single 0": (
+        table("image,cat,dog", *["1,", ",1", "1,1", ",", ",", ",1"] * 2, "0,"), "0 stands in 1 cells, first line 14, column 'cat', and makes a blank unknown",
+    ),
+    "a column of 1 and -1": (table("image,cat,dog", "1,-1", "0,1", "1,-1"), "column 'cat' holds 0 and no -1, column 'dog' -1 and no 0"),
+    "a column of 1 and blanks": (table("image,cat,dog", "1,1", "0,", "0,1"), "no image is known to be without 'dog', as all that"),
+    "crosses beside yes and no": (table("image,cat,dog,indoor", "x,,yes", ",x,no", "x,,no"), "no image is known to be without 'cat', nor 1 more"),
+    "labels old and new": (
+        table("image,labels,labels_new", "cat;dog,cat", "dog,dog;cat"), "column 'labels_new' holds the words of 'labels', which is read, and differs",
+    ),
+    "what nobody saw": (table("image,species,count", "cat,1", "dog,0", "cat,2"), "line 3, column 'count': '0' may say that the labels do not hold"),
     **{
         f"1 and 0 under {name}": (table(f"image,cat,dog,{name}", "1,0,1", "0,1,0", "1,1,1"), f"column {name!r} is read as a label")
         for name in ("corrupt", "low_quality", "unsure", "rotated", "synthetic", "hospital", "worker", "positive")

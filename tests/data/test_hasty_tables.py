@@ -209,3 +209,57 @@ def test_mirflickrs_lists_of_numbers(tmp_path, place):
         UsageError, match=r"cat\.txt: a number a line, 1 the first, and no labels: if it lists the images"
     ):
         open_sources(tmp_path / place / "cat.txt", None, TableOptions())
+
+
+def test_a_word_in_two_columns_that_are_named_is_told(tmp_path):
+    file = write(tmp_path, "image,upper,lower\na.jpg,red,blue\nb.jpg,blue,black\n")
+    (said,) = read_labels(file, TableOptions(label_columns=("upper", "lower"))).warnings
+    assert said.startswith("'blue' stands in 'upper' and in 'lower' and is one label")
+    for header in ("tag1,tag2", "label,more_labels"):
+        file = write(tmp_path, f"image,{header}\na.jpg,red,blue\nb.jpg,blue,black\n")
+        assert not read_labels(file, TableOptions(label_columns=tuple(header.split(",")))).warnings
+
+
+@pytest.mark.parametrize("key", ["annotations", "objects", "regions"])
+@pytest.mark.parametrize("label", ["class", "name", "category"])
+def test_records_with_objects_have_their_labels(tmp_path, key, label):
+    rows = [
+        {"image": "a.jpg", key: []},
+        {"image": "b.jpg", key: [{label: "car", "bbox": [1, 2, 3, 4]}, {label: "dog"}]},
+    ]
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    source = read_labels(tmp_path / "t.json", TableOptions())
+    assert (source.names, source.states.tolist()) == (["car", "dog"], [[-1, -1], [1, 1]])
+    rows[1][key][0]["score"] = 0.7
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    with pytest.raises(UsageError, match=r"entry 2: score 0\.7 makes it a prediction"):
+        read_labels(tmp_path / "t.json", TableOptions())
+
+
+def test_two_columns_of_lists_in_parquet_are_asked_about(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {"image": list("abcd"), "labels": [[0], [1], [0, 1], []], "genre": [["x"], ["y"], ["y"], ["x"]]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    with pytest.raises(UsageError, match="'labels' and 'genre' may both hold the labels"):
+        read_labels(tmp_path / "t.parquet", TableOptions())
+    columns["label_names"] = [["cat"], ["dog"], ["cat", "dog"], []]
+    del columns["genre"]
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    assert read_labels(tmp_path / "t.parquet", TableOptions()).names == ["cat", "dog"]
+
+
+def test_a_part_is_found_where_its_folder_holds_images_alone(tmp_path):
+    images = {f"{part}/{number}.jpg": "" for number, part in enumerate(("train", "train", "train", "val"))}
+    rows = {"train.txt": "0.jpg 0\n1.jpg 0 1\n2.jpg 1\n", "val.txt": "3.jpg 1\n", "classes.txt": "cat\ndog\n"}
+    lay(tmp_path, images | rows)
+    read = trained(tmp_path, train="train", val="val")
+    assert read.train.labels.tolist() == [[1, 0], [1, 1], [0, 1]] and read.validation.labels.tolist() == [[0, 1]]
+
+
+def test_tables_of_parts_in_a_folder_of_labels_are_told_where_to_name(tmp_path):
+    lay(tmp_path, {f"images/{part}/{number}.jpg": "" for number, part in enumerate(("train", "val"))})
+    lay(tmp_path, {f"labels/{part}.csv": "image,cat,dog\n0.jpg,1,0\n" for part in ("train", "val")})
+    with pytest.raises(UsageError, match=r"name labels/train\.csv and labels/val\.csv in data\.train and data\.val"):
+        open_sources(tmp_path, None, TableOptions())
