@@ -38,7 +38,7 @@ def doubtful_cells(
         if count[-1] < count[1]:
             return [
                 f"-1 stands in {count[-1]} cells, first {first(-1)}, and makes 0 unknown, in {count[0]}: if 0 is "
-                "absent, say with data.uncertain what -1 is, by label where that is unknown, or mend cells that are slips"
+                "absent, say with data.uncertain what -1 is, by label where unknown, or mend cells that are slips"
             ]
     if count[0] and count[BLANK_CELL] and not count[-1] and FEW * count[0] <= count[BLANK_CELL] and count[0] < count[1]:
         return [
