@@ -187,8 +187,12 @@ WARNED = {
     "a column of 1 and blanks": (table("image,cat,dog", "1,1", "0,", "0,1"), "no image is known to be without 'dog', as all that"),
     "crosses beside yes and no": (table("image,cat,dog,indoor", "x,,yes", ",x,no", "x,,no"), "no image is known to be without 'cat', nor 1 more"),
     "labels old and new": (
-        table("image,labels,labels_new", "cat;dog,cat", "dog,dog;cat"), "column 'labels_new' holds the words of 'labels', which is read, and differs",
+        table("image,labels,labels_new", "cat;dog,cat", "dog,dog;cat"), "column 'labels' is read, and 'labels_new', which differs from it, is not: if both hold labels",
     ),
+    "numbers of classes beside others": (
+        table("image,class,category_id", *beside(ANIMALS, ("1", "2", "3", "3", "2", "1"))), "column 'class' is read, and 'category_id', which differs",
+    ),
+    "a label of Roboflow's": (table("filename, cat, Unlabeled", "1, 0", "0, 1"), "column 'Unlabeled' is read as a label: if it is none"),
     "what nobody saw": (table("image,species,count", "cat,1", "dog,0", "cat,2"), "line 3, column 'count': '0' may say that the labels do not hold"),
     **{
         f"1 and 0 under {name}": (table(f"image,cat,dog,{name}", "1,0,1", "0,1,0", "1,1,1"), f"column {name!r} is read as a label")

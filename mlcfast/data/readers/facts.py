@@ -19,7 +19,7 @@ from mlcfast.data.readers.words import (
     VEHICLES,
 )
 
-LEAST_LETTERS = 3  # names of one letter, of which x, y and n are then labels as others are
+LEAST_LETTERS = 3  # names of one letter, of which x and y are then labels as others are
 # Words that may be labels as well, and those that make them labels by standing beside them.
 COMPANY = {"train": VEHICLES, "day": TIMES_OF_DAY, "checked": PATTERNS}
 
@@ -51,7 +51,7 @@ def may_be_fact(name: str, header: Sequence[str]) -> bool:
     if not company.isdisjoint(each.lower() for each in header):
         return False
     called = is_about(name) or is_called(name, OF_JUDGEMENT) or is_called(name, OF_PEOPLE - MAY_BE_ABOUT)
-    counts = name.lower() == "n" and sum(len(each) == 1 for each in header) < LEAST_LETTERS
+    counts = name.lower() == "n" and sum(len(each) == 1 for each in header) == 1  # `Y` and `N` are answers
     return called or counts or plain_column(name) in OF_TIMES or is_of_work(name) or is_of_part(name)
 
 

@@ -28,7 +28,7 @@ from mlcfast.data.readers.numbered import (
     refuse_measures,
     without_fills,
 )
-from mlcfast.data.readers.rivals import same_words_elsewhere
+from mlcfast.data.readers.rivals import labels_beside
 from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
@@ -75,7 +75,7 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
             *warnings,
             *may_say_none(names),
             *flags_beside(sheet, column, others, options),
-            *same_words_elsewhere(sheet, column, others, options),
+            *labels_beside(sheet, column, others, options),
             *dropped,
         ],
     )

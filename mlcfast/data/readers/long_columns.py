@@ -165,11 +165,13 @@ def _lists_at_boxes(sheet: Sheet, column: int) -> bool:
     commas = [cell for cell in cells if "," in cell]
     plural = SEVERAL.search(sheet.header[column]) is not None
     lists = [[piece.strip() for piece in cell.split(",")] for cell in commas]
+    if bool(commas) and (plural or any(all(piece in cells for piece in pieces) for pieces in lists)):
+        return True
     first, behind = {pieces[0] for pieces in lists}, {piece for pieces in lists for piece in pieces[1:]}
-    if not plural and not first.isdisjoint(behind):
+    if not first.isdisjoint(behind):
         where = f"{sheet.path}: {sheet.unit} {sheet.line(column, commas[0])}, column {sheet.header[column]!r}"
         raise UsageError(
             f"{where}: {commas[0]!r} may be one label or {len(lists[0])}: set data.format to long for one, as boxes "
             "have rows, or data.separator to ',' for several"
         )
-    return bool(commas) and (plural or any(all(each.strip() in cells for each in cell.split(",")) for cell in commas))
+    return False

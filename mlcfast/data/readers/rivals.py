@@ -17,43 +17,57 @@ LEAST = 2  # words that two columns share
 def refuse_rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
     """UsageError where another column than the one of labels is called as one, too, and its words or numbers recur.
 
-    One that numbers the labels, or is named or numbered by them, says the same. The user may have named the labels.
+    Numbers beside words are a warning, see labels_beside. The user may have named the labels.
     """
-    if options.label_columns:
-        return
-    ignored = ignored_columns(sheet, options)
-    for other in (i for i in others if i != column and i not in ignored):
-        if not is_called(sheet.header[other], OF_LABELS) or not _may_hold_labels(sheet, other):
-            continue
-        if numbers_names(sheet, other, column) or numbers_names(sheet, column, other) or _alike(sheet, column, other):
+    for other in _rivals(sheet, column, others, options) if not options.label_columns else ():
+        if _is_of_numbers(sheet, other) and not _is_of_numbers(sheet, column):
             continue
         own, rival = sheet.header[column], sheet.header[other]
-        if called_alike(own, rival) and all(map(str.isdecimal, sheet.counts(column))):  # two classes of one name
-            continue
         raise UsageError(
             f"{sheet.path}: {own!r} and {rival!r} may both hold the labels: set data.label_columns to [{own}] or to "
             f"[{rival}], or to [{own},{rival}] for both"
         )
 
 
-def same_words_elsewhere(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[str]:
-    """A warning of a column that is not read and whose words are mostly those of the one that is, as two people's are.
+def labels_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[str]:
+    """A warning of a column that is not read and may hold labels as the one that is: by its name, or by its words.
 
-    One that holds the same in each row, and one that the user named, are none.
+    Its words are mostly the same, as those of two people are. One that the user named is none.
     """
     ignored = ignored_columns(sheet, options)
     known = _words(sheet, column)
+    more = _rivals(sheet, column, others, options) if not options.label_columns else []
     for other in (i for i in others if i != column and i not in ignored):
         words = _words(sheet, other)
         shared = words & known
-        if len(shared) < LEAST or 2 * len(shared) < max(len(words), len(known)) or _alike(sheet, column, other):
+        if len(shared) >= LEAST and 2 * len(shared) >= max(len(words), len(known)) and not _alike(sheet, column, other):
+            more.append(other)
+    if not more:
+        return []
+    own, beside = sheet.header[column], sheet.header[more[0]]
+    return [
+        f"column {own!r} is read, and {beside!r}, which differs from it, is not: if both hold labels, set "
+        f"data.label_columns to [{own},{beside}], else name {beside!r} in data.ignore_columns"
+    ]
+
+
+def _rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[int]:
+    """The columns that are called as those of labels, beside the one that is, and say something else."""
+    ignored = ignored_columns(sheet, options)
+    found = []
+    for other in (i for i in others if i != column and i not in ignored):
+        if not is_called(sheet.header[other], OF_LABELS) or not _may_hold_labels(sheet, other):
             continue
-        own, more = sheet.header[column], sheet.header[other]
-        return [
-            f"column {more!r} holds the words of {own!r}, which is read, and differs from it: if both hold labels, set "
-            f"data.label_columns to [{own},{more}], else name it in data.ignore_columns"
-        ]
-    return []
+        of_one_name = called_alike(sheet.header[column], sheet.header[other]) and _is_of_numbers(sheet, column)
+        same = numbers_names(sheet, other, column) or numbers_names(sheet, column, other)
+        if not (same or of_one_name or _alike(sheet, column, other)):
+            found.append(other)
+    return found
+
+
+def _is_of_numbers(sheet: Sheet, column: int) -> bool:
+    """Whether a column holds a whole number a cell."""
+    return all(cell.isdecimal() for cell in sheet.counts(column) if cell.lower() not in BLANK)
 
 
 def _words(sheet: Sheet, column: int) -> set[str]:

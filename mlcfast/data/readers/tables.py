@@ -31,6 +31,7 @@ from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.ranks import refuse_ranks
+from mlcfast.data.readers.rivals import labels_beside
 from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
@@ -200,7 +201,7 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             where = f"{sheet.path}: {sheet.unit} {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
-    warnings = [*may_say_none(names), *beside_warnings]
+    warnings = [*may_say_none(names), *beside_warnings, *labels_beside(sheet, column, others, options)]
     if confidence is None and not options.label_columns:
         own = sheet.header[column]
         more = [sheet.header[i] for i in beside if may_list_more(sheet, i)]

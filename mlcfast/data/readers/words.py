@@ -132,7 +132,7 @@ MAY_BE_ABOUT = frozenset({
     "train", "page", "x", "y", "eye", "rank", "frame", "day", "camera", "scene", "group", "location", "device",
     "sensor", "hospital", "corrupt", "corrupted", "low_quality", "good_quality", "poor_quality", "bad_quality",
     "unsure", "ambiguous", "flipped", "mirrored", "rotated", "synthetic", "worker", "user", "reader", "observer",
-    "coder",
+    "coder", "unlabelled", "unlabeled",
 })  # fmt: skip
 VEHICLES = frozenset({"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"})
 TIMES_OF_DAY = frozenset({"night", "dusk", "dawn", "twilight", "evening", "morning", "nighttime"})
@@ -141,7 +141,7 @@ PATTERNS = frozenset({"striped", "stripes", "plaid", "dotted", "dots", "floral",
 OF_TIMES = frozenset({"month", "hour", "week", "weekday", "dayofweek", "quarter", "minute", "session"})
 # What was done with an image; columns are called so with `is` and `was` before or `by` behind as well.
 OF_WORK = frozenset({
-    "labelled", "labeled", "unlabelled", "unlabeled", "annotated", "unannotated", "checked", "unchecked", "verified",
+    "labelled", "labeled", "annotated", "unannotated", "checked", "unchecked", "verified",
     "reviewed", "approved", "validated", "audited", "inspected", "curated", "corrected", "usable", "unusable",
     "accepted", "rejected", "skipped", "deleted", "discarded", "excluded", "included", "selected", "ignored", "flagged",
     "done", "finished", "completed", "downloaded", "exported", "imported", "uploaded", "published", "archived",
