@@ -180,6 +180,10 @@ WARNED = {
     "a single -1": (
         table("image,cat,dog", "1,0", "-1,1", "0,1", "1,0"), "-1 stands in 1 cells, first line 3, column 'cat', and makes 0 unknown, in 3",
     ),
+    "chexpert whose blanks were filled": (
+        table("image,Atelectasis,Cardiomegaly,Consolidation,Edema,Pleural Effusion", "-1,0,0,-1,-1", "1,0,0,0,0", "0,1,0,0,-1"),
+        "-1 stands in 4 cells, first line 2, column 'Atelectasis', and makes 0 unknown, in 9: if 0 is absent, say with",
+    ),
     "a single 0": (
         table("image,cat,dog", *["1,", ",1", "1,1", ",", ",", ",1"] * 2, "0,"), "0 stands in 1 cells, first line 14, column 'cat', and makes a blank unknown",
     ),

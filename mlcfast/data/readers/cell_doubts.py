@@ -7,6 +7,8 @@ import numpy as np
 from mlcfast.data.readers.cells import BLANK_CELL
 from mlcfast.data.readers.source import TableOptions
 
+# Some labels of CheXpert, whose −1 is uncertain, and of which programs have filled the blanks with 0.
+CHEXPERT = {"atelectasis", "cardiomegaly", "consolidation", "edema", "pleural effusion"}
 FEW = 10  # times as many blanks as zeros, of which the zeros may then be slips
 
 
@@ -35,7 +37,7 @@ def doubtful_cells(
                 f"column {names[one[0]]!r} holds 0 and no -1, column {names[other[0]]!r} -1 and no 0, and 0 is read as "
                 "unknown: write both alike, 0 for absent, or set data.uncertain if -1 is uncertain"
             ]
-        if count[-1] < count[1]:
+        if count[-1] < count[1] or {name.lower() for name in names} >= CHEXPERT:
             return [
                 f"-1 stands in {count[-1]} cells, first {first(-1)}, and makes 0 unknown, in {count[0]}: if 0 is "
                 "absent, say with data.uncertain what -1 is, by label where unknown, or mend cells that are slips"

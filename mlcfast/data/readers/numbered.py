@@ -36,16 +36,17 @@ def names_of(sheet: Sheet, column: int, others: Sequence[int], options: TableOpt
 def numbers_names(sheet: Sheet, column: int, other: int) -> bool:
     """Whether a column numbers what another names: one a cell, or list by list, each number with a name of its own."""
     single = all(len(_members(cell)) < 2 for cell in sheet.counts(column))
-    both: set[tuple[str, str]] = set()
+    named: dict[str, str] = {}
+    numbered: dict[str, str] = {}
     for row in sheet.rows:
         numbers = _members(row[column])
         names = [row[other].strip()] if single and numbers else _members(row[other])
         if len(names) != len(numbers) or not all(map(str.isdecimal, numbers)):
             return False
-        both.update(zip(numbers, names, strict=True))
-    names = {name for _, name in both}
-    several = len(both) > 1 and any(map(LETTER.search, names))
-    return several and len(both) == len(names) == len({number for number, _ in both})
+        for number, name in zip(numbers, names, strict=True):
+            if named.setdefault(number, name) != name or numbered.setdefault(name, number) != number:
+                return False
+    return len(named) > 1 and any(map(LETTER.search, numbered))
 
 
 def called_alike(number: str, name: str) -> bool:

@@ -1,5 +1,6 @@
 """Columns called as those of labels beside the one that would be read: what is left out must be said or asked."""
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from mlcfast.errors import UsageError
 
 PIECES = re.compile(r"[;|,\s]+")
 LEAST = 2  # words that two columns share
+LOOKED_AT = 2000  # different cells of a column
 
 
 def refuse_rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
@@ -32,11 +34,13 @@ def refuse_rivals(sheet: Sheet, column: int, others: Sequence[int], options: Tab
 def labels_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[str]:
     """A warning of a column that is not read and may hold labels as the one that is: by its name, or by its words.
 
-    Its words are mostly the same, as those of two people are. One that the user named is none.
+    Its words are mostly the same, as those of two people are. None where the user named the columns of labels.
     """
+    if options.label_columns:
+        return []
     ignored = ignored_columns(sheet, options)
     known = _words(sheet, column)
-    more = _rivals(sheet, column, others, options) if not options.label_columns else []
+    more = _rivals(sheet, column, others, options)
     for other in (i for i in others if i != column and i not in ignored):
         words = _words(sheet, other)
         shared = words & known
@@ -71,10 +75,9 @@ def _is_of_numbers(sheet: Sheet, column: int) -> bool:
 
 
 def _words(sheet: Sheet, column: int) -> set[str]:
-    """The words of a column, of cells that list several each of these; without numbers."""
-    pieces = {
-        piece.strip(" '\"").lower() for cell in sheet.counts(column) for piece in PIECES.split(cell.strip("[](){}"))
-    }
+    """The words of a column's first cells, of those that list several each of these; without numbers."""
+    cells = itertools.islice(sheet.counts(column), LOOKED_AT)
+    pieces = {piece.strip(" '\"").lower() for cell in cells for piece in PIECES.split(cell.strip("[](){}"))}
     return {piece for piece in pieces - BLANK if not piece.isdecimal()}
 
 
