@@ -214,6 +214,10 @@ FILLED = table("image,label1,label2,label3", "3,5,-1", "1,-1,-1", "5,3.0,2")
 ZEROS = table("image,label1,label2", "0,1", "1,-1", "-1,-1")
 # Name: content, options, labels, states of the images, part of what is said.
 SETTLED = {
+    "a policy of one label": (
+        table("image,cat,dog", "1,0", "-1,1", "0,-1"), {"uncertain": {"cat": "unknown"}}, ["cat", "dog"], [[P, N], [0, P], [N, 0]],
+        "0 is absent, -1 is uncertain and taken as unknown for cat, else as unknown",
+    ),
     "a column of 1 and 0 beside the one that is named": (
         melted("ImageID,LabelName,Confidence"), {"label_columns": ("LabelName",)}, ["cat", "dog"], [[P, N], [N, P], [N, 0]],
         "column 'Confidence' says with 1 and 0 whether the label is present",
