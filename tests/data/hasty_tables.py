@@ -79,6 +79,7 @@ READ = {
         )
         for name in ("label", "class", "target")
     },
+    "an age that goes with the species": (table("image,species,age", *beside(ANIMALS, ("3", "4", "5") * 2)), ["cat", "dog", "owl"], OF_ANIMALS),
     "lists beside several boxes": (
         table("image,labels,bbox", *(f"{cell},{SEVERAL}" for cell in LISTS)), ["bird", "cat", "dog"], OF_LISTS,
     ),

@@ -27,6 +27,7 @@ def test_labels_are_those_that_were_meant(tmp_path, name):
     content, labels, states = READ[name]
     source = read_labels(write(tmp_path, content), TableOptions())
     assert (source.names, source.states.tolist()) == (labels, states)
+    assert not any("column 'age' numbers" in line for line in source.assumptions)
 
 
 @pytest.mark.parametrize("name", REFUSED)

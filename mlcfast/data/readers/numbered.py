@@ -21,14 +21,15 @@ FILL = "-1"  # with which programs fill lists to one length
 def names_of(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> int:
     """The column called as a column of class numbers and `name`, `class_id` and `class_name`, else that column itself.
 
-    Each number must have one name, and each name one number. The other may also be called as any column of labels is.
+    Each number must have one name, and each name one number. Both may also be called as any column of labels is.
     """
     if not all(number.isdecimal() for cell in sheet.counts(column) for number in _members(cell)):
         return column
     ignored = ignored_columns(sheet, options)
     for other in (i for i in others if i != column and i not in ignored):
         named = called_alike(sheet.header[column], sheet.header[other])
-        if (named or is_called(sheet.header[other], OF_LABELS)) and numbers_names(sheet, column, other):
+        named = named or all(is_called(sheet.header[i], OF_LABELS) for i in (column, other))
+        if named and numbers_names(sheet, column, other):
             return other
     return column
 
