@@ -140,6 +140,9 @@ REFUSED = {
         table("image,label,bbox", *(f'"{cell}","[4, 9, 20, 30]"' for cell in ("H, M", "M, D", "O"))),
         "line 2, column 'label': 'H, M' may be one label or 2: set data.format to long for one, as boxes have rows",
     ),
+    "categories with blanks beside a box": (
+        table("image,categories,bbox", *(f'{cell},"[4, 9, 20, 30]"' for cell in ("A B", "C", "C B"))), "'A B' may be one label or 2: set data.separator",
+    ),
     "the weather beside boxes": (
         table("image,weather,xmin,ymin,xmax,ymax", *(f"{cell},4,9,20,30" for cell in WEATHER)), "the header has no label column",
     ),

@@ -64,7 +64,7 @@ def long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableO
     again = _has_several_rows(sheet, image)
     if not (alone or again or confident):
         return None
-    if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
+    if boxes and options.form != "long" and (_lists_at_boxes(sheet, named[0]) or _may_list(sheet, named[0])):
         return None
     lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[\n]", cell)]
     joined, sign = "", ","
@@ -89,6 +89,13 @@ def long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableO
 def _several_boxes_a_cell(sheet: Sheet, boxes: Collection[int]) -> bool:
     """Whether cells of a column of boxes hold lists of boxes, so that a row is not one of a box."""
     return any(NESTED.match(cell) for i in boxes for cell in sheet.counts(i))
+
+
+def _may_list(sheet: Sheet, column: int) -> bool:
+    """Whether a column that is called as one of several labels, `tags`, and not as in LONG_COLUMNS, holds blanks."""
+    name = sheet.header[column]
+    several = SEVERAL.search(name) is not None and not is_called(name, LONG_COLUMNS)
+    return several and any(" " in cell or "/" in cell for cell in sheet.counts(column))
 
 
 def _beside_boxes(sheet: Sheet, words: Sequence[int], others: Sequence[int]) -> list[int]:
