@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from mlcfast.errors import RunError, UsageError, dead_worker, missing_extra
+from mlcfast.errors import RunError, UsageError, dead_worker, missing_extra, printable
 
 # Read by OpenMP when torch is loaded, so every command imports this module first. Threads without work then sleep
 # instead of spinning, which costs a machine that also does other work far more than it gains (docs/notes.md).
@@ -121,7 +121,7 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: 
 
 
 def _report(message: str, status: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(printable(" ".join(message.split())), file=sys.stderr)
     return status
 
 

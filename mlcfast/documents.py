@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import stat
 import struct
 import tarfile
 import tokenize
@@ -44,6 +46,33 @@ def reading(place: Path, within: Path | None = None) -> Iterator[None]:
     except UNFORESEEN as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UsageError(f"{place}: damaged, or not of the form it seems to be ({said})") from error
+
+
+def special_kind(path: Path | str) -> str:
+    """What a path leads to that is neither a file nor a directory, in words; "" for those, and where nothing is.
+
+    Opening a named pipe would wait for ever, and a device may have no end.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a file; OSError where it cannot be read, UsageError for what is no file."""
+    refuse_special(path)
+    return path.read_bytes()
+
+
+def refuse_special(path: Path) -> None:
+    """UsageError for a named pipe, a socket or a device in the place of a file."""
+    kind = special_kind(path)
+    if kind:
+        raise UsageError(f"{path}: {kind}, not a file: write what it holds to a file, and name that")
 
 
 def parse_yaml(text: str, as_written: bool = False) -> Any:

@@ -3,6 +3,11 @@
 Anything else is a defect and keeps its type in the message.
 """
 
+import re
+
+# What would move a terminal's cursor, colour it or ring its bell.
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 # What an import needs -> the extra of the distribution that brings it (csrc/requirements.py).
 EXTRA_OF = {
     "PIL": "train",
@@ -35,7 +40,7 @@ class _OneLineError(Exception):
     """An error whose message is one line of at most LONGEST characters, its middle left out where it has more."""
 
     def __init__(self, message: str):
-        super().__init__(shortened(" ".join(message.split("\n"))))
+        super().__init__(shortened(printable(" ".join(message.split("\n")))))
 
 
 class UsageError(_OneLineError):
@@ -48,6 +53,11 @@ class MissingImageError(UsageError):
 
 class RunError(_OneLineError):
     """A run that started could not finish: exit status 1."""
+
+
+def printable(text: str) -> str:
+    """A text with its control characters but breaks and tabs as escapes: a file may hold some, a terminal obeys."""
+    return CONTROLS.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
 
 
 def dead_worker(error: Exception) -> str | None:

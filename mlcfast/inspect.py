@@ -12,7 +12,7 @@ from mlcfast.data.readers.pictures import look_at
 from mlcfast.data.readers.source import TableOptions, policy_code
 from mlcfast.data.readers.summary import STATES, open_sources, sides_of, summary
 from mlcfast.data.splits import in_words
-from mlcfast.errors import counted
+from mlcfast.errors import counted, printable
 
 SHOWN = 20  # labels in the table a person reads
 
@@ -82,7 +82,7 @@ def work(args: argparse.Namespace) -> None:
     seen = look_at(on_disk)
     about |= {key: seen[key] for key in ("looked_at", "formats", "sizes")}
     about["warnings"] += seen["warnings"]
-    print(json.dumps(about) if args.json else table(about))
+    print(json.dumps(about) if args.json else printable(table(about)))
 
 
 def _names(given: list[str] | None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, require_images
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups
-from mlcfast.documents import reading
+from mlcfast.documents import reading, refuse_special
 from mlcfast.errors import UsageError
 from mlcfast.files import cache_directory, locked, published
 from mlcfast.registry import hint, hint_path
@@ -126,6 +126,7 @@ def _cached(annotations: Path, options: TableOptions, content: Any = None) -> Co
     """
     if options.ignore_columns:
         return parse_annotations(annotations, content, options.ignore_columns)
+    refuse_special(annotations)
     seen = _identity(annotations)
     cache = _cache_of(annotations)
     with locked(cache.with_suffix(".lock")):

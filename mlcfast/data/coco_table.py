@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcfast.data.labels import Labels, count, from_entries, placed
-from mlcfast.data.readers.names import nearly_equal, plain_label, respelt
+from mlcfast.data.readers.names import nearly_equal, plain_label, refuse_controls, respelt
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.words import SCORES
-from mlcfast.documents import parse_json
+from mlcfast.documents import parse_json, read_content
 from mlcfast.errors import UsageError
 
 LARGE = 2**24  # bytes
@@ -46,7 +46,7 @@ class CocoTable(NamedTuple):
 
 def content_of(annotations: Path) -> Any:
     """The content of a JSON file, of a large one without the outlines of its objects; UsageError for no valid JSON."""
-    content = annotations.read_bytes()
+    content = read_content(annotations)
     try:
         return parse_json(_without_outlines(content))
     except ValueError:
@@ -110,6 +110,7 @@ def _table(content: dict[str, Any], annotations: Path, ignored: Collection[str])
     rows = {_id(image["id"]): place[plain_path(_file_of(image))] for image in images}
     spelt_as = [str(category["name"]) for category in categories]
     names = list(dict.fromkeys(map(plain_label, spelt_as)))
+    refuse_controls(annotations, names)
     place_of = {name: column for column, name in enumerate(names)}
     columns = {_id(each["id"]): place_of[plain_label(str(each["name"]))] for each in categories}
     absent = [

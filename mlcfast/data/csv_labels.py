@@ -15,7 +15,7 @@ from mlcfast.data.packed import ArrowImages, StreamedImages
 from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.listed import lists_in
-from mlcfast.data.readers.names import plain_label
+from mlcfast.data.readers.names import plain_label, refuse_controls
 from mlcfast.data.readers.other_column import other_column
 from mlcfast.data.readers.paths import ImageFinder, require_images
 from mlcfast.data.readers.recognise import image_root, read_named
@@ -177,6 +177,7 @@ def _from_lists(
     known = list(names) if names is not None else sorted({name for row in lists for name in row})
     if not known:
         raise UsageError(f"{path}: no image has a label")
+    refuse_controls(path, known)
     columns = {name: column for column, name in enumerate(known)}
     for number, row in enumerate(lists, start=1):
         for name in row:
@@ -212,4 +213,5 @@ def _from_columns(
             ) from error
     if not (labels == 1).any():
         raise UsageError(f"{path}: no image has a label")
+    refuse_controls(path, wanted)
     return labels, wanted

@@ -15,7 +15,7 @@ from mlcfast.data.labels import Labels, count
 from mlcfast.data.overlap import groups_of_copies
 from mlcfast.data.readers.names import nearly_equal
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS
+from mlcfast.data.readers.words import PARTS, SHORT_PARTS, SPLIT_FOLDERS
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.stratify import stratified_split
 from mlcfast.errors import UsageError
@@ -96,7 +96,7 @@ def is_split_word(word: str) -> bool:
 
 def is_part(word: str, part: str) -> bool:
     """Whether a cell of a split column means this part: the same word, or another one for it."""
-    word, part = word.lower(), part.lower()
+    word, part = (SHORT_PARTS.get(each.lower(), each.lower()) for each in (word, part))
     return word == part or any(word in words and part in words for words in PARTS.values())
 
 

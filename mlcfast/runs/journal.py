@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mlcfast.errors import printable
 from mlcfast.files import write_text
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.runs.listening import Listener
@@ -26,7 +27,7 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        tqdm.write(self.format(record), file=sys.stderr)
+        tqdm.write(printable(self.format(record)), file=sys.stderr)
 
 
 def log_to_console(level: int = logging.INFO) -> None:

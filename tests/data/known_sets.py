@@ -80,6 +80,13 @@ READ = {
          "ImageSets/Main/room_trainval.txt": "a 1\nb 1\nc 1\n"},
         "voc", ["cat", "pottedplant", "room"], {"trainval": [[P, N, P], [N, U, P], [U, P, P]]}, ["0, a difficult"],
     ),
+    "pascal voc's lists of one class and of names": (
+        {**{f"JPEGImages/{name}.jpg": "" for name in "abc"}, "ImageSets/Main/train.txt": "a\nb\n",
+         "ImageSets/Main/val.txt": "c\n", "ImageSets/Main/trainval.txt": "a\nb\nc\n",
+         **{f"ImageSets/Main/{label}_{part}.txt": text for label, lines in (("cat", ("a  1\nb -1\n", "c -1\n")),
+            ("dog", ("a -1\nb  1\n", "c  1\n"))) for part, text in zip(("train", "val"), lines, strict=True)}},
+        "voc", ["cat", "dog"], {"train": [[P, N], [N, P]], "val": [[N, P]]}, ["-1 absent"],
+    ),
     "cvat's lists for ultralytics": (
         {"data.yaml": "train: train.txt\nval: val.txt\nnames: {0: cat, 1: dog}\n", "images/train/a.jpg": "",
          "train.txt": "data/images/train/a.jpg\ndata/images/train/b.jpg\n", "images/train/b.jpg": "",

@@ -32,6 +32,19 @@ def test_known_sets_are_read_as_they_were_meant(tmp_path, name):
     assert all(path is not None for _, paths in open_sources(tmp_path, None, TableOptions()) for path in paths)
 
 
+# Whose parts are directories that are read alone by their names, or, MS-COCO's, by another function.
+OWN_PARTS = {"settings that name no place, and boxes beside images", "supervisely in parts", "coco's absolute names"}
+
+
+@pytest.mark.parametrize("name", [name for name in READ if "" not in READ[name][3] and name not in OWN_PARTS])
+def test_a_part_of_a_known_set_is_read_by_its_name_as_with_all(tmp_path, name):
+    files, form, labels, states, _ = READ[name]
+    lay(tmp_path, files)
+    for split, held in states.items():
+        source = read_named(tmp_path, split, TableOptions())
+        assert (source.format, source.states.tolist()) == (form, held) and set(source.names) == set(labels)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_known_sets_leave_open_is_one_line(tmp_path, name):
     files, says = REFUSED[name]
@@ -232,6 +245,6 @@ def test_sets_of_authors_that_are_damaged(tmp_path, name, file, text, says):
     with pytest.raises(UsageError, match=says):
         read_all(tmp_path, TableOptions())
     with pytest.raises(
-        UsageError, match="not laid out as CelebA, ChestX-ray14, CUB-200-2011, Food-101, Tiny ImageNet or Oxford's pets"
+        UsageError, match="not laid out as CelebA, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny ImageNet or"
     ):
         read_all(tmp_path / file.partition("/")[0], TableOptions(form="authors"))

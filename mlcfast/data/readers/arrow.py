@@ -11,13 +11,14 @@ from mlcfast.data.packed import ArrowImages
 from mlcfast.data.readers.arrow_files import ArrowTable
 from mlcfast.data.readers.arrow_lists import CELL, read_list_column
 from mlcfast.data.readers.arrow_unknown import without_unknown
+from mlcfast.data.readers.columns import is_called
 from mlcfast.data.readers.exports import json_of, refuse_scored_row, sheet_of, text_of_cell
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, missing_shards, unpack
-from mlcfast.data.readers.words import LIST_COLUMNS, SCORES
+from mlcfast.data.readers.words import LIST_COLUMNS, OF_LABELS, SCORES
 from mlcfast.errors import UsageError
 
 HOLDERS = ("classifications", "detections", "polylines", "keypoints")  # FiftyOne's, each a list with `label`
@@ -109,6 +110,8 @@ def _by_lists(
     rows = sum(table.rows for table in opened)
     if not lists or not rows or opened[0].nested or not set(classes) <= set(lists):
         return None
+    if not options.label_columns and sum(is_called(name, OF_LABELS) for name in lists) > 1:
+        return None  # whether one numbers the other is seen of the lists themselves
     cells = {}
     if image is not None:
         names = _image_names([x for table in opened for x in table.names(image)], rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlcfast.data.readers.kinds import refuse_other_kinds
 from mlcfast.data.readers.words import IMAGE_COLUMNS
+from mlcfast.documents import refuse_special
 from mlcfast.errors import UsageError
 
 LISTS_AT_ONCE = 2**16  # rows
@@ -135,6 +136,7 @@ def reading_arrow(file: Path) -> Iterator[Any]:
         import pyarrow  # an extra, which tables of text do not need
     except ImportError as error:
         raise UsageError(f"{file}: needs pyarrow: pip install 'mlcfast[parquet]'") from error
+    refuse_special(file)
     try:
         yield pyarrow
     except (pyarrow.ArrowException, OSError) as error:

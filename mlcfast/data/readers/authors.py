@@ -1,4 +1,4 @@
-"""Sets as their authors' archives lay them out: CelebA, ChestX-ray14, CUB-200-2011, Food-101, Tiny ImageNet, pets."""
+"""Sets as their authors pack them: CelebA, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny ImageNet, pets."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from mlcfast.data.readers.chest_xray import BOXES, ENTRIES, is_chest_xray, read_
 from mlcfast.data.readers.cub import classes_by_part, is_cub
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.lists import from_tags, read_attribute_table
+from mlcfast.data.readers.mirflickr import is_mirflickr, read_mirflickr
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -49,8 +50,8 @@ def read_authors(folder: Path, options: TableOptions) -> list[LabelSource]:
     layout = next((layout for layout in LAYOUTS if layout.knows(folder)), None)
     if layout is None:
         raise UsageError(
-            f"{folder}: not laid out as CelebA, ChestX-ray14, CUB-200-2011, Food-101, Tiny ImageNet or Oxford's pets "
-            "are"
+            f"{folder}: not laid out as CelebA, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny ImageNet or "
+            "Oxford's pets are"
         )
     return layout.read(folder, options)
 
@@ -198,4 +199,5 @@ LAYOUTS = (
     Layout(_is_tiny, _tiny),
     Layout(_is_pets, _pets),
     Layout(lambda folder: is_cub(_cub_in(folder)), _cub),
+    Layout(is_mirflickr, read_mirflickr),
 )

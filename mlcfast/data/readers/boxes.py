@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from mlcfast.documents import parse_yaml
+from mlcfast.documents import parse_yaml, read_content
 from mlcfast.errors import UsageError
 
 
@@ -23,7 +23,7 @@ def read_xml(file: Path) -> Element:
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
     try:
-        parser.Parse(file.read_bytes(), True)
+        parser.Parse(read_content(file), True)
         return builder.close()
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
@@ -80,7 +80,7 @@ def text_of(element: Element, tag: str) -> str:
 def read_yaml(file: Path, as_written: bool = False) -> dict[str, Any]:
     """The keys of a YAML file, as_written with all values as text; UsageError for anything else."""
     try:
-        content = parse_yaml(file.read_text(encoding="utf-8-sig"), as_written)
+        content = parse_yaml(read_content(file).decode("utf-8-sig"), as_written)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -15,6 +15,13 @@ from mlcfast.registry import hint
 BLANK_CELL = 2  # beside 1, 0 and −1, which stand for themselves
 SHOWN = {0: "0", -1: "-1", BLANK_CELL: "blanks"}
 ABSENT, UNKNOWN, UNCERTAIN = "absent", "unknown", "uncertain"
+# What the numbers behind the images of a list are, which one split of it may leave open and another not.
+LIST_OF_CLASSES, LIST_OF_FLAGS, LIST_OF_BOXES = 10, 11, 12
+LISTED = {
+    LIST_OF_CLASSES: "class numbers",
+    LIST_OF_FLAGS: "a flag for each label",
+    LIST_OF_BOXES: "boxes with their classes",
+}
 
 
 def meanings(held: frozenset[int], options: TableOptions) -> dict[int, str]:
@@ -112,8 +119,16 @@ def as_in_training(
 
     read_by: reads it anew by such cells. A file that holds more than that of training keeps what its own cells say,
     with a warning. UsageError for one that holds less, where by the training file none of its labels would be absent:
-    it could not be evaluated with.
+    it could not be evaluated with. The numbers of a list are class numbers where those of the training file are.
     """
+    numbers, known = (next((code for code in LISTED if code in held), None) for held in (source.cells, training))
+    if numbers is not None and known is not None and numbers != known:
+        if known == LIST_OF_CLASSES:
+            return read_by(training)
+        raise UsageError(
+            f"{source.path}: its numbers are read as {LISTED[numbers]}, those of the training file as {LISTED[known]}: "
+            "write both alike, or set data.separator to ' ' if all are class numbers"
+        )
     own, there = meanings(source.cells, options), meanings(training, options)
     differ = [code for code, word in own.items() if there.get(code, word) != word]
     if not differ:

@@ -11,6 +11,7 @@ from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.refused import refuse_scores
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.splits import is_split_word
+from mlcfast.documents import refuse_special
 from mlcfast.errors import UsageError
 
 BEGINNING = 2**16  # bytes, within which a file says how it keeps its categories
@@ -20,6 +21,7 @@ REMEDY = "keep the annotations that hold, and take their scores out, or name the
 
 def is_datumaro_file(file: Path) -> bool:
     """Whether a JSON file is Datumaro's, by its beginning: MS-COCO's, which may be large, is not read for that."""
+    refuse_special(file)
     with file.open("rb") as opened:
         return OF_DATUMARO.search(opened.read(BEGINNING)) is not None
 

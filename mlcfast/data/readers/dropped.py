@@ -19,7 +19,7 @@ def refuse_dropped(sheet: Sheet, columns: Sequence[int]) -> None:
 
 def may_be_dropped(sheet: Sheet, columns: Sequence[int]) -> list[str]:
     """A warning of the first row with a word that its list of labels, or the image, was not kept: `Rejected`."""
-    words = [(column, cell) for column, cell in _dropped(sheet, columns) if cell != "0"]
+    words = list(_dropped(sheet, columns))
     return [
         f"{_where(sheet, column, cell)} may say that the labels do not hold, and the row is read: take such rows out "
         "if so"

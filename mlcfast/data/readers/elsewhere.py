@@ -13,13 +13,14 @@ from mlcfast.data.readers.image_folders import (
     folders_of_images,
     folders_of_labels,
     is_of_programs,
+    part_in,
     parts_of,
 )
 from mlcfast.data.readers.lists import BOXES
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.readers.sheet import read_text
-from mlcfast.data.splits import is_split_word
+from mlcfast.data.splits import TRAIN, is_split_word
 from mlcfast.errors import UsageError
 
 # Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
@@ -66,6 +67,8 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         more = [str(other.relative_to(path)) for other in others if other.suffix == noted.suffix in TABLES]
         remedy = "name it, or its folder" if not more else "name the one that does"
         remedy = f"set data.format to {form}" if form else _beside(path, noted) or remedy
+        if more and {TRAIN} < {part_in(file.stem) for file in (noted, *others)} - {None}:
+            remedy = f"name {noted.relative_to(path)} and {more[0]} in data.train and data.val, each for its part"
         shown = " or ".join([str(noted.relative_to(path)), *([] if form else more)])
         raise UsageError(
             f"{path}: {shown} may hold the labels: {remedy}, or set data.format to folders if the folders of images "

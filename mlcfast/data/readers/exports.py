@@ -8,6 +8,7 @@ from typing import Any
 
 from mlcfast.data.readers.class_names import names_beside
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
+from mlcfast.data.readers.entries import all_have, listed
 from mlcfast.data.readers.paths import unit_of
 from mlcfast.data.readers.refused import refuse_other_tools, refuse_scores
 from mlcfast.data.readers.separators import SIGNS
@@ -15,14 +16,18 @@ from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import MANIFESTS, prodigy_sheet, read_tool_export
-from mlcfast.documents import parse_json
+from mlcfast.documents import parse_json, read_content
 from mlcfast.errors import UsageError
+
+# Keys of a record that hold its objects, and those of an object that hold its label.
+OF_OBJECTS = ("annotations", "objects", "instances", "boxes", "regions", "detections", "bboxes")
+LABEL_KEYS = ("label", "class", "category", "class_name", "category_name", "label_name", "name")
 
 
 def json_of(path: Path) -> Any:
     """The content of a JSON file; UsageError for one that cannot be read or is damaged."""
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(read_content(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -81,12 +86,34 @@ def read_rows_of_json(
     """Read objects of which each names an image and its labels; numbers: where each stands in the file."""
     for number, row in zip(numbers, rows, strict=True):
         refuse_scored_row(f"{path}: {unit_of(path)} {number}", row, options)
-    source = read_rows(sheet_of(path, rows, numbers, assumptions), options)
+    rows, said = _with_labels_of_objects(path, rows, numbers, options)
+    source = read_rows(sheet_of(path, rows, numbers, [*assumptions, *said]), options)
     numbered = bool(source.names) and all(name.isdecimal() for name in source.names)
     names = [name for name in names_beside(path)[0] if name] if numbered else []
     unread = f"the labels are numbers: {len(names)} names beside {path.name} are not read: write them in it"
     warnings = [*source.warnings, unread] if names else source.warnings
     return dataclasses.replace(source, format="metadata", warnings=warnings)
+
+
+def _with_labels_of_objects(
+    path: Path, rows: Sequence[dict[str, Any]], numbers: Sequence[int], options: TableOptions
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows with the labels of objects in place of these, `[{"class": "car", "bbox": …}]`, and what is said of that.
+
+    So they are read under the one key of OF_OBJECTS that all rows with objects have, where each object has the same one
+    of LABEL_KEYS. A score that is a fraction is a UsageError.
+    """
+    keys = {key for row in rows for key in row if key in OF_OBJECTS and all_have(row[key])}
+    key = keys.pop() if len(keys) == 1 else ""
+    held = [each for row in rows for each in listed(row.get(key))] if key else []
+    names = [name for name in LABEL_KEYS if all(isinstance(each, dict) and name in each for each in held)]
+    if not held or len(names) != 1 or not all(isinstance(each[names[0]], str | int) for each in held):
+        return list(rows), []
+    for number, row in zip(numbers, rows, strict=True):
+        for each in listed(row.get(key)):
+            refuse_scored_row(f"{path}: {unit_of(path)} {number}", each, options)
+    plain = [{**row, key: [each[names[0]] for each in listed(row.get(key))]} for row in rows]
+    return plain, [f"the labels are under {names[0]!r} in the objects of {key!r}"]
 
 
 def refuse_scored_row(where: str, row: dict[str, Any], options: TableOptions) -> None:

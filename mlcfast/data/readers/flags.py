@@ -14,6 +14,7 @@ from mlcfast.data.readers.columns import (
     is_truth,
     truth_share,
 )
+from mlcfast.data.readers.facts import is_of_work
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.separators import IN_BRACKETS, OF_SET, SIGNS
 from mlcfast.data.readers.sheet import Sheet
@@ -118,7 +119,7 @@ def _is_of_image(sheet: Sheet, image: int, column: int) -> bool:
 
 
 def _says_of_image(name: str) -> bool:
-    return is_called(name, OF_JUDGEMENT | OF_IMAGES_TOO) or OF_IMAGE.match(name) is not None
+    return is_called(name, OF_JUDGEMENT | OF_IMAGES_TOO) or is_of_work(name) or OF_IMAGE.match(name) is not None
 
 
 def _holds_labels(sheet: Sheet, column: int) -> bool:

@@ -16,6 +16,7 @@ from mlcfast.data.readers.lists import (
     read_file_list,
     refuse_without_endings,
 )
+from mlcfast.data.readers.mirflickr import refuse_numbers
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import read_as
@@ -24,7 +25,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
 from mlcfast.data.readers.voc_lists import refuse_class_list, refuse_pairs
-from mlcfast.documents import reading
+from mlcfast.documents import reading, refuse_special
 from mlcfast.errors import UsageError
 
 VOC_LISTS = Path("ImageSets", "Main")
@@ -36,6 +37,7 @@ BY_ENDING = {
 
 def read_single(path: Path, options: TableOptions) -> LabelSource:
     """Read a label file that holds one split; UsageError for one that holds several."""
+    refuse_special(path)
     with reading(path, within=path.parent):
         return only_one(path, read_as(path, options) if options.form != "auto" else read_file(path, options))
 
@@ -77,6 +79,7 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     refuse_class_list(path)
     refuse_pairs(path)
     refuse_without_endings(path, text)
+    refuse_numbers(path, text)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from mlcfast.data.readers.entries import all_have
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -139,7 +140,7 @@ def _labels_of_results(results: list[Any], options: TableOptions, seen: Counter[
 def is_task(record: dict[str, Any]) -> bool:
     """Whether an object is a task, full or as JSON-MIN has it, by what no other tool writes."""
     held = [record[key] for key in ("annotations", "completions") if isinstance(record.get(key), list)]
-    done = any(all(isinstance(each, dict) and "result" in each for each in annotations) for annotations in held)
+    done = any(all_have(annotations, "result") for annotations in held)
     own = record.keys() & {"annotation_id", "annotator", "lead_time"}
     return bool(own) or done or isinstance(record.get("data"), dict) or any(map(_is_own_answer, record.values()))
 

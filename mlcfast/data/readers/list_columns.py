@@ -16,7 +16,8 @@ from mlcfast.data.readers.columns import (
     words_recur,
 )
 from mlcfast.data.readers.flags import flags_beside, only_truths
-from mlcfast.data.readers.numbered import names_of
+from mlcfast.data.readers.numbered import names_of, numbers_names
+from mlcfast.data.readers.rivals import refuse_rivals
 from mlcfast.data.readers.separators import EMPTY, IN_BRACKETS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
@@ -50,7 +51,11 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
     Of a column of class numbers and one that names these classes it is the second, unless the options name the first.
     """
     column = _list_column(sheet, others, options)
-    return column if column is None or options.label_columns else names_of(sheet, column, others, options)
+    if column is None or options.label_columns:
+        return column
+    column = names_of(sheet, column, others, options)
+    refuse_rivals(sheet, column, others, options)
+    return column
 
 
 def _list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
@@ -64,6 +69,7 @@ def _list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> 
     foreign = [i for i in others if is_called(sheet.header[i], LABELS_ELSEWHERE) and i not in ignored]
     named = named or [i for i in foreign if truth_share(sheet, i) == 1]
     named = [i for i in named if not only_truths(sheet, i, others)]
+    named = [i for i in named if not any(numbers_names(sheet, i, other) for other in named if other != i)]
     if len(named) > 1:
         shown = " and ".join(repr(sheet.header[i]) for i in named[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")

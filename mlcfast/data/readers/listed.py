@@ -6,23 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mlcfast.data.labels import from_lists
+from mlcfast.data.readers.blanks import JOINING
 from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
     is_called,
     refuse_broken_cells,
     truth_share,
+    words_of,
 )
 from mlcfast.data.readers.dropped import may_be_dropped
 from mlcfast.data.readers.flags import flags_beside, refuse_flags
 from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked
-from mlcfast.data.readers.numbered import names_of, own_numbers, refuse_measures
-from mlcfast.data.readers.separators import IN_BRACKETS, JOINING, SIGNS, labels_in, separator_of
+from mlcfast.data.readers.numbered import (
+    alike,
+    hold_classes,
+    names_of,
+    own_numbers,
+    refuse_measures,
+    without_fills,
+)
+from mlcfast.data.readers.rivals import labels_beside
+from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import (
+    LABEL_WORDS,
     LIST_COLUMNS,
     OF_CLASSES,
     SCORES,
@@ -60,7 +71,13 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     dropped = may_be_dropped(sheet, [i for i in others if i != column and i not in ignored])
     said, warnings = (
         [*sheet.assumptions, *said],
-        [*warnings, *may_say_none(names), *flags_beside(sheet, column, others, options), *dropped],
+        [
+            *warnings,
+            *may_say_none(names),
+            *flags_beside(sheet, column, others, options),
+            *labels_beside(sheet, column, others, options),
+            *dropped,
+        ],
     )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
 
@@ -161,14 +178,16 @@ def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:
 def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, TableOptions]:
     """The table with one column that lists what several named columns of text hold, a label in each cell.
 
-    So are read `tag1,tag2,tag3`, `colour,shape`, and columns that list labels themselves. A word that stands in two of
-    the columns is one label.
+    So are read `tag1,tag2,tag3`, `colour,shape`, columns that list labels themselves, and `label1,label2` of class
+    numbers, filled up with −1 or not. A word that stands in two of the columns is one label.
     """
     if len(options.label_columns) < 2 or options.form in ("wide", "long"):
         return sheet, options
     columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
-    if any(truth_share(sheet, i) >= 0.5 for i in columns):
+    of_classes = hold_classes(sheet, columns, told=options.separator is not None)
+    if any(truth_share(sheet, i) >= 0.5 for i in columns) and not of_classes:
         return sheet, options
+    sheet, said = without_fills(sheet, columns) if of_classes else (sheet, [])
     listing = {
         i for i in columns if any(sign in cell for cell in sheet.counts(i) for sign in SIGNS) or holds_lists(sheet, i)
     }
@@ -189,8 +208,34 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     ]
     cells = [json.dumps([name for names in row for name in names]) for row in zip(*held, strict=True)]
     rows = [[*(row[i] for i in kept), cell] for row, cell in zip(sheet.rows, cells, strict=True)]
-    together = replace(sheet, header=[*(sheet.header[i] for i in kept), name], rows=rows)
+    together = replace(
+        sheet, header=[*(sheet.header[i] for i in kept), name], rows=rows, assumptions=[*sheet.assumptions, *said]
+    )
     return together, replace(options, label_columns=(name,))
+
+
+def words_of_several(sheet: Sheet, options: TableOptions) -> list[str]:
+    """A warning of a word that stands in two of the named columns, which are not called as those of labels.
+
+    `red` under `upper_color` and `lower_color` becomes one label.
+    """
+    if len(options.label_columns) < 2 or options.form in ("wide", "long") or alike(options.label_columns):
+        return []
+    columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
+    names = [sheet.header[i] for i in columns]
+    if any(truth_share(sheet, i) >= 0.5 for i in columns) or any(LABEL_WORDS & {*words_of(name)} for name in names):
+        return []
+    first: dict[str, int] = {}
+    for column in columns:
+        for word in sheet.counts(column):
+            other = first.setdefault(word, column)
+            if other != column and word.lower() not in BLANK:
+                both = f"{sheet.header[other]!r} and in {sheet.header[column]!r}"
+                return [
+                    f"{word!r} stands in {both} and is one label: if it says two things, write them apart, "
+                    f"'{sheet.header[other]}: {word}' and '{sheet.header[column]}: {word}'"
+                ]
+    return []
 
 
 def natural_order(name: str) -> tuple[int, int, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mlcfast.data.labels import from_lists
-from mlcfast.data.readers.cells import refuse_contradictions
+from mlcfast.data.readers.cells import LIST_OF_BOXES, LIST_OF_CLASSES, LIST_OF_FLAGS, refuse_contradictions
 from mlcfast.data.readers.class_names import from_0, names_file, names_in
 from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.measures import doubt_of
@@ -105,7 +105,7 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     images, lists, numbers = [], [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            entry = _entry(line)
+            entry = _entry(line) or _entry(line.rstrip(", \t\r"))  # `a.jpg,` has no label
             if entry is None:
                 raise UsageError(f"{path}: line {number}: {line[:60]!r} is not an image followed by whole numbers")
             images.append(entry[0])
@@ -113,10 +113,13 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
             numbers.append(number)
     named = None if options.label_columns else names_file(path)
     given, counted = names_in(named) if named else (list(options.label_columns), [])
-    boxes = _are_boxes(path, text, lists, given, options)
+    classes = LIST_OF_CLASSES in options.cells  # as in the training file
+    boxes = not classes and _are_boxes(path, text, lists, given, options)
     said += _without_area(lists) if boxes else []
     lists = [list(dict.fromkeys(each[4::5])) for each in lists] if boxes else lists
-    flags = not boxes and _are_flags(path, lists, "," in text, [name for name in given if name], options)
+    flags = (
+        not boxes and not classes and _are_flags(path, lists, "," in text, [name for name in given if name], options)
+    )
     plain = not boxes and not flags and options.separator is None
     if plain:
         _refuse_other_numbers(path, lists, numbers)
@@ -134,7 +137,9 @@ def read_file_list(path: Path, options: TableOptions) -> LabelSource:
     warnings += _without_image(names, {k for each in listed for k in each}) if given else []
     shape = "the numbers are boxes, each with its class behind" if boxes else "the numbers are classes"
     shape = "a flag for each class" if flags else shape
-    return LabelSource(path, "file_list", images, numbers, names, states, [*said, shape, *counted], warnings).merged()
+    said = [*said, shape, *counted]
+    kind = frozenset({LIST_OF_BOXES if boxes else LIST_OF_FLAGS if flags else LIST_OF_CLASSES})
+    return LabelSource(path, "file_list", images, numbers, names, states, said, warnings, cells=kind).merged()
 
 
 def _without_image(names: list[str], held: set[int]) -> list[str]:

@@ -15,7 +15,19 @@ NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
 VALUED = re.compile(
     rf"(.+?)\s*(?:[:=@]\s*({NUMBER})\s*%?|[(\[]\s*({NUMBER})\s*%?\s*[)\]]|\s(0?[.,]\d+|1[.,]0+|{NUMBER}(?=\s*%))\s*%?)"
 )
-DOUBTED = re.compile(r"(.+?)\s*(?:\(\?+\)|\?+|\*+)|[?!~-]\s*(.+)")  # `cat?`, `cat (?)`, `cat*`, `?cat`, `-cat`
+COUNTED = re.compile(r"(.+?)\s*(?:\s[xX]|\u00d7)\s*\d{1,3}|\d{1,3}\s*(?:[xX]\s|\u00d7)\s*(.+)")  # `cat x2`, `2x cat`
+MAYBE = (
+    r"maybe|perhaps|possible|possibly|probable|probably|likely|suspected|suspicious|uncertain|unsure|unclear|"
+    r"questionable|doubtful|vielleicht|evtl\.?|eventuell|m\u00f6glich|wahrscheinlich|vermutlich|unsicher|"
+    r"peut-\u00eatre|possibles?|probables?|incertain|quiz\u00e1s?|posibles?|dudoso|forse|possibile|probabile|talvez"
+)
+# `cat?`, `cat (?)`, `cat*`, `cat (maybe)`, `?cat`, `-cat`, `possible cat`
+DOUBTED = re.compile(
+    rf"(.+?)(?:\s*\(\?+\)|\s*\?+|\s*\*+|\s*[(\[]\s*(?:{MAYBE})\s*[)\]]|[\s,:_-]+(?:{MAYBE}))"
+    rf"|(?:[?!~-]\s*|[(\[](?:{MAYBE})[)\]]\s*|(?:{MAYBE})[\s:_-]+)(.+)",
+    re.IGNORECASE,
+)
+MARKED_DOUBT = re.compile(rf"[^\W\d_]\s*(\?+|\(\?+\)|[(\[]\s*({MAYBE})\s*[)\]])$", re.IGNORECASE)
 ITEM = re.compile(r"(?:[-*+\u2013]|\d{1,2}[.)])\s+\S.*")  # `- cat`, `1. cat`
 WITHOUT = re.compile(r"(?:no|not|without|kein|keine|ohne|sans|sin|sem|senza|geen)[ _-]+(.+)", re.IGNORECASE)
 DATE = re.compile(
@@ -56,6 +68,7 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
     valued = {word: (match[1], match[2] or match[3] or match[4]) for word in known if (match := VALUED.fullmatch(word))}
     all_are = len(valued) == len(known) and not _are_names(list(valued.values()))
     value = next((word for word, (label, _) in valued.items() if all_are or label in words), None)
+    value = value or next((word for word in known if _counted(word) in words), None)
     if value is not None:
         return value, (
             "may be a label or one with its value: list those that are present, or write a column for each with 1 and "
@@ -81,14 +94,22 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
     return None
 
 
+def _counted(word: str) -> str | None:
+    """The label that stands with a count, `cat` of `cat x2`; None without one."""
+    match = COUNTED.fullmatch(word)
+    return match and (match[1] or match[2])
+
+
 def may_say_none(words: Collection[str]) -> list[str]:
     """Warnings of labels that may say that an image has none or lacks one, or that nobody knows them, among others."""
     found = [word for word in words if word.lower() in MAY_BE_NONE]
     numbers = all(word.isdecimal() for word in words)
     absent = next((word for word in words if (match := WITHOUT.fullmatch(word)) and match[1] in words), None)
     said = [f"{absent!r} is read as a label of its own: if it says that one is absent, take it out"] if absent else []
-    doubted = next((word for word in words if re.search(r"[^\W\d_]\s*(\?+|\(\?+\))$", word)), None)
+    doubted = next((word for word in words if MARKED_DOUBT.search(word)), None)
     said += [f"{doubted!r} is read as a label: if it marks a doubt, take it out, or clear the cell"] if doubted else []
+    counted = next((word for word in words if _counted(word)), None) if all(map(_counted, words)) else None
+    said += [f"{counted!r} is read as a label: if it counts what is seen, take the number out"] if counted else []
     if not found or numbers or len(found) == len(words):
         return said
     return [

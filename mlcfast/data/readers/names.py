@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from mlcfast.data.labels import Labels, SparseLabels, from_entries
+from mlcfast.data.labels import Labels, SparseLabels, from_entries, pairs
 from mlcfast.data.readers.source import LabelSource, merge_states
 from mlcfast.errors import UsageError
 
@@ -19,12 +20,15 @@ JOINS_NOTHING = re.compile("(?:^|(?<=[\x00-\x7f]))[\u200c\u200d]|[\u200c\u200d](
 # Small letters of Cyrillic and Greek that look like Latin ones.
 TWINS = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u03bf\u03b1", "aeopcyxisoa")
 GARBLED = re.compile("\ufffd|[\u00c2\u00c3][\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf]|\u00e2\u20ac")
+BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]")  # of lines and pages, and between cells
+# What would move the cursor of a terminal, colour it or ring its bell, and names no label.
+CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")  # those of typesetters and of Chinese
 
 
 def plain_label(name: str) -> str:
     """A label in one spelling: composed letters (NFC), no characters without a width, plain blanks."""
-    if "\n" in name or "\r" in name or "\t" in name:
+    if BREAKS.search(name):
         name = " ".join(name.split())
     if name.isascii():
         return name.strip()
@@ -47,6 +51,19 @@ def respelt(names: Sequence[str]) -> list[str]:
     return [f"the label {old!a} is read as {new!r}: composed letters, plain blanks, nothing invisible{more}"]
 
 
+def refuse_controls(place: Path, names: Iterable[str], where: Callable[[str], str] = lambda name: "") -> None:
+    """UsageError for the first of names that holds a control character, such as those that colour a terminal.
+
+    where: gives the line of a name, or another place in the file, for the message.
+    """
+    for name in names:
+        sign = CONTROLS.search(name)
+        if sign is not None:
+            remedy = "rename it" if place.is_dir() else "take it out"
+            shown = f"the label {name!a} holds the control character {sign[0]!a}"
+            raise UsageError(f"{place}: {where(name)}{shown}: {remedy}")
+
+
 def refuse_halves(source: LabelSource) -> None:
     """UsageError for a label that cannot be written as text: the name of a folder in no UTF-8, JSON's half a letter."""
     for name in source.names:
@@ -60,6 +77,7 @@ def refuse_halves(source: LabelSource) -> None:
 def with_plain_labels(source: LabelSource) -> LabelSource:
     """The source with its labels in one spelling, those that become the same united, and what that changed."""
     plain = [plain_label(name) for name in source.names]
+    refuse_controls(source.path, plain, lambda name: _place_of(source, plain.index(name)))
     if plain == source.names:
         return source
     if "" in plain:
@@ -72,6 +90,15 @@ def with_plain_labels(source: LabelSource) -> LabelSource:
         twice = Counter(plain).most_common(1)[0][0]
         said.append(f"labels that become the same are one, such as {twice!r}")
     return replace(source, names=names, states=states, assumptions=[*source.assumptions, *said])
+
+
+def _place_of(source: LabelSource, column: int) -> str:
+    """Where a file first says that an image has a label, for a message; "" for a directory and for names of columns."""
+    row, label = pairs(source.states)
+    rows = row[label == column]
+    if source.path.is_dir() or source.format in ("wide", "attributes") or not len(rows):
+        return ""
+    return f"{source.unit} {source.lines[int(rows[0])]}: "
 
 
 def _united(labels: Labels, places: Sequence[int], width: int) -> Labels:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mlcfast.data.sources import SUFFIXES, UNREAD
+from mlcfast.documents import special_kind
 from mlcfast.errors import MissingImageError, UsageError
 from mlcfast.registry import hint_path
 
@@ -86,7 +87,7 @@ class ImageFinder:
         self._in_preferred = 0
         self.real_root = os.path.realpath(root)
         self._top = os.path.join(root, "")
-        self._folders: dict[str, dict[str, bool]] = {}
+        self._folders: dict[str, dict[str, bool | None]] = {}
         self._inside: dict[str, bool] = {}
         self._index: dict[str, list[str]] | None = None
         self._elsewhere_at: dict[str, None] = {}  # folders of another machine that the root stands for
@@ -173,6 +174,7 @@ class ImageFinder:
             raise UsageError(f"{where}: {name!r} lies outside {self.root}: data.allow_outside=true allows that")
         entries = self._entries(folder)
         if base in entries:
+            _refuse_special(path, entries[base], name, where)
             if entries[base] and not self.allow_outside and not self._holds(os.path.realpath(path)):
                 raise UsageError(
                     f"{where}: {name!r} is a link that leaves {self.root}: data.allow_outside=true allows that"
@@ -223,6 +225,8 @@ class ImageFinder:
             raise UsageError(
                 f"{where}: {name!r} is a link that leaves {self.root}: data.allow_outside=true allows that"
             )
+        if found:
+            _refuse_special(found[0], self._entries(os.path.dirname(found[0]))[os.path.basename(found[0])], name, where)
         if found and whole and "/" in plain:
             self._below.append((name, found[0]))
         return found[0] if found else None
@@ -255,13 +259,15 @@ class ImageFinder:
                             self._index.setdefault(key, []).append(os.path.join(folder, file))
         return self._index
 
-    def _entries(self, folder: str) -> dict[str, bool]:
-        """The names in a folder, but those of folders, and whether each is a link."""
+    def _entries(self, folder: str) -> dict[str, bool | None]:
+        """The names in a folder, but those of folders, and whether each is a link; None for what is no file either."""
         if folder not in self._folders:
             try:
                 with os.scandir(folder) as entries:
                     self._folders[folder] = {
-                        entry.name: entry.is_symlink() for entry in entries if not entry.is_dir(follow_symlinks=False)
+                        entry.name: entry.is_symlink() or (None if not entry.is_file(follow_symlinks=False) else False)
+                        for entry in entries
+                        if not entry.is_dir(follow_symlinks=False)
                     }
             except (OSError, ValueError):
                 self._folders[folder] = {}
@@ -274,6 +280,16 @@ class ImageFinder:
 
     def _holds(self, real: str) -> bool:
         return real == self.real_root or real.startswith(os.path.join(self.real_root, ""))
+
+
+def _refuse_special(path: str, is_link: bool | None, name: str, where: str) -> None:
+    """UsageError for a named pipe, a socket or a device in the place of an image, also behind a link.
+
+    is_link: whether the path is a link, None where it is no file; a plain file is not looked at again.
+    """
+    kind = "" if is_link is False else special_kind(path)
+    if kind:
+        raise UsageError(f"{where}: {name!r} is {kind}, not a file: take it out, or put the image in its place")
 
 
 def require_images(

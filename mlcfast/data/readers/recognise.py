@@ -17,7 +17,7 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.text_lists import unread_lists
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import is_part
-from mlcfast.documents import reading
+from mlcfast.documents import reading, refuse_special
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -46,7 +46,13 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     known = by_tables or (has_splits(options.form) if options.form != "auto" else known_as(root))
     if (path.exists() and not of_authors and not by_tables) or not root.is_dir() or not known:
         path = called(path, root)
-        source = read_labels(path, options)
+        try:
+            source = read_labels(path, options)
+        except UsageError as error:
+            part = _part_of(root, name, options) if options.form == "auto" and path.is_dir() and path != root else None
+            if part is None:
+                raise error from None
+            return part
         return in_either(source, path, root) if source.root == path else source
     sources = read_all(root, options)
     exact = [source for source in sources if source.split == name]
@@ -58,8 +64,19 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     return fitting[0]
 
 
+def _part_of(root: Path, name: str, options: TableOptions) -> LabelSource | None:
+    """The split of a data set that is called as a folder of it is, which holds images alone; None where none is."""
+    try:
+        sources = read_all(root, options)
+    except UsageError:
+        return None
+    fitting = [source for source in sources if source.split and is_part(source.split, name)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
 def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     """The sources of a file or a directory, a split each; of a directory they say where their images are."""
+    refuse_special(path)
     given, path = path, within(path)
     in_layout = options.form == "coco" and path.is_dir()
     with reading(path, within=path.parent):

@@ -5,9 +5,9 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from mlcfast.data.readers.marked import marked
+from mlcfast.data.readers.blanks import JOINING, ROWS_OF_COMMA, blank_or_none
 from mlcfast.data.readers.names import plain_blanks
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK
@@ -19,15 +19,13 @@ IN_BRACKETS = re.compile(r"(<[^<>]+>\s*)+|\[.*\]|\(.*\)|\{.*\}|(frozenset|set|ar
 EMPTY = re.compile(r"[\[({]\s*[\])}]")  # a list, or an object, without anything
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
 OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
-OF_NUMPY = re.compile(r"\[\s*\d+\.?(\s+\d+\.?)+\s*\]")
+OF_NUMPY = re.compile(r"\[\s*\d+\.?(\s+\d+\.?)*\s*\]")
 OF_POSTGRES = re.compile(r"\{([^{}:'\"]|\"[^\"]*\")*\}")
 OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
 QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
 NAN = re.compile(r"(?<=[\[(,])\s*nan\s*(?=[\]),])")  # what pandas writes for nothing, in a list that is Python's
 # With FileMaker's breaks, bullets, and Arabic and Chinese signs.
 SIGNS = "|;,\n\x0b\x1d\u2028\u2029\t\u2022\u060c\u061b\u3001\uff0c\uff1b\uff5c"
-# Words that join the last two of several labels, in English, German, French, Spanish, Portuguese, Dutch and Swedish.
-JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "och")
 JOINED = re.compile(r"(and|or|und|oder|et|ou|en|och)\s")
 # Signs which may separate labels and as well be a part of them.
 RARE_SIGNS = (
@@ -41,14 +39,6 @@ SEVERAL = re.compile(
     r"(labels|tags|targets|classes|categories|attributes|keywords|findings|genres|names|ids|objects)$", re.IGNORECASE
 )
 LONGEST = 60  # letters of a cell that a message shows
-ROWS_OF_PHRASE = 5  # in which a text stands on average, if it may be one label
-LISTS_OF_WORD = 5  # so many different ones that a word stands in on average, if it may be one label of several
-OF_SENTENCES = {*JOINING, "a", "an", "the", "of", "on", "in", "at", "with", "is", "de", "la", "der", "die", "mit"}
-# The labels of Planet's Amazon set, which are known to be single words.
-PLANET = {
-    "agriculture", "artisinal_mine", "bare_ground", "blooming", "blow_down", "clear", "cloudy", "conventional_mine",
-    "cultivation", "habitation", "haze", "partly_cloudy", "primary", "road", "selective_logging", "slash_burn", "water",
-}  # fmt: skip
 
 
 def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
@@ -85,7 +75,7 @@ def separator_of(sheet: Sheet, column: int) -> tuple[str, str]:
             _refuse_comma_within({cell: sheet.counts(column)[spelt[cell]] for cell in cells}, where)
         return found[0], ""
     _refuse_rare_signs(cells, where)
-    return _blank_or_none({cell: sheet.counts(column)[spelt[cell]] for cell in cells}, where)
+    return blank_or_none({cell: sheet.counts(column)[spelt[cell]] for cell in cells}, where)
 
 
 def _refuse_words_together(cells: Sequence[str], sign: str, where: str) -> None:
@@ -115,7 +105,8 @@ def _refuse_comma_within(cells: Mapping[str, int], where: str) -> None:
     alone = any(piece in cells for pieces in lists.values() for piece in pieces)
     mixed = not before.isdisjoint(behind) or max(behind.values()) > 1 or "" in behind
     blank = all(cell.count(", ") == cell.count(",") for cell in lists)
-    if blank and not alone and not mixed and sum(cells.values()) >= ROWS_OF_PHRASE * len(cells):
+    few = sum(cells.values()) >= ROWS_OF_COMMA * len(cells) and len(lists) > 1
+    if blank and not alone and not mixed and few:
         cell = next(iter(lists))
         raise UsageError(
             f"{where}: {cell!r} may be one label or {len(lists[cell])}: set data.separator to ',' for several, to ';' "
@@ -174,73 +165,6 @@ def _refuse_rare_signs(cells: Sequence[str], where: str) -> None:
                     f"{where}: {cell!r} may be one label or {len(pieces)}: set data.separator to {sign!r} for several, "
                     "to ';' for one"
                 )
-
-
-def _blank_or_none(cells: Mapping[str, int], where: str) -> tuple[str, str]:
-    """Whether blanks separate labels or belong to them, where there is evidence; else UsageError.
-
-    cells: each with its number of rows. Numbers and the labels of Planet's set hold no blanks; and where all words of
-    several cells also stand alone, they are labels of their own. That words recur is no evidence, `traffic light` and
-    `traffic sign` are two labels, but that a few cells recur as they are is, see _are_phrases, and that words recur
-    in many combinations, see _are_combinations.
-    """
-    several = {cell for cell in cells if " " in cell}
-    words, alone = {word for cell in several for word in cell.split()}, {cell for cell in cells if " " not in cell}
-    if not several:
-        return "", ""
-    if all(word.removeprefix("-").isdecimal() for word in words | alone):
-        return " ", ""
-    if words | alone <= PLANET:
-        return " ", ": all are labels of Planet's set"
-    if words <= alone and len(several) > 1:
-        return " ", ": each of the words also stands alone"
-    valued = marked(set(cells))
-    if valued is not None:
-        raise UsageError(f"{where}: {valued[0]!r} {valued[1]}")
-    if _are_phrases(cells, several, alone):
-        return "", f", one in each: {len(cells)} texts recur in {sum(cells.values())} rows, so that blanks are in names"
-    if _are_combinations(cells):
-        return " ", ": the words recur in many combinations"
-    example = next(cell for cell in cells if " " in cell)
-    joint = next((f" {word} " for word in JOINING if any(f" {word} " in cell for cell in several)), None)
-    if joint is not None:
-        example = next(cell for cell in cells if joint in cell)
-        raise UsageError(
-            f"{where}: {example!r} may be one label or {example.count(joint) + 1}: set data.separator to {joint!r} for "
-            "several, to ';' for one"
-        )
-    raise UsageError(
-        f"{where}: {example!r} may be one label or {len(example.split())}: "
-        "set data.separator to ' ' for several, to ';' for one"
-    )
-
-
-def _are_phrases(cells: Mapping[str, int], several: Collection[str], alone: Collection[str]) -> bool:
-    """Whether a few texts recur in many rows, and their words seldom in another text or alone: then each is a label.
-
-    A label would stand in several combinations, or alone.
-    """
-    if sum(cells.values()) < ROWS_OF_PHRASE * len(cells):
-        return False
-    times = Counter(word for cell in cells for word in {*cell.split()})
-    own = sum(any(times[word] == 1 for word in cell.split()) for cell in several)
-    beside = sum(any(word in alone for word in cell.split()) for cell in several)
-    whole = any(all(word in alone for word in cell.split()) for cell in several)
-    return not whole and 4 * own >= 3 * len(several) and 4 * beside <= len(several)
-
-
-def _are_combinations(cells: Collection[str]) -> bool:
-    """Whether texts of up to five words and more share nearly all of their words, each among many others.
-
-    Sentences repeat a word in one text, and hold words such as `the`.
-    """
-    texts = [cell.split() for cell in cells]
-    sizes = [len(words) for words in texts]
-    times = Counter(word for words in texts for word in {*words})
-    single = sum(count == 1 for count in times.values())
-    sentences = any(len({*words}) < len(words) for words in texts) or not OF_SENTENCES.isdisjoint(times)
-    mixed = max(sizes) > 4 and max(sizes) - min(sizes) > 2 and 10 * single <= len(times)
-    return mixed and not sentences and sum(sizes) >= LISTS_OF_WORD * len(times)
 
 
 def labels_in(sheet: Sheet, column: int, cell: str, separator: str) -> list[str]:

@@ -14,6 +14,7 @@ from mlcfast.data.readers.encodings import decoded
 from mlcfast.data.readers.headerless import listed_words, with_header
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
 from mlcfast.data.readers.paths import IMAGE_ENDINGS, unit_of
+from mlcfast.data.readers.quotes import refuse_behind_quotes
 from mlcfast.data.readers.slips import (
     refuse_image_by_number_in_header,
     refuse_images_in_header,
@@ -21,6 +22,7 @@ from mlcfast.data.readers.slips import (
     refuse_repeated,
     with_row_names,
 )
+from mlcfast.documents import read_content
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
 
@@ -66,7 +68,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     UsageError for a file that cannot be read, is no text, or is in another encoding.
     """
     try:
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot read the CSV file: {error.strerror}{hint_path(path)}") from error
     refuse_other_kinds(path, content)
@@ -144,6 +146,7 @@ def _rows_of(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]
         where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
     _refuse_whole_lines(path, text, numbered, delimiter)
+    refuse_behind_quotes(path, text, delimiter, numbered[0][1])
     return numbered
 
 

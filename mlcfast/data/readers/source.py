@@ -65,7 +65,7 @@ class LabelSource:
     neither image nor label; root: where the images are, where the reader knows it; split: the part of the data, "" for
     the whole; packed: the M images where they lie inside the file, in which case unpack writes them to files of their
     own and returns their paths; cells: which of 0, −1 and 2, a blank, the labels hold beside 1, where their meaning
-    depends on that.
+    depends on that, or what the numbers of a list are, see mlcfast.data.readers.cells.
     """
 
     path: Path
@@ -159,12 +159,19 @@ class LabelSource:
                 where = (
                     repr(self.images[row]) if self.path.is_dir() and self.images else f"{self.unit} {self.lines[row]}"
                 )
-                raise UsageError(
-                    f"{self.path}: {where} has the label {name!r}, which is not in the training file{hint(name, names)}"
-                )
+                says = f"{self.path}: {where} has the label {name!r}, which is not in the training file"
+                raise UsageError(f"{says}{_several(name, names) or hint(name, names)}")
         fill = 0 if holds(self.states, 0) else -1
         states = placed(self.states, [column[name] for name in self.names], len(names), fill)
         return replace(self, names=list(names), states=states)
+
+
+def _several(name: str, names: Sequence[str]) -> str:
+    """What to say of a label that is several of `names` with a sign between; "" for another."""
+    for sign in (" ", ",", ";", "|"):
+        if sign in name and {piece.strip() for piece in name.split(sign)} <= {*names}:
+            return f", but {name.split(sign)[0].strip()!r} is: set data.separator to {sign!r} if these are several"
+    return ""
 
 
 def policy_code(policy: str | float) -> int:

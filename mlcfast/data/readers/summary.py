@@ -177,7 +177,10 @@ def summary(
     counts["unknown"] = len(source.images) - counts["positives"] - counts["negatives"]  # soft labels are neither
     unlabelled = int(lacking(source.states, 1).sum())
     if unlabelled:
-        warnings.append(f"{unlabelled} images have no label")
+        left = sum(int(lacking(each.states, 1).sum()) for each, _ in found if _loses_unlabelled(each))
+        warnings.append(
+            f"{unlabelled} images have no label" + (f": training leaves out {left} of them" if left else "")
+        )
     every = [name for name, n in zip(source.names, counts["positives"].tolist(), strict=True) if n == len(keys) > 1]
     if every:
         warnings.append(

@@ -1,7 +1,6 @@
 """Tables of labels: a column a label, a column that lists labels, or a row for each image and label."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,11 +8,9 @@ import numpy as np
 from mlcfast.data.labels import from_entries
 from mlcfast.data.readers.columns import (
     another_person,
-    box_columns,
     column_named,
     ignored_columns,
     image_column,
-    is_about,
     is_called,
     is_confidence,
     is_index,
@@ -21,28 +18,31 @@ from mlcfast.data.readers.columns import (
     refuse_broken_cells,
     refuse_sums,
     refuse_unnamed,
-    share,
     truth,
     truth_share,
     with_folders,
-    words_recur,
 )
 from mlcfast.data.readers.dropped import refuse_dropped
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.list_columns import list_column, may_list_more
-from mlcfast.data.readers.listed import read_list, with_labels_together
+from mlcfast.data.readers.listed import read_list, with_labels_together, words_of_several
+from mlcfast.data.readers.long_columns import long_column
 from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.ranks import refuse_ranks
-from mlcfast.data.readers.separators import IN_BRACKETS, QUOTED, SEVERAL
+from mlcfast.data.readers.rivals import labels_beside
+from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.told_twice import without_list_told_twice
 from mlcfast.data.readers.tool_exports import read_regions
 from mlcfast.data.readers.wide import read_wide
-from mlcfast.data.readers.words import ASSERTING, LONG_COLUMNS, NO_LABEL, OBJECT_COLUMNS
+from mlcfast.data.readers.words import (
+    ASSERTING,
+    NO_LABEL,
+)
 from mlcfast.errors import UsageError
 
 SHAPES = ("wide", "list", "long")
@@ -55,6 +55,7 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     refuse_class_map(sheet.path, sheet.header, sheet.rows)
     sheet = with_flags_apart(with_plain_flags(_with_plain_header(sheet), options), options)
     sheet = without_list_told_twice(sheet, options)
+    doubts = words_of_several(sheet, options)
     sheet, options = with_labels_together(sheet, options)
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
@@ -64,7 +65,9 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     refuse_unnamed(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i not in (image, *folders, *told.values())]
     _refuse_labels_in_names(sheet, image, others, options)
-    return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
+    source = _read(sheet, image, others, options)
+    source = dataclasses.replace(source, warnings=[*source.warnings, *doubts]) if doubts else source
+    return with_told_columns(source, sheet, image, told)
 
 
 def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> None:
@@ -143,53 +146,8 @@ def shape_of(sheet: Sheet, image: int, others: Sequence[int], options: TableOpti
     image: the column of image files; others: those that may hold labels.
     """
     form = options.form if options.form in SHAPES else None
-    long = _long_column(sheet, image, others, options) if form in (None, "long") else None
+    long = long_column(sheet, image, others, options) if form in (None, "long") else None
     return long, list_column(sheet, others, options) if long is None and form in (None, "list") else None
-
-
-def _long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> int | None:
-    """The column of label names of a table with a row for each image and label."""
-    if options.form == "long" and len(options.label_columns) == 1:
-        return column_named(sheet, options.label_columns[0], "data.label_columns")
-    if options.label_columns or options.separator is not None:
-        return None
-    boxes = box_columns(sheet)
-    words = [i for i in others if truth_share(sheet, i) < 0.5]
-    named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
-    if boxes and not named:
-        named = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
-        recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
-        named = named or (recur if len(recur) == 1 else [])
-    images = [plain_path(row[image]) for row in sheet.rows]
-    confident = any(is_confidence(sheet.header[i]) for i in others)
-    again, alone = len(set(images)) < len(images), options.form == "long" or bool(boxes)
-    if len(named) != 1 or not (alone or again or confident):
-        return None
-    if boxes and options.form != "long" and _lists_at_boxes(sheet, named[0]):
-        return None
-    lists = [cell for cell in sheet.counts(named[0]) if not alone and re.search(r"[;|,\[]", cell)]
-    if lists and again and not any(re.search(r"[;|\[]", cell) for cell in lists):
-        where = f"{sheet.path}: {sheet.unit} {sheet.line(named[0], lists[0])}, column {sheet.header[named[0]]!r}"
-        raise UsageError(
-            f"{where}: {lists[0]!r} may be one label or {lists[0].count(',') + 1}: set data.format to long for one, as "
-            "images have several rows, or data.separator to ',' for several"
-        )
-    return None if lists else named[0]
-
-
-def _lists_at_boxes(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds several labels for a box.
-
-    A comma is a part of one unless the column's name is a plural, or what it divides also stands alone.
-    """
-    cells = sheet.counts(column)
-    if share(sheet, column, lambda cell: IN_BRACKETS.fullmatch(cell) is not None) == 1:
-        return True
-    if any(re.search("[;|]", cell) for cell in cells):
-        return True
-    commas = [cell for cell in cells if "," in cell]
-    plural = SEVERAL.search(sheet.header[column]) is not None
-    return bool(commas) and (plural or any(all(each.strip() in cells for each in cell.split(",")) for cell in commas))
 
 
 def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> LabelSource:
@@ -243,7 +201,7 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
             where = f"{sheet.path}: {sheet.unit} {number}, column {sheet.header[column]!r}: {word!r} means no label"
             raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
     said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
-    warnings = [*may_say_none(names), *beside_warnings]
+    warnings = [*may_say_none(names), *beside_warnings, *labels_beside(sheet, column, others, options)]
     if confidence is None and not options.label_columns:
         own = sheet.header[column]
         more = [sheet.header[i] for i in beside if may_list_more(sheet, i)]

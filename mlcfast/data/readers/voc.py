@@ -11,6 +11,7 @@ from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list
 from mlcfast.data.readers.words import FRACTION, SCORES, SPLIT_FOLDERS
+from mlcfast.documents import read_content
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -51,7 +52,7 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
         "": _annotations(folder) or sorted(folder.rglob("*.xml"))
     }
     labels = _labels([file for files in found.values() for file in files], options)
-    of_classes = {} if labels else class_lists(folder)
+    of_classes = {} if labels else class_lists(folder, "" if path.is_dir() else path.stem)
     if of_classes:
         return read_class_lists(folder, of_classes)
     if not labels:
@@ -92,7 +93,7 @@ def _without_endings(folder: Path) -> list[Path]:
         if (
             files
             and not any(file.suffix for file in files)
-            and files[0].read_bytes()[:99].strip().startswith(BEGINNING)
+            and read_content(files[0])[:99].strip().startswith(BEGINNING)
         ):
             return files
     return []

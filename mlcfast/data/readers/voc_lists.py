@@ -17,15 +17,25 @@ PAIR = re.compile(rf".*{ENDING}[\s,]+\S.*\.xml", re.IGNORECASE)
 STATES = {"1": 1, "-1": -1, "0": 0}
 
 
-def class_lists(folder: Path) -> dict[str, dict[str, Path]]:
-    """The lists of one class in a directory, by the part of the data and the class, which their names hold."""
+def class_lists(folder: Path, part: str = "") -> dict[str, dict[str, Path]]:
+    """The lists of one class in a directory, by the part of the data and the class, which their names hold.
+
+    part: the only one that is wanted; UsageError, which names those there are, where it is not among them.
+    """
     files = [file for file in sorted(folder.glob(LISTS)) if is_of_one_class(file)]
     if not any(is_class_list(read_text(file)[0]) for file in files):  # by a -1, which images with classes have not
         return {}
     found: dict[str, dict[str, Path]] = {}
     for file in files:
-        name, _, part = file.stem.rpartition("_")
-        found.setdefault(part, {})[name] = file
+        name, _, part_of_file = file.stem.rpartition("_")
+        found.setdefault(part_of_file, {})[name] = file
+    if part and found:
+        if part not in found:
+            raise UsageError(
+                f"{folder / 'ImageSets' / 'Main' / part}.txt: no list of one class ends in _{part}, as cat_{part}.txt "
+                f"would: there are those of {', '.join(found)}"
+            )
+        return {part: found[part]}
     if {"train", "val"} <= found.keys():  # of which trainval is made
         found.pop("trainval", None)
     return found

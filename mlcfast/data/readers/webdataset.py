@@ -15,7 +15,7 @@ from mlcfast.data.readers.refused import OF_IMG2DATASET, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.unpacked import by_split, missing_shards, unpack
-from mlcfast.documents import parse_json
+from mlcfast.documents import parse_json, refuse_special
 from mlcfast.errors import UsageError
 
 CLASS = "class"  # the column that a .cls becomes
@@ -145,6 +145,7 @@ def _ending(name: str) -> str:
 
 def _members(file: Path) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
     """The plain files of a shard; links and devices are passed over, and nothing is ever written by its name."""
+    refuse_special(file)
     try:
         with tarfile.open(file, "r:") as archive:
             for member in archive:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlcfast.data.readers.cell_doubts import doubtful_cells
 from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
     another_person,
@@ -20,27 +21,25 @@ from mlcfast.data.readers.columns import (
     truth_share,
     words_recur,
 )
+from mlcfast.data.readers.facts import may_be_fact, may_be_facts
 from mlcfast.data.readers.image_folders import part_in
+from mlcfast.data.readers.numbered import NUMBERED, are_filled_up
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import (
     LIST_COLUMNS,
-    MAY_BE_ABOUT,
     MOST_FLAGS,
     NO_LABEL,
-    OF_JUDGEMENT,
     OF_PARTS,
     OF_PEOPLE,
     OTHER_LISTS,
     PROSE,
     SURE,
-    VEHICLES,
 )
 from mlcfast.errors import UsageError
 
 AMOUNT = re.compile(r"(\d{1,2}([.,]\d+)?|100([.,]0+)?|[.,]\d+)\s*%?")
-NUMBERED = re.compile(r"(.*?[^\W\d_])[ _.-]?\d*")
 AGAIN = re.compile(r"(.+)\.\d+")
 PERSON = r"(?:rater|reader|annotator|reviewer|coder|observer|expert|doctor|worker|user|r)[ _.-]?\d+"
 PROGRAM = r"(?:pred|predicted|prediction|prob|probability|score|conf|confidence|model|gt|truth)"
@@ -58,6 +57,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     if sheet.delimiter != "," and any("," in cell for i in columns for cell in sheet.counts(i)):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
+    doubts += doubtful_cells(values, states, names, lambda row: f"{sheet.unit} {sheet.numbers[row]}", options)
     images = [row[image] for row in sheet.rows]
     refuse_contradictions(sheet.path, images, sheet.numbers, names, states, values != BLANK_CELL)
     empty = [name for name, some in zip(names, (states == 1).any(axis=0), strict=True) if not some]
@@ -65,7 +65,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     doubts += [f"{name!r} is a label beside {base!r}: pandas names a repeated column so" for name, base in again[:1]]
     both = [(name, f"{match[1]}_y") for name in names if (match := MERGED.fullmatch(name)) and f"{match[1]}_y" in names]
     doubts += [f"{x!r} and {y!r} are two labels: pandas names a column of two merged tables so" for x, y in both[:1]]
-    doubts += [*_may_be_facts(names), *_none_beside(sheet, image, names, states)]
+    doubts += [*may_be_facts(names), *_none_beside(sheet, image, names, states)]
     warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
     source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
@@ -80,11 +80,11 @@ def _label_columns(
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
         return columns, [sheet.header[i] for i in others if i not in columns and sheet.header[i]], []
     ignored = ignored_columns(sheet, options)
-    _refuse_numbered(sheet, [i for i in others if i not in ignored])
+    _refuse_numbered(sheet, [i for i in others if i not in ignored], options)
     columns, left, doubts, unclear = [], [], [], []
     for i in others:
         filled = any(cell.lower() not in BLANK for cell in sheet.counts(i))
-        about = is_about(sheet.header[i]) or is_called(sheet.header[i], OF_JUDGEMENT)
+        about = may_be_fact(sheet.header[i], sheet.header)
         about = (about and not _is_answer(sheet, i)) or SURE.search(sheet.header[i]) is not None
         part, of_parts = truth_share(sheet, i), filled and is_called(sheet.header[i], OF_PARTS)
         counts = about and _numbers_rows(sheet, i)
@@ -145,25 +145,13 @@ def _may_be_a_fold(name: str) -> str:
 def _words_left(sheet: Sheet, column: int) -> str:
     """A warning where the cells of a column that is no label are words of which one recurs; "" where they are not."""
     name = sheet.header[column]
-    about = is_about(name) or any(is_called(name, words) for words in (PROSE, OF_JUDGEMENT, OF_PEOPLE))
+    about = may_be_fact(name, sheet.header) or any(is_called(name, words) for words in (PROSE, OF_PEOPLE))
     if not name or about or is_index(sheet, column) or not words_recur(sheet, column):
         return ""
     return (
         f"column {name!r} is taken as no label, though its words recur: if they are the labels, set data.label_columns "
         f"to [{name}], else name it in data.ignore_columns"
     )
-
-
-def _may_be_facts(names: Sequence[str]) -> list[str]:
-    """A warning of labels that may say something else of the image: `frame`, or `label` beside others."""
-    known = {name.lower() for name in names}
-    facts = MAY_BE_ABOUT - {"train"} if known & VEHICLES else MAY_BE_ABOUT
-    letters = sum(len(name) == 1 for name in known) > 2  # x and y are labels among others
-    found = [name for name in names if name.lower() in facts and not (letters and len(name) == 1)]
-    found += [name for name in names if len(names) > 1 and is_called(name, LIST_COLUMNS)]
-    shown, several = ", ".join(map(repr, found)), len(found) > 1
-    said = f"columns {shown} are read as labels: if one" if several else f"column {shown} is read as a label: if it"
-    return [f"{said} is none, name it in data.ignore_columns"] if found else []
 
 
 def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndarray) -> list[str]:
@@ -193,12 +181,18 @@ def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.n
         raise UsageError(f"{sheet.path}: {people} and others say different things of one image: {remedy}")
 
 
-def _refuse_numbered(sheet: Sheet, others: Sequence[int]) -> None:
+def _refuse_numbered(sheet: Sheet, others: Sequence[int], options: TableOptions) -> None:
     """UsageError where several columns hold a label a cell, as `label1`, `label2` do, and nothing says so."""
     alike = [i for i in others if (match := NUMBERED.fullmatch(sheet.header[i])) and is_called(match[1], LIST_COLUMNS)]
     words = [i for i in alike if any(sheet.counts(i)) and truth_share(sheet, i) < 1]
+    named = ",".join(sheet.header[i] for i in alike)
+    if len(alike) > 1 and not words and options.form != "wide" and are_filled_up(sheet, alike):
+        raise UsageError(
+            f"{sheet.path}: the columns {named} may hold a class a cell, 0 and 1, with -1 where a row has no more, or "
+            f"say with 1, 0 and -1 of a label each whether it is there: set data.label_columns to [{named}] and "
+            "data.separator to ' ' for classes, data.format to wide for labels"
+        )
     if len(alike) > 1 and words:
-        named = ",".join(sheet.header[i] for i in alike)
         raise UsageError(
             f"{sheet.path}: the columns {named} may hold a label a cell, and {first_untrue(sheet, words[0])} is "
             f"none of 1, 0 and -1: set data.label_columns to [{named}] if so, else name them in data.ignore_columns"

@@ -9,6 +9,7 @@ PARTS = {
     "train": ("train", "training", "trn"), "val": ("val", "valid", "validation", "validate", "dev"),
     "test": ("test", "testing", "tst"),
 }  # fmt: skip
+SHORT_PARTS = {"tr": "train", "va": "val", "te": "test"}  # which cells of a column hold, and no folder is called
 SPLIT_FOLDERS = tuple(word for words in PARTS.values() for word in words)
 
 IMAGE_COLUMNS = (
@@ -33,7 +34,8 @@ LABELS_ELSEWHERE = frozenset({
 })  # fmt: skip
 OTHER_LISTS = LABELS_ELSEWHERE | frozenset({
     "species",
-    "classid", "labelid", "categoryid", "dx", "diagnosis", "diagnostic", "genre", "disease", "emotion", "finding",
+    "annotation", "annotations", "classid", "labelid", "categoryid", "dx", "diagnosis",
+    "diagnostic", "genre", "disease", "emotion", "finding",
     "findings",
 })  # fmt: skip
 # Ranks of animals and plants, of which `class` is one, and columns that name their kinds.
@@ -45,6 +47,7 @@ OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
 OF_CLASS_NUMBERS = OF_CLASSES | {"pixelvalue", "classindex", "classnumber", "classno", "labelindex"}
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
 # What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
+OF_LABELS = frozenset({*LIST_COLUMNS, *LONG_COLUMNS}) | OTHER_LISTS  # any of these
 LABEL_WORDS = frozenset({
     "label", "labels", "tag", "tags", "class", "classes", "category", "categories", "keyword", "keywords",
 })  # fmt: skip
@@ -53,6 +56,8 @@ COUNT_WORDS = frozenset({"n", "num", "nr", "no", "number", "count", "total", "ma
 # What a column of classes may also be called beside those of a box, as in Pascal VOC's objects made a table.
 OBJECT_COLUMNS = ("name", "object", "object_name", "obj_name")
 BOX_COLUMNS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bbox"}, {"x", "y", "w", "h"})
+# Columns of labels where one of CONFIDENCE_COLUMNS or ASSERTING stands beside; pandas' `melt` writes the first.
+OF_MELTED = ("variable", "attribute", "property", "question", "finding", "feature")
 CONFIDENCE_COLUMNS = (
     "confidence", "value", "present", "score", "conf", "probability", "prob", "certainty", "likelihood",
 )  # fmt: skip
@@ -122,9 +127,35 @@ SUMS = frozenset({
     "total", "totals", "grand total", "sum", "sums", "summe", "gesamt", "somme", "suma", "totale", "totaal", "razem",
     "\u0438\u0442\u043e\u0433\u043e", "\u5408\u8ba1", "\u603b\u8ba1", "\u5408\u8a08", "average", "mean", "count",
 })  # fmt: skip
-# Columns that are as well labels as facts of the image; `train` is one beside VEHICLES.
-MAY_BE_ABOUT = frozenset({"train", "page", "x", "y", "eye", "rank", "frame"})
-VEHICLES = {"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"}
+# Columns that are as well labels as facts of the image; `train` is one beside VEHICLES, `day` beside TIMES_OF_DAY.
+MAY_BE_ABOUT = frozenset({
+    "train", "page", "x", "y", "eye", "rank", "frame", "day", "camera", "scene", "group", "location", "device",
+    "sensor", "hospital", "corrupt", "corrupted", "low_quality", "good_quality", "poor_quality", "bad_quality",
+    "unsure", "ambiguous", "flipped", "mirrored", "rotated", "synthetic", "worker", "user", "reader", "observer",
+    "coder", "unlabelled", "unlabeled",
+})  # fmt: skip
+VEHICLES = frozenset({"bus", "car", "truck", "boat", "bicycle", "aeroplane", "airplane", "plane", "tram"})
+TIMES_OF_DAY = frozenset({"night", "dusk", "dawn", "twilight", "evening", "morning", "nighttime"})
+PATTERNS = frozenset({"striped", "stripes", "plaid", "dotted", "dots", "floral", "plain", "solid", "checkered"})
+# Columns of a time, which hold 1 alone where all is of January.
+OF_TIMES = frozenset({"month", "hour", "week", "weekday", "dayofweek", "quarter", "minute", "session"})
+# What was done with an image; columns are called so with `is` and `was` before or `by` behind as well.
+OF_WORK = frozenset({
+    "labelled", "labeled", "annotated", "unannotated", "checked", "unchecked", "verified",
+    "reviewed", "approved", "validated", "audited", "inspected", "curated", "corrected", "usable", "unusable",
+    "accepted", "rejected", "skipped", "deleted", "discarded", "excluded", "included", "selected", "ignored", "flagged",
+    "done", "finished", "completed", "downloaded", "exported", "imported", "uploaded", "published", "archived",
+    "augmented", "keep", "ignore", "include", "qc", "qa", "skip", "complete", "adjudicated", "agreed", "disagreed",
+    "agreement", "disagreement", "consent", "consented", "bbox", "bboxes", "dataset", "cv", "part", "scanner", "read",
+})  # fmt: skip
+# What stands around these words, and around those for a part of the data.
+AROUND_WORK = frozenset({
+    "is", "was", "has", "been", "to", "be", "by", "not", "fully", "all", "label", "labels", "image", "images",
+    "annotation", "annotations", "first", "second", "double",
+})  # fmt: skip
+AROUND_PARTS = frozenset({"in", "is", "for", "of", "set", "split", "subset", "data", "dataset", "only", "used"})
+# Words that say so behind `is` alone.
+BEHIND_IS = frozenset({"public", "private", "hidden", "active", "locked", "visible", "removed"})
 # Columns that say of a row whether its label was kept or how often it was seen, and what they hold where it was not.
 OF_ROWS = frozenset({
     "status", "state", "verdict", "decision", "review", "review_status", "approval", "votes", "vote", "n_votes",
@@ -154,6 +185,12 @@ OF_STUDIES = {"study_id", "studyid"}  # of which each may hold several images
 GROUPS = frozenset({
     "group", "group_id", "scene", "scene_id", "location", "location_id", "camera", "camera_id", "session", "session_id",
     "site_id", "device", "device_id", "sensor", "sensor_id", "hospital", "hospital_id", "month", "day", "hour", "week",
+})  # fmt: skip
+# Columns of words that say where, when and how an image was taken, and no label.
+OF_SCENES = GROUPS | OF_TIMES | frozenset({
+    "weather", "city", "town", "country", "region", "state", "season", "view", "place", "site", "time_of_day", "light",
+    "lighting", "brand", "model", "modality", "device_model", "manufacturer", "photographer", "license", "licence",
+    "source", "dataset", "language", "surface", "habitat", "body_part", "sex", "gender",
 })  # fmt: skip
 # Words that stand for an empty list; ChestX-ray14 writes the first.
 NO_LABEL = {

@@ -1,0 +1,83 @@
+"""MIRFLICKR-25000 as it is packed: `im1.jpg` and on, and for each label a list of the numbers of its images."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.errors import UsageError
+from mlcfast.registry import hint
+
+LISTS = ("annotations", "mirflickr25k_annotations_v080", "mirflickr/annotations")
+IMAGES = ("mirflickr", "mirflickr25k", "images", "")
+IMAGE = re.compile(r"im([1-9]\d*)\.jpg")
+RELEVANT = "_r1"  # behind a label of which a picture is mainly
+
+
+def is_mirflickr(folder: Path) -> bool:
+    """Whether a directory holds lists of numbers by label, and images that are called by number."""
+    place = next((folder / name for name in LISTS if (folder / name).is_dir()), None)
+    return place is not None and _images(folder) is not None and bool(_lists(place))
+
+
+def read_mirflickr(folder: Path, options: TableOptions) -> list[LabelSource]:
+    """Read the images of the directory with the labels whose lists name them; no list is no label.
+
+    `data.label_columns` chooses among the labels. UsageError for a label that has no list.
+    """
+    place = next(folder / name for name in LISTS if (folder / name).is_dir())
+    root = _images(folder)
+    assert root is not None, "as is_mirflickr has seen"
+    lists = {file.stem: [int(word) for word in read_text(file)[0].split()] for file in _lists(place)}
+    for name in options.label_columns:
+        if name not in lists:
+            shown = ", ".join([*lists][:12])
+            raise UsageError(f"{place}: no list {name}.txt; there are those of {shown}{hint(name, lists)}")
+    chosen = {name: lists[name] for name in options.label_columns or lists}
+    found = (IMAGE.fullmatch(file.name) for file in root.iterdir())
+    numbers = {int(match[1]) for match in found if match} | {number for each in lists.values() for number in each}
+    tags: dict[int, list[str]] = {number: [] for number in sorted(numbers)}
+    for name, each in chosen.items():
+        for number in dict.fromkeys(each):
+            tags[number].append(name)
+    images = [f"im{number}.jpg" for number in tags]
+    said = f"each list in {place.relative_to(folder)} is a label, and its numbers those of images, 1 of im1.jpg"
+    source = from_tags(folder, "authors", images, list(tags.values()), [said])
+    relevant = [name for name in chosen if name.removesuffix(RELEVANT) in chosen and name.endswith(RELEVANT)]
+    warnings = [
+        f"{name!r}, of images that are mainly of {name.removesuffix(RELEVANT)!r}, is a label of its own, one of "
+        f"{len(relevant)} such: name those that are meant in data.label_columns"
+        for name in relevant[:1]
+    ]
+    return [dataclasses.replace(source, root=root, warnings=[*source.warnings, *warnings])]
+
+
+def refuse_numbers(path: Path, text: str) -> None:
+    """UsageError for a list of the images of one label by their numbers, a number a line and each once."""
+    numbers = text.split()
+    if len(numbers) > 1 and _are_numbers(text) and len({*numbers}) == len(numbers):
+        raise UsageError(
+            f"{path}: a number a line, {numbers[0]} the first, and no labels: if it lists the images of the label "
+            f"{path.stem!r}, as MIRFLICKR's lists do, name the directory that holds the images and all lists, else "
+            "write a table of images and labels, `image,label`"
+        )
+
+
+def _are_numbers(text: str) -> bool:
+    """Whether a text is a whole number a line."""
+    return all(line.strip().isdecimal() for line in text.splitlines() if line.strip())
+
+
+def _images(folder: Path) -> Path | None:
+    """Where the images are; None where there are none."""
+    places = (folder / name for name in IMAGES if (folder / name).is_dir())
+    return next((place for place in places if any(place.glob("im[1-9]*.jpg"))), None)
+
+
+def _lists(place: Path) -> list[Path]:
+    """The lists of numbers in a directory, sorted; empty where another file that is no readme lies there."""
+    files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.lower().startswith("readme"))
+    plain = all(file.suffix == ".txt" for file in files) and all(_are_numbers(read_text(file)[0]) for file in files)
+    return files if plain else []

@@ -1,0 +1,50 @@
+"""Quotes of a text table that are not written as CSV has them: a cell that goes on behind the quote that closes it."""
+
+import csv
+import functools
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlcfast.data.readers.words import PROSE
+from mlcfast.errors import UsageError
+
+SHOWN = 40  # letters of a cell
+
+
+def refuse_behind_quotes(path: Path, text: str, delimiter: str, header: Sequence[str]) -> None:
+    """UsageError for the first cell with something else than blanks behind its closing quote, such as `"cat"x`.
+
+    Cells of texts that are no labels, `"Hello" he said` under `caption`, are let be. header: the first row.
+    """
+    if '"' not in text or _is_strict(text, delimiter):
+        return
+    place, line = 0, 1
+    for cell in _cells(delimiter).finditer(text):
+        name = header[place] if place < len(header) else ""
+        if (cell["behind"] or "").strip() and name.lower() not in PROSE:
+            shown = " ".join(cell["whole"].split())
+            shown = shown if len(shown) <= SHOWN else f"…{shown[-SHOWN:]}"
+            raise UsageError(
+                f"{path}: line {line}: {shown!r} goes on behind its closing quote: put quotes around the whole cell, "
+                "write those within twice, and close each"
+            )
+        place, line = (place + 1, line) if cell["end"] == delimiter else (0, line + 1)
+
+
+def _is_strict(text: str, delimiter: str) -> bool:
+    """Whether a text is CSV to the letter."""
+    try:
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True):
+            pass
+    except csv.Error:
+        return False
+    return True
+
+
+@functools.cache
+def _cells(delimiter: str) -> re.Pattern[str]:
+    """A cell of a table, what stands behind its closing quote if it has one, and the sign that ends it."""
+    rest, end = rf"[^{delimiter}\r\n]*", rf"{delimiter}|\r\n|\r|\n|\Z"
+    return re.compile(rf' *(?P<whole>"(?:[^"]|"")*+"(?P<behind>{rest})|{rest})(?P<end>{end})')
