@@ -249,6 +249,11 @@ class TrainConfig(Section):
     early_stop: int = Field(
         default=8, ge=0, description="End after more than this many epochs without a new best; 0 never does."
     )
+    choose: Literal["validation", "last"] = Field(
+        default="validation",
+        description="Which weights best/ holds: those with the highest validation mAP so far, or the last, averaged "
+        "where an average is kept, for so few validation images that a lucky one would choose.",
+    )
     log_every: int = Field(default=50, ge=1, description="Steps between two lines of metrics.jsonl.")
     checkpoint_every: int = Field(default=0, ge=0, description="Steps between two checkpoints; 0 is once an epoch.")
     keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")

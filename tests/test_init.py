@@ -269,10 +269,12 @@ def test_few_images_get_the_recipe_of_the_small_starting_point(tmp_path):
     starter = load_config(ROOT / "configs" / "own_data_small.yaml").model_dump(mode="json")
     assert all(starter[section] | settings == starter[section] for section, settings in SMALL.items())
     config = propose(one_table(tmp_path), machine=Machine(), weights=lambda _: "cached").config.model_dump(mode="json")
-    for section, keys in {"data": ("mean", "std", "augment"), "model": tuple(SMALL["model"]), "optim": ("lr",)}.items():
+    own = {part: tuple(SMALL[part]) for part in ("model", "loss")}
+    own |= {"data": ("mean", "std", "augment"), "optim": ("lr",)}
+    for section, keys in own.items():
         assert {key: config[section][key] for key in keys} == {key: starter[section][key] for key in keys}
     assert config["train"]["ema_warmup"] and config["train"]["ema_decay"] == starter["train"]["ema_decay"]
-    assert config["train"]["early_stop"] == starter["train"]["early_stop"]
+    assert all(config["train"][name] == starter["train"][name] for name in ("early_stop", "choose"))
 
 
 @pytest.mark.usefixtures("untimed")
@@ -297,6 +299,7 @@ def test_a_gpu_gets_what_the_planner_says_fits(tmp_path, monkeypatch):
     proposal = propose(data, None, ["engine.global_batch=32"], Machine(2, 12 * 2**30, 8), lambda _: "cached")
     engine = proposal.config.engine
     assert proposal.config.model.backbone == "resnet50" and engine.precision == "bf16"
+    assert "pos_weight" not in proposal.config.loss.options  # measured for the recipe for few images alone
     assert engine.micro_batch == 16 and "of 12.0 GiB" in proposal.reasons["engine.micro_batch"]
     assert "timed" not in proposal.reasons["train.epochs"]
 

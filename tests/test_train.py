@@ -172,6 +172,20 @@ def test_early_stop_counts_epochs_without_a_new_best(config_file, tmp_path, monk
     assert len(events(tmp_path / "runs" / "tiny", "evaluation")) == 5
 
 
+@pytest.mark.parametrize(("decay", "which"), [(0, "raw"), (0.9, "ema")])
+def test_the_last_weights_are_kept_where_validation_does_not_choose(config_file, tmp_path, monkeypatch, decay, which):
+    values = iter([90.0, 40.0, 50.0, 30.0] if decay else [90.0, 30.0])  # raw weights and average in turn
+    original = gather.multilabel_report
+    monkeypatch.setattr(gather, "multilabel_report", lambda *a: original(*a) | {"mAP": next(values)})
+    words = ["train.epochs=2", "train.early_stop=1", f"train.ema_decay={decay}", "train.choose=last"]
+    assert run(config_file, *words) == 30.0
+    directory = tmp_path / "runs" / "tiny"
+    card = json.loads((directory / "best" / "model.json").read_text())
+    assert card["weights"] == which and card["metrics"]["mAP"] == 30.0
+    assert card["step"] == events(directory, "evaluation")[-1]["step"]
+    assert json.loads((directory / "best" / "outcome.json").read_text())["epoch"] == 2
+
+
 def test_non_finite_gradient_leaves_the_weights_and_ends_the_run(config_file, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "SKIPS_IN_A_ROW", 4)
     monkeypatch.setattr("mlcfast.losses.asymmetric.AsymmetricLoss.forward", lambda self, x, y: x.sum() * float("nan"))

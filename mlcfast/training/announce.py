@@ -113,14 +113,16 @@ def announce_training(config: Config, trainer: Trainer, process: Process) -> Non
         LOGGER.warning("%s: of query2label; ml_decoder has its own in model.head_options", names)
     LOGGER.info("device: %s", _device(process))
     begun = f", of which {trainer.progress.step} are done" if trainer.is_resumed else ""
+    keeps = "the last weights are kept" if config.train.choose == "last" else "validation chooses the best weights"
     LOGGER.info(
-        "steps: %d an epoch of %d images each, %d in %d epochs%s; after each epoch validation chooses the best "
-        "weights; how long it takes is said after the first steps",
+        "steps: %d an epoch of %d images each, %d in %d epochs%s; after each epoch %s; how long it takes is said after "
+        "the first steps",
         trainer.steps_per_epoch,
         config.engine.global_batch,
         trainer.total_steps,
         config.train.epochs,
         begun,
+        keeps,
     )
     kept = config.train.ema_decay**trainer.total_steps
     if not config.train.ema_warmup and config.train.ema_decay and kept > MUCH:

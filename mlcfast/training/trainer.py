@@ -317,12 +317,13 @@ class Trainer:
         earlier = [each for each in self.progress.rows if each["epoch"] != row["epoch"]]  # it may have ended within it
         self.progress.rows = [*earlier, row]
         self.journal.summarise(self.progress.rows)
-        which = max(results, key=lambda key: results[key].report["mAP"])
+        takes_last = self.config.train.choose == "last"
+        which = [*results][-1] if takes_last else max(results, key=lambda key: results[key].report["mAP"])
         score = results[which].report["mAP"]
         own, trained = results[which].loss, self.epoch_loss / max(self.epoch_steps, 1)
         beside = "" if own is None else f", loss {own:.5g}; {trained:.5g} on the training images as they were learnt"
         LOGGER.info("epoch %d: mAP %.2f (%s)%s", self.progress.epoch + 1, score, which, beside)
-        if score > self.progress.best:
+        if takes_last or score > self.progress.best:
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
 

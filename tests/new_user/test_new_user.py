@@ -11,13 +11,14 @@ import shutil
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from mlcfast import evaluate, init, inspect, predict, train
 from mlcfast.config import load_config
 from tests.conftest import ROOT
-from tests.new_user.compare_heads import measure, table
+from tests.new_user.compare_heads import build_parser, measure, table, work
 from tests.new_user.photos import LABELS, STARS, make_photos
 from tests.new_user.small_sets import KINDS, make_small_set
 from tests.new_user.small_starter import compare, make_set
@@ -230,11 +231,30 @@ def test_heads_are_compared_on_small_sets(tmp_path):
     found = [measure(tmp_path, "small_things", 1, head, tiny, (40, 20)) for head in ("linear", "pooled")]
     assert [line["head"] for line in found] == ["linear", "pooled"]
     for line in found:
-        folder = tmp_path / "runs" / f"small_things1_{line['head']}" / "best"
+        folder = tmp_path / "runs" / f"small_things1_{line['head']}_1" / "best"
         outcome = json.loads((folder / "outcome.json").read_text())
         assert line["mAP"] == pytest.approx(outcome["test"]["mAP"], abs=0.05)
-    row = f"| small_things | pooled | {found[1]['mAP']:.1f} | {found[1]['mAP']:.1f} |"
+        assert line["mAP"] == pytest.approx(np.mean(list(line["AP"].values())), abs=0.1)
+    row = f"| small_things | pooled | {found[1]['mAP']:.1f} | {found[1]['mAP']:.1f} | {found[1]['frequent']:.1f} |"
     assert row in table(found)
+
+
+def test_a_set_is_trained_on_with_several_seeds_and_rare_labels_are_left_out(tmp_path):
+    """The rare one is the star, which two of 60 test images have; results that are there are not trained again."""
+    make_set(tmp_path / "photos0", 0, 60, 60, size=(80, 60))
+    with (tmp_path / "photos0" / "test.csv").open(encoding="utf-8") as file:
+        assert sum(row["star"] == "1" for row in csv.DictReader(file)) == 2
+    words = [str(tmp_path), *TINY, "train.epochs=1", "--kinds", "photos", "--seeds", "0", "--runs", "3", "4"]
+    args = build_parser().parse_intermixed_args([*words, "--heads", "linear"])
+    work(args)
+    kept = (tmp_path / "results.jsonl").read_text(encoding="utf-8")
+    found = [json.loads(line) for line in kept.splitlines()]
+    assert [(line["seed"], line["run"]) for line in found] == [(0, 3), (0, 4)]
+    for line in found:
+        frequent = [value for name, value in line["AP"].items() if name != "star"]
+        assert line["frequent"] == pytest.approx(np.mean(frequent), abs=0.1)
+    work(args)
+    assert (tmp_path / "results.jsonl").read_text(encoding="utf-8") == kept
 
 
 @pytest.mark.parametrize("kind", KINDS)
