@@ -24,6 +24,7 @@ from mlcfast.training.trainer import Trainer
 LOGGER = logging.getLogger("mlcfast")
 SHOWN = 5  # labels named in a warning
 RAREST = 20  # labels whose images the journal counts
+ELSEWHERE = "data.test=SPLIT would judge by images of its own"
 MUCH = 0.1  # of the initial weights in the average at the end
 
 
@@ -152,28 +153,31 @@ def announce_end(
 ) -> None:
     """Log the figure that counts with its interval, where the best model is and what can be done with it.
 
-    validation: how many images chose the best epoch; interval: of the best mAP on them, in percent, see report_run.
+    validation: how many images chose the best epoch, or judged the last; interval: of the mAP on them, in percent, see
+    report_run.
     """
+    takes_last = config.train.choose == "last"
+    epoch = f"{'the last epoch, ' if takes_last else 'epoch '}{progress.best_epoch + 1}"
     if test is None:
         LOGGER.info(
-            "the figure that counts: validation mAP %.2f%s on %d images, after epoch %d; it is a little too high, "
-            "since the epoch was chosen by it: data.test=SPLIT would judge by images of its own",
+            "the figure that counts: validation mAP %.2f%s on %d images, after %s%s",
             progress.best,
             in_brackets(interval),
             validation,
-            progress.best_epoch + 1,
+            epoch,
+            "" if takes_last else f"; it is a little too high, since the epoch was chosen by it: {ELSEWHERE}",
         )
     else:
         LOGGER.info(
-            "the figure that counts: test mAP %.2f%s on %d images; validation, mAP %.2f%s, chose epoch %d",
+            "the figure that counts: test mAP %.2f%s on %d images; validation, mAP %.2f%s, %s",
             test.report["mAP"],
             in_brackets(None if test.rows is not None else percent_interval(test.scores, test.labels)),
             test.report["images"],
             progress.best,
             in_brackets(interval),
-            progress.best_epoch + 1,
+            f"after {epoch}" if takes_last else f"chose {epoch}",
         )
-    if interval is not None:
+    if interval is not None and not takes_last:
         rivals = [row for row in progress.rows if row["epoch"] != progress.best_epoch and _best_of(row) >= interval[0]]
         if rivals:
             LOGGER.info(

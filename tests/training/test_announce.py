@@ -98,6 +98,21 @@ def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_fi
     )
 
 
+def test_the_end_names_no_choice_where_the_last_weights_are_kept(caplog, config_file):
+    config = load_config(config_file, ["train.choose=last"])
+    rows = [{"epoch": epoch, "raw_mAP": 99.0} for epoch in range(4)]
+    progress, directory = SimpleNamespace(best=63.4, best_epoch=3, rows=rows), RunDirectory(config.run_directory)
+    announce_end(config, directory, progress, 13, (60.0, 70.0), None)
+    said = "the figure that counts: validation mAP 63.40 [60.00, 70.00] on 13 images, after the last epoch, 4"
+    assert caplog.messages[:2] == [said, f"the best model: {directory.best}"]
+    caplog.clear()
+    test = SimpleNamespace(
+        report={"mAP": 61.25, "images": 7}, rows=[0], scores=np.zeros((7, 3)), labels=np.ones((7, 3), np.int8)
+    )
+    announce_end(config, directory, progress, 13, None, test)
+    assert caplog.messages[0].endswith("on 7 images; validation, mAP 63.40, after the last epoch, 4")
+
+
 def test_epochs_that_are_as_good_as_the_best_one_are_counted(caplog, config_file):
     config, random = load_config(config_file), np.random.default_rng(0)
     labels = (random.random((20, 2)) < 0.5).astype(np.int8)
