@@ -291,7 +291,7 @@ REFUSED = {
     "a part of celeba that nothing names": (
         {"list_attr_celeba.txt": "1\nBald \n1.jpg  1\n", "list_eval_partition.txt": "2.jpg 0\n",
          "img_align_celeba/1.jpg": ""},
-        "list_eval_partition.txt: does not say with 0, 1 or 2 in which part '1.jpg' is",
+        "list_eval_partition.txt: does not say in which part '1.jpg' is, with 0, 1 or 2 or in words",
     ),
     "roboflow's classes twice": (
         {"a.jpg": "", "b.jpg": "", "_classes.csv": "filename,cat\na.jpg,1\nb.jpg,0\n",

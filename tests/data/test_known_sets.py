@@ -245,6 +245,6 @@ def test_sets_of_authors_that_are_damaged(tmp_path, name, file, text, says):
     with pytest.raises(UsageError, match=says):
         read_all(tmp_path, TableOptions())
     with pytest.raises(
-        UsageError, match="not laid out as CelebA, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny ImageNet or"
+        UsageError, match="not laid out as CelebA, DeepFashion, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny"
     ):
         read_all(tmp_path / file.partition("/")[0], TableOptions(form="authors"))

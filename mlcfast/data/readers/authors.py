@@ -1,14 +1,15 @@
-"""Sets as their authors pack them: CelebA, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny ImageNet, pets."""
+"""Sets as their authors pack them: CelebA, DeepFashion, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR and others."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mlcfast.data.readers.attribute_tables import read_attribute_table
 from mlcfast.data.readers.chest_xray import BOXES, ENTRIES, is_chest_xray, read_chest_xray
 from mlcfast.data.readers.cub import classes_by_part, is_cub
 from mlcfast.data.readers.exports import json_of
-from mlcfast.data.readers.lists import from_tags, read_attribute_table
+from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.mirflickr import is_mirflickr, read_mirflickr
 from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.sheet import read_sheet, read_text
@@ -16,9 +17,9 @@ from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.errors import UsageError
 
-CELEBA = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+CELEBA = ("list_attr_celeba.txt", "list_attr_celeba.csv", "list_attr_img.txt")  # the last is DeepFashion's
 PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
-OF_CELEBA = {"0": "train", "1": "val", "2": "test"}
+OF_CELEBA = {"0": "train", "1": "val", "2": "test", "train": "train", "val": "val", "test": "test"}
 ANNOTATED = "val/val_annotations.txt"  # of Tiny ImageNet
 Lists = dict[str, list[str]]  # labels by image
 
@@ -50,8 +51,8 @@ def read_authors(folder: Path, options: TableOptions) -> list[LabelSource]:
     layout = next((layout for layout in LAYOUTS if layout.knows(folder)), None)
     if layout is None:
         raise UsageError(
-            f"{folder}: not laid out as CelebA, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny ImageNet or "
-            "Oxford's pets are"
+            f"{folder}: not laid out as CelebA, DeepFashion, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny "
+            "ImageNet or Oxford's pets are"
         )
     return layout.read(folder, options)
 
@@ -83,9 +84,10 @@ def _celeba(folder: Path, options: TableOptions) -> list[LabelSource]:
     part = {line[0]: OF_CELEBA[line[1]] for line in lines if len(line) == 2 and line[1] in OF_CELEBA}
     lost = next((image for image in whole.images if image not in part), None)
     if lost is not None:
-        raise UsageError(f"{divided}: does not say with 0, 1 or 2 in which part {lost!r} is")
-    said = f"{divided.name} says with 0, 1 and 2 what trains, validates and tests"
-    rows = {name: [row for row, image in enumerate(whole.images) if part[image] == name] for name in OF_CELEBA.values()}
+        raise UsageError(f"{divided}: does not say in which part {lost!r} is, with 0, 1 or 2 or in words")
+    said = f"{divided.name} says what trains, validates and tests, with 0, 1 and 2 or in words"
+    parts = dict.fromkeys(OF_CELEBA.values())
+    rows = {name: [row for row, image in enumerate(whole.images) if part[image] == name] for name in parts}
     whole = dataclasses.replace(whole, assumptions=[*whole.assumptions, said])
     return [whole.taken(chosen, name) for name, chosen in rows.items() if chosen]
 

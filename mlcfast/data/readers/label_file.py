@@ -4,18 +4,13 @@ import dataclasses
 from pathlib import Path
 
 from mlcfast.data.labels import holds
+from mlcfast.data.readers.attribute_tables import is_attribute_table, read_attribute_table
 from mlcfast.data.readers.boxes import read_xml
 from mlcfast.data.readers.cub import ATTRIBUTES, read_attributes
 from mlcfast.data.readers.exports import has_objects_in_lines, read_metadata
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
-from mlcfast.data.readers.lists import (
-    is_attribute_table,
-    is_file_list,
-    read_attribute_table,
-    read_file_list,
-    refuse_without_endings,
-)
+from mlcfast.data.readers.lists import is_file_list, read_file_list, refuse_without_endings
 from mlcfast.data.readers.mirflickr import refuse_numbers
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
@@ -72,7 +67,8 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     if is_file_list(text):
         listed = read_file_list(path, options)
         if not holds(listed.states, 1):
-            raise UsageError(f"{path}: lists images and no labels: name the directory or data.yaml of YOLO, or a table")
+            remedy = _labels_in_front(listed) or "name the directory or data.yaml of YOLO, or a table"
+            raise UsageError(f"{path}: lists images and no labels: {remedy}")
         return [listed]
     if is_record_list(text):
         return [read_record_list(path, options)]
@@ -82,6 +78,16 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     refuse_numbers(path, text)
     sheet = read_sheet(path)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
+
+
+def _labels_in_front(source: LabelSource) -> str:
+    """What to write where all names of images hold a word before a blank, which may be the label: `2 0001.jpg`."""
+    apart = [name.partition(" ") for name in source.images]
+    if not apart or not all(image.strip() and "/" not in word for word, _, image in apart):
+        return ""
+    word, _, image = apart[0]
+    where = f"{source.unit} {source.lines[0]}: {source.images[0]!r}"
+    return f"if {word!r} of {where} is the label, write it behind the image, '{image.strip()} {word}'"
 
 
 def _read_json(path: Path, options: TableOptions) -> LabelSource:

@@ -1,12 +1,10 @@
-"""Label files without a header: lists of files with class numbers, and CelebA's attribute table."""
+"""Label files without a header: lists of files with class numbers."""
 
 import re
 from pathlib import Path
 
-import numpy as np
-
 from mlcfast.data.labels import from_lists
-from mlcfast.data.readers.cells import LIST_OF_BOXES, LIST_OF_CLASSES, LIST_OF_FLAGS, refuse_contradictions
+from mlcfast.data.readers.cells import LIST_OF_BOXES, LIST_OF_CLASSES, LIST_OF_FLAGS
 from mlcfast.data.readers.class_names import from_0, names_file, names_in
 from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.measures import doubt_of
@@ -20,33 +18,6 @@ FIVES = re.compile(r"\.\w+(\s+\d+(,\d+){4})*\s*$")
 NAMED = re.compile(r"[^\s,;]+( +\d+)*")
 KERAS = "_annotations.txt"  # as Roboflow calls a list of boxes for Keras
 GROUPS = re.compile(r"(\s+\d+(,\d+)+){2}\s*$")
-
-
-def is_attribute_table(text: str) -> bool:
-    """Whether a text is CelebA's: a line with the number of images, one of names, then rows of 1 and −1."""
-    lines = text.splitlines()
-    counted = re.fullmatch(r"[1-9]\d*", lines[0].strip()) if len(lines) > 2 else None  # `0001` is an image
-    return counted is not None and bool(re.search(r"\s-?1(\s|$)", lines[2]))
-
-
-def read_attribute_table(path: Path) -> LabelSource:
-    """Read CelebA's list_attr form; 1 is present, −1 absent."""
-    text, said = read_text(path)
-    lines = text.splitlines()
-    names = lines[1].split()
-    images, states, numbers = [], [], []
-    for number, line in enumerate(lines[2:], start=3):
-        image, *values = line.split() or [""]
-        if not image:
-            continue
-        if len(values) != len(names) or any(value not in ("1", "-1") for value in values):
-            raise UsageError(f"{path}: line {number}: {len(names)} values of 1 or -1 must follow the image")
-        images.append(image)
-        states.append([int(value) for value in values])
-        numbers.append(number)
-    matrix = np.array(states, np.int8)
-    refuse_contradictions(path, images, numbers, names, matrix, matrix != 0)
-    return LabelSource(path, "attributes", images, numbers, names, matrix, [*said, "-1 is absent"]).merged()
 
 
 def is_class_list(text: str) -> bool:

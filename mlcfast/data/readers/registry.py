@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlcfast.data.readers.arrow import is_arrow, is_saved, read_arrow, read_saved
+from mlcfast.data.readers.attribute_tables import read_attribute_table
 from mlcfast.data.readers.authors import is_authors, read_authors
 from mlcfast.data.readers.datumaro import is_datumaro, read_datumaro
 from mlcfast.data.readers.exports import json_of, read_metadata
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.json_files import is_labelme, read_json, read_labelme
 from mlcfast.data.readers.label_studio import names_annotations, read_label_studio, read_label_studio_sheet
-from mlcfast.data.readers.lists import read_attribute_table, read_file_list
+from mlcfast.data.readers.lists import read_file_list
 from mlcfast.data.readers.nus_wide import is_nus_wide, read_nus_wide
 from mlcfast.data.readers.probabilities import read_probabilities
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list

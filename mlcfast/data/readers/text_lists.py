@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.attribute_tables import is_attribute_table
 from mlcfast.data.readers.beside import annotated_beside
 from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.elsewhere import PROSE
 from mlcfast.data.readers.folders_or_table import may_be_labels
 from mlcfast.data.readers.headerless import OTHER
-from mlcfast.data.readers.lists import is_attribute_table
 from mlcfast.data.readers.paths import ENDING, IMAGE_ENDINGS, images_below, plain_path
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.tag_files import text_beside
