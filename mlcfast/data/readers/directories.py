@@ -33,6 +33,7 @@ from mlcfast.data.readers.side_by_side import (
     others_of_splits,
     refuse_more,
     shows_images,
+    tables_apart,
     tables_of_parts,
     with_labels,
     without_names,
@@ -104,6 +105,11 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     parts = tables_of_parts(tables)
     if parts:
         return _of_parts(path, parts, options, [*unread, *of_names])
+    apart = tables_apart(path)
+    if apart and not labelled_lists(path):
+        sources = _of_parts(path, apart, options, unread)
+        check_beside(path, sources[0].path, *sources)
+        return sources
     try:
         source = _of_tables(path, tables, options)
     except UsageError as error:

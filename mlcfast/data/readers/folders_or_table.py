@@ -24,16 +24,18 @@ def may_be_labels(path: Path) -> list[Path]:
     return [] if all(OF_SPLITS.fullmatch(folder.name) for folder in folders) else folders
 
 
-def check_beside(path: Path, table: Path, source: LabelSource) -> None:
-    """UsageError where the folders beside a label file may be the labels as well.
+def check_beside(path: Path, table: Path, *sources: LabelSource) -> None:
+    """UsageError where the folders beside a label file, or beside one of each part, may be the labels as well.
 
     So it is where the file names fewer than half of the images in them, or calls its labels as they are called.
     """
     folders = may_be_labels(path)
     if not folders:
         return
-    alike = {folder.name for folder in folders} & set(source.names) if not _labels_are_folders(source) else set()
-    few = 2 * len(set(source.images)) < sum(len(images_below(folder)) for folder in folders)
+    called, names = {folder.name for folder in folders}, {name for source in sources for name in source.names}
+    alike = not called.isdisjoint(names) and not all(map(_labels_are_folders, sources))
+    images = {image for source in sources for image in source.images}
+    few = 2 * len(images) < sum(len(images_below(folder)) for folder in folders)
     if alike or few:
         raise UsageError(
             f"{path}: may be read as folders, each a label, {folders[0].name!r} among them, or by {table.name}: set "

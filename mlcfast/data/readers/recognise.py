@@ -12,7 +12,7 @@ from mlcfast.data.readers.lists import KERAS
 from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
 from mlcfast.data.readers.paths import unread_below
 from mlcfast.data.readers.registry import has_splits, known_as, read_as
-from mlcfast.data.readers.side_by_side import tables_of_parts, without_names
+from mlcfast.data.readers.side_by_side import tables_apart, tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.text_lists import unread_lists
 from mlcfast.data.readers.wrapped import tables_in, within
@@ -41,7 +41,8 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
         return at(_with_settled_names(source), root)
     may_be_part = root.is_dir() and not path.is_file() and not (path.exists() and path.samefile(root))
     of_authors = may_be_part and is_authors(root)  # whose splits are more than the folders that they name
-    parts = {} if options.form != "auto" or path.is_file() else tables_of_parts(without_names(tables_in(root))[0])
+    plain = options.form == "auto" and not path.is_file()
+    parts = tables_of_parts(without_names(tables_in(root))[0]) or tables_apart(root) if plain else {}
     by_tables = any(is_part(part, name) for part in parts)
     known = by_tables or (has_splits(options.form) if options.form != "auto" else known_as(root))
     if (path.exists() and not of_authors and not by_tables) or not root.is_dir() or not known:

@@ -17,6 +17,7 @@ IMAGE_FILE = re.compile(ENDING, re.IGNORECASE)
 FORM = "sample_submission"  # as Kaggle calls a table of labels that are none
 LARGEST = 2**24  # bytes of a file that says the labels of one image, or is looked into
 OF_NAMES = {"classes", "class_names", "class_list", "class_dict"}  # stems of tables that may name the classes alone
+OF_LABELS = ("labels", "annotations")  # folders of label files beside those of images
 SHOWN = 5
 
 
@@ -44,6 +45,17 @@ def tables_of_parts(tables: Sequence[Path]) -> dict[str, Path]:
             parts = {TRAIN: plain[0], **parts}
     trains = any(is_part(part, TRAIN) for part in parts)
     return parts if 1 < len(parts) == len(tables) and len(rest) == 1 and trains else {}
+
+
+def tables_apart(folder: Path) -> dict[str, Path]:
+    """The tables of parts of the data in a folder of a directory's labels, `labels/train.csv`; nothing for others.
+
+    No table may stand in the directory itself, and no image in that folder.
+    """
+    places = [folder / name for name in OF_LABELS if (folder / name).is_dir()]
+    if len(places) != 1 or tables_in(folder) or images_below(places[0]):
+        return {}
+    return tables_of_parts(tables_in(places[0]))
 
 
 def with_labels(parts: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,9 +272,27 @@ def _strays(images: list[Path]) -> list[str]:
         if pictures / file.stem not in stems and file.name not in NAME_FILES and not image_beside(pictures / file.name)
     ]
     strays = [file for file in strays if _holds_boxes(file)]
+    if not strays and not found:
+        _refuse_deeper(folders)
     if strays and not found:
         raise UsageError(f"{strays[0]}: no image is called so, nor as any other of the {len(strays)} files of boxes")
     return [f"{len(strays)} files of boxes have no image, first {strays[0].name}"] if strays else []
+
+
+def _refuse_deeper(folders: Mapping[Path, Path]) -> None:
+    """UsageError where the files of boxes lie in folders of the directory of labels, and the images in none.
+
+    folders: the directories of images by those of their labels.
+    """
+    for labels, pictures in folders.items():
+        deeper = [file for file in sorted(labels.glob("*/**/*.txt")) if file.name not in NAME_FILES]
+        first = next((file for file in deeper if _holds_boxes(file)), None)
+        if first is not None:
+            place = first.parent.relative_to(labels)
+            raise UsageError(
+                f"{first}: no image has a file of boxes, and {len(deeper)} lie deeper: put them into {labels}, or "
+                f"their images into {pictures / place}"
+            )
 
 
 def _holds_boxes(file: Path) -> bool:
