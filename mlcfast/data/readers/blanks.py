@@ -10,6 +10,7 @@ from mlcfast.errors import UsageError
 JOINING = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "en", "och")
 ROWS_OF_PHRASE = 5  # in which a text stands on average, if it may be one label
 ROWS_OF_COMMA = 2  # likewise, where none of its parts between commas stands alone
+TEXTS_OF_COMMA = 4  # so many without a part in common that the comma may belong to them, though none recurs
 LISTS_OF_WORD = 5  # so many different ones that a word stands in on average, if it may be one label of several
 OF_SENTENCES = {*JOINING, "a", "an", "the", "of", "on", "in", "at", "with", "is", "de", "la", "der", "die", "mit"}
 # The labels of Planet's Amazon set, which are known to be single words.

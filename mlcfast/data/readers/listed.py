@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from mlcfast.data.readers.dropped import may_be_dropped
 from mlcfast.data.readers.flags import flags_beside, refuse_flags
 from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
-from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, refuse_marked
+from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, of_blank_words, refuse_marked
 from mlcfast.data.readers.numbered import (
     alike,
     hold_classes,
@@ -27,6 +28,7 @@ from mlcfast.data.readers.numbered import (
     own_numbers,
     refuse_measures,
     without_fills,
+    without_fractions,
 )
 from mlcfast.data.readers.rivals import labels_beside
 from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
@@ -108,6 +110,8 @@ def lists_in(sheet: Sheet, column: int, told: str | None) -> tuple[str, str, lis
     separator, why = (told or "", "") if as_told else separator_of(sheet, column)
     by_cell = {cell: labels_in(sheet, column, cell, separator) for cell in sheet.counts(column)}
     by_cell, said, warnings = without_no_label(sheet, column, by_cell)
+    by_cell, plain = without_fractions(by_cell)
+    said += plain
     if as_told:
         warnings += _unused(sheet, column, separator)
     if separator == "," and told is None:
@@ -149,7 +153,7 @@ def without_no_label(
     UsageError where such a word does not stand alone.
     """
     said_so, empty, blank, first = 0, 0, 0, ""
-    kept = {}
+    kept, written = {}, Counter[str]()
     for cell, names in by_cell.items():
         times = sheet.counts(column)[cell]
         try:
@@ -161,8 +165,14 @@ def without_no_label(
         said_so, first = said_so + (times if word else 0), first or word
         says_none = not names and cell.lower() not in BLANK
         empty, blank = empty + times * says_none, blank + times * (not names and not says_none)
+        if cell and not names and not says_none:
+            written[cell] += times
     said, warnings = of_blanks(blank, empty + said_so)
-    return kept, [*([f"{first!r} is taken as no label, in {said_so} rows"] if said_so else []), *said], warnings
+    if not warnings:
+        said = of_blanks(blank - written.total(), 0)[0]
+    words, doubts = of_blank_words(written, {name for names in kept.values() for name in names})
+    said = [*([f"{first!r} is taken as no label, in {said_so} rows"] if said_so else []), *said, *words]
+    return kept, said, [*warnings, *doubts]
 
 
 def of_blanks(blank: int, empty: int) -> tuple[list[str], list[str]]:

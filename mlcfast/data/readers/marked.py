@@ -40,6 +40,8 @@ DITTO = frozenset({'"', "''", "\u3003", "\u201d", ",,", '-"-'})
 NOTHING = NO_LABEL | BLANK
 WHOLE = re.compile(r"-?\d+(\.0+)?")
 MINUS = {"-1", "-1.0"}  # with which programs fill lists to one length
+KEPT = "keep one of the two, or call the first otherwise if it is a label"
+LONGEST_CODE = 3  # letters of labels beside which `NA` may be one
 WORDS_OF_SENTENCES = 5  # from which on a label may be a sentence
 
 
@@ -155,8 +157,20 @@ def none_among(names: Sequence[str]) -> str:
         return ""
     if len(names) > 1:
         other = next((name for name in names if name not in words), words[-1])
-        raise ValueError(f"{words[0]!r} means no label, but {other!r} stands beside it: keep one of them")
+        raise ValueError(f"{words[0]!r} means no label, but {other!r} stands beside it: {KEPT}")
     return words[0]
+
+
+def of_blank_words(words: Mapping[str, int], names: Collection[str]) -> tuple[list[str], list[str]]:
+    """What is said, and warned of, where cells hold a word that counts as a blank one, `NA`.
+
+    words: each with its number of rows; names: the labels. It is a warning where these are all as short and of
+    capitals, as `EU` and `AS` are.
+    """
+    said = [f"{word!r} counts as a blank cell, in {times} rows" for word, times in words.items()]
+    said = [f"{line}: if it is a label, call it otherwise" for line in said]
+    codes = len(names) > 1 and all(name.isalpha() and name.isupper() and len(name) <= LONGEST_CODE for name in names)
+    return ([], said) if codes and any(word.isupper() and word.isalpha() for word in words) else (said, [])
 
 
 def _are_names(values: Collection[tuple[str, str]]) -> bool:

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mlcfast.data.readers.columns import ignored_columns, is_called, plain_column
 from mlcfast.data.readers.measures import FEW_ROWS
+from mlcfast.data.readers.separators import IN_BRACKETS
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.data.readers.words import OF_LABELS, WHOLE
@@ -77,6 +78,21 @@ def whole(cell: str) -> str:
     """A number without its fraction of 0, `3` for `3.0`; another cell as it is."""
     match = WHOLE.fullmatch(cell)
     return match[1] if match else cell
+
+
+def without_fractions(by_cell: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """The labels of cells, each a list in brackets, `2` for `2.0` where all are whole, and what is said of that.
+
+    by_cell: the labels of each cell. Those of other cells, and those that are text, in quotes, stay as they are.
+    """
+    lists = all(cell.lower() in BLANK or IN_BRACKETS.fullmatch(cell) for cell in by_cell)
+    names = {name for each in by_cell.values() for name in each}
+    changed = sorted(name for name in names if whole(name) != name)
+    numbers = all(whole(name).isdecimal() for name in names)
+    if not (lists and changed and numbers) or any("'" in cell or '"' in cell for cell in by_cell):
+        return dict(by_cell), []
+    said = f"numbers are classes without their fraction of 0: {changed[0]!r} is {whole(changed[0])!r}"
+    return {cell: list(dict.fromkeys(map(whole, each))) for cell, each in by_cell.items()}, [said]
 
 
 def alike(names: Sequence[str]) -> bool:

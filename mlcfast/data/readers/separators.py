@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from mlcfast.data.readers.blanks import JOINING, ROWS_OF_COMMA, blank_or_none
+from mlcfast.data.readers.blanks import JOINING, ROWS_OF_COMMA, TEXTS_OF_COMMA, blank_or_none
 from mlcfast.data.readers.names import plain_blanks
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK
@@ -20,6 +20,7 @@ EMPTY = re.compile(r"[\[({]\s*[\])}]")  # a list, or an object, without anything
 # What Python prints of a set that is empty or frozen, and of NumPy's arrays.
 OF_SET = re.compile(r"(?:frozenset|set|array|tensor)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 OF_NUMPY = re.compile(r"\[\s*\d+\.?(\s+\d+\.?)*\s*\]")
+OF_SCALARS = re.compile(r"\bnp\.(?:u?int|float|str)\d*_?\(([^()]*)\)")  # `np.int64(3)`, within a list of Python's
 OF_POSTGRES = re.compile(r"\{([^{}:'\"]|\"[^\"]*\")*\}")
 OF_R = re.compile(r"c\(.*\)|character\(0\)", re.DOTALL)
 QUOTED = re.compile(r"b?(['\"]).+\1|[\u201c\u201e].+[\u201c\u201d]|\u2018.+\u2019|\u00ab.+\u00bb")
@@ -95,18 +96,20 @@ def _refuse_words_together(cells: Sequence[str], sign: str, where: str) -> None:
 
 
 def _refuse_comma_within(cells: Mapping[str, int], where: str) -> None:
-    """UsageError where a comma may be a part of names, `Aster, blue`: a few texts recur, and no piece tells otherwise.
+    """UsageError where a comma may be a part of names, `Aster, blue`: texts recur, or are several, and no piece tells.
 
-    It would by standing alone, or behind a comma in two texts. cells: each with its number of rows.
+    A piece would by standing alone, behind a comma in two texts, or by being a number. cells: each with its number of
+    rows.
     """
     lists = {cell: [piece.strip() for piece in cell.split(",")] for cell in cells if "," in cell}
-    behind = Counter(piece for pieces in lists.values() for piece in pieces[1:])
-    before = {pieces[0] for pieces in lists.values()}
-    alone = any(piece in cells for pieces in lists.values() for piece in pieces)
+    pieces = {piece for each in lists.values() for piece in each}
+    behind = Counter(piece for each in lists.values() for piece in each[1:])
+    before = {each[0] for each in lists.values()}
+    alone = not pieces.isdisjoint(cells) or all(map(str.isdecimal, pieces))
     mixed = not before.isdisjoint(behind) or max(behind.values()) > 1 or "" in behind
     blank = all(cell.count(", ") == cell.count(",") for cell in lists)
-    few = sum(cells.values()) >= ROWS_OF_COMMA * len(cells) and len(lists) > 1
-    if blank and not alone and not mixed and few:
+    few = sum(cells.values()) >= ROWS_OF_COMMA * len(cells) and max(cells[cell] for cell in lists) > 1
+    if blank and not alone and not mixed and (few or len(lists) >= TEXTS_OF_COMMA):
         cell = next(iter(lists))
         raise UsageError(
             f"{where}: {cell!r} may be one label or {len(lists[cell])}: set data.separator to ',' for several, to ';' "
@@ -191,7 +194,7 @@ def _labels_in(cell: str, separator: str) -> list[str]:
             names = [name.strip() for name in next(csv.reader([cell[1:-1]], skipinitialspace=True), [])]
             return [name for name in dict.fromkeys(names) if name and name != "NULL"]
         of_set = OF_SET.fullmatch(cell)
-        held = (of_set[1] or "[]") if of_set else cell
+        held = OF_SCALARS.sub(r"\1", (of_set[1] or "[]") if of_set else cell)
         for parse, text in ((json.loads, held), (ast.literal_eval, held), (ast.literal_eval, NAN.sub("None", held))):
             try:
                 names = [_name(value) for value in _values(parse(text)) if value is not None]

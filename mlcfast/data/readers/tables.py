@@ -1,6 +1,7 @@
 """Tables of labels: a column a label, a column that lists labels, or a row for each image and label."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_pla
 from mlcfast.data.readers.list_columns import list_column, may_list_more
 from mlcfast.data.readers.listed import read_list, with_labels_together, words_of_several
 from mlcfast.data.readers.long_columns import long_column
-from mlcfast.data.readers.marked import marked, may_say_none, refuse_marked
+from mlcfast.data.readers.marked import KEPT, marked, may_say_none, of_blank_words, refuse_marked
 from mlcfast.data.readers.names import plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.ranks import refuse_ranks
@@ -199,9 +200,12 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
         if at in present:
             other = names[present[at]]
             where = f"{sheet.path}: {sheet.unit} {number}, column {sheet.header[column]!r}: {word!r} means no label"
-            raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: keep one of the rows")
-    said += [f"{next(iter(empty.values()))[1]!r} is taken as no label, in {len(empty)} rows"] if empty else []
-    warnings = [*may_say_none(names), *beside_warnings, *labels_beside(sheet, column, others, options)]
+            raise UsageError(f"{where}, but {images[at]!r} also has {other!r}: {KEPT}")
+    of_none = [word for _, word in empty.values() if word.lower() in NO_LABEL]
+    said += [f"{of_none[0]!r} is taken as no label, in {len(of_none)} rows"] if of_none else []
+    blanks, doubts = of_blank_words(Counter(word for _, word in empty.values() if word.lower() not in NO_LABEL), names)
+    said += blanks
+    warnings = [*may_say_none(names), *beside_warnings, *doubts, *labels_beside(sheet, column, others, options)]
     if confidence is None and not options.label_columns:
         own = sheet.header[column]
         more = [sheet.header[i] for i in beside if may_list_more(sheet, i)]

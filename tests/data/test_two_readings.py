@@ -1,0 +1,63 @@
+"""Where two readings are possible, the right one is taken and said, or both are named in one line with the remedy."""
+
+import pytest
+
+from mlcfast.config import DataConfig
+from mlcfast.data.discover import discover
+from mlcfast.data.readers.recognise import read_all, read_labels
+from mlcfast.data.readers.source import TableOptions
+from mlcfast.data.readers.summary import open_sources
+from mlcfast.errors import UsageError
+from tests.data.layouts import samples_of
+from tests.data.test_directories import lay
+from tests.data.test_hasty_tables import write
+from tests.data.two_readings import READ, READ_SETS, REFUSED, REFUSED_SETS, WARNED
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_right_reading_is_taken(tmp_path, name):
+    content, labels, states, said = READ[name]
+    source = read_labels(write(tmp_path, content), TableOptions())
+    assert (source.names, source.states.tolist()) == (labels, states) and not source.warnings
+    assert all(any(each in line for line in source.assumptions) for each in said)
+
+
+@pytest.mark.parametrize("name", WARNED)
+def test_the_other_reading_is_a_warning(tmp_path, name):
+    content, says = WARNED[name]
+    assert any(says in line for line in read_labels(write(tmp_path, content), TableOptions()).warnings)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_both_readings_are_named(tmp_path, name):
+    content, says = REFUSED[name]
+    with pytest.raises(UsageError) as caught:
+        read_labels(write(tmp_path, content), TableOptions())
+    assert str(caught.value).startswith(str(tmp_path)) and says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", READ_SETS)
+def test_sets_are_read(tmp_path, name):
+    files, place, labels, states = READ_SETS[name]
+    lay(tmp_path, files)
+    root = None if not place else tmp_path
+    found = open_sources(tmp_path / place, root, TableOptions())
+    assert {tuple(source.names) for source, _ in found} == {tuple(labels)} and all(all(paths) for _, paths in found)
+    assert {source.split: source.states.tolist() for source, _ in found} == states
+
+
+@pytest.mark.parametrize("name", REFUSED_SETS)
+def test_sets_that_may_be_read_otherwise_are_one_line(tmp_path, name):
+    files, place, says = REFUSED_SETS[name]
+    lay(tmp_path, files)
+    with pytest.raises(UsageError) as caught:
+        read_all(tmp_path / place, TableOptions())
+    assert str(caught.value).startswith(str(tmp_path)) and says in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("labels/train.csv", "labels/val.csv")])
+def test_tables_of_parts_in_a_folder_train_by_either_name(tmp_path, names):
+    lay(tmp_path, READ_SETS["tables of parts in labels"][0])
+    read = samples_of(DataConfig(format="auto", root=str(tmp_path), train=names[0], val=names[1]))
+    assert read.train.labels.tolist() == [[1, 1], [1, 0]] and read.validation.labels.tolist() == [[1, 1]]
+    assert discover(tmp_path).settings.items() >= {"train": "train", "val": "val"}.items()
