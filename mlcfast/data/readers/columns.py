@@ -271,6 +271,11 @@ def first_untrue(sheet: Sheet, column: int) -> str:
     return "" if cell is None else f"{sheet.unit} {sheet.line(column, cell)}, column {sheet.header[column]!r}: {cell!r}"
 
 
+def is_blank(sheet: Sheet, column: int) -> bool:
+    """Whether no cell of a column holds anything, not even a word that counts as blank, `NA`."""
+    return not any(sheet.counts(column))
+
+
 def words_recur(sheet: Sheet, column: int) -> bool:
     """Whether a column holds words or lists of words, of up to three words each, and one stands in several cells."""
     cells = {cell: times for cell, times in sheet.counts(column).items() if cell.lower() not in BLANK}

@@ -9,9 +9,11 @@ from mlcfast.data.readers.columns import (
     box_columns,
     ignored_columns,
     is_about,
+    is_blank,
     is_called,
     is_index,
     is_truth,
+    truth,
     truth_share,
 )
 from mlcfast.data.readers.facts import is_of_work
@@ -149,6 +151,24 @@ def only_truths(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
     """Whether a column called as a list holds 1 and 0 beside other such columns: then it is a label of that name."""
     alike = [i for i in others if all(is_truth(sheet, cell) for cell in sheet.counts(i))]
     return column in alike and len(alike) > 1
+
+
+def is_blank_beside(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
+    """Whether a column holds nothing at all, and another of `others` holds 1 and 0, which then are the labels."""
+    return is_blank(sheet, column) and any(
+        not is_blank(sheet, i) and all(is_truth(sheet, cell) for cell in sheet.counts(i)) for i in others
+    )
+
+
+def blank_among(sheet: Sheet, columns: Sequence[int], options: TableOptions) -> list[int]:
+    """The columns of labels that are blank throughout, where others, or the training file, hold 0 or −1.
+
+    A blank is unknown there. Where it is absent, such a column may be a label that no image has.
+    """
+    blank = [i for i in columns if is_blank(sheet, i)]
+    filled = [i for i in columns if i not in blank]
+    stated = {truth(sheet, cell) for i in filled for cell in sheet.counts(i)} if blank else set()
+    return blank if filled and not {0, -1}.isdisjoint(stated | options.cells) else []
 
 
 def refuse_flags(sheet: Sheet, column: int) -> None:

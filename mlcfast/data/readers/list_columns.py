@@ -1,6 +1,8 @@
 """Finds the column of a table that lists an image's labels."""
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from mlcfast.data.readers.columns import (
@@ -15,7 +17,7 @@ from mlcfast.data.readers.columns import (
     words_of,
     words_recur,
 )
-from mlcfast.data.readers.flags import flags_beside, only_truths
+from mlcfast.data.readers.flags import flags_beside, is_blank_beside, only_truths
 from mlcfast.data.readers.numbered import names_of, numbers_names
 from mlcfast.data.readers.rivals import refuse_rivals
 from mlcfast.data.readers.separators import EMPTY, IN_BRACKETS
@@ -32,6 +34,7 @@ from mlcfast.data.readers.words import (
     OF_CLASSES,
     OF_JUDGEMENT,
     OF_PEOPLE,
+    OF_SCENES,
     OF_WHOM,
     OTHER_LISTS,
     PROSE,
@@ -41,6 +44,7 @@ from mlcfast.errors import UsageError
 NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
 BELOW = re.compile(r"sub(label|class|category|tag)(e?s)?|subcategories")
 NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
+LOOKED_AT = 2000  # different cells of a column
 MEASURE = re.compile(r"[-+]?\d+(?:\.\d+)?")
 OF_MEASURES = re.compile(r"[\[({][-+\d.,\s\"']*[\])}]")
 
@@ -60,6 +64,7 @@ def list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> i
 
 def _list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> int | None:
     ignored = ignored_columns(sheet, options)
+    others = [i for i in others if not is_blank_beside(sheet, i, others)]
     if options.label_columns:
         columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
         of_words = truth_share(sheet, columns[0]) < 0.5 or options.separator is not None
@@ -149,13 +154,15 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
     column beside the images. UsageError where two columns are such, and where words that recur are listed beside
     columns of 1 and 0.
     """
-    lists = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE) and holds_lists(sheet, i)]
+    named = [i for i in others if sheet.header[i] and not is_called(sheet.header[i], PROSE)]
+    lists = [i for i in named if holds_lists(sheet, i)]
     classes = [i for i in others if is_called(sheet.header[i], LONG_COLUMNS) and truth_share(sheet, i) < 0.5]
     classes = classes or [i for i in others if is_called(sheet.header[i], OF_CLASSES)]
     flags = [i for i in others if truth_share(sheet, i) >= 0.5 and not is_about(sheet.header[i])]
     if flags:
         called = [i for i in others if is_called(sheet.header[i], OTHER_LISTS) and i not in flags]
-        for column in {*lists, *classes, *(called if len(flags) <= MOST_FLAGS else ())}:
+        commas = [i for i in named if holds_words_between_commas(sheet, i)] if len(flags) == 1 else []
+        for column in {*lists, *classes, *commas, *(called if len(flags) <= MOST_FLAGS else ())}:
             if column in classes or words_recur(sheet, column):
                 flags_beside(sheet, column, others, options)
         if len(classes) == 1:  # which leave the columns of 1 and 0 aside, with a warning
@@ -175,6 +182,20 @@ def _column_of_lists(sheet: Sheet, others: Sequence[int], options: TableOptions)
         shown = " and ".join(repr(sheet.header[i]) for i in lists[:2])
         raise UsageError(f"{sheet.path}: {shown} may both list the labels: name one with data.label_columns")
     return lists[0] if lists else None
+
+
+def holds_words_between_commas(sheet: Sheet, column: int) -> bool:
+    """Whether cells of a column list words with commas between them of which one stands alone or in another list, too.
+
+    Columns called as scenes and people are none.
+    """
+    if is_called(sheet.header[column], OF_SCENES | NO_LISTS) or is_about(sheet.header[column]):
+        return False
+    cells = itertools.islice(filter(None, sheet.counts(column)), LOOKED_AT)
+    lists = [{piece.strip() for piece in cell.split(",")} for cell in cells]
+    times = Counter(piece for pieces in lists for piece in pieces)
+    several = any(len(pieces) > 1 and any(times[piece] > 1 for piece in pieces) for pieces in lists)
+    return several and words_recur(sheet, column)
 
 
 def holds_lists(sheet: Sheet, column: int) -> bool:

@@ -65,7 +65,8 @@ class LabelSource:
     neither image nor label; root: where the images are, where the reader knows it; split: the part of the data, "" for
     the whole; packed: the M images where they lie inside the file, in which case unpack writes them to files of their
     own and returns their paths; cells: which of 0, −1 and 2, a blank, the labels hold beside 1, where their meaning
-    depends on that, or what the numbers of a list are, see mlcfast.data.readers.cells.
+    depends on that, or what the numbers of a list are, see mlcfast.data.readers.cells; blank: columns that hold nothing
+    and are no labels here, but may be in another split.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class LabelSource:
     unpack: Callable[[], list[str]] | None = None
     packed: PackedImages | None = None
     cells: frozenset[int] = frozenset()
+    blank: tuple[str, ...] = ()
 
     def column(self, name: str, option: str) -> list[str]:
         """The M cells of a column that `option` names; UsageError where the file has none, or one without content."""
@@ -140,17 +142,22 @@ class LabelSource:
         return replace(self, images=images, lines=lines, states=states, warnings=[*self.warnings, warning])
 
     def in_order(self, names: list[str] | None) -> "LabelSource":
-        """The labels in another split's order; UsageError for a label that is not among `names`."""
+        """The labels in another split's order; UsageError for a label that is not among `names`.
+
+        One whose column is blank here is unknown.
+        """
         if names is None or names == self.names:
             return self
-        differ = sorted(set(names) ^ set(self.names))
+        left = {*names} & {*self.blank} - {*self.names}
+        differ = sorted(set(names) ^ {*self.names, *left})
         if self.format in ("wide", "attributes") and differ:
             lacks = differ[0] not in self.names
             says = "is none of them, and is one" if lacks else "is one of them, and is none"
-            raise UsageError(
-                f"{self.path}: the label columns differ from those of the training file: {differ[0]!r} {says} "
-                f"there{hint(differ[0], differ[1:])}"
-            )
+            near = hint(differ[0], differ[1:])
+            if not near and not lacks:
+                near = ": if its column is blank there, name all labels in data.label_columns"
+            differs = f"the label columns differ from those of the training file: {differ[0]!r} {says} there"
+            raise UsageError(f"{self.path}: {differs}{near}")
         column = {name: position for position, name in enumerate(names)}
         for position, name in enumerate(self.names):
             if name not in column:
@@ -161,7 +168,7 @@ class LabelSource:
                 )
                 says = f"{self.path}: {where} has the label {name!r}, which is not in the training file"
                 raise UsageError(f"{says}{_several(name, names) or hint(name, names)}")
-        fill = 0 if holds(self.states, 0) else -1
+        fill = 0 if left or holds(self.states, 0) else -1
         states = placed(self.states, [column[name] for name in self.names], len(names), fill)
         return replace(self, names=list(names), states=states)
 

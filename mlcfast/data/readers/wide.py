@@ -14,6 +14,7 @@ from mlcfast.data.readers.columns import (
     first_untrue,
     ignored_columns,
     is_about,
+    is_blank,
     is_called,
     is_index,
     is_unnamed,
@@ -22,12 +23,14 @@ from mlcfast.data.readers.columns import (
     words_recur,
 )
 from mlcfast.data.readers.facts import may_be_fact, may_be_facts
+from mlcfast.data.readers.flags import blank_among
 from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.numbered import NUMBERED, are_filled_up
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import (
+    CAPTIONS,
     LIST_COLUMNS,
     MOST_FLAGS,
     NO_LABEL,
@@ -54,7 +57,9 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     _refuse_people(sheet, image, others, values)
     names = [sheet.header[i] for i in columns]
     states, said, cells = states_of(values, names, sheet.path, options)
-    said += [f"columns that are no labels: {', '.join(left)}"] if left else []
+    blank = [sheet.header[i] for i in others if is_blank(sheet, i) and sheet.header[i]]
+    shown = [f"{name} (blank)" if name in blank else name for name in left]
+    said += [f"columns that are no labels: {', '.join(shown)}"] if left else []
     if sheet.delimiter != "," and any("," in cell for i in columns for cell in sheet.counts(i)):
         said.append("1,0 and 0,0 are numbers with a decimal comma")
     doubts += doubtful_cells(values, states, names, lambda row: f"{sheet.unit} {sheet.numbers[row]}", options)
@@ -66,10 +71,13 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     both = [(name, f"{match[1]}_y") for name in names if (match := MERGED.fullmatch(name)) and f"{match[1]}_y" in names]
     doubts += [f"{x!r} and {y!r} are two labels: pandas names a column of two merged tables so" for x, y in both[:1]]
     doubts += [*may_be_facts(names), *_none_beside(sheet, image, names, states)]
-    warnings = [*doubts, *(f"no image has the label {name!r}" for name in empty[:5])]
+    told = ", whose column is blank: if it is none, name it in data.ignore_columns"
+    warnings = [*doubts, *(f"no image has the label {name!r}{told if name in blank else ''}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
-    source = LabelSource(sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells)
-    return source.merged()
+    left_blank = tuple(name for name in left if name in blank)
+    return LabelSource(
+        sheet.path, "wide", images, sheet.numbers, names, states, said, warnings, cells=cells, blank=left_blank
+    ).merged()
 
 
 def _label_columns(
@@ -105,6 +113,8 @@ def _label_columns(
             unclear.append(sheet.header[i])
         else:
             columns.append(i)
+    blank = blank_among(sheet, columns, options)
+    columns, left = [i for i in columns if i not in blank], [*left, *(sheet.header[i] for i in blank)]
     alone = sheet.header[columns[0]] if len(columns) == 1 else ""
     if alone and part_in(alone):  # `service_test`, beside which other columns may be meant
         unclear.append(alone)
@@ -145,7 +155,8 @@ def _may_be_a_fold(name: str) -> str:
 def _words_left(sheet: Sheet, column: int) -> str:
     """A warning where the cells of a column that is no label are words of which one recurs; "" where they are not."""
     name = sheet.header[column]
-    about = may_be_fact(name, sheet.header) or any(is_called(name, words) for words in (PROSE, OF_PEOPLE))
+    about = may_be_fact(name, sheet.header) or any(is_called(name, words) for words in (PROSE - CAPTIONS, OF_PEOPLE))
+    about = about or (is_called(name, CAPTIONS) and not any("," in cell for cell in sheet.counts(column)))
     if not name or about or is_index(sheet, column) or not words_recur(sheet, column):
         return ""
     return (

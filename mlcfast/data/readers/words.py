@@ -51,6 +51,13 @@ OF_LABELS = frozenset({*LIST_COLUMNS, *LONG_COLUMNS}) | OTHER_LISTS  # any of th
 LABEL_WORDS = frozenset({
     "label", "labels", "tag", "tags", "class", "classes", "category", "categories", "keyword", "keywords",
 })  # fmt: skip
+# What the name of a further version of the labels may hold, or of labels that were seen to be absent.
+OF_VERSIONS = frozenset({"gt", "groundtruth", "truth", "annotation", "annotations", "absent", "negative"})
+# What columns of one kind of labels are told apart by, `animal` and `second_animal`.
+RANKS_OF_LABELS = frozenset({
+    "first", "second", "third", "primary", "secondary", "tertiary", "main", "other", "others", "further", "additional",
+    "also", "more", "a", "b", "c",
+})  # fmt: skip
 MOST_FLAGS = 2  # columns of 1 and 0 beside one of words; more are as likely the labels
 COUNT_WORDS = frozenset({"n", "num", "nr", "no", "number", "count", "total", "max", "min"})
 # What a column of classes may also be called beside those of a box, as in Pascal VOC's objects made a table.
@@ -168,7 +175,8 @@ NOT_KEPT = {
     "skipped", "abgelehnt",
 }  # fmt: skip
 # Columns of which no cell is a list of labels, though some look like one.
-PROSE = ABOUT_IMAGES | {"caption", "captions", "description", "text", "title", "url", "exif"}
+CAPTIONS = frozenset({"caption", "captions", "description", "text", "title"})
+PROSE = ABOUT_IMAGES | CAPTIONS | {"url", "exif"}
 # Columns that say how sure or how far along someone was: beside columns of labels they are as likely none as one.
 OF_JUDGEMENT = frozenset({
     "status", "state", "score", "scores", "confidence", "conf", "probability", "prob", "certainty", "likelihood",
