@@ -194,9 +194,6 @@ WARNED = {
     "a column of 1 and -1": (table("image,cat,dog", "1,-1", "0,1", "1,-1"), "column 'cat' holds 0 and no -1, column 'dog' -1 and no 0"),
     "a column of 1 and blanks": (table("image,cat,dog", "1,1", "0,", "0,1"), "no image is known to be without 'dog', as all that"),
     "crosses beside yes and no": (table("image,cat,dog,indoor", "x,,yes", ",x,no", "x,,no"), "no image is known to be without 'cat', nor 1 more"),
-    "labels old and new": (
-        table("image,labels,labels_new", "cat;dog,cat", "dog,dog;cat"), "column 'labels' is read, and 'labels_new', which differs from it, is not: if both hold labels",
-    ),
     "numbers of classes beside others": (
         table("image,class,category_id", *beside(ANIMALS, ("1", "2", "3", "3", "2", "1"))), "column 'class' is read, and 'category_id', which differs",
     ),

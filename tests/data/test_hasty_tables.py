@@ -212,15 +212,6 @@ def test_mirflickrs_lists_of_numbers(tmp_path, place):
         open_sources(tmp_path / place / "cat.txt", None, TableOptions())
 
 
-def test_a_word_in_two_columns_that_are_named_is_told(tmp_path):
-    file = write(tmp_path, "image,upper,lower\na.jpg,red,blue\nb.jpg,blue,black\n")
-    (said,) = read_labels(file, TableOptions(label_columns=("upper", "lower"))).warnings
-    assert said.startswith("'blue' stands in 'upper' and in 'lower' and is one label")
-    for header in ("tag1,tag2", "label,more_labels"):
-        file = write(tmp_path, f"image,{header}\na.jpg,red,blue\nb.jpg,blue,black\n")
-        assert not read_labels(file, TableOptions(label_columns=tuple(header.split(",")))).warnings
-
-
 @pytest.mark.parametrize("key", ["annotations", "objects", "regions"])
 @pytest.mark.parametrize("label", ["class", "name", "category"])
 def test_records_with_objects_have_their_labels(tmp_path, key, label):
@@ -257,10 +248,3 @@ def test_a_part_is_found_where_its_folder_holds_images_alone(tmp_path):
     lay(tmp_path, images | rows)
     read = trained(tmp_path, train="train", val="val")
     assert read.train.labels.tolist() == [[1, 0], [1, 1], [0, 1]] and read.validation.labels.tolist() == [[0, 1]]
-
-
-def test_tables_of_parts_in_a_folder_of_labels_are_told_where_to_name(tmp_path):
-    lay(tmp_path, {f"images/{part}/{number}.jpg": "" for number, part in enumerate(("train", "val"))})
-    lay(tmp_path, {f"labels/{part}.csv": "image,cat,dog\n0.jpg,1,0\n" for part in ("train", "val")})
-    with pytest.raises(UsageError, match=r"name labels/train\.csv and labels/val\.csv in data\.train and data\.val"):
-        open_sources(tmp_path, None, TableOptions())

@@ -11,7 +11,7 @@ from mlcfast.errors import UsageError
 from tests.data.layouts import samples_of
 from tests.data.test_directories import lay
 from tests.data.test_hasty_tables import write
-from tests.data.two_readings import READ, READ_SETS, REFUSED, REFUSED_SETS, WARNED
+from tests.data.two_readings import COLOURS, READ, READ_SETS, REFUSED, REFUSED_SETS, SETTLED, WARNED, images
 
 
 @pytest.mark.parametrize("name", READ)
@@ -34,6 +34,23 @@ def test_both_readings_are_named(tmp_path, name):
     with pytest.raises(UsageError) as caught:
         read_labels(write(tmp_path, content), TableOptions())
     assert str(caught.value).startswith(str(tmp_path)) and says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_the_remedy_settles_it(tmp_path, name):
+    content, options, labels, states = SETTLED[name]
+    source = read_labels(write(tmp_path, content), TableOptions(**options))
+    assert (source.names, source.states.tolist()) == (labels, states)
+    assert not any("set data.label_columns" in line for line in source.warnings)
+
+
+def test_a_word_in_two_columns_that_are_named_is_asked_about(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        read_labels(write(tmp_path, COLOURS), TableOptions(label_columns=("upper_color", "lower_color")))
+    says = (
+        "line 3, column 'upper_color': 'blue' stands in column 'lower_color' too, in line 2: set data.format to list if"
+    )
+    assert says in str(caught.value) and "write 'upper_color: blue' and 'lower_color: blue'" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", READ_SETS)
@@ -61,3 +78,19 @@ def test_tables_of_parts_in_a_folder_train_by_either_name(tmp_path, names):
     read = samples_of(DataConfig(format="auto", root=str(tmp_path), train=names[0], val=names[1]))
     assert read.train.labels.tolist() == [[1, 1], [1, 0]] and read.validation.labels.tolist() == [[1, 1]]
     assert discover(tmp_path).settings.items() >= {"train": "train", "val": "val"}.items()
+
+
+def test_a_label_of_training_whose_column_is_blank_elsewhere_is_unknown_there(tmp_path):
+    lay(tmp_path, images(*(f"{number}.jpg" for number in range(5))))
+    lay(tmp_path, {"train.csv": "image,cat,dog,owl\n0.jpg,1,0,0\n1.jpg,0,1,1\n2.jpg,0,1,0\n"})
+    lay(tmp_path, {"val.csv": "image,cat,dog,owl\n3.jpg,1,0,\n4.jpg,0,0,\n"})
+    read = samples_of(DataConfig(format="auto", root=str(tmp_path), train="train.csv", val="val.csv"))
+    assert read.validation.names == ["cat", "dog", "owl"]
+    assert read.validation.labels.tolist() == [[1, -1, 0], [-1, -1, 0]]
+    lay(tmp_path, {"train.csv": "image,cat,dog,owl\n0.jpg,1,0,\n1.jpg,0,1,\n2.jpg,0,1,\n"})
+    lay(tmp_path, {"val.csv": "image,cat,dog,owl\n3.jpg,1,0,1\n4.jpg,0,0,0\n"})
+    settings = {"format": "auto", "root": str(tmp_path), "train": "train.csv", "val": "val.csv"}
+    with pytest.raises(UsageError, match=r"'owl' is one of them, and is none there.*all labels in data\.label_columns"):
+        samples_of(DataConfig(**settings))
+    read = samples_of(DataConfig(**settings, label_columns=["cat", "dog", "owl"]))
+    assert read.validation.labels.tolist() == [[1, 0, 1], [0, 0, 0]]

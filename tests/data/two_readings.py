@@ -43,6 +43,13 @@ READ = {
         table("image,class", *['"Hat, wool"', '"Coat, wool"'] * 3), ["Coat", "Hat", "wool"], [[N, P, P], [P, N, P]] * 3,
         ("separated by ','",),
     ),
+    "a column without a cell": (
+        table("image,cat,dog,Kommentar", "1,0,", "0,1,"), ["cat", "dog"], [[P, N], [N, P]],
+        ("columns that are no labels: Kommentar (blank)",),
+    ),
+    "a column of lists without a cell": (
+        table("image,cat,dog,labels", "1,0,", "0,1,"), ["cat", "dog"], [[P, N], [N, P]], ("no labels: labels (blank)",),
+    ),
     "NA beside words": (
         table("image,label", "NA", "cat", "", "dog"), ["cat", "dog"], [[N, N], [P, N], [N, N], [N, P]],
         ("'NA' counts as a blank cell, in 1 rows: if it is a label, call it otherwise", "a blank cell is no label, in 1 rows"),
@@ -50,6 +57,23 @@ READ = {
 }  # fmt: skip
 # Name: content, part of a warning.
 WARNED = {
+    "a label that no cell names": (
+        table("image,cat,dog,owl", "1,,", ",1,"),
+        "no image has the label 'owl', whose column is blank: if it is none, name it in data.ignore_columns",
+    ),
+    "a list called a description beside yes and no": (
+        table("image,is_day,description", 'yes,"cat, dog"', "no,dog"), "column 'description' is taken as no label, though",
+    ),
+    "words of a place beside yes and no": (
+        table("image,is_day,city", 'yes,"Rome, IT"', 'no,"Pisa, IT"'), "column 'city' is taken as no label, though its",
+    ),
+    "a word beside yes and no": (table("image,is_day,color", "yes,red", "no,blue", "no,red"), "column 'color' is taken as no label"),
+    "kinds of which none was seen": (
+        table("image,species,count", "owl,2", "cat,0", "owl,1"), "line 3, column 'count': '0' may say that the labels do not hold",
+    ),
+    "labels beside a model's": (
+        table("image,label,prediction", "cat,cat", "dog,owl", "owl,dog"), "'prediction', which differs from it, is not: if both",
+    ),
     "NA beside words as short": (
         table("image,continent", "NA", "EU", "AS", "EU"), "'NA' counts as a blank cell, in 1 rows: if it is a label, call it",
     ),
@@ -57,8 +81,29 @@ WARNED = {
         "image,label\na,EU\na,AS\nb,NA\nc,EU\n", "'NA' counts as a blank cell, in 1 rows: if it is a label, call it",
     ),
 }  # fmt: skip
+TWICE = ("cat;dog,cat", "dog,dog;cat", "cat,owl", "owl;dog,dog")
+SINGLE = ("cat,cat", "dog,owl", "owl,dog", "cat,cat")
+BLANKS = ("cat dog,cat", "dog,dog", "cat,cat dog", "cat,dog")
 # Name: content, part of the error.
 REFUSED = {
+    **{
+        f"labels beside {name}": (
+            table(f"image,{own},{name}", *cells), f"{own!r} and {name!r} may both hold the labels: set data.label_columns to [{own}] or",
+        )
+        for own, name, cells in (
+            ("labels", "labels_corrected", TWICE), ("label", "label_fixed", SINGLE), ("labels", "gt", TWICE),
+            ("labels_anna", "labels_ben", ("cat;dog,cat", "dog,owl", "owl;dog,dog")), ("labels", "labels_new", BLANKS),
+        )
+    },
+    "labels beside those that are absent": (
+        table("image,labels,absent", *TWICE), "'labels' may list the labels, and 'absent' those that are absent: set",
+    ),
+    **{
+        f"a list called {name} beside yes and no": (
+            table(f"image,{name},is_day", '"cat, dog",yes', "dog,no", '"cat, owl",no'), f"the labels may be listed in column {name!r} or be",
+        )
+        for name in ("objects", "ingredients", "annotations")
+    },
     "a name with a comma": (
         table("image,category", *['"Hat, wool"', "Shirt"] * 2), "'Hat, wool' may be one label or 2: set data.separator to ','",
     ),
@@ -72,6 +117,25 @@ REFUSED = {
     "NA in rows": (
         "image,label\na,EU\na,NA\nb,NA\nc,EU\n", "'NA' means no label, but 'a' also has 'EU': keep one of the two, or call",
     ),
+}  # fmt: skip
+COLOURS = table("image,upper_color,lower_color", "red,blue", "blue,red", "red,red")
+# Name: content, options, labels, states of the images.
+SETTLED = {
+    "one of two lists": (table("image,labels,labels_new", *TWICE), {"label_columns": ("labels",)}, ["cat", "dog", "owl"],
+                         [[P, P, N], [N, P, N], [P, N, N], [N, P, P]]),
+    "a list that another corrects": (table("image,labels,labels_new", *TWICE), {"ignore_columns": ("labels_new",)}, ["cat", "dog", "owl"],
+                                     [[P, P, N], [N, P, N], [P, N, N], [N, P, P]]),
+    "colours, wherever": (COLOURS, {"label_columns": ("upper_color", "lower_color"), "form": "list"}, ["blue", "red"],
+                          [[P, P], [P, P], [N, P]]),
+    "colours and shapes": (table("image,color,shape", "red,round", "blue,long"), {"label_columns": ("color", "shape")},
+                           ["blue", "long", "red", "round"], [[N, N, P, P], [P, P, N, N]]),
+    **{
+        f"{first} and {second}": (table(f"image,{first},{second}", "red,blue", "blue,black"), {"label_columns": (first, second)},
+                                  ["black", "blue", "red"], [[N, P, P], [P, P, N]])
+        for first, second in (("tag1", "tag2"), ("label", "more_labels"), ("animal", "second_animal"), ("species", "other"))
+    },
+    "a name with a comma": (table("image,category", *['"Hat, wool"', "Shirt"] * 2), {"separator": ";"}, ["Hat, wool", "Shirt"],
+                            [[P, N], [N, P]] * 2),
 }  # fmt: skip
 CLOTHES = "2\nattribute_name  attribute_type\nv-neck   1\nabstract print   2\n"
 ATTRIBUTES = "3\nimage_name  attribute_labels\nimg/a/1.jpg    1 -1\nimg/a/2.jpg   -1  1\nimg/a/3.jpg    0  1\n"

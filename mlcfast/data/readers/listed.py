@@ -22,7 +22,6 @@ from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, of_blank_words, refuse_marked
 from mlcfast.data.readers.numbered import (
-    alike,
     hold_classes,
     names_of,
     own_numbers,
@@ -38,6 +37,8 @@ from mlcfast.data.readers.words import (
     LABEL_WORDS,
     LIST_COLUMNS,
     OF_CLASSES,
+    OF_LABELS,
+    RANKS_OF_LABELS,
     SCORES,
     STATES,
 )
@@ -189,7 +190,8 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     """The table with one column that lists what several named columns of text hold, a label in each cell.
 
     So are read `tag1,tag2,tag3`, `colour,shape`, columns that list labels themselves, and `label1,label2` of class
-    numbers, filled up with −1 or not. A word that stands in two of the columns is one label.
+    numbers, filled up with −1 or not. A word that stands in two of the columns is one label, see
+    _refuse_words_of_two.
     """
     if len(options.label_columns) < 2 or options.form in ("wide", "long"):
         return sheet, options
@@ -208,6 +210,7 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
             f"{sheet.path}: the label columns hold {shown}, which may say that a label is present or absent: write 1 "
             "and 0, and nothing for what is unknown"
         )
+    _refuse_words_of_two(sheet, columns, options)
     kept = [i for i in range(len(sheet.header)) if i not in columns]
     name = ", ".join(sheet.header[i] for i in columns)
     held = [
@@ -224,28 +227,30 @@ def with_labels_together(sheet: Sheet, options: TableOptions) -> tuple[Sheet, Ta
     return together, replace(options, label_columns=(name,))
 
 
-def words_of_several(sheet: Sheet, options: TableOptions) -> list[str]:
-    """A warning of a word that stands in two of the named columns, which are not called as those of labels.
+def _refuse_words_of_two(sheet: Sheet, columns: Sequence[int], options: TableOptions) -> None:
+    """UsageError for a word that stands in two of the columns that the user named, which say different things.
 
-    `red` under `upper_color` and `lower_color` becomes one label.
+    `red` under `upper_color` and `lower_color` would become one label. Columns of one kind, called as those of labels
+    are, or alike but for a rank, `animal` and `second_animal`, and those that data.format lists as one, are none.
     """
-    if len(options.label_columns) < 2 or options.form in ("wide", "long") or alike(options.label_columns):
-        return []
-    columns = [column_named(sheet, name, "data.label_columns") for name in options.label_columns]
-    names = [sheet.header[i] for i in columns]
-    if any(truth_share(sheet, i) >= 0.5 for i in columns) or any(LABEL_WORDS & {*words_of(name)} for name in names):
-        return []
+    words = [words_of(sheet.header[i]) for i in columns]
+    kinds = {tuple(word for word in each if word not in RANKS_OF_LABELS and not word[-1].isdecimal()) for each in words}
+    named = any(word in LABEL_WORDS or is_called(word, OF_LABELS) for each in words for word in each)
+    if options.form == "list" or named or len(kinds) < 2:
+        return
     first: dict[str, int] = {}
     for column in columns:
         for word in sheet.counts(column):
             other = first.setdefault(word, column)
-            if other != column and word.lower() not in BLANK:
-                both = f"{sheet.header[other]!r} and in {sheet.header[column]!r}"
-                return [
-                    f"{word!r} stands in {both} and is one label: if it says two things, write them apart, "
-                    f"'{sheet.header[other]}: {word}' and '{sheet.header[column]}: {word}'"
-                ]
-    return []
+            if other == column or word.lower() in BLANK:
+                continue
+            own, more = (sheet.header[i] for i in (other, column))
+            where = f"{sheet.unit} {sheet.line(other, word)}, column {own!r}"
+            raise UsageError(
+                f"{sheet.path}: {where}: {word!r} stands in column {more!r} too, in {sheet.unit} "
+                f"{sheet.line(column, word)}: set data.format to list if it is one label, or write '{own}: {word}' and "
+                f"'{more}: {word}' if it is two"
+            )
 
 
 def natural_order(name: str) -> tuple[int, int, str]:

@@ -2,13 +2,13 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from mlcfast.data.readers.columns import ignored_columns, is_called, truth_share, words_recur
+from mlcfast.data.readers.columns import ignored_columns, is_called, truth_share, words_of, words_recur
 from mlcfast.data.readers.numbered import called_alike, numbers_names
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
-from mlcfast.data.readers.words import OF_LABELS
+from mlcfast.data.readers.words import LABEL_WORDS, NEGATING, OF_LABELS, OF_VERSIONS
 from mlcfast.errors import UsageError
 
 PIECES = re.compile(r"[;|,\s]+")
@@ -19,16 +19,27 @@ LOOKED_AT = 2000  # different cells of a column
 def refuse_rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
     """UsageError where another column than the one of labels is called as one, too, and its words or numbers recur.
 
-    Numbers beside words are a warning, see labels_beside. The user may have named the labels.
+    So it is with a version of the labels, `labels_corrected`. Numbers beside words are a warning, see labels_beside.
+    The user may have named the labels.
     """
-    for other in _rivals(sheet, column, others, options) if not options.label_columns else ():
-        if _is_of_numbers(sheet, other) and not _is_of_numbers(sheet, column):
-            continue
-        own, rival = sheet.header[column], sheet.header[other]
+    if options.label_columns:
+        return
+    rivals = _rivals(sheet, column, others, options)
+    if not _is_of_numbers(sheet, column):
+        rivals = [i for i in rivals if not _is_of_numbers(sheet, i)]
+    rivals += _versions(sheet, column, others, options)
+    if not rivals:
+        return
+    own, rival = sheet.header[column], sheet.header[rivals[0]]
+    if not NEGATING.isdisjoint(words_of(rival)):
         raise UsageError(
-            f"{sheet.path}: {own!r} and {rival!r} may both hold the labels: set data.label_columns to [{own}] or to "
-            f"[{rival}], or to [{own},{rival}] for both"
+            f"{sheet.path}: {own!r} may list the labels, and {rival!r} those that are absent: set data.label_columns "
+            f"to [{own}], and what it does not list is absent, or write a column for each label with 1 and 0"
         )
+    raise UsageError(
+        f"{sheet.path}: {own!r} and {rival!r} may both hold the labels: set data.label_columns to [{own}] or to "
+        f"[{rival}], or to [{own},{rival}] for both"
+    )
 
 
 def labels_beside(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[str]:
@@ -55,6 +66,27 @@ def labels_beside(sheet: Sheet, column: int, others: Sequence[int], options: Tab
     ]
 
 
+def _versions(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[int]:
+    """The columns that are called as a version of the labels, or as another person's, and mostly hold the same labels.
+
+    They are called `labels_ben`, `label_fixed`, `gt` or `absent`; one that says the same in each row is none.
+    """
+    beside = [i for i in others if i != column and i not in ignored_columns(sheet, options)]
+    called = [i for i in beside if not (LABEL_WORDS | OF_VERSIONS).isdisjoint(words_of(sheet.header[i]))]
+    if not called:
+        return []
+    signs = any(re.search(r"[;|,]", cell) for i in (column, *called) for cell in _cells(sheet, i))
+    sign = re.compile(r"[;|,]" if signs else r"\s")
+    known = _words(sheet, column, sign)
+    found = []
+    for other in called:
+        words = _words(sheet, other, sign)
+        shared = len(words & known)
+        if shared >= LEAST and 4 * shared >= 3 * max(len(words), len(known)) and not _alike(sheet, column, other):
+            found.append(other)
+    return found
+
+
 def _rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> list[int]:
     """The columns that are called as those of labels, beside the one that is, and say something else."""
     ignored = ignored_columns(sheet, options)
@@ -74,11 +106,17 @@ def _is_of_numbers(sheet: Sheet, column: int) -> bool:
     return all(cell.isdecimal() for cell in sheet.counts(column) if cell.lower() not in BLANK)
 
 
-def _words(sheet: Sheet, column: int) -> set[str]:
-    """The words of a column's first cells, of those that list several each of these; without numbers."""
-    cells = itertools.islice(sheet.counts(column), LOOKED_AT)
-    pieces = {piece.strip(" '\"").lower() for cell in cells for piece in PIECES.split(cell.strip("[](){}"))}
+def _words(sheet: Sheet, column: int, sign: re.Pattern[str] = PIECES) -> set[str]:
+    """The words of a column's first cells, of those that list several each of these, between signs; without numbers."""
+    pieces = {
+        piece.strip(" '\"").lower() for cell in _cells(sheet, column) for piece in sign.split(cell.strip("[](){}"))
+    }
     return {piece for piece in pieces - BLANK if not piece.isdecimal()}
+
+
+def _cells(sheet: Sheet, column: int) -> Iterable[str]:
+    """The first of a column's different cells."""
+    return itertools.islice(sheet.counts(column), LOOKED_AT)
 
 
 def _may_hold_labels(sheet: Sheet, column: int) -> bool:

@@ -26,7 +26,7 @@ from mlcfast.data.readers.columns import (
 from mlcfast.data.readers.dropped import refuse_dropped
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
 from mlcfast.data.readers.list_columns import list_column, may_list_more
-from mlcfast.data.readers.listed import read_list, with_labels_together, words_of_several
+from mlcfast.data.readers.listed import read_list, with_labels_together
 from mlcfast.data.readers.long_columns import long_column
 from mlcfast.data.readers.marked import KEPT, marked, may_say_none, of_blank_words, refuse_marked
 from mlcfast.data.readers.names import plain_label
@@ -56,7 +56,6 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     refuse_class_map(sheet.path, sheet.header, sheet.rows)
     sheet = with_flags_apart(with_plain_flags(_with_plain_header(sheet), options), options)
     sheet = without_list_told_twice(sheet, options)
-    doubts = words_of_several(sheet, options)
     sheet, options = with_labels_together(sheet, options)
     told = told_columns(sheet, options)
     image = image_column(sheet, options)
@@ -66,9 +65,7 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     refuse_unnamed(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i not in (image, *folders, *told.values())]
     _refuse_labels_in_names(sheet, image, others, options)
-    source = _read(sheet, image, others, options)
-    source = dataclasses.replace(source, warnings=[*source.warnings, *doubts]) if doubts else source
-    return with_told_columns(source, sheet, image, told)
+    return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
 
 
 def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> None:
