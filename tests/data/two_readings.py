@@ -121,6 +121,10 @@ REFUSED = {
 COLOURS = table("image,upper_color,lower_color", "red,blue", "blue,red", "red,red")
 # Name: content, options, labels, states of the images.
 SETTLED = {
+    "a column without a cell that an option names": (
+        table("image,cat,owl", "1,", "-1,", "0,"), {"uncertain": {"cat": "positive", "owl": "negative"}}, ["cat", "owl"],
+        [[P, U], [P, U], [N, U]],
+    ),
     "one of two lists": (table("image,labels,labels_new", *TWICE), {"label_columns": ("labels",)}, ["cat", "dog", "owl"],
                          [[P, P, N], [N, P, N], [P, N, N], [N, P, P]]),
     "a list that another corrects": (table("image,labels,labels_new", *TWICE), {"ignore_columns": ("labels_new",)}, ["cat", "dog", "owl"],

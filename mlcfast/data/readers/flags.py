@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mlcfast.data.readers.columns import (
@@ -163,9 +163,11 @@ def is_blank_beside(sheet: Sheet, column: int, others: Sequence[int]) -> bool:
 def blank_among(sheet: Sheet, columns: Sequence[int], options: TableOptions) -> list[int]:
     """The columns of labels that are blank throughout, where others, or the training file, hold 0 or −1.
 
-    A blank is unknown there. Where it is absent, such a column may be a label that no image has.
+    A blank is unknown there. Where it is absent, such a column may be a label that no image has. One that
+    data.uncertain names is a label.
     """
-    blank = [i for i in columns if is_blank(sheet, i)]
+    told = options.uncertain if isinstance(options.uncertain, Mapping) else ()
+    blank = [i for i in columns if is_blank(sheet, i) and sheet.header[i] not in told]
     filled = [i for i in columns if i not in blank]
     stated = {truth(sheet, cell) for i in filled for cell in sheet.counts(i)} if blank else set()
     return blank if filled and not {0, -1}.isdisjoint(stated | options.cells) else []
