@@ -72,7 +72,8 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     doubts += [f"{x!r} and {y!r} are two labels: pandas names a column of two merged tables so" for x, y in both[:1]]
     doubts += [*may_be_facts(names), *_none_beside(sheet, image, names, states)]
     told = ", whose column is blank: if it is none, name it in data.ignore_columns"
-    warnings = [*doubts, *(f"no image has the label {name!r}{told if name in blank else ''}" for name in empty[:5])]
+    told = told if len(empty) == 1 and empty[0] in blank else ""
+    warnings = [*doubts, *(f"no image has the label {name!r}{told}" for name in empty[:5])]
     said = [*sheet.assumptions, *said]
     left_blank = tuple(name for name in left if name in blank)
     return LabelSource(
