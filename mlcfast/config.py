@@ -94,7 +94,10 @@ def set_value(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _as_the_backbone_was_trained(config: Config) -> Config:
-    """With data.mean and data.std of timm's record of a pretrained backbone, where neither is given."""
+    """With data.mean and data.std of timm's record of a pretrained backbone, where neither is given.
+
+    They do not count as given: what is made of this configuration for another model finds its own.
+    """
     data, model = config.data, config.model
     if {"mean", "std"} & data.model_fields_set or model.weights in (None, "none") or data.format == "features":
         return config
@@ -106,7 +109,9 @@ def _as_the_backbone_was_trained(config: Config) -> Config:
         return config
     if record is None or (record.mean, record.std) == (IMAGENET_MEAN, IMAGENET_STD):
         return config
-    return config.model_copy(update={"data": data.model_copy(update={"mean": record.mean, "std": record.std})})
+    data = data.model_copy(update={"mean": record.mean, "std": record.std})
+    data.model_fields_set.difference_update(("mean", "std"))
+    return config.model_copy(update={"data": data})
 
 
 def _check_loss(loss: LossConfig, source: str) -> None:

@@ -30,6 +30,19 @@ def data_alone(config_file, tmp_path) -> Path:
     return path
 
 
+def test_pixels_are_normalised_as_the_card_says_unless_the_configuration_does(best, config_file, capsys):
+    """The file names the model, and neither mean nor deviation."""
+    words = [str(config_file), "--checkpoint", str(best), "model.head=linear", "--json"]
+    capsys.readouterr()
+    assert evaluate.main(words) == 0
+    said = capsys.readouterr()
+    card = json.loads((best / "model.json").read_text())
+    assert json.loads(said.out)["mAP"] == pytest.approx(card["metrics"]["mAP"], abs=1e-9)
+    assert "trained with" not in said.err
+    assert evaluate.main([*words, "data.mean=[0.5,0.5,0.5]"]) == 0
+    assert "trained with data.mean [0.4, 0.4, 0.4], here it is [0.5, 0.5, 0.5]" in capsys.readouterr().err
+
+
 def test_the_model_and_its_input_come_from_the_card(best, data_alone, config_file, tmp_path, capsys):
     errors = tmp_path / "errors.csv"
     capsys.readouterr()

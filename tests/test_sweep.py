@@ -44,6 +44,14 @@ def test_variants_change_what_belongs_together(feature_config):  # noqa: F811
     assert (full.config.loss.name, full.config.loss.options, full.config.data.labels) == ("bce", {}, "full")
 
 
+def test_every_backbone_of_a_sweep_has_its_own_normalisation(config_file):
+    small, own = ["model.backbone=tresnet_l.miil_in1k_448", "model.weights=pretrained"], "data.mean=[0.3, 0.3, 0.3]"
+    axes = {"model.backbone": ["vit_base_patch16_siglip_gap_384", "resnet50"]}
+    for words, means in ((small, [0.5, 0.485]), ([*small, own], [0.3, 0.3])):
+        cells = make_cells(load_config(config_file, words), axes, {})
+        assert [cell.config.data.mean[0] for cell in cells] == means
+
+
 def test_the_shipped_comparison_has_every_loss_for_one_positive():
     config = load_config(ROOT / "configs" / "demo_methods.yaml")
     cells = make_cells(config, config.sweep.grid, config.sweep.variants)

@@ -55,19 +55,22 @@ def _mean_of(results: list[EvaluationResult]) -> EvaluationResult:
 
 
 def load_for_model(path: str | Path, overrides: Sequence[str], checkpoint: Path) -> Config:
-    """Load a configuration; a file without a section `model` gets the model of the card beside the weights.
+    """Load a configuration to evaluate the weights of a checkpoint with.
 
-    checkpoint: see find_weights.
-
-    Then image size, mean and standard deviation are the card's too, unless file or overrides name them. What the
-    overrides say of the model goes before the card. Raises UsageError as load_config does.
+    A file without a section `model` gets the model of the card beside the weights, and its image size; one that names
+    neither mean nor deviation gets those of the card. What the overrides say goes before the card. checkpoint: see
+    find_weights. Raises UsageError as load_config does.
     """
     values = read_yaml(Path(path))
-    if "model" not in values and card_file(weights := find_weights(checkpoint)).exists():
-        card, data = load_card(weights), values.setdefault("data", {})
-        values["model"] = dict(card.config.get("model") or _settings_of(card.model))
-        if isinstance(data, dict):
-            values["data"] = {**card.preprocessing, **data}
+    data, weights = values.setdefault("data", {}), find_weights(checkpoint)
+    if isinstance(data, dict) and card_file(weights).exists():
+        card = load_card(weights)
+        own = card.preprocessing
+        if "model" in values:
+            own = {} if {"mean", "std"} & data.keys() else {name: own[name] for name in ("mean", "std") if name in own}
+        else:
+            values["model"] = dict(card.config.get("model") or _settings_of(card.model))
+        values["data"] = {**own, **data}
     return parse_config(values, overrides, source=str(path))
 
 
