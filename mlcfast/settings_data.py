@@ -107,7 +107,7 @@ class DataConfig(Section):
     mean: tuple[float, float, float] = Field(
         default=IMAGENET_MEAN,
         description="Subtracted from the red, green and blue of each pixel, which lie in 0 to 1. Where neither this "
-        "nor data.std is given, a pretrained backbone of timm has those that timm records of it.",
+        "nor data.std is given, a backbone of timm that does not begin at random has those that timm records of it.",
     )
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
         default=IMAGENET_STD, description="What the differences from data.mean are divided by."

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcfast.config import Config
 from mlcfast.data import LabelledImages
 from mlcfast.data.labels import table_arrays
 from mlcfast.errors import UsageError
@@ -103,6 +104,26 @@ def _digest(*contents: bytes | memoryview) -> str:
     for content in contents:
         digest.update(content)
     return digest.hexdigest()
+
+
+def normalised_as_before(config: Config, place: Path) -> Config:
+    """`config` with the mean and deviation of the run that goes on, where it names neither.
+
+    place: the checkpoint or run that is resumed; one whose configuration cannot be read changes nothing.
+    """
+    run = find_run(place)
+    if run is None or {"mean", "std"} & config.data.model_fields_set:
+        return config
+    try:
+        before = flattened(run.read_config())
+    except UsageError:
+        return config
+    own = {
+        name: tuple(before[f"data.{name}"]) for name in ("mean", "std") if isinstance(before.get(f"data.{name}"), list)
+    }
+    data = config.data.model_copy(update=own)
+    data.model_fields_set.difference_update(own)
+    return config.model_copy(update={"data": data})
 
 
 def changes_since(place: Path, settings: Mapping[str, Any], contents: Mapping[str, str]) -> Changes:

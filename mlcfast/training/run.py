@@ -42,7 +42,7 @@ from mlcfast.training.mix import make_training_mix
 from mlcfast.training.progress import Follower, Progress
 from mlcfast.training.pseudo_labels import PseudoLabelling
 from mlcfast.training.query_start import start_queries
-from mlcfast.training.resuming import Changes, changes_since, contents_of
+from mlcfast.training.resuming import Changes, changes_since, contents_of, normalised_as_before
 from mlcfast.training.saving import delete_old_checkpoints
 from mlcfast.training.trainer import Trainer
 from mlcfast.training.unobserved import UnobservedPositives
@@ -65,6 +65,7 @@ def run(
     callbacks: told of it on the main process.
     """
     check_parts(config, resume is not None)
+    config = config if resume is None else normalised_as_before(config, resume)
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
     samples = open_samples(config, held)

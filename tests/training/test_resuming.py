@@ -120,6 +120,16 @@ def test_sections_are_taken_apart_and_options_are_not():
     assert flattened(values) == {"name": "a", "data.options": {"x": 1}, "data.mean": [1, 2], "sweep.grid": {}}
 
 
+def test_a_run_goes_on_with_its_normalisation_where_none_is_given(config_file, tmp_path):
+    words = [str(config_file), "train.epochs=1"]
+    assert train.main([*words, "data.mean=[0.4, 0.4, 0.4]"]) == 0
+    kept = tmp_path / "runs" / "tiny" / "config.yaml"
+    before = kept.read_text()
+    assert train.main([str(config_file), "train.epochs=2", "--resume"]) == 0
+    assert kept.read_text() == before.replace("epochs: 1", "epochs: 2") != before
+    assert train.main([str(config_file), "train.epochs=3", "data.mean=[0.5, 0.5, 0.5]", "--resume"]) == 2
+
+
 def test_with_changes_needs_resume(config_file, capsys):
     assert train.main([str(config_file), "--with-changes"]) == 2
     assert "--with-changes goes with --resume" in capsys.readouterr().err
