@@ -5,13 +5,16 @@
 
 #include <ATen/FuncTorchTLS.h>
 #include <ATen/core/Tensor.h>
+#include <c10/util/Type.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
 #include <initializer_list>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 namespace mlcfast {
@@ -19,6 +22,8 @@ namespace mlcfast {
 // F is a torch::autograd::Function without forward; its backward returns a gradient for each input of `differentiable`.
 template <class F>
 struct OneOutputNode : torch::autograd::CppNode<F> {
+  std::string name() const override { return c10::demangle(typeid(F).name()); }
+
   torch::autograd::variable_list apply(torch::autograd::variable_list&& incoming) override {
     if (!incoming[0].defined()) return torch::autograd::CppNode<F>::apply(std::move(incoming));  // zeros take its place
     const std::lock_guard<std::mutex> lock(this->mutex_);
