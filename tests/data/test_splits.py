@@ -320,6 +320,11 @@ def test_inspect_says_what_each_part_holds(table, capsys):
     assert splits["train"]["groups"] + splits["val"]["groups"] == 10
     splits = inspected("--split-column", "split")["splits"]
     assert {part: held["images"] for part, held in splits.items()} == {"train": 20, "valid": 10, "test": 10}
+    for word in ("valid", "val"):  # whose rows a share leaves out
+        (table / "labels.csv").write_text((table / "labels.csv").read_text().replace(",valid,", f",{word},"))
+        splits = inspected("--split-column", "split", "--val", "0.25")["splits"]
+        assert {part: held["images"] for part, held in splits.items()} == {"train": 15, "val": 5, "test": 10}
+    (table / "labels.csv").write_text((table / "labels.csv").read_text().replace(",val,", ",valid,"))
     text = (table / "labels.csv").read_text()
     (table / "labels.csv").write_text(text.replace("20.jpg,p5", "20.jpg,p4"))
     warnings = inspected("--split-column", "split", "--group", "patient")["warnings"]

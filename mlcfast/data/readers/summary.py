@@ -125,7 +125,8 @@ def sides_of(
         parts = {word: np.flatnonzero(meant == word) for word in dict.fromkeys(words.values())}
         if share is not None:
             rows = rows_of_part(source, options.split_column, TRAIN, [])
-            parts = {cell: held for cell, held in parts.items() if not is_part(cell, TRAIN)}
+            unused = (TRAIN, VALIDATION)  # the share stands for the rows that the column says are to validate with
+            parts = {cell: held for cell, held in parts.items() if not any(is_part(cell, each) for each in unused)}
     if _loses_unlabelled(source):
         rows = rows[count(source.states[rows], 1, axis=1) > 0]
     if share is not None:
