@@ -107,6 +107,10 @@ REFUSED = {
     "a name with a comma": (
         table("image,category", *['"Hat, wool"', "Shirt"] * 2), "'Hat, wool' may be one label or 2: set data.separator to ','",
     ),
+    "a numbered name with a comma": (
+        table("image,class_id,class_name", *['0,"lamp, floor"', "1,chair", "2,sofa"] * 2),
+        "column 'class_name': 'lamp, floor' may be one label or 2: set data.separator to ',' for several, to ';' for one",
+    ),
     "names with a comma, none twice": (
         table("image,category", '"Hat, wool"', '"Dress, long"', '"Gown, red"', '"Cap, flat"', "Shirt"),
         "'Hat, wool' may be one label or 2: set data.separator to ','",
@@ -140,6 +144,10 @@ SETTLED = {
     },
     "a name with a comma": (table("image,category", *['"Hat, wool"', "Shirt"] * 2), {"separator": ";"}, ["Hat, wool", "Shirt"],
                             [[P, N], [N, P]] * 2),
+    "a numbered name with a comma": (
+        table("image,class_id,class_name", *['0,"lamp, floor"', "1,chair"] * 2), {"separator": ";"}, ["chair", "lamp, floor"],
+        [[N, P], [P, N]] * 2,
+    ),
 }  # fmt: skip
 CLOTHES = "2\nattribute_name  attribute_type\nv-neck   1\nabstract print   2\n"
 ATTRIBUTES = "3\nimage_name  attribute_labels\nimg/a/1.jpg    1 -1\nimg/a/2.jpg   -1  1\nimg/a/3.jpg    0  1\n"
