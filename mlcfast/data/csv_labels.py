@@ -5,6 +5,7 @@ import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from mlcfast.data.labels import Labels, from_lists, holds, holds_soft
 from mlcfast.data.packed import ArrowImages, StreamedImages
-from mlcfast.data.readers.cells import as_in_training
+from mlcfast.data.readers.cells import as_in_training, read_by_training
 from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.listed import lists_in
 from mlcfast.data.readers.names import plain_label, refuse_controls
@@ -58,7 +59,7 @@ def read_csv(
     root, path, options = Path(root), Path(root) / file, options or TableOptions()
     require_directory(root, "data.root")
     with reading(path, within=root):
-        source = read_named(root, file, options)
+        source = read_by_training(partial(read_named, root, file), options, training)
         if source.cells and training is not None:
             source = as_in_training(
                 source, training(), options, lambda cells: read_named(root, file, replace(options, cells=cells))

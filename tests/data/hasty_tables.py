@@ -144,7 +144,8 @@ REFUSED = {
         table("image,categories,bbox", *(f'{cell},"[4, 9, 20, 30]"' for cell in ("A B", "C", "C B"))), "'A B' may be one label or 2: set data.separator",
     ),
     "the weather beside boxes": (
-        table("image,weather,xmin,ymin,xmax,ymax", *(f"{cell},4,9,20,30" for cell in WEATHER)), "the header has no label column",
+        table("image,weather,xmin,ymin,xmax,ymax", *(f"{cell},4,9,20,30" for cell in WEATHER)),
+        "column 'weather' may name the labels of the boxes or say something of the image",
     ),
     "names with a comma": (
         table("image,class", *('"Dress, long"', '"Hat, wool"', "Shirt", '"Dress, short"') * 3),

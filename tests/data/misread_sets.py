@@ -96,6 +96,10 @@ READ = {
         table("image,label,label_name", "0,owl", "1,cat", "2,dog", "0,owl"), "list", ["cat", "dog", "owl"],
         {"": [[N, N, P], [P, N, N], [N, P, N], [N, N, P]]}, ["it names the classes that column 'label' numbers"],
     ),
+    "class numbers with a fraction and their names": (
+        table("image,label,class_name", "0.0,owl", "1.0,cat", "2.0,dog", "0.0,owl"), "list", ["cat", "dog", "owl"],
+        {"": [[N, N, P], [P, N, N], [N, P, N], [N, N, P]]}, ["it names the classes that column 'label' numbers"],
+    ),
     "class numbers of one name": (
         table("image,label,label_name", "0,owl", "1,owl", "2,dog", "0,owl"), "list", ["0", "1", "2"],
         {"": [[P, N, N], [N, P, N], [N, N, P], [P, N, N]]}, ["column 'label' lists the labels"],

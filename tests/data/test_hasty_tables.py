@@ -137,11 +137,33 @@ def test_a_list_to_validate_with_is_read_as_the_one_to_train_with(tmp_path):
     (tmp_path / "train.txt").write_text("0.jpg 0 1\n1.jpg 1 1\n2.jpg 1 0\n")
     (tmp_path / "val.txt").write_text("4.jpg 0\n5.jpg 0 1\n")
     with pytest.raises(
-        UsageError, match=r"val\.txt: its numbers are read as class numbers, those of the training file as"
+        UsageError,
+        match=r"val\.txt: its numbers are read as class numbers, those of the training file as a flag for each label: "
+        "write a flag for each label here, too, or set data.separator to ' ' if all numbers of both are classes",
     ):
         trained(tmp_path, train="train.txt", val="val.txt")
     read = trained(tmp_path, train="train.txt", val="val.txt", separator=" ")
     assert read.validation.labels.tolist() == [[1, 0], [1, 1]]
+
+
+# Name: the list to train with, the one to validate with, the latter's labels as 1 and 0.
+BY_TRAINING = {
+    "two numbers a line": ("0.jpg 0 2\n1.jpg 1 2\n2.jpg 1\n", "4.jpg 0 1\n5.jpg 1 0\n", [[1, 1, 0]] * 2),
+    "five numbers a line": (
+        "0.jpg 0 2\n1.jpg 1 2\n2.jpg 3 4 5\n", "4.jpg 0 1 2 3 4\n5.jpg 1 2 3 4 5\n",
+        [[1, 1, 1, 1, 1, 0], [0, 1, 1, 1, 1, 1]],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_TRAINING)
+def test_numbers_that_may_be_two_things_are_what_those_to_train_with_are(tmp_path, name):
+    train, val, labels = BY_TRAINING[name]
+    lay(tmp_path, {**IMAGES, "train.txt": train, "val.txt": val})
+    with pytest.raises(UsageError, match="may be classes or"):
+        trained(tmp_path, train="val.txt")
+    assert trained(tmp_path, train="train.txt", val="val.txt").validation.labels.tolist() == labels
+    assert {source.split for source, _ in open_sources(tmp_path, None, TableOptions())} == {"train", "val"}
 
 
 def test_several_labels_in_one_of_a_file_to_validate_with_are_told(tmp_path):

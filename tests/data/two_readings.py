@@ -67,6 +67,10 @@ WARNED = {
     "words of a place beside yes and no": (
         table("image,is_day,city", 'yes,"Rome, IT"', 'no,"Pisa, IT"'), "column 'city' is taken as no label, though its",
     ),
+    "counts of annotations beside labels": (
+        table("image,annotations,cat,dog", "0,1,0", "1,0,1", "2,1,0", "3,0,1", "2,0,1", "3,1,0"),
+        "column 'annotations' is taken as no label, because fewer than half of its cells are 1, 0, -1 or blank",
+    ),
     "a word beside yes and no": (table("image,is_day,color", "yes,red", "no,blue", "no,red"), "column 'color' is taken as no label"),
     "kinds of which none was seen": (
         table("image,species,count", "owl,2", "cat,0", "owl,1"), "line 3, column 'count': '0' may say that the labels do not hold",
@@ -81,6 +85,8 @@ WARNED = {
         "image,label\na,EU\na,AS\nb,NA\nc,EU\n", "'NA' counts as a blank cell, in 1 rows: if it is a label, call it",
     ),
 }  # fmt: skip
+BOXES = ("10,20,30,40,nike", "10,20,50,60,puma", "20,20,50,60,nike")
+BRANDS = table("image,xmin,ymin,xmax,ymax,brand", *BOXES)
 TWICE = ("cat;dog,cat", "dog,dog;cat", "cat,owl", "owl;dog,dog")
 SINGLE = ("cat,cat", "dog,owl", "owl,dog", "cat,cat")
 BLANKS = ("cat dog,cat", "dog,dog", "cat,cat dog", "cat,dog")
@@ -106,6 +112,13 @@ REFUSED = {
     },
     "a name with a comma": (
         table("image,category", *['"Hat, wool"', "Shirt"] * 2), "'Hat, wool' may be one label or 2: set data.separator to ','",
+    ),
+    "a numbered name with a comma": (
+        table("image,class_id,class_name", *['0,"lamp, floor"', "1,chair", "2,sofa"] * 2),
+        "column 'class_name': 'lamp, floor' may be one label or 2: set data.separator to ',' for several, to ';' for one",
+    ),
+    "words of a brand beside boxes": (
+        BRANDS, "column 'brand' may name the labels of the boxes or say something of the image: set data.format to long",
     ),
     "names with a comma, none twice": (
         table("image,category", '"Hat, wool"', '"Dress, long"', '"Gown, red"', '"Cap, flat"', "Shirt"),
@@ -140,6 +153,17 @@ SETTLED = {
     },
     "a name with a comma": (table("image,category", *['"Hat, wool"', "Shirt"] * 2), {"separator": ";"}, ["Hat, wool", "Shirt"],
                             [[P, N], [N, P]] * 2),
+    "words of a brand beside boxes": (BRANDS, {"form": "long"}, ["nike", "puma"], [[P, N], [N, P], [P, N]]),
+    "words of a brand alone beside boxes that are ignored": (
+        BRANDS, {"ignore_columns": ("xmin", "ymin", "xmax", "ymax")}, ["nike", "puma"], [[P, N], [N, P], [P, N]],
+    ),
+    "words of a brand beside boxes and labels": (
+        table("image,xmin,ymin,xmax,ymax,brand,cat,dog", *map("{},1,0".format, BOXES)), {}, ["cat", "dog"], [[P, N]] * 3,
+    ),
+    "a numbered name with a comma": (
+        table("image,class_id,class_name", *['0,"lamp, floor"', "1,chair"] * 2), {"separator": ";"}, ["chair", "lamp, floor"],
+        [[N, P], [P, N]] * 2,
+    ),
 }  # fmt: skip
 CLOTHES = "2\nattribute_name  attribute_type\nv-neck   1\nabstract print   2\n"
 ATTRIBUTES = "3\nimage_name  attribute_labels\nimg/a/1.jpg    1 -1\nimg/a/2.jpg   -1  1\nimg/a/3.jpg    0  1\n"

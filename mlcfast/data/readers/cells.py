@@ -109,6 +109,24 @@ def refuse_contradictions(
             )
 
 
+def read_by_training(
+    read: Callable[[TableOptions], LabelSource],
+    options: TableOptions,
+    training: Callable[[], frozenset[int]] | None,
+) -> LabelSource:
+    """A split, by `read`; a list whose numbers may be two things has class numbers where the training file has them.
+
+    training: gives what the training file holds, None for that file itself. UsageError as `read` raises it.
+    """
+    try:
+        return read(options)
+    except UsageError:
+        told = frozenset() if training is None else training() & {LIST_OF_CLASSES}
+        if not told:
+            raise
+    return read(replace(options, cells=told))
+
+
 def as_in_training(
     source: LabelSource,
     training: frozenset[int],
@@ -125,9 +143,10 @@ def as_in_training(
     if numbers is not None and known is not None and numbers != known:
         if known == LIST_OF_CLASSES:
             return read_by(training)
+        alike = "write a flag for each label here, too" if known == LIST_OF_FLAGS else "write both alike"
         raise UsageError(
             f"{source.path}: its numbers are read as {LISTED[numbers]}, those of the training file as {LISTED[known]}: "
-            "write both alike, or set data.separator to ' ' if all are class numbers"
+            f"{alike}, or set data.separator to ' ' if all numbers of both are classes"
         )
     own, there = meanings(source.cells, options), meanings(training, options)
     differ = [code for code, word in own.items() if there.get(code, word) != word]

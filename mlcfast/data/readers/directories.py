@@ -4,10 +4,12 @@ import dataclasses
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mlcfast.data.readers.authors import is_of_authors
 from mlcfast.data.readers.beside import annotated_beside, voc_apart
+from mlcfast.data.readers.cells import read_by_training
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of
@@ -45,7 +47,7 @@ from mlcfast.data.readers.tool_exports import read_image_documents
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in
 from mlcfast.data.readers.yolo import NAME_FILES
-from mlcfast.data.splits import is_part, is_split_word
+from mlcfast.data.splits import TRAIN, is_part, is_split_word
 from mlcfast.errors import UsageError
 
 ROBOFLOW = "_classes.csv"
@@ -160,9 +162,13 @@ def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> L
 def _of_parts(path: Path, parts: dict[str, Path], options: TableOptions, unread: Sequence[str]) -> list[LabelSource]:
     """The sources of tables such as train.csv and val.csv; images may lie in the folders that have these names."""
     parts, without = with_labels(parts)
-    sources = []
+    sources: list[LabelSource] = []
+
+    def training() -> frozenset[int]:
+        return next((source.cells for source in sources if is_part(source.split, TRAIN)), frozenset())
+
     for part, file in parts.items():
-        source = read_single(file, options)
+        source = read_by_training(partial(read_single, file), options, training)
         folder = called(path / part, path)
         sources.append(in_either(at(source, path, part), path, folder))
     if part_in(sources[0].path.stem) is None and sources[1:]:  # `t.csv` may hold what t_test.csv does

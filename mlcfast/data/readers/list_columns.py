@@ -85,8 +85,8 @@ def _list_column(sheet: Sheet, others: Sequence[int], options: TableOptions) -> 
     only = _only_column(sheet, others, ignored)
     if only is not None and holds_classes(sheet, only):
         return only
-    graded = [i for i in others if i not in ignored and is_called(sheet.header[i], OTHER_LISTS)]
-    if len(graded) == 1 and holds_classes(sheet, graded[0]):  # a diagnosis of 0 to 4 beside facts of the patient
+    graded = [i for i in others if i not in ignored and is_called(sheet.header[i], OTHER_LISTS - {"annotations"})]
+    if len(graded) == 1 and holds_classes(sheet, graded[0]):  # a diagnosis of 0 to 4; `annotations` are counts
         flags_beside(sheet, graded[0], others, options)
         return graded[0]
     return _column_of_lists(sheet, [i for i in others if i not in ignored and not is_index(sheet, i)], options)

@@ -52,7 +52,7 @@ def long_column(sheet: Sheet, image: int, others: Sequence[int], options: TableO
     words = [i for i in others if truth_share(sheet, i) < 0.5]
     named = [i for i in words if is_called(sheet.header[i], LONG_COLUMNS)]
     if boxes and not named:
-        named = _beside_boxes(sheet, words, [i for i in others if i not in ignored_columns(sheet, options)])
+        named = _beside_boxes(sheet, words, [i for i in others if i not in ignored_columns(sheet, options)], options)
     confident = any(is_confidence(sheet.header[i]) for i in others)
     if not named and not boxes:
         said = _verdicts(sheet, others, options)
@@ -98,18 +98,30 @@ def _may_list(sheet: Sheet, column: int) -> bool:
     return several and any(" " in cell or "/" in cell for cell in sheet.counts(column))
 
 
-def _beside_boxes(sheet: Sheet, words: Sequence[int], others: Sequence[int]) -> list[int]:
+def _beside_boxes(sheet: Sheet, words: Sequence[int], others: Sequence[int], options: TableOptions) -> list[int]:
     """The columns that may name the labels of boxes, none of which is called as in LONG_COLUMNS.
 
-    They are called as objects are, or else as labels, or else hold words that recur, and say nothing of the scene.
-    words: the columns that do not hold 1 and 0; others: those that may hold labels.
+    They are called as objects are, or else as labels, or else hold words that recur. words: the columns that do not
+    hold 1 and 0; others: those that may hold labels. UsageError where the only one of words is called as one that says
+    something of the scene, `brand`, no other column may be a label, and data.format does not settle it.
     """
     called = [i for i in words if is_called(sheet.header[i], OBJECT_COLUMNS)]
     of_labels = [i for i in others if is_called(sheet.header[i], OF_LABELS) and any(sheet.counts(i))]
     if called or of_labels:
         return called or [i for i in of_labels if i in words or len(sheet.counts(i)) > 2]
     recur = [i for i in words if not is_about(sheet.header[i]) and words_recur(sheet, i)]
-    return [i for i in recur if not is_called(sheet.header[i], OF_SCENES)] if len(recur) == 1 else []
+    if len(recur) != 1 or not is_called(sheet.header[recur[0]], OF_SCENES):
+        return recur if len(recur) == 1 else []
+    if options.form == "long":
+        return recur
+    flags = [i for i in others if i not in words and not is_about(sheet.header[i])]
+    if recur[0] in others and len(others) > 1 and not flags:  # with the others ignored it is chosen
+        name = sheet.header[recur[0]]
+        raise UsageError(
+            f"{sheet.path}: column {name!r} may name the labels of the boxes or say something of the image: set "
+            "data.format to long for the former, else name it in data.ignore_columns and write a column of labels"
+        )
+    return []
 
 
 def _says_whether(sheet: Sheet, image: int, column: int, others: Sequence[int], options: TableOptions) -> bool:

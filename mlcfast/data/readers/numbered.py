@@ -24,7 +24,7 @@ def names_of(sheet: Sheet, column: int, others: Sequence[int], options: TableOpt
 
     Each number must have one name, and each name one number. Both may also be called as any column of labels is.
     """
-    if not all(number.isdecimal() for cell in sheet.counts(column) for number in _members(cell)):
+    if not all(whole(number).isdecimal() for cell in sheet.counts(column) for number in _members(cell)):
         return column
     ignored = ignored_columns(sheet, options)
     for other in (i for i in others if i != column and i not in ignored):
@@ -41,7 +41,7 @@ def numbers_names(sheet: Sheet, column: int, other: int) -> bool:
     named: dict[str, str] = {}
     numbered: dict[str, str] = {}
     for row in sheet.rows:
-        numbers = _members(row[column])
+        numbers = [*map(whole, _members(row[column]))]
         names = [row[other].strip()] if single and numbers else _members(row[other])
         if len(names) != len(numbers) or not all(map(str.isdecimal, numbers)):
             return False

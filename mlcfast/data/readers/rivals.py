@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mlcfast.data.readers.columns import ignored_columns, is_called, truth_share, words_of, words_recur
-from mlcfast.data.readers.numbered import called_alike, numbers_names
+from mlcfast.data.readers.numbered import called_alike, numbers_names, whole
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
 from mlcfast.data.readers.words import LABEL_WORDS, NEGATING, OF_LABELS, OF_VERSIONS
@@ -102,8 +102,8 @@ def _rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOpti
 
 
 def _is_of_numbers(sheet: Sheet, column: int) -> bool:
-    """Whether a column holds a whole number a cell."""
-    return all(cell.isdecimal() for cell in sheet.counts(column) if cell.lower() not in BLANK)
+    """Whether a column holds a whole number a cell, also as `3.0`."""
+    return all(whole(cell).isdecimal() for cell in sheet.counts(column) if cell.lower() not in BLANK)
 
 
 def _words(sheet: Sheet, column: int, sign: re.Pattern[str] = PIECES) -> set[str]:
