@@ -212,6 +212,31 @@ def test_mirflickrs_lists_of_numbers(tmp_path, place):
         open_sources(tmp_path / place / "cat.txt", None, TableOptions())
 
 
+def test_a_list_of_mirflickr_without_an_image_is_a_label(tmp_path):
+    lay(tmp_path, FLICKR | {"annotations/cat.txt": "1\n", "annotations/sky.txt": ""})
+    ((source, _),) = open_sources(tmp_path, None, TableOptions())
+    assert (source.names, source.states.tolist()) == (["cat", "sky"], [[1, -1], *[[-1, -1]] * 4])
+    ((source, _),) = open_sources(tmp_path, None, TableOptions(label_columns=("sky",)))
+    assert (source.names, source.states.tolist()) == (["sky"], [[-1]] * 5)
+
+
+NO_LISTS = {
+    "classes of each image": {"im1.txt": "1\n", "im2.txt": "2\n"},
+    "classes of each image, from 0": {"im1.txt": "0\n3\n", "im2.txt": "1\n", "im3.txt": "2\n"},
+    "files called by number": {"1.txt": "1\n", "2.txt": "2\n"},
+    "a number of no image": {"cat.txt": "0\n", "sky.txt": "1\n"},
+    "nothing in any": {"cat.txt": "", "sky.txt": ""},
+}
+
+
+@pytest.mark.parametrize("name", NO_LISTS)
+def test_other_files_of_numbers_are_no_lists_of_mirflickr(tmp_path, name):
+    lay(tmp_path, FLICKR | {f"annotations/{file}": text for file, text in NO_LISTS[name].items()})
+    for form in ("auto", "authors"):
+        with pytest.raises(UsageError):
+            open_sources(tmp_path, None, TableOptions(form=form))
+
+
 @pytest.mark.parametrize("key", ["annotations", "objects", "regions"])
 @pytest.mark.parametrize("label", ["class", "name", "category"])
 def test_records_with_objects_have_their_labels(tmp_path, key, label):
