@@ -39,6 +39,40 @@ def test_what_cannot_be_told_is_one_line_with_the_remedy(tmp_path, name):
     assert said.startswith(str(tmp_path)) and says in said and said.isprintable()
 
 
+SINGER = '"Weird Al" Yankovic'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ignore_columns": ("Artist",)}, {"label_columns": ("label",)},
+        {"label_columns": ("label",), "image_column": "image", "group": "year"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quotes_of_a_column_that_is_not_read_are_let_be(tmp_path, said, end):
+    rows = ["image,label,artist,year", f"a.jpg,cat,{SINGER},1990", "b.jpg,dog,x,1991"]
+    source = read_labels(write(tmp_path, end.join(rows)), TableOptions(**said))
+    assert (source.names, source.images) == (["cat", "dog"], ["a.jpg", "b.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "said"),
+    [
+        ("image,label,artist", f"cat,{SINGER}", {}),
+        ("image,label,artist", f"cat,{SINGER}", {"label_columns": ("label", "artist")}),
+        ("image,label,artist", f"cat,{SINGER}", {"label_columns": ("label",), "group": "artist"}),
+        ("image,label,\u00a0Artist", f"cat,{SINGER}", {"label_columns": ("artist",)}),
+        ("image,label,artist", f"{SINGER},x", {"ignore_columns": ("artist",)}),
+        ("image,label,artist", 'cat,"x\nb.jpg,dog,"y"', {"label_columns": ("label",)}),  # and a row is lost
+    ],
+)
+def test_quotes_of_a_column_that_is_read_and_those_that_hide_a_row(tmp_path, header, cell, said):
+    file = write(tmp_path, f"{header}\na.jpg,{cell}\nc.jpg,owl,z\n")
+    with pytest.raises(UsageError, match=r"line 2: .* goes on behind its closing quote"):
+        read_labels(file, TableOptions(**said))
+
+
 @pytest.mark.parametrize("name", WARNED)
 def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
     content, says = WARNED[name]

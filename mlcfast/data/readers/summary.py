@@ -41,7 +41,7 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         paths = [finder.find(image, f"{source.path}: {source.unit} {line}") for image, line in places]
         if not any(paths):
             _refuse_names_of_classes(source)
-            warned = [f"no image is found: {said}" for said in [other_column(source, finder)] if said]
+            warned = [f"no image is found: {said}" for said in [other_column(source, finder, options)] if said]
             source = replace(source, warnings=[*source.warnings, *warned])
         refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         lost = next((image for image, path in zip(source.images, paths, strict=True) if path is None), "")
