@@ -73,6 +73,22 @@ def test_quotes_of_a_column_that_is_read_and_those_that_hide_a_row(tmp_path, hea
         read_labels(file, TableOptions(**said))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("caption", "where"),
+    [
+        ("x", "line 3: "),
+        ('"two{end}lines"', r"line 3 \(line 4 in an editor of text\): "),
+        ('"two{end}{end}lines"', r"line 3 \(line 5 in an editor of text\): "),
+    ],
+)
+def test_the_line_of_a_quote_behind_cells_of_several_lines(tmp_path, caption, where, end):
+    rows = ["image,caption,label", f"a.jpg,{caption.format(end=end)},cat", 'b.jpg,x,"dog"s', "c.jpg,x,cat"]
+    (tmp_path / "t.csv").write_text(end.join(rows), newline="")
+    with pytest.raises(UsageError, match=rf"t\.csv: {where}.* goes on behind its closing quote"):
+        read_labels(tmp_path / "t.csv", TableOptions())
+
+
 @pytest.mark.parametrize("name", WARNED)
 def test_what_may_be_meant_otherwise_is_a_warning(tmp_path, name):
     content, says = WARNED[name]

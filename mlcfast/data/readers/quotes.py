@@ -21,22 +21,25 @@ def refuse_behind_quotes(path: Path, text: str, delimiter: str, header: Sequence
 
     Cells of texts that are no labels, `"Hello" he said` under `caption`, are let be, and so are those of columns that
     the options leave out, but for a cell with a line break, which may be a quote that the next row closes. header: the
-    first row.
+    first row. The message has the line as a spreadsheet counts it, and as an editor does where cells before it have
+    line breaks.
     """
     if '"' not in text or _is_strict(text, delimiter):
         return
     let_be = _left_out(header, options)
-    place, line = 0, 1
+    place, line, written = 0, 1, 1
     for cell in _cells(delimiter).finditer(text):
         name = header[place] if place < len(header) else ""
         free = name.lower() in PROSE or (name in let_be and not BREAK.search(cell["whole"]))
         if (cell["behind"] or "").strip() and not free:
             shown = " ".join(cell["whole"].split())
             shown = shown if len(shown) <= SHOWN else f"…{shown[-SHOWN:]}"
+            where = f"line {line}" if line == written else f"line {line} (line {written} in an editor of text)"
             raise UsageError(
-                f"{path}: line {line}: {shown!r} goes on behind its closing quote: put quotes around the whole cell, "
+                f"{path}: {where}: {shown!r} goes on behind its closing quote: put quotes around the whole cell, "
                 "write those within twice, and close each"
             )
+        written += len(BREAK.findall(cell[0]))
         place, line = (place + 1, line) if cell["end"] == delimiter else (0, line + 1)
 
 
