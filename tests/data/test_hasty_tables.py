@@ -132,6 +132,26 @@ def test_a_control_character_in_a_category_or_a_folder_is_named(tmp_path):
             open_sources(tmp_path / place, None, TableOptions())
 
 
+SIGN = "ow\x1bl"
+
+
+@pytest.mark.parametrize(
+    ("files", "read", "place"),
+    [
+        ({"t.csv": f"image,label\na.jpg,cat\na.jpg,{SIGN}\n"}, "t.csv", "t.csv: line 3: "),
+        ({"t.csv": f"image,label\na.jpg,cat\nb.jpg,cat\na.jpg,dog\nb.jpg,{SIGN}\n"}, "t.csv", "t.csv: line 5: "),
+        ({"t.csv": f"image,labels\na.jpg,cat;dog\nb.jpg,cat\na.jpg,dog;{SIGN}\n"}, "t.csv", "t.csv: line 4: "),
+        ({"x.txt": "a.jpg 0\nb.jpg 1\n", "classes.txt": f"cat\n{SIGN}\n"}, "x.txt", "classes.txt: line 2: "),
+        ({"x.txt": "a.jpg 0\nb.jpg 1\n", "classes.txt": f"cat 0\n{SIGN} 1\n"}, "x.txt", "classes.txt: line 2: "),
+    ],
+)
+def test_the_line_of_a_control_character_is_its_own(tmp_path, files, read, place):
+    lay(tmp_path, files)
+    with pytest.raises(UsageError, match=r"holds the control character '\\x1b': take it out") as caught:
+        read_labels(tmp_path / read, TableOptions())
+    assert str(caught.value).startswith(f"{tmp_path / place}the label 'ow\\x1bl")
+
+
 BOTH = "image,cat,dog\na.jpg,1,0\nb.jpg,0,1\n"
 VOC = "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>"
 # Files with their texts, the place of a named pipe, what is read.
