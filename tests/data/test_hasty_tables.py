@@ -13,7 +13,7 @@ from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
 from tests.data.hasty_tables import FILLED, READ, REFUSED, SETTLED, WARNED
-from tests.data.layouts import samples_of, touch
+from tests.data.layouts import BOX, samples_of, touch
 from tests.data.test_directories import lay
 
 
@@ -154,6 +154,10 @@ def test_the_line_of_a_control_character_is_its_own(tmp_path, files, read, place
 
 BOTH = "image,cat,dog\na.jpg,1,0\nb.jpg,0,1\n"
 VOC = "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>"
+BOXED = {
+    "images/train/a.jpg": "", "images/train/b.jpg": "", "labels/train/a.txt": f"0 {BOX}\n",
+    "data.yaml": "names: [cat]\ntrain: images/train\n",
+}  # fmt: skip
 # Files with their texts, the place of a named pipe, what is read.
 PIPES = [
     *(({"a.jpg": ""}, f"t.{end}", f"t.{end}") for end in ("csv", "json", "jsonl", "xml", "yaml", "tar", "npz")),
@@ -162,6 +166,11 @@ PIPES = [
     ({"cat/a.jpg": "", "dog/b.jpg": ""}, "dog/c.jpg", ""),
     ({"train/a.jpg": ""}, "annotations/instances_train.json", ""),
     ({"JPEGImages/a.jpg": "", "Annotations/a.xml": VOC}, "Annotations/b.xml", ""),
+    (BOXED, "labels/train/b.txt", ""),
+    ({"images/a.jpg": "", "data.yaml": "names: [cat]\ntrain: images\n"}, "labels/a.txt", ""),
+    ({"images/a.jpg": "", "labels/a.txt": f"0 {BOX}\n"}, "classes.txt", ""),
+    ({"a.jpg": "", "x.txt": "a.jpg 0\n"}, "classes.txt", "x.txt"),
+    ({"im1.jpg": "", "annotations/sea.txt": "1\n"}, "annotations/sky.txt", ""),
 ]  # fmt: skip
 
 
@@ -169,7 +178,7 @@ PIPES = [
 @pytest.mark.parametrize(("files", "pipe", "read"), PIPES, ids=[f"{pipe} of {read}" for _, pipe, read in PIPES])
 def test_a_named_pipe_is_named_and_not_opened(tmp_path, files, pipe, read):
     lay(tmp_path, files)
-    (tmp_path / pipe).parent.mkdir(exist_ok=True)
+    (tmp_path / pipe).parent.mkdir(exist_ok=True, parents=True)
     os.mkfifo(tmp_path / pipe)
     with pytest.raises(UsageError, match="a named pipe, not a file") as caught:
         open_sources(tmp_path / read, None, TableOptions())

@@ -7,6 +7,7 @@ from pathlib import Path
 from mlcfast.data.readers.names import refuse_controls
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
+from mlcfast.documents import is_placed
 from mlcfast.errors import UsageError
 
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt", "_classes.txt")
@@ -23,7 +24,7 @@ def names_beside(path: Path) -> tuple[list[str], list[str]]:
 def names_file(path: Path) -> Path | None:
     """The file of NAME_FILES beside a file; None without one. A `labels.txt` that lists images is none."""
     beside = (path.with_name(name) for name in NAME_FILES)
-    return next((file for file in beside if file.is_file() and file != path and not _lists_images(file)), None)
+    return next((file for file in beside if is_placed(file) and file != path and not _lists_images(file)), None)
 
 
 def _lists_images(file: Path) -> bool:

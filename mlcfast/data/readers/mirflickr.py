@@ -7,6 +7,7 @@ from pathlib import Path
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.documents import is_placed
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
@@ -84,7 +85,7 @@ def _lists(place: Path) -> list[Path]:
     So where a file is called as an image, whose classes may be its numbers, where one holds 0, which no image is
     called by, and where all are empty.
     """
-    files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.lower().startswith("readme"))
+    files = sorted(file for file in place.iterdir() if is_placed(file) and not file.name.lower().startswith("readme"))
     if any(file.suffix != ".txt" or OF_AN_IMAGE.match(file.stem) for file in files):
         return []
     texts = [read_text(file)[0] for file in files]
