@@ -62,6 +62,11 @@ def special_kind(path: Path | str) -> str:
     return "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
+def is_placed(path: Path) -> bool:
+    """Whether a path leads to a file, or to what read_content refuses in the place of one."""
+    return path.is_file() or bool(special_kind(path))
+
+
 def read_content(path: Path) -> bytes:
     """The bytes of a file; OSError where it cannot be read, UsageError for what is no file."""
     refuse_special(path)

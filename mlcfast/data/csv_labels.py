@@ -85,7 +85,7 @@ def read_csv(
                 preferred = folder_of_part(place, source.path)
                 paths = require_images(place, images, path, wheres, options.allow_outside, preferred)
             except UsageError as error:
-                other = other_column(source, ImageFinder(place, options.allow_outside))
+                other = other_column(source, ImageFinder(place, options.allow_outside), options)
                 raise UsageError(f"{error}; {other}" if other else str(error)) from error
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=groups, cells=source.cells)
 

@@ -13,7 +13,7 @@ from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
 from tests.data.hasty_tables import FILLED, READ, REFUSED, SETTLED, WARNED
-from tests.data.layouts import samples_of, touch
+from tests.data.layouts import BOX, samples_of, touch
 from tests.data.test_directories import lay
 
 
@@ -37,6 +37,56 @@ def test_what_cannot_be_told_is_one_line_with_the_remedy(tmp_path, name):
         read_labels(write(tmp_path, content), TableOptions())
     said = str(caught.value)
     assert said.startswith(str(tmp_path)) and says in said and said.isprintable()
+
+
+SINGER = '"Weird Al" Yankovic'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ignore_columns": ("Artist",)}, {"label_columns": ("label",)},
+        {"label_columns": ("label",), "image_column": "image", "group": "year"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quotes_of_a_column_that_is_not_read_are_let_be(tmp_path, said, end):
+    rows = ["image,label,artist,year", f"a.jpg,cat,{SINGER},1990", "b.jpg,dog,x,1991"]
+    source = read_labels(write(tmp_path, end.join(rows)), TableOptions(**said))
+    assert (source.names, source.images) == (["cat", "dog"], ["a.jpg", "b.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "said"),
+    [
+        ("image,label,artist", f"cat,{SINGER}", {}),
+        ("image,label,artist", f"cat,{SINGER}", {"label_columns": ("label", "artist")}),
+        ("image,label,artist", f"cat,{SINGER}", {"label_columns": ("label",), "group": "artist"}),
+        ("image,label,\u00a0Artist", f"cat,{SINGER}", {"label_columns": ("artist",)}),
+        ("image,label,artist", f"{SINGER},x", {"ignore_columns": ("artist",)}),
+        ("image,label,artist", 'cat,"x\nb.jpg,dog,"y"', {"label_columns": ("label",)}),  # and a row is lost
+    ],
+)
+def test_quotes_of_a_column_that_is_read_and_those_that_hide_a_row(tmp_path, header, cell, said):
+    file = write(tmp_path, f"{header}\na.jpg,{cell}\nc.jpg,owl,z\n")
+    with pytest.raises(UsageError, match=r"line 2: .* goes on behind its closing quote"):
+        read_labels(file, TableOptions(**said))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("caption", "where"),
+    [
+        ("x", "line 3: "),
+        ('"two{end}lines"', r"line 3 \(line 4 in an editor of text\): "),
+        ('"two{end}{end}lines"', r"line 3 \(line 5 in an editor of text\): "),
+    ],
+)
+def test_the_line_of_a_quote_behind_cells_of_several_lines(tmp_path, caption, where, end):
+    rows = ["image,caption,label", f"a.jpg,{caption.format(end=end)},cat", 'b.jpg,x,"dog"s', "c.jpg,x,cat"]
+    (tmp_path / "t.csv").write_text(end.join(rows), newline="")
+    with pytest.raises(UsageError, match=rf"t\.csv: {where}.* goes on behind its closing quote"):
+        read_labels(tmp_path / "t.csv", TableOptions())
 
 
 @pytest.mark.parametrize("name", WARNED)
@@ -82,8 +132,32 @@ def test_a_control_character_in_a_category_or_a_folder_is_named(tmp_path):
             open_sources(tmp_path / place, None, TableOptions())
 
 
+SIGN = "ow\x1bl"
+
+
+@pytest.mark.parametrize(
+    ("files", "read", "place"),
+    [
+        ({"t.csv": f"image,label\na.jpg,cat\na.jpg,{SIGN}\n"}, "t.csv", "t.csv: line 3: "),
+        ({"t.csv": f"image,label\na.jpg,cat\nb.jpg,cat\na.jpg,dog\nb.jpg,{SIGN}\n"}, "t.csv", "t.csv: line 5: "),
+        ({"t.csv": f"image,labels\na.jpg,cat;dog\nb.jpg,cat\na.jpg,dog;{SIGN}\n"}, "t.csv", "t.csv: line 4: "),
+        ({"x.txt": "a.jpg 0\nb.jpg 1\n", "classes.txt": f"cat\n{SIGN}\n"}, "x.txt", "classes.txt: line 2: "),
+        ({"x.txt": "a.jpg 0\nb.jpg 1\n", "classes.txt": f"cat 0\n{SIGN} 1\n"}, "x.txt", "classes.txt: line 2: "),
+    ],
+)
+def test_the_line_of_a_control_character_is_its_own(tmp_path, files, read, place):
+    lay(tmp_path, files)
+    with pytest.raises(UsageError, match=r"holds the control character '\\x1b': take it out") as caught:
+        read_labels(tmp_path / read, TableOptions())
+    assert str(caught.value).startswith(f"{tmp_path / place}the label 'ow\\x1bl")
+
+
 BOTH = "image,cat,dog\na.jpg,1,0\nb.jpg,0,1\n"
 VOC = "<annotation><filename>a.jpg</filename><object><name>cat</name></object></annotation>"
+BOXED = {
+    "images/train/a.jpg": "", "images/train/b.jpg": "", "labels/train/a.txt": f"0 {BOX}\n",
+    "data.yaml": "names: [cat]\ntrain: images/train\n",
+}  # fmt: skip
 # Files with their texts, the place of a named pipe, what is read.
 PIPES = [
     *(({"a.jpg": ""}, f"t.{end}", f"t.{end}") for end in ("csv", "json", "jsonl", "xml", "yaml", "tar", "npz")),
@@ -92,6 +166,11 @@ PIPES = [
     ({"cat/a.jpg": "", "dog/b.jpg": ""}, "dog/c.jpg", ""),
     ({"train/a.jpg": ""}, "annotations/instances_train.json", ""),
     ({"JPEGImages/a.jpg": "", "Annotations/a.xml": VOC}, "Annotations/b.xml", ""),
+    (BOXED, "labels/train/b.txt", ""),
+    ({"images/a.jpg": "", "data.yaml": "names: [cat]\ntrain: images\n"}, "labels/a.txt", ""),
+    ({"images/a.jpg": "", "labels/a.txt": f"0 {BOX}\n"}, "classes.txt", ""),
+    ({"a.jpg": "", "x.txt": "a.jpg 0\n"}, "classes.txt", "x.txt"),
+    ({"im1.jpg": "", "annotations/sea.txt": "1\n"}, "annotations/sky.txt", ""),
 ]  # fmt: skip
 
 
@@ -99,7 +178,7 @@ PIPES = [
 @pytest.mark.parametrize(("files", "pipe", "read"), PIPES, ids=[f"{pipe} of {read}" for _, pipe, read in PIPES])
 def test_a_named_pipe_is_named_and_not_opened(tmp_path, files, pipe, read):
     lay(tmp_path, files)
-    (tmp_path / pipe).parent.mkdir(exist_ok=True)
+    (tmp_path / pipe).parent.mkdir(exist_ok=True, parents=True)
     os.mkfifo(tmp_path / pipe)
     with pytest.raises(UsageError, match="a named pipe, not a file") as caught:
         open_sources(tmp_path / read, None, TableOptions())
@@ -232,6 +311,31 @@ def test_mirflickrs_lists_of_numbers(tmp_path, place):
         UsageError, match=r"cat\.txt: a number a line, 1 the first, and no labels: if it lists the images"
     ):
         open_sources(tmp_path / place / "cat.txt", None, TableOptions())
+
+
+def test_a_list_of_mirflickr_without_an_image_is_a_label(tmp_path):
+    lay(tmp_path, FLICKR | {"annotations/cat.txt": "1\n", "annotations/sky.txt": ""})
+    ((source, _),) = open_sources(tmp_path, None, TableOptions())
+    assert (source.names, source.states.tolist()) == (["cat", "sky"], [[1, -1], *[[-1, -1]] * 4])
+    ((source, _),) = open_sources(tmp_path, None, TableOptions(label_columns=("sky",)))
+    assert (source.names, source.states.tolist()) == (["sky"], [[-1]] * 5)
+
+
+NO_LISTS = {
+    "classes of each image": {"im1.txt": "1\n", "im2.txt": "2\n"},
+    "classes of each image, from 0": {"im1.txt": "0\n3\n", "im2.txt": "1\n", "im3.txt": "2\n"},
+    "files called by number": {"1.txt": "1\n", "2.txt": "2\n"},
+    "a number of no image": {"cat.txt": "0\n", "sky.txt": "1\n"},
+    "nothing in any": {"cat.txt": "", "sky.txt": ""},
+}
+
+
+@pytest.mark.parametrize("name", NO_LISTS)
+def test_other_files_of_numbers_are_no_lists_of_mirflickr(tmp_path, name):
+    lay(tmp_path, FLICKR | {f"annotations/{file}": text for file, text in NO_LISTS[name].items()})
+    for form in ("auto", "authors"):
+        with pytest.raises(UsageError):
+            open_sources(tmp_path, None, TableOptions(form=form))
 
 
 @pytest.mark.parametrize("key", ["annotations", "objects", "regions"])

@@ -9,6 +9,7 @@ from mlcfast import inspect
 from mlcfast.config import DataConfig
 from mlcfast.data import read_csv
 from mlcfast.data.build import open_split
+from mlcfast.data.readers.source import TableOptions
 from mlcfast.errors import UsageError
 from tests.data.layouts import samples_of, touch
 
@@ -144,6 +145,31 @@ def test_paths_that_lead_out_of_the_root_are_an_error(tmp_path, place):
     (root / "t.csv").write_text(f"image,cat\n{place}a.jpg,1\n{place}b.jpg,0\n")
     with pytest.raises(UsageError, match=r"t\.csv: line 2: .* lies outside .*: data.allow_outside=true allows that"):
         read_csv(root, "t.csv")
+
+
+# Names of no file; whether each is said to lie outside, rather than to be missing.
+NOWHERE = {
+    "../../etc/passwd.jpg": True, "x/../../none.jpg": True, "..\\..\\none.jpg": True, "../secret/none.jpg": True,
+    "../set/none.jpg": False, "../set/x/none.jpg": False, "x/../none.jpg": False, "/home/me/../none.jpg": False,
+    "C:\\..\\none.jpg": False, "../input/none.jpg": False, "none..jpg": False, "https://host/../none.jpg": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+@pytest.mark.parametrize("allowed", [False, True])
+def test_names_that_lead_out_of_the_root_to_no_file(tmp_path, capsys, name, allowed):
+    touch(tmp_path, "set/a.jpg", "set/images/0.jpg", "secret/b.jpg")
+    table = tmp_path / "set" / "t.csv"
+    table.write_text(f"image,cat\na.jpg,1\n{name},0\n../input/images/0.jpg,1\n")
+    flags = ["--allow-outside"] if allowed else []
+    outside = NOWHERE[name] and not allowed
+    assert inspect.main([str(table), *flags]) == (2 if outside else 0)
+    shown = capsys.readouterr()
+    says = f"line 3: {name!r} lies outside {tmp_path / 'set'}: data.allow_outside=true allows that"
+    assert (says in shown.err) == outside and ("(1 missing)" in shown.out) != outside
+    with pytest.raises(UsageError) as caught:
+        read_csv(table.parent, "t.csv", options=TableOptions(allow_outside=allowed))
+    assert (says in str(caught.value)) == outside and ("1 of 3 images listed" in str(caught.value)) != outside
 
 
 HELD = {

@@ -34,7 +34,7 @@ def read_chest_xray(folder: Path, options: TableOptions) -> list[LabelSource]:
     """
     table = entries_of(folder)
     assert table is not None, "as is_chest_xray has seen"
-    whole = read_rows(read_sheet(table), options)
+    whole = read_rows(read_sheet(table, options), options)
     whole = dataclasses.replace(whole, format="authors", path=folder, root=folder)
     lists = {part: folder / name for part, name in LISTS.items() if (folder / name).is_file()}
     if not lists:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.names import refuse_controls
 from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
+from mlcfast.documents import is_placed
 from mlcfast.errors import UsageError
 
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt", "_classes.txt")
@@ -22,7 +24,7 @@ def names_beside(path: Path) -> tuple[list[str], list[str]]:
 def names_file(path: Path) -> Path | None:
     """The file of NAME_FILES beside a file; None without one. A `labels.txt` that lists images is none."""
     beside = (path.with_name(name) for name in NAME_FILES)
-    return next((file for file in beside if file.is_file() and file != path and not _lists_images(file)), None)
+    return next((file for file in beside if is_placed(file) and file != path and not _lists_images(file)), None)
 
 
 def _lists_images(file: Path) -> bool:
@@ -37,9 +39,10 @@ def names_in(file: Path) -> tuple[list[str], list[str]]:
     A line names a class, the first the class 0. Where each also holds a number, and these are 0 to K − 1 or 1 to K,
     they count and are no part of the names; in the second case the name of class 0 is blank, see refuse_nameless.
     UsageError for a blank line above others, which may move their numbers or not, and for numbers that begin at 0 or 1
-    and are no such count.
+    and are no such count, and for a control character.
     """
     lines = [line.strip() for line in read_text(file)[0].rstrip().splitlines()]
+    refuse_controls(file, lines, lambda line: f"line {lines.index(line) + 1}: ")
     if "" in lines:
         where = f"{file}: line {lines.index('') + 1} is blank"
         raise UsageError(f"{where}: a line names a class, the first the class 0: name one there, or take the line out")

@@ -76,7 +76,7 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     refuse_pairs(path)
     refuse_without_endings(path, text)
     refuse_numbers(path, text)
-    sheet = read_sheet(path)
+    sheet = read_sheet(path, options)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 
 

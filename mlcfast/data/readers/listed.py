@@ -21,6 +21,7 @@ from mlcfast.data.readers.flags import flags_beside, refuse_flags
 from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
 from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, of_blank_words, refuse_marked
+from mlcfast.data.readers.names import refuse_controls
 from mlcfast.data.readers.numbered import (
     hold_classes,
     names_of,
@@ -57,6 +58,8 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     told = options.separator or (" " if is_called(sheet.header[column], OF_CLASSES) else None)
     separator, why, lists, said, warnings = lists_in(sheet, column, told)
     names = sorted({name for each in lists for name in each}, key=natural_order)
+    rows = list(zip(sheet.numbers, lists, strict=True))
+    refuse_controls(sheet.path, names, lambda name: f"{sheet.unit} {next(n for n, held in rows if name in held)}: ")
     label = {name: position for position, name in enumerate(names)}
     states = from_lists([[label[name] for name in each] for each in lists], len(names))
     shown = f", separated by {separator!r}{why}" if separator else why

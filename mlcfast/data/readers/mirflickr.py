@@ -7,12 +7,14 @@ from pathlib import Path
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.documents import is_placed
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
 LISTS = ("annotations", "mirflickr25k_annotations_v080", "mirflickr/annotations")
 IMAGES = ("mirflickr", "mirflickr25k", "images", "")
 IMAGE = re.compile(r"im([1-9]\d*)\.jpg")
+OF_AN_IMAGE = re.compile(r"im\d|\d+$")  # begins the name of a file that tells of one image
 RELEVANT = "_r1"  # behind a label of which a picture is mainly
 
 
@@ -45,6 +47,7 @@ def read_mirflickr(folder: Path, options: TableOptions) -> list[LabelSource]:
     images = [f"im{number}.jpg" for number in tags]
     said = f"each list in {place.relative_to(folder)} is a label, and its numbers those of images, 1 of im1.jpg"
     source = from_tags(folder, "authors", images, list(tags.values()), [said])
+    source = source.in_order(sorted(chosen))  # with those whose list is empty
     relevant = [name for name in chosen if name.removesuffix(RELEVANT) in chosen and name.endswith(RELEVANT)]
     warnings = [
         f"{name!r}, of images that are mainly of {name.removesuffix(RELEVANT)!r}, is a label of its own, one of "
@@ -77,7 +80,14 @@ def _images(folder: Path) -> Path | None:
 
 
 def _lists(place: Path) -> list[Path]:
-    """The lists of numbers in a directory, sorted; empty where another file that is no readme lies there."""
-    files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.lower().startswith("readme"))
-    plain = all(file.suffix == ".txt" for file in files) and all(_are_numbers(read_text(file)[0]) for file in files)
-    return files if plain else []
+    """The lists of numbers in a directory, sorted; empty where another file that is no readme lies there.
+
+    So where a file is called as an image, whose classes may be its numbers, where one holds 0, which no image is
+    called by, and where all are empty.
+    """
+    files = sorted(file for file in place.iterdir() if is_placed(file) and not file.name.lower().startswith("readme"))
+    if any(file.suffix != ".txt" or OF_AN_IMAGE.match(file.stem) for file in files):
+        return []
+    texts = [read_text(file)[0] for file in files]
+    numbers = {int(word) for text in texts if _are_numbers(text) for word in text.split()}
+    return files if all(map(_are_numbers, texts)) and numbers and min(numbers) > 0 else []

@@ -77,8 +77,8 @@ class ImageFinder:
     root and must then be the only one of its name. One whose folder is not on this machine, as where the file was
     written on another, is looked for below the root by its end; the first in a folder decides where that begins. One
     that names no file is looked for in other spellings, see _spellings. `moved` says what was found so. A name that
-    leads out of the root is an error where there is a file of it, which is not taken. preferred: the folder of which a
-    file is taken where several have the name, such as `train` for those of train.csv.
+    leads out of the root to a file is an error, and refuse_outside makes one of those that lead out to none. preferred:
+    the folder of which a file is taken where several have the name, such as `train` for those of train.csv.
     """
 
     def __init__(self, root: Path, allow_outside: bool = False, preferred: Path | None = None):
@@ -124,6 +124,25 @@ class ImageFinder:
         if "/" not in name and "\\" not in name and self._entries(self._top).get(name) is False:  # a plain file in it
             return self._top + name
         return self._find(name, where, is_address(name)) or self._find_respelt(name, where)
+
+    def refuse_outside(self, names: Sequence[str], paths: Sequence[str | None], wheres: Sequence[str]) -> None:
+        """UsageError for the first name of no file that leads out of the root as it is written, `../../x/a.jpg`.
+
+        One in a folder of another machine that the root stands for is merely missing, and so is an absolute one.
+        paths: what `find` gave for each name, all of them being looked for before; wheres: where each is written.
+        """
+        for name, path, where in zip(names, paths, wheres, strict=True):
+            if path is None and not self.allow_outside and self._leads_out(name.replace("\\", "/")):
+                raise UsageError(f"{where}: {name!r} lies outside {self.root}: data.allow_outside=true allows that")
+
+    def _leads_out(self, name: str) -> bool:
+        if ".." not in name.split("/") or ABSOLUTE.match(name) or is_address(name):
+            return False
+        if any(name.startswith(f"{place}/") for place in self._elsewhere_at):
+            return False
+        top, folder = os.path.abspath(self.root), os.path.dirname(name)
+        inside = os.path.join(os.path.normpath(os.path.join(top, folder)), "").startswith(os.path.join(top, ""))
+        return not (inside or self._is_inside(os.path.join(self.root, folder)))
 
     def lost_zeros(self, name: str) -> str:
         """What to say of a name that leads to no file, a number that a file has with zeros before it; else nothing."""
@@ -305,6 +324,7 @@ def require_images(
     paths = [finder.find(name, f"{listed_in}: {where}") for name, where in zip(names, wheres, strict=True)]
     for line in finder.moved:
         LOGGER.info("%s: %s", listed_in, line)
+    finder.refuse_outside(names, paths, [f"{listed_in}: {where}" for where in wheres])
     missing = [row for row, path in enumerate(paths) if path is None]
     if missing:
         count = f"{len(missing)} of {len(names)} images listed in {listed_in} are missing, first {wheres[missing[0]]}"

@@ -22,6 +22,7 @@ from mlcfast.data.readers.slips import (
     refuse_repeated,
     with_row_names,
 )
+from mlcfast.data.readers.source import TableOptions
 from mlcfast.documents import read_content
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint_path
@@ -75,10 +76,11 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     return decoded(path, content)
 
 
-def read_sheet(path: Path) -> Sheet:
+def read_sheet(path: Path, options: TableOptions | None = None) -> Sheet:
     """Read a table with a header; blank rows and trailing blank columns are left out.
 
     A first line `sep=;`, which tells Excel what separates the cells and which it does not show, is no row.
+    options: what the user said of columns, whose quotes then need not be those of CSV.
 
     Raises UsageError naming the line for a row of another length, a repeated column or a file without rows.
     """
@@ -93,7 +95,7 @@ def read_sheet(path: Path) -> Sheet:
     told = EXCEL_DELIMITER.match(text)
     text = text[told.end() :] if told else text
     delimiter = told[1] if told and told[1] in DELIMITERS else _delimiter(path, text)
-    numbered = _rows_of(path, text, delimiter)
+    numbered = _rows_of(path, text, delimiter, options or TableOptions())
     known = with_header(numbered)
     if known is not None:
         header, rows, said = known
@@ -128,7 +130,7 @@ def read_sheet(path: Path) -> Sheet:
     )
 
 
-def _rows_of(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def _rows_of(path: Path, text: str, delimiter: str, options: TableOptions) -> list[tuple[int, list[str]]]:
     """The rows that are not blank, each with its number; UsageError where quotes make them something else."""
     try:
         lines = [
@@ -146,7 +148,7 @@ def _rows_of(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]
         where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
     _refuse_whole_lines(path, text, numbered, delimiter)
-    refuse_behind_quotes(path, text, delimiter, numbered[0][1])
+    refuse_behind_quotes(path, text, delimiter, numbered[0][1], options)
     return numbered
 
 

@@ -34,15 +34,18 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         source = replace(source, warnings=[*source.warnings, *alike_groups(source, options)])
         root = images or source.root or image_root(data, data.parent)
         finder = ImageFinder(root, options.allow_outside, folder_of_part(root, source.path))
-        places = zip(source.images, source.lines, strict=True)
         if source.unpack is not None:  # the images lie inside the file: they are there
             found.append((source, [f"{source.path} {source.split} {image}" for image in source.images]))
             continue
-        paths = [finder.find(image, f"{source.path}: {source.unit} {line}") for image, line in places]
+        wheres = [f"{source.path}: {source.unit} {line}" for line in source.lines]
+        paths = [finder.find(image, where) for image, where in zip(source.images, wheres, strict=True)]
+        warned: list[str] = []
         if not any(paths):
             _refuse_names_of_classes(source)
-            warned = [f"no image is found: {said}" for said in [other_column(source, finder)] if said]
+            warned = [f"no image is found: {said}" for said in [other_column(source, finder, options)] if said]
             source = replace(source, warnings=[*source.warnings, *warned])
+        if not warned:
+            finder.refuse_outside(source.images, paths, wheres)
         refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         lost = next((image for image, path in zip(source.images, paths, strict=True) if path is None), "")
         warned = [f"{lost!r} is missing{said}" for said in [finder.there(lost)] if said]

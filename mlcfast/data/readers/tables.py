@@ -29,7 +29,7 @@ from mlcfast.data.readers.list_columns import list_column, may_list_more
 from mlcfast.data.readers.listed import read_list, with_labels_together
 from mlcfast.data.readers.long_columns import long_column
 from mlcfast.data.readers.marked import KEPT, marked, may_say_none, of_blank_words, refuse_marked
-from mlcfast.data.readers.names import plain_label
+from mlcfast.data.readers.names import plain_label, refuse_controls
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.ranks import refuse_ranks
 from mlcfast.data.readers.rivals import labels_beside
@@ -163,6 +163,7 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     images = list(spelt.values())
     none = NO_LABEL | BLANK if confidence is None else BLANK
     names = sorted(cell for cell in sheet.counts(column) if cell and cell.lower() not in none)
+    refuse_controls(sheet.path, names, lambda name: f"{sheet.unit} {sheet.line(column, name)}: ")
     refuse_marked(sheet, column, marked(names), {name: [name] for name in names})
     place, label = {x: i for i, x in enumerate(spelt)}, {x: i for i, x in enumerate(names)}
     unlisted = -1 if confidence is None else 0

@@ -14,6 +14,7 @@ from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS
 from mlcfast.data.readers.yolo_settings import label_file, labels_of, places_of, settings_in, settings_of
+from mlcfast.documents import is_placed
 from mlcfast.errors import UsageError
 
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
@@ -48,7 +49,7 @@ def _is_flat(folder: Path) -> bool:
 
 def _has_boxes(folder: Path) -> bool:
     """Whether the first text files of a directory hold a box, or nothing; the reader names a line that is none."""
-    texts = [file for file in sorted(folder.rglob("*.txt"))[:50] if file.name not in NAME_FILES and file.is_file()]
+    texts = [file for file in sorted(folder.rglob("*.txt"))[:50] if file.name not in NAME_FILES and is_placed(file)]
     lines = [line for file in texts for line in read_text(file)[0].splitlines() if line.strip()]
     return bool(texts) and (not lines or any(BOX.fullmatch(line.strip()) for line in lines))
 
@@ -137,7 +138,7 @@ def _names(folder: Path, settings: Path | None, chosen: bool) -> tuple[list[str]
         found = [(file, names) for file in files if (names := settings_of(file, as_written=True).get("names"))]
         known: list[tuple[Path, tuple[list[str], list[str]]]]
         known = [(file, (_listed(file, names), [])) for file, names in found]  # a class may be called no, or 1.0
-        lists = [place / name for name in NAME_FILES if (place / name).is_file()]
+        lists = [place / name for name in NAME_FILES if is_placed(place / name)]
         lists += [file for below in ("*", "*/*") for file in _names_below(folder, below)] if place == folder else []
         known += [(file, names_in(file)) for file in lists]
         for file, (names, _) in [] if chosen and found else known[1:]:

@@ -14,6 +14,7 @@ from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.words import PARTS
+from mlcfast.documents import is_placed
 from mlcfast.errors import UsageError
 
 LINE = re.compile(r"([a-z_]+)\s*=\s*(.+)")
@@ -80,7 +81,7 @@ def labels_of(folder: Path) -> Path:
 def label_file(image: Path) -> Path | None:
     """The text file of an image: in the folder of its labels, or beside it."""
     choices = [folder / f"{image.stem}.txt" for folder in (labels_of(image.parent), image.parent)]
-    return next((file for file in choices if file.is_file()), None)
+    return next((file for file in choices if is_placed(file)), None)
 
 
 def places_of(
