@@ -14,7 +14,8 @@ import numpy as np
 from mlcfast.data.coco_table import CocoTable, content_of, first_of_each_file, parse_annotations
 from mlcfast.data.labels import count, holds, read_table, table_arrays, zero_as_absent
 from mlcfast.data.readers.exports import text_of_cell
-from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, require_images
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
+from mlcfast.data.readers.paths import ABSOLUTE, require_images
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages, require_directory
 from mlcfast.data.splits import rows_and_groups

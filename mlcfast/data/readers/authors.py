@@ -9,9 +9,9 @@ from mlcfast.data.readers.attribute_tables import read_attribute_table
 from mlcfast.data.readers.chest_xray import BOXES, ENTRIES, is_chest_xray, read_chest_xray
 from mlcfast.data.readers.cub import classes_by_part, is_cub
 from mlcfast.data.readers.exports import json_of
+from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.mirflickr import is_mirflickr, read_mirflickr
-from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows

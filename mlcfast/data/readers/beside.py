@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.boxes import read_xml
+from mlcfast.data.readers.image_files import image_beside, is_hidden
 from mlcfast.data.readers.json_files import is_labelme_file
 from mlcfast.data.readers.lists import BOXES
-from mlcfast.data.readers.paths import image_beside, is_hidden
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.errors import UsageError
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.names import refuse_controls
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.documents import is_placed
 from mlcfast.errors import UsageError

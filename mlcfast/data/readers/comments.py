@@ -2,7 +2,7 @@
 
 import re
 
-from mlcfast.data.readers.paths import ENDING
+from mlcfast.data.readers.image_files import ENDING
 
 OF_IMAGE = re.compile(rf"[^\s,;\t\"'][^,;\t\"']*?{ENDING}([\s,;:]|$)", re.IGNORECASE)
 BETWEEN = re.compile("[,;\t]")  # cells

@@ -16,6 +16,7 @@ from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.folder_tables import unread_files, unread_tables
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
+from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.image_folders import (
     NO_LABELS,
     folders_of_images,
@@ -26,7 +27,7 @@ from mlcfast.data.readers.image_folders import (
 )
 from mlcfast.data.readers.label_file import read_single
 from mlcfast.data.readers.lists import KERAS
-from mlcfast.data.readers.paths import images_below, without_notes
+from mlcfast.data.readers.paths import without_notes
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.side_by_side import (

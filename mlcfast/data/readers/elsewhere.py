@@ -8,6 +8,7 @@ from mlcfast.data.readers.beside import KINDS
 from mlcfast.data.readers.comments import OF_IMAGE
 from mlcfast.data.readers.folder_names import refuse_no_labels
 from mlcfast.data.readers.folder_tables import refuse_other_files, refuse_tables_within
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS, image_beside, images_below, unread_below, walked
 from mlcfast.data.readers.image_folders import (
     NO_LABELS,
     folders_of_images,
@@ -17,7 +18,6 @@ from mlcfast.data.readers.image_folders import (
     parts_of,
 )
 from mlcfast.data.readers.lists import BOXES
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below, unread_below, walked
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.splits import TRAIN, is_split_word

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.image_folders import OF_SPLITS, folders_of_images, part_in
-from mlcfast.data.readers.paths import images_below
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 

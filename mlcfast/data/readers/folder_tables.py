@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.paths import is_hidden
+from mlcfast.data.readers.image_files import is_hidden
 from mlcfast.errors import UsageError
 
 ENDINGS = {".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".json", ".jsonl"}

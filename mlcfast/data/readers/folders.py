@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.image_files import images_below, is_hidden
 from mlcfast.data.readers.image_folders import folders_of_images, has_images, is_of_programs, parts_of
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import images_below, is_hidden
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.readers.words import MAY_BE_NONE, NO_LABEL
 from mlcfast.data.splits import is_split_word

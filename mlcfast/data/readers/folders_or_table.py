@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mlcfast.data.labels import pairs
+from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.image_folders import NO_LABELS, OF_SPLITS, folders_of_images, folders_of_labels, parts_of
-from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError

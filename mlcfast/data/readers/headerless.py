@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from mlcfast.data.readers.paths import ENDING, IMAGE_ENDINGS
+from mlcfast.data.readers.image_files import ENDING, IMAGE_ENDINGS
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 
 Rows = list[tuple[int, list[str]]]  # each with its line

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, holds_images, is_hidden
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS, holds_images, is_hidden
 from mlcfast.data.splits import is_split_word
 from mlcfast.errors import UsageError
 

@@ -9,12 +9,13 @@ from mlcfast.data.readers.boxes import own_images
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
 from mlcfast.data.readers.datumaro import datumaro_source, is_datumaro_content
 from mlcfast.data.readers.exports import json_of, read_rows_of_json
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS, image_beside
 from mlcfast.data.readers.json_shapes import has_images_as_keys, images_by_label, may_be_either, records_in
 from mlcfast.data.readers.kili import is_kili, read_kili
 from mlcfast.data.readers.label_studio import STUDIO_IMAGES, is_task, read_label_studio
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.measures import doubt_of
-from mlcfast.data.readers.paths import ABSOLUTE, IMAGE_ENDINGS, image_beside, plain_path, without_notes
+from mlcfast.data.readers.paths import ABSOLUTE, plain_path, without_notes
 from mlcfast.data.readers.refused import refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.entries import all_have
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.words import IMAGE_COLUMNS
 
 NAMES = {*IMAGE_COLUMNS} - {"id", "name"}  # which many other objects have too

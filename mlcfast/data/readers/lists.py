@@ -7,8 +7,8 @@ from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.cells import LIST_OF_BOXES, LIST_OF_CLASSES, LIST_OF_FLAGS
 from mlcfast.data.readers.class_names import from_0, names_file, names_in
 from mlcfast.data.readers.comments import without_comments
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.measures import doubt_of
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError

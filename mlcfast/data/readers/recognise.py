@@ -7,10 +7,10 @@ from pathlib import Path
 from mlcfast.data.labels import count, stacked
 from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.directories import ROBOFLOW, ROBOFLOW_BOXES, at, called, in_either, read_directory
+from mlcfast.data.readers.image_files import unread_below
 from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
 from mlcfast.data.readers.lists import KERAS
 from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
-from mlcfast.data.readers.paths import unread_below
 from mlcfast.data.readers.registry import has_splits, known_as, read_as
 from mlcfast.data.readers.side_by_side import tables_apart, tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions

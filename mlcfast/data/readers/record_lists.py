@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.class_names import from_0, names_beside
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.errors import UsageError

@@ -12,8 +12,9 @@ from pathlib import Path
 from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.encodings import decoded
 from mlcfast.data.readers.headerless import listed_words, with_header
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.kinds import refuse_other_kinds, refuse_other_texts
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, unit_of
+from mlcfast.data.readers.paths import unit_of
 from mlcfast.data.readers.quotes import refuse_behind_quotes
 from mlcfast.data.readers.slips import (
     refuse_image_by_number_in_header,

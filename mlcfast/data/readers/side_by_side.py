@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
+from mlcfast.data.readers.image_files import ENDING, IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.image_folders import part_in
-from mlcfast.data.readers.paths import ENDING, IMAGE_ENDINGS, images_below, plain_path
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.readers.wrapped import tables_in

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.errors import UsageError
 
 Numbered = Sequence[tuple[int, list[str]]]  # the rows of a table, each with its line

@@ -13,8 +13,9 @@ import numpy as np
 from mlcfast.data.labels import Labels, count, lacking
 from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.directories import folder_of_part
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.other_column import other_column
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, ImageFinder, is_address, refuse_one_file_twice
+from mlcfast.data.readers.paths import ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.records import LabelledImages

@@ -9,9 +9,10 @@ from typing import Any
 
 from mlcfast.data.readers.entries import objects
 from mlcfast.data.readers.exports import json_of
+from mlcfast.data.readers.image_files import is_hidden
 from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import is_hidden, without_notes
+from mlcfast.data.readers.paths import without_notes
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.errors import UsageError
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.lists import BOXES, from_tags
 from mlcfast.data.readers.marked import (
     WORDS_OF_SENTENCES,
@@ -16,7 +17,6 @@ from mlcfast.data.readers.marked import (
     sentence_among,
 )
 from mlcfast.data.readers.measures import doubt_of
-from mlcfast.data.readers.paths import images_below
 from mlcfast.data.readers.separators import SIGNS, separator_of
 from mlcfast.data.readers.sheet import Sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions

@@ -10,7 +10,8 @@ from mlcfast.data.readers.comments import without_comments
 from mlcfast.data.readers.elsewhere import PROSE
 from mlcfast.data.readers.folders_or_table import may_be_labels
 from mlcfast.data.readers.headerless import OTHER
-from mlcfast.data.readers.paths import ENDING, IMAGE_ENDINGS, images_below, plain_path
+from mlcfast.data.readers.image_files import ENDING, IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.tag_files import text_beside
 from mlcfast.data.readers.words import IMAGE_COLUMNS

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.records import fingerprint
 from mlcfast.errors import UsageError

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.boxes import own_images, read_xml, text_of
+from mlcfast.data.readers.image_files import images_below, walked
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import images_below, walked, without_notes
+from mlcfast.data.readers.paths import without_notes
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.voc_lists import class_lists, is_of_one_class, read_class_lists, refuse_class_list

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mlcfast.data.readers.image_files import ENDING
 from mlcfast.data.readers.lists import is_class_list
-from mlcfast.data.readers.paths import ENDING
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.errors import UsageError

@@ -10,7 +10,7 @@ from typing import Any
 from mlcfast.data.packed import TarImages, contents
 from mlcfast.data.readers.class_names import NAME_FILES, names_beside, refuse_nameless
 from mlcfast.data.readers.exports import refuse_scored_row, sheet_of
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.refused import OF_IMG2DATASET, refuse_other_tools
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from mlcfast.data.readers.elsewhere import PROSE
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.image_folders import has_images
-from mlcfast.data.readers.paths import IMAGE_ENDINGS
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.text_lists import labelled_lists
 from mlcfast.data.splits import is_split_word

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mlcfast.data.readers.class_names import names_in, refuse_nameless
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.lists import from_tags
-from mlcfast.data.readers.paths import IMAGE_ENDINGS, image_beside, images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions, number_of_classes
 from mlcfast.data.readers.words import PARTS, SPLIT_FOLDERS

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlcfast.data.readers.boxes import read_yaml
 from mlcfast.data.readers.class_names import names_in
-from mlcfast.data.readers.paths import images_below
+from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.words import PARTS
