@@ -1,6 +1,7 @@
 """Evaluates stored weights on a split: the model they belong to, its probabilities, its metrics."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,16 @@ def load_for_model(path: str | Path, overrides: Sequence[str], checkpoint: Path)
     find_weights. Raises UsageError as load_config does.
     """
     values = read_yaml(Path(path))
+    if "model" in values:  # what is wrong there is said before what is wrong with the weights
+        config = parse_config(deepcopy(values), overrides, source=str(path))
+        if {"mean", "std"} & config.data.model_fields_set:
+            return config
     data, weights = values.setdefault("data", {}), find_weights(checkpoint)
     if isinstance(data, dict) and card_file(weights).exists():
         card = load_card(weights)
         own = card.preprocessing
         if "model" in values:
-            own = {} if {"mean", "std"} & data.keys() else {name: own[name] for name in ("mean", "std") if name in own}
+            own = {name: own[name] for name in ("mean", "std") if name in own}
         else:
             values["model"] = dict(card.config.get("model") or _settings_of(card.model))
         values["data"] = {**own, **data}
