@@ -94,12 +94,9 @@ def set_value(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _as_the_backbone_was_trained(config: Config) -> Config:
-    """With data.mean and data.std of timm's record of a pretrained backbone, where neither is given.
-
-    They do not count as given: what is made of this configuration for another model finds its own.
-    """
+    """With data.mean and data.std of timm's record of a pretrained backbone, where neither is given."""
     data, model = config.data, config.model
-    if {"mean", "std"} & data.model_fields_set or model.weights in (None, "none") or data.format == "features":
+    if data.names_normalisation or model.weights in (None, "none") or data.format == "features":
         return config
     import timm  # takes seconds, and most configurations need none of it
 
@@ -109,9 +106,7 @@ def _as_the_backbone_was_trained(config: Config) -> Config:
         return config
     if record is None or (record.mean, record.std) == (IMAGENET_MEAN, IMAGENET_STD):
         return config
-    data = data.model_copy(update={"mean": record.mean, "std": record.std})
-    data.model_fields_set.difference_update(("mean", "std"))
-    return config.model_copy(update={"data": data})
+    return config.normalised(record.mean, record.std)
 
 
 def _check_loss(loss: LossConfig, source: str) -> None:

@@ -3,6 +3,7 @@
 `python -m mlcfast.train --help-settings` prints them (mlcfast/settings_reference.py).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -342,6 +343,15 @@ class Config(Section):
         model = self.model
         frozen = "published" if model.freeze == "auto" and model.weights != "none" else model.freeze
         return self.model_copy(update={"model": model.model_copy(update={"weights": "none", "freeze": frozen})})
+
+    def normalised(self, mean: Sequence[float], std: Sequence[float]) -> "Config":
+        """The same with this mean and deviation, three numbers each, which do not count as given by the user.
+
+        So what is made of it for another model finds its own.
+        """
+        data = self.data.model_copy(update={"mean": tuple(mean), "std": tuple(std)})
+        data.model_fields_set.difference_update(("mean", "std"))
+        return self.model_copy(update={"data": data})
 
     def to_yaml(self) -> str:
         """The resolved configuration, every default filled in; `load_config` reads it back equal."""

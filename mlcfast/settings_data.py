@@ -151,6 +151,11 @@ class DataConfig(Section):
         "otherwise.",
     )
 
+    @property
+    def names_normalisation(self) -> bool:
+        """Whether the user gave mean or deviation."""
+        return not {"mean", "std"}.isdisjoint(self.model_fields_set)
+
     @field_validator("mean", "std", mode="before")
     @classmethod
     def _of_three_channels(cls, value: Any) -> Any:

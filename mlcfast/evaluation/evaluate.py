@@ -65,7 +65,7 @@ def load_for_model(path: str | Path, overrides: Sequence[str], checkpoint: Path)
     values = read_yaml(Path(path))
     if "model" in values:  # what is wrong there is said before what is wrong with the weights
         config = parse_config(deepcopy(values), overrides, source=str(path))
-        if {"mean", "std"} & config.data.model_fields_set:
+        if config.data.names_normalisation:
             return config
     data, weights = values.setdefault("data", {}), find_weights(checkpoint)
     if isinstance(data, dict) and card_file(weights).exists():

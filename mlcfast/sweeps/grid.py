@@ -74,8 +74,8 @@ def make_cells(
 def _cell(config: Config, choices: dict[str, Any], variants: Mapping[str, Mapping[str, Any]]) -> Cell:
     settings = {**variants.get(choices.get(VARIANT, ""), {}), **{k: v for k, v in choices.items() if k != VARIANT}}
     values = config.model_dump(mode="json")
-    for name in {"mean", "std"} - config.data.model_fields_set:  # which follow the backbone
-        del values["data"][name]
+    if not config.data.names_normalisation:  # it follows the backbone
+        del values["data"]["mean"], values["data"]["std"]
     for key, value in sorted(settings.items(), key=lambda setting: setting[0] not in ("loss", "loss.name")):
         if key.split(".")[0] == "sweep":
             raise UsageError(f"{key} cannot be part of a sweep")

@@ -112,18 +112,14 @@ def normalised_as_before(config: Config, place: Path) -> Config:
     place: the checkpoint or run that is resumed; one whose configuration cannot be read changes nothing.
     """
     run = find_run(place)
-    if run is None or {"mean", "std"} & config.data.model_fields_set:
+    if run is None or config.data.names_normalisation:
         return config
     try:
         before = flattened(run.read_config())
     except UsageError:
         return config
-    own = {
-        name: tuple(before[f"data.{name}"]) for name in ("mean", "std") if isinstance(before.get(f"data.{name}"), list)
-    }
-    data = config.data.model_copy(update=own)
-    data.model_fields_set.difference_update(own)
-    return config.model_copy(update={"data": data})
+    mean, std = before.get("data.mean"), before.get("data.std")
+    return config.normalised(mean, std) if isinstance(mean, list) and isinstance(std, list) else config
 
 
 def changes_since(place: Path, settings: Mapping[str, Any], contents: Mapping[str, str]) -> Changes:
