@@ -1,10 +1,11 @@
 """Decides what a column of a table holds: image files, a label, lists of labels, or other facts of the image."""
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from mlcfast.data.readers.names import plain_label
@@ -38,6 +39,8 @@ from mlcfast.data.readers.words import (
 )
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint
+
+LOOKED_AT = 2000  # different cells of a column
 
 
 def image_column(sheet: Sheet, options: TableOptions) -> int:
@@ -274,6 +277,11 @@ def first_untrue(sheet: Sheet, column: int) -> str:
 def is_blank(sheet: Sheet, column: int) -> bool:
     """Whether no cell of a column holds anything, not even a word that counts as blank, `NA`."""
     return not any(sheet.counts(column))
+
+
+def first_cells(sheet: Sheet, column: int) -> Iterator[str]:
+    """The first of a column's different cells that hold something, of which a large one has many."""
+    return itertools.islice(filter(None, sheet.counts(column)), LOOKED_AT)
 
 
 def words_recur(sheet: Sheet, column: int) -> bool:

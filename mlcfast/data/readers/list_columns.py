@@ -1,6 +1,5 @@
 """Finds the column of a table that lists an image's labels."""
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -8,6 +7,7 @@ from collections.abc import Collection, Sequence
 from mlcfast.data.readers.columns import (
     are_scores,
     column_named,
+    first_cells,
     ignored_columns,
     is_about,
     is_called,
@@ -44,7 +44,6 @@ from mlcfast.errors import UsageError
 NO_LISTS = PROSE | OF_JUDGEMENT | OF_PEOPLE | OF_WHOM
 BELOW = re.compile(r"sub(label|class|category|tag)(e?s)?|subcategories")
 NESTED = re.compile(r"\[\s*[\[(]")  # as boxes and outlines begin, `[[1, 2, 3, 4]]`
-LOOKED_AT = 2000  # different cells of a column
 MEASURE = re.compile(r"[-+]?\d+(?:\.\d+)?")
 OF_MEASURES = re.compile(r"[\[({][-+\d.,\s\"']*[\])}]")
 
@@ -191,8 +190,7 @@ def holds_words_between_commas(sheet: Sheet, column: int) -> bool:
     """
     if is_called(sheet.header[column], OF_SCENES | NO_LISTS) or is_about(sheet.header[column]):
         return False
-    cells = itertools.islice(filter(None, sheet.counts(column)), LOOKED_AT)
-    lists = [{piece.strip() for piece in cell.split(",")} for cell in cells]
+    lists = [{piece.strip() for piece in cell.split(",")} for cell in first_cells(sheet, column)]
     times = Counter(piece for pieces in lists for piece in pieces)
     several = any(len(pieces) > 1 and any(times[piece] > 1 for piece in pieces) for pieces in lists)
     return several and words_recur(sheet, column)

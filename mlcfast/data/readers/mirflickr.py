@@ -20,8 +20,7 @@ RELEVANT = "_r1"  # behind a label of which a picture is mainly
 
 def is_mirflickr(folder: Path) -> bool:
     """Whether a directory holds lists of numbers by label, and images that are called by number."""
-    place = next((folder / name for name in LISTS if (folder / name).is_dir()), None)
-    return place is not None and _images(folder) is not None and bool(_lists(place))
+    return _images(folder) is not None and bool(_lists(folder))
 
 
 def read_mirflickr(folder: Path, options: TableOptions) -> list[LabelSource]:
@@ -29,10 +28,9 @@ def read_mirflickr(folder: Path, options: TableOptions) -> list[LabelSource]:
 
     `data.label_columns` chooses among the labels. UsageError for a label that has no list.
     """
-    place = next(folder / name for name in LISTS if (folder / name).is_dir())
-    root = _images(folder)
-    assert root is not None, "as is_mirflickr has seen"
-    lists = {file.stem: [int(word) for word in read_text(file)[0].split()] for file in _lists(place)}
+    root, files = _images(folder), _lists(folder)
+    assert root is not None and files, "as is_mirflickr has seen"
+    place, lists = next(iter(files)).parent, {file.stem: numbers for file, numbers in files.items()}
     for name in options.label_columns:
         if name not in lists:
             shown = ", ".join([*lists][:12])
@@ -79,15 +77,20 @@ def _images(folder: Path) -> Path | None:
     return next((place for place in places if any(place.glob("im[1-9]*.jpg"))), None)
 
 
-def _lists(place: Path) -> list[Path]:
-    """The lists of numbers in a directory, sorted; empty where another file that is no readme lies there.
+def _lists(folder: Path) -> dict[Path, list[int]]:
+    """The lists in a directory's folder of annotations, sorted, with their numbers.
 
-    So where a file is called as an image, whose classes may be its numbers, where one holds 0, which no image is
-    called by, and where all are empty.
+    Empty where another file that is no readme lies there, where a file is called as an image, whose classes may be its
+    numbers, where one holds 0, which no image is called by, and where all are empty.
     """
-    files = sorted(file for file in place.iterdir() if is_placed(file) and not file.name.lower().startswith("readme"))
+    place = next((folder / name for name in LISTS if (folder / name).is_dir()), None)
+    within = [] if place is None else sorted(place.iterdir())
+    files = [file for file in within if is_placed(file) and not file.name.lower().startswith("readme")]
     if any(file.suffix != ".txt" or OF_AN_IMAGE.match(file.stem) for file in files):
-        return []
-    texts = [read_text(file)[0] for file in files]
-    numbers = {int(word) for text in texts if _are_numbers(text) for word in text.split()}
-    return files if all(map(_are_numbers, texts)) and numbers and min(numbers) > 0 else []
+        return {}
+    texts = {file: read_text(file)[0] for file in files}
+    if not all(map(_are_numbers, texts.values())):
+        return {}
+    lists = {file: [int(word) for word in text.split()] for file, text in texts.items()}
+    numbers = [number for each in lists.values() for number in each]
+    return lists if numbers and min(numbers) > 0 else {}

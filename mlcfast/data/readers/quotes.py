@@ -1,8 +1,6 @@
 """Quotes of a text table that are not written as CSV has them: a cell that goes on behind the quote that closes it."""
 
-import csv
 import functools
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +22,6 @@ def refuse_behind_quotes(path: Path, text: str, delimiter: str, header: Sequence
     first row. The message has the line as a spreadsheet counts it, and as an editor does where cells before it have
     line breaks.
     """
-    if '"' not in text or _is_strict(text, delimiter):
-        return
     let_be = _left_out(header, options)
     place, line, written = 0, 1, 1
     for cell in _cells(delimiter).finditer(text):
@@ -56,16 +52,6 @@ def _left_out(header: Sequence[str], options: TableOptions) -> set[str]:
     if labels and labels <= {*plain.values()}:
         ignored |= {*plain.values()} - labels
     return {name for name, own in plain.items() if own in ignored - kept}
-
-
-def _is_strict(text: str, delimiter: str) -> bool:
-    """Whether a text is CSV to the letter."""
-    try:
-        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True):
-            pass
-    except csv.Error:
-        return False
-    return True
 
 
 @functools.cache

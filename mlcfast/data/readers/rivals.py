@@ -1,10 +1,9 @@
 """Columns called as those of labels beside the one that would be read: what is left out must be said or asked."""
 
-import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from mlcfast.data.readers.columns import ignored_columns, is_called, truth_share, words_of, words_recur
+from mlcfast.data.readers.columns import first_cells, ignored_columns, is_called, truth_share, words_of, words_recur
 from mlcfast.data.readers.numbered import called_alike, numbers_names, whole
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, TableOptions
@@ -13,7 +12,6 @@ from mlcfast.errors import UsageError
 
 PIECES = re.compile(r"[;|,\s]+")
 LEAST = 2  # words that two columns share
-LOOKED_AT = 2000  # different cells of a column
 
 
 def refuse_rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOptions) -> None:
@@ -55,7 +53,8 @@ def labels_beside(sheet: Sheet, column: int, others: Sequence[int], options: Tab
     for other in (i for i in others if i != column and i not in ignored):
         words = _words(sheet, other)
         shared = words & known
-        if len(shared) >= LEAST and 2 * len(shared) >= max(len(words), len(known)) and not _alike(sheet, column, other):
+        mostly = len(shared) >= LEAST and 2 * len(shared) >= max(len(words), len(known))
+        if mostly and not _hold_the_same(sheet, column, other):
             more.append(other)
     if not more:
         return []
@@ -75,14 +74,15 @@ def _versions(sheet: Sheet, column: int, others: Sequence[int], options: TableOp
     called = [i for i in beside if not (LABEL_WORDS | OF_VERSIONS).isdisjoint(words_of(sheet.header[i]))]
     if not called:
         return []
-    signs = any(re.search(r"[;|,]", cell) for i in (column, *called) for cell in _cells(sheet, i))
+    signs = any(re.search(r"[;|,]", cell) for i in (column, *called) for cell in first_cells(sheet, i))
     sign = re.compile(r"[;|,]" if signs else r"\s")
     known = _words(sheet, column, sign)
     found = []
     for other in called:
         words = _words(sheet, other, sign)
         shared = len(words & known)
-        if shared >= LEAST and 4 * shared >= 3 * max(len(words), len(known)) and not _alike(sheet, column, other):
+        mostly = shared >= LEAST and 4 * shared >= 3 * max(len(words), len(known))
+        if mostly and not _hold_the_same(sheet, column, other):
             found.append(other)
     return found
 
@@ -96,7 +96,7 @@ def _rivals(sheet: Sheet, column: int, others: Sequence[int], options: TableOpti
             continue
         of_one_name = called_alike(sheet.header[column], sheet.header[other]) and _is_of_numbers(sheet, column)
         same = numbers_names(sheet, other, column) or numbers_names(sheet, column, other)
-        if not (same or of_one_name or _alike(sheet, column, other)):
+        if not (same or of_one_name or _hold_the_same(sheet, column, other)):
             found.append(other)
     return found
 
@@ -109,14 +109,9 @@ def _is_of_numbers(sheet: Sheet, column: int) -> bool:
 def _words(sheet: Sheet, column: int, sign: re.Pattern[str] = PIECES) -> set[str]:
     """The words of a column's first cells, of those that list several each of these, between signs; without numbers."""
     pieces = {
-        piece.strip(" '\"").lower() for cell in _cells(sheet, column) for piece in sign.split(cell.strip("[](){}"))
+        piece.strip(" '\"").lower() for cell in first_cells(sheet, column) for piece in sign.split(cell.strip("[](){}"))
     }
     return {piece for piece in pieces - BLANK if not piece.isdecimal()}
-
-
-def _cells(sheet: Sheet, column: int) -> Iterable[str]:
-    """The first of a column's different cells."""
-    return itertools.islice(sheet.counts(column), LOOKED_AT)
 
 
 def _may_hold_labels(sheet: Sheet, column: int) -> bool:
@@ -128,6 +123,6 @@ def _may_hold_labels(sheet: Sheet, column: int) -> bool:
     return (numbers and len(cells) < sum(cells.values())) or words_recur(sheet, column)
 
 
-def _alike(sheet: Sheet, column: int, other: int) -> bool:
+def _hold_the_same(sheet: Sheet, column: int, other: int) -> bool:
     """Whether two columns hold the same in each row."""
     return all(row[column] == row[other] for row in sheet.rows)

@@ -133,11 +133,12 @@ def read_sheet(path: Path, options: TableOptions | None = None) -> Sheet:
 
 def _rows_of(path: Path, text: str, delimiter: str, options: TableOptions) -> list[tuple[int, list[str]]]:
     """The rows that are not blank, each with its number; UsageError where quotes make them something else."""
+    is_strict = True
     try:
-        lines = [
-            [cell.strip() for cell in row]
-            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-        ]
+        try:
+            lines = _cells_of(text, delimiter, strict=True)
+        except csv.Error:
+            lines, is_strict = _cells_of(text, delimiter, strict=False), False
     except csv.Error as error:
         remedy = "close each quote that a cell opens"
         raise UsageError(f"{path}: not a CSV file with a header: {error}: {remedy}") from error
@@ -149,8 +150,16 @@ def _rows_of(path: Path, text: str, delimiter: str, options: TableOptions) -> li
         where = f"{path}: line {last}: {row[-1].splitlines()[0]!r}"
         raise UsageError(f"{where} begins with a quote that nothing closes: close it, or take it out")
     _refuse_whole_lines(path, text, numbered, delimiter)
-    refuse_behind_quotes(path, text, delimiter, numbered[0][1], options)
+    if not is_strict:
+        refuse_behind_quotes(path, text, delimiter, numbered[0][1], options)
     return numbered
+
+
+def _cells_of(text: str, delimiter: str, strict: bool) -> list[list[str]]:
+    """The rows of a text table; strict: csv.Error for what is not CSV to the letter."""
+    file = io.StringIO(text, newline="")
+    rows = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=strict)
+    return [[cell.strip() for cell in row] for row in rows]
 
 
 def _refuse_other_rows(

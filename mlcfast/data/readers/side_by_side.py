@@ -18,7 +18,7 @@ IMAGE_FILE = re.compile(ENDING, re.IGNORECASE)
 FORM = "sample_submission"  # as Kaggle calls a table of labels that are none
 LARGEST = 2**24  # bytes of a file that says the labels of one image, or is looked into
 OF_NAMES = {"classes", "class_names", "class_list", "class_dict"}  # stems of tables that may name the classes alone
-OF_LABELS = ("labels", "annotations")  # folders of label files beside those of images
+LABEL_FOLDERS = ("labels", "annotations")  # folders of label files beside those of images
 SHOWN = 5
 
 
@@ -53,7 +53,7 @@ def tables_apart(folder: Path) -> dict[str, Path]:
 
     No table may stand in the directory itself, and no image in that folder.
     """
-    places = [folder / name for name in OF_LABELS if (folder / name).is_dir()]
+    places = [folder / name for name in LABEL_FOLDERS if (folder / name).is_dir()]
     if len(places) != 1 or tables_in(folder) or images_below(places[0]):
         return {}
     return tables_of_parts(tables_in(places[0]))

@@ -46,8 +46,8 @@ OF_CLASSES = frozenset({"classid", "labelid", "categoryid"})
 # Columns that number classes, or the values of a mask, and name no image.
 OF_CLASS_NUMBERS = OF_CLASSES | {"pixelvalue", "classindex", "classnumber", "classno", "labelindex"}
 LONG_COLUMNS = ("labelname", "label_name", "label", "class", "class_name", "category", "category_name", "tag", "labels")
-# What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
 OF_LABELS = frozenset({*LIST_COLUMNS, *LONG_COLUMNS}) | OTHER_LISTS  # any of these
+# What the name of a further column of labels may end in, `corrected_label`; COUNT_WORDS make it a count.
 LABEL_WORDS = frozenset({
     "label", "labels", "tag", "tags", "class", "classes", "category", "categories", "keyword", "keywords",
 })  # fmt: skip
