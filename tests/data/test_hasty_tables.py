@@ -333,9 +333,10 @@ NO_LISTS = {
 @pytest.mark.parametrize("name", NO_LISTS)
 def test_other_files_of_numbers_are_no_lists_of_mirflickr(tmp_path, name):
     lay(tmp_path, FLICKR | {f"annotations/{file}": text for file, text in NO_LISTS[name].items()})
-    for form in ("auto", "authors"):
-        with pytest.raises(UsageError):
+    for form, says in (("auto", "may hold the labels"), ("authors", "not laid out as CelebA")):
+        with pytest.raises(UsageError, match=says) as caught:
             open_sources(tmp_path, None, TableOptions(form=form))
+        assert str(caught.value).startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize("key", ["annotations", "objects", "regions"])
