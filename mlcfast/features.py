@@ -16,7 +16,7 @@ from mlcfast.config import Config, load_config
 from mlcfast.data import FeatureWriter, LabelledImages, holds_features
 from mlcfast.data.build import evaluation_loader, open_split
 from mlcfast.data.labels import holds_soft
-from mlcfast.engine import Predictor, Process, set_arithmetic, start
+from mlcfast.engine import Predictor, Process, keep_freed_memory, set_arithmetic, start
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.files import locked
@@ -73,6 +73,7 @@ def extract(
         if holds_features(directory, key):
             return shape
         set_arithmetic(config.engine)
+        keep_freed_memory()
         predictor = Predictor(process, model.to(process.device), config.engine.precision)
         with FeatureWriter(directory, key, shape, dtype) as writer:
             loader = evaluation_loader(config, records, process, first=writer.done)

@@ -18,6 +18,7 @@ import torch
 from mlcfast.data.readers.probabilities import write_probabilities
 from mlcfast.data.sources import find_images
 from mlcfast.engine.distributed import Process
+from mlcfast.engine.host_memory import keep_freed_memory
 from mlcfast.engine.predictor import FLIP, Predictor
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_files, select
@@ -84,6 +85,7 @@ def work(args: argparse.Namespace) -> int:
     check_place(args.probabilities)
     drawn = label_numbers(args.labels, card.labels) if args.labels else None
     process = Process()
+    keep_freed_memory()
     predictor = Predictor(process, model.to(process.device).to(memory_format=torch.channels_last), "fp32", args.flip)
     sources = list(find_images(args.images))
     workers = args.workers or os.cpu_count() or 1

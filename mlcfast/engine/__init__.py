@@ -23,6 +23,7 @@ from mlcfast.engine.distributed import (
     stop,
     watch_ancestors,
 )
+from mlcfast.engine.host_memory import keep_freed_memory
 from mlcfast.engine.optimizers import OPTIMIZERS, Schedule
 from mlcfast.engine.predictor import Predictor, set_arithmetic
 from mlcfast.engine.zero2 import REDUCE_BUCKET
@@ -45,6 +46,7 @@ __all__ = [
     "barrier",
     "build_engine",
     "discover",
+    "keep_freed_memory",
     "load_checkpoint",
     "on_main",
     "peers_explained",

@@ -9,6 +9,7 @@ import torch
 from mlcfast.config import Config
 from mlcfast.engine.base import Engine
 from mlcfast.engine.distributed import Process
+from mlcfast.engine.host_memory import keep_freed_memory
 from mlcfast.engine.label_estimates import TableStep
 from mlcfast.engine.local import LocalEngine
 from mlcfast.engine.optimizers import build_optimizer
@@ -68,6 +69,7 @@ def build_engine(config: Config, process: Process, training_module: TrainingModu
         _say_what_coupling_costs(training_module, config.engine.global_batch // process.world_size)
     training_module.to(process.device)
     set_arithmetic(config.engine)
+    keep_freed_memory()
     if name != "zero2":  # DeepSpeed lays the weights out anew in flat buffers
         training_module.model.to(memory_format=torch.channels_last)  # convolutions are faster so, on the CPU too
     checkpointing = config.engine.activation_checkpointing

@@ -11,7 +11,7 @@ from torch import nn
 from mlcfast.config import Config, ModelConfig, parse_config, read_yaml
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import evaluation_loader
-from mlcfast.engine import Predictor, Process, set_arithmetic
+from mlcfast.engine import Predictor, Process, keep_freed_memory, set_arithmetic
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
@@ -164,6 +164,7 @@ def evaluate_model(
 ) -> EvaluationResult:
     """Evaluate a model on the images, with `flip` as in Predictor; every rank gets the whole result; a collective."""
     set_arithmetic(config.engine)
+    keep_freed_memory()
     predictor = Predictor(process, model.to(process.device), config.engine.precision, flip)
     loader = evaluation_loader(config, records, process)
     return evaluate_loader(predictor, loader, records.names, "evaluating", not process.is_main)

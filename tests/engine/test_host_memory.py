@@ -1,0 +1,56 @@
+"""Training, evaluating and predicting on the CPU do not pay for the same memory in every step."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from mlcfast.engine.host_memory import CHOICES, keep_freed_memory
+from tests.conftest import ROOT
+
+GLIBC = platform.libc_ver()[0] == "glibc"
+
+# Page faults of the last five of eight allocations of 64 MiB that are written and freed.
+COUNT = """
+import resource, torch
+from mlcfast.engine.host_memory import keep_freed_memory
+kept = keep_freed_memory() if {keep} else None
+for step in range(8):
+    if step == 3:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(1 << 24).add_(1)
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(monkeypatch, keep: bool, **settings: str) -> tuple[str, int]:
+    """What keep_freed_memory said, and the faults of a process of its own."""
+    for name in CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"THP_MEM_ALLOC_ENABLE": "0", "PYTHONPATH": str(ROOT), **settings}.items():
+        monkeypatch.setenv(name, value)
+    words = [sys.executable, "-c", COUNT.format(keep=keep)]
+    kept, count = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300).stdout.split()
+    return kept, int(count)
+
+
+@pytest.mark.skipif(not GLIBC, reason="glibc's allocator")
+def test_a_step_finds_the_memory_of_the_one_before(monkeypatch):
+    _, given_back = faults(monkeypatch, keep=False)
+    kept, found = faults(monkeypatch, keep=True)
+    assert kept == "True"
+    assert found < 20 < given_back  # five times 64 MiB are 160 huge pages or 81,920 small ones
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_the_user_has_set_stays(monkeypatch, name):
+    monkeypatch.setenv(name, "glibc.malloc.check=0" if name == "GLIBC_TUNABLES" else "131072")
+    assert keep_freed_memory() is False
+
+
+def test_without_glibc_nothing_happens(monkeypatch):
+    for name in CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("mlcfast.engine.host_memory.ctypes.CDLL", lambda _: object())
+    assert keep_freed_memory() is False
