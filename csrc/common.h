@@ -3,10 +3,16 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <c10/util/ArrayRef.h>
 #include <c10/util/Exception.h>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -42,6 +48,19 @@ inline MutableView mutable_view_of(const at::Tensor& tensor) {
 inline bool is_wide(const at::Tensor& tensor) { return tensor.scalar_type() == at::kDouble; }
 
 inline at::ScalarType arithmetic_type(const at::Tensor& logits) { return is_wide(logits) ? at::kDouble : at::kFloat; }
+
+// An empty tensor whose every entry is written next. In a fresh one a page costs about as much as a loss computes for it, so
+// large ones ask for pages of 2 MiB, which a system may keep for those who do.
+inline at::Tensor unwritten(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  at::Tensor made = at::empty(sizes, options);
+#ifdef __linux__
+  constexpr uintptr_t kHuge = uintptr_t(1) << 21;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(made.mutable_data_ptr()), end = begin + made.nbytes();
+  const uintptr_t first = (begin + kHuge - 1) / kHuge * kHuge, last = end / kHuge * kHuge;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a wish: refused, nothing is lost
+#endif
+  return made;
+}
 
 inline void check_same_shape(const at::Tensor& logits, const at::Tensor& other, const char* name) {
   TORCH_CHECK_VALUE(other.sizes() == logits.sizes(), name, " must have the shape of logits ", logits.sizes(), ", not ",

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/EmptyTensor.h>
-#include <ATen/ops/empty.h>
 
 #include "common.h"
 #include "ops.h"
@@ -28,9 +27,9 @@ Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, c
   const at::Tensor true_labels = true_labels_in.defined() ? true_labels_in.contiguous() : at::Tensor();
   const double reduced = reduced_scale(reduction, scale, logits.numel());
   const bool half = logits.scalar_type() == at::kHalf;
-  at::Tensor gradient = at::empty(with_gradient ? logits.sizes() : at::IntArrayRef{0}, logits.options());
+  at::Tensor gradient = unwritten(with_gradient ? logits.sizes() : at::IntArrayRef{0}, logits.options());
   at::Tensor loss;
-  if (reduction == Reduction::none) loss = at::empty(logits.sizes(), logits.options().dtype(arithmetic_type(logits)));
+  if (reduction == Reduction::none) loss = unwritten(logits.sizes(), logits.options().dtype(arithmetic_type(logits)));
 
   Entries entries;
   entries.logits = view_of(logits, "logits");

@@ -106,8 +106,8 @@ Pair expected_positives_backward(const at::Tensor& loss_gradient, const at::Tens
                                  double expected_positives, double weight, double eps) {
   Inputs in = inputs_of(logits, observed, estimate_logits, index, eps);
   const bool role = in.estimate.defined();
-  at::Tensor gradient = at::empty(logits.sizes(), logits.options());
-  at::Tensor rows = role ? at::empty(logits.sizes(), in.estimate.options()) : at::empty({0}, logits.options());
+  at::Tensor gradient = unwritten(logits.sizes(), logits.options());
+  at::Tensor rows = role ? unwritten(logits.sizes(), in.estimate.options()) : at::empty({0}, logits.options());
   const Statistic s = read_statistic(statistic);
   const double K = static_cast<double>(std::max<int64_t>(in.view.K, 1));
   const double incoming = loss_gradient.item().toDouble() * (role ? 0.5 : 1.0) * (s.parts / s.images);
