@@ -1,9 +1,10 @@
 // The mathematics of one entry of each loss and of its derivative, shared by the CPU and the CUDA kernels.
 //
 // Notation: x logit, p = σ(x), not_p = σ(−x), y or z the label. Every function is branch-free in x, so that a compiler can
-// vectorise the loop around it; a NaN logit comes out as a NaN loss and a NaN gradient. The including file provides
-// minus_size(x) = −|x|, exp_nonpositive(x ≤ 0), log_positive(x > 0), power(x in (0, 1], y ≥ 0) and quotient(a, b in [1e-37, 2])
-// for its type, and MLCFAST_ISA, the namespace of its instruction set, which keeps one's inline functions from standing in for another's.
+// vectorise the loop around it, and T may be a register of numbers (cpu/lanes.h); a NaN logit comes out as a NaN loss and a NaN
+// gradient. The including file provides minus_size(x) = −|x|, exp_nonpositive(x ≤ 0), log_positive(x > 0), power(x in (0, 1], y ≥ 0)
+// and quotient(a, b in [1e-37, 2]) for its type, and MLCFAST_ISA, the namespace of its instruction set, which keeps one's inline
+// functions from standing in for another's.
 #pragma once
 
 #include <cstring>
@@ -16,6 +17,11 @@
 
 namespace mlcfast {
 namespace MLCFAST_ISA {
+
+template <class T>
+MLCFAST_FN T choose(bool condition, T a, T b) {
+  return condition ? a : b;
+}
 
 template <class T>
 struct Term {
@@ -32,7 +38,7 @@ MLCFAST_FN Sigmoid<T> sigmoid(T x) {
   const T e = exp_nonpositive(minus_size(x));
   const T large = quotient(T(1), 1 + e);
   const T small = e * large;
-  return {x < 0 ? small : large, x < 0 ? large : small};
+  return {choose(x < 0, small, large), choose(x < 0, large, small)};
 }
 
 // ---- asymmetric loss: L = −log(a) w, a = max(p, eps) or max(min(not_p + clip, 1), eps), w = d^γ, d = not_p or
@@ -79,62 +85,62 @@ MLCFAST_FN Term<T> asymmetric_from_weight(T log_slope, T log_a, T weight, T weig
 }
 
 // d^(gamma − 1), gamma the integer exponent of the label's side, by its binary digits; 1 for gamma = 0.
-template <class T>
-MLCFAST_FN T power_below(T d, bool positive, const Asymmetric<T>& f) {
-  const T ones = positive ? f.pos_digits[0] : f.neg_digits[0];
-  const T twos = positive ? f.pos_digits[1] : f.neg_digits[1];
-  const T fours = positive ? f.pos_digits[2] : f.neg_digits[2];
+template <class T, class Mask>
+MLCFAST_FN T power_below(T d, Mask positive, const Asymmetric<T>& f) {
+  const T ones = choose(positive, f.pos_digits[0], f.neg_digits[0]);
+  const T twos = choose(positive, f.pos_digits[1], f.neg_digits[1]);
+  const T fours = choose(positive, f.pos_digits[2], f.neg_digits[2]);
   const T d2 = d * d;
-  return (ones > 0 ? d : T(1)) * (twos > 0 ? d2 : T(1)) * (fours > 0 ? d2 * d2 : T(1));
+  return choose(ones > 0, d, T(1)) * choose(twos > 0, d2, T(1)) * choose(fours > 0, d2 * d2, T(1));
 }
 
 // Labels in {0, 1} and integer exponents up to 8. With u = x for a positive and −x for a negative, σ(u) is the probability of
 // the label and d = σ(−u) the distance to it; a negative's clip moves both and leaves nothing where it exceeds d.
 template <class T>
 MLCFAST_FN Term<T> asymmetric_hard(T x, T y, const Asymmetric<T>& f) {
-  const bool positive = y > 0;
+  const auto positive = y > 0;
   const T e = exp_nonpositive(minus_size(x));
   const T large = quotient(T(1), 1 + e);
   const T small = e * large;
-  const bool agrees = positive == (x >= 0);
-  const T clip = positive ? T(0) : f.clip;
-  const T below = (agrees ? small : large) - clip;
-  const T d = below < 0 ? T(0) : below;
-  const T slope = below < 0 ? T(0) : small * large;
-  const T shifted = (agrees ? large : small) + clip;
-  const T target = shifted > 1 ? T(1) : shifted;
-  const T a = target < f.eps ? f.eps : target;
+  const auto agrees = positive == (x >= 0);
+  const T clip = choose(positive, T(0), f.clip);
+  const T below = choose(agrees, small, large) - clip;
+  const T d = choose(below < 0, T(0), below);
+  const T slope = choose(below < 0, T(0), small * large);
+  const T shifted = choose(agrees, large, small) + clip;
+  const T target = choose(shifted > 1, T(1), shifted);
+  const T a = choose(target < f.eps, f.eps, target);
   const T log_a = log_positive(a);
-  const T inverse = target < f.eps ? T(0) : quotient(slope, a);
-  const T gamma = positive ? f.gamma_pos : f.gamma_neg;
+  const T inverse = choose(target < f.eps, T(0), quotient(slope, a));
+  const T gamma = choose(positive, f.gamma_pos, f.gamma_neg);
   const T w_below = power_below(d, positive, f);
-  const T weight = gamma > 0 ? w_below * d : T(1);
+  const T weight = choose(gamma > 0, w_below * d, T(1));
   const T gradient = f.attached * (gamma * w_below) * slope * log_a - inverse * weight;
-  return {-log_a * weight, positive ? gradient : -gradient};
+  return {-log_a * weight, choose(positive, gradient, -gradient)};
 }
 
 // Any label in [0, 1] and any exponents ≥ 0.
 template <class T>
 MLCFAST_FN Term<T> asymmetric_soft(T x, T label, const Asymmetric<T>& f) {
-  const T y = label < 0 ? T(0) : label;
+  const T y = choose(label < 0, T(0), label);
   const auto [p, not_p] = sigmoid(x);
   const T slope = p * not_p;
   const T shifted = not_p + f.clip;
-  const T q = shifted > 1 ? T(1) : shifted;
-  const T a_pos = p < f.eps ? f.eps : p, a_neg = q < f.eps ? f.eps : q;
+  const T q = choose(shifted > 1, T(1), shifted);
+  const T a_pos = choose(p < f.eps, f.eps, p), a_neg = choose(q < f.eps, f.eps, q);
   const T log_a = y * log_positive(a_pos) + (1 - y) * log_positive(a_neg);
   const T log_slope =
-      y * (p < f.eps ? T(0) : quotient(slope, a_pos)) -
-      (1 - y) * (q < f.eps || shifted > 1 ? T(0) : quotient(slope, a_neg));
+      y * choose(p < f.eps, T(0), quotient(slope, a_pos)) -
+      (1 - y) * choose((q < f.eps) | (shifted > 1), T(0), quotient(slope, a_neg));
   const T below = p - f.clip;
-  const T d = y * not_p + (1 - y) * (below < 0 ? T(0) : below);
-  const T d_slope = (1 - y) * (below < 0 ? T(0) : slope) - y * slope;
+  const T d = y * not_p + (1 - y) * choose(below < 0, T(0), below);
+  const T d_slope = (1 - y) * choose(below < 0, T(0), slope) - y * slope;
   const T gamma = y * f.gamma_pos + (1 - y) * f.gamma_neg;
-  const bool open = d > T(1e-37);  // at distance 0 the weight is 0^gamma, its slope taken as 0; a quotient must not overflow
-  const T safe = open ? d : T(1);
+  const auto open = d > T(1e-37);  // at distance 0 the weight is 0^gamma, its slope taken as 0; a quotient must not overflow
+  const T safe = choose(open, d, T(1));
   const T powered = power(safe, gamma);
-  const T weight = open ? powered : (gamma > 0 ? T(0) : T(1)) + d;
-  const T weight_slope = open ? f.attached * (gamma * quotient(powered, safe) * d_slope) : T(0);
+  const T weight = choose(open, powered, choose(gamma > 0, T(0), T(1)) + d);
+  const T weight_slope = choose(open, f.attached * (gamma * quotient(powered, safe) * d_slope), T(0));
   return asymmetric_from_weight(log_slope, log_a, weight, weight_slope);
 }
 
@@ -154,7 +160,7 @@ MLCFAST_FN Term<T> weighted_bce(T x, T a, T b, T eps) {
 
 template <class T>
 MLCFAST_FN Term<T> weighted_bce_soft(T x, T z, const WeightedBce<T>& f) {
-  const T up = z > 0 ? z : T(0), down = z < 0 ? -z : T(0);
+  const T up = choose(z > 0, z, T(0)), down = choose(z < 0, -z, T(0));
   const T a = f.unknown_a + up * (f.positive_a - f.unknown_a) + down * (f.negative_a - f.unknown_a);
   const T b = f.unknown_b + up * (f.positive_b - f.unknown_b) + down * (f.negative_b - f.unknown_b);
   return weighted_bce(x, a, b, f.eps);
@@ -163,8 +169,8 @@ MLCFAST_FN Term<T> weighted_bce_soft(T x, T z, const WeightedBce<T>& f) {
 // Labels in {−1, 0, 1}.
 template <class T>
 MLCFAST_FN Term<T> weighted_bce_kinds(T x, T z, const WeightedBce<T>& f) {
-  const T a = z > 0 ? f.positive_a : (z < 0 ? f.negative_a : f.unknown_a);
-  const T b = z > 0 ? f.positive_b : (z < 0 ? f.negative_b : f.unknown_b);
+  const T a = choose(z > 0, f.positive_a, choose(z < 0, f.negative_a, f.unknown_a));
+  const T b = choose(z > 0, f.positive_b, choose(z < 0, f.negative_b, f.unknown_b));
   return weighted_bce(x, a, b, f.eps);
 }
 
@@ -177,11 +183,11 @@ struct OneSided {
 template <class T>
 MLCFAST_FN OneSided<T> one_sided_bce(T x, T z, const WeightedBce<T>& f) {
   const auto [p, not_p] = sigmoid(x);
-  const T a = z > 0 ? f.positive_a : (z < 0 ? f.negative_a : f.unknown_a);
-  const T b = z > 0 ? f.positive_b : (z < 0 ? f.negative_b : f.unknown_b);
-  const T arg = (a > 0 ? p : not_p) + f.eps;
-  const T weight = a > 0 ? a : b;
-  return {weight, arg, quotient((a > 0 ? -weight : weight) * (p * not_p), arg)};
+  const T a = choose(z > 0, f.positive_a, choose(z < 0, f.negative_a, f.unknown_a));
+  const T b = choose(z > 0, f.positive_b, choose(z < 0, f.negative_b, f.unknown_b));
+  const T arg = choose(a > 0, p, not_p) + f.eps;
+  const T weight = choose(a > 0, a, b);
+  return {weight, arg, quotient(choose(a > 0, -weight, weight) * (p * not_p), arg)};
 }
 
 template <class T>

@@ -5,8 +5,6 @@
 // Notation: x logit, z label (above 0 positive, 0 unknown, below 0 negative), p = σ(x), q = σ(−x), up = −log p, down = −log q.
 #pragma once
 
-#include <cmath>
-
 #include "formulas.h"
 
 namespace mlcfast {
@@ -19,12 +17,12 @@ struct Logit {
 
 template <class T>
 MLCFAST_FN Logit<T> logit_terms(T x) {
-  const T negative = x < 0 ? -x : T(0), positive = x < 0 ? T(0) : x;
-  const T e = exp_nonpositive(-std::abs(x));
-  const T small = e / (1 + e);
+  const T negative = choose(x < 0, -x, T(0)), positive = choose(x < 0, T(0), x);
+  const T e = exp_nonpositive(minus_size(x));
+  const T small = quotient(e, 1 + e);
   const T large = 1 - small;  // near 1 rounded once, which its powers multiply
   const T tail = log1p_unit(e);
-  return {x < 0 ? small : large, x < 0 ? large : small, tail + negative, tail + positive};
+  return {choose(x < 0, small, large), choose(x < 0, large, small), tail + negative, tail + positive};
 }
 
 // ---- EM and EM + APL: L = a up + b down with −log(p + ε), −log(q + ε) for up and down. Positive (1, 0), negative (0, 1), unknown
@@ -42,12 +40,12 @@ MLCFAST_FN Term<T> entropy(T x, T z, const Entropy<T>& f) {
   const T eps = T(1e-5);
   const T arg_p = p + eps, arg_q = q + eps;
   const T up = -log_positive(arg_p), down = -log_positive(arg_q);
-  const bool soft = (z < 0) & (z > f.lowest), unknown = z == 0;
-  const T known_a = z > 0 ? T(1) : (soft ? -f.beta * z : T(0));
-  const T known_b = z > 0 ? T(0) : (soft ? f.beta * (1 + z) : T(1));
-  const T c = unknown ? -f.alpha : T(0);
-  const T a = unknown ? c * p : known_a, b = unknown ? c * q : known_b;
-  return {a * up + b * down, p * q * (b / arg_q - a / arg_p + c * (up - down))};
+  const auto soft = (z < 0) & (z > f.lowest), unknown = z == 0;
+  const T known_a = choose(z > 0, T(1), choose(soft, -f.beta * z, T(0)));
+  const T known_b = choose(z > 0, T(0), choose(soft, f.beta * (1 + z), T(1)));
+  const T c = choose(unknown, -f.alpha, T(0));
+  const T a = choose(unknown, c * p, known_a), b = choose(unknown, c * q, known_b);
+  return {a * up + b * down, p * q * (quotient(b, arg_q) - quotient(a, arg_p) + c * (up - down))};
 }
 
 // ---- the focal entry of a logit y: q^γ up and its derivative −q^γ (q + γ p up). EXPONENT is γ where that is 0 to 4, else −1.
@@ -64,7 +62,7 @@ MLCFAST_FN T focal_power(T q, T down, T gamma) {
 
 template <class T>
 MLCFAST_FN T below_infinity(T x) {
-  return x > T(1e30) ? T(1e30) : x;  // a NaN stays
+  return choose(x > T(1e30), T(1e30), x);  // a NaN stays
 }
 
 // ---- focal, poly, SPLC: L = weight q^γ (up + ε q) of y, which is x − margin for a positive, x for an unknown label whose logit is
@@ -77,14 +75,14 @@ struct Focal {
 
 template <int EXPONENT, class T>
 MLCFAST_FN Term<T> focal(T x, T z, const Focal<T>& f) {
-  const bool observed = z > 0;
-  const bool positive = observed | ((z == 0) & (x > f.corrected));
-  const T y = positive ? x - (observed ? f.margin : T(0)) : -x;
+  const auto observed = z > 0;
+  const auto positive = observed | ((z == 0) & (x > f.corrected));
+  const T y = choose(positive, x - choose(observed, f.margin, T(0)), -x);
   const Logit<T> s = logit_terms(y);
-  const T scaled = (positive ? f.positive : f.other) * focal_power<EXPONENT>(s.q, s.down, f.gamma);
+  const T scaled = choose(positive, f.positive, f.other) * focal_power<EXPONENT>(s.q, s.down, f.gamma);
   const T bend = EXPONENT == 0 ? T(0) : f.gamma * s.p * below_infinity(s.up);
   const T slope = scaled * (s.q + bend + f.epsilon * (f.gamma + 1) * s.q * s.p);
-  return {scaled * (s.up + f.epsilon * s.q), positive ? -slope : slope};
+  return {scaled * (s.up + f.epsilon * s.q), choose(positive, -slope, slope)};
 }
 
 // ---- Hill: the focal entry of x − margin for a positive, else (λ − p) p².
@@ -96,13 +94,13 @@ struct Hill {
 
 template <int EXPONENT, class T>
 MLCFAST_FN Term<T> hill(T x, T z, const Hill<T>& f) {
-  const bool positive = z > 0;
-  const Logit<T> s = logit_terms(positive ? x - f.margin : -x);  // for the others q = σ(x)
+  const auto positive = z > 0;
+  const Logit<T> s = logit_terms(choose(positive, x - f.margin, -x));  // for the others q = σ(x)
   const T power = focal_power<EXPONENT>(s.q, s.down, f.gamma);
   const T slope = power * (s.q + f.gamma * s.p * below_infinity(s.up));
   const T square = s.q * s.q;
-  return {positive ? power * s.up : (f.lambda - s.q) * square,
-          positive ? -slope : s.p * square * (2 * f.lambda - 3 * s.q)};
+  return {choose(positive, power * s.up, (f.lambda - s.q) * square),
+          choose(positive, -slope, s.p * square * (2 * f.lambda - 3 * s.q))};
 }
 
 // ---- GR: known labels −log(p + ε) or −log(q + ε), unknown V (k (1 − p^q2)/q2 + (1 − k) (1 − q^q3)/q3), k = σ(w p + b),
@@ -123,9 +121,10 @@ MLCFAST_FN Term<T> robust(T x, T z, const Robust<T>& f) {
   const T other_lost = LINEAR ? -s.p : expm1_nonpositive(-f.q3 * s.down);  // q^q3 − 1
   const T unknown = -v * (k * lost * f.inverse_q2 + (1 - k) * other_lost * f.inverse_q3);
   const T unknown_slope = v * ((1 - k) * (1 + other_lost) * s.p - k * (1 + lost) * s.q);
-  const T known_arg = (z > 0 ? s.p : s.q) + T(1e-7);
-  const T known_slope = s.p * s.q / known_arg;
-  return {z == 0 ? unknown : -log_positive(known_arg), z == 0 ? unknown_slope : (z > 0 ? -known_slope : known_slope)};
+  const T known_arg = choose(z > 0, s.p, s.q) + T(1e-7);
+  const T known_slope = quotient(s.p * s.q, known_arg);
+  return {choose(z == 0, unknown, -log_positive(known_arg)),
+          choose(z == 0, unknown_slope, choose(z > 0, -known_slope, known_slope))};
 }
 
 // ---- LL-R, LL-Ct, LL-Cp: cross-entropy; unknown entries with x ≥ threshold count 0, or with `flip` as positive.
@@ -138,10 +137,10 @@ struct Large {
 template <class T>
 MLCFAST_FN Term<T> large(T x, T z, const Large<T>& f) {
   const Logit<T> s = logit_terms(x);
-  const bool changed = (z == 0) & (x >= f.threshold);
-  const T positive = z > 0 ? T(1) : f.flip;
-  const bool as_positive = (z > 0) | changed;
-  return {as_positive ? positive * below_infinity(s.up) : s.down, as_positive ? -positive * s.q : s.p};
+  const auto changed = (z == 0) & (x >= f.threshold);
+  const T positive = choose(z > 0, T(1), f.flip);
+  const auto as_positive = (z > 0) | changed;
+  return {choose(as_positive, positive * below_infinity(s.up), s.down), choose(as_positive, -positive * s.q, s.p)};
 }
 
 // ---- distribution-balanced: L = b w F(y) / s with the focal entry F, y = u and s = 1 of a positive, y = −λu and s = λ of another
@@ -154,12 +153,12 @@ struct Balanced {
 
 template <int EXPONENT, class T>
 MLCFAST_FN Term<T> balanced(T u, T z, T inverse, const Balanced<T>& f) {
-  const bool positive = z > 0;
-  const Logit<T> s = logit_terms(positive ? u : -f.scale * u);
+  const auto positive = z > 0;
+  const Logit<T> s = logit_terms(choose(positive, u, -f.scale * u));
   const T weight = f.balance * (f.alpha + sigmoid(f.beta * (inverse * f.of_image - f.mu)).p);
   const T power = weight * focal_power<EXPONENT>(s.q, s.down, f.gamma);
   const T slope = power * (s.q + f.gamma * s.p * below_infinity(s.up));
-  return {positive ? power * s.up : power * s.up * f.inverse_scale, positive ? -slope : slope};
+  return {choose(positive, power * s.up, power * s.up * f.inverse_scale), choose(positive, -slope, slope)};
 }
 
 }  // namespace MLCFAST_ISA
