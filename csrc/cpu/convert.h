@@ -3,12 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels.h"
+#include "lanes.h"
 #include "vector_math.h"
 
 namespace mlcfast {
 namespace MLCFAST_ISA {
+
+constexpr int kBlock = 512;
 
 MLCFAST_INLINE float from_bf16(uint16_t h) { return float_of(static_cast<int32_t>(static_cast<uint32_t>(h) << 16)); }
 
@@ -69,11 +73,23 @@ inline const double* itself(const void* data, int64_t offset, double*) {
   return static_cast<const double*>(data) + offset;
 }
 
-// n entries from `offset` in type T: the memory itself where it already has that type, else `block`, filled.
+// Zeros after the n entries of a block, to the end of its last register.
 template <class T>
-const T* load(const View& view, int64_t offset, int n, T* block) {
-  constexpr Type own = sizeof(T) == 4 ? Type::f32 : Type::f64;
-  if (view.type == own) return itself(view.data, offset, block);
+MLCFAST_INLINE void pad(T* block, int n) {
+  for (int i = n; i % kLanes<T> != 0; ++i) block[i] = 0;
+}
+
+// n entries from `from`, to be read in whole registers: the memory itself where they end with one, else `block`, filled.
+template <class T>
+const T* whole(const T* from, int n, T* block) {
+  if (n % kLanes<T> == 0) return from;
+  std::memcpy(block, from, sizeof(T) * n);
+  pad(block, n);
+  return block;
+}
+
+template <class T>
+const T* widened(const View& view, int64_t offset, int n, T* block) {
   switch (view.type) {
     case Type::f32: return widen<T, float>(view.data, offset, n, block);
     case Type::f64: return widen<T, double>(view.data, offset, n, block);
@@ -88,11 +104,23 @@ const T* load(const View& view, int64_t offset, int n, T* block) {
   return block;
 }
 
-// Where a block of results may be written at once: the view's own memory if it has type T, else `block`.
+// n entries from `offset` in type T, to be read in whole registers: the memory itself where it already has that type and they end
+// with a register, else `block`, filled.
 template <class T>
-T* in_place(const MutableView& view, int64_t offset, T* block) {
+const T* load(const View& view, int64_t offset, int n, T* block) {
   constexpr Type own = sizeof(T) == 4 ? Type::f32 : Type::f64;
-  return view.data != nullptr && view.type == own ? static_cast<T*>(view.data) + offset : block;
+  if (view.type == own) return whole(itself(view.data, offset, block), n, block);
+  widened(view, offset, n, block);
+  pad(block, n);
+  return block;
+}
+
+// Where n results may be written at once in whole registers: the view's own memory if it has type T and they end with one, else
+// `block`.
+template <class T>
+T* in_place(const MutableView& view, int64_t offset, int n, T* block) {
+  constexpr Type own = sizeof(T) == 4 ? Type::f32 : Type::f64;
+  return view.data != nullptr && view.type == own && n % kLanes<T> == 0 ? static_cast<T*>(view.data) + offset : block;
 }
 
 // block · scale into n entries from `offset`, rounded to the view's type; nothing when the view is empty.

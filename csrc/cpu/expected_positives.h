@@ -6,6 +6,7 @@
 // first term hangs on no other tensor: the caller takes it from products of several S.
 #pragma once
 
+#include "lanes.h"
 #include "vector_math.h"
 
 #include "../formulas.h"
@@ -31,7 +32,7 @@ MLCFAST_FN RoleSide<T> role_side_of(T x, T eps) {
   const T large = quotient(T(1), sum), small = e * large;
   const T larger = NEAR ? w * (1 - w * (T(0.5) - w * T(1.0 / 3))) : log_positive(1 + w);
   const T smaller = log_positive(e + w);
-  return {x < 0 ? small : large, sum, x < 0 ? smaller : larger, x < 0 ? larger : smaller};
+  return {choose(x < 0, small, large), sum, choose(x < 0, smaller, larger), choose(x < 0, larger, smaller)};
 }
 
 // A side's loss without (1 + z) log S.
@@ -53,8 +54,24 @@ MLCFAST_FN LogSlopes<T> log_slopes(T x, T eps) {
   const T large = inverse * low, small = e * large;
   const T larger = NEAR ? small * (1 - w * (1 - w)) : quotient(small, 1 + w);
   const T smaller = e * inverse;
-  return {x < 0 ? small : large, small * large, x < 0 ? smaller : larger, x < 0 ? larger : smaller};
+  return {choose(x < 0, small, large), small * large, choose(x < 0, smaller, larger), choose(x < 0, larger, smaller)};
 }
+
+// Of these the two that EPR needs.
+template <bool NEAR, class T>
+MLCFAST_FN LogSlopes<T> slopes_of_p(T x, T eps) {
+  return log_slopes<NEAR>(x, eps);
+}
+
+#ifdef __AVX512F__
+// With e = exp(−x) alone: p not_p = e/(1 + e)², and over p + eps e/((1 + e) (1 + w)).
+template <bool NEAR>
+MLCFAST_FN LogSlopes<Lanes> slopes_of_p(Lanes x, Lanes eps) {
+  const Lanes e = exp_of_minus(at_least(x, -87.0f));
+  const Lanes sum = 1 + e, p = reciprocal(sum), not_p = e * p;
+  return {p, not_p * p, quotient(not_p, fused(eps, sum, 1)), {}};
+}
+#endif
 
 template <class T>
 MLCFAST_FN T role_gradient(LogSlopes<T> s, T z, T t, T scale, T coupling) {

@@ -22,11 +22,12 @@ namespace {
 
 template <class T>
 Sum asymmetric_as(const Entries& e, const AsymmetricOptions& o, int64_t begin, int64_t end) {
-  const Asymmetric<T> f = make_asymmetric<T>(o);
+  using W = WideOf<T>;
+  const Asymmetric<W> f = make_asymmetric<W>(o);
   return elementwise<T>(
       e, begin, end, integer_exponents(o),
-      [f](T x, T y) __attribute__((always_inline)) { return asymmetric_hard(x, y, f); },
-      [f](T x, T y) __attribute__((always_inline)) { return asymmetric_soft(x, y, f); });
+      [f](W x, W y) __attribute__((always_inline)) { return asymmetric_hard(x, y, f); },
+      [f](W x, W y) __attribute__((always_inline)) { return asymmetric_soft(x, y, f); });
 }
 
 Sum asymmetric(const Entries& e, const double* options, int64_t begin, int64_t end) {
@@ -50,20 +51,21 @@ double common_weight(const WeightedBceOptions& o) {
 
 template <class T>
 Sum weighted_bce_as(const Entries& e, const WeightedBceOptions& o, int64_t begin, int64_t end) {
-  const WeightedBce<T> f{T(o.positive_a), T(o.positive_b), T(o.unknown_a), T(o.unknown_b),
-                         T(o.negative_a), T(o.negative_b), T(o.eps)};
-  const auto soft = [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); };
+  using W = WideOf<T>;
+  const WeightedBce<W> f{W(o.positive_a), W(o.positive_b), W(o.unknown_a), W(o.unknown_b),
+                         W(o.negative_a), W(o.negative_b), W(o.eps)};
+  const auto soft = [f](W x, W z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); };
   const double weight = common_weight(o);
   if (one_sided(o) && weight > 0 && e.loss.data == nullptr && o.eps >= kLeastFactor) {
-    const auto factor = [f](T x, T z) __attribute__((always_inline)) {
-      const OneSided<T> s = one_sided_bce(x, z, f);
-      return Term<T>{s.weight > 0 ? s.arg : 1 + 0 * s.arg, s.gradient};  // a NaN stays one
+    const auto factor = [f](W x, W z) __attribute__((always_inline)) {
+      const OneSided<W> s = one_sided_bce(x, z, f);
+      return Term<W>{choose(s.weight > 0, s.arg, 1 + 0 * s.arg), s.gradient};  // a NaN stays one
     };
     return elementwise<T>(e, begin, end, true, factor, soft, Nothing{}, -weight);
   }
   return elementwise<T>(
       e, begin, end, one_sided(o),
-      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); }, soft);
+      [f](W x, W z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); }, soft);
 }
 
 Sum weighted_bce(const Entries& e, const WeightedBceOptions& o, int64_t begin, int64_t end) {
@@ -88,34 +90,39 @@ void for_each_run(const Coupled& c, int64_t begin_row, int64_t end_row, Visit vi
 
 template <class T>
 void epr_run(const Coupled& c, const Run& run, CoupledSum& sum) {
-  T x_block[kBlock], z_block[kBlock], loss[kBlock], p[kBlock];
-  const T eps = static_cast<T>(c.eps);
+  T x_block[kBlock], z_block[kBlock], loss[kBlock];
+  using W = WideOf<T>;
+  const W eps = c.eps;
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
     const T* __restrict x = load(c.logits, offset, n, x_block);
     const T* __restrict z = load(c.observed, offset, n, z_block);
     const LabelKinds kinds = inspect(c.observed, offset, n, z);
     sum.bad_label |= kinds.bad;
+    Tally<T> probability_sum;
     if (kinds.hard && c.eps >= kLeastFactor) {
-      for (int i = 0; i < n; ++i) {
-        p[i] = sigmoid(x[i]).p;
-        loss[i] = z[i] > 0 ? p[i] + eps : T(1);
+      for (int i = 0; i < n; i += kLanes<T>) {
+        const W own = probability(load_lanes(x + i));
+        probability_sum.add(i, n, own);
+        store_lanes(loss + i, choose(load_lanes(z + i) > 0, own + eps, W(1)));
       }
       sum.loss -= log_of_product(loss, n);
     } else {
-      for (int i = 0; i < n; ++i) {
-        p[i] = sigmoid(x[i]).p;
-        loss[i] = -(z[i] > 0 ? z[i] : T(0)) * log_positive(p[i] + eps);
+      for (int i = 0; i < n; i += kLanes<T>) {
+        const W own = probability(load_lanes(x + i)), label = load_lanes(z + i);
+        probability_sum.add(i, n, own);
+        store_lanes(loss + i, -choose(label > 0, label, W(0)) * log_positive(own + eps));
       }
       sum.loss += block_sum(loss, n);
     }
-    sum.probability += block_sum(p, n);
+    sum.probability += probability_sum.total(n);
   }
 }
 
 template <class T, class Side>
 void role_run(const Coupled& c, const Run& run, CoupledSum& sum, Side side) {
-  T x_block[kBlock], z_block[kBlock], e_block[kBlock], loss[kBlock], p[kBlock], estimate[kBlock], factors[kBlock];
+  using W = WideOf<T>;
+  T x_block[kBlock], z_block[kBlock], e_block[kBlock], loss[kBlock], factors[kBlock];
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
     const T* __restrict x = load(c.logits, offset, n, x_block);
@@ -123,22 +130,26 @@ void role_run(const Coupled& c, const Run& run, CoupledSum& sum, Side side) {
     const T* __restrict e = load(c.estimate, run.estimate_begin + (offset - run.begin), n, e_block);
     const LabelKinds kinds = inspect(c.observed, offset, n, z);
     sum.bad_label |= kinds.bad;
-    for (int i = 0; i < n; ++i) {
-      const RoleSide<T> s = side(x[i]), t = side(e[i]);
-      const T positive = z[i] > 0 ? z[i] : T(0);
-      loss[i] = role_side(s, positive, t.p) + role_side(t, positive, s.p);
-      p[i] = s.p;
-      estimate[i] = t.p;
-      factors[i] = s.sum * t.sum;
+    Tally<T> loss_sum, probability_sum, estimate_sum;
+    for (int i = 0; i < n; i += kLanes<T>) {
+      const RoleSide<W> s = side(load_lanes(x + i)), t = side(load_lanes(e + i));
+      const W label = load_lanes(z + i), positive = choose(label > 0, label, W(0));
+      loss_sum.add(i, n, role_side(s, positive, t.p) + role_side(t, positive, s.p));
+      probability_sum.add(i, n, s.p);
+      estimate_sum.add(i, n, t.p);
+      store_lanes(factors + i, s.sum * t.sum);
     }
-    sum.loss += block_sum(loss, n);
-    sum.probability += block_sum(p, n);
-    sum.estimate += block_sum(estimate, n);
+    sum.loss += loss_sum.total(n);
+    sum.probability += probability_sum.total(n);
+    sum.estimate += estimate_sum.total(n);
     if (kinds.hard) {
       for (int i = 0; i < n; ++i) factors[i] = z[i] > 0 ? factors[i] * factors[i] : factors[i];
       sum.loss += log_of_product(factors, n);
     } else {
-      for (int i = 0; i < n; ++i) loss[i] = (z[i] > 0 ? 1 + z[i] : T(1)) * log_positive(factors[i]);
+      for (int i = 0; i < n; i += kLanes<T>) {
+        const W label = load_lanes(z + i);
+        store_lanes(loss + i, choose(label > 0, 1 + label, W(1)) * log_positive(load_lanes(factors + i)));
+      }
       sum.loss += block_sum(loss, n);
     }
   }
@@ -146,13 +157,14 @@ void role_run(const Coupled& c, const Run& run, CoupledSum& sum, Side side) {
 
 template <class T>
 void coupled_run(const Coupled& c, const Run& run, CoupledSum& sum) {
-  const T eps = static_cast<T>(c.eps);
+  using W = WideOf<T>;
+  const W eps = c.eps;
   if (c.estimate.data == nullptr)
     epr_run<T>(c, run, sum);
   else if (near_one<T>(c.eps))
-    role_run<T>(c, run, sum, [eps](T x) __attribute__((always_inline)) { return role_side_of<true>(x, eps); });
+    role_run<T>(c, run, sum, [eps](W x) __attribute__((always_inline)) { return role_side_of<true>(x, eps); });
   else
-    role_run<T>(c, run, sum, [eps](T x) __attribute__((always_inline)) { return role_side_of<false>(x, eps); });
+    role_run<T>(c, run, sum, [eps](W x) __attribute__((always_inline)) { return role_side_of<false>(x, eps); });
 }
 
 CoupledSum coupled_forward(const Coupled& c, int64_t begin_row, int64_t end_row) {
@@ -172,26 +184,27 @@ CoupledSum coupled_forward(const Coupled& c, int64_t begin_row, int64_t end_row)
 template <bool NEAR, class T>
 void coupled_gradient_run(const Coupled& c, const Run& run) {
   T x_block[kBlock], z_block[kBlock], e_block[kBlock], gradient_block[kBlock], estimate_block[kBlock];
-  const T eps = static_cast<T>(c.eps), scale = static_cast<T>(c.scale);
-  const T coupling = static_cast<T>(c.coupling), estimate_coupling = static_cast<T>(c.estimate_coupling);
+  using W = WideOf<T>;
+  const W eps = c.eps, scale = c.scale, coupling = c.coupling, estimate_coupling = c.estimate_coupling;
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
     const T* __restrict x = load(c.logits, offset, n, x_block);
     const T* __restrict z = load(c.observed, offset, n, z_block);
-    T* __restrict const gradient = in_place(c.logits_gradient, offset, gradient_block);
+    T* __restrict const gradient = in_place(c.logits_gradient, offset, n, gradient_block);
     if (c.estimate.data == nullptr) {
-      for (int i = 0; i < n; ++i) {
-        const LogSlopes<T> s = log_slopes<NEAR>(x[i], eps);
-        gradient[i] = coupling * s.slope - scale * ((z[i] > 0 ? z[i] : T(0)) * s.of_p);
+      for (int i = 0; i < n; i += kLanes<T>) {
+        const LogSlopes<W> s = slopes_of_p<NEAR>(load_lanes(x + i), eps);
+        const W label = load_lanes(z + i);
+        store_lanes(gradient + i, coupling * s.slope - scale * (choose(label > 0, label, W(0)) * s.of_p));
       }
     } else {
       const T* __restrict e = load(c.estimate, run.estimate_begin + (offset - run.begin), n, e_block);
-      T* __restrict const estimate_gradient = in_place(c.estimate_gradient, offset, estimate_block);
-      for (int i = 0; i < n; ++i) {
-        const LogSlopes<T> s = log_slopes<NEAR>(x[i], eps), t = log_slopes<NEAR>(e[i], eps);
-        const T positive = z[i] > 0 ? z[i] : T(0);
-        gradient[i] = role_gradient(s, positive, t.p, scale, coupling);
-        estimate_gradient[i] = role_gradient(t, positive, s.p, scale, estimate_coupling);
+      T* __restrict const estimate_gradient = in_place(c.estimate_gradient, offset, n, estimate_block);
+      for (int i = 0; i < n; i += kLanes<T>) {
+        const LogSlopes<W> s = log_slopes<NEAR>(load_lanes(x + i), eps), t = log_slopes<NEAR>(load_lanes(e + i), eps);
+        const W label = load_lanes(z + i), positive = choose(label > 0, label, W(0));
+        store_lanes(gradient + i, role_gradient(s, positive, t.p, scale, coupling));
+        store_lanes(estimate_gradient + i, role_gradient(t, positive, s.p, scale, estimate_coupling));
       }
       if (estimate_gradient == estimate_block) store(c.estimate_gradient, offset, n, estimate_block, T(1));
     }

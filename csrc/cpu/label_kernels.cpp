@@ -58,56 +58,63 @@ Sum run(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end,
 
 template <class T>
 Sum entropy_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
-  const Entropy<T> f{T(o.values[0]), T(o.values[1]), T(o.values[2] > 0 ? -1 : 0)};
-  return run<T>(e, o, begin, end, [f](T x, T z) __attribute__((always_inline)) { return entropy(x, z, f); });
+  using W = WideOf<T>;
+  const Entropy<W> f{W(o.values[0]), W(o.values[1]), W(o.values[2] > 0 ? -1 : 0)};
+  return run<T>(e, o, begin, end, [f](W x, W z) __attribute__((always_inline)) { return entropy(x, z, f); });
 }
 
 template <int EXPONENT, class T>
 Sum hill_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
-  const Hill<T> f{T(o.values[0]), T(o.values[1]), T(o.values[2])};
-  return run<T>(e, o, begin, end, [f](T x, T z) __attribute__((always_inline)) { return hill<EXPONENT>(x, z, f); });
+  using W = WideOf<T>;
+  const Hill<W> f{W(o.values[0]), W(o.values[1]), W(o.values[2])};
+  return run<T>(e, o, begin, end, [f](W x, W z) __attribute__((always_inline)) { return hill<EXPONENT>(x, z, f); });
 }
 
 template <int EXPONENT, class T>
 Sum focal_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
   const double* v = o.values;
-  const Focal<T> f{T(v[0]), T(v[1]), T(v[2]), T(v[3]), T(v[4]), T(v[5])};
-  return run<T>(e, o, begin, end, [f](T x, T z) __attribute__((always_inline)) { return focal<EXPONENT>(x, z, f); });
+  using W = WideOf<T>;
+  const Focal<W> f{W(v[0]), W(v[1]), W(v[2]), W(v[3]), W(v[4]), W(v[5])};
+  return run<T>(e, o, begin, end, [f](W x, W z) __attribute__((always_inline)) { return focal<EXPONENT>(x, z, f); });
 }
 
 template <class T>
 Sum robust_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
   const double* v = o.values;
-  const Robust<T> f{T(v[0]), T(v[1]), T(v[2]), T(1 / v[3]), T(v[4]), T(1 / v[4]), T(v[5]), T(1 / v[5])};
+  using W = WideOf<T>;
+  const Robust<W> f{W(v[0]), W(v[1]), W(v[2]), W(1 / v[3]), W(v[4]), W(1 / v[4]), W(v[5]), W(1 / v[5])};
   if (v[5] == 1)
-    return run<T>(e, o, begin, end, [f](T x, T z) __attribute__((always_inline)) { return robust<true>(x, z, f); });
-  return run<T>(e, o, begin, end, [f](T x, T z) __attribute__((always_inline)) { return robust<false>(x, z, f); });
+    return run<T>(e, o, begin, end, [f](W x, W z) __attribute__((always_inline)) { return robust<true>(x, z, f); });
+  return run<T>(e, o, begin, end, [f](W x, W z) __attribute__((always_inline)) { return robust<false>(x, z, f); });
 }
 
 template <class T>
 Sum large_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
-  const Large<T> f{T(o.threshold), T(o.values[0])};
-  return run<T>(e, o, begin, end, [f](T x, T z) __attribute__((always_inline)) { return large(x, z, f); });
+  using W = WideOf<T>;
+  const Large<W> f{W(o.threshold), W(o.values[0])};
+  return run<T>(e, o, begin, end, [f](W x, W z) __attribute__((always_inline)) { return large(x, z, f); });
 }
 
 template <class T>
 Sum weighed_asymmetric(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
   const AsymmetricOptions options = asymmetric_options(o.values);
-  const Asymmetric<T> f = make_asymmetric<T>(options);
+  using W = WideOf<T>;
+  const Asymmetric<W> f = make_asymmetric<W>(options);
   return run<T>(
       e, o, begin, end, integer_exponents(options),
-      [f](T x, T y) __attribute__((always_inline)) { return asymmetric_hard(x, y, f); },
-      [f](T x, T y) __attribute__((always_inline)) { return asymmetric_soft(x, y, f); });
+      [f](W x, W y) __attribute__((always_inline)) { return asymmetric_hard(x, y, f); },
+      [f](W x, W y) __attribute__((always_inline)) { return asymmetric_soft(x, y, f); });
 }
 
 template <class T>
 Sum weighed_bce(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
   const double* v = o.values;
-  const WeightedBce<T> f{T(v[0]), T(v[1]), T(v[2]), T(v[3]), T(v[4]), T(v[5]), T(v[6])};
+  using W = WideOf<T>;
+  const WeightedBce<W> f{W(v[0]), W(v[1]), W(v[2]), W(v[3]), W(v[4]), W(v[5]), W(v[6])};
   return run<T>(
       e, o, begin, end, v[0] * v[1] == 0 && v[2] * v[3] == 0 && v[4] * v[5] == 0,
-      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); },
-      [f](T x, T z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); });
+      [f](W x, W z) __attribute__((always_inline)) { return weighted_bce_hard(x, z, f); },
+      [f](W x, W z) __attribute__((always_inline)) { return weighted_bce_soft(x, z, f); });
 }
 
 // The exponents that are products, 0 to 4, have a loop of their own.

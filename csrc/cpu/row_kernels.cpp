@@ -30,11 +30,12 @@ void for_each_block(const Entries& e, int64_t start, int64_t K, Visit visit) {
   }
 }
 
-// Not std::vector: its functions, compiled for this instruction set, could stand in for others'.
+// n numbers, to be written in whole registers. Not std::vector: its functions, compiled for this instruction set, could stand in
+// for others'.
 template <class T>
 struct Buffer {
   T* const data;
-  explicit Buffer(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n)))) {}
+  explicit Buffer(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n + kLanes<T> - 1)))) {}
   ~Buffer() { std::free(data); }
 };
 
@@ -48,21 +49,23 @@ struct Masses {
 // Also p not_p of every entry, to `slopes`.
 template <class T>
 Masses masses(const Entries& e, int64_t start, int64_t K, T* slopes, bool& bad) {
-  T positive[kBlock], own[kBlock], other[kBlock];
+  using W = WideOf<T>;
   Masses sums;
   for_each_block<T>(e, start, K, [&](int64_t first, int n, const T* __restrict x, const T* __restrict z) {
     bad |= inspect(e.labels, start + first, n, z).bad;
     T* __restrict slope = slopes + first;
-    for (int i = 0; i < n; ++i) {
-      const Sigmoid<T> s = sigmoid(x[i]);
-      slope[i] = s.p * s.not_p;
-      positive[i] = z[i] > 0 ? T(1) : T(0);
-      own[i] = z[i] > 0 ? s.not_p : T(0);
-      other[i] = z[i] > 0 ? T(0) : s.p;
+    Tally<T> positives, of_positives, of_others;
+    for (int i = 0; i < n; i += kLanes<T>) {
+      const Sigmoid<W> s = sigmoid(load_lanes(x + i));
+      const auto is_positive = load_lanes(z + i) > 0;
+      store_lanes(slope + i, s.p * s.not_p);
+      positives.add(i, n, choose(is_positive, W(1), W(0)));
+      of_positives.add(i, n, choose(is_positive, s.not_p, W(0)));
+      of_others.add(i, n, choose(is_positive, W(0), s.p));
     }
-    sums.positives += block_sum(positive, n);
-    sums.of_positives += block_sum(own, n);
-    sums.of_others += block_sum(other, n);
+    sums.positives += positives.total(n);
+    sums.of_positives += of_positives.total(n);
+    sums.of_others += of_others.total(n);
   });
   return sums;
 }
@@ -81,7 +84,7 @@ Sum pairwise_ranking_as(const Entries& e, int64_t K, int64_t begin_row, int64_t 
     const T of_positive = static_cast<T>(-others * e.gradient_scale);
     const T of_other = static_cast<T>(s.positives * e.gradient_scale);
     for_each_block<T>(e, start, K, [&](int64_t first, int n, const T* __restrict, const T* __restrict z) {
-      T* const gradient = in_place(e.gradient, start + first, gradient_block);
+      T* const gradient = in_place(e.gradient, start + first, n, gradient_block);
       const T* __restrict slope = slopes.data + first;
       for (int i = 0; i < n; ++i) gradient[i] = slope[i] * (z[i] > 0 ? of_positive : of_other);
       if (gradient == gradient_block) store(e.gradient, start + first, n, gradient, T(1));
@@ -111,20 +114,22 @@ Sum balanced_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int6
   const T* const inverse = static_cast<const T*>(o.positive_weight.data);
   const T* const shift = static_cast<const T*>(o.other_weight.data);
   const T scale = static_cast<T>(e.gradient_scale);
-  T loss[kBlock], gradient_block[kBlock];
+  using W = WideOf<T>;
+  T loss[kBlock], gradient_block[kBlock], own_block[kBlock], by_block[kBlock];
   Sum sum;
   for (int64_t row = begin; row < end; ++row) {
     const int64_t start = row * o.K;
     const double positives = of_positives(e, start, o.K, inverse, sum.bad_label);
-    const Balanced<T> f{T(v[0]), T(v[1]), T(v[2]), T(v[3]), T(1 / v[3]), T(v[4]), T(v[5]), T(1 / positives)};
+    const Balanced<W> f{W(v[0]), W(v[1]), W(v[2]), W(v[3]), W(1 / v[3]), W(v[4]), W(v[5]), W(1 / positives)};
     for_each_block<T>(e, start, o.K, [&](int64_t first, int n, const T* __restrict x, const T* __restrict z) {
-      T* const gradient = in_place(e.gradient, start + first, gradient_block);
-      const T* __restrict own = inverse + first;
-      const T* __restrict by = shift + first;
-      for (int i = 0; i < n; ++i) {
-        const Term<T> term = balanced<EXPONENT>(x[i] - by[i], z[i], own[i], f);
-        loss[i] = term.loss;
-        gradient[i] = term.gradient * scale;
+      T* const gradient = in_place(e.gradient, start + first, n, gradient_block);
+      const T* __restrict own = whole(inverse + first, n, own_block);
+      const T* __restrict by = whole(shift + first, n, by_block);
+      for (int i = 0; i < n; i += kLanes<T>) {
+        const W u = load_lanes(x + i) - load_lanes(by + i);
+        const Term<W> term = balanced<EXPONENT>(u, load_lanes(z + i), load_lanes(own + i), f);
+        store_lanes(loss + i, term.loss);
+        store_lanes(gradient + i, term.gradient * scale);
       }
       sum.loss += block_sum(loss, n);
       store(e.loss, start + first, n, loss, static_cast<T>(e.loss_scale));
@@ -177,8 +182,9 @@ Kinds<T> largest(const Entries& e, int64_t start, int64_t K, bool& bad) {
 template <class T>
 Sum zlpr_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t end) {
   const T scale = static_cast<T>(e.gradient_scale * o.values[0]);
+  using W = WideOf<T>;
   const Buffer<T> powers(o.K);
-  T others[kBlock], positives[kBlock], gradient_block[kBlock];
+  T gradient_block[kBlock];
   Sum sum;
   for (int64_t row = begin; row < end; ++row) {
     const int64_t start = row * o.K;
@@ -186,19 +192,23 @@ Sum zlpr_as(const Entries& e, const LabelLossOptions& o, int64_t begin, int64_t 
     double of_others = exp_nonpositive(-m.other), of_positives = exp_nonpositive(-m.positive);
     for_each_block<T>(e, start, o.K, [&](int64_t first, int n, const T* __restrict x, const T* __restrict z) {
       T* __restrict power = powers.data + first;
-      for (int i = 0; i < n; ++i) {
-        power[i] = exp_nonpositive(z[i] > 0 ? -x[i] - m.positive : x[i] - m.other);
-        others[i] = z[i] > 0 ? T(0) : power[i];
-        positives[i] = z[i] > 0 ? power[i] : T(0);
+      Tally<T> others, positives;
+      for (int i = 0; i < n; i += kLanes<T>) {
+        const W logit = load_lanes(x + i);
+        const auto is_positive = load_lanes(z + i) > 0;
+        const W own = exp_nonpositive(choose(is_positive, -logit - W(m.positive), logit - W(m.other)));
+        store_lanes(power + i, own);
+        others.add(i, n, choose(is_positive, W(0), own));
+        positives.add(i, n, choose(is_positive, own, W(0)));
       }
-      of_others += block_sum(others, n);
-      of_positives += block_sum(positives, n);
+      of_others += others.total(n);
+      of_positives += positives.total(n);
     });
     sum.loss += o.values[0] * (m.other + std::log(of_others) + m.positive + std::log(of_positives));
     if (e.gradient.data == nullptr) continue;
     const T of_other = static_cast<T>(scale / of_others), of_positive = static_cast<T>(-scale / of_positives);
     for_each_block<T>(e, start, o.K, [&](int64_t first, int n, const T* __restrict, const T* __restrict z) {
-      T* const gradient = in_place(e.gradient, start + first, gradient_block);
+      T* const gradient = in_place(e.gradient, start + first, n, gradient_block);
       const T* __restrict power = powers.data + first;
       for (int i = 0; i < n; ++i) gradient[i] = power[i] * (z[i] > 0 ? of_positive : of_other);
       if (gradient == gradient_block) store(e.gradient, start + first, n, gradient, T(1));

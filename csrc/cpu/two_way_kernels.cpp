@@ -20,16 +20,17 @@ Sum two_way_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int
 
 namespace {
 
-constexpr int kLanes = 16;
+constexpr int kWidth = 16;
 
-// Not std::vector: its functions, compiled for this instruction set, could stand in for others'.
+// n numbers, to be read and written in whole registers. Not std::vector: its functions, compiled for this instruction set, could
+// stand in for others'.
 template <class T>
 struct Scratch {
   T* const data;
-  explicit Scratch(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n)))) {}
+  explicit Scratch(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n + kLanes<T> - 1)))) {}
   ~Scratch() { std::free(data); }
   void fill(int64_t n, T value) {
-    for (int64_t i = 0; i < n; ++i) data[i] = value;
+    for (int64_t i = 0; i < n + kLanes<T> - 1; ++i) data[i] = value;
   }
 };
 
@@ -45,7 +46,10 @@ struct Temperatures {
 // y of a block. Not inlined: were the quotient's rounding left out in one place, y − D of the largest y would not be 0 there.
 template <class T>
 __attribute__((noinline)) void divided(const T* __restrict x, const T* __restrict z, int n, T tp, T tn, T* __restrict y) {
-  for (int i = 0; i < n; ++i) y[i] = z[i] > 0 ? -x[i] / tp : x[i] / tn;
+  for (int i = 0; i < n; i += kLanes<T>) {
+    const WideOf<T> logit = load_lanes(x + i);
+    store_lanes(y + i, choose(load_lanes(z + i) > 0, -logit / WideOf<T>(tp), logit / WideOf<T>(tn)));
+  }
 }
 
 // Calls visit(first, n, y, z) for each block of a row of K entries that begins at `start`.
@@ -99,8 +103,19 @@ void largest_of_columns(const Entries& e, int64_t B, int64_t K, Temperatures t, 
   }
 }
 
+// e^y relative to the largest of its column and kind.
+template <class T>
+MLCFAST_INLINE void powers_of(const T* __restrict y, const T* __restrict z, int n, const T* __restrict positive,
+                              const T* __restrict other, T* __restrict power) {
+  for (int i = 0; i < n; i += kLanes<T>) {
+    const WideOf<T> most = choose(load_lanes(z + i) > 0, load_lanes(positive + i), load_lanes(other + i));
+    store_lanes(power + i, exp_nonpositive(load_lanes(y + i) - most));
+  }
+}
+
 template <class T>
 void sums_of_columns(const Entries& e, int64_t B, int64_t K, Temperatures t, Columns<T>& c) {
+  T power[kBlock];
   c.others.fill(K, 0);
   c.positives.fill(K, 0);
   for (int64_t row = 0; row < B; ++row) {
@@ -109,10 +124,10 @@ void sums_of_columns(const Entries& e, int64_t B, int64_t K, Temperatures t, Col
       const T* __restrict positive = c.positive_most.data + first;
       double* __restrict others = c.others.data + first;
       double* __restrict positives = c.positives.data + first;
+      powers_of(y, z, n, positive, other, power);
       for (int i = 0; i < n; ++i) {
-        const T power = exp_nonpositive(y[i] - (z[i] > 0 ? positive[i] : other[i]));
-        others[i] += static_cast<double>(z[i] > 0 ? T(0) : power);
-        positives[i] += static_cast<double>(z[i] > 0 ? power : T(0));
+        others[i] += static_cast<double>(z[i] > 0 ? T(0) : power[i]);
+        positives[i] += static_cast<double>(z[i] > 0 ? power[i] : T(0));
       }
     });
   }
@@ -162,12 +177,13 @@ struct Row {
 
 template <class T>
 Row<T> of_row(const Entries& e, int64_t start, int64_t K, Temperatures t, T* powers, double& others, double& positives) {
+  using W = WideOf<T>;
   const T none = -std::numeric_limits<T>::infinity();
-  T other[kLanes], positive[kLanes];
-  for (int j = 0; j < kLanes; ++j) other[j] = positive[j] = none;
+  T other[kWidth], positive[kWidth];
+  for (int j = 0; j < kWidth; ++j) other[j] = positive[j] = none;
   blocks_of_row<T>(e, start, K, t, [&](int64_t, int n, const T* __restrict y, const T* __restrict z) {
-    for (int i = 0; i < n; i += kLanes) {
-      const int width = n - i < kLanes ? n - i : kLanes;
+    for (int i = 0; i < n; i += kWidth) {
+      const int width = n - i < kWidth ? n - i : kWidth;
       for (int j = 0; j < width; ++j) {
         const T up = z[i + j] > 0 ? none : y[i + j], down = z[i + j] > 0 ? y[i + j] : none;
         other[j] = up > other[j] ? up : other[j];
@@ -175,21 +191,23 @@ Row<T> of_row(const Entries& e, int64_t start, int64_t K, Temperatures t, T* pow
       }
     }
   });
-  for (int j = 1; j < kLanes; ++j) {
+  for (int j = 1; j < kWidth; ++j) {
     other[0] = other[j] > other[0] ? other[j] : other[0];
     positive[0] = positive[j] > positive[0] ? positive[j] : positive[0];
   }
   others = positives = 0;
-  T of_others[kBlock], of_positives[kBlock];
   blocks_of_row<T>(e, start, K, t, [&](int64_t first, int n, const T* __restrict y, const T* __restrict z) {
     T* __restrict power = powers + first;
-    for (int i = 0; i < n; ++i) {
-      power[i] = exp_nonpositive(y[i] - (z[i] > 0 ? positive[0] : other[0]));
-      of_others[i] = z[i] > 0 ? T(0) : power[i];
-      of_positives[i] = z[i] > 0 ? power[i] : T(0);
+    Tally<T> of_others, of_positives;
+    for (int i = 0; i < n; i += kLanes<T>) {
+      const auto is_positive = load_lanes(z + i) > 0;
+      const W own = exp_nonpositive(load_lanes(y + i) - choose(is_positive, W(positive[0]), W(other[0])));
+      store_lanes(power + i, own);
+      of_others.add(i, n, choose(is_positive, W(0), own));
+      of_positives.add(i, n, choose(is_positive, own, W(0)));
     }
-    others += block_sum(of_others, n);
-    positives += block_sum(of_positives, n);
+    others += of_others.total(n);
+    positives += of_positives.total(n);
   });
   return {other[0], positive[0]};
 }
@@ -208,7 +226,7 @@ Sum two_way_as(const Entries& e, const LabelLossOptions& o, int64_t B) {
     sums_of_columns<T>(e, B, K, t, c);
   sum.loss = finish_columns<T>(K, t, o.values[3] * e.gradient_scale, c);
   const double row_share = o.values[2] > 0 ? o.values[2] : 1.0 / static_cast<double>(c.rows_there > 0 ? c.rows_there : 1);
-  T gradient_block[kBlock];
+  T gradient_block[kBlock], within[kBlock];
   for (int64_t row = 0; row < B; ++row) {
     const int64_t start = row * K;
     double others, positives;
@@ -220,16 +238,15 @@ Sum two_way_as(const Entries& e, const LabelLossOptions& o, int64_t B) {
     const double slope = some ? row_share * sigmoid_of(margin) * e.gradient_scale : 0;
     const T of_other = static_cast<T>(some ? slope / others : 0), of_positive = static_cast<T>(some ? -slope / positives : 0);
     blocks_of_row<T>(e, start, K, t, [&](int64_t first, int n, const T* __restrict y, const T* __restrict z) {
-      T* const gradient = in_place(e.gradient, start + first, gradient_block);
+      T* const gradient = in_place(e.gradient, start + first, n, gradient_block);
       const T* __restrict power = powers.data + first;
       const T* __restrict other = c.other_most.data + first;
       const T* __restrict positive = c.positive_most.data + first;
       const T* __restrict other_scale = c.other_scale.data + first;
       const T* __restrict positive_scale = c.positive_scale.data + first;
-      for (int i = 0; i < n; ++i) {
-        const T within = exp_nonpositive(y[i] - (z[i] > 0 ? positive[i] : other[i]));
-        gradient[i] = power[i] * (z[i] > 0 ? of_positive : of_other) + within * (z[i] > 0 ? positive_scale[i] : other_scale[i]);
-      }
+      powers_of(y, z, n, positive, other, within);
+      for (int i = 0; i < n; ++i)
+        gradient[i] = power[i] * (z[i] > 0 ? of_positive : of_other) + within[i] * (z[i] > 0 ? positive_scale[i] : other_scale[i]);
       if (gradient == gradient_block) store(e.gradient, start + first, n, gradient, T(1));
     });
   }

@@ -32,8 +32,18 @@ MLCFAST_INLINE float chosen(bool condition, float a, float b) {
 // ln 2 in two parts: the first has 15 significant bits, so that its product with an exponent is exact.
 constexpr float kLn2High = 0.693145751953125f, kLn2Low = 1.428606820309417e-6f;
 
-// exp(x) = scale (1 + tail) for x ≤ 0: x = n ln 2 + r, |r| ≤ ln 2 / 2, scale = 2^n, tail = exp(r) − 1 by a minimax polynomial
-// fitted for (exp(r) − 1 − r) / r².
+// exp(r) − 1 for |r| ≤ ln 2 / 2 by a minimax polynomial fitted for (exp(r) − 1 − r) / r².
+template <class T>
+MLCFAST_INLINE T exponential_tail(T r) {
+  const T square = r * r;
+  const T fifth = 1.991937752e-4f * r + 1.394722494e-3f;
+  const T third = 8.333262987e-3f * r + 4.166625440e-2f;
+  const T first = 1.666666716e-1f * r + 0.5f;
+  const T e = (fifth * square + third) * square + first;
+  return e * square + r;
+}
+
+// exp(x) = scale (1 + tail) for x ≤ 0: x = n ln 2 + r, |r| ≤ ln 2 / 2, scale = 2^n.
 struct Exponential {
   float scale, tail;
 };
@@ -43,12 +53,7 @@ MLCFAST_INLINE Exponential exponential(float x) {
   const float shifted = x * 1.44269504088896341f + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * kLn2High) - n * kLn2Low;
-  const float square = r * r;
-  const float fifth = 1.991937752e-4f * r + 1.394722494e-3f;
-  const float third = 8.333262987e-3f * r + 4.166625440e-2f;
-  const float first = 1.666666716e-1f * r + 0.5f;
-  const float e = (fifth * square + third) * square + first;
-  return {float_of(static_cast<int32_t>((static_cast<uint32_t>(bits_of(shifted)) << 23) + 0x3f800000u)), e * square + r};
+  return {float_of(static_cast<int32_t>((static_cast<uint32_t>(bits_of(shifted)) << 23) + 0x3f800000u)), exponential_tail(r)};
 }
 
 MLCFAST_INLINE float exp_nonpositive(float x) {
@@ -63,14 +68,15 @@ MLCFAST_INLINE float expm1_nonpositive(float x) {
 }
 
 // log(2^n (1 + r)), r in [√½ − 1, √2 − 1]; log(1 + r) by a minimax polynomial fitted for (log(1 + r) − r + r²/2) / r³.
-MLCFAST_INLINE float log_from(float n, float r) {
-  const float square = r * r, fourth = square * square;
-  const float seventh = -1.178979725e-1f * r + 1.187296957e-1f;
-  const float fifth = -1.238434985e-1f * r + 1.421865970e-1f;
-  const float third = -1.666925102e-1f * r + 2.000222653e-1f;
-  const float first = -2.499998659e-1f * r + 3.333331048e-1f;
-  const float c = ((6.915370375e-2f * square + seventh) * fourth + (fifth * square + third)) * square + first;
-  const float tail = c * (r * square) + n * kLn2Low - 0.5f * square;
+template <class T>
+MLCFAST_INLINE T log_from(T n, T r) {
+  const T square = r * r, fourth = square * square;
+  const T seventh = -1.178979725e-1f * r + 1.187296957e-1f;
+  const T fifth = -1.238434985e-1f * r + 1.421865970e-1f;
+  const T third = -1.666925102e-1f * r + 2.000222653e-1f;
+  const T first = -2.499998659e-1f * r + 3.333331048e-1f;
+  const T c = ((6.915370375e-2f * square + seventh) * fourth + (fifth * square + third)) * square + first;
+  const T tail = c * (r * square) + n * kLn2Low - 0.5f * square;
   return (r + tail) + n * kLn2High;
 }
 
