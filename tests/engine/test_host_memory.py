@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mlcfast import evaluate, features, predict, train
 from mlcfast.engine.host_memory import CHOICES, keep_freed_memory
 from tests.conftest import ROOT
 
@@ -55,3 +56,18 @@ def test_without_glibc_nothing_happens(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("mlcfast.engine.host_memory.ctypes.CDLL", lambda _: object())
     assert keep_freed_memory() is False
+
+
+def test_every_command_that_computes_keeps_its_memory(monkeypatch, config_file, colour_set, tmp_path):
+    asked = []
+    for module in ("engine.build", "evaluation.evaluate", "features", "predict"):
+        monkeypatch.setattr(f"mlcfast.{module}.keep_freed_memory", lambda module=module: asked.append(module))
+    best = tmp_path / "runs" / "tiny" / "best"
+    assert train.main([str(config_file), "train.epochs=1", "model.head=linear"]) == 0
+    assert "engine.build" in asked
+    assert evaluate.main([str(config_file), "--checkpoint", str(best), "model.head=linear"]) == 0
+    assert "evaluation.evaluate" in asked
+    assert features.main([str(config_file), "--out", str(tmp_path / "features")]) == 0
+    assert "features" in asked
+    assert predict.main([str(best), str(colour_set)]) == 0
+    assert "predict" in asked

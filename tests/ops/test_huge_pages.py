@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mlcfast.ops.backend import choose
 from tests.conftest import ROOT
 
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -26,6 +27,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.skipif(choose("cpu") != "native", reason="the compiled library is not built")
 @pytest.mark.skipif(
     not SETTING.exists() or "[never]" in SETTING.read_text(), reason="a system that has no huge pages for others"
 )

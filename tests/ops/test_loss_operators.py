@@ -1,6 +1,7 @@
 """What the losses owe torch: autograd, opcheck, compile, export, autocast, and errors that name the argument."""
 
 import inspect
+import math
 import warnings
 from contextlib import nullcontext
 from functools import partial
@@ -409,6 +410,25 @@ def test_integers_that_are_no_labels(dtype):
             spoilt[3, 130] = bad
             with pytest.raises(ValueError, match="must lie in"):
                 ops.pairwise_ranking(logits, spoilt)
+
+
+@needs_native
+@pytest.mark.parametrize("wrong", [-math.inf, -1.5, 1.5, 1e30, math.inf, math.nan])
+@pytest.mark.parametrize("K", [5, 32, 37])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_one_number_that_is_no_label_is_named(dtype, K, wrong):
+    """Wherever it is: in a whole register or in the last one, beside labels that are hard."""
+    labels = torch.eye(2, K, dtype=dtype)
+    labels[1, K - 1] = wrong
+    for function in (
+        ops.asymmetric_loss,
+        ops.weighted_bce,
+        ops.pairwise_ranking,
+        focal,
+        partial(ops.epr_loss, expected_positives=1.0),
+    ):
+        with pytest.raises(ValueError, match="must lie in"):
+            function(torch.zeros(2, K), labels)
 
 
 def test_inside_transforms_and_forward_mode():
