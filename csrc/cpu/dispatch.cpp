@@ -1,4 +1,8 @@
-// Which instruction set's table this processor gets, decided once.
+// Which instruction set's table this processor gets, decided once: the best it has, or less where ATEN_CPU_CAPABILITY (default, avx2
+// or avx512), which bounds torch's own kernels, says so.
+#include <cstdlib>
+#include <cstring>
+
 #include "kernels.h"
 #include "pixels.h"
 
@@ -26,7 +30,10 @@ static Level level() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
-  return v4 ? Level::avx512 : v3 ? Level::avx2 : Level::baseline;
+  const char* const bound = std::getenv("ATEN_CPU_CAPABILITY");
+  const bool below_v4 = bound != nullptr && (std::strcmp(bound, "default") == 0 || std::strcmp(bound, "avx2") == 0);
+  const bool below_v3 = below_v4 && std::strcmp(bound, "avx2") != 0;
+  return v4 && !below_v4 ? Level::avx512 : v3 && !below_v3 ? Level::avx2 : Level::baseline;
 }
 
 template <class Table>

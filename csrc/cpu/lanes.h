@@ -93,7 +93,7 @@ MLCFAST_INLINE Lanes first(Lanes a, int count) { return _mm512_maskz_mov_ps(stat
 MLCFAST_INLINE Lanes magnitude(Lanes x) { return _mm512_abs_ps(x.v); }
 MLCFAST_INLINE Lanes minus_size(Lanes x) { return _mm512_or_ps(x.v, _mm512_set1_ps(-0.0f)); }
 
-// 1/a to about 1 ulp for a in [1e-37, 1e37], by one of Newton's steps from 14 bits of it.
+// 1/a to about 1 ulp for a in [1e-37, 8e37], by one of Newton's steps from 14 bits of it.
 MLCFAST_INLINE Lanes reciprocal(Lanes a) {
   const Lanes near = _mm512_rcp14_ps(a.v);
   return fused(near, Lanes(_mm512_fnmadd_ps(a.v, near.v, _mm512_set1_ps(1.0f))), near);
@@ -119,14 +119,14 @@ MLCFAST_INLINE Lanes exp_from(Lanes shifted, Lanes sixteenths, Lanes r) {
 
 constexpr float kSixteenths = 16 * 1.44269504088896341f, kRound = 12582912.0f;  // 1.5 · 2^23
 
-// exp(x) for x ≤ 88; an x below −104 is one.
+// exp(x) for x ≤ 88; one below −104 counts as −104.
 MLCFAST_INLINE Lanes exp_to_88(Lanes argument) {
   const Lanes x = at_least(argument, -104.0f);
   const Lanes shifted = fused(x, kSixteenths, kRound), sixteenths = shifted - kRound;
   return exp_from(shifted, sixteenths, fused(sixteenths, -kLn2Low / 16, fused(sixteenths, -kLn2High / 16, x)));
 }
 
-// exp(−x) for x ≥ −88; an x above 104 is one.
+// exp(−x) for x ≥ −88; one above 104 counts as 104.
 MLCFAST_INLINE Lanes exp_of_minus(Lanes argument) {
   const Lanes x = at_most(argument, 104.0f);
   const Lanes shifted = fused(x, -kSixteenths, kRound), sixteenths = shifted - kRound;
@@ -174,7 +174,7 @@ MLCFAST_INLINE Lanes log1p_unit(Lanes x) {
 
 MLCFAST_INLINE Lanes power(Lanes x, Lanes y) { return exp_to_88(y * log_positive(x)); }
 
-// σ(x) alone needs no choice; of e/(1 + e) for large e, σ(−x), the roundings would show.
+// σ(x) = 1/(1 + exp(−x)). σ(−x) is not to be had from it as exp(−x) σ(x): near 1 that product's roundings would show.
 MLCFAST_INLINE Lanes probability(Lanes x) { return reciprocal(1 + exp_of_minus(at_least(x, -87.0f))); }
 
 // asymmetric_hard of formulas.h by one exponential and no choice between its two sigmoids: with u = −x for a positive and x for a

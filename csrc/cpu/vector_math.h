@@ -1,5 +1,6 @@
 // exp and log written so that a compiler vectorises a loop of them: polynomials, bit patterns and selects, no branches,
-// no calls. A polynomial's terms are added in pairs: a chain of products as long as its degree would be waited for. Error at most about 1 ulp over the ranges the losses use. double goes through libm.
+// no calls. A polynomial's terms are added in pairs: a chain of products as long as its degree would be waited for. Error at most about
+// 1 ulp over the ranges the losses use. double goes through libm.
 #pragma once
 
 #include <cmath>

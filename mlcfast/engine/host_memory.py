@@ -12,7 +12,8 @@ def keep_freed_memory() -> bool:
 
     By itself it gives tensors of more than some megabytes back as soon as they are freed, and a step pays for each page
     of its next activations and gradients again: on the CPU a quarter of its time and more (docs/notes.md). The process
-    holds on to the most that it once needed. Worker processes that are forked after it do the same.
+    holds on to the most that it once needed, and each further thread to what it needed. Worker processes that are
+    forked after it do the same.
     Nothing changes where the environment has one of `CHOICES`, which are the user's, or where the C library is another.
     """
     if any(name in os.environ for name in CHOICES):
