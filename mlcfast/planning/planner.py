@@ -17,6 +17,8 @@ STRIDE = 8  # a guess goes at most that many times beyond what has been traced
 TRACES = 6  # guesses by the linear model; then the bounds are halved
 ALIKE = 1.05  # settings whose times differ by less are as fast: the plainer ones come first
 
+COMPILED = "engine.compile=true is not modelled: planned as without it, and compiled code may keep more or less"
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -46,6 +48,7 @@ class Plan:
     best: Estimate | None
     gpus: int
     gpu_memory: int
+    notes: tuple[str, ...] = ()  # what the estimate does not know of this configuration
 
     @property
     def fits(self) -> bool:
@@ -75,8 +78,9 @@ class Planner:
     def plan(self) -> Plan:
         """The estimate as configured, the largest micro-batch, and the best settings."""
         settings = self.configured()
-        best = self.best()
-        return Plan(self.estimate(settings), self.largest_micro_batch(settings), best, self.gpus, self.gpu_memory)
+        best, largest = self.best(), self.largest_micro_batch(settings)
+        notes = (COMPILED,) if self.config.engine.compile else ()
+        return Plan(self.estimate(settings), largest, best, self.gpus, self.gpu_memory, notes)
 
     def configured(self) -> Settings:
         """The configuration's settings; what is `auto` becomes the first choice that fits, or the most frugal."""

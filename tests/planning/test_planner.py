@@ -144,6 +144,26 @@ def test_command_prints_one_json_document(capsys):
     assert printed["max_micro_batch"] >= 16 and printed["settings"]["engine.micro_batch"] == 16
 
 
+def test_on_a_machine_with_gpus_the_least_that_is_free_counts(capsys, monkeypatch):
+    free = {0: 9 * GIB, 1: 7 * GIB}
+    monkeypatch.setattr(command.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(command, "gpu_memory", free.__getitem__)
+    assert command.main([str(CONFIGS / "demo.yaml"), "--labels", "10", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["gpus"], printed["gpu_memory_bytes"]) == (2, 7 * GIB)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_that_compiling_is_not_modelled_is_said(compiled, capsys):
+    words = ["--gpus", "1", "--labels", "10", f"engine.compile={str(compiled).lower()}"]
+    command.main([str(CONFIGS / "demo.yaml"), *words])
+    table = capsys.readouterr().out
+    command.main([str(CONFIGS / "demo.yaml"), *words, "--json"])
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert ("engine.compile=true is not modelled" in table) == (len(notes) == 1) == compiled
+    assert "not measured" in table
+
+
 def test_nothing_fits(capsys):
     assert command.main([str(CONFIGS / "demo.yaml"), "--gpu-memory", "64MiB", "--gpus", "1"]) == 1
     assert "nothing fits" in capsys.readouterr().out
