@@ -109,7 +109,7 @@ def values(field: FieldInfo) -> str:
     if get_origin(field.annotation) in (Union, types.UnionType):
         kinds = list(get_args(field.annotation))
     words = " or ".join(_type(each) for each in kinds if each is not type(None))
-    words = " ".join([words, *filter(None, map(_bound, field.metadata))])
+    words = " ".join([words, " and ".join(filter(None, map(_bound, field.metadata)))]).rstrip()
     return f"{words} or null" if type(None) in kinds else words
 
 
@@ -130,6 +130,7 @@ def _bound(check: Any) -> str:
     words = {
         annotated_types.Ge: lambda: f"of at least {check.ge}",
         annotated_types.Gt: lambda: f"above {check.gt}",
-        annotated_types.Lt: lambda: f"and below {check.lt}",
+        annotated_types.Lt: lambda: f"below {check.lt}",
+        annotated_types.Le: lambda: f"at most {check.le}",
     }
     return words[type(check)]() if type(check) in words else ""

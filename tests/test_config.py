@@ -38,6 +38,11 @@ def test_resolved_file_reads_back_equal(tmp_path):
         ("train.epochs=0", "train.epochs: must be a whole number of at least 1, not 0"),
         ("engine.precision=fp8", "engine.precision: must be fp32, bf16 or fp16, not 'fp8'"),
         ("name=a/b", "name: must be letters, digits"),
+        ("optim.layer_lr_decay=50", "optim.layer_lr_decay: must be a number above 0 and at most 1, not 50"),
+        (
+            "data.image_size=100000",
+            "data.image_size: must be a whole number of at least 8 and at most 4096, not 100000",
+        ),
         ("train.epochs=", "train.epochs: must be a whole number of at least 1, not null"),
         ("name=..", "name: must be letters, digits"),
         ("train.epochs=true", "train.epochs: must be a whole number of at least 1, not true"),

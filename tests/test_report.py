@@ -215,6 +215,22 @@ def test_charts_cope_with_awkward_values():
         Page(line_chart("t", "x", "y", [Series(list(range(len(y))), y, "<name>")]))
     assert "not recorded" in line_chart("t", "x", "y", [Series([], [], "")])
     assert "nan" not in line_chart("t", "x", "y", [Series([0, 1, 2], [1.0, np.nan, 2.0], "")])
+    assert ticks(0, 4.1e-302) == [0, 1e-302, 2e-302, 3e-302, 4e-302]
+
+
+@pytest.mark.parametrize(
+    "y", [[0, 0, 0], [5e-324, 0, 0], [0, 1e-303, 2e-303], [-1e308, 1e308, 0], [1e300] * 3, [-1e20] * 3, [np.inf, 1, 2]]
+)
+def test_a_chart_of_nothing_but_zeros_or_of_numbers_without_measure_is_drawn(y):
+    chart = line_chart("t", "x", "y", [Series([0, 1, 2], y, "")])
+    Page(chart)
+    assert "<path" in chart and "nan" not in chart and "inf" not in chart
+    assert chart.count("<circle") == np.isfinite(y).sum()
+
+
+@pytest.mark.parametrize("y", [[np.nan] * 2, [np.inf, -np.inf]])
+def test_of_a_chart_without_a_finite_number_it_is_said_that_nothing_was_recorded(y):
+    assert "not recorded" in line_chart("t", "x", "y", [Series([0, 1], y, "")])
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,8 @@ def test_every_setting_has_a_meaning_of_its_own(key):
         ("data.std", "a list of 3 numbers; default `[0.229, 0.224, 0.225]`."),
         ("model.embed_dim", "a whole number of at least 4 or null; default `null`."),
         ("model.dropout", "a number of at least 0 and below 1; default `0.1`."),
+        ("optim.layer_lr_decay", "a number above 0 and at most 1; default `1.0`."),
+        ("data.image_size", "a whole number of at least 8 and at most 4096; default `448`."),
         ("engine.precision", "fp32, bf16 or fp16; default `bf16`."),
         ("engine.compile", "true or false; default `false`."),
         ("sweep.grid", "keys with values; default `{}`."),
@@ -45,6 +47,14 @@ def test_every_setting_has_a_meaning_of_its_own(key):
 )
 def test_what_a_setting_takes_is_read_from_its_type(key, says):
     assert entry(EVERY[key]).startswith(f"- `{key}`: {says}\n  ")
+
+
+@pytest.mark.parametrize("key", EVERY)
+def test_every_bound_of_a_setting_is_said(key):
+    said = entry(EVERY[key]).partition(";")[0]
+    for check in EVERY[key].field.metadata:
+        for word, sign in (("at least", "ge"), ("above", "gt"), ("at most", "le"), ("below", "lt")):
+            assert not hasattr(check, sign) or f"{word} {getattr(check, sign)}" in said
 
 
 def test_a_section_and_a_key_can_be_asked_for(capsys):

@@ -16,7 +16,7 @@ from mlcfast.engine.ema import WeightAverage
 from mlcfast.engine.share import StateShare
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
-from mlcfast.models.freezing import FrozenBatchNorm2d
+from mlcfast.models.freezing import changing_buffers
 from mlcfast.stopwatch import Stopwatch
 
 RUNNING = ("running_mean", "running_var")  # how the names of BatchNorm's statistics end
@@ -146,7 +146,7 @@ class RunningStatistics:
     """
 
     def __init__(self, module: nn.Module):
-        self.buffers = [buffer for name, buffer in _changing_buffers(module) if name.endswith(RUNNING)]
+        self.buffers = [buffer for name, buffer in changing_buffers(module) if name.endswith(RUNNING)]
         self._flat = [buffer.view(-1) for buffer in self.buffers]
         self.kept = self._now()
         pieces = self.kept.split([buffer.numel() for buffer in self.buffers]) if self.buffers else ()
@@ -170,18 +170,10 @@ class RunningStatistics:
         return torch.cat(self._flat) if self._flat else torch.empty(0)
 
 
-def _changing_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Every buffer by name but those of frozen normalisations, which are constants."""
-    for prefix, part in module.named_modules():
-        if not isinstance(part, FrozenBatchNorm2d):
-            for name, buffer in part.named_buffers(recurse=False):
-                yield f"{prefix}.{name}" if prefix else name, buffer
-
-
 def floating_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The buffers that training may change and a state dict holds, by name."""
     saved = module.state_dict(keep_vars=True)
-    return ((n, buffer) for n, buffer in _changing_buffers(module) if n in saved and buffer.is_floating_point())
+    return ((n, buffer) for n, buffer in changing_buffers(module) if n in saved and buffer.is_floating_point())
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -119,6 +119,7 @@ class Schedule:
 
     def __init__(self, settings: OptimConfig, optimizer: torch.optim.Optimizer, steps: int):
         self.name, self.optimizer, self.steps = settings.schedule, optimizer, steps
+        self.lr = settings.lr
         self.rising = round(settings.warmup * steps)  # steps of cosine's warm-up
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.last = max(steps, 3) - 1
@@ -140,6 +141,10 @@ class Schedule:
             return Rate(_cosine(start, 1.0, part), _cosine(0.95, 0.85, part))
         part = (step - self.peak) / (self.last - self.peak)
         return Rate(_cosine(1.0, end, part), _cosine(0.85, 0.95, part))
+
+    def rate(self, step: int) -> float:
+        """optim.lr as the schedule has it for that step, whatever share of it the optimizer's groups learn at."""
+        return self.lr * self.at(step).factor
 
     def apply(self, step: int) -> None:
         """Set learning rates and beta1 of the optimizer's groups for the step that follows `step` steps."""

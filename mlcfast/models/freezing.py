@@ -5,6 +5,7 @@ activation is left of it, in training neither.
 """
 
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -126,3 +127,11 @@ def fix_batch_norm(module: nn.Module) -> None:
             setattr(module, name, FrozenBatchNorm2d.from_batch_norm(child))
         else:
             fix_batch_norm(child)
+
+
+def changing_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every buffer by name but those of frozen normalisations, which are constants."""
+    for prefix, part in module.named_modules():
+        if not isinstance(part, FrozenBatchNorm2d):
+            for name, buffer in part.named_buffers(recurse=False):
+                yield f"{prefix}.{name}" if prefix else name, buffer

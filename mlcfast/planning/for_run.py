@@ -33,14 +33,14 @@ class RunPlan:
         return Planner(config, self.gpus, self.gpu_memory, self.labels, self.images).best()
 
 
-def gpu_memory() -> int:
-    """Bytes that this process can have of its GPU, its context among them; 0 without one.
+def gpu_memory(device: int | None = None) -> int:
+    """Bytes that this process can have of a GPU, by default its own, its context among them; 0 without one.
 
     What a desktop and other programs hold is not free. The context of this process exists once the driver is asked.
     """
     if not torch.cuda.is_available():
         return 0
-    free, total = torch.cuda.mem_get_info()
+    free, total = torch.cuda.mem_get_info(device)
     return min(free + CONTEXT, total)
 
 

@@ -6,13 +6,14 @@ from mlcfast.planning.hardware import GIB
 from mlcfast.planning.planner import LARGEST, Estimate, Plan
 
 COMPONENTS = ("parameters", "gradients", "optimizer", "ema", "activations", "temporary", "fixed")
+UNMEASURED = "counted, not measured: no run on a GPU has said yet how far off these figures are (docs/memory.md)"
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """fits, peak_bytes, breakdown, host_bytes: of the configuration as it stands; settings: the best there are.
 
     max_micro_batch: at most LARGEST, beyond which it is not looked for. settings: keys of the configuration with their
-    values, empty where nothing fits.
+    values, empty where nothing fits. notes: what the estimate does not know of this configuration.
     """
     estimate = plan.estimate
     return {
@@ -26,11 +27,12 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "max_micro_batch": plan.max_micro_batch,
         "configured": estimate.settings.overrides(),
         "settings": plan.best.settings.overrides() if plan.best else {},
+        "notes": list(plan.notes),
     }
 
 
 def as_table(plan: Plan) -> str:
-    """The configuration's peak by component beside that of the best settings, and what to do."""
+    """The configuration's peak by component beside that of the best settings, what is not known of it, what to do."""
     columns = {"as configured": plan.estimate} | ({"fastest that fits": plan.best} if plan.best else {})
     rows = [["GiB a GPU", *columns]]
     rows += [[name, *(_gib(e.breakdown[name]) for e in columns.values())] for name in COMPONENTS]
@@ -38,7 +40,7 @@ def as_table(plan: Plan) -> str:
     rows += [["host memory", *(_gib(e.host) for e in columns.values())]]
     settings = [estimate.settings.overrides() for estimate in columns.values()]
     rows += [[key, *(str(_yaml(values[key])) for values in settings)] for key in settings[0]]
-    return "\n".join([*_aligned(rows), *_verdict(plan)])
+    return "\n".join([*_aligned(rows), UNMEASURED, *plan.notes, *_verdict(plan)])
 
 
 def advice(estimate: Estimate | None) -> str:

@@ -14,9 +14,10 @@ from mlcfast.planning.trace import StepTrace, Tracer
 PROBES = (8, 16)  # micro-batches that the linear model is drawn through
 LARGEST = 1024  # micro-batch that is looked for
 STRIDE = 8  # a guess goes at most that many times beyond what has been traced
-EDGE = 0.99  # of the linear model's answer, once a micro-batch was found too large
-TRACES = 6  # at most, to verify the linear model's answer
+TRACES = 6  # guesses by the linear model; then the bounds are halved
 ALIKE = 1.05  # settings whose times differ by less are as fast: the plainer ones come first
+
+COMPILED = "engine.compile=true is not modelled: planned as without it, and compiled code may keep more or less"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Plan:
     best: Estimate | None
     gpus: int
     gpu_memory: int
+    notes: tuple[str, ...] = ()  # what the estimate does not know of this configuration
 
     @property
     def fits(self) -> bool:
@@ -76,29 +78,31 @@ class Planner:
     def plan(self) -> Plan:
         """The estimate as configured, the largest micro-batch, and the best settings."""
         settings = self.configured()
-        best = self.best()
-        return Plan(self.estimate(settings), self.largest_micro_batch(settings), best, self.gpus, self.gpu_memory)
+        best, largest = self.best(), self.largest_micro_batch(settings)
+        notes = (COMPILED,) if self.config.engine.compile else ()
+        return Plan(self.estimate(settings), largest, best, self.gpus, self.gpu_memory, notes)
 
     def configured(self) -> Settings:
         """The configuration's settings; what is `auto` becomes the first choice that fits, or the most frugal."""
         micro_batch = self.config.engine.micro_batch_for(self.gpus)
         options = [replace(o, micro_batch=micro_batch) for o in self._combinations(configured=True)]
         for option in options:
-            if self.estimate(option).peak <= self.gpu_memory:
+            if self._fits(option):
                 return option
         return options[-1]
 
     def best(self) -> Estimate | None:
         """The fastest settings that fit, verified by a trace; None if there are none."""
-        options = [replace(o, micro_batch=self._largest_divisor(o)) for o in self._combinations(configured=False)]
-        remaining = {option: self.seconds(option) for option in options if option.micro_batch}
+        guesses = [replace(o, micro_batch=self._guessed_divisor(o)) for o in self._combinations(configured=False)]
+        remaining = {option: self.seconds(option) for option in guesses if option.micro_batch}
         while remaining:
             limit = ALIKE * min(remaining.values())
             option = next(option for option, seconds in remaining.items() if seconds <= limit)
-            estimate = self.estimate(option)
-            if estimate.peak <= self.gpu_memory:
-                return estimate
-            del remaining[option]
+            traced = replace(option, micro_batch=self._largest_divisor(option))
+            if traced == option:
+                return self.estimate(option)
+            options = [traced if other == option else other for other in remaining]
+            remaining = {option: self.seconds(option) for option in options if option.micro_batch}
         return None
 
     def estimate(self, settings: Settings) -> Estimate:
@@ -112,33 +116,45 @@ class Planner:
         return seconds_per_step(trace, settings, self.sizes, self.gpus, self.config.engine.global_batch)
 
     def largest_micro_batch(self, settings: Settings) -> int:
-        """The largest micro-batch that fits, to 1 %, by linear interpolation and a trace; 0 if none does."""
+        """A micro-batch that fits where one more image does not, both traced; LARGEST if that fits, 0 if none does."""
         fits, too_large = 0, LARGEST + 1
         excess = {size: self._excess(settings, size) for size in {*PROBES, settings.micro_batch}}
-        for _ in range(TRACES):
+        for trial in itertools.count():
             fits = max([fits, *(size for size, over in excess.items() if over <= 0)])
-            too_large = min([too_large, *(size for size, over in excess.items() if over > 0)])
-            root = _root(excess)
-            if too_large <= LARGEST:  # just below: a trace at the edge as often as not needs another
-                root = math.floor(root * EDGE)
-            guess = min(max(root, fits), too_large - 1, STRIDE * max(excess))
-            if guess in excess or guess == 0:
+            too_large = min([LARGEST + 1, *(size for size, over in excess.items() if over > 0 and size > fits)])
+            if too_large - fits <= 1:
                 break
+            guess = _root(excess) if trial < TRACES else (fits + too_large) // 2
+            guess = min(max(guess, fits + 1), too_large - 1, STRIDE * max(excess))
             excess[guess] = self._excess(settings, guess)
-        return fits
+        return fits if fits and self._fits(replace(settings, micro_batch=fits)) else 0
 
     def _excess(self, settings: Settings, micro_batch: int) -> int:
         """Bytes by which the passes, which grow with the micro-batch, exceed their room; the optimizer's step aside."""
         settings = replace(settings, micro_batch=micro_batch)
         return self._estimate(settings, self._trace(settings), passes_only=True).peak - self.gpu_memory
 
-    def _largest_divisor(self, settings: Settings) -> int:
+    def _guessed_divisor(self, settings: Settings) -> int:
         """The largest micro-batch that divides a GPU's share of the global batch and fits by the linear model."""
-        share, rest = divmod(self.config.engine.global_batch, self.gpus)
         limit = _root({size: self._excess(settings, size) for size in PROBES})
-        return max(
-            (size for size in range(1, share + 1) if share % size == 0 and size <= limit and not rest), default=0
-        )
+        return max((size for size in self._divisors() if size <= limit), default=min(self._divisors(), default=0))
+
+    def _largest_divisor(self, settings: Settings) -> int:
+        """The largest such micro-batch by traces, which begin with that of the settings; 0 if none fits."""
+        smaller = [size for size in self._divisors() if size < settings.micro_batch]
+        larger = [size for size in self._divisors() if size > settings.micro_batch]
+        if not self._fits(settings):
+            return next((size for size in reversed(smaller) if self._fits(replace(settings, micro_batch=size))), 0)
+        fit = itertools.takewhile(lambda size: self._fits(replace(settings, micro_batch=size)), larger)
+        return max(fit, default=settings.micro_batch)
+
+    def _divisors(self) -> list[int]:
+        """What divides a GPU's share of the global batch, in ascending order; none if the batch cannot be shared."""
+        share, rest = divmod(self.config.engine.global_batch, self.gpus)
+        return [] if rest else [size for size in range(1, share + 1) if share % size == 0]
+
+    def _fits(self, settings: Settings) -> bool:
+        return self.estimate(settings).peak <= self.gpu_memory
 
     def _combinations(self, configured: bool) -> list[Settings]:
         """All settings there are to choose from, the plainest first; if `configured` those that are left open.

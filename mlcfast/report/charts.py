@@ -21,7 +21,8 @@ def training(record: RunRecord) -> str:
     steps = [line["step"] for line in record.train]
 
     def over_steps(key: str, name: str = "", scale: float = 1.0, style: str = "s1") -> Series:
-        return Series(steps, [scale * (line.get(key) or np.nan) for line in record.train], name, style)
+        numbers = np.asarray([line.get(key) for line in record.train], float)  # None, of what has no number, is NaN
+        return Series(steps, scale * numbers, name, style)
 
     memory = [over_steps("host_peak_bytes", "host", 1 / GIB), over_steps("peak_bytes", "GPU, allocated", 1 / GIB, "s2")]
     memory = [series for series in memory if np.isfinite(series.y).any()]

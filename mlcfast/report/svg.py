@@ -13,6 +13,7 @@ from mlcfast.report.names import shortened, told_apart
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 56, 18, 12, 42
 TICKS = 5
+NARROWEST, FARTHEST = 1e-290, 1e290  # of a range; from zero: double precision ends beyond
 MOST_POINTS, MARKED = 400, 40  # of a line; with a dot each
 NARROW, WIDE, NAME = 7.0, 11.0, 98.0  # widths of a letter, of a Chinese one and of the longest name, in the SVG's units
 FEW_IMAGES, FAINT = 10, 0.5  # a share of fewer is written as a fraction and drawn fainter: 1/1 is no finding
@@ -39,8 +40,11 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
 ) -> str:
-    """A figure with axes, their titles, a grid and a legend; ranges are those of the values unless given."""
-    series = [_thinned(line) for line in series if len(line.x)]
+    """A figure with axes, their titles, a grid and a legend; ranges are those of the values unless given.
+
+    What is not finite is left out; of a chart without anything finite it is said that nothing was recorded.
+    """
+    series = [line for line in map(_thinned, series) if len(line.x)]
     if not series:
         return f'<figure><figcaption>{escape(title)}</figcaption><p class="note">not recorded</p></figure>'
     x_low, x_high = x_range or _range([line.x for line in series], from_zero=False)
@@ -127,7 +131,8 @@ def ticks(low: float, high: float, smallest: float = 0.0) -> list[float]:
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(n * step, 12) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+    digits = 12 - min(0, math.floor(math.log10(step)))
+    return [round(n * step, digits) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _range(values: Sequence[Sequence[float] | np.ndarray], from_zero: bool) -> tuple[float, float]:
@@ -135,16 +140,17 @@ def _range(values: Sequence[Sequence[float] | np.ndarray], from_zero: bool) -> t
     low, high = float(every.min()), float(every.max())
     low = min(low, 0.0) if from_zero else low
     high += 0.05 * (high - low) if from_zero else 0.0
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    room = max(0.5, 0.001 * abs(high))
+    return (low, high) if high - low > NARROWEST else (low - room, high + room)
 
 
 def _thinned(line: Series) -> Series:
-    """Without what is not a number, and no more points than can be seen."""
+    """Without what is not finite, and no more points than can be seen."""
     x, y = np.asarray(line.x, float), np.asarray(line.y, float)
     kept = np.flatnonzero(np.isfinite(y))
     if len(kept) > MOST_POINTS:
         kept = kept[np.linspace(0, len(kept) - 1, MOST_POINTS).astype(int)]
-    return line._replace(x=x[kept], y=y[kept])
+    return line._replace(x=x[kept], y=np.clip(y[kept], -FARTHEST, FARTHEST))
 
 
 def tick_texts(values: Sequence[float]) -> tuple[list[str], str]:

@@ -268,7 +268,7 @@ class Trainer:
         values = {
             "epoch": self.progress.epoch,
             "loss": loss,
-            "lr": self.engine.optimizer.param_groups[0]["lr"],
+            "lr": self.schedule.rate(self.progress.step - 1),
             "grad_norm": grad_norm.item(),
             "skipped": self.progress.skipped,
             "images_per_second": round(steps * self.config.engine.global_batch / seconds, 2),

@@ -3,6 +3,7 @@
 python -m tests.engine.runner OUT ACCUMULATION key=value …
 """
 
+import copy
 import errno
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ BASE = {
 
 
 def config_of(overrides: list[str]) -> Config:
-    return parse_config({**BASE, "engine": dict(BASE["engine"]), "train": dict(BASE["train"])}, overrides)
+    return parse_config(copy.deepcopy(BASE), overrides)
 
 
 def training_module() -> TrainingModule:

@@ -9,10 +9,13 @@ from torch import nn
 
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, Process, build_engine
+from mlcfast.engine.coupling import coupled
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.losses import EPRLoss, LabelEstimator, LabelLoss, LargeLossLoss, PseudoLabels, ROLELoss
 from mlcfast.losses.full_labels import TwoWayLoss
+from mlcfast.models.freezing import FrozenBatchNorm2d
 from tests.engine import test_label_table as table
+from tests.engine.watching import Operations
 
 STEPS = 12
 
@@ -96,6 +99,26 @@ def test_both_passes_draw_alike_and_statistics_count_one():
     parts = [engine.training_module.loss.batch_statistic(logits) for logits in seen]
     torch.testing.assert_close(sum(parts), told)
     assert len(seen) == 4 and engine.training_module.model.layers[0].num_batches_tracked == 4
+
+
+def test_buffers_are_put_aside_and_back_by_a_few_operations_and_frozen_ones_not_at_all():
+    """By as many for a deep model as for a flat one; a frozen norm whose buffers were written would be folded anew."""
+    copying = {"cat", "clone", "copy_", "_foreach_copy_"}
+    seen = []
+    for depth in (1, 9):
+        norms = [layer for _ in range(depth) for layer in (nn.BatchNorm2d(3), FrozenBatchNorm2d(3))]
+        training_module = TrainingModule(nn.Sequential(*norms, nn.Flatten()), EPRLoss(1.5))
+        buffers = dict(training_module.named_buffers())
+        before = {name: buffer.clone() for name, buffer in buffers.items()}
+        written = [buffer._version for part in norms[1::2] for buffer in part.buffers()]
+        images = torch.randn(4, 3, 2, 2)
+        with Operations() as watched:
+            given = coupled(training_module, [(images, images.flatten(1), images)], training_module.model, lambda _: 0)
+            next(given)
+        seen.append([name for name in watched.seen if name in copying])
+        torch.testing.assert_close(buffers, before, rtol=0, atol=0)
+        assert written == [buffer._version for part in norms[1::2] for buffer in part.buffers()]
+    assert seen[0] == seen[1] and len(seen[0]) == 5  # two for each type, of numbers and of counts, and the parts
 
 
 def test_a_step_cut_short_leaves_no_statistic():

@@ -13,12 +13,15 @@ from mlcfast.data.mixing import CutMix
 from mlcfast.engine import Process, build_engine, set_arithmetic
 from mlcfast.engine.local import LocalEngine
 from mlcfast.engine.training_module import TrainingModule
+from mlcfast.models import build_model
 from mlcfast.models.freezing import FrozenBatchNorm2d
 from mlcfast.training.trainer import Trainer
+from tests.conftest import ROOT
 from tests.engine import runner
 from tests.engine.watching import HostQuestions, Operations, WaitError
 
-BESIDE_THE_MODEL = 24  # operations of a step after the backward pass, at most
+BESIDE_THE_MODEL = {"fp32": 23, "bf16": 23, "fp16": 32}  # operations of a step after the backward pass, at most
+OF_A_GROUP = 3  # for each parameter group after the first
 FUSED = (torch.ops.aten._fused_sgd_.default, torch.ops.aten._fused_adamw_.default)
 
 
@@ -27,14 +30,13 @@ def training_module(depth: int) -> TrainingModule:
     return TrainingModule(nn.Sequential(*blocks, nn.Flatten(), nn.Linear(12, 5)), nn.BCEWithLogitsLoss())
 
 
-def engine_of(depth: int, *words: str):
+def engine_of(depth: int, *words: str, module: TrainingModule | None = None):
     torch.manual_seed(0)
-    return build_engine(runner.config_of(list(words)), Process(), training_module(depth))
+    return build_engine(runner.config_of(list(words)), Process(), module or training_module(depth))
 
 
-def operations_of_a_step(depth: int, *words: str) -> list[str]:
+def operations_of(engine: LocalEngine) -> list[str]:
     """Those after the backward pass, in a step that is not the optimizer's first."""
-    engine = engine_of(depth, *words)
     runner.train(engine, 8, range(2))
     engine.micro_step(*runner.batch(2), last=True)
     with Operations() as watched, HostQuestions():
@@ -42,11 +44,48 @@ def operations_of_a_step(depth: int, *words: str) -> list[str]:
     return watched.seen
 
 
-@pytest.mark.parametrize("words", [(), ("optim.grad_clip=null", "train.ema_warmup=true"), ("engine.precision=bf16",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("optim.grad_clip=null", "train.ema_warmup=true"),
+        ("engine.precision=bf16",),
+        ("engine.precision=fp16",),
+        ("optim.weight_decay_on=matrices",),
+        ("optim.weight_decay_on=matrices", "engine.precision=fp16"),
+    ],
+)
 def test_their_number_does_not_grow_with_the_model(words):
-    few, many = operations_of_a_step(1, *words), operations_of_a_step(9, *words)
+    engines = [engine_of(depth, *words) for depth in (1, 9)]
+    few, many = map(operations_of, engines)
     assert few == many
-    assert len(many) <= BESIDE_THE_MODEL
+    groups = len(engines[1].optimizer.param_groups)
+    assert groups == 1 + ("optim.weight_decay_on=matrices" in words)
+    precision = next((word.partition("=")[2] for word in words if "precision" in word), "fp32")
+    assert len(many) <= BESIDE_THE_MODEL[precision] + OF_A_GROUP * (groups - 1)
+
+
+@pytest.mark.parametrize("decay_on", ["all", "matrices"])
+def test_rates_by_block_add_three_operations_a_group(decay_on):
+    words = ("optim.layer_lr_decay=0.8", f"optim.weight_decay_on={decay_on}")
+    model = build_model(head="linear", backbone="test_resnet", num_labels=5, image_size=32, weights="none")
+    engine = engine_of(0, *words, module=TrainingModule(model, nn.BCEWithLogitsLoss()))
+    groups = len(engine.optimizer.param_groups)
+    assert groups > 4
+    for _ in range(2):
+        engine.micro_step(torch.randn(2, 3, 32, 32), torch.zeros(2, 5), torch.arange(2), last=True)
+        with Operations() as watched:
+            engine.step()
+    assert len(watched.seen) <= BESIDE_THE_MODEL["fp32"] + OF_A_GROUP * (groups - 1)
+
+
+def test_the_document_says_how_many_they_are():
+    text = (ROOT / "docs" / "step.md").read_text(encoding="utf-8")
+    counts = [len(operations_of(engine_of(1, f"engine.precision={precision}"))) for precision in ("fp32", "fp16")]
+    said = "a step is {} operations however many parameters and layers the model has, in fp16 {}:"
+    assert said.format(*counts) in text
+    more = len(operations_of(engine_of(1, "optim.weight_decay_on=matrices"))) - counts[0]
+    assert f"every further group adds {more}:" in text
 
 
 def test_frozen_normalisations_are_followed_by_nothing():

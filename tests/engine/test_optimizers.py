@@ -44,6 +44,7 @@ def test_groups_keep_the_ratio_of_their_rates():
         schedule.apply(step)
         first, second = (group["lr"] for group in optimizer.param_groups)
         assert second == pytest.approx(10 * first)
+        assert schedule.rate(step) == pytest.approx(OptimConfig().lr / 1e-3 * first)
 
 
 def test_a_constant_schedule_leaves_everything():

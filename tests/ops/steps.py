@@ -8,7 +8,7 @@ after. `python -m tests.ops.steps` prints the table of docs/step.md.
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -49,6 +49,7 @@ FORMS = (
 )
 
 
+@functools.cache
 def counted(model: str, form: Form, micro_batch: int) -> tuple[list[Kernel], list[Kernel]]:
     """Kernels of the forward and the backward pass of one micro-batch."""
     size = PUBLISHED[model].image_size
@@ -82,17 +83,15 @@ def seconds(kernels: list[Kernel], card: Card) -> float:
     return sum(kernel.seconds(slower if "convolution" in kernel.name else card) for kernel in kernels)
 
 
-def rows(micro_batch: int) -> Iterator[str]:
-    """Lines of the table."""
-    for model in MODELS:
-        for form in FORMS:
-            forward, backward = counted(model, form, micro_batch)
-            both = [*forward, *backward]
-            cells = [model, form.name, f"{len(forward)} + {len(backward)}"]
-            cells += [f"{sum(kernel.flops for kernel in both) / micro_batch / 1e9:.0f}"]
-            cells += [f"{sum(kernel.bytes for kernel in both) / micro_batch / 1e6:.0f}"]
-            cells += [f"{micro_batch / seconds(both, card):.0f}" for card in CARDS]
-            yield f"| {' | '.join(cells)} |"
+def row(model: str, form: Form, micro_batch: int) -> str:
+    """A line of the table."""
+    forward, backward = counted(model, form, micro_batch)
+    both = [*forward, *backward]
+    cells = [model, form.name, f"{len(forward)} + {len(backward)}"]
+    cells += [f"{sum(kernel.flops for kernel in both) / micro_batch / 1e9:.0f}"]
+    cells += [f"{sum(kernel.bytes for kernel in both) / micro_batch / 1e6:.0f}"]
+    cells += [f"{micro_batch / seconds(both, card):.0f}" for card in CARDS]
+    return f"| {' | '.join(cells)} |"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -107,7 +106,7 @@ def main() -> None:
     micro_batch = build_parser().parse_args().micro_batch
     titles = ("model", "step", "kernels", "GFLOP an image", "MB an image", *(f"{c.name}, images/s" for c in CARDS))
     sys.stdout.write(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n")
-    sys.stdout.writelines(f"{line}\n" for line in rows(micro_batch))
+    sys.stdout.writelines(f"{row(model, form, micro_batch)}\n" for model in MODELS for form in FORMS)
 
 
 if __name__ == "__main__":

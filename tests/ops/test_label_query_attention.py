@@ -84,6 +84,16 @@ def test_an_empty_batch_gives_zero_gradients(shared, plan):
         assert got.shape == tensor.shape and not got.any()
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("positions", [None, 1])
+def test_the_reference_takes_an_empty_batch_too(shared, positions, monkeypatch):
+    monkeypatch.setenv("MLCFAST_BACKEND", "reference")
+    tensors = learn(make(0, 3, 4, 8, shared, positions))
+    out, weights = label_query_attention(*tensors, 2, 0.1, True)
+    assert out.shape == (0, 3, 8) and weights.shape == (0, 3, 4)
+    assert not any(gradient.any() for gradient in gradients(out, tensors))
+
+
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_gradients_are_those_of_finite_differences(dropout, plan):

@@ -28,6 +28,13 @@ def test_auto_is_settled_and_the_prediction_logged_beside_the_measurement(config
     assert "activation_checkpointing: none" in (tmp_path / "runs" / "tiny" / "config.yaml").read_text()
 
 
+def test_what_others_hold_of_a_gpu_is_not_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: ((device or 2) * 2**30, 12 * 2**30))
+    assert for_run.gpu_memory() == 2 * 2**30 + for_run.CONTEXT
+    assert for_run.gpu_memory(5) == 5 * 2**30 + for_run.CONTEXT and for_run.gpu_memory(12) == 12 * 2**30
+
+
 def test_out_of_memory_names_the_setting_and_the_plan(config_file, card, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")

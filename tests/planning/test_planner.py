@@ -15,7 +15,7 @@ from mlcfast.planning import Estimate, Plan, Planner, Settings, Tracer, as_table
 from mlcfast.planning.format import COMPONENTS
 from mlcfast.planning.planner import LARGEST
 from mlcfast.planning.state import moment_bytes, state_bytes
-from mlcfast.planning.trace import Sizes
+from mlcfast.planning.trace import Sizes, StepTrace
 from mlcfast.planning.tracker import LiveMemory
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -144,6 +144,26 @@ def test_command_prints_one_json_document(capsys):
     assert printed["max_micro_batch"] >= 16 and printed["settings"]["engine.micro_batch"] == 16
 
 
+def test_on_a_machine_with_gpus_the_least_that_is_free_counts(capsys, monkeypatch):
+    free = {0: 9 * GIB, 1: 7 * GIB}
+    monkeypatch.setattr(command.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(command, "gpu_memory", free.__getitem__)
+    assert command.main([str(CONFIGS / "demo.yaml"), "--labels", "10", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["gpus"], printed["gpu_memory_bytes"]) == (2, 7 * GIB)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_that_compiling_is_not_modelled_is_said(compiled, capsys):
+    words = ["--gpus", "1", "--labels", "10", f"engine.compile={str(compiled).lower()}"]
+    command.main([str(CONFIGS / "demo.yaml"), *words])
+    table = capsys.readouterr().out
+    command.main([str(CONFIGS / "demo.yaml"), *words, "--json"])
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert ("engine.compile=true is not modelled" in table) == (len(notes) == 1) == compiled
+    assert "not measured" in table
+
+
 def test_nothing_fits(capsys):
     assert command.main([str(CONFIGS / "demo.yaml"), "--gpu-memory", "64MiB", "--gpus", "1"]) == 1
     assert "nothing fits" in capsys.readouterr().out
@@ -186,3 +206,47 @@ def test_images_that_a_mix_adds_are_counted():
     assert trace["splicemix", 8].activations == pytest.approx(trace["none", 10].activations, rel=1e-3)
     assert trace["splicemix", 8].flops == trace["none", 10].flops
     assert trace["mixup", 8] == trace["none", 8]
+
+
+MIB = 2**20
+GROWTH = {  # bytes of a pass over so many images
+    "in proportion": lambda size: 40 * MIB * size,
+    "with its square": lambda size: 2 * MIB * size**2,
+    "in jumps": lambda size: 400 * MIB * (1 + size // 10),
+    "slower once it is cut": lambda size: 60 * MIB * size if size < 20 else 900 * MIB + 15 * MIB * size,
+}
+
+
+def planner_with(growth: str, memory: int, monkeypatch, *overrides: str) -> Planner:
+    """Of a card whose traces are made up."""
+    planner = Planner(configuration("own_data", *overrides), gpus=1, gpu_memory=memory)
+    traced = lambda size, *_: StepTrace(GROWTH[growth](size), 0, 0, 10**9 * size)  # noqa: E731  # shorter than a def
+    monkeypatch.setattr(planner.tracer, "trace", traced)
+    return planner
+
+
+@pytest.mark.parametrize("memory", [4.2, 5, 6, 9])
+@pytest.mark.parametrize("growth", GROWTH)
+def test_the_largest_micro_batch_fits_and_one_image_more_does_not(growth, memory, monkeypatch):
+    planner = planner_with(growth, int(memory * GIB), monkeypatch)
+    settings = planner.configured()
+    largest = planner.largest_micro_batch(settings)
+    estimates = [planner.estimate(replace(settings, micro_batch=size)) for size in (largest, largest + 1)]
+    assert estimates[0].peak <= memory * GIB < estimates[1].peak
+    best = planner.best()
+    largest = planner.largest_micro_batch(best.settings)
+    assert best.settings.micro_batch == max(size for size in (1, 2, 4, 8, 16, 32, 64) if size <= largest)
+
+
+def test_no_micro_batch_is_named_where_the_optimizers_step_does_not_fit(monkeypatch):
+    one_image = ("engine.micro_batch=1", "engine.global_batch=1")
+    planner = planner_with("in proportion", int(3.5 * GIB), monkeypatch, *one_image)
+    settings = planner.configured()
+    assert planner._excess(settings, 1) < 0 < planner.estimate(settings).peak - planner.gpu_memory
+    assert planner.largest_micro_batch(settings) == 0
+
+
+def test_of_very_many_labels_the_largest_micro_batch_is_that_of_the_suggestion():
+    plan = Planner(configuration("own_data"), gpus=1, gpu_memory=CARD, num_labels=10_000).plan()
+    assert replace(plan.best.settings, micro_batch=0) == replace(plan.estimate.settings, micro_batch=0)
+    assert plan.max_micro_batch == plan.best.settings.micro_batch == 4

@@ -26,17 +26,16 @@ def label_query_attention(
     dropout: probability on the attention weights, applied whenever it is above 0.
     Returns (B, K, D) and, with need_weights, the head-averaged weights (B, K, N) before dropout, without gradient.
     """
-    B, _, D = memory.shape
+    (B, N, D), K = memory.shape, queries.shape[-2]
     width = D // num_heads
     wq, wk, wv = in_proj_weight.chunk(3)
     bq, bk, bv = in_proj_bias.chunk(3)
     keys = memory if position is None else memory + position
-    heads = (B, -1, num_heads, width)
-    q = F.linear(queries, wq, bq).expand(B, -1, D).reshape(heads).transpose(1, 2)
-    k = F.linear(keys, wk, bk).view(heads).transpose(1, 2)
-    v = F.linear(memory, wv, bv).view(heads).transpose(1, 2)
+    q = F.linear(queries, wq, bq).expand(B, K, D).reshape(B, K, num_heads, width).transpose(1, 2)
+    k = F.linear(keys, wk, bk).view(B, N, num_heads, width).transpose(1, 2)
+    v = F.linear(memory, wv, bv).view(B, N, num_heads, width).transpose(1, 2)
     weights = torch.softmax((q / math.sqrt(width)) @ k.transpose(-2, -1), dim=-1)
     kept = F.dropout(weights, dropout) if dropout > 0 else weights
-    pooled = (kept @ v).transpose(1, 2).reshape(B, -1, D)
+    pooled = (kept @ v).transpose(1, 2).reshape(B, K, D)
     out = F.linear(pooled, out_proj_weight, out_proj_bias)
     return out, weights.detach().mean(dim=1) if need_weights else None
