@@ -26,9 +26,10 @@ HEADERS = {
     "ATen/ops/empty.h": '#include_next <ATen/ops/empty.h>\n#include "fenced.h"',
     "c10/cuda/CUDAException.h": "#define C10_CUDA_KERNEL_LAUNCH_CHECK()",
     "c10/cuda/CUDAGuard.h": "namespace c10::cuda { struct CUDAGuard { explicit CUDAGuard(const c10::Device&) {} }; }",
-    "c10/cuda/CUDAStream.h": "namespace c10::cuda { inline void* getCurrentCUDAStream() { return nullptr; } }",
+    "c10/cuda/CUDAStream.h": "namespace emulator { extern void* current_stream; }\n"
+    "namespace c10::cuda { inline void* getCurrentCUDAStream() { return emulator::current_stream; } }",
 }
-_LAUNCH = re.compile(r"(?P<kernel>\w+)<<<(?P<blocks>.+?), (?P<threads>\w+), 0, stream>>>\(")
+_LAUNCH = re.compile(r"(?P<kernel>\w+)<<<(?P<blocks>.+?), (?P<threads>\w+), 0, (?P<stream>\w+)>>>\(")
 _SHARED = re.compile(r"__shared__ (?P<type>\w+) (?P<variables>[^;]+);")
 
 
@@ -42,7 +43,7 @@ def converted(source: str) -> str:
 
 def _launch(match: re.Match[str]) -> str:
     call = f"[&](const auto&... arguments) {{ {match['kernel']}(arguments...); }}"
-    return f"emulator::launch({match['blocks']}, {match['threads']}, {call}, "
+    return f"emulator::launch({match['blocks']}, {match['threads']}, {match['stream']}, {call}, "
 
 
 def _shared(match: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """The CUDA kernels run on a CPU: they pass the losses' tests, and kernels that are broken on purpose do not."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,10 @@ SHARED_TESTS = ("tests/ops/test_loss_accuracy.py", "tests/ops/test_loss_operator
 # On a device a bad label or index makes the loss NaN, because an error would have to wait for it; a CPU raises it.
 ERRORS_OF_THE_CPU = "wrong_arguments or wrong_estimates or byte_labels or no_labels"
 
+READ_BY_THE_HOST = (
+    "item", "_local_scalar_dense", "is_nonzero", "nonzero", "cpu", "kCPU", "equal", "allclose", "unique", "tolist",
+    "masked_select", "pin_memory", "record_stream", "malloc", "raw_alloc", "synchronize", "thrust", "new",
+)  # fmt: skip
 STOPPED = (pytest.ExitCode.TESTS_FAILED, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGILL)
 
 
@@ -100,6 +105,15 @@ FAULTS = {
         "static_cast<T*>(c.statistic), in.estimate.data != nullptr,", "expected_positives.cu",
         "test_part_of_a_global_batch and role and empty",
     ),
+    "the host reads a label": Fault(
+        "cuda/ops.cpp", "launch.count = logits.numel();",
+        "launch.count = logits.numel() - (static_cast<const char*>(labels.const_data_ptr())[0] == 77);", "ops.cpp",
+        "test_the_host_looks_at_nothing",
+    ),
+    "launches are on the first stream": Fault(
+        "cuda/ops.cpp", "return c10::cuda::getCurrentCUDAStream();", "return nullptr;", "ops.cpp",
+        "test_the_host_looks_at_nothing",
+    ),
 }  # fmt: skip
 
 
@@ -162,3 +176,15 @@ def test_a_planted_fault_is_caught(runs, name):
     """By a failing assertion, by the fence behind a tensor, or by the check of an address."""
     run = runs[name].result()
     assert run.returncode in STOPPED, said(run)
+
+
+def test_host_code_waits_for_nothing_and_allocates_by_torch():
+    """What a CUDA graph cannot capture: of CUDA and of c10::cuda only these names, of tensors nothing that is read."""
+    named, read = set(), []
+    for path in sorted((ROOT / "csrc" / "cuda").iterdir()):
+        code = re.sub(r"//.*", "", path.read_text())
+        code = re.sub(r"TORCH_LIBRARY_IMPL\(.*|#include.*", "", code)
+        named |= set(re.findall(r"\bcuda(?:_\w+)?[A-Z]\w+|\bc10::cuda::\w+|\bcu[A-Z]\w+", code))
+        read += re.findall(rf"\b(?:{'|'.join(READ_BY_THE_HOST)})\b", code)
+    assert named == {"cudaStream_t", "c10::cuda::CUDAGuard", "c10::cuda::getCurrentCUDAStream"}
+    assert read == []
