@@ -79,7 +79,7 @@ def _write(path: Path, text: str) -> None:
 def compile_object(source: Path, folder: Path) -> Path:
     """One object under `folder`, whose tree write_sources has written. Raises CalledProcessError with the messages."""
     target = folder / f"{source.stem}.o"
-    includes = [f"-I{folder / 'shims'}", f"-I{HERE}", *build_native._torch_flags()]
+    includes = [f"-I{folder / 'shims'}", f"-I{HERE}", f"-I{folder}", *build_native._torch_flags()]
     language = ["-x", "c++", "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-fopenmp", "-Wno-unknown-pragmas"]
     if source.suffix == ".cu":  # what the kernels do at a wrong address is not left to chance
         language += ["-fsanitize=alignment,signed-integer-overflow", "-fsanitize-undefined-trap-on-error"]
@@ -95,6 +95,16 @@ def link(objects: list[Path], library: Path) -> Path:
     command = [compiler(), "-shared", *map(str, objects), *libraries, "-o", str(library)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return library
+
+
+def link_large(objects: list[Path], folder: Path) -> Path:
+    """The program of large.cpp, which calls the kernels without torch; `folder` as compile_object had it."""
+    program, target = compile_object(HERE / "large.cpp", folder), folder / "large"
+    without_torch = [path for path in objects if path.stem != "ops"]
+    subprocess.run(
+        [compiler(), *map(str, [program, *without_torch]), "-o", str(target)], check=True, capture_output=True
+    )
+    return target
 
 
 def compiler() -> str:

@@ -47,6 +47,7 @@ jmp_buf scheduler;
 const std::function<void()>* work;
 uint64_t block_number = 0;
 int64_t launches = 0;
+std::vector<int64_t> chosen;  // of run_only
 bool hiding = false;
 std::map<void*, std::size_t> hidden;  // whole pages that only kernels see
 std::map<void*, uint64_t> freshened;  // shared variable -> the block that has it poisoned already
@@ -172,16 +173,22 @@ void run(int64_t blocks, int64_t threads, cudaStream_t stream, const std::functi
   ++launches;
   gridDim.x = static_cast<unsigned int>(blocks);
   blockDim.x = static_cast<unsigned int>(threads);
-  std::vector<int64_t> order(static_cast<std::size_t>(blocks));
-  std::iota(order.begin(), order.end(), int64_t(0));
+  std::vector<int64_t> order = chosen;
+  if (order.empty() || blocks == 1) {
+    order.resize(static_cast<std::size_t>(blocks));
+    std::iota(order.begin(), order.end(), int64_t(0));
+  }
   std::shuffle(order.begin(), order.end(), dice);
   show(true);
   for (const int64_t block : order) {
+    require(block < blocks, "no such block");
     blockIdx.x = static_cast<unsigned int>(block);
     run_block(static_cast<std::size_t>(threads));
   }
   show(false);
 }
+
+void run_only(std::vector<int64_t> blocks) { chosen = std::move(blocks); }
 
 void of_device(void* memory, std::size_t bytes) {
   if (!hiding) return;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #include "cuda_runtime_api.h"
 
@@ -66,6 +67,9 @@ template <class Kernel, class... Arguments>
 void launch(int64_t blocks, int64_t threads, cudaStream_t stream, Kernel kernel, const Arguments&... arguments) {
   run(blocks, threads, stream, [&] { kernel(arguments...); });
 }
+
+// From now on launches of more than one block run these alone; none: all.
+void run_only(std::vector<int64_t> blocks);
 
 // Shared memory is NaN until a block writes it: the first thread of a block that comes by sees to it.
 void fresh(void* shared, std::size_t bytes);

@@ -115,6 +115,21 @@ FAULTS = {
         "test_the_host_looks_at_nothing",
     ),
 }  # fmt: skip
+NARROW = {  # found by entries beyond 2^31 or 2^32 alone
+    "a block's first entry has 32 bits": Fault(
+        "cuda/device.cuh", ": begin(blockIdx.x * block_entries)", ": begin(blockIdx.x * unsigned(block_entries))",
+        "elementwise.cu", "",
+    ),
+    "a row's first entry has 32 bits": Fault(
+        "cuda/pairwise_ranking.cu", "row(blockIdx.x * K, blockIdx.x * K + K,",
+        "row(blockIdx.x * unsigned(K), blockIdx.x * unsigned(K) + K,", "pairwise_ranking.cu", "",
+    ),
+    "a row of a table has 32 bits": Fault(
+        "cuda/estimates.cuh", "? found * table.K + column", "? unsigned(found) * table.K + column",
+        "expected_positives.cu", "",
+    ),
+}  # fmt: skip
+NO_ROOM = 77
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +148,9 @@ def runs(tmp_path_factory) -> Iterator[dict[str, Future[CompletedProcess]]]:
     for number, (name, fault) in enumerate(FAULTS.items()):
         library = pool.submit(faulty, fault, folder / str(number), objects)
         started[name] = pool.submit(run_emulated, library, CASES, "-x", "-k", fault.caught_by)
+    started["large"] = pool.submit(run_large, objects, folder / "whole")
+    for number, (name, fault) in enumerate(NARROW.items()):
+        started[name] = pool.submit(run_large, objects, folder / f"narrow{number}", fault)
     yield started
     pool.shutdown(cancel_futures=True)
 
@@ -143,6 +161,17 @@ def faulty(fault: Fault, folder: Path, objects: dict[str, Future[Path]]) -> Path
     (source,) = (source for source in sources if source.name == fault.compiled)
     changed = {fault.compiled: build.compile_object(source, folder)}
     return build.link([changed.get(name) or found.result() for name, found in objects.items()], folder / "faulty.so")
+
+
+def run_large(objects: dict[str, Future[Path]], folder: Path, fault: Fault | None = None) -> CompletedProcess:
+    """The program of large.cpp on the kernels as they are, whose tree is `folder`, or with a fault."""
+    found = {name: made.result() for name, made in objects.items()}
+    if fault:
+        sources = build.write_sources(folder, (fault.file, fault.old, fault.new))
+        (source,) = (source for source in sources if source.name == fault.compiled)
+        found[fault.compiled] = build.compile_object(source, folder)
+    program = build.link_large(list(found.values()), folder)
+    return subprocess.run([str(program)], capture_output=True, text=True, check=False)
 
 
 def run_emulated(library: Future[Path], *words: str, seed: int = 0) -> CompletedProcess:
@@ -176,6 +205,24 @@ def test_a_planted_fault_is_caught(runs, name):
     """By a failing assertion, by the fence behind a tensor, or by the check of an address."""
     run = runs[name].result()
     assert run.returncode in STOPPED, said(run)
+
+
+def test_more_entries_than_32_bits_count(runs):
+    """Above 2^32 entries, blocks on either side of 2^31 and 2^32 and the last find what a small problem finds."""
+    run = runs["large"].result()
+    if run.returncode == NO_ROOM:
+        pytest.skip("100 GB of addresses, of which a few pages are touched, cannot be reserved here")
+    assert run.returncode == 0, said(run)
+    assert int(run.stdout) > 200_000
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_an_index_of_32_bits_is_caught(runs, name):
+    """By a difference, or by an address that is nobody's."""
+    run = runs[name].result()
+    if run.returncode == NO_ROOM:
+        pytest.skip("100 GB of addresses cannot be reserved here")
+    assert run.returncode in (1, *STOPPED), said(run)
 
 
 def test_host_code_waits_for_nothing_and_allocates_by_torch():
