@@ -33,25 +33,43 @@ fingerprint() {
     { cat setup.py pyproject.toml launch.sh; find csrc -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 -r cat; } | cksum
 }
 
-# Where there is an NVIDIA driver and no nvcc, the compiler of torch's CUDA version comes from PyPI, so that the CUDA kernels
-# are built; without it their operators run in Triton, which the log says.
+logged() { "$@" >>.venv/install.log 2>&1; }
+
+# Where there is an NVIDIA driver, the CUDA kernels are compiled for its cards, by an nvcc of torch's CUDA version: one that is
+# there, or PyPI's.
 cuda_compiler() {
-    local version
-    if ! command -v nvidia-smi >/dev/null || command -v nvcc >/dev/null || [ "${MLCFAST_CUDA:-1}" = 0 ]; then return; fi
-    version=$(.venv/bin/python -c 'import torch; print(".".join((torch.version.cuda or "").split(".")[:2]))')
-    [ -z "$version" ] || .venv/bin/python -m pip install "nvidia-cuda-nvcc==$version.*" "nvidia-nvvm==$version.*" \
-        "nvidia-cuda-crt==$version.*" || say "no nvcc $version from PyPI: the CUDA kernels are not built, Triton's run instead"
+    local packages
+    if ! command -v nvidia-smi >/dev/null || [ "${MLCFAST_CUDA:-1}" = 0 ]; then return; fi
+    packages=$(.venv/bin/python csrc/cards.py packages)
+    if [ -n "$packages" ]; then
+        say "no nvcc of torch's CUDA version: fetching PyPI's (100 MB) for the CUDA kernels"
+        # shellcheck disable=SC2086 # one word a package
+        logged .venv/bin/python -m pip install $packages || say "pip found no $packages"
+    fi
+    if [ -z "${MLCFAST_CUDA_ARCHS:-}" ]; then
+        MLCFAST_CUDA_ARCHS=$(.venv/bin/python csrc/cards.py architectures)
+        export MLCFAST_CUDA_ARCHS
+    fi
+}
+
+cuda_outcome() {
+    if command -v nvidia-smi >/dev/null; then say "$(.venv/bin/python csrc/cards.py outcome)"; fi
 }
 
 install() { # extras of setup.py
-    local log=.venv/install.log
+    local log=.venv/install.log pip=(.venv/bin/python -m pip install)
     export PIP_NO_COMPILE=1 # Python compiles what is imported; all of the packages take pip a minute
     say "installing into .venv (a few GB, some minutes; details in $log)"
-    {
-        .venv/bin/python -m pip install --upgrade pip "setuptools>=77" wheel packaging ninja numpy "torch>=2.11" &&
-            cuda_compiler &&
-            MLCFAST_NATIVE="${MLCFAST_NATIVE:-auto}" .venv/bin/python -m pip install --no-build-isolation -e ".[$1]"
-    } >"$log" 2>&1 || { tail -n 15 "$log" >&2; fail "the installation failed; the whole log is $log"; }
+    : >"$log"
+    logged "${pip[@]}" --upgrade pip "setuptools>=77" wheel packaging ninja numpy "torch>=2.11" || not_installed
+    cuda_compiler
+    logged env MLCFAST_NATIVE="${MLCFAST_NATIVE:-auto}" "${pip[@]}" --no-build-isolation -e ".[$1]" || not_installed
+    cuda_outcome
+}
+
+not_installed() {
+    tail -n 15 .venv/install.log >&2
+    fail "the installation failed; the whole log is .venv/install.log"
 }
 
 setup() { # extras of setup.py; .venv/ready says what the environment was made from and which it has

@@ -1,9 +1,10 @@
 """Finds an nvcc that fits torch and compiles csrc/cuda; whoever lacks one gets the reason in one line.
 
 What counts is the compiler, not a GPU: kernels are compiled for the architectures in MLCFAST_CUDA_ARCHS (default
-"8.6;9.0", and PTX of the first for every later one); the library says which, and a card that none of them fits gets
-Triton's kernels (mlcfast/ops/backend.py). The nvcc must be of torch's CUDA major.minor version: the
-system's, or PyPI's nvidia-cuda-nvcc, nvidia-nvvm and nvidia-cuda-crt of that version.
+"8.6;9.0", and PTX of the first for every later one; ./launch.sh takes those of the machine's cards, see cards.py); the
+library says which, and a card that none of them fits gets Triton's kernels (mlcfast/ops/backend.py). The nvcc must be
+of torch's CUDA major.minor version: the system's, or PyPI's nvidia-cuda-nvcc, nvidia-nvvm and nvidia-cuda-crt of that
+version.
 """
 
 import importlib.util
@@ -50,8 +51,14 @@ def find_toolkit() -> Toolkit:
             return _complete(nvcc, roots)
         found += [f"{version} at {nvcc}"] if version else []
     seen = f"found {', '.join(found)}" if found else "found none"
-    packages = " ".join(f"nvidia-{name}=={wanted}.*" for name in ("cuda-nvcc", "nvvm", "cuda-crt"))
-    raise CudaUnavailableError(f"nvcc {wanted} is needed, {seen}; pip install {packages} and reinstall to have them")
+    wish = f"pip install {' '.join(packages(wanted))} and reinstall to have them"
+    raise CudaUnavailableError(f"nvcc {wanted} is needed, {seen}; {wish}")
+
+
+def packages(version: str) -> list[str]:
+    """What pip installs for an nvcc of this CUDA version."""
+    wanted = ".".join(version.split(".")[:2])
+    return [f"nvidia-{name}=={wanted}.*" for name in ("cuda-nvcc", "nvvm", "cuda-crt")]
 
 
 def _roots(major: str) -> list[Path]:
@@ -92,7 +99,7 @@ def _complete(nvcc: Path, roots: list[Path]) -> Toolkit:
 
 def architectures() -> list[str]:
     """What the kernels are compiled for: sm_86 is machine code for compute capability 8.6, compute_86 its PTX."""
-    targets = os.environ.get("MLCFAST_CUDA_ARCHS", "8.6;9.0").replace(".", "").split(";")
+    targets = (os.environ.get("MLCFAST_CUDA_ARCHS") or "8.6;9.0").replace(".", "").split(";")
     return [f"sm_{target}" for target in targets] + [f"compute_{targets[0]}"]
 
 

@@ -116,23 +116,3 @@ def test_what_the_tests_use_is_installed_for_them_alone(tmp_path):
     subprocess.run(["bash", "-euo", "pipefail", "-c", f"{stubs}\n{setup}\n{calls}"], cwd=tmp_path, check=True)
     assert (tmp_path / "asked").read_text().split() == ["all", "all,test"]
     assert (tmp_path / ".venv" / "ready").read_text() == "1 2 all,test\n"
-
-
-@pytest.mark.parametrize(("beside", "installs"), [(["nvidia-smi"], True), ([], False), (["nvidia-smi", "nvcc"], False)])
-def test_a_machine_with_a_driver_alone_is_given_the_compiler(tmp_path, beside, installs):
-    """What launch.sh asks pip for, with a `python` that writes down what it is asked."""
-    scripts = {
-        ".venv/bin/python": '[ "$1" = -c ] && echo 13.0 || echo "$@" >>asked',
-        **{f"tools/{n}": "" for n in beside},
-    }
-    for name, text in scripts.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "launch.sh").write_text((ROOT / "launch.sh").read_text())
-    define = """eval "$(sed -n '/^say()/p; /^cuda_compiler()/,/^}/p' launch.sh)"; set -euo pipefail; cuda_compiler"""
-    environment = {"PATH": f"{tmp_path / 'tools'}:/usr/bin:/bin"}
-    subprocess.run(["bash", "-c", define], cwd=tmp_path, env=environment, check=True)
-    asked = (tmp_path / "asked").read_text() if (tmp_path / "asked").exists() else ""
-    wanted = "-m pip install nvidia-cuda-nvcc==13.0.* nvidia-nvvm==13.0.* nvidia-cuda-crt==13.0.*\n"
-    assert asked == (wanted if installs else "")

@@ -8,13 +8,15 @@ from pathlib import Path
 import torch
 import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
+from triton.compiler import ASTSource, CompiledKernel, compile
 
 from bench.suites import Context, Row, Rows
 from mlcfast.ops import triton_layers
+from mlcfast.ops.groupwise_linear import triton as triton_head
 from mlcfast.ops.label_query_attention import triton_kernels, triton_launch
 
-# Kernel -> its module and constants; channels as in CvT's widest stage, keys folded and values projected.
+# Kernel -> its module and constants; channels as in CvT's widest stage, keys folded and values projected, the head as
+# wide as TResNet-L's (2432), the widest published.
 _LAYOUTS = {"SCORES_BY_HEAD": False, "KEPT_BY_HEAD": True}
 _WEIGHTS = {"DROPOUT": True, "KEPT": True, **_LAYOUTS, **triton_launch.TILE}
 _GELU, _NORM = {"SLOPE": 1.702, "BLOCK": triton_layers.BLOCK}, triton_layers.tile(1024)
@@ -22,11 +24,13 @@ KERNELS = {"weights_kernel": (triton_kernels, _WEIGHTS)}
 KERNELS |= {"weights_backward_kernel": (triton_kernels, {"BETA": True, **_WEIGHTS})}
 KERNELS |= {f"quick_gelu{way}_kernel": (triton_layers, _GELU) for way in ("", "_backward")}
 KERNELS |= {f"layer_norm{way}_kernel": (triton_layers, _NORM) for way in ("", "_backward")}
+KERNELS |= {f"groupwise_linear{way}_kernel": (triton_head, {"BLOCK": 4096}) for way in ("", "_backward")}
 WITHOUT_GPU = (80, 86, 90, 120)
-_HALF = ("scores", "weights", "kept", "row_sums", "grad", "beta", "grad_scores", "x", "y", "dx")
+_HALF = ("grad_x", "scores", "weights", "kept", "row_sums", "grad", "beta", "grad_scores", "x", "y", "dx")
 _WIDE = ("weight", "bias", "mean", "rstd", "dw", "db")
+_HEAD = ("grad", "gamma", "beta", "logits", "moments")  # fp32 in the head's kernels, whatever its states are
 _SCALARS = {"seed": "*i64", **dict.fromkeys(("scale", "temperature", "eps"), "fp32")}
-_MULTIPLES_OF_16 = ("K", "C", "entries")  # as at run time for 80 labels and published widths
+_MULTIPLES_OF_16 = ("K", "C", "G", "D", "entries")  # as at run time for 80 labels and published widths
 
 
 def rows(context: Context) -> Rows:
@@ -38,22 +42,29 @@ def rows(context: Context) -> Rows:
                 yield resources(kernel, dtype, arch)
 
 
-def resources(name: str, dtype: str, arch: int) -> Row:
-    """Compile one kernel with dropout for compute capability arch / 10 and read its resource usage."""
+def compiled(name: str, dtype: str, arch: int) -> CompiledKernel:
+    """One kernel with dropout, compiled for compute capability arch / 10."""
     module, constants = KERNELS[name]
     kernel = getattr(module, name)
     types = dict.fromkeys(_WIDE, "*fp32") | dict.fromkeys(_HALF, f"*{dtype}") | _SCALARS
+    types |= dict.fromkeys(_HEAD, "*fp32") if module is triton_head else {}
     types |= dict.fromkeys(constants, "constexpr")
     signature = {argument: types.get(argument, "i32") for argument in kernel.arg_names}
     aligned = [i for i, n in enumerate(kernel.arg_names) if signature[n].startswith("*") or n in _MULTIPLES_OF_16]
     attributes = {(i,): [["tt.divisibility", 16]] for i in aligned}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=attributes)
-    compiled = compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": module.NUM_WARPS})
+    warps = triton_head.warps(constants["BLOCK"]) if module is triton_head else module.NUM_WARPS
+    return compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": warps})
+
+
+def resources(name: str, dtype: str, arch: int) -> Row:
+    """Compile one kernel and read its resource usage."""
+    kernel = compiled(name, dtype, arch)
     tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
+        file.write(kernel.asm["cubin"])
         file.flush()
         report = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
     usage = {key: int(value) for key, value in re.findall(r"(REG|STACK):(\d+)", report)}
     row = {"kernel": name, "dtype": dtype, "arch": arch, "registers": usage["REG"], "spilled_bytes": usage["STACK"]}
-    return row | {"shared_bytes": compiled.metadata.shared}
+    return row | {"shared_bytes": kernel.metadata.shared}

@@ -26,9 +26,10 @@ HEADERS = {
     "ATen/ops/empty.h": '#include_next <ATen/ops/empty.h>\n#include "fenced.h"',
     "c10/cuda/CUDAException.h": "#define C10_CUDA_KERNEL_LAUNCH_CHECK()",
     "c10/cuda/CUDAGuard.h": "namespace c10::cuda { struct CUDAGuard { explicit CUDAGuard(const c10::Device&) {} }; }",
-    "c10/cuda/CUDAStream.h": "namespace c10::cuda { inline void* getCurrentCUDAStream() { return nullptr; } }",
+    "c10/cuda/CUDAStream.h": "namespace emulator { extern void* current_stream; }\n"
+    "namespace c10::cuda { inline void* getCurrentCUDAStream() { return emulator::current_stream; } }",
 }
-_LAUNCH = re.compile(r"(?P<kernel>\w+)<<<(?P<blocks>.+?), (?P<threads>\w+), 0, stream>>>\(")
+_LAUNCH = re.compile(r"(?P<kernel>\w+)<<<(?P<blocks>.+?), (?P<threads>\w+), 0, (?P<stream>\w+)>>>\(")
 _SHARED = re.compile(r"__shared__ (?P<type>\w+) (?P<variables>[^;]+);")
 
 
@@ -42,7 +43,7 @@ def converted(source: str) -> str:
 
 def _launch(match: re.Match[str]) -> str:
     call = f"[&](const auto&... arguments) {{ {match['kernel']}(arguments...); }}"
-    return f"emulator::launch({match['blocks']}, {match['threads']}, {call}, "
+    return f"emulator::launch({match['blocks']}, {match['threads']}, {match['stream']}, {call}, "
 
 
 def _shared(match: re.Match[str]) -> str:
@@ -78,7 +79,7 @@ def _write(path: Path, text: str) -> None:
 def compile_object(source: Path, folder: Path) -> Path:
     """One object under `folder`, whose tree write_sources has written. Raises CalledProcessError with the messages."""
     target = folder / f"{source.stem}.o"
-    includes = [f"-I{folder / 'shims'}", f"-I{HERE}", *build_native._torch_flags()]
+    includes = [f"-I{folder / 'shims'}", f"-I{HERE}", f"-I{folder}", *build_native._torch_flags()]
     language = ["-x", "c++", "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-fopenmp", "-Wno-unknown-pragmas"]
     if source.suffix == ".cu":  # what the kernels do at a wrong address is not left to chance
         language += ["-fsanitize=alignment,signed-integer-overflow", "-fsanitize-undefined-trap-on-error"]
@@ -94,6 +95,16 @@ def link(objects: list[Path], library: Path) -> Path:
     command = [compiler(), "-shared", *map(str, objects), *libraries, "-o", str(library)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return library
+
+
+def link_large(objects: list[Path], folder: Path) -> Path:
+    """The program of large.cpp, which calls the kernels without torch; `folder` as compile_object had it."""
+    program, target = compile_object(HERE / "large.cpp", folder), folder / "large"
+    without_torch = [path for path in objects if path.stem != "ops"]
+    subprocess.run(
+        [compiler(), *map(str, [program, *without_torch]), "-o", str(target)], check=True, capture_output=True
+    )
+    return target
 
 
 def compiler() -> str:

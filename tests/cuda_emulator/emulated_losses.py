@@ -5,6 +5,11 @@ Not collected by itself: test_cuda_emulator.py runs it in a process whose CPU op
 
 import ctypes
 import mmap
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -205,3 +210,89 @@ def test_the_same_bits_in_any_order_of_threads_and_blocks(name):
     first = run(LOSSES[name].fused, case, "mean")
     for _ in range(3):
         assert all(map(torch.equal, run(LOSSES[name].fused, case, "mean"), first))
+
+
+@pytest.fixture
+def device() -> Iterator[ctypes.CDLL]:
+    """The emulator's own functions; memory that a test hides is shown again."""
+    library = ctypes.CDLL(os.environ["MLCFAST_EMULATED_LIBRARY"])
+    library.emulator_launches.restype = ctypes.c_int64
+    library.emulator_set_stream.argtypes = [ctypes.c_void_p]
+    library.emulator_hide.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    yield library
+    library.emulator_show_all()
+    library.emulator_set_stream(None)
+
+
+def documented_launches(name: str) -> list[int]:
+    """Forward and backward of a loss: the numbers with which the cells of the table in docs/kernels.md begin."""
+    text = (Path(__file__).parents[2] / "docs" / "kernels.md").read_text().split("## What a step launches")[1]
+    group = {"pr": "`pr`", "epr": "EPR", "role": "ROLE"}.get(name, "asymmetric")
+    ((_, *cells),) = [row.strip("| ").split(" | ") for row in text.split("\n\n")[1].splitlines() if group in row]
+    return [int(re.match(r"\d+\b", cell)[0]) for cell in cells]
+
+
+@pytest.mark.parametrize("shape", ((3, 11), MANY), ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_step_launches_what_the_documentation_says(device, name, shape):
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        case = some_case(shape, dtype, torch.uint8)
+        learnt = [
+            case.logits.requires_grad_(),
+            case.rows.to(torch.promote_types(dtype, torch.float32)).requires_grad_(),
+        ]
+        before = device.emulator_launches()
+        loss = LOSSES[name].fused(learnt[0], case, learnt[1], "mean")
+        forward = device.emulator_launches()
+        torch.autograd.grad(loss, learnt, torch.tensor(0.5, dtype=loss.dtype), allow_unused=True)
+        counted = [forward - before, device.emulator_launches() - forward]
+        assert counted == documented_launches(name), (dtype, counted)
+
+
+def hide(device: ctypes.CDLL, *tensors: Tensor | None) -> None:
+    """From now on only kernels read and write them, and what the operators allocate."""
+    for tensor in tensors:
+        if tensor is not None:
+            pages = tensor.data_ptr() // mmap.PAGESIZE * mmap.PAGESIZE
+            size = tensor.data_ptr() - pages + tensor.numel() * tensor.element_size()
+            device.emulator_hide(pages, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16, torch.float64), ids=str)
+def test_the_host_looks_at_nothing_of_the_device(device, dtype):
+    """As a graph is captured: every tensor stops the host that touches it, on a stream that is not the first."""
+    wide, operators = torch.promote_types(dtype, torch.float32), torch.ops.mlcfast
+    case = some_case((41, 25), dtype, torch.float64 if dtype == torch.float64 else torch.uint8)
+    x, y, truth, rows = case.logits, case.labels, case.truth, fenced(case.rows.to(wide))
+    one, statistic = fenced(torch.tensor([0.5], dtype=wide)), fenced(torch.tensor([90.0, 80.0, 41.0, 1.0], dtype=wide))
+    index = fenced(torch.arange(41).flip(0))
+    device.emulator_set_stream(4096)
+    hide(device, x, y, truth, rows, one, statistic, index)
+    before = device.emulator_launches()
+    kept = []
+    for reduction in (0, 1):  # none, mean
+        kept += operators.asymmetric_loss_forward(x, y, [2.5, 1.0, 0.05, 1e-8, 0.0], reduction, 1.0, True)
+        for true_labels in (None, truth):
+            kept += operators.weighted_bce_forward(x, y, true_labels, 1, 0, 0.1, 0.9, 0, 1, 1e-8, reduction, True)
+    kept += operators.pairwise_ranking_forward(x, y, 1, True)
+    operators.rescale_gradient_(kept[-1], one, 1.0, False)
+    for estimate, by in ((None, None), (rows, None), (rows, index)):
+        for given in (None, statistic):
+            kept += operators.expected_positives_forward(x, y, estimate, by, given, 2.9, 1.0, 1e-5)
+        kept += operators.expected_positives_backward(one, x, y, estimate, by, statistic, 2.9, 1.0, 1e-5)
+    assert device.emulator_launches() - before == 3 * (1 + 2) + 2 + 1 + 3 * (2 + 2 + 1)
+    device.emulator_show_all()
+    assert all(tensor.isfinite().all() for tensor in kept)
+
+
+def test_memory_that_is_hidden_stops_the_host(device):
+    """In a process of its own, which a signal ends."""
+    x = fenced(torch.randn(3, 41))
+    hide(device, x)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        float(x[1, 1])
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSEGV

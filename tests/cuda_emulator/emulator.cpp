@@ -17,6 +17,9 @@
 Position threadIdx, blockIdx, gridDim, blockDim;
 
 namespace emulator {
+
+cudaStream_t current_stream = nullptr;
+
 namespace {
 
 constexpr std::size_t kStackBytes = 64 * 1024;
@@ -43,6 +46,10 @@ std::size_t block_threads = 0, started = 0, running = 0;
 jmp_buf scheduler;
 const std::function<void()>* work;
 uint64_t block_number = 0;
+int64_t launches = 0;
+std::vector<int64_t> chosen;  // of run_only
+bool hiding = false;
+std::map<void*, std::size_t> hidden;  // whole pages that only kernels see
 std::map<void*, uint64_t> freshened;  // shared variable -> the block that has it poisoned already
 
 // ucontext starts a fiber on its own stack; from then on setjmp switches, which makes no system call.
@@ -136,6 +143,10 @@ void run_fiber(std::size_t thread) {
   if (_setjmp(scheduler) == 0) _longjmp(fibers[thread].at, 1);
 }
 
+void show(bool shown) {
+  for (const auto& [memory, bytes] : hidden) mprotect(memory, bytes, shown ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
 void run_block(std::size_t threads) {
   start_block(threads);
   std::vector<std::size_t> order(threads);
@@ -153,19 +164,42 @@ void run_block(std::size_t threads) {
 
 }  // namespace
 
-void run(int64_t blocks, int64_t threads, const std::function<void()>& thread) {
+void run(int64_t blocks, int64_t threads, cudaStream_t stream, const std::function<void()>& thread) {
   const std::lock_guard<std::mutex> alone(device);
+  require(stream == current_stream, "a launch on another stream than the current one");
   require(blocks > 0 && blocks < int64_t(1) << 31, "a launch of no blocks or of too many");
   require(threads > 0 && threads <= static_cast<int64_t>(kMostThreads), "a launch of no threads or of too many");
   work = &thread;
+  ++launches;
   gridDim.x = static_cast<unsigned int>(blocks);
   blockDim.x = static_cast<unsigned int>(threads);
-  std::vector<unsigned int> order(static_cast<std::size_t>(blocks));
-  std::iota(order.begin(), order.end(), 0u);
+  std::vector<int64_t> order = chosen;
+  if (order.empty() || blocks == 1) {
+    order.resize(static_cast<std::size_t>(blocks));
+    std::iota(order.begin(), order.end(), int64_t(0));
+  }
   std::shuffle(order.begin(), order.end(), dice);
-  for (const unsigned int block : order) {
-    blockIdx.x = block;
+  show(true);
+  for (const int64_t block : order) {
+    require(block < blocks, "no such block");
+    blockIdx.x = static_cast<unsigned int>(block);
     run_block(static_cast<std::size_t>(threads));
+  }
+  show(false);
+}
+
+void run_only(std::vector<int64_t> blocks) { chosen = std::move(blocks); }
+
+void of_device(void* memory, std::size_t bytes) {
+  if (!hiding) return;
+  hidden[memory] = bytes;
+  mprotect(memory, bytes, PROT_NONE);
+}
+
+void given_back(void* memory) {
+  if (const auto found = hidden.find(memory); found != hidden.end()) {
+    mprotect(memory, found->second, PROT_READ | PROT_WRITE);
+    hidden.erase(found);
   }
 }
 
@@ -186,3 +220,21 @@ uint64_t shuffle_down(unsigned int mask, uint64_t bits, unsigned int offset, int
 }  // namespace emulator
 
 void __syncthreads() { emulator::give_way(emulator::State::barrier); }
+
+#define FOR_PYTHON extern "C" __attribute__((visibility("default")))
+
+FOR_PYTHON int64_t emulator_launches() { return emulator::launches; }
+
+FOR_PYTHON void emulator_set_stream(cudaStream_t stream) { emulator::current_stream = stream; }
+
+// Whole pages, and whatever operators allocate from here on, stop a host that reads or writes there.
+FOR_PYTHON void emulator_hide(void* pages, std::size_t bytes) {
+  emulator::hiding = true;
+  emulator::of_device(pages, bytes);
+}
+
+FOR_PYTHON void emulator_show_all() {
+  emulator::show(true);
+  emulator::hidden.clear();
+  emulator::hiding = false;
+}

@@ -2,7 +2,7 @@
 //
 // The threads of a block are fibers. __syncthreads stops the block, a shuffle stops the warp, and which fiber goes on is
 // drawn from MLCFAST_EMULATOR_SEED, as is the order of the blocks. Shared memory is NaN when a block starts. A barrier or
-// a shuffle that some thread never reaches is an error. The hardware's reciprocal is emulated as worse than it is. Not
+// a shuffle that some thread never reaches is an error. Launches are counted, and memory can be hidden from all but them. The hardware's reciprocal is emulated as worse than it is. Not
 // emulated: how far CUDA's expf and powf, the CPU's here, are off (1 and 4 units in the last place), a device's memory model
 // and its limits.
 #pragma once
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #include "cuda_runtime_api.h"
 
@@ -57,14 +58,18 @@ void __syncthreads();
 
 namespace emulator {
 
-// Runs `thread` for each thread of each block; std::runtime_error where CUDA would hang or leave results undefined.
-void run(int64_t blocks, int64_t threads, const std::function<void()>& thread);
+// Runs `thread` for each thread of each block; std::runtime_error where CUDA would hang or leave results undefined, and on
+// another stream than the current one, on which a captured graph would miss the kernel.
+void run(int64_t blocks, int64_t threads, cudaStream_t stream, const std::function<void()>& thread);
 
 // The arguments are evaluated once, before the kernel starts, as a launch on a device does.
 template <class Kernel, class... Arguments>
-void launch(int64_t blocks, int64_t threads, Kernel kernel, const Arguments&... arguments) {
-  run(blocks, threads, [&] { kernel(arguments...); });
+void launch(int64_t blocks, int64_t threads, cudaStream_t stream, Kernel kernel, const Arguments&... arguments) {
+  run(blocks, threads, stream, [&] { kernel(arguments...); });
 }
+
+// From now on launches of more than one block run these alone; none: all.
+void run_only(std::vector<int64_t> blocks);
 
 // Shared memory is NaN until a block writes it: the first thread of a block that comes by sees to it.
 void fresh(void* shared, std::size_t bytes);

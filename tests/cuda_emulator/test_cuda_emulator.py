@@ -1,6 +1,7 @@
 """The CUDA kernels run on a CPU: they pass the losses' tests, and kernels that are broken on purpose do not."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,10 @@ SHARED_TESTS = ("tests/ops/test_loss_accuracy.py", "tests/ops/test_loss_operator
 # On a device a bad label or index makes the loss NaN, because an error would have to wait for it; a CPU raises it.
 ERRORS_OF_THE_CPU = "wrong_arguments or wrong_estimates or byte_labels or no_labels"
 
+READ_BY_THE_HOST = (
+    "item", "_local_scalar_dense", "is_nonzero", "nonzero", "cpu", "kCPU", "equal", "allclose", "unique", "tolist",
+    "masked_select", "pin_memory", "record_stream", "malloc", "raw_alloc", "synchronize", "thrust", "new",
+)  # fmt: skip
 STOPPED = (pytest.ExitCode.TESTS_FAILED, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGILL)
 
 
@@ -100,7 +105,31 @@ FAULTS = {
         "static_cast<T*>(c.statistic), in.estimate.data != nullptr,", "expected_positives.cu",
         "test_part_of_a_global_batch and role and empty",
     ),
+    "the host reads a label": Fault(
+        "cuda/ops.cpp", "launch.count = logits.numel();",
+        "launch.count = logits.numel() - (static_cast<const char*>(labels.const_data_ptr())[0] == 77);", "ops.cpp",
+        "test_the_host_looks_at_nothing",
+    ),
+    "launches are on the first stream": Fault(
+        "cuda/ops.cpp", "return c10::cuda::getCurrentCUDAStream();", "return nullptr;", "ops.cpp",
+        "test_the_host_looks_at_nothing",
+    ),
 }  # fmt: skip
+NARROW = {  # found by entries beyond 2^31 or 2^32 alone
+    "a block's first entry has 32 bits": Fault(
+        "cuda/device.cuh", ": begin(blockIdx.x * block_entries)", ": begin(blockIdx.x * unsigned(block_entries))",
+        "elementwise.cu", "",
+    ),
+    "a row's first entry has 32 bits": Fault(
+        "cuda/pairwise_ranking.cu", "row(blockIdx.x * K, blockIdx.x * K + K,",
+        "row(blockIdx.x * unsigned(K), blockIdx.x * unsigned(K) + K,", "pairwise_ranking.cu", "",
+    ),
+    "a row of a table has 32 bits": Fault(
+        "cuda/estimates.cuh", "? found * table.K + column", "? unsigned(found) * table.K + column",
+        "expected_positives.cu", "",
+    ),
+}  # fmt: skip
+NO_ROOM = 77
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +148,9 @@ def runs(tmp_path_factory) -> Iterator[dict[str, Future[CompletedProcess]]]:
     for number, (name, fault) in enumerate(FAULTS.items()):
         library = pool.submit(faulty, fault, folder / str(number), objects)
         started[name] = pool.submit(run_emulated, library, CASES, "-x", "-k", fault.caught_by)
+    started["large"] = pool.submit(run_large, objects, folder / "whole")
+    for number, (name, fault) in enumerate(NARROW.items()):
+        started[name] = pool.submit(run_large, objects, folder / f"narrow{number}", fault)
     yield started
     pool.shutdown(cancel_futures=True)
 
@@ -129,6 +161,17 @@ def faulty(fault: Fault, folder: Path, objects: dict[str, Future[Path]]) -> Path
     (source,) = (source for source in sources if source.name == fault.compiled)
     changed = {fault.compiled: build.compile_object(source, folder)}
     return build.link([changed.get(name) or found.result() for name, found in objects.items()], folder / "faulty.so")
+
+
+def run_large(objects: dict[str, Future[Path]], folder: Path, fault: Fault | None = None) -> CompletedProcess:
+    """The program of large.cpp on the kernels as they are, whose tree is `folder`, or with a fault."""
+    found = {name: made.result() for name, made in objects.items()}
+    if fault:
+        sources = build.write_sources(folder, (fault.file, fault.old, fault.new))
+        (source,) = (source for source in sources if source.name == fault.compiled)
+        found[fault.compiled] = build.compile_object(source, folder)
+    program = build.link_large(list(found.values()), folder)
+    return subprocess.run([str(program)], capture_output=True, text=True, check=False)
 
 
 def run_emulated(library: Future[Path], *words: str, seed: int = 0) -> CompletedProcess:
@@ -162,3 +205,33 @@ def test_a_planted_fault_is_caught(runs, name):
     """By a failing assertion, by the fence behind a tensor, or by the check of an address."""
     run = runs[name].result()
     assert run.returncode in STOPPED, said(run)
+
+
+def test_more_entries_than_32_bits_count(runs):
+    """Above 2^32 entries, blocks on either side of 2^31 and 2^32 and the last find what a small problem finds."""
+    run = runs["large"].result()
+    if run.returncode == NO_ROOM:
+        pytest.skip("100 GB of addresses, of which a few pages are touched, cannot be reserved here")
+    assert run.returncode == 0, said(run)
+    assert int(run.stdout) > 200_000
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_an_index_of_32_bits_is_caught(runs, name):
+    """By a difference, or by an address that is nobody's."""
+    run = runs[name].result()
+    if run.returncode == NO_ROOM:
+        pytest.skip("100 GB of addresses cannot be reserved here")
+    assert run.returncode in (1, *STOPPED), said(run)
+
+
+def test_host_code_waits_for_nothing_and_allocates_by_torch():
+    """What a CUDA graph cannot capture: of CUDA and of c10::cuda only these names, of tensors nothing that is read."""
+    named, read = set(), []
+    for path in sorted((ROOT / "csrc" / "cuda").iterdir()):
+        code = re.sub(r"//.*", "", path.read_text())
+        code = re.sub(r"TORCH_LIBRARY_IMPL\(.*|#include.*", "", code)
+        named |= set(re.findall(r"\bcuda(?:_\w+)?[A-Z]\w+|\bc10::cuda::\w+|\bcu[A-Z]\w+", code))
+        read += re.findall(rf"\b(?:{'|'.join(READ_BY_THE_HOST)})\b", code)
+    assert named == {"cudaStream_t", "c10::cuda::CUDAGuard", "c10::cuda::getCurrentCUDAStream"}
+    assert read == []

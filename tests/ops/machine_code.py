@@ -9,6 +9,7 @@ of every branch, and a share of those outside of loops, so they and the times th
 """
 
 import argparse
+import functools
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tests.cuda_emulator.build import ROOT, build_cuda
 from tests.ops.disassembly import Kernel, parsed
 from tests.ops.launches import CARDS, Card
 
-ARCHITECTURE = "86"
+ARCHITECTURES = ("86", "90")  # an RTX 3060's, which the table shows, and an H100's
 FP64 = re.compile(r"D(ADD|MUL|FMA|SETP|MNMX)\b|(F2F|I2F|F2I|MUFU)\b.*64")
 DIVISION = re.compile(r"I2F\S*\.RP\b|CALL\S* .*__cuda_sm20_(div|rem)_")
 SPECIAL = re.compile(r"(MUFU|I2F|F2I|F2F)\b")  # exp2, reciprocals, conversions: an eighth of the rate
@@ -38,11 +39,11 @@ ELEMENTWISE = (  # operator, labels, formula
 )
 
 
-def disassembled(source: str, toolkit: build_cuda.Toolkit, disassembler: str, folder: Path) -> list[Kernel]:
-    """The kernels of one file of csrc/cuda, by their readable names."""
-    cubin = folder / f"{source}.cubin"
+def disassembled(source: str, arch: str, toolkit: build_cuda.Toolkit, disassembler: str, folder: Path) -> list[Kernel]:
+    """The kernels of one file of csrc/cuda for one architecture, by their readable names."""
+    cubin = folder / f"{source}.sm_{arch}.cubin"
     includes = [f"-I{path}" for path in toolkit.includes]
-    options = ["-std=c++20", "-O3", f"-gencode=arch=compute_{ARCHITECTURE},code=sm_{ARCHITECTURE}", "-cubin"]
+    options = ["-std=c++20", "-O3", f"-gencode=arch=compute_{arch},code=sm_{arch}", "-cubin"]
     path = ROOT / "csrc" / "cuda" / f"{source}.cu"
     _output(str(toolkit.nvcc), *options, *includes, "-o", str(cubin), str(path))
     parts = re.split(r"\n\t\.section\s+\.text\.(\S+?),", _output(disassembler, "-c", str(cubin)))
@@ -54,13 +55,14 @@ def _output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def all_kernels(folder: Path) -> list[Kernel]:
-    """Every kernel of csrc/cuda. Raises CudaUnavailableError where there is no nvcc."""
+def all_kernels(folder: Path, arch: str = ARCHITECTURES[0]) -> list[Kernel]:
+    """Every kernel of csrc/cuda for one architecture. Raises CudaUnavailableError where there is no nvcc."""
     from triton import knobs
 
     toolkit, disassembler = build_cuda.find_toolkit(), knobs.nvidia.nvdisasm.path
     with ThreadPoolExecutor(2) as pool:
-        files = pool.map(lambda name: disassembled(name, toolkit, disassembler, folder), build_cuda.KERNELS)
+        read = functools.partial(disassembled, arch=arch, toolkit=toolkit, disassembler=disassembler, folder=folder)
+        files = pool.map(read, build_cuda.KERNELS)
         return [kernel for file in files for kernel in file]
 
 

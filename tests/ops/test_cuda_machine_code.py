@@ -12,14 +12,23 @@ import pytest
 from tests.cuda_emulator.build import build_cuda
 from tests.ops.disassembly import Kernel, parsed
 from tests.ops.launches import CARDS
-from tests.ops.machine_code import DIVISION, FP64, all_kernels, found, shown
+from tests.ops.machine_code import ARCHITECTURES, DIVISION, FP64, all_kernels, found, shown
 
 # total_kernel and finish_kernel add a few numbers a launch, in fp64 on purpose.
 ENTRIES = ("elementwise_kernel", "rescale_kernel", "sums_kernel", "gradient_kernel", "pairwise_kernel")
+# architecture -> types of logits, labels and true labels of the kernels that keep 8 bytes in memory: an address,
+# stored and loaded again once a pack of eight entries.
+SPILT = {"86": set(), "90": {("__half", "long", "long"), ("__nv_bfloat16", "long", "long")}}
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES, ids=lambda arch: f"sm_{arch}")
+def arch(request) -> str:
+    """What the kernels are compiled for."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory) -> list[Kernel]:
+def kernels(arch, tmp_path_factory) -> list[Kernel]:
     """Every kernel that computes in fp32; skipped, with the reason, where it cannot be compiled or read."""
     try:
         build_cuda.find_toolkit()
@@ -27,7 +36,7 @@ def kernels(tmp_path_factory) -> list[Kernel]:
         pytest.skip(str(reason))
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton, which brings nvdisasm, is not installed")
-    every = all_kernels(tmp_path_factory.mktemp("machine_code"))
+    every = all_kernels(tmp_path_factory.mktemp("machine_code"), arch)
     return [kernel for kernel in every if not re.search(r"_kernel<.*\bdouble\b.*>\(", kernel.name)]
 
 
@@ -56,19 +65,32 @@ def test_loops_load_and_store_128_bits_at_a_time(kernels, name):
             assert len(kernel.within_loops(re.compile(r"STG\.E\.128"))) >= arrays, kernel.name
 
 
-def test_memory_not_arithmetic_bounds_a_training_step_on_a_small_card(kernels):
-    """In fp32, 256×9605; soft labels, exponents that are no integers and tables may take longer."""
+def test_memory_not_arithmetic_bounds_a_training_step_on_a_small_card(arch, kernels):
+    """In fp32, 256×9605, on an RTX 3060; soft labels, exponents that are no integers and tables may take longer.
+
+    On an H100 some forward passes take longer than their bytes; the gradients and pairwise ranking do not.
+    """
+    card = CARDS[ARCHITECTURES.index(arch)]
     slower = ("fractional", "labels of fp32", "rows of a table, forward")
     for what in shown():
+        if card is not CARDS[0] and "backward" not in what.operator and "pairwise" not in what.operator:
+            continue
         if what.logits == "float" and not any(words in what.operator for words in slower):
-            bytes_need, instructions_need = what.seconds(found(kernels, what), CARDS[0], 256, 9605)
+            bytes_need, instructions_need = what.seconds(found(kernels, what), card, 256, 9605)
             assert instructions_need <= bytes_need, (what, instructions_need, bytes_need)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_nothing_spills(kernels, name):
-    for kernel in of(kernels, name):
-        assert kernel.count("STL") == kernel.count("LDL") == 0, kernel.name
+def test_nothing_spills_but_what_is_known_to(arch, kernels, name):
+    spilt = [kernel for kernel in of(kernels, name) if kernel.count("STL") or kernel.count("LDL")]
+    types = {tuple(re.findall(r"(\w+) const\*", kernel.name)) for kernel in spilt}  # logits, labels, true labels
+    assert types == (SPILT[arch] if name == "elementwise_kernel" else set())
+    for kernel in spilt:
+        assert "WeightedBceFormula<float, true, true>" in kernel.name, kernel.name
+        local = [text for text in kernel.instructions if text.startswith(("STL", "LDL"))]
+        assert {re.search(r"\[(\S+?)\]", text)[1] for text in local} == {"R1", "R1+0x4"}, (kernel.name, local)
+        assert all(re.match(r"(STL|LDL(\.LU)?) ", text) for text in local), (kernel.name, local)  # 4 bytes each
+        assert len(kernel.within_loops(re.compile("LDL"))) == len(kernel.within_loops(re.compile("STL"))) == 2
 
 
 def test_the_reader_sees_what_it_looks_for():
