@@ -79,7 +79,10 @@ def _home(nvcc: str) -> Path:
 
 
 def _version(nvcc: Path) -> str | None:
-    done = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, check=False)
+    except OSError:  # a file that does not run here
+        return None
     match = re.search(r"release (\d+\.\d+)", done.stdout)
     return match.group(1) if match else None
 

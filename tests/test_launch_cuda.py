@@ -123,6 +123,12 @@ def test_what_is_asked_of_pip(machine, monkeypatch, nvcc, wanted):
     assert cards.packages() == []
 
 
+def test_an_nvcc_that_does_not_run_is_none(machine, tmp_path):
+    machine("13.0")
+    (tmp_path / "cuda" / "bin" / "nvcc").chmod(0o644)
+    assert " ".join(cards.packages()) == PACKAGES
+
+
 @pytest.mark.parametrize(
     ("driver", "wanted"),
     [
