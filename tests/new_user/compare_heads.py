@@ -2,9 +2,11 @@
 
     python -m tests.new_user.compare_heads OUT [key=value …] [--kinds K …] [--seeds S …] [--runs R …] [--heads H …]
 
-OUT gets the sets, the runs and results.jsonl, a line a run; what is in there already is not trained again. The table of
-mean test mAPs that is printed at the end is of all of it. It also has the mean over the labels that are not rare: the
-AP of a label with ten images to train with and twenty to be judged by changes by tens of points from run to run.
+A kind is one that is drawn here, or the name of your own sets: OUT/NAME0, OUT/NAME1 … with labels.csv and test.csv
+(tests.new_user.cutout_sets draws such). OUT gets the sets, the runs and results.jsonl, a line a run; what is in there
+already is not trained again. The table of mean test mAPs that is printed at the end is of all of it. It also has the
+mean over the labels that are not rare: the AP of a label with ten images to train with and twenty to be judged by
+changes by tens of points from run to run.
 """
 
 import argparse
@@ -109,7 +111,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument("--kinds", nargs="+", choices=[*KINDS, PHOTOS], default=list(KINDS))
+    parser.add_argument(
+        "--kinds", nargs="+", default=list(KINDS), help=f"of {', '.join([*KINDS, PHOTOS])}, or your own"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the sets that are drawn")
     parser.add_argument("--runs", nargs="+", type=int, default=[None], help="of the trainings; that of the set if none")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
@@ -119,6 +123,9 @@ def build_parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace) -> None:
     """Train what is not there yet, print the table."""
     kept = args.out / "results.jsonl"
+    for kind, seed in itertools.product(args.kinds, args.seeds):
+        if kind not in (*KINDS, PHOTOS) and not (args.out / f"{kind}{seed}").is_dir():
+            raise SystemExit(f"there is no {args.out}/{kind}{seed}; drawn here are {', '.join([*KINDS, PHOTOS])}")
     args.out.mkdir(parents=True, exist_ok=True)
     for seed, run, kind, head in itertools.product(args.seeds, args.runs, args.kinds, args.heads):
         wanted = (kind, seed, seed if run is None else run, head)
