@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mlcfast.engine.training_module import TrainingModule
+from mlcfast.engine.untouched import buffers_untouched
 
 Batch = tuple[Tensor, ...]
 
@@ -45,12 +46,9 @@ def _statistic(
 ) -> Tensor:
     """Of the global batch; BatchNorm's running statistics do not count the pass."""
     training_module.train()
-    buffers = list(training_module.model.buffers())
-    kept = [buffer.clone() for buffer in buffers]
     parts = []
-    for number, (images, labels, index) in enumerate(batches):
-        before(number)
-        parts.append(training_module.part_of_statistic(logits_of(images), labels, index))
-    if buffers:
-        torch._foreach_copy_(buffers, kept)
+    with buffers_untouched(training_module.model):
+        for number, (images, labels, index) in enumerate(batches):
+            before(number)
+            parts.append(training_module.part_of_statistic(logits_of(images), labels, index))
     return cast(Any, training_module.loss).combined(torch.stack(parts))
