@@ -39,7 +39,7 @@ def test_every_setting_has_a_meaning_of_its_own(key):
         ("model.embed_dim", "a whole number of at least 4 or null; default `null`."),
         ("model.dropout", "a number of at least 0 and below 1; default `0.1`."),
         ("engine.precision", "fp32, bf16 or fp16; default `bf16`."),
-        ("engine.compile", "true or false; default `false`."),
+        ("engine.compile", "true or false or auto; default `false`."),
         ("sweep.grid", "keys with values; default `{}`."),
     ],
 )
