@@ -115,14 +115,18 @@ def choose_form(
     return choice
 
 
-def keep_form(engine: Engine, images: Tensor, form: str) -> Choice:
+def keep_form(engine: Engine, work: Work, form: str) -> Choice:
     """Let the model train in the form that the run was trained in before, or eagerly where that fails; a collective.
 
-    Nothing is timed, for another form would give other last bits.
+    Nothing is timed, for another form would give other last bits. Where the run goes on with other micro-batches, on
+    more devices or on the CPU, a form that is no candidate any more is not kept.
     """
-    if form == EAGER or not compiles(engine.process.device):
-        return Choice(EAGER, "as before" if form == EAGER else f"compiling is for GPUs; up to here it was {form}")
-    run = partial(_measure, engine, images, time.perf_counter, timed=0)
+    forms, why = candidates(engine, work.accumulation)
+    if form == EAGER:
+        return Choice(EAGER, "as before")
+    if form not in forms:
+        return Choice(EAGER, f"{form}, as before, is not for this run any more{why and ': '}{why}")
+    run = partial(_measure, engine, work.images, time.perf_counter, timed=0)
     with untouched(engine.training_module.model, engine.process.device):
         slowest, _ = _of_all_ranks({form: _tried(run, form)}, False)
         failure = slowest[form].failure

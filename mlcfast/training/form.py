@@ -21,7 +21,7 @@ def settle_form(
     the form for the progress that is saved, "" where none was settled. A collective.
     """
     before = progress.form
-    choice = keep_form(engine, work.images, before) if before else choose_form(engine, work, interrupted)
+    choice = keep_form(engine, work, before) if before else choose_form(engine, work, interrupted)
     changed = before not in ("", choice.form)
     (LOGGER.warning if changed else LOGGER.info)("engine.compile=auto: %s", in_words(choice))
     timings = {form: _as_json(timing) for form, timing in choice.timings.items()}

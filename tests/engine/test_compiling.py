@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mlcfast.config import load_config
-from mlcfast.engine import Process, Work, choose_form, compiling, internals, keep_form
+from mlcfast.engine import Choice, Process, Work, choose_form, compiling, internals, keep_form
 from mlcfast.engine.compiling import COMPILED, EAGER, GRAPHS, Timing, candidates, decide
 from mlcfast.losses import AsymmetricLoss, EPRLoss
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
@@ -208,16 +208,20 @@ def test_a_signal_ends_the_trial(monkeypatch):
 
 
 def test_a_run_keeps_its_form(monkeypatch):
-    engine = engine_of()
+    engine, work = engine_of(), Work(IMAGES, 1, LONG)
     stage = Stage(engine.training_module.model)
-    assert keep_form(engine, IMAGES, COMPILED).why == "compiling is for GPUs; up to here it was compiled"
+    no_more = "compiled, as before, is not for this run any more: compiling is for GPUs; on the CPU it takes minutes"
+    assert keep_form(engine, work, COMPILED) == Choice(EAGER, no_more)
     set_up(monkeypatch, stage)
-    assert keep_form(engine, IMAGES, EAGER).why == "as before" and stage.forms == []
+    assert keep_form(engine, work, EAGER).why == "as before" and stage.forms == []
+    # Resumed with smaller micro-batches, CUDA graphs would add up wrong gradients.
+    choice = keep_form(engine, work._replace(accumulation=2), GRAPHS)
+    assert choice == Choice(EAGER, "CUDA graphs, as before, is not for this run any more") and stage.forms == []
     before = snapshot(engine)
-    assert keep_form(engine, IMAGES, COMPILED).form == COMPILED and stage.forms == [COMPILED]
+    assert keep_form(engine, work, COMPILED).form == COMPILED and stage.forms == [COMPILED]
     assert_same(before, snapshot(engine))
     del stage.step[COMPILED]
-    choice = keep_form(engine, IMAGES, COMPILED)
+    choice = keep_form(engine, work, COMPILED)
     assert choice.form == EAGER and choice.why == "compiled, as before, fails: KeyError: 'compiled'"
     assert stage.forms[-1] == EAGER and stage.forgotten == 1
 
