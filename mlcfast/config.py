@@ -153,7 +153,7 @@ def _setting(override: str) -> tuple[str, Any]:
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = _place(first)
     if first["type"] == "extra_forbidden":
         return f"unknown key {where}{_suggestion(first['loc'])}"
     if first["type"] == "missing":
@@ -161,6 +161,15 @@ def _one_line(error: ValidationError) -> str:
     given = "" if isinstance(first["input"], dict | BaseModel) else f", not {_written(first['input'])}"
     message = _wanted(first, where)
     return f"{where}: {message}{given}" if where else message
+
+
+def _place(error: ErrorDetails) -> str:
+    """The dotted place of what is wrong; of a setting that takes one kind or another its key, without the kinds."""
+    where = ".".join(str(part) for part in error["loc"])
+    for setting in settings_reference.settings():
+        if where.rpartition(".")[0] == setting.key and settings_reference.is_union(setting.field.annotation):
+            return setting.key
+    return where
 
 
 def _wanted(error: ErrorDetails, where: str) -> str:

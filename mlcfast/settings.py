@@ -204,8 +204,10 @@ class EngineConfig(Section):
         description="On a GPU each convolution tries cuDNN's algorithms once and keeps the fastest; false lets a rule "
         "choose, the same in every run.",
     )
-    compile: bool = Field(
-        default=False, description="Compile the model with torch.compile; the first step then takes a minute or two."
+    compile: bool | Literal["auto"] = Field(
+        default=False,
+        description="Compile the model with torch.compile; the first step then takes a minute or two. auto times a few "
+        "steps on the GPU before the first one, and compiles where the run gains by it; on the CPU it does not.",
     )
 
     @model_validator(mode="after")

@@ -50,7 +50,7 @@ class Section(BaseModel):
     @classmethod
     def _no_truth_values_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         wanted = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and wanted not in (bool, bool | None):
+        if isinstance(value, bool) and bool not in (wanted, *get_args(wanted)):
             raise PydanticCustomError("truth_value", "must be no truth value")
         return value
 

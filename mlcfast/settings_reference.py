@@ -106,11 +106,16 @@ def values(field: FieldInfo) -> str:
         if isinstance(check, AfterValidator) and isinstance(check.func, partial):
             return f"{', '.join(check.func.keywords['known'])} or package.module:name"
     kinds = [field.annotation]
-    if get_origin(field.annotation) in (Union, types.UnionType):
+    if is_union(field.annotation):
         kinds = list(get_args(field.annotation))
     words = " or ".join(_type(each) for each in kinds if each is not type(None))
     words = " ".join([words, " and ".join(filter(None, map(_bound, field.metadata)))]).rstrip()
     return f"{words} or null" if type(None) in kinds else words
+
+
+def is_union(annotation: Any) -> bool:
+    """Whether a setting takes one kind of value or another."""
+    return get_origin(annotation) in (Union, types.UnionType)
 
 
 def _type(annotation: Any) -> str:

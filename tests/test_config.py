@@ -142,3 +142,20 @@ def test_pixels_are_normalised_as_a_pretrained_backbone_was_trained(settings, me
     assert (config.data.std == IMAGENET_STD) == (mean in (IMAGENET_MEAN, (0.1, 0.2, 0.3)))
     again = parse_config(yaml.safe_load(config.to_yaml()))  # as a run keeps it
     assert (again.data.mean, again.data.std) == (config.data.mean, config.data.std)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("data.val=[1]", r"data\.val: must be a number or text or null, not \[1\]"),
+        ("engine.compile=maybe", "engine.compile: must be true or false or auto, not 'maybe'"),
+    ],
+)
+def test_a_setting_of_several_kinds_is_named_by_its_key(config_file, word, says):
+    with pytest.raises(UsageError, match=f": {says}$"):
+        load_config(config_file, [word])
+
+
+@pytest.mark.parametrize(("word", "value"), [("true", True), ("false", False), ("auto", "auto")])
+def test_compile_is_a_truth_value_or_auto(config_file, word, value):
+    assert load_config(config_file, [f"engine.compile={word}"]).engine.compile is value

@@ -41,7 +41,7 @@ def test_every_setting_has_a_meaning_of_its_own(key):
         ("optim.layer_lr_decay", "a number above 0 and at most 1; default `1.0`."),
         ("data.image_size", "a whole number of at least 8 and at most 4096; default `448`."),
         ("engine.precision", "fp32, bf16 or fp16; default `bf16`."),
-        ("engine.compile", "true or false; default `false`."),
+        ("engine.compile", "true or false or auto; default `false`."),
         ("sweep.grid", "keys with values; default `{}`."),
     ],
 )

@@ -8,6 +8,7 @@ from mlcfast.engine.build import (
     with_micro_batch,
 )
 from mlcfast.engine.checkpoint import load_checkpoint, save_checkpoint
+from mlcfast.engine.compiling import Choice, Work, choose_form, keep_form
 from mlcfast.engine.distributed import (
     HostProcess,
     Process,
@@ -32,6 +33,7 @@ __all__ = [
     "OPTIMIZERS",
     "REDUCE_BUCKET",
     "BackgroundSave",
+    "Choice",
     "Engine",
     "EngineState",
     "HostProcess",
@@ -39,13 +41,16 @@ __all__ = [
     "Process",
     "Schedule",
     "StepResult",
+    "Work",
     "all_gather_objects",
     "all_gather_stack",
     "all_reduce_max",
     "all_reduce_sum",
     "barrier",
     "build_engine",
+    "choose_form",
     "discover",
+    "keep_form",
     "keep_freed_memory",
     "load_checkpoint",
     "on_main",

@@ -75,7 +75,7 @@ def build_engine(config: Config, process: Process, training_module: TrainingModu
     checkpointing = config.engine.activation_checkpointing
     if checkpointing == "blocks" or (checkpointing == "auto" and name == "zero2"):
         enable_activation_checkpointing(training_module.model)
-    if config.engine.compile:
+    if config.engine.compile is True:  # auto is decided before the first step: see compiling.py
         training_module.model.compile()
     table = _table_step(config, name, training_module)
     optimizer = build_optimizer(config.optim, training_module)

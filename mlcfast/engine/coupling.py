@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlcfast.engine.training_module import TrainingModule
-from mlcfast.models.freezing import changing_buffers
+from mlcfast.engine.untouched import buffers_untouched
 
 Batch = tuple[Tensor, ...]
 
@@ -46,20 +46,9 @@ def _statistic(
 ) -> Tensor:
     """Of the global batch; BatchNorm's running statistics do not count the pass."""
     training_module.train()
-    kept = [(alike, torch.cat([buffer.flatten() for buffer in alike])) for alike in _alike(training_module.model)]
     parts = []
-    for number, (images, labels, index) in enumerate(batches):
-        before(number)
-        parts.append(training_module.part_of_statistic(logits_of(images), labels, index))
-    for buffers, values in kept:
-        pieces = values.split([buffer.numel() for buffer in buffers])
-        torch._foreach_copy_(buffers, [piece.view_as(buffer) for piece, buffer in zip(pieces, buffers, strict=True)])
+    with buffers_untouched(training_module.model):
+        for number, (images, labels, index) in enumerate(batches):
+            before(number)
+            parts.append(training_module.part_of_statistic(logits_of(images), labels, index))
     return cast(Any, training_module.loss).combined(torch.stack(parts))
-
-
-def _alike(model: nn.Module) -> list[list[Tensor]]:
-    """The buffers that a pass may change, by type: those of one type are kept by one operation and put back by one."""
-    by_type: dict[torch.dtype, list[Tensor]] = {}
-    for _, buffer in changing_buffers(model):
-        by_type.setdefault(buffer.dtype, []).append(buffer)
-    return list(by_type.values())

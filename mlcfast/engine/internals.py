@@ -1,12 +1,13 @@
 """Adapters to the private parts of DeepSpeed and torch that engines use, with the version each was read from.
 
 DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, utils/mixed_precision_linkage.py) and torch 2.14's
-DistributedDataParallel and fused kernels. `check_deepspeed` fails at the start of a run, by name, when a later version
-has moved them; tests/engine/test_internals.py does so in the suite.
+DistributedDataParallel, fused kernels and nn.Module.compile. `check_deepspeed` fails at the start of a run, by name,
+when a later version has moved them; tests/engine/test_internals.py does so in the suite.
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -139,6 +140,31 @@ def data_parallel(module: nn.Module, devices: list[int] | None, ignored: Sequenc
     renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # since torch 2.15
     unsent: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
     return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True, **unsent)
+
+
+def inside_data_parallel(module: nn.Module) -> AbstractContextManager[None]:
+    """Within the block torch.compile cuts what it compiles at DDP's buckets, as it does where DDP calls the module.
+
+    So gradients are exchanged while the backward pass goes on. Nothing where `module` is no DDP.
+    """
+    return module._inside_ddp_forward() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+
+def execute_as(model: nn.Module, options: Mapping[str, Any] | None) -> None:
+    """Compile `model` by these options of torch.compile where it trains; None leaves it as it is written.
+
+    In evaluation mode it stays as it is written: compiling it again, for other shapes too, takes longer than most runs
+    would gain. Copies and state dicts of the model know nothing of it. RuntimeError where torch no longer keeps the
+    compiled form where it is looked for here.
+    """
+    model._compiled_call_impl = None
+    if options is None:
+        return
+    model.compile(**options)
+    compiled, plain = model._compiled_call_impl, model._call_impl
+    if compiled is None:
+        raise RuntimeError(f"torch {torch.__version__} keeps the compiled form of a module elsewhere")
+    model._compiled_call_impl = lambda *args, **named: (compiled if model.training else plain)(*args, **named)
 
 
 def skips_on_device(optimizer: torch.optim.Optimizer) -> bool:

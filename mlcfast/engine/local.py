@@ -22,7 +22,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
-from mlcfast.engine.internals import data_parallel
+from mlcfast.engine.internals import data_parallel, inside_data_parallel
 from mlcfast.engine.label_estimates import NAME, TableStep
 from mlcfast.engine.optimizers import moments_of, set_moments, step_unless
 from mlcfast.engine.predictor import DTYPES, Predictor
@@ -94,7 +94,7 @@ class LocalEngine(Engine):
 
     def training_logits(self, images: Tensor) -> Tensor:
         """See Engine."""
-        with self.autocast:
+        with self.autocast, inside_data_parallel(self.wrapped):
             return self.training_module.model(images)
 
     def _exchange(self, last: bool) -> AbstractContextManager[None]:

@@ -56,6 +56,11 @@ def enable_activation_checkpointing(model: nn.Module) -> None:
         unit.__class__ = _variant(_Checkpointed, type(unit))
 
 
+def recomputes(model: nn.Module) -> bool:
+    """Whether a module of the model recomputes its activations in the backward pass."""
+    return any(isinstance(module, (_Checkpointed, _SlicedWithin)) for module in model.modules())
+
+
 _classes: dict[tuple[type, type], type] = {}
 
 

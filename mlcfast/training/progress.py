@@ -29,6 +29,7 @@ class Progress:
     skipped_in_a_row: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     stream_buffer: int = 0
+    form: str = ""  # how engine.compile=auto decided to execute the model; "" before it has
 
 
 class KeepsBest(Protocol):

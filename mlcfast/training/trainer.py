@@ -18,10 +18,11 @@ from tqdm import tqdm
 from mlcfast.config import Config
 from mlcfast.data.build import Loaders
 from mlcfast.data.mixing import Mix, mixed
-from mlcfast.engine import Engine, EngineState, Schedule, all_reduce_sum
+from mlcfast.engine import Engine, EngineState, Schedule, Work, all_reduce_sum
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_weights_in_turn
 from mlcfast.runs.journal import Journal
+from mlcfast.training.form import settle_form
 from mlcfast.training.interruption import Signals
 from mlcfast.training.nonfinite import record_non_finite
 from mlcfast.training.pace import Pace, memory_peaks
@@ -186,6 +187,8 @@ class Trainer:
         progress, settings, engine = self.progress, self.config.train, self.engine
         if self.mix is not None:
             micro_batches = self._mixed(self.mix, micro_batches)
+        if self.config.engine.compile == "auto" and not self.steps_here:
+            micro_batches = self._in_one_form(micro_batches)
         if self.accumulation > 1 and engine.training_module.couples_images:
             micro_batches = engine.coupled(micro_batches, self._seed)
         for number, batch in enumerate(micro_batches):
@@ -213,6 +216,21 @@ class Trainer:
             self._say_progress()
         if saves and progress.step % self.steps_per_epoch:
             self._save()
+
+    def _in_one_form(self, micro_batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The micro-batches, by the first of which it is decided in which form the model trains."""
+        for number, batch in enumerate(micro_batches):
+            if number == 0:
+                images, left = self.engine.to_device(batch[0])[0], self.total_steps - self.progress.step
+                work = Work(images, self.accumulation, left * self.accumulation)
+                self.progress.form = settle_form(
+                    self.engine, work, self.progress, self.journal, lambda: bool(self.signals.stop)
+                )
+                self._heed_requests()
+                self.window_started = time.perf_counter()
+                self.pace.begin()
+                self.spent.begin()
+            yield batch
 
     def _mixed(self, mix: Mix, micro_batches: Iterable[Batch]) -> Iterator[Batch]:
         """The micro-batches on the device and mixed; an image that is added has no index."""

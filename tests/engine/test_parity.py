@@ -23,7 +23,7 @@ BF16 = {"rtol": 0, "atol": 2**-7}
 MOVED = 4 * 1e-2
 
 
-def run_two(tmp_path: Path, *overrides: str) -> list[dict]:
+def run_two(tmp_path: Path, *overrides: str, module: str = "tests.engine.runner") -> list[dict]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -33,7 +33,7 @@ def run_two(tmp_path: Path, *overrides: str) -> list[dict]:
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT),
         }  # fmt: skip
-        command = [sys.executable, "-m", "tests.engine.runner", str(tmp_path / "out"), *overrides]
+        command = [sys.executable, "-m", module, str(tmp_path / "out"), *overrides]
         processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors[0][-3000:]

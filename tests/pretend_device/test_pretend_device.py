@@ -15,13 +15,15 @@ from torch import nn
 from mlcfast import evaluate, export, features, predict, train
 from mlcfast.api import Classifier
 from mlcfast.config import load_config
-from mlcfast.engine import Process
+from mlcfast.engine import Process, build_engine, compiling
+from mlcfast.engine.compiling import COMPILED, EAGER, GRAPHS
 from mlcfast.losses import build_loss
 from mlcfast.losses.build import LOSSES
 from mlcfast.report import __main__ as report
 from mlcfast.training import trainer
 from mlcfast.training.run import run
 from tests.conftest import write_colour_set
+from tests.engine.compile_trial import Stage
 from tests.pretend_device import build_guard, pretend_device
 from tests.pretend_device.waiting import NoWaiting
 from tests.test_single_positive import feature_config  # noqa: F401  a fixture
@@ -145,6 +147,31 @@ def test_heads_that_attend_on_images(device, config_file, colour_set, tmp_path, 
     assert Classifier(best).scores([colour_set / "val0.jpg"]).shape == (1, 3)
     ended_well(export.main([str(best), str(tmp_path / "out"), "--format", "safetensors"]), capsys)
     ended_well(report.main([str(best.parent)]), capsys)
+
+
+@pytest.mark.parametrize(("room", "form"), [(11 << 30, GRAPHS), (1 << 20, EAGER)], ids=["room", "no room"])
+def test_a_form_is_chosen(device, config_file, monkeypatch, room, form):
+    """By a made-up clock; one that leaves no room for the optimizer's state is none. The memory tried is given back."""
+    emptied, stages = [], []
+
+    def build(*arguments):
+        engine = build_engine(*arguments)
+        stages.append(Stage(engine.training_module.model, {EAGER: 100.0, COMPILED: 90.0, GRAPHS: 50.0}))
+        monkeypatch.setattr(compiling, "execute_as", stages[-1].execute_as)
+        monkeypatch.setattr(compiling, "_seconds", lambda device: stages[-1].clock())
+        return engine
+
+    monkeypatch.setattr("mlcfast.training.run.build_engine", build)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (room, 12 << 30))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(len(stages[-1].forms)))
+    config = load_config(config_file, ["engine.compile=auto", "engine.micro_batch=8", "train.epochs=1"])
+    run(config, Process())
+    (event,) = events(config.run_directory, "compile")
+    assert event["form"] == form and stages[-1].forms[-1] == form and emptied == [0, 1, 2, len(stages[-1].forms)]
+    assert event["timings"][EAGER]["step"] == 100.0
+    if form == EAGER:
+        for name in (COMPILED, GRAPHS):
+            assert event["timings"][name]["failure"].startswith("MemoryError: it takes 0.00 GiB with the optimizer's")
 
 
 def test_features_and_a_linear_head_on_images(device, config_file, tmp_path, capsys):
