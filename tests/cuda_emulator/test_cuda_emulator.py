@@ -25,7 +25,7 @@ pytestmark = [
 CASES = "tests/cuda_emulator/emulated_losses.py"
 SHARED_TESTS = ("tests/ops/test_loss_accuracy.py", "tests/ops/test_loss_operators.py")
 # On a device a bad label or index makes the loss NaN, because an error would have to wait for it; a CPU raises it.
-ERRORS_OF_THE_CPU = "wrong_arguments or wrong_estimates or byte_labels or no_labels"
+ERRORS_OF_THE_CPU = "wrong_arguments or wrong_estimates or byte_labels or no_labels or no_label_is_named"
 
 READ_BY_THE_HOST = (
     "item", "_local_scalar_dense", "is_nonzero", "nonzero", "cpu", "kCPU", "equal", "allclose", "unique", "tolist",
