@@ -1,6 +1,7 @@
 // The loop of an elementwise loss over blocks that live in L1: widened, inspected, through a formula, rounded on the way out.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 
 #include "convert.h"
@@ -11,6 +12,18 @@
 
 namespace mlcfast {
 namespace MLCFAST_ISA {
+
+// n numbers, to be read and written in whole registers. Not std::vector: its functions, compiled for this instruction set, could
+// stand in for others'.
+template <class T>
+struct Buffer {
+  T* const data;
+  explicit Buffer(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n + kLanes<T> - 1)))) {}
+  ~Buffer() { std::free(data); }
+  void fill(int64_t n, T value) {
+    for (int64_t i = 0; i < n + kLanes<T> - 1; ++i) data[i] = value;
+  }
+};
 
 struct LabelKinds {
   bool bad = false;   // some label is outside [−1, 1]

@@ -90,7 +90,6 @@ MLCFAST_INLINE Lanes at_least(Lanes a, Lanes bound) { return _mm512_max_ps(bound
 // The first `count` of them, zeros after those.
 MLCFAST_INLINE Lanes first(Lanes a, int count) { return _mm512_maskz_mov_ps(static_cast<__mmask16>((1u << count) - 1), a.v); }
 
-MLCFAST_INLINE Lanes magnitude(Lanes x) { return _mm512_abs_ps(x.v); }
 MLCFAST_INLINE Lanes minus_size(Lanes x) { return _mm512_or_ps(x.v, _mm512_set1_ps(-0.0f)); }
 
 // 1/a to about 1 ulp for a in [1e-37, 8e37], by one of Newton's steps from 14 bits of it.

@@ -2,7 +2,6 @@
 // number: over rows of (B, K). Compiled once for each instruction set, as kernels.cpp is.
 
 #include <cmath>
-#include <cstdlib>
 
 #include "blocks.h"
 #include "convert.h"
@@ -29,15 +28,6 @@ void for_each_block(const Entries& e, int64_t start, int64_t K, Visit visit) {
     visit(first, n, load(e.logits, start + first, n, x_block), load(e.labels, start + first, n, z_block));
   }
 }
-
-// n numbers, to be written in whole registers. Not std::vector: its functions, compiled for this instruction set, could stand in
-// for others'.
-template <class T>
-struct Buffer {
-  T* const data;
-  explicit Buffer(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n + kLanes<T> - 1)))) {}
-  ~Buffer() { std::free(data); }
-};
 
 // ---- pairwise ranking: for each row, Q entries that are not positive and P that are,
 // loss = Q Σ_pos not_p + P Σ_other p, gradient −Q p not_p of a positive and P p not_p of another.

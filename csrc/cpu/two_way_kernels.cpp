@@ -5,7 +5,6 @@
 // number, its derivative is s_row e^(y − D_row) + s_column e^(y − D_column) for a negative, and its negative with U for a positive.
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "blocks.h"
@@ -21,18 +20,6 @@ Sum two_way_loss(const Entries& e, const LabelLossOptions& o, int64_t begin, int
 namespace {
 
 constexpr int kWidth = 16;
-
-// n numbers, to be read and written in whole registers. Not std::vector: its functions, compiled for this instruction set, could
-// stand in for others'.
-template <class T>
-struct Scratch {
-  T* const data;
-  explicit Scratch(int64_t n) : data(static_cast<T*>(std::malloc(sizeof(T) * static_cast<size_t>(n + kLanes<T> - 1)))) {}
-  ~Scratch() { std::free(data); }
-  void fill(int64_t n, T value) {
-    for (int64_t i = 0; i < n + kLanes<T> - 1; ++i) data[i] = value;
-  }
-};
 
 double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 
@@ -68,8 +55,8 @@ void blocks_of_row(const Entries& e, int64_t start, int64_t K, Temperatures t, V
 // of a power in the gradient; how many rows have a positive.
 template <class T>
 struct Columns {
-  Scratch<T> other_most, positive_most, other_scale, positive_scale;
-  Scratch<double> others, positives;
+  Buffer<T> other_most, positive_most, other_scale, positive_scale;
+  Buffer<double> others, positives;
   int64_t rows_there = 0;
   explicit Columns(int64_t K)
       : other_most(K), positive_most(K), other_scale(K), positive_scale(K), others(K), positives(K) {}
@@ -218,7 +205,7 @@ Sum two_way_as(const Entries& e, const LabelLossOptions& o, int64_t B) {
   const Temperatures t{o.values[0], o.values[1]};
   Sum sum;
   Columns<T> c(K);
-  Scratch<T> powers(K);
+  Buffer<T> powers(K);
   largest_of_columns<T>(e, B, K, t, c, sum.bad_label);
   if (o.positive_weight.data != nullptr)
     given_columns<T>(o, c);

@@ -69,15 +69,14 @@ MLCFAST_INLINE float expm1_nonpositive(float x) {
 }
 
 // log(2^n (1 + r)), r in [√½ − 1, √2 − 1]; log(1 + r) by a minimax polynomial fitted for (log(1 + r) − r + r²/2) / r³.
-template <class T>
-MLCFAST_INLINE T log_from(T n, T r) {
-  const T square = r * r, fourth = square * square;
-  const T seventh = -1.178979725e-1f * r + 1.187296957e-1f;
-  const T fifth = -1.238434985e-1f * r + 1.421865970e-1f;
-  const T third = -1.666925102e-1f * r + 2.000222653e-1f;
-  const T first = -2.499998659e-1f * r + 3.333331048e-1f;
-  const T c = ((6.915370375e-2f * square + seventh) * fourth + (fifth * square + third)) * square + first;
-  const T tail = c * (r * square) + n * kLn2Low - 0.5f * square;
+MLCFAST_INLINE float log_from(float n, float r) {
+  const float square = r * r, fourth = square * square;
+  const float seventh = -1.178979725e-1f * r + 1.187296957e-1f;
+  const float fifth = -1.238434985e-1f * r + 1.421865970e-1f;
+  const float third = -1.666925102e-1f * r + 2.000222653e-1f;
+  const float first = -2.499998659e-1f * r + 3.333331048e-1f;
+  const float c = ((6.915370375e-2f * square + seventh) * fourth + (fifth * square + third)) * square + first;
+  const float tail = c * (r * square) + n * kLn2Low - 0.5f * square;
   return (r + tail) + n * kLn2High;
 }
 
