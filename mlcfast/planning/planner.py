@@ -17,7 +17,7 @@ STRIDE = 8  # a guess goes at most that many times beyond what has been traced
 TRACES = 6  # guesses by the linear model; then the bounds are halved
 ALIKE = 1.05  # settings whose times differ by less are as fast: the plainer ones come first
 
-COMPILED = "engine.compile=true is not modelled: planned as without it, and compiled code may keep more or less"
+COMPILED = "engine.compile={} is not modelled: planned as without it, and compiled code may keep more or less"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class Planner:
         """The estimate as configured, the largest micro-batch, and the best settings."""
         settings = self.configured()
         best, largest = self.best(), self.largest_micro_batch(settings)
-        notes = (COMPILED,) if self.config.engine.compile else ()
+        form = str(self.config.engine.compile).lower()
+        notes = () if form == "false" else (COMPILED.format(form),)
         return Plan(self.estimate(settings), largest, best, self.gpus, self.gpu_memory, notes)
 
     def configured(self) -> Settings:
