@@ -3,11 +3,13 @@
 `plain torch` is the step as people write it (bench.baselines.query2label, the textbook loss); `mlcfast` is what this
 project trains, on the same backbone; then its variants. Useful work is three forward passes of the whole model, counted
 on its plain form; what is recomputed is not counted. Before ours is timed, a row says how far its logits are from the
-plain ones; where they differ it is not timed.
+plain ones; where they differ it is not timed. On the CPU, whose speed drifts, the variants take turns (they
+take 10 GB together); on a GPU, whose memory is short, one is timed after the other.
 """
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from unittest import mock
 
@@ -34,6 +36,7 @@ PLAIN, OURS, DEFINITIONS = "plain torch", "mlcfast", "mlcfast, definitions"
 RECOMPUTED = "mlcfast, blocks recomputed"
 COMPILED, PLAIN_COMPILED = "mlcfast, torch.compile", "plain torch, torch.compile"
 TIMED = 3  # steps
+TURNS = 7  # of the variants on the CPU
 DIFFER = "logits are {fp64_difference:.1e} from the plain ones in fp64, in bf16 {half_error_mlcfast:.1e} from exact"
 DEFINED_NORM = mock.patch("mlcfast.models.cvt.layer_norm", layer_norm)
 MICRO_BATCHES = (16, 32, 64, 4, 8)
@@ -57,25 +60,59 @@ def visits(context: Context) -> list[tuple[str, str]]:
 
 def rows(context: Context) -> Rows:
     """One row a model, variant and micro-batch; on the CPU a small ResNet-101 alone, which the row says."""
-    rate, differing = _matrix_rate(context), {}
-    for name, variant in visits(context):
-        if context.left() < LONGEST * (6 if "compile" in variant else 1):
-            yield {"refused": f"no time left for {name}, {variant}"}
-            continue
-        size = PUBLISHED[name].image_size if context.on_gpu else 224
-        common = {"model": name, "image_size": size, "K": LABELS, "dtype": "bfloat16" if context.on_gpu else "float32"}
-        refused = None if variant in UNTESTED else context.refusal(("asymmetric_loss", choose(context.device)), *NATIVE)
-        if variant == OURS and not refused:
-            row = _compared(name, size, context)
-            if not row.get("agrees", True):
-                differing[name] = DIFFER.format(**row)
-            yield common | row
-        refused = refused or (differing.get(name) if variant.startswith(OURS) else None)
-        for row in visit(name, variant, size, context, refused):
-            yield common | {"contender": variant} | row | _share(row, name, size, rate)
-        release(context)
+    rate, dtype = _matrix_rate(context), "bfloat16" if context.on_gpu else "float32"
+    for row in (one_by_one if context.on_gpu else in_turns)(context):
+        if "model" in row:
+            common = {"model": row["model"], "image_size": _size(row["model"], context), "K": LABELS, "dtype": dtype}
+            row = common | row | ({} if "check" in row else _share(row, row["model"], common["image_size"], rate))
+        yield row
     if not context.on_gpu:
         yield {"refused": "the published sizes of every model need a GPU"}
+
+
+def one_by_one(context: Context) -> Rows:
+    """The rows of each visit, before the next is built."""
+    for name, variant, refused, check in judged(context):
+        yield from check
+        for row in visit(name, variant, _size(name, context), context, refused) if variant else ():
+            yield {"model": name, "contender": variant} | row
+        release(context)
+
+
+def in_turns(context: Context) -> Rows:
+    """The rows of a model's variants, whose steps take turns."""
+    for name, found in itertools.groupby(judged(context), key=lambda visit: visit[0]):
+        refusals: dict[str, str | None] = {}
+        for _, variant, refused, check in found:
+            yield from check
+            refusals |= {variant: refused} if variant else {}
+        for micro_batch in context.listed("micro_batches", (2,)):
+            for variant, row in timed_in_turns(name, micro_batch, refusals, context).items():
+                yield {"model": name, "contender": variant, "micro_batch": micro_batch} | row
+
+
+def judged(context: Context) -> Iterator[tuple[str, str, str | None, list[Row]]]:
+    """(model, variant, why it may not be timed, rows to give before) of each visit; no variant where no time is left.
+
+    Before ours comes how far its logits are from the plain ones.
+    """
+    differing = {}
+    for name, variant in visits(context):
+        if context.left() < LONGEST * (6 if "compile" in variant else 1):
+            yield name, "", None, [{"refused": f"no time left for {name}, {variant}"}]
+            continue
+        refused = None if variant in UNTESTED else context.refusal(("asymmetric_loss", choose(context.device)), *NATIVE)
+        check = []
+        if variant == OURS and not refused:
+            row = _compared(name, _size(name, context), context)
+            if not row.get("agrees", True):
+                differing[name] = DIFFER.format(**row)
+            check = [{"model": name} | row]
+        yield name, variant, refused or (differing.get(name) if variant.startswith(OURS) else None), check
+
+
+def _size(name: str, context: Context) -> int:
+    return PUBLISHED[name].image_size if context.on_gpu else 224
 
 
 def visit(name: str, variant: str, size: int, context: Context, refused: str | None = None) -> Rows:
@@ -195,12 +232,40 @@ def forward_flop(name: str, size: int) -> tuple[int, int]:
 
 def timed(step: Callable, micro_batch: int, size: int, device: str) -> Row:
     """Quantiles of a step's milliseconds, images a second and, on a GPU, the peak of torch's allocator in bytes."""
-    images = torch.randn(micro_batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
-    labels = (torch.rand(micro_batch, LABELS, device=device) < 0.04).float()
+    images, labels = inputs(micro_batch, size, device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     step(images, labels)
     seconds = interleaved({"": lambda: step(images, labels)}, TIMED, device)[""]  # after a second step to warm up
-    row = quantiles_ms(seconds)
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
-    return row | {"images_per_second": round(micro_batch / row["p50_ms"] * 1e3, 2), "peak_bytes": peak}
+    return _speed(seconds, micro_batch) | {"peak_bytes": peak}
+
+
+def timed_in_turns(name: str, micro_batch: int, refusals: dict[str, str | None], context: Context) -> dict[str, Row]:
+    """Each variant's quantiles and images a second, or why there are none; refusals: why it may not be timed."""
+    size, device = _size(name, context), context.device
+    images, labels = inputs(micro_batch, size, device)
+    steps, found = {}, {}
+    for variant, refused in refusals.items():
+        try:
+            if not refused:
+                step = stepper(name, variant, size, device)
+                step(images, labels)
+                steps[variant] = functools.partial(step, images, labels)
+        except Exception as error:  # whatever a contender raises, the others are still to be measured
+            refused = first_line(error)
+        found[variant] = {"refused": refused}
+    for variant, seconds in interleaved(steps, TURNS, device).items():
+        found[variant] = _speed(seconds, micro_batch) | {"peak_bytes": None}
+    return found
+
+
+def inputs(micro_batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
+    """Images and labels of a step."""
+    images = torch.randn(micro_batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    return images, (torch.rand(micro_batch, LABELS, device=device) < 0.04).float()
+
+
+def _speed(seconds: list[float], micro_batch: int) -> Row:
+    row = quantiles_ms(seconds)
+    return row | {"images_per_second": round(micro_batch / row["p50_ms"] * 1e3, 2)}

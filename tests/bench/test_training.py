@@ -3,6 +3,7 @@
 import copy
 import gc
 import os
+import time
 import weakref
 
 import pytest
@@ -83,6 +84,22 @@ def test_other_logits_keep_ours_from_being_timed(tiny, context, monkeypatch):
     assert [row["agrees"] for row in rows if "check" in row] == [False]
     refused = {row["contender"]: row["refused"] for row in rows if "contender" in row and "refused" in row}
     assert set(refused) == {training.OURS, training.DEFINITIONS} and "1.0e-03 from the plain ones" in refused["mlcfast"]
+
+
+def test_on_the_cpu_variants_take_turns(context, monkeypatch):
+    steps = []
+
+    def stepper(name, variant, size, device):
+        if variant == training.OURS:
+            raise RuntimeError("cannot be built")
+        return lambda images, labels: (steps.append(variant), time.sleep(1e-3))
+
+    monkeypatch.setattr(training, "stepper", stepper)
+    variants = dict.fromkeys((training.PLAIN, training.OURS, training.DEFINITIONS))
+    found = training.timed_in_turns(NAME, 2, variants | {"untested": "failed"}, context)
+    assert steps[-6:] == [training.PLAIN, training.DEFINITIONS] * 3
+    assert [found[name].get("refused") for name in found] == [None, "RuntimeError: cannot be built", None, "failed"]
+    assert "p50_ms" in found[training.PLAIN] and "p50_ms" in found[training.DEFINITIONS]
 
 
 def test_without_kernels_the_loss_is_its_definition(context):
