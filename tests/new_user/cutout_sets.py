@@ -148,8 +148,12 @@ def work(args: argparse.Namespace, images: tuple[int, int] = (300, 600)) -> None
     pieces = {}
     for name, folders in (word.split("=", 1) for word in args.labels):
         files = [path for folder in folders.split(",") for path in sorted(Path(folder).glob("*.png"))]
+        if len(files) < 2:  # one to train with, one to test with
+            raise SystemExit(f"{name}: at least two PNG files are needed, and {folders} has {len(files)}")
         pieces[name] = [opened(path, "RGBA") for path in files]
     views = [opened(Path(path), "RGB") for pattern in args.backgrounds for path in sorted(glob.glob(pattern))]
+    if len(views) < 2:
+        raise SystemExit(f"at least two backgrounds are needed, and {' '.join(args.backgrounds)} has {len(views)}")
     for kind in args.kinds:
         for seed in args.seeds:
             if not (args.out / f"{kind}{seed}").exists():

@@ -100,3 +100,15 @@ def test_heads_cannot_be_compared_on_sets_that_are_not_there(drawn):
     with pytest.raises(SystemExit, match=r"there is no .*scenes5; drawn here are things"):
         compare(args)
     assert not (drawn / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "backgrounds", "said"), [("empty", "*.jpg", "empty: .* has 0"), ("warm", "*.bmp", "backgrounds")]
+)
+def test_folders_without_pictures_are_named(drawn, tmp_path, labels, backgrounds, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "warm").symlink_to(drawn.parent / "warm")
+    words = [str(tmp_path / "out"), "--labels", f"{labels}={tmp_path / labels}"]
+    with pytest.raises(SystemExit, match=said):
+        work(build_parser().parse_args([*words, "--backgrounds", str(drawn.parent / backgrounds)]))
+    assert not (tmp_path / "out").exists()
