@@ -72,19 +72,23 @@ def _roots(major: str) -> list[Path]:
 
 def _home(nvcc: str) -> Path:
     """Where nvcc's own installation lies, which nvcc says itself: what is on the PATH may be a script that calls it."""
-    command = [nvcc, "--dryrun", "-c", "-x", "cu", "/dev/null"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    match = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.MULTILINE)
+    said = _run(nvcc, "--dryrun", "-c", "-x", "cu", "/dev/null")
+    match = re.search(r"^#\$ TOP=(.+)$", said.stderr, re.MULTILINE) if said else None
     return Path(match.group(1).strip() if match else Path(nvcc).resolve().parents[1]).resolve()
 
 
 def _version(nvcc: Path) -> str | None:
-    try:
-        done = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, check=False)
-    except OSError:  # a file that does not run here
-        return None
-    match = re.search(r"release (\d+\.\d+)", done.stdout)
+    said = _run(str(nvcc), "--version")
+    match = re.search(r"release (\d+\.\d+)", said.stdout) if said else None
     return match.group(1) if match else None
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """What a compiler says; None of a file that does not run here."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
 
 
 def _complete(nvcc: Path, roots: list[Path]) -> Toolkit:

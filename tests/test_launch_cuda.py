@@ -129,6 +129,17 @@ def test_an_nvcc_that_does_not_run_is_none(machine, tmp_path):
     assert " ".join(cards.packages()) == PACKAGES
 
 
+@pytest.mark.parametrize("text", ["#!/nowhere/sh\n", "of another processor"])
+def test_neither_is_one_on_the_path(tmp_path, monkeypatch, text):
+    """Where it is asked for its own place before it is asked for its version."""
+    script(tmp_path / "bin" / "nvcc", "")
+    (tmp_path / "bin" / "nvcc").write_text(text)
+    monkeypatch.delenv("MLCFAST_CUDA", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("torch.version.cuda", "99.7")  # which no other place has
+    assert cards.packages() == build_cuda.packages("99.7")
+
+
 @pytest.mark.parametrize(
     ("driver", "wanted"),
     [
