@@ -63,7 +63,8 @@ def work(args: argparse.Namespace) -> int:
     """Print the plan; 1 if no settings fit."""
     config = load_config(args.config, args.overrides)
     log_to_console()
-    present = torch.cuda.device_count()
+    # Where the driver is too old for torch's CUDA, cards are counted that nothing can be executed on.
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     gpus = args.gpus or present or DEFAULT_GPUS
     memory = args.gpu_memory or (min(map(gpu_memory, range(min(gpus, present)))) if present else DEFAULT_MEMORY)
     if not (present or args.gpus or args.gpu_memory):
