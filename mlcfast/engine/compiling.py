@@ -5,6 +5,7 @@ optimizer are the same in every form. The gradients go nowhere, and the model is
 slowest rank counts, so every rank decides alike.
 """
 
+import logging
 import math
 import statistics
 import time
@@ -22,6 +23,7 @@ from mlcfast.engine.internals import execute_as
 from mlcfast.engine.untouched import untouched
 from mlcfast.models.activation_checkpointing import recomputes
 
+LOGGER = logging.getLogger("mlcfast")
 EAGER, COMPILED, GRAPHS = "eager", "compiled", "CUDA graphs"
 OPTIONS: dict[str, dict[str, Any] | None] = {  # of torch.compile
     EAGER: None,
@@ -105,6 +107,8 @@ def choose_form(
         ahead = slowest[EAGER].step * work.micro_batches
         if stops or ahead < WORTH_TRYING:
             forms, why = [], f"the {ahead:.3g} s of training ahead are too few to try another form"
+        if forms:
+            LOGGER.info("engine.compile=auto: trying %s; each takes a minute or two to compile", " and ".join(forms))
         for form in forms:
             timings[form] = Timing(failure="not tried") if interrupted() else _tried(measure, form)
         slowest, stops = _of_all_ranks(timings, stops or interrupted())
@@ -126,6 +130,7 @@ def keep_form(engine: Engine, work: Work, form: str) -> Choice:
         return Choice(EAGER, "as before")
     if form not in forms:
         return Choice(EAGER, f"{form}, as before, is not for this run any more{why and ': '}{why}")
+    LOGGER.info("engine.compile=auto: %s, as before, which takes a minute or two to compile", form)
     run = partial(_measure, engine, work.images, time.perf_counter, timed=0)
     with untouched(engine.training_module.model, engine.process.device):
         slowest, _ = _of_all_ranks({form: _tried(run, form)}, False)

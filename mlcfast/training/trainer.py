@@ -221,16 +221,21 @@ class Trainer:
         """The micro-batches, by the first of which it is decided in which form the model trains."""
         for number, batch in enumerate(micro_batches):
             if number == 0:
-                images, left = self.engine.to_device(batch[0])[0], self.total_steps - self.progress.step
-                work = Work(images, self.accumulation, left * self.accumulation)
-                self.progress.form = settle_form(
-                    self.engine, work, self.progress, self.journal, lambda: bool(self.signals.stop)
-                )
-                self._heed_requests()
-                self.window_started = time.perf_counter()
-                self.pace.begin()
-                self.spent.begin()
+                self._settle_form(batch[0])
             yield batch
+
+    def _settle_form(self, images: Tensor) -> None:
+        """Decide it, which does not count as training; a signal that came first ends the run here."""
+        left = self.total_steps - self.progress.step
+        work = Work(self.engine.to_device(images)[0], self.accumulation, left * self.accumulation)
+        self.progress.form = settle_form(
+            self.engine, work, self.progress, self.journal, lambda: bool(self.signals.stop)
+        )
+        if not self.progress.form:  # on every rank; what else is asked for waits for the step, as always
+            self._heed_requests()
+        self.window_started = time.perf_counter()
+        self.pace.begin()
+        self.spent.begin()
 
     def _mixed(self, mix: Mix, micro_batches: Iterable[Batch]) -> Iterator[Batch]:
         """The micro-batches on the device and mixed; an image that is added has no index."""

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from mlcfast.engine import Choice, Process, Work, choose_form, compiling, intern
 from mlcfast.engine.compiling import COMPILED, EAGER, GRAPHS, Timing, candidates, decide
 from mlcfast.losses import AsymmetricLoss, EPRLoss
 from mlcfast.models.activation_checkpointing import enable_activation_checkpointing
-from mlcfast.training.form import in_words
+from mlcfast.training.form import in_words, settle_form
 from mlcfast.training.run import run
 from tests.conftest import ROOT, write_colour_set
 from tests.engine import test_coupling as coupling
@@ -343,6 +344,35 @@ def test_a_signal_before_the_first_step_ends_the_run(config_file, monkeypatch):
         run(config, Process())
     assert ended.value.code == 128 + signal.SIGTERM and not events(config.run_directory, "train")
     assert "SIGTERM: no step is saved" in (config.run_directory / "log.txt").read_text()
+
+
+def test_what_is_asked_for_during_the_trial_is_done_after_the_first_step(config_file, monkeypatch):
+    """A checkpoint; and the images that were tried are given back before that step's last micro-batch."""
+    tried_images, held = [], []
+
+    def build(*arguments):
+        engine = real(*arguments)
+        stage = Stage(engine.training_module.model, {EAGER: 100.0, COMPILED: 100.0})
+        stage.compile = lambda model, options: options and signal.raise_signal(signal.SIGUSR1)
+        set_up(monkeypatch, stage)
+        step = engine.step
+        monkeypatch.setattr(engine, "step", lambda: held.append(tried_images[0]()) or step())
+        return engine
+
+    def settle(engine, work, *rest):
+        tried_images.append(weakref.ref(work.images))
+        return settle_form(engine, work, *rest)
+
+    real = sys.modules["mlcfast.training.run"].build_engine
+    monkeypatch.setattr("mlcfast.training.run.build_engine", build)
+    monkeypatch.setattr("mlcfast.training.trainer.settle_form", settle)
+    config = load_config(config_file, ["engine.compile=auto", "train.epochs=1", "engine.micro_batch=4"])
+    run(config, Process())
+    log = (config.run_directory / "log.txt").read_text()
+    assert "SIGUSR1: step 1 is saved; going on" in log and "no step" not in log
+    assert held[0] is None
+    said = "engine.compile=auto: trying compiled; each takes a minute or two to compile"  # before it takes them
+    assert log.index(said) < log.index("engine.compile=auto: eager, no other form")
 
 
 def test_on_the_cpu_nothing_is_tried(config_file):
