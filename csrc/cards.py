@@ -66,6 +66,8 @@ def outcome() -> str:
     instead = f"{IN_WORDS['triton']} run" if has_triton("cuda") else f"{IN_WORDS['reference']} runs"
     if MISSING["cuda"]:
         runs = "nothing runs on the card" if torch.version.cuda is None else f"{instead} instead"
+        if "does not load" in MISSING["cuda"]:
+            return f"CUDA kernels of the losses: {MISSING['cuda']}; {runs}"
         return f"CUDA kernels of the losses: not built, {runs}: {_why_not()}"
     built = f"CUDA kernels of the losses: built for {', '.join(CUDA_ARCHITECTURES)}"
     unfit = [f"{major}.{minor}" for major, minor in capabilities() if not runs_on((major, minor), CUDA_ARCHITECTURES)]

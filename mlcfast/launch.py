@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from mlcfast import cli
 
 # isort: split
-import torch
-
 from mlcfast.config import Config, load_config
+from mlcfast.engine import usable_gpus
 
 
 def build_parser() -> cli.Parser:
@@ -41,7 +40,7 @@ def command(config: Config, gpus: int) -> list[str]:
 
 def work(args: argparse.Namespace) -> None:
     """Become the launcher; this process ends as it does."""
-    words = command(load_config(args.config, args.overrides), torch.cuda.device_count())
+    words = command(load_config(args.config, args.overrides), usable_gpus())
     words += ["mlcfast.train", args.config, *args.overrides]
     if args.resume is not None:
         words += ["--resume", *([args.resume] if args.resume else [])]

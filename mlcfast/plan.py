@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from mlcfast import cli
 
 # isort: split
-import torch
-
 from mlcfast.config import load_config
+from mlcfast.engine import usable_gpus
 from mlcfast.errors import UsageError
 from mlcfast.planning import Planner, as_json, as_table
 from mlcfast.planning.for_run import gpu_memory
@@ -63,8 +62,7 @@ def work(args: argparse.Namespace) -> int:
     """Print the plan; 1 if no settings fit."""
     config = load_config(args.config, args.overrides)
     log_to_console()
-    # Where the driver is too old for torch's CUDA, cards are counted that nothing can be executed on.
-    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    present = usable_gpus()
     gpus = args.gpus or present or DEFAULT_GPUS
     memory = args.gpu_memory or (min(map(gpu_memory, range(min(gpus, present)))) if present else DEFAULT_MEMORY)
     if not (present or args.gpus or args.gpu_memory):

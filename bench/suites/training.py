@@ -87,6 +87,9 @@ def in_turns(context: Context) -> Rows:
             yield from check
             refusals |= {variant: refused} if variant else {}
         for micro_batch in context.listed("micro_batches", (2,)):
+            if context.left() < LONGEST * len(refusals):
+                yield {"refused": f"no time left for {name}, micro-batches of {micro_batch}"}
+                continue
             for variant, row in timed_in_turns(name, micro_batch, refusals, context).items():
                 yield {"model": name, "contender": variant, "micro_batch": micro_batch} | row
 

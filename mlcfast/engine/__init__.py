@@ -22,6 +22,7 @@ from mlcfast.engine.distributed import (
     peers_explained,
     start,
     stop,
+    usable_gpus,
     watch_ancestors,
 )
 from mlcfast.engine.host_memory import keep_freed_memory
@@ -60,6 +61,7 @@ __all__ = [
     "set_arithmetic",
     "start",
     "stop",
+    "usable_gpus",
     "watch_ancestors",
     "with_micro_batch",
 ]

@@ -140,7 +140,10 @@ def keep_form(engine: Engine, work: Work, form: str) -> Choice:
 
 
 def decide(timings: Mapping[str, Timing], micro_batches: int) -> Choice:
-    """The form that ends a run of so many micro-batches first, and eager unless another gains MARGIN a step."""
+    """The form that ends a run of so many micro-batches first, and eager unless another gains MARGIN a step.
+
+    What compiling took counts in full, though it is spent by now: each time the run is resumed it is spent again.
+    """
     eager, others = timings[EAGER], {form: timing for form, timing in timings.items() if form != EAGER}
     able = {form: timing for form, timing in others.items() if not timing.failure}
     if not able:

@@ -27,6 +27,11 @@ LETTING_GO = 0.2
 LAST_SAVE = 30.0  # seconds a rank has for its last step and checkpoint once its launcher is gone
 
 
+def usable_gpus() -> int:
+    """How many CUDA devices this process can compute on: torch also counts those whose driver is too old for it."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 @dataclass(frozen=True)
 class Process:
     """This process among its peers; `launcher` is what started it: single, torchrun, deepspeed or slurm."""

@@ -17,7 +17,7 @@ from mlcfast.data.images import pixels_of
 from mlcfast.data.sources import Source
 from mlcfast.data.stream import Decoded, decode, in_order
 from mlcfast.data.transforms import EvalTransform, resize
-from mlcfast.engine import HostProcess, Predictor, Process
+from mlcfast.engine import HostProcess, Predictor, Process, usable_gpus
 from mlcfast.errors import RunError, UsageError
 from mlcfast.evaluation.predict_files import predict_batch, select
 from mlcfast.models.trained import load_image_model
@@ -142,7 +142,7 @@ def _process_on(device: str | None) -> Process:
         wanted = torch.device(device)
     except RuntimeError:
         wanted = torch.device("meta")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = usable_gpus()
     if wanted.type == "cpu":
         return HostProcess()
     if wanted.type == "cuda" and (wanted.index or 0) < there:

@@ -16,6 +16,7 @@ from mlcfast.config import Config, parse_config, set_value
 from mlcfast.data.build import Samples
 from mlcfast.data.discover import Found, discover
 from mlcfast.data.labels import holds
+from mlcfast.engine import usable_gpus
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
 from mlcfast.models.pretrained import weights_at_hand
@@ -83,7 +84,7 @@ class Proposal:
 
 def this_machine() -> Machine:
     """The GPUs and CPU cores of this machine."""
-    gpus = torch.cuda.device_count()
+    gpus = usable_gpus()
     memory = min((torch.cuda.get_device_properties(i).total_memory for i in range(gpus)), default=0)
     return Machine(
         gpus, memory, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -102,6 +102,15 @@ def test_on_the_cpu_variants_take_turns(context, monkeypatch):
     assert "p50_ms" in found[training.PLAIN] and "p50_ms" in found[training.DEFINITIONS]
 
 
+def test_without_time_for_all_variants_none_is_timed(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "timed_in_turns", lambda *arguments: pytest.fail("is timed"))
+    record = tmp_path / "record.jsonl"
+    rows = list(training.rows(Context("cpu", 1.5 * training.LONGEST, record, Gate(record))))
+    assert [row["refused"] for row in rows if "contender" not in row and "check" not in row] == [
+        "no time left for Q2L-R101-448, micro-batches of 2", "the published sizes of every model need a GPU",
+    ]  # fmt: skip
+
+
 def test_without_kernels_the_loss_is_its_definition(context):
     tested(context)
     assert context.refusal(("asymmetric_loss", "reference"), *training.NATIVE) is None

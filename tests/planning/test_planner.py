@@ -14,6 +14,7 @@ from mlcfast.config import load_config
 from mlcfast.planning import Estimate, Plan, Planner, Settings, Tracer, as_table
 from mlcfast.planning.format import COMPONENTS
 from mlcfast.planning.planner import LARGEST
+from mlcfast.planning.starting import this_machine
 from mlcfast.planning.state import moment_bytes, state_bytes
 from mlcfast.planning.trace import Sizes, StepTrace
 from mlcfast.planning.tracker import LiveMemory
@@ -146,8 +147,7 @@ def test_command_prints_one_json_document(capsys):
 
 def test_on_a_machine_with_gpus_the_least_that_is_free_counts(capsys, monkeypatch):
     free = {0: 9 * GIB, 1: 7 * GIB}
-    monkeypatch.setattr(command.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(command.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(command, "usable_gpus", lambda: 2)
     monkeypatch.setattr(command, "gpu_memory", free.__getitem__)
     assert command.main([str(CONFIGS / "demo.yaml"), "--labels", "10", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -156,11 +156,12 @@ def test_on_a_machine_with_gpus_the_least_that_is_free_counts(capsys, monkeypatc
 
 def test_gpus_that_torch_cannot_use_do_not_count(capsys, monkeypatch):
     """With an older driver than torch's CUDA wants, torch counts the cards but has none."""
-    monkeypatch.setattr(command.torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(command.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert command.main([str(CONFIGS / "demo.yaml"), "--labels", "10", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["gpus"], printed["gpu_memory_bytes"]) == (command.DEFAULT_GPUS, command.DEFAULT_MEMORY)
+    assert (this_machine().gpus, this_machine().gpu_memory) == (0, 0)
 
 
 @pytest.mark.parametrize("compiled", ["true", "auto", "false"])
