@@ -80,23 +80,25 @@ inline double reduced_scale(int64_t reduction, double scale, int64_t entries) {
   return reduction == Reduction::mean ? scale / static_cast<double>(std::max<int64_t>(entries, 1)) : scale;
 }
 
+constexpr int64_t kChunk = 8192;  // entries whose sum is formed by itself
+constexpr int64_t kForThread = 32768;  // entries, as in torch's own operators; for fewer it is not worth waking another thread
+
+inline int64_t rows_in_chunk(int64_t K) { return std::max<int64_t>(kChunk / std::max<int64_t>(K, 1), 1); }
+
 // One result for each chunk of [0, total), computed by any number of threads: chunks do not depend on how many there are,
-// so neither do the bits of a sum over them.
+// so neither do the bits of a sum over them. size: the entries of a unit of `total`, such as a row's.
 template <class Result, class Body>
-std::vector<Result> over_chunks(int64_t total, int64_t chunk, Body body) {
+std::vector<Result> over_chunks(int64_t total, int64_t chunk, int64_t size, Body body) {
   const int64_t chunks = (total + chunk - 1) / chunk;
+  const int64_t of_thread = std::max<int64_t>(kForThread / std::max<int64_t>(chunk * size, 1), 1);
   if (chunks == 1) return {body(int64_t(0), total)};
   std::vector<Result> results(static_cast<size_t>(chunks));
-  at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, chunks, of_thread, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i)
       results[static_cast<size_t>(i)] = body(i * chunk, std::min(total, (i + 1) * chunk));
   });
   return results;
 }
-
-constexpr int64_t kChunk = 8192;  // entries; a smaller problem is not worth waking a second thread
-
-inline int64_t rows_in_chunk(int64_t K) { return std::max<int64_t>(kChunk / std::max<int64_t>(K, 1), 1); }
 
 inline Sum total_of(const std::vector<Sum>& parts) {
   Sum total;

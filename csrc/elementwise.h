@@ -41,8 +41,9 @@ Pair run_elementwise(const at::Tensor& logits_in, const at::Tensor& labels_in, c
   entries.gradient_scale = half ? kHalfUnit : reduced;
   entries.wide = is_wide(logits);
 
+  const int64_t size = logits.numel() / std::max<int64_t>(total, 1);
   const Sum sum = total_of(
-      over_chunks<Sum>(total, chunk, [&](int64_t begin, int64_t end) { return run(entries, begin, end); }));
+      over_chunks<Sum>(total, chunk, size, [&](int64_t begin, int64_t end) { return run(entries, begin, end); }));
   check_label_values(sum.bad_label, labels_name);
   if (!loss.defined()) loss = scalar(sum.loss * reduced, arithmetic_type(logits));
   return {loss, gradient};

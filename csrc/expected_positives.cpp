@@ -53,7 +53,7 @@ Statistic read_statistic(const at::Tensor& tensor) {
 CoupledSum sums_of(const Inputs& in) {
   CoupledSum total;
   const auto parts =
-      over_chunks<CoupledSum>(in.logits.size(0), rows_in_chunk(in.view.K), [&](int64_t begin, int64_t end) {
+      over_chunks<CoupledSum>(in.logits.size(0), rows_in_chunk(in.view.K), in.view.K, [&](int64_t begin, int64_t end) {
         return kernels().coupled_forward(in.view, begin, end);
       });
   for (const CoupledSum& part : parts) {
@@ -116,9 +116,9 @@ Pair expected_positives_backward(const at::Tensor& loss_gradient, const at::Tens
   in.view.estimate_coupling = incoming * weight * 2 * (s.estimate / s.images - expected_positives) / (K * K);
   in.view.logits_gradient = mutable_view_of(gradient);
   if (role) in.view.estimate_gradient = mutable_view_of(rows);
-  over_chunks<bool>(logits.size(0), rows_in_chunk(in.view.K), [&](int64_t begin, int64_t end) {
+  over_chunks<char>(logits.size(0), rows_in_chunk(in.view.K), in.view.K, [&](int64_t begin, int64_t end) {
     kernels().coupled_backward(in.view, begin, end);
-    return true;
+    return '\0';
   });
   return {gradient, rows};
 }

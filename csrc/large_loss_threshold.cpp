@@ -26,7 +26,7 @@ float select(std::vector<float>& values, int64_t rank) {
 }
 
 std::vector<float> collect(const View& logits, const View& labels, int64_t total, float least) {
-  const auto parts = over_chunks<std::vector<float>>(total, 8 * kChunk, [&](int64_t begin, int64_t end) {
+  const auto parts = over_chunks<std::vector<float>>(total, 8 * kChunk, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> found(static_cast<size_t>(end - begin));
     found.resize(static_cast<size_t>(kernels().collect_unknown(logits, labels, begin, end, least, found.data())));
     return found;

@@ -12,7 +12,7 @@ void rescale_gradient_(const at::Tensor& gradient, const at::Tensor& loss_gradie
   const double scale = incoming * reduced_scale(mean ? Reduction::mean : Reduction::sum, factor, gradient.numel());
   if (scale == 1.0 || gradient.numel() == 0) return;
   const MutableView view = mutable_view_of(gradient);
-  at::parallel_for(0, gradient.numel(), kChunk,
+  at::parallel_for(0, gradient.numel(), kForThread,
                    [&](int64_t begin, int64_t end) { kernels().scale(view, scale, begin, end); });
 }
 

@@ -78,8 +78,8 @@ def test_error_for_every_eps(name, soft, eps):
 @pytest.mark.parametrize("name", LOSSES)
 def test_same_bits_each_run_and_for_any_number_of_threads(name):
     random = torch.Generator().manual_seed(3)
-    logits = torch.randn(300, 97, generator=random)
-    case = Case(logits, torch.rand(300, 97, generator=random) < 0.1, logits * 0.5, logits > 0)
+    logits = torch.randn(900, 97, generator=random)  # two threads share them
+    case = Case(logits, torch.rand(900, 97, generator=random) < 0.1, logits * 0.5, logits > 0)
     first = run(LOSSES[name].fused, case, "mean")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
