@@ -119,12 +119,12 @@ def _size(name: str, context: Context) -> int:
 
 
 def visit(name: str, variant: str, size: int, context: Context, refused: str | None = None) -> Rows:
-    """Build one model and take steps with several micro-batches; one that does not fit ends the larger ones.
+    """On a GPU build one model and take steps with several micro-batches; one that does not fit ends the larger ones.
 
     refused: why the variant may not be timed at all; so do the others once a step has raised.
     """
     step, too_large = None, float("inf")
-    sizes = (32,) if "compile" in variant else MICRO_BATCHES if context.on_gpu else (2,)
+    sizes = (32,) if "compile" in variant else MICRO_BATCHES
     for micro_batch in context.listed("micro_batches", sizes):
         row = {"micro_batch": micro_batch}
         if refused:
