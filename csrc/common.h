@@ -85,17 +85,24 @@ constexpr int64_t kForThread = 32768;  // entries, as in torch's own operators; 
 
 inline int64_t rows_in_chunk(int64_t K) { return std::max<int64_t>(kChunk / std::max<int64_t>(K, 1), 1); }
 
+// Of a second pass over the same tensors: a thread's last entries first, which the caches still hold from the pass before.
+enum class Order { as_stored, last_first };
+constexpr int64_t kStretch = 1 << 17;  // entries that are then read as they are stored: a processor foresees no other order
+
 // One result for each chunk of [0, total), computed by any number of threads: chunks do not depend on how many there are,
 // so neither do the bits of a sum over them. size: the entries of a unit of `total`, such as a row's.
 template <class Result, class Body>
-std::vector<Result> over_chunks(int64_t total, int64_t chunk, int64_t size, Body body) {
+std::vector<Result> over_chunks(int64_t total, int64_t chunk, int64_t size, Body body, Order order = Order::as_stored) {
   const int64_t chunks = (total + chunk - 1) / chunk;
   const int64_t of_thread = std::max<int64_t>(kForThread / std::max<int64_t>(chunk * size, 1), 1);
   if (chunks == 1) return {body(int64_t(0), total)};
   std::vector<Result> results(static_cast<size_t>(chunks));
   at::parallel_for(0, chunks, of_thread, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i)
-      results[static_cast<size_t>(i)] = body(i * chunk, std::min(total, (i + 1) * chunk));
+    const int64_t some = std::max<int64_t>(kStretch / std::max<int64_t>(chunk * size, 1), 1);
+    const int64_t stretch = order == Order::as_stored ? last - first : some;
+    for (int64_t end = last; end > first; end -= stretch)
+      for (int64_t i = std::max(first, end - stretch); i < end; ++i)
+        results[static_cast<size_t>(i)] = body(i * chunk, std::min(total, (i + 1) * chunk));
   });
   return results;
 }

@@ -116,10 +116,11 @@ Pair expected_positives_backward(const at::Tensor& loss_gradient, const at::Tens
   in.view.estimate_coupling = incoming * weight * 2 * (s.estimate / s.images - expected_positives) / (K * K);
   in.view.logits_gradient = mutable_view_of(gradient);
   if (role) in.view.estimate_gradient = mutable_view_of(rows);
-  over_chunks<char>(logits.size(0), rows_in_chunk(in.view.K), in.view.K, [&](int64_t begin, int64_t end) {
+  const auto backward = [&](int64_t begin, int64_t end) {
     kernels().coupled_backward(in.view, begin, end);
     return '\0';
-  });
+  };
+  over_chunks<char>(logits.size(0), rows_in_chunk(in.view.K), in.view.K, backward, Order::last_first);
   return {gradient, rows};
 }
 

@@ -78,14 +78,16 @@ LabelKinds inspect(const View& labels, int64_t offset, int n, const T* block) {
 template <class T>
 void mark_true_negatives(const View& true_labels, int64_t offset, int n, T* __restrict labels) {
   T block[kBlock];
-  const T* __restrict truth = load(true_labels, offset, n, block);
+  const T* __restrict truth = load_asking(true_labels, offset, n, block);
   for (int i = 0; i < n; ++i) labels[i] = labels[i] > 0 ? labels[i] : (truth[i] <= 0 ? T(-1) : T(0));
 }
 
 template <class T, class Formula>
-void map(const T* __restrict x, const T* __restrict z, int n, T* __restrict loss, T* __restrict gradient, T scale,
-         Formula formula) {
+void map(const T* __restrict x, const T* __restrict z, Ahead<T> logits, Ahead<T> labels, int n, T* __restrict loss,
+         T* __restrict gradient, T scale, Formula formula) {
   for (int i = 0; i < n; i += kLanes<T>) {
+    logits.ask(i);
+    labels.ask(i);
     const Term<WideOf<T>> term = formula(load_lanes(x + i), load_lanes(z + i));
     store_lanes(loss + i, term.loss);
     store_lanes(gradient + i, term.gradient * scale);
@@ -155,6 +157,7 @@ Sum elementwise(const Entries& e, int64_t begin, int64_t end, bool hard_allowed,
   Sum sum;
   for (int64_t offset = begin; offset < end; offset += kBlock) {
     const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
+    const Ahead<T> logits(e.logits, offset, n), labels(e.labels, offset, n);
     const T* x = load(e.logits, offset, n, x_block);
     const T* z = load(e.labels, offset, n, z_block);
     const LabelKinds kinds = inspect(e.labels, offset, n, z);
@@ -167,9 +170,9 @@ Sum elementwise(const Entries& e, int64_t begin, int64_t end, bool hard_allowed,
     T* const gradient = in_place(e.gradient, offset, n, gradient_block);
     const bool is_hard = hard_allowed && kinds.hard;
     if (is_hard)
-      map(x, z, n, loss, gradient, scale, hard);
+      map(x, z, logits, labels, n, loss, gradient, scale, hard);
     else
-      map(x, z, n, loss, gradient, scale, soft);
+      map(x, z, logits, labels, n, loss, gradient, scale, soft);
     after(offset, n, z, loss, gradient);
     sum.loss += is_hard && of_log != 0 ? of_log * log_of_product(loss, n) : block_sum(loss, n);
     store(e.loss, offset, n, loss, static_cast<T>(e.loss_scale));

@@ -38,6 +38,28 @@ MLCFAST_INLINE void ask_ahead(const View& view, int64_t offset, int n) {
   for (int i = 0; i < bytes; i += 64) __builtin_prefetch(reinterpret_cast<const char*>(there + static_cast<uintptr_t>(i)));
 }
 
+// The same, register by register while a loop computes: a core waits for about a dozen lines at a time, and stops at a block's
+// sixty-four. Where T has no registers, a request in the loop would keep it from being vectorised: the whole block at once.
+template <class T>
+class Ahead {
+ public:
+  MLCFAST_INLINE Ahead(const View& view, int64_t offset, int n) : size_(static_cast<uintptr_t>(size_of(view.type))) {
+    there_ = reinterpret_cast<uintptr_t>(view.data) + static_cast<uintptr_t>(offset + kAhead) * size_;
+    if constexpr (kLanes<T> == 1) ask_ahead(view, offset, n);
+  }
+  // Entries i to i + kLanes<T> of the block: a line of 64 bytes at most, two of 64-bit labels.
+  MLCFAST_INLINE void ask(int i) const {
+    if constexpr (kLanes<T> > 1) {
+      const uintptr_t first = there_ + static_cast<uintptr_t>(i) * size_;
+      __builtin_prefetch(reinterpret_cast<const char*>(first));
+      if (size_ == 8) __builtin_prefetch(reinterpret_cast<const char*>(first + 64));
+    }
+  }
+
+ private:
+  uintptr_t size_, there_;
+};
+
 MLCFAST_INLINE float from_bf16(uint16_t h) { return float_of(static_cast<int32_t>(static_cast<uint32_t>(h) << 16)); }
 
 MLCFAST_INLINE uint16_t to_bf16(float x) {  // round to nearest, ties to even
@@ -133,11 +155,17 @@ const T* widened(const View& view, int64_t offset, int n, T* block) {
 template <class T>
 const T* load(const View& view, int64_t offset, int n, T* block) {
   constexpr Type own = sizeof(T) == 4 ? Type::f32 : Type::f64;
-  ask_ahead(view, offset, n);
   if (view.type == own) return whole(itself(view.data, offset, block), n, block);
   widened(view, offset, n, block);
   pad(block, n);
   return block;
+}
+
+// The same, of a loop that asks for nothing itself.
+template <class T>
+const T* load_asking(const View& view, int64_t offset, int n, T* block) {
+  ask_ahead(view, offset, n);
+  return load(view, offset, n, block);
 }
 
 // Where n results may be written at once in whole registers: the view's own memory if it has type T and they end with one, else

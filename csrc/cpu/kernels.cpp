@@ -95,6 +95,7 @@ void epr_run(const Coupled& c, const Run& run, CoupledSum& sum) {
   const W eps = c.eps;
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
+    const Ahead<T> logits(c.logits, offset, n), observed(c.observed, offset, n);
     const T* __restrict x = load(c.logits, offset, n, x_block);
     const T* __restrict z = load(c.observed, offset, n, z_block);
     const LabelKinds kinds = inspect(c.observed, offset, n, z);
@@ -102,6 +103,8 @@ void epr_run(const Coupled& c, const Run& run, CoupledSum& sum) {
     Tally<T> probability_sum;
     if (kinds.hard && c.eps >= kLeastFactor) {
       for (int i = 0; i < n; i += kLanes<T>) {
+        logits.ask(i);
+        observed.ask(i);
         const W own = probability(load_lanes(x + i));
         probability_sum.add(i, n, own);
         store_lanes(loss + i, choose(load_lanes(z + i) > 0, own + eps, W(1)));
@@ -109,6 +112,8 @@ void epr_run(const Coupled& c, const Run& run, CoupledSum& sum) {
       sum.loss -= log_of_product(loss, n);
     } else {
       for (int i = 0; i < n; i += kLanes<T>) {
+        logits.ask(i);
+        observed.ask(i);
         const W own = probability(load_lanes(x + i)), label = load_lanes(z + i);
         probability_sum.add(i, n, own);
         store_lanes(loss + i, -choose(label > 0, label, W(0)) * log_positive(own + eps));
@@ -125,13 +130,18 @@ void role_run(const Coupled& c, const Run& run, CoupledSum& sum, Side side) {
   T x_block[kBlock], z_block[kBlock], e_block[kBlock], loss[kBlock], factors[kBlock];
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
+    const int64_t estimate_at = run.estimate_begin + (offset - run.begin);
+    const Ahead<T> logits(c.logits, offset, n), observed(c.observed, offset, n), estimate(c.estimate, estimate_at, n);
     const T* __restrict x = load(c.logits, offset, n, x_block);
     const T* __restrict z = load(c.observed, offset, n, z_block);
-    const T* __restrict e = load(c.estimate, run.estimate_begin + (offset - run.begin), n, e_block);
+    const T* __restrict e = load(c.estimate, estimate_at, n, e_block);
     const LabelKinds kinds = inspect(c.observed, offset, n, z);
     sum.bad_label |= kinds.bad;
     Tally<T> loss_sum, probability_sum, estimate_sum;
     for (int i = 0; i < n; i += kLanes<T>) {
+      logits.ask(i);
+      observed.ask(i);
+      estimate.ask(i);
       const RoleSide<W> s = side(load_lanes(x + i)), t = side(load_lanes(e + i));
       const W label = load_lanes(z + i), positive = choose(label > 0, label, W(0));
       loss_sum.add(i, n, role_side(s, positive, t.p) + role_side(t, positive, s.p));
@@ -188,19 +198,27 @@ void coupled_gradient_run(const Coupled& c, const Run& run) {
   const W eps = c.eps, scale = c.scale, coupling = c.coupling, estimate_coupling = c.estimate_coupling;
   for (int64_t offset = run.begin; offset < run.end; offset += kBlock) {
     const int n = static_cast<int>(run.end - offset < kBlock ? run.end - offset : kBlock);
+    const Ahead<T> logits(c.logits, offset, n), observed(c.observed, offset, n);
     const T* __restrict x = load(c.logits, offset, n, x_block);
     const T* __restrict z = load(c.observed, offset, n, z_block);
     T* __restrict const gradient = in_place(c.logits_gradient, offset, n, gradient_block);
     if (c.estimate.data == nullptr) {
       for (int i = 0; i < n; i += kLanes<T>) {
+        logits.ask(i);
+        observed.ask(i);
         const LogSlopes<W> s = slopes_of_p<NEAR>(load_lanes(x + i), eps);
         const W label = load_lanes(z + i);
         store_lanes(gradient + i, coupling * s.slope - scale * (choose(label > 0, label, W(0)) * s.of_p));
       }
     } else {
-      const T* __restrict e = load(c.estimate, run.estimate_begin + (offset - run.begin), n, e_block);
+      const int64_t estimate_at = run.estimate_begin + (offset - run.begin);
+      const Ahead<T> estimate(c.estimate, estimate_at, n);
+      const T* __restrict e = load(c.estimate, estimate_at, n, e_block);
       T* __restrict const estimate_gradient = in_place(c.estimate_gradient, offset, n, estimate_block);
       for (int i = 0; i < n; i += kLanes<T>) {
+        logits.ask(i);
+        observed.ask(i);
+        estimate.ask(i);
         const LogSlopes<W> s = log_slopes<NEAR>(load_lanes(x + i), eps), t = log_slopes<NEAR>(load_lanes(e + i), eps);
         const W label = load_lanes(z + i), positive = choose(label > 0, label, W(0));
         store_lanes(gradient + i, role_gradient(s, positive, t.p, scale, coupling));
@@ -236,7 +254,7 @@ void scale_as(MutableView view, double factor, int64_t begin, int64_t end) {
   T block[kBlock];
   for (int64_t offset = begin; offset < end; offset += kBlock) {
     const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
-    const T* values = load(View{view.data, view.type}, offset, n, block);
+    const T* values = load_asking(View{view.data, view.type}, offset, n, block);
     if (values != block) std::memcpy(block, values, sizeof(T) * n);
     store(view, offset, n, block, static_cast<T>(factor));
   }

@@ -185,8 +185,8 @@ int64_t collect_unknown(const View& logits, const View& labels, int64_t begin, i
   int64_t count = 0;
   for (int64_t offset = begin; offset < end; offset += kBlock) {
     const int n = static_cast<int>(end - offset < kBlock ? end - offset : kBlock);
-    const float* x = load(logits, offset, n, x_block);
-    const float* z = load(labels, offset, n, z_block);
+    const float* x = load_asking(logits, offset, n, x_block);
+    const float* z = load_asking(labels, offset, n, z_block);
     count += collect_block(x, z, n, least, found + count);
   }
   return count;

@@ -25,7 +25,7 @@ void for_each_block(const Entries& e, int64_t start, int64_t K, Visit visit) {
   T x_block[kBlock], z_block[kBlock];
   for (int64_t first = 0; first < K; first += kBlock) {
     const int n = static_cast<int>(K - first < kBlock ? K - first : kBlock);
-    visit(first, n, load(e.logits, start + first, n, x_block), load(e.labels, start + first, n, z_block));
+    visit(first, n, load_asking(e.logits, start + first, n, x_block), load_asking(e.labels, start + first, n, z_block));
   }
 }
 

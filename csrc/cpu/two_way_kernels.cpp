@@ -45,8 +45,8 @@ void blocks_of_row(const Entries& e, int64_t start, int64_t K, Temperatures t, V
   T x_block[kBlock], z_block[kBlock], y[kBlock];
   for (int64_t first = 0; first < K; first += kBlock) {
     const int n = static_cast<int>(K - first < kBlock ? K - first : kBlock);
-    const T* z = load(e.labels, start + first, n, z_block);
-    divided(load(e.logits, start + first, n, x_block), z, n, static_cast<T>(t.tp), static_cast<T>(t.tn), y);
+    const T* z = load_asking(e.labels, start + first, n, z_block);
+    divided(load_asking(e.logits, start + first, n, x_block), z, n, static_cast<T>(t.tp), static_cast<T>(t.tn), y);
     visit(first, n, static_cast<const T*>(y), z);
   }
 }
