@@ -118,6 +118,15 @@ def test_shards_of_zero2():
     assert on_host.gpu["optimizer"] == 0 and on_host.gpu["ema"] == 16 and on_host.host == copied + (12 + 4 + 6) * 500
 
 
+def test_the_bucket_of_zero2_holds_no_more_than_all_gradients():
+    """Two copies; DeepSpeed allocates what it is told, however small the model is."""
+    small, large = (Sizes(trainable=count, largest=100, frozen=0, buffers=0) for count in (1000, 2**27))
+    gradients = [
+        state_bytes(sizes, zero2(1), 2, "bf16", ema=False, accumulates=False).gpu["gradients"] for sizes in (small, large)
+    ]
+    assert gradients == [2 * (500 + 100 + 2 * 1000), 2 * (2**26 + 100 + 2 * 2**25)]
+
+
 def test_eight_bit_moments_take_two_bytes_and_a_scale_each_256(cvt):
     assert moment_bytes("adamw", 1000) == 8000 and moment_bytes("adamw8bit", 1000) == 2 * 1000 + 4 * 2 * 4
     exact, quantised = (cvt.estimate(replace(zero2(48), optimizer=name)) for name in ("adamw", "adamw8bit"))
