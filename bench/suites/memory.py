@@ -65,7 +65,9 @@ class ShardedStep:
     Each gradient goes into the reduction bucket as it is finished and this rank's part from there to its shard.
     """
 
-    def __init__(self, training_module: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int = 0):
+    def __init__(
+        self, training_module: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int = 0
+    ):
         self.parameters = list(trainable(training_module).values())
         elements = sum(parameter.numel() for parameter in self.parameters)
         bucket = bucket or reduce_bucket(elements)
@@ -141,7 +143,7 @@ def stepper(config: Config, sharded: bool, device: str = "cuda") -> Callable[[],
 def hold(gib: float) -> int:
     """Limit torch's allocator to what two cards of `gib` would leave it, in bytes, which it returns."""
     total = torch.cuda.get_device_properties(0).total_memory
-    limit = max(0, int(gib * GIB) - hardware.CONTEXT - hardware.COLLECTIVES)
+    limit = max(0, int(gib * GIB - hardware.CONTEXT.likely - hardware.COLLECTIVES.likely))
     torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total))
     return limit
 

@@ -30,13 +30,13 @@ from mlcfast.models.precision import prepare_half_weights
 from mlcfast.stopwatch import Stopwatch
 from mlcfast.tensor_files import Form, Share, Stretch
 
-# At most so many elements in the buffer that gradients are reduced in: more than any parameter here has (16.8 million in
-# a feed-forward layer of width 2048), far fewer than DeepSpeed's default of 1 GB in bf16, beside all activations.
+# At most so many elements in the buffer that gradients are reduced in: more than any parameter here has (16.8 million
+# in a feed-forward layer of width 2048), far fewer than DeepSpeed's default of 1 GB in bf16, beside all activations.
 REDUCE_BUCKET = 2**25
 
 
 def reduce_bucket(trainable_elements: int) -> int:
-    """Elements of the reduction bucket, which DeepSpeed allocates whole: no more than there are gradients to fill it."""
+    """Elements of the reduction bucket, which DeepSpeed allocates whole: no more than gradients can fill."""
     return min(REDUCE_BUCKET, trainable_elements)
 
 
