@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bench.record import ROOT
 from bench.suites import Context, Row, Rows, SkippedError, attempt, first_line
 from mlcfast.config import Config, load_config
-from mlcfast.engine import REDUCE_BUCKET, Process, build_engine
+from mlcfast.engine import Process, build_engine, reduce_bucket
 from mlcfast.engine.base import trainable
 from mlcfast.engine.predictor import DTYPES
 from mlcfast.engine.training_module import TrainingModule, make_model
@@ -65,9 +65,12 @@ class ShardedStep:
     Each gradient goes into the reduction bucket as it is finished and this rank's part from there to its shard.
     """
 
-    def __init__(self, training_module: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int):
+    def __init__(
+        self, training_module: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int = 0
+    ):
         self.parameters = list(trainable(training_module).values())
         elements = sum(parameter.numel() for parameter in self.parameters)
+        bucket = bucket or reduce_bucket(elements)
         shard = -(-elements // CARDS)
         self.master, self.first, self.second = (torch.zeros(shard, device=device) for _ in range(3))
         self.average = torch.zeros(shard, device=device) if ema else None
@@ -109,7 +112,7 @@ def batch(config: Config, device: str) -> tuple[Tensor, Tensor, Tensor]:
     return images, (torch.rand(count, LABELS, device=device) < 0.04).float(), torch.arange(count, device=device)
 
 
-def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = REDUCE_BUCKET) -> Callable[[], None]:
+def stepper(config: Config, sharded: bool, device: str = "cuda") -> Callable[[], None]:
     """A function that takes one optimizer step of one micro-batch."""
     training_module = TrainingModule(make_model(config, LABELS), make_loss(config.loss))
     if not sharded:
@@ -127,7 +130,7 @@ def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = R
     for parameter in training_module.parameters():
         parameter.data = parameter.data.to(precision)
     training_module.to(device).train()
-    state = ShardedStep(training_module, precision, config.train.ema_decay > 0, device, bucket)
+    state = ShardedStep(training_module, precision, config.train.ema_decay > 0, device)
 
     def step() -> None:
         images, labels, index = batch(config, device)
@@ -140,7 +143,7 @@ def stepper(config: Config, sharded: bool, device: str = "cuda", bucket: int = R
 def hold(gib: float) -> int:
     """Limit torch's allocator to what two cards of `gib` would leave it, in bytes, which it returns."""
     total = torch.cuda.get_device_properties(0).total_memory
-    limit = max(0, int(gib * GIB) - hardware.CONTEXT - hardware.COLLECTIVES)
+    limit = max(0, int(gib * GIB - hardware.CONTEXT.likely - hardware.COLLECTIVES.likely))
     torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total))
     return limit
 

@@ -28,11 +28,10 @@ from mlcfast.engine.distributed import (
 from mlcfast.engine.host_memory import keep_freed_memory
 from mlcfast.engine.optimizers import OPTIMIZERS, Schedule
 from mlcfast.engine.predictor import Predictor, set_arithmetic
-from mlcfast.engine.zero2 import REDUCE_BUCKET
+from mlcfast.engine.zero2 import reduce_bucket
 
 __all__ = [
     "OPTIMIZERS",
-    "REDUCE_BUCKET",
     "BackgroundSave",
     "Choice",
     "Engine",
@@ -56,6 +55,7 @@ __all__ = [
     "load_checkpoint",
     "on_main",
     "peers_explained",
+    "reduce_bucket",
     "resolve_engine",
     "save_checkpoint",
     "set_arithmetic",

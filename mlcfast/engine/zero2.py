@@ -30,9 +30,14 @@ from mlcfast.models.precision import prepare_half_weights
 from mlcfast.stopwatch import Stopwatch
 from mlcfast.tensor_files import Form, Share, Stretch
 
-# Elements of the buffer that gradients are reduced in: larger than any parameter here (16.8 million in a feed-forward
-# layer of width 2048), far smaller than DeepSpeed's default of 1 GB in bf16, which would lie beside all activations.
+# At most so many elements in the buffer that gradients are reduced in: more than any parameter here has (16.8 million
+# in a feed-forward layer of width 2048), far fewer than DeepSpeed's default of 1 GB in bf16, beside all activations.
 REDUCE_BUCKET = 2**25
+
+
+def reduce_bucket(trainable_elements: int) -> int:
+    """Elements of the reduction bucket, which DeepSpeed allocates whole: no more than gradients can fill."""
+    return min(REDUCE_BUCKET, trainable_elements)
 
 
 def deepspeed_config(
@@ -43,17 +48,18 @@ def deepspeed_config(
     grad_clip: float | None,
     offload: bool,
     asks_host: bool,
+    bucket: int = REDUCE_BUCKET,
 ) -> dict[str, Any]:
     """DeepSpeed's configuration for these settings, complete: nothing of it is written by hand elsewhere.
 
     asks_host: DeepSpeed itself finds the gradient's norm, clips it and drops a step, for which its host reads a flag
-    from the device several times a step; else the engine does so on the device.
+    from the device several times a step; else the engine does so on the device. bucket: elements, see reduce_bucket.
     """
     zero: dict[str, Any] = {
         "stage": 2,
         "overlap_comm": False,
         "contiguous_gradients": True,
-        "reduce_bucket_size": REDUCE_BUCKET,
+        "reduce_bucket_size": bucket,
         "use_multi_rank_bucket_allreduce": False,  # each rank is sent its own part, not the sum of all parts
         "compute_grad_norm": asks_host,
     }
@@ -111,8 +117,9 @@ class Zero2Engine(Engine):
         }
         # fp16's loss scale and an offloaded gradient are the host's own; other optimizers cannot leave a step out.
         self.asks_host = precision == "fp16" or offload or not skips_on_device(optimizer)
+        bucket = reduce_bucket(sum(parameter.numel() for parameter in self.parameters.values()))
         config = deepspeed_config(
-            precision, micro_batch, accumulation, process.world_size, grad_clip, offload, self.asks_host
+            precision, micro_batch, accumulation, process.world_size, grad_clip, offload, self.asks_host, bucket
         )
         self.deepspeed, zero, _, _ = deepspeed.initialize(
             model=training_module, optimizer=optimizer, config=config, dist_init_required=False

@@ -41,7 +41,7 @@ def gpu_memory(device: int | None = None) -> int:
     if not torch.cuda.is_available():
         return 0
     free, total = torch.cuda.mem_get_info(device)
-    return min(free + CONTEXT, total)
+    return min(free + int(CONTEXT.likely), total)
 
 
 def planned(config: Config, process: Process, images: int, labels: int) -> tuple[Config, RunPlan | None]:

@@ -5,13 +5,15 @@ from typing import Any
 from mlcfast.planning.hardware import GIB
 from mlcfast.planning.planner import LARGEST, Estimate, Plan
 
+BOUNDS = ("at least", "at most")
 COMPONENTS = ("parameters", "gradients", "optimizer", "ema", "activations", "temporary", "fixed")
-UNMEASURED = "counted, not measured: no run on a GPU has said yet how far off these figures are (docs/memory.md)"
+UNMEASURED = "counted, not measured: no run on a GPU has checked these figures and their error bar (docs/memory.md)"
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """fits, peak_bytes, breakdown, host_bytes: of the configuration as it stands; settings: the best there are.
 
+    peak_bounds_bytes: the peak's error bar, from its least to its most.
     max_micro_batch: at most LARGEST, beyond which it is not looked for. settings: keys of the configuration with their
     values, empty where nothing fits. notes: what the estimate does not know of this configuration.
     """
@@ -21,6 +23,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "gpus": plan.gpus,
         "gpu_memory_bytes": plan.gpu_memory,
         "peak_bytes": estimate.peak,
+        "peak_bounds_bytes": list(estimate.bounds),
         "allocated_bytes": estimate.allocated,
         "breakdown": {name: estimate.breakdown[name] for name in COMPONENTS},
         "host_bytes": estimate.host,
@@ -37,6 +40,7 @@ def as_table(plan: Plan) -> str:
     rows = [["GiB a GPU", *columns]]
     rows += [[name, *(_gib(e.breakdown[name]) for e in columns.values())] for name in COMPONENTS]
     rows += [["peak", *(_gib(e.peak) for e in columns.values())]]
+    rows += [[f"peak, {bound}", *(_gib(e.bounds[i]) for e in columns.values())] for i, bound in enumerate(BOUNDS)]
     rows += [["host memory", *(_gib(e.host) for e in columns.values())]]
     settings = [estimate.settings.overrides() for estimate in columns.values()]
     rows += [[key, *(str(_yaml(values[key])) for values in settings)] for key in settings[0]]
@@ -72,5 +76,9 @@ def _verdict(plan: Plan) -> list[str]:
     verdict = f"fits {room}" if plan.fits else f"does not fit {room}"
     largest = f"{LARGEST} or more" if plan.max_micro_batch >= LARGEST else plan.max_micro_batch
     lines = [f"as configured it {verdict}; its largest micro-batch is {largest}" if largest else f"it {verdict}"]
+    if plan.doubtful:
+        least, most = map(_gib, plan.estimate.bounds)
+        safer = f"it may take up to {most} GiB: a smaller engine.micro_batch is safer"
+        lines.append(safer if plan.fits else f"it may fit all the same: it takes at least {least} GiB")
     changed = plan.best is None or plan.best.settings != plan.estimate.settings
     return [*lines, f"suggested: {advice(plan.best)}"] if changed else lines

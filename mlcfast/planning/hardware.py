@@ -4,6 +4,7 @@ The card has 12 GB. None of these figures has been measured on such a card here;
 """
 
 import math
+from typing import NamedTuple
 
 from mlcfast.planning.state import Settings, moment_bytes
 from mlcfast.planning.trace import Sizes, StepTrace
@@ -11,21 +12,46 @@ from mlcfast.planning.trace import Sizes, StepTrace
 MIB = 2**20
 GIB = 2**30
 
-# A CUDA context with lazily loaded kernels; nvidia-smi shows 150 to 300 MiB for a process that has done little else.
-CONTEXT = 300 * MIB
-# NCCL's channels and proxy buffers for a few ranks on one host: some 4 MiB a channel and protocol (NCCL_BUFFSIZE).
-COLLECTIVES = 150 * MIB
-# cuBLAS asks torch for 4096 KiB x 2 + 16 KiB x 8 a handle (CUBLAS_WORKSPACE_CONFIG's default before Hopper), once for
-# the forward thread and once for autograd's, cuBLASLt 1 MiB each; cuDNN's convolution algorithms get what remains.
-WORKSPACES = 64 * MIB
-# Of what torch allocates and frees within a step, this share again is lost to holes between blocks.
-FRAGMENTATION = 0.04
+
+class Range(NamedTuple):
+    """A figure with bounds that it should keep within: `likely` is planned with, the others are the error bar."""
+
+    least: float
+    likely: float
+    most: float
+
+
+# A CUDA context with lazily loaded kernels: nvidia-smi shows 150 to 300 MiB for a process that has done little else,
+# and twice that where kernels are loaded at once (CUDA_MODULE_LOADING=EAGER) or the card has many multiprocessors.
+CONTEXT = Range(150 * MIB, 300 * MIB, 600 * MIB)
+# NCCL's channels and proxy buffers for a few ranks on one host: some 4 MiB a channel and protocol (NCCL_BUFFSIZE), from
+# two channels over shared memory to many over peer access.
+COLLECTIVES = Range(30 * MIB, 150 * MIB, 400 * MIB)
+# cuBLAS asks torch for 4096 KiB x 2 + 16 KiB x 8 a handle (CUBLAS_WORKSPACE_CONFIG's default before Hopper, 32 MiB
+# from there on), once for the forward thread and once for autograd's, cuBLASLt 1 MiB each; cuDNN's convolution
+# algorithms get what remains, and may ask for more.
+WORKSPACES = Range(18 * MIB, 64 * MIB, 256 * MIB)
+# Of what torch allocates and frees within a step, this share again is lost to holes between blocks: pages of 2 MiB that
+# are not full with expandable segments, which every command asks for, more without them (other settings, Windows).
+FRAGMENTATION = Range(0.0, 0.04, 0.12)
+# What a step allocates, by what its trace counts: on the CPU 0.98 to 1.04, where it computes in the same types as a GPU
+# (`python -m bench.run counted_memory`); the GPU's kernels may differ more.
+COUNTED = Range(0.97, 1.0, 1.06)
 
 FLOPS = 10e12  # matrix products in bf16 with fp32 sums: 40 % of the card's 25.6e12
 GPU_BANDWIDTH = 250e9  # 70 % of the card's 360e9 bytes a second
 HOST_BANDWIDTH = 20e9  # a desktop's two memory channels, shared by all ranks of the host
 LINK_BANDWIDTH = 10e9  # PCIe 4.0, 8 lanes, one direction
 MICRO_BATCH_SECONDS = 0.05  # launching a pass's kernels and what else does not grow with the images
+
+
+def fixed(bound: str, passes: float, gpus: int) -> int:
+    """Bytes beside what a rank allocates by itself, by each figure's `bound`: least, likely or most.
+
+    passes: bytes of activations and temporaries, which leave holes.
+    """
+    figures = [CONTEXT, WORKSPACES, *([COLLECTIVES] if gpus > 1 else [])]
+    return math.ceil(sum(getattr(each, bound) for each in figures) + getattr(FRAGMENTATION, bound) * passes)
 
 
 def seconds_per_step(trace: StepTrace, settings: Settings, sizes: Sizes, gpus: int, global_batch: int) -> float:

@@ -22,11 +22,12 @@ COMPILED = "engine.compile={} is not modelled: planned as without it, and compil
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes of one rank at its peak: on the GPU by component, and on the host."""
+    """Bytes of one rank of `gpus` at its peak: on the GPU by component, and on the host."""
 
     settings: Settings
     breakdown: dict[str, int]
     host: int
+    gpus: int
 
     @property
     def peak(self) -> int:
@@ -37,6 +38,22 @@ class Estimate:
     def allocated(self) -> int:
         """What torch.cuda.max_memory_allocated should say: without contexts, communication and holes."""
         return self.peak - self.breakdown["fixed"]
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The peak's error bar: weights and optimizer state are exact, the rest is within hardware.py's ranges."""
+        return self._bound("least"), self._bound("most")
+
+    @property
+    def allocated_bounds(self) -> tuple[int, int]:
+        """That of `allocated`."""
+        return self._bound("least", fixed=False), self._bound("most", fixed=False)
+
+    def _bound(self, bound: str, fixed: bool = True) -> int:
+        passes = self.breakdown["activations"] + self.breakdown["temporary"]
+        counted = getattr(hardware.COUNTED, bound) * passes
+        exact = self.allocated - passes
+        return math.ceil(exact + counted + (hardware.fixed(bound, counted, self.gpus) if fixed else 0))
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,12 @@ class Plan:
     def fits(self) -> bool:
         """Whether the configuration fits as it stands."""
         return self.estimate.peak <= self.gpu_memory
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it may be the other way round, by the error bar."""
+        least, most = self.estimate.bounds
+        return least <= self.gpu_memory < most
 
 
 class Planner:
@@ -196,10 +219,10 @@ class Planner:
             activations, temporary = 0, state.step
         else:
             gpu["gradients"] += trace.gradients
-        fixed = hardware.CONTEXT + hardware.WORKSPACES + (hardware.COLLECTIVES if self.gpus > 1 else 0)
-        fixed += math.ceil(hardware.FRAGMENTATION * (activations + temporary))
+        passes = activations + temporary
+        fixed = hardware.fixed("likely", passes, self.gpus)
         gpu |= {"activations": activations, "temporary": temporary, "fixed": fixed}
-        return Estimate(settings, gpu, state.host)
+        return Estimate(settings, gpu, state.host, self.gpus)
 
 
 def _root(excess: dict[int, int]) -> int:

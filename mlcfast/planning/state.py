@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlcfast.engine import REDUCE_BUCKET
+from mlcfast.engine import reduce_bucket
 from mlcfast.planning.trace import Sizes
 
 BLOCK = 256  # elements that share their two scales in 8-bit moments
@@ -79,7 +79,7 @@ def _zero2(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: boo
     # micro-batches add up in fp32 (engine/zero2.py). The bucket is copied once more while it is reduced.
     gradient = 4 * shard if accumulates else width * (shard + sizes.largest)
     gradient *= not (offload and not accumulates)
-    buckets = 2 * width * REDUCE_BUCKET
+    buckets = 2 * width * reduce_bucket(sizes.trainable)
     optimizer, average = 4 * shard + moment_bytes(settings.optimizer, shard), 4 * shard * ema
     gpu = {
         "parameters": width * (sizes.trainable + sizes.frozen + sizes.buffers),

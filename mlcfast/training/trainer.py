@@ -72,7 +72,7 @@ class Trainer:
         self.window_started = time.perf_counter()
         self.steps_here = self.epoch_steps = 0
         self.epoch_loss = 0.0
-        self.predicted_bytes: int | None = None
+        self.predicted_bytes: tuple[int, ...] = ()
         self.is_resumed = self.finishes = False
 
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
@@ -91,10 +91,11 @@ class Trainer:
         """Choose the best model anew from the next evaluation on: the one the checkpoint knows of is not there."""
         self.progress.best, self.progress.best_epoch = -math.inf, -1
 
-    def fit(self, journal: Journal, predicted_bytes: int | None = None) -> Progress:
+    def fit(self, journal: Journal, predicted_bytes: tuple[int, ...] = ()) -> Progress:
         """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent.
 
-        predicted_bytes: of GPU memory at the peak, by the planner, to be compared with what is measured.
+        predicted_bytes: of GPU memory at the peak, by the planner, to be compared with what is measured; its error bar,
+        from least to most.
         SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number. Where a
         listener of the journal asks to stop, the step it asks at is the last one: it is saved, and evaluated.
         """
@@ -321,10 +322,12 @@ class Trainer:
     def _compare_memory(self) -> None:
         """Log the planner's prediction beside what the first steps took; nothing without a GPU."""
         measured = memory_peaks().get("peak_bytes")
-        if measured is None or self.predicted_bytes is None:
+        if measured is None or not self.predicted_bytes:
             return
-        LOGGER.info("GPU memory: predicted %.2f GiB, measured %.2f GiB", self.predicted_bytes / 2**30, measured / 2**30)
-        values = {"predicted_bytes": self.predicted_bytes, "measured_bytes": measured}
+        gib = [count / 2**30 for count in (*self.predicted_bytes, measured)]
+        LOGGER.info("GPU memory: predicted %.2f GiB (%.2f to %.2f), measured %.2f GiB", *gib)
+        names = ("predicted_bytes", "predicted_least_bytes", "predicted_most_bytes")
+        values = dict(zip(names, self.predicted_bytes, strict=True)) | {"measured_bytes": measured}
         self.journal.record("memory", self.progress.step, **values)
 
     def _evaluate(self) -> None:

@@ -50,7 +50,9 @@ def test_the_context_and_nccl_are_taken_off_the_limit(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: Card)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
     limit = memory.hold(12)
-    assert limit == 12 * 2**30 - hardware.CONTEXT - hardware.COLLECTIVES and shares == [limit / Card.total_memory]
+    assert limit == 12 * 2**30 - hardware.CONTEXT.likely - hardware.COLLECTIVES.likely and shares == [
+        limit / Card.total_memory
+    ]
 
 
 def test_what_does_not_fit_is_a_row_with_what_was_planned(monkeypatch):

@@ -42,6 +42,7 @@ def _rank(_: int, folder: str) -> None:
         engine = build_engine(runner.config_of(words), Process(0, 0, 1, "deepspeed"), runner.training_module())
         _step(engine, 0)
         asked[f"clip {clip}"] = _asked(engine, 1)
+    asked["bucket"] = engine.deepspeed.optimizer.reduce_bucket_size
     update = engine.statistics.commit_or_restore
     for number, (name, question) in enumerate(PLANTED.items(), 2):
         engine.statistics.commit_or_restore = lambda skipped, ask=question: (ask(skipped), update(skipped))
@@ -55,5 +56,7 @@ def test_a_zero2_step_asks_nothing_with_clipping_or_without(tmp_path):
     pytest.importorskip("deepspeed")
     mp.spawn(_rank, (str(tmp_path),), nprocs=1)
     asked = torch.load(tmp_path / "asked.pt")
+    trained = sum(p.numel() for p in runner.training_module().parameters() if p.requires_grad)
+    assert asked.pop("bucket") == trained < 2**25  # it is allocated whole
     assert asked.pop("clip 0.5") == asked.pop("clip null") == ""
     assert asked == {"item": "Tensor.item", "bool": "Tensor.__bool__", "cpu": "Tensor.cpu"}

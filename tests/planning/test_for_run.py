@@ -25,14 +25,15 @@ def test_auto_is_settled_and_the_prediction_logged_beside_the_measurement(config
     lines = (tmp_path / "runs" / "tiny" / "metrics.jsonl").read_text().splitlines()
     (memory,) = [line for line in map(json.loads, lines) if line["event"] == "memory"]
     assert memory["measured_bytes"] == 123 and 10_000 < memory["predicted_bytes"] < 2**28
+    assert memory["predicted_least_bytes"] < memory["predicted_bytes"] < memory["predicted_most_bytes"]
     assert "activation_checkpointing: none" in (tmp_path / "runs" / "tiny" / "config.yaml").read_text()
 
 
 def test_what_others_hold_of_a_gpu_is_not_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: ((device or 2) * 2**30, 12 * 2**30))
-    assert for_run.gpu_memory() == 2 * 2**30 + for_run.CONTEXT
-    assert for_run.gpu_memory(5) == 5 * 2**30 + for_run.CONTEXT and for_run.gpu_memory(12) == 12 * 2**30
+    assert for_run.gpu_memory() == 2 * 2**30 + for_run.CONTEXT.likely
+    assert for_run.gpu_memory(5) == 5 * 2**30 + for_run.CONTEXT.likely and for_run.gpu_memory(12) == 12 * 2**30
 
 
 def test_out_of_memory_names_the_setting_and_the_plan(config_file, card, monkeypatch):

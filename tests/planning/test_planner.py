@@ -12,7 +12,7 @@ from torch import nn
 from mlcfast import plan as command
 from mlcfast.config import load_config
 from mlcfast.planning import Estimate, Plan, Planner, Settings, Tracer, as_table
-from mlcfast.planning.format import COMPONENTS
+from mlcfast.planning.format import BOUNDS, COMPONENTS
 from mlcfast.planning.planner import LARGEST
 from mlcfast.planning.starting import this_machine
 from mlcfast.planning.state import moment_bytes, state_bytes
@@ -20,7 +20,7 @@ from mlcfast.planning.trace import Sizes, StepTrace
 from mlcfast.planning.tracker import LiveMemory
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 CARD = 12 * GIB
 
 
@@ -118,6 +118,16 @@ def test_shards_of_zero2():
     assert on_host.gpu["optimizer"] == 0 and on_host.gpu["ema"] == 16 and on_host.host == copied + (12 + 4 + 6) * 500
 
 
+def test_the_bucket_of_zero2_holds_no_more_than_all_gradients():
+    """Two copies; DeepSpeed allocates what it is told, however small the model is."""
+    small, large = (Sizes(trainable=count, largest=100, frozen=0, buffers=0) for count in (1000, 2**27))
+    gradients = [
+        state_bytes(sizes, zero2(1), 2, "bf16", ema=False, accumulates=False).gpu["gradients"]
+        for sizes in (small, large)
+    ]
+    assert gradients == [2 * (500 + 100 + 2 * 1000), 2 * (2**26 + 100 + 2 * 2**25)]
+
+
 def test_eight_bit_moments_take_two_bytes_and_a_scale_each_256(cvt):
     assert moment_bytes("adamw", 1000) == 8000 and moment_bytes("adamw8bit", 1000) == 2 * 1000 + 4 * 2 * 4
     exact, quantised = (cvt.estimate(replace(zero2(48), optimizer=name)) for name in ("adamw", "adamw8bit"))
@@ -139,6 +149,8 @@ def test_command_prints_one_json_document(capsys):
     printed = json.loads(capsys.readouterr().out)
     assert status == 0 and printed["fits"] and printed["gpus"] == 1
     assert printed["peak_bytes"] == sum(printed["breakdown"].values())
+    least, most = printed["peak_bounds_bytes"]
+    assert least < printed["peak_bytes"] < most
     assert set(printed["breakdown"]) == {
         "parameters", "gradients", "optimizer", "ema", "activations", "temporary", "fixed",
     }  # fmt: skip
@@ -191,9 +203,9 @@ def test_columns_of_the_table_never_meet():
     """Names and values may be of any length."""
     settings = Settings("an_engine_with_a_long_name", "some_checkpointing", True, "an_optimizer_of_25_letters", 1024)
     sizes = dict.fromkeys(COMPONENTS, 123_456 * GIB)
-    plan = Plan(Estimate(settings, sizes, 9 * GIB), 0, Estimate(zero2(8), sizes, 0), 2, CARD)
+    plan = Plan(Estimate(settings, sizes, 9 * GIB, 2), 0, Estimate(zero2(8), sizes, 0, 2), 2, CARD)
     rows = [re.split(r" {2,}", line) for line in as_table(plan).splitlines()]
-    table = rows[: 3 + len(COMPONENTS) + len(settings.overrides())]
+    table = rows[: 3 + len(BOUNDS) + len(COMPONENTS) + len(settings.overrides())]
     assert table[0] == ["GiB a GPU", "as configured", "fastest that fits"]
     assert ["parameters", "123456.00", "123456.00"] in table
     for key, value in settings.overrides().items():
@@ -203,9 +215,29 @@ def test_columns_of_the_table_never_meet():
 
 def test_a_micro_batch_beyond_what_is_looked_for_is_said_to_be_more():
     settings = Settings("single", "none", False, "adamw", 8)
-    estimate = Estimate(settings, dict.fromkeys(COMPONENTS, GIB), 0)
+    estimate = Estimate(settings, dict.fromkeys(COMPONENTS, GIB), 0, 1)
     said = [as_table(Plan(estimate, largest, estimate, 1, CARD)) for largest in (LARGEST, LARGEST - 1)]
     assert "its largest micro-batch is 1024 or more" in said[0] and said[1].endswith("micro-batch is 1023")
+
+
+def test_the_error_bar_leaves_exact_what_is():
+    """Weights and state keep their bytes; activations and temporaries, and what torch does not allocate, vary."""
+    exact = dict.fromkeys(COMPONENTS, GIB) | {"activations": 0, "temporary": 0}
+    estimates = [Estimate(zero2(8), exact, 0, gpus) for gpus in (1, 2)]
+    assert [estimate.allocated_bounds for estimate in estimates] == [(4 * GIB, 4 * GIB)] * 2
+    spans = [estimate.bounds[1] - estimate.bounds[0] for estimate in estimates]
+    assert spans == [(600 - 150 + 256 - 18) * MIB, (600 - 150 + 256 - 18 + 400 - 30) * MIB]
+    least, most = Estimate(zero2(8), exact | {"activations": 2 * GIB, "temporary": 2 * GIB}, 0, 1).allocated_bounds
+    assert least == pytest.approx((4 + 0.97 * 4) * GIB, abs=2) and most == pytest.approx((4 + 1.06 * 4) * GIB, abs=2)
+
+
+def test_a_verdict_that_the_error_bar_may_turn_round_says_so():
+    estimate = Estimate(zero2(8), dict.fromkeys(COMPONENTS, GIB), 0, 2)
+    least, most = estimate.bounds
+    assert least < estimate.peak < most
+    said = {room: as_table(Plan(estimate, 8, estimate, 2, room)) for room in (most, most - 1, least, least - 1)}
+    assert [("it may" in text) for text in said.values()] == [False, True, True, False]
+    assert "does not fit" in said[least] and "it may fit" in said[least] and "is safer" in said[most - 1]
 
 
 def test_images_that_a_mix_adds_are_counted():
@@ -219,7 +251,6 @@ def test_images_that_a_mix_adds_are_counted():
     assert trace["mixup", 8] == trace["none", 8]
 
 
-MIB = 2**20
 GROWTH = {  # bytes of a pass over so many images
     "in proportion": lambda size: 40 * MIB * size,
     "with its square": lambda size: 2 * MIB * size**2,
