@@ -29,7 +29,9 @@ SLOW = ("timm", "torchvision", "torch._dynamo", "deepspeed", "matplotlib", "onnx
 def test_no_command_imports_what_takes_long_before_it_works():
     """Its help, its usage errors and `launch` wait for nothing but torch; any two of these take as long as that."""
     modules = [f"mlcfast.{name}" for name in entry.commands() if entry.source_of(name).stem == name]
-    code = f"import {', '.join(modules)}, sys; sys.exit(str([name for name in {SLOW} if name in sys.modules] or '') or 0)"
+    code = (
+        f"import {', '.join(modules)}, sys; sys.exit(str([name for name in {SLOW} if name in sys.modules] or '') or 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
