@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import csv
 import gc
+import importlib
 import io
 import os
 import sys
@@ -94,26 +95,39 @@ def loading() -> Iterator[None]:
     try:
         yield
     finally:
-        _loaded()
+        gc.freeze()
+        gc.enable()
 
 
-def _loaded() -> None:
-    gc.freeze()
-    gc.enable()
+def _load(modules: Sequence[str]) -> None:
+    """Import what is not there yet; the collector works from here on, if it has rested since this module's import."""
+    missing = [name for name in modules if name not in sys.modules]
+    if missing or not gc.isenabled():
+        with loading():
+            for name in missing:
+                importlib.import_module(name)
 
 
-def run(parser: Parser, work: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None = None) -> int:
+def run(
+    parser: Parser,
+    work: Callable[[argparse.Namespace], int | None],
+    argv: Sequence[str] | None = None,
+    needs: Sequence[str] = (),
+) -> int:
     """Parse `argv`, call `work` with the result and turn what it raises into one line on stderr.
+
+    needs: modules that take seconds to import and that `work` uses; help and errors of usage do not wait for them.
 
     Returns the exit status: what `work` returned (None is 0), 2 for a UsageError and for a package that an extra would
     bring, 1 for any other exception, 130 after Ctrl-C.
     """
-    if not gc.isenabled():  # since this module was imported
-        _loaded()
+    if not gc.isenabled():
+        gc.freeze()  # parsing may end the process
     args = parser.parse_intermixed_args(argv)  # settings may also follow an option
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name of other bytes than UTF-8 is shown with these as \udcff
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _load(needs)
         return work(args) or 0
     except BrokenPipeError:
         # The reader went away (`… | head`); keep the interpreter from complaining again when it flushes stdout.
