@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlcfast import cli
 from mlcfast.errors import missing_extra
 
 # The map of the product, in the order of the help.
@@ -77,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     module = f"mlcfast.{name}" if source_of(name).stem == name else f"mlcfast.{name}.__main__"
     try:
-        command = importlib.import_module(module)
+        with cli.loading():
+            command = importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = missing_extra(error, name)
         if missing is None or "--debug" in words:

@@ -173,7 +173,7 @@ WRITERS: dict[str, Callable[[argparse.Namespace], str]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return cli.run(build_parser(), work, argv)
+    return cli.run(build_parser(), work, argv, needs=["timm"])
 
 
 if __name__ == "__main__":

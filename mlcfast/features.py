@@ -103,7 +103,7 @@ def _key(config: Config, model: nn.Module, records: LabelledImages, dtype: str) 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return cli.run(build_parser(), work, argv)
+    return cli.run(build_parser(), work, argv, needs=["timm"])
 
 
 if __name__ == "__main__":

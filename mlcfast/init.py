@@ -54,7 +54,7 @@ def _refuse(out: Path, force: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return cli.run(build_parser(), work, argv)
+    return cli.run(build_parser(), work, argv, needs=["timm"])
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def show(row: dict[str, Any], as_json: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return cli.run(build_parser(), work, argv)
+    return cli.run(build_parser(), work, argv, needs=["timm"])
 
 
 if __name__ == "__main__":

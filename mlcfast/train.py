@@ -71,7 +71,7 @@ def work(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return cli.run(build_parser(), work, argv)
+    return cli.run(build_parser(), work, argv, needs=["timm"])
 
 
 if __name__ == "__main__":

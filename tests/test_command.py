@@ -1,5 +1,6 @@
 """`mlcfast COMMAND`: the same commands under one name."""
 
+import gc
 import importlib.metadata
 import os
 import subprocess
@@ -20,6 +21,46 @@ def test_help_names_every_command_without_importing_torch():
     assert done.returncode == 0, done.stderr
     for name in entry.commands():
         assert f"  {name} " in done.stdout and entry.summary(name) in done.stdout
+
+
+SLOW = ("timm", "torchvision", "torch._dynamo", "deepspeed", "matplotlib", "onnx", "tensorboard")
+
+
+def test_no_command_imports_what_takes_long_before_it_works():
+    """Its help, its usage errors and `launch` wait for nothing but torch; any two of these take as long as that."""
+    modules = [f"mlcfast.{name}" for name in entry.commands() if entry.source_of(name).stem == name]
+    code = (
+        f"import {', '.join(modules)}, sys; sys.exit(str([name for name in {SLOW} if name in sys.modules] or '') or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+AS_MODULE = "import runpy; runpy.run_module('mlcfast.{0}', run_name='__main__', alter_sys=True)"
+AS_COMMAND = "from mlcfast.__main__ import main; main(['{0}', '--help'])"
+
+
+@pytest.mark.parametrize("way", [AS_MODULE, AS_COMMAND], ids=["module", "command"])
+def test_the_collector_leaves_aside_what_a_command_has_imported(way):
+    code = f"""import gc, sys
+sys.argv = ["inspect", "--help"]
+try:
+    {way.format("inspect")}
+except SystemExit:
+    print(gc.isenabled(), gc.get_freeze_count() > 10_000, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == "True True\n"
+
+
+def test_the_collector_goes_on_after_an_import_that_failed():
+    try:
+        with pytest.raises(ImportError), cli.loading():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 def test_every_module_that_is_a_command_is_listed():

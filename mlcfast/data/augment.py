@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 
 from mlcfast.errors import UsageError
 from mlcfast.ops import pixels
@@ -204,7 +203,11 @@ NAMES = tuple(OPERATIONS)
 
 def _published() -> tuple[Any, ...]:
     """Without the compiled library torchvision's, which does the same in more time."""
-    return Cutout(0.5), RandAugment() if pixels.available() else v2.RandAugment(num_ops=2, magnitude=9)
+    if pixels.available():
+        return Cutout(0.5), RandAugment()
+    from torchvision.transforms import v2  # takes seconds
+
+    return Cutout(0.5), v2.RandAugment(num_ops=2, magnitude=9)
 
 
 # The recipes' random parts, between the resize and the normalisation. `published` is Query2Label's (arXiv 2107.10834),

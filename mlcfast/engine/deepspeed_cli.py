@@ -6,6 +6,8 @@ DeepSpeed's own parser knows `--module` only. This command is installed under De
 import sys
 from collections.abc import Sequence
 
+from mlcfast import cli
+
 # Options of DeepSpeed's launcher that take no value; every other one before the program takes the next word.
 FLAGS = {
     "--no_python", "--module", "--no_ssh", "--no_ssh_check", "--force_multi", "--save_pid", "--bind_cores_to_rank",
@@ -26,7 +28,8 @@ def translate(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run DeepSpeed's launcher."""
-    from deepspeed.launcher.runner import main as launch
+    with cli.loading():
+        from deepspeed.launcher.runner import main as launch
 
     sys.argv[1:] = translate(sys.argv[1:])
     launch()

@@ -1,5 +1,7 @@
 """Backbones by timm name, each reduced to one feature map of a fixed image size.
 
+timm takes seconds to import, so it is imported where a model is looked for: much of what this package does needs none.
+
 Shapes: B batch, S image side, C channels, H × W grid.
 """
 
@@ -7,7 +9,6 @@ import difflib
 import math
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -85,6 +86,8 @@ def check_timm(name: str, pretrained: bool) -> None:
     pretrained: whether its weights are wanted. Whether they can be had takes some seconds to find out where they are
     not on this machine.
     """
+    import timm
+
     if not timm.is_model(name):
         raise UsageError(f"model.backbone: {name!r} is no timm model of timm {timm.__version__}{_near_models(name)}")
     if pretrained and hub_is_away(name):
@@ -98,6 +101,8 @@ def timm_body(name: str, image_size: int, pretrained: bool, options: dict[str, A
     instead of the model's end. Models with a fixed input size are built for image_size. Raises UsageError for an
     unknown name, options that do not fit, and weights that could not be downloaded.
     """
+    import timm
+
     options = dict(options)
     out_index = options.pop("out_index", None)
     check_timm(name, pretrained)
@@ -110,12 +115,16 @@ def timm_body(name: str, image_size: int, pretrained: bool, options: dict[str, A
 
 def _near_models(name: str) -> str:
     """Names of models like one that there is not: those that hold it, else the nearest; nothing for no likeness."""
+    import timm
+
     base = name.split(".")[0]
     near = timm.list_models(f"*{base}*")[:3] or difflib.get_close_matches(base, timm.list_models(), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    import timm
+
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except TypeError as error:
@@ -137,6 +146,8 @@ def _not_downloaded(name: str, reason: str) -> str:
 
 def _address(name: str) -> str:
     """Where a browser finds the weights of a timm model, in brackets; "" where timm knows no place."""
+    import timm
+
     config = timm.get_pretrained_cfg(name)
     return f" (from huggingface.co/{config.hf_hub_id})" if config is not None and config.hf_hub_id else ""
 

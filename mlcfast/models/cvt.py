@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
 from mlcfast.ops import layer_norm, quick_gelu
@@ -140,6 +139,8 @@ class Block(nn.Module):
     """Pre-norm attention and MLP; stochastic depth zeroes a whole residual branch of an image, never the stream."""
 
     def __init__(self, width: int, heads: int, drop_path: float, activation: str):
+        from timm.layers import DropPath  # timm takes seconds to import
+
         super().__init__()
         self.norm1 = LayerNorm(width)
         self.attn = Attention(width, heads)
@@ -208,6 +209,8 @@ class CvT(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
+    from timm.layers import trunc_normal_
+
     if isinstance(module, nn.Linear):
         trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)

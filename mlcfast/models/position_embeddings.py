@@ -7,7 +7,6 @@ import logging
 import math
 from typing import Any
 
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 NAME = "pos_embed"
@@ -32,6 +31,8 @@ def at_the_size_of(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Ten
         side = math.isqrt(max(given.shape[1] - before, 0))
         if side * side + before != given.shape[1] or grid[0] * grid[1] + before != own.shape[1]:
             continue
+        from timm.layers import resample_abs_pos_embed  # loaded already: the module is of timm's
+
         found[name] = resample_abs_pos_embed(given, list(grid), num_prefix_tokens=before)
         logging.getLogger("mlcfast").info(
             f"the position embeddings of {side}×{side} cells are resampled to {grid[0]}×{grid[1]}"

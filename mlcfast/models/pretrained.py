@@ -5,7 +5,6 @@ import urllib.error
 import urllib.request
 from typing import Literal
 
-import timm
 from huggingface_hub import constants, try_to_load_from_cache
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # what timm looks for, in this order
@@ -17,6 +16,8 @@ def weights_at_hand(backbone: str) -> Literal["cached", "reachable", "none", "un
 
     none: there are no weights of that model. Nothing is downloaded.
     """
+    import timm  # takes seconds, and is needed only here
+
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True)
     if config is None or not config.hf_hub_id:
         return "none"
