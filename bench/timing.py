@@ -19,6 +19,7 @@ from torch import Tensor
 from bench.record import Row
 
 VARIABLE = "MLCFAST_BACKEND"
+FLUSHED = 512 << 20  # bytes
 
 
 def interleaved(
@@ -48,6 +49,28 @@ def _seconds(step: Callable[[], object], repeats: int, device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - start) / repeats
+
+
+def gpu_seconds(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds that the GPU takes for every step in every round; the steps take turns.
+
+    Before each, memory beyond any cache is cleared, which also gives the host the time to launch the step: what
+    launching costs is not counted.
+    """
+    for step in steps.values():
+        step()
+    scratch = torch.empty(FLUSHED, dtype=torch.int8, device="cuda")
+    events: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            scratch.zero_()
+            begin.record()
+            step()
+            end.record()
+            events[name].append((begin, end))
+    torch.cuda.synchronize()
+    return {name: [begin.elapsed_time(end) / 1e3 for begin, end in pairs] for name, pairs in events.items()}
 
 
 def quantiles_ms(seconds: list[float]) -> dict[str, float]:

@@ -12,6 +12,7 @@ KEYS = {  # of suites whose rows are listed: what tells one row from another
     "ceilings": ("ceiling",),
     "memory": ("config", *(f"engine.{name}" for name in ("name", "micro_batch", "offload_optimizer"))),
     "resources": ("arch", "dtype", "kernel"),
+    "tiles": ("kernel", "shape", "dtype", "contender"),
     "loss_memory": ("loss", "B", "K", "dtype", "contender"),
     "decoder": ("labels", "queries", "D", "N"),
     "backbones": ("backbone", "image_size", "contender"),

@@ -44,6 +44,7 @@ SUITES = {
     "attention": Suite(100, True, options=ATTENTION | {"dtype": "", "dropout": "", "compiled": 0, "rounds": 0}),
     "memory": Suite(70, True, options={"configs": "", "steps": 4, "gib": 12.0, "planned": 0}),
     "training": Suite(120, True, options={"models": "", "micro_batches": ""}),
+    "tiles": Suite(150, True, True, {"kernels": "", "batch": "", "rounds": 0}),
     "loss_memory": Suite(60, True, True, {"shape": "4096x9605"}),
     "decoder": Suite(60, alone=True, options={"width": 2048, "cells": 196}),
     "backbones": Suite(120, alone=True, options={"rounds": 5}),

@@ -11,20 +11,22 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel, compile
 
 from bench.suites import Context, Row, Rows
-from mlcfast.ops import triton_layers
+from mlcfast.ops import tiles, triton_layers
 from mlcfast.ops.groupwise_linear import triton as triton_head
-from mlcfast.ops.label_query_attention import triton_kernels, triton_launch
+from mlcfast.ops.label_query_attention import triton_kernels
 
-# Kernel -> its module and constants; channels as in CvT's widest stage, keys folded and values projected, the head as
-# wide as TResNet-L's (2432), the widest published.
+# Kernel -> its module, constants and warps, with the tiles that arithmetic chooses for a small card; channels as in
+# CvT's widest stage, keys folded and values projected, the head as wide as TResNet-L's (2432), the widest published.
 _LAYOUTS = {"SCORES_BY_HEAD": False, "KEPT_BY_HEAD": True}
-_WEIGHTS = {"DROPOUT": True, "KEPT": True, **_LAYOUTS, **triton_launch.TILE}
-_GELU, _NORM = {"SLOPE": 1.702, "BLOCK": triton_layers.BLOCK}, triton_layers.tile(1024)
+_WEIGHTS = {"DROPOUT": True, "KEPT": True, **_LAYOUTS, **tiles.CANDIDATES["weights_kernel"][0]}
+_GELU = {"SLOPE": 1.702, "BLOCK": triton_layers.BLOCK, "num_warps": triton_layers.NUM_WARPS}
+_NORM = triton_layers.norm_launch(1024, tiles.CANDIDATES["layer_norm_kernel"][0])
+_LINEAR = {"BLOCK": 4096, "num_warps": triton_head.warps(4096)}
 KERNELS = {"weights_kernel": (triton_kernels, _WEIGHTS)}
 KERNELS |= {"weights_backward_kernel": (triton_kernels, {"BETA": True, **_WEIGHTS})}
 KERNELS |= {f"quick_gelu{way}_kernel": (triton_layers, _GELU) for way in ("", "_backward")}
 KERNELS |= {f"layer_norm{way}_kernel": (triton_layers, _NORM) for way in ("", "_backward")}
-KERNELS |= {f"groupwise_linear{way}_kernel": (triton_head, {"BLOCK": 4096}) for way in ("", "_backward")}
+KERNELS |= {f"groupwise_linear{way}_kernel": (triton_head, _LINEAR) for way in ("", "_backward")}
 WITHOUT_GPU = (80, 86, 90, 120)
 _HALF = ("grad_x", "scores", "weights", "kept", "row_sums", "grad", "beta", "grad_scores", "x", "y", "dx")
 _WIDE = ("weight", "bias", "mean", "rstd", "dw", "db")
@@ -42,9 +44,11 @@ def rows(context: Context) -> Rows:
                 yield resources(kernel, dtype, arch)
 
 
-def compiled(name: str, dtype: str, arch: int) -> CompiledKernel:
-    """One kernel with dropout, compiled for compute capability arch / 10."""
-    module, constants = KERNELS[name]
+def compiled(name: str, dtype: str, arch: int, **changed: int) -> CompiledKernel:
+    """One kernel with dropout, compiled for compute capability arch / 10; changed: other constants than the table's."""
+    module, own = KERNELS[name]
+    constants = own | changed
+    warps = constants.pop("num_warps")
     kernel = getattr(module, name)
     types = dict.fromkeys(_WIDE, "*fp32") | dict.fromkeys(_HALF, f"*{dtype}") | _SCALARS
     types |= dict.fromkeys(_HEAD, "*fp32") if module is triton_head else {}
@@ -53,13 +57,12 @@ def compiled(name: str, dtype: str, arch: int) -> CompiledKernel:
     aligned = [i for i, n in enumerate(kernel.arg_names) if signature[n].startswith("*") or n in _MULTIPLES_OF_16]
     attributes = {(i,): [["tt.divisibility", 16]] for i in aligned}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=attributes)
-    warps = triton_head.warps(constants["BLOCK"]) if module is triton_head else module.NUM_WARPS
     return compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": warps})
 
 
-def resources(name: str, dtype: str, arch: int) -> Row:
+def resources(name: str, dtype: str, arch: int, **changed: int) -> Row:
     """Compile one kernel and read its resource usage."""
-    kernel = compiled(name, dtype, arch)
+    kernel = compiled(name, dtype, arch, **changed)
     tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from mlcfast.ops import pixels
+from mlcfast.ops import pixels, tile_file, tiles
 from mlcfast.ops.backend import IN_WORDS, card, decide, has_triton, requested
 from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
@@ -28,7 +28,7 @@ ON_REQUEST = ("groupwise_linear",)  # by Triton when asked for only
 
 
 def environment() -> list[str]:
-    """One line a fact: torch, Triton, what was asked for, the compiled libraries, the card."""
+    """One line a fact: torch, Triton, what was asked for, the compiled libraries, the card and the tiles on it."""
     try:
         triton = f"Triton {version('triton')}"
     except PackageNotFoundError:
@@ -45,7 +45,17 @@ def environment() -> list[str]:
         f"compiled CPU kernels: {MISSING['cpu'] or 'loaded'}",
         f"compiled CUDA kernels: {MISSING['cuda'] or built}",
         f"CUDA device: {device}",
+        f"tiles of Triton's kernels: {tiles_in_use(None if found is None else found[0])}",
     ]
+
+
+def tiles_in_use(index: int | None) -> str:
+    """Whether the tiles were measured on this CUDA device, and where it stands; None: there is no device."""
+    device = tile_file.card_of(torch.device("cpu") if index is None else torch.device("cuda", index))
+    measured = tile_file.read(device, tiles.CANDIDATES)
+    if not measured:
+        return "by arithmetic" + (", none was measured on this card" if device.name else "")
+    return f"measured for {len(measured)} kernels and sizes, in {tile_file.path_of(device)}; others by arithmetic"
 
 
 def implementation(operator: str, device_type: str) -> tuple[str, str]:

@@ -15,11 +15,14 @@ from torch import Tensor
 from mlcfast.ops.autograd import HALF_UNIT, REDUCTION_CODES
 from mlcfast.ops.backend import INTERPRETED
 from mlcfast.ops.library import fake_gradient, fake_loss
+from mlcfast.ops.tiles import chosen_tile
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, launch_size, total_of
 
 
 class Kernel(Protocol):
     """A compiled Triton kernel: kernel[grid](…) launches it."""
+
+    __name__: str
 
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., object]: ...
 
@@ -42,14 +45,16 @@ def run_elementwise(
     if entries == 0:
         return fake_loss(logits, reduction).zero_(), gradient
     reduced = scale / entries if reduction == REDUCTION_CODES["mean"] else scale
-    programs, chunk = launch_size(entries)
+    chosen = chosen_tile(kernel.__name__, logits, entries)
+    programs, chunk = launch_size(entries, chosen)
     loss = torch.empty(logits.shape if whole else programs, dtype=torch.float32, device=logits.device)
     unit = HALF_UNIT if logits.dtype == torch.float16 else reduced
     cut_off = INTERPRETED and logits.dtype == torch.bfloat16  # the interpreter does not round to bf16
     stored = gradient.float() if cut_off else gradient
     kernel[(programs,)](
         logits, labels, loss, stored, *others, reduced, unit, entries, chunk,
-        PER_ENTRY=whole, WITH_GRADIENT=with_gradient, BLOCK=BLOCK, num_warps=NUM_WARPS, **constants,
+        PER_ENTRY=whole, WITH_GRADIENT=with_gradient, BLOCK=chosen["BLOCK"], num_warps=chosen["num_warps"],
+        **constants,
     )  # fmt: skip
     if cut_off:
         gradient.copy_(stored)

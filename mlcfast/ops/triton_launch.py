@@ -1,7 +1,8 @@
 """Helpers of the losses' Triton kernels: a common formula, the sizes of a launch, the sum of partial losses.
 
-A launch cuts the entries into chunks, one program each, and each program into blocks. Up to ONE_PROGRAM entries one
-program does everything in one launch; above, each leaves a partial loss and torch adds them up in a fixed order.
+A launch cuts the entries into chunks, one program each, and each program into blocks. Up to a number of entries one
+program does everything in one launch; above, each leaves a partial loss and torch adds them up in a fixed order. Where
+a sum is taken, tiles.py chooses these sizes.
 """
 
 import torch
@@ -9,10 +10,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ONE_PROGRAM = 16384
-CHUNK = 4096
+from mlcfast.ops.tile_file import Tile
+
 BLOCK = 1024
 NUM_WARPS = 4
+LEAST_BLOCK, A_THREAD = 128, 8  # entries of a program that goes over a row, and of one of its threads
 
 
 @triton.jit
@@ -24,11 +26,17 @@ def sigmoid_pair(x):
     return tl.where(x < 0, small, large), tl.where(x < 0, large, small)
 
 
-def launch_size(entries: int) -> tuple[int, int]:
+def launch_size(entries: int, tile: Tile) -> tuple[int, int]:
     """(programs, entries of each), for a number of entries above 0."""
-    if entries <= ONE_PROGRAM:
-        return 1, triton.cdiv(entries, BLOCK) * BLOCK
-    return triton.cdiv(entries, CHUNK), CHUNK
+    if entries <= tile["ALONE"]:
+        return 1, triton.cdiv(entries, tile["BLOCK"]) * tile["BLOCK"]
+    return triton.cdiv(entries, tile["CHUNK"]), tile["CHUNK"]
+
+
+def row_block(K: int) -> dict[str, int]:
+    """Block and warps of a program that goes over a row of K entries: a short row leaves few threads idle."""
+    block = min(max(triton.next_power_of_2(K), LEAST_BLOCK), BLOCK)
+    return {"BLOCK": block, "num_warps": max(1, block // (32 * A_THREAD))}
 
 
 def as_loaded(labels: Tensor) -> Tensor:

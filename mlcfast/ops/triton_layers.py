@@ -9,9 +9,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mlcfast.ops.tile_file import Tile
+from mlcfast.ops.tiles import chosen_tile
+
 BLOCK = 1024  # entries of a program of QuickGELU
-NUM_WARPS = 4
-ROWS_AT_ONCE = 2048  # entries of the tile that a program of LayerNorm works on, in whole rows
+NUM_WARPS = 4  # of QuickGELU
+MOST_WARPS = 16  # of LayerNorm
 PROGRAMS = 512  # of LayerNorm's backward pass at most: each leaves a row of dw and one of db
 
 
@@ -107,9 +110,9 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Ten
     rows, C = _rows(x), x.shape[-1]
     y, (mean, rstd) = torch.empty_like(x), x.new_empty(2, rows, dtype=torch.float32)
     if x.numel():
-        sizes = tile(C)
+        sizes = norm_launch(C, chosen_tile("layer_norm_kernel", x, rows, C))
         programs = (triton.cdiv(rows, sizes["BR"]),)
-        layer_norm_kernel[programs](x, weight, bias, y, mean, rstd, rows, C, eps, **sizes, num_warps=NUM_WARPS)
+        layer_norm_kernel[programs](x, weight, bias, y, mean, rstd, rows, C, eps, **sizes)
     return y, mean, rstd
 
 
@@ -119,12 +122,12 @@ def layer_norm_backward(
     """dy (…, C) -> dx of the type of x, dw and db (C,) fp32."""
     grad, x = grad.contiguous(), x.contiguous()
     rows, C = _rows(x), x.shape[-1]
-    sizes = tile(C)
+    sizes = norm_launch(C, chosen_tile("layer_norm_backward_kernel", x, rows, C))
     tiles = triton.cdiv(rows, sizes["BR"])
     dx, shares = torch.empty_like(x), x.new_empty(2, min(tiles, PROGRAMS), C, dtype=torch.float32)
     if x.numel():
         layer_norm_backward_kernel[(shares.shape[1],)](
-            grad, x, weight, mean, rstd, dx, *shares, rows, C, tiles, **sizes, num_warps=NUM_WARPS
+            grad, x, weight, mean, rstd, dx, *shares, rows, C, tiles, **sizes
         )
     dw, db = shares.sum(1)
     return dx, dw, db
@@ -138,7 +141,9 @@ def _rows(x: Tensor) -> int:
     return x.numel() // x.shape[-1] if x.numel() else 0
 
 
-def tile(C: int) -> dict[str, int]:
-    """Rows and columns of the tile of a LayerNorm of C channels."""
+def norm_launch(C: int, chosen: Tile) -> dict[str, int]:
+    """Rows and columns of the tile of a LayerNorm of C channels, and the warps of a program."""
     width = triton.next_power_of_2(C)
-    return {"BR": max(1, ROWS_AT_ONCE // width), "BC": width}
+    rows = max(1, chosen["ENTRIES"] // width)
+    warps = rows * width // (32 * chosen["A_THREAD"])
+    return {"BR": rows, "BC": width, "num_warps": min(max(warps, 1), MOST_WARPS)}

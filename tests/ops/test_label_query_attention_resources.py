@@ -10,6 +10,9 @@ if os.environ.get("TRITON_INTERPRET") == "1":
 pytest.importorskip("triton")
 
 from bench.suites.resources import KERNELS, compiled, resources
+from mlcfast.ops.layer_norm import WIDEST
+from mlcfast.ops.tiles import CANDIDATES
+from mlcfast.ops.triton_layers import norm_launch
 
 TARGETS = [("bf16", 80), ("bf16", 86), ("fp32", 86), ("bf16", 90), ("bf16", 120)]
 TENSOR_CORES = re.compile(r"\b(mma|wmma|wgmma|tcgen05)\b")
@@ -23,6 +26,28 @@ def test_no_spills_and_shared_memory_of_a_small_gpu(kernel, dtype, arch):
     usage = resources(kernel, dtype, arch)
     assert usage["spilled_bytes"] == 0, usage
     assert usage["shared_bytes"] <= SHARED_BYTES, usage
+
+
+TILES = [(kernel, tile) for kernel in KERNELS for tile in CANDIDATES.get(kernel, ())]
+OTHER_TARGETS = [pytest.param(*target, marks=pytest.mark.slow) for target in TARGETS if target != ("bf16", 86)]
+
+
+@pytest.mark.parametrize(("kernel", "tile"), TILES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("dtype", "arch"), [("bf16", 86), *OTHER_TARGETS])
+def test_every_tile_that_may_be_chosen_fits(kernel, tile, dtype, arch):
+    launched = norm_launch(1024, tile) if kernel.startswith("layer_norm") else tile
+    usage = resources(kernel, dtype, arch, **launched)
+    assert usage["spilled_bytes"] == 0 and usage["shared_bytes"] <= SHARED_BYTES, usage
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("C", [192, 3072, WIDEST])
+@pytest.mark.parametrize(("dtype", "arch"), TARGETS)
+def test_layer_norms_of_every_width_fit(C, dtype, arch):
+    for kernel in ("layer_norm_kernel", "layer_norm_backward_kernel"):
+        for tile in CANDIDATES[kernel]:
+            usage = resources(kernel, dtype, arch, **norm_launch(C, tile))
+            assert usage["spilled_bytes"] == 0 and usage["shared_bytes"] <= SHARED_BYTES, (usage, tile)
 
 
 @pytest.mark.parametrize("way", ["", "_backward"])

@@ -1,7 +1,7 @@
 """The Triton kernels against the native path, in Triton's interpreter.
 
 The interpreter has to be on before Triton loads, so the first test runs the others in a process of their own; those of
-test_groupwise_linear_triton.py and test_layers_triton.py go with them.
+test_groupwise_linear_triton.py, test_layers_triton.py and test_tiles_triton.py go with them.
 """
 
 import itertools
@@ -28,7 +28,7 @@ CASES = [(2, 3, 7, 24, 2), (1, 1, 1, 16, 1), (2, 17, 70, 36, 2)]  # B, K, N, D, 
 def test_the_kernels_in_the_interpreter(pytestconfig):
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1", "MLCFAST_BACKEND": "triton"}
-    others = ("test_groupwise_linear_triton.py", "test_layers_triton.py")
+    others = ("test_groupwise_linear_triton.py", "test_layers_triton.py", "test_tiles_triton.py")
     files = [__file__, *(str(Path(__file__).with_name(name)) for name in others)]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "interpreted", *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -45,7 +45,7 @@ def poisoned(monkeypatch):
     torch.use_deterministic_algorithms(False)
 
 
-def _both(tensors, heads, dropout, monkeypatch, plan="folded"):
+def both_paths(tensors, heads, dropout, monkeypatch, plan="folded"):
     """Outputs and gradients by the kernels and natively, from the same seed."""
     results = []
     for backend in ("triton", "native"):
@@ -67,14 +67,14 @@ def test_kernels_equal_the_native_path(sizes, plan, dropout, monkeypatch):
     B, K, N, D, H = sizes
     for shared, positions in ((True, None), (False, 1)):
         tensors = make(B, K, N, D, shared, positions, torch.float32)
-        for got, want in zip(*_both(tensors, H, dropout, monkeypatch, plan), strict=True):
+        for got, want in zip(*both_paths(tensors, H, dropout, monkeypatch, plan), strict=True):
             torch.testing.assert_close(got, want, rtol=2e-4, atol=2e-5)
 
 
 @interpreted
 def test_slices_of_one_image_add_up(monkeypatch):
     monkeypatch.setattr(matmul, "SLICE_BYTES", 1)
-    for got, want in zip(*_both(make(3, 3, 7, 24, dtype=torch.float32), 2, 0.4, monkeypatch), strict=True):
+    for got, want in zip(*both_paths(make(3, 3, 7, 24, dtype=torch.float32), 2, 0.4, monkeypatch), strict=True):
         torch.testing.assert_close(got, want, rtol=2e-4, atol=2e-5)
 
 

@@ -109,6 +109,33 @@ def test_kernels_compile_ahead_of_time_without_spills(architecture, record_prope
         assert usage["spills"] == 0 and usage["shared"] <= 48 * 1024, (kernel.__name__, usage)
 
 
+OVER_ROWS = ("pairwise_kernel", "balanced_kernel", "rows_kernel", "two_way_gradient_kernel")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "labels"),
+    [(86, (80,)), *(pytest.param(each, (80, 200, 500), marks=pytest.mark.slow) for each in ARCHITECTURES)],
+)
+def test_other_tiles_and_short_rows_compile_without_spills(architecture, labels):
+    """Each kernel in every block and number of warps that it may be launched with."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from mlcfast.ops.tiles import CANDIDATES
+    from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, row_block
+
+    short = [row_block(K) for K in labels]
+    for kernel, types, constants in {kernel: (kernel, *others) for kernel, *others in signatures()}.values():
+        name = kernel.__name__
+        others = [tile for tile in CANDIDATES.get(name, ()) if tile["num_warps"] != NUM_WARPS or tile["BLOCK"] != BLOCK]
+        for launch in short if name in OVER_ROWS else others:
+            source = ASTSource(kernel, types, constants | {"BLOCK": launch["BLOCK"]})
+            options = {"num_warps": launch["num_warps"]}
+            binary = compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
+            usage = resources(binary.asm["cubin"], architecture)
+            assert usage["spills"] == 0 and usage["shared"] <= 48 * 1024, (name, launch, usage)
+
+
 def test_entries_in_sixteens_are_loaded_and_stored_128_bits_at_a_time():
     """As at run time for published shapes: Triton tells from the number of entries that a mask covers whole packs."""
     from triton.backends.compiler import GPUTarget

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mlcfast.ops.tiles import chosen_tile
 from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, check_supported, launch_size, sigmoid_pair
 
 
@@ -159,14 +160,15 @@ def forward(
     loss = torch.zeros((), device=logits.device)
     if entries == 0 and statistic is None:
         return loss, total
-    programs, chunk = launch_size(max(entries, 1))
+    chosen = chosen_tile("sums_kernel", logits, max(entries, 1))
+    programs, chunk = launch_size(max(entries, 1), chosen)
     partial = torch.empty(3, programs, device=logits.device)
     role, gather = estimate_logits is not None, index is not None
     pointers = _inputs(logits, observed, estimate_logits, index)
     rows = 0 if estimate_logits is None else estimate_logits.shape[0]
     sums_kernel[(programs,)](
         *pointers, partial, eps, K, rows, entries, chunk, programs,
-        ROLE=role, GATHER=gather, BLOCK=BLOCK, num_warps=NUM_WARPS,
+        ROLE=role, GATHER=gather, BLOCK=chosen["BLOCK"], num_warps=chosen["num_warps"],
     )  # fmt: skip
     given = total if statistic is None else statistic.float().contiguous()
     finish_kernel[(1,)](

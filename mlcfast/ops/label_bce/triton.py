@@ -17,7 +17,7 @@ from torch import Tensor
 from mlcfast.ops.autograd import REDUCTION_CODES
 from mlcfast.ops.library import fake_gradient
 from mlcfast.ops.triton_elementwise import run_elementwise
-from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, check_supported, sigmoid_pair, total_of
+from mlcfast.ops.triton_launch import as_loaded, check_supported, row_block, sigmoid_pair, total_of
 
 
 @triton.jit
@@ -108,7 +108,5 @@ def pairwise_ranking(logits: Tensor, labels: Tensor, reduction: int, with_gradie
         return torch.zeros((), device=logits.device), gradient
     scale = 1.0 / (B * K) if reduction == REDUCTION_CODES["mean"] else 1.0
     loss = torch.empty(B, device=logits.device)
-    pairwise_kernel[(B,)](
-        logits, labels, loss, gradient, scale, K, WITH_GRADIENT=with_gradient, BLOCK=BLOCK, num_warps=NUM_WARPS
-    )
+    pairwise_kernel[(B,)](logits, labels, loss, gradient, scale, K, WITH_GRADIENT=with_gradient, **row_block(K))
     return total_of(loss), gradient

@@ -18,7 +18,7 @@ from mlcfast.ops.backend import INTERPRETED
 from mlcfast.ops.label_loss.op import RowFormula
 from mlcfast.ops.label_loss.triton_terms import bounded, focal_power, logit_terms
 from mlcfast.ops.library import fake_gradient, fake_loss
-from mlcfast.ops.triton_launch import BLOCK, NUM_WARPS, as_loaded, check_supported, sigmoid_pair, total_of
+from mlcfast.ops.triton_launch import NUM_WARPS, as_loaded, check_supported, row_block, sigmoid_pair, total_of
 
 TILE = (16, 64)  # images and labels of a column's program
 FINISH_BLOCK = 512  # terms at a time of two_way's last sum: at 1024 its registers spill on sm_80
@@ -223,7 +223,7 @@ def forward(
         loss = torch.empty(logits.shape if whole else len(logits), device=logits.device)
         balanced_kernel[(len(logits),)](
             logits, labels, loss, stored, *columns, *options, scale, scale, logits.shape[1],
-            PER_ENTRY=whole, WITH_GRADIENT=with_gradient, BLOCK=BLOCK, num_warps=NUM_WARPS,
+            PER_ENTRY=whole, WITH_GRADIENT=with_gradient, **row_block(logits.shape[1]),
         )  # fmt: skip
         loss = loss if whole else total_of(loss)
     if cut_off:
@@ -252,11 +252,10 @@ def _two_way(
             columns[place] = log_sum
             power = torch.exp(log_sum - columns[place].double())
             columns[place + 1] = torch.where(log_sum.isinf(), (log_sum > 0).double(), power)
-    launch = {"BLOCK": BLOCK, "num_warps": NUM_WARPS}
-    rows_kernel[(B,)](logits, labels, rows, tp, tn, B, K, **launch)
+    rows_kernel[(B,)](logits, labels, rows, tp, tn, B, K, **row_block(K))
     given = rows if share is None else share.float()
     finish = {"GIVEN": share is not None, "BLOCK": FINISH_BLOCK, "num_warps": NUM_WARPS}
     two_way_finish_kernel[(1,)](rows, columns, given, loss, factor, tp, tn, B, K, **finish)
     if gradient.numel():
-        two_way_gradient_kernel[(B,)](logits, labels, gradient, rows, columns, tp, tn, B, K, **launch)
+        two_way_gradient_kernel[(B,)](logits, labels, gradient, rows, columns, tp, tn, B, K, **row_block(K))
     return loss

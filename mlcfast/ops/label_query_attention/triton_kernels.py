@@ -1,15 +1,14 @@
 """Triton kernels of weights.py: softmax over the cells, dropout and row sums in one, their gradient in the other.
 
-A tile is BN cells of BR rows (label, head) of one image; a program goes twice over the cells of its rows, the second
-time out of the cache: for the largest score and the sum of exponentials, then for the weights. The same in the backward
-pass: δ = Σ_n W ∘ G, then dS = W ∘ (G − δ). The R rows of a cell lie side by side, row k·H + h, or by head, row h·K + k:
-S, W and dS as SCORES_BY_HEAD says, U and dU as KEPT_BY_HEAD says. KEPT: whether U is wanted where there is no dropout.
+A tile, which tiles.py chooses, is BN cells of BR rows (label, head) of one image; a program goes twice over the cells
+of its rows, the second time out of the cache: for the largest score and the sum of exponentials, then for the weights.
+The same in the backward pass: δ = Σ_n W ∘ G, then dS = W ∘ (G − δ). The R rows of a cell lie side by side, row k·H + h,
+or by head, row h·K + k: S, W and dS as SCORES_BY_HEAD says, U and dU as KEPT_BY_HEAD says. KEPT: whether U is wanted
+where there is no dropout.
 """
 
 import triton
 import triton.language as tl
-
-NUM_WARPS = 4
 
 
 @triton.jit

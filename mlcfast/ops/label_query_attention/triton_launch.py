@@ -6,8 +6,8 @@ from torch import Tensor
 from mlcfast.ops.label_query_attention import dropout as masks
 from mlcfast.ops.label_query_attention import triton_kernels as kernels
 from mlcfast.ops.label_query_attention.weights import empty, has_kept, is_by_head
-
-TILE = {"BN": 64, "BR": 32}  # cells and rows; 32 rows of two bytes are two sectors of memory
+from mlcfast.ops.tile_file import Tile
+from mlcfast.ops.tiles import chosen_tile
 
 
 def weights(
@@ -16,16 +16,16 @@ def weights(
     """S (B, N, K, H) -> W in its layout, U as wanted and r (B, K, H); r without elements where dropout is 0, U where
     it is W.
     """
-    B, _, K, H = scores.shape
+    B, N, K, H = scores.shape
     found, wanted = torch.empty_like(scores), has_kept(dropout, scores, kept_by_head)
     kept = empty(scores, kept_by_head) if wanted else scores.new_empty(0)
     row_sums = scores.new_empty((B, K, H) if dropout > 0 else 0)
     if scores.numel():
-        kernels.weights_kernel[_programs(scores)](
+        chosen = chosen_tile("weights_kernel", scores, B * K * H, N)
+        kernels.weights_kernel[_programs(scores, chosen)](
             scores, scores if seed is None else seed, found, kept, row_sums, scale, first_image,
             *scores.shape[1:], masks.threshold(dropout), masks.scale(dropout),
-            DROPOUT=dropout > 0, KEPT=wanted, SCORES_BY_HEAD=_by_head(scores), KEPT_BY_HEAD=kept_by_head, **TILE,
-            num_warps=kernels.NUM_WARPS,
+            DROPOUT=dropout > 0, KEPT=wanted, SCORES_BY_HEAD=_by_head(scores), KEPT_BY_HEAD=kept_by_head, **chosen,
         )  # fmt: skip
     return found, kept, row_sums
 
@@ -46,18 +46,20 @@ def weights_backward(
     wanted = has_kept(dropout, weights, kept_by_head)
     kept = torch.empty_like(grad) if wanted else weights.new_empty(0)
     if weights.numel():
-        kernels.weights_backward_kernel[_programs(weights)](
+        B, N, K, H = weights.shape
+        chosen = chosen_tile("weights_backward_kernel", weights, B * K * H, N)
+        kernels.weights_backward_kernel[_programs(weights, chosen)](
             grad, weights if beta is None else beta.contiguous(), weights, weights if seed is None else seed,
             found, kept, scale, first_image, *weights.shape[1:], masks.threshold(dropout), masks.scale(dropout),
             DROPOUT=dropout > 0, KEPT=wanted, BETA=beta is not None, SCORES_BY_HEAD=_by_head(weights),
-            KEPT_BY_HEAD=kept_by_head, **TILE, num_warps=kernels.NUM_WARPS,
+            KEPT_BY_HEAD=kept_by_head, **chosen,
         )  # fmt: skip
     return found, kept
 
 
-def _programs(scores: Tensor) -> tuple[int]:
+def _programs(scores: Tensor, chosen: Tile) -> tuple[int]:
     B, _, K, H = scores.shape
-    return (B * -(-K * H // TILE["BR"]),)
+    return (B * -(-K * H // chosen["BR"]),)
 
 
 def _by_head(x: Tensor) -> bool:
