@@ -18,7 +18,7 @@ KEYS = {  # of suites whose rows are listed: what tells one row from another
     "backbones": ("backbone", "image_size", "contender"),
     "label_estimates": ("images", "contender"),
     "linear_epoch": ("images", "contender"),
-    "counted_memory": ("model", "precision", "checkpointing"),
+    "counted_memory": ("model", "precision", "checkpointing", "dropout"),
     "full_size": ("config", "image_size"),
     "predict": ("backbone", "image_size", "images"),
     "attention_maps": ("checkpoint", "split"),

@@ -33,6 +33,7 @@ class Suite:
 
 
 ATTENTION = {"batch": "", "labels": "", "models": "", "queries": "", "modes": ""}
+COUNTED = {"image_size": 224, "micro_batch": 12, "dropout": 0.0}
 PREDICT = {"batch_size": 32, "workers": 0, "rounds": 5}
 SUITES = {
     "build": Suite(90),
@@ -50,7 +51,7 @@ SUITES = {
     "backbones": Suite(120, alone=True, options={"rounds": 5}),
     "label_estimates": Suite(60, True, True, {"rounds": 300}),
     "linear_epoch": Suite(400, True, True, {"images": 82_081, "steps": 400}),
-    "counted_memory": Suite(300, alone=True, options={"models": "", "image_size": 224, "micro_batch": 12}),
+    "counted_memory": Suite(300, alone=True, options={"models": "", **COUNTED}),
     "full_size": Suite(400, alone=True, options={"config": "configs/cvt_w24.yaml", "image_size": 384, "steps": 2}),
     "predict": Suite(200, alone=True, options={"checkpoint": "", "images": "", "count": 1000, **PREDICT}),
     "attention_maps": Suite(200, alone=True, options={"checkpoint": "", "root": "", "split": "test"}),

@@ -1,8 +1,9 @@
 """How well the planner counts: what a traced step allocates beside what torch allocates in that step on the CPU.
 
-Forward and backward pass of one micro-batch without dropout, whose mask is a float on the CPU; gradients are dropped
-as they are finished, and weights count nowhere. The CPU's operators are not a GPU's: their temporaries, such as copies
-of a convolution's weights, are part of the difference, and in bf16 autocast's types: the planner counts those of a GPU.
+Forward and backward pass of one micro-batch, without dropout unless asked for, as its mask is a float on the CPU;
+gradients are dropped as they are finished, and weights count nowhere. The CPU's operators are not a GPU's: temporaries,
+such as copies of a convolution's weights, are part of the difference, and so are autocast's types in bf16: the planner
+counts those of a GPU.
 """
 
 import json
@@ -36,24 +37,29 @@ MODELS = {
 def rows(context: Context) -> Rows:
     """One row a model, precision and checkpointing: both peaks, and the allocated one by the counted one."""
     context.cpu_only()
-    side, micro_batch = context.options["image_size"], context.options["micro_batch"]
+    side, micro_batch, dropout = (context.options[name] for name in ("image_size", "micro_batch", "dropout"))
     for model in context.listed("models", tuple(MODELS)):
         for precision in ("bf16", "fp32"):
             for checkpointing in ("none", "blocks"):
                 row = {"model": model, "precision": precision, "checkpointing": checkpointing}
-                case = partial(measure, model, precision, checkpointing, side, micro_batch)
+                case = partial(measure, model, precision, checkpointing, side, micro_batch, dropout)
                 yield from attempt(context, LONGEST, row, case)
 
 
-def measure(model: str, precision: str, checkpointing: str, side: int, micro_batch: int) -> Rows:
+def measure(model: str, precision: str, checkpointing: str, side: int, micro_batch: int, dropout: float = 0.0) -> Rows:
     """The row of one case."""
     name, *words = MODELS[model]
-    words += ["model.weights=none", "model.dropout=0", f"data.image_size={side}", f"engine.precision={precision}"]
-    words += [f"engine.micro_batch={micro_batch}", f"engine.activation_checkpointing={checkpointing}"]
+    words += ["model.weights=none", f"model.dropout={dropout}", f"data.image_size={side}"]
+    words += [
+        f"engine.precision={precision}",
+        f"engine.micro_batch={micro_batch}",
+        f"engine.activation_checkpointing={checkpointing}",
+    ]
     config = load_config(ROOT / "configs" / f"{name}.yaml", words)
     counted = Tracer(config, LABELS, 1).trace(micro_batch, checkpointing, half_weights=False, keep_gradients=False).peak
     allocated = allocated_bytes(config)
-    row: Row = {"image_size": side, "micro_batch": micro_batch, "counted_bytes": counted, "allocated_bytes": allocated}
+    row: Row = {"image_size": side, "micro_batch": micro_batch, "dropout": dropout}
+    row |= {"counted_bytes": counted, "allocated_bytes": allocated}
     yield row | {"allocated_by_counted": round(allocated / counted, 3)}
 
 

@@ -66,11 +66,11 @@ class ShardedStep:
     """
 
     def __init__(
-        self, training_module: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int = 0
+        self, training_module: TrainingModule, precision: torch.dtype, ema: bool, device: str, bucket: int | None = None
     ):
         self.parameters = list(trainable(training_module).values())
         elements = sum(parameter.numel() for parameter in self.parameters)
-        bucket = bucket or reduce_bucket(elements)
+        bucket = reduce_bucket(elements) if bucket is None else bucket
         shard = -(-elements // CARDS)
         self.master, self.first, self.second = (torch.zeros(shard, device=device) for _ in range(3))
         self.average = torch.zeros(shard, device=device) if ema else None

@@ -37,7 +37,7 @@ REDUCE_BUCKET = 2**25
 
 def reduce_bucket(trainable_elements: int) -> int:
     """Elements of the reduction bucket, which DeepSpeed allocates whole: no more than gradients can fill."""
-    return min(REDUCE_BUCKET, trainable_elements)
+    return max(1, min(REDUCE_BUCKET, trainable_elements))
 
 
 def deepspeed_config(
@@ -48,7 +48,7 @@ def deepspeed_config(
     grad_clip: float | None,
     offload: bool,
     asks_host: bool,
-    bucket: int = REDUCE_BUCKET,
+    bucket: int,
 ) -> dict[str, Any]:
     """DeepSpeed's configuration for these settings, complete: nothing of it is written by hand elsewhere.
 

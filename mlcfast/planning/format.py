@@ -13,7 +13,7 @@ UNMEASURED = "counted, not measured: no run on a GPU has checked these figures a
 def as_json(plan: Plan) -> dict[str, Any]:
     """fits, peak_bytes, breakdown, host_bytes: of the configuration as it stands; settings: the best there are.
 
-    peak_bounds_bytes: the peak's error bar, from its least to its most.
+    peak_bounds_bytes: the peak's error bar, from its least to its most; settings_bounds_bytes: that of the settings.
     max_micro_batch: at most LARGEST, beyond which it is not looked for. settings: keys of the configuration with their
     values, empty where nothing fits. notes: what the estimate does not know of this configuration.
     """
@@ -30,6 +30,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "max_micro_batch": plan.max_micro_batch,
         "configured": estimate.settings.overrides(),
         "settings": plan.best.settings.overrides() if plan.best else {},
+        "settings_bounds_bytes": list(plan.best.bounds) if plan.best else [],
         "notes": list(plan.notes),
     }
 
@@ -76,9 +77,19 @@ def _verdict(plan: Plan) -> list[str]:
     verdict = f"fits {room}" if plan.fits else f"does not fit {room}"
     largest = f"{LARGEST} or more" if plan.max_micro_batch >= LARGEST else plan.max_micro_batch
     lines = [f"as configured it {verdict}; its largest micro-batch is {largest}" if largest else f"it {verdict}"]
-    if plan.doubtful:
-        least, most = map(_gib, plan.estimate.bounds)
-        safer = f"it may take up to {most} GiB: a smaller engine.micro_batch is safer"
-        lines.append(safer if plan.fits else f"it may fit all the same: it takes at least {least} GiB")
-    changed = plan.best is None or plan.best.settings != plan.estimate.settings
-    return [*lines, f"suggested: {advice(plan.best)}"] if changed else lines
+    lines += _doubt(plan.estimate, plan.gpu_memory)
+    if plan.best is None or plan.best.settings != plan.estimate.settings:
+        lines += [f"suggested: {advice(plan.best)}", *(_doubt(plan.best, plan.gpu_memory) if plan.best else [])]
+    return lines
+
+
+def _doubt(estimate: Estimate, room: int) -> list[str]:
+    """A line where the error bar may turn the verdict round."""
+    if not estimate.doubtful(room):
+        return []
+    least, most = map(_gib, estimate.bounds)
+    if estimate.peak > room:
+        return [f"it may fit all the same: it takes at least {least} GiB"]
+    return [
+        f"it may take up to {most} GiB" + (estimate.passes_decide(room) * ": a smaller engine.micro_batch is safer")
+    ]

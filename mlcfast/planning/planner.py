@@ -41,19 +41,43 @@ class Estimate:
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """The peak's error bar: weights and optimizer state are exact, the rest is within hardware.py's ranges."""
-        return self._bound("least"), self._bound("most")
+        """The peak's error bar, least and most: activations and `fixed` are within hardware.py's ranges.
+
+        The rest is exact, but for the gradients of zero2, which are counted at their most.
+        """
+        least, most = self.allocated_bounds
+        return least + self._fixed("least", least), most + self._fixed("most", most)
 
     @property
     def allocated_bounds(self) -> tuple[int, int]:
         """That of `allocated`."""
-        return self._bound("least", fixed=False), self._bound("most", fixed=False)
+        exact = self.allocated - self._passes
+        # Where the optimizer's step is the peak there are no activations, and what it takes is exact.
+        counted = hardware.COUNTED if self.breakdown["activations"] else hardware.Range(1, 1, 1)
+        return math.ceil(exact + counted.least * self._passes), math.ceil(exact + counted.most * self._passes)
 
-    def _bound(self, bound: str, fixed: bool = True) -> int:
-        passes = self.breakdown["activations"] + self.breakdown["temporary"]
-        counted = getattr(hardware.COUNTED, bound) * passes
-        exact = self.allocated - passes
-        return math.ceil(exact + counted + (hardware.fixed(bound, counted, self.gpus) if fixed else 0))
+    @property
+    def predicted(self) -> tuple[int, int, int]:
+        """What a run compares with what it measures: `allocated` at least, likely and at most."""
+        least, most = self.allocated_bounds
+        return least, self.allocated, most
+
+    def doubtful(self, room: int) -> bool:
+        """Whether it may fit where the peak does not, or the other way round, by the error bar."""
+        least, most = self.bounds
+        return least <= room < most
+
+    def passes_decide(self, room: int) -> bool:
+        """Whether smaller passes would surely fit."""
+        exact = self.allocated - self._passes
+        return self.settings.micro_batch > 1 and exact + hardware.fixed("most", 0, self.gpus) < room
+
+    @property
+    def _passes(self) -> int:
+        return self.breakdown["activations"] + self.breakdown["temporary"]
+
+    def _fixed(self, bound: str, allocated: int) -> int:
+        return hardware.fixed(bound, allocated - (self.allocated - self._passes), self.gpus)
 
 
 @dataclass(frozen=True)
@@ -71,12 +95,6 @@ class Plan:
     def fits(self) -> bool:
         """Whether the configuration fits as it stands."""
         return self.estimate.peak <= self.gpu_memory
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether it may be the other way round, by the error bar."""
-        least, most = self.estimate.bounds
-        return least <= self.gpu_memory < most
 
 
 class Planner:

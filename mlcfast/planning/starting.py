@@ -259,7 +259,8 @@ def _fit(values: dict[str, Any], reasons: dict[str, str], config: Config, sample
         if key == "engine.micro_batch" or (value not in ("none", False, "adamw") and key != "engine.name"):
             set_value(values, key, value)
     memory = f"{best.peak / 2**30:.1f} of {machine.gpu_memory / 2**30:.1f} GiB"
-    reasons["engine.micro_batch"] = f"images at once on a GPU: {memory} by the planner's count"
+    most = f", at most {best.bounds[1] / 2**30:.1f}" if best.doubtful(machine.gpu_memory) else ""
+    reasons["engine.micro_batch"] = f"images at once on a GPU: {memory} by the planner's count{most}"
 
 
 def _length(

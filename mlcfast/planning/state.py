@@ -76,7 +76,7 @@ def _zero2(sizes: Sizes, settings: Settings, gpus: int, precision: str, ema: boo
     width = 4 if precision == "fp32" else 2
     shard = -(-sizes.trainable // gpus)
     # DeepSpeed gathers whole tensors, so that one which straddles the boundary lies in two partitions; several
-    # micro-batches add up in fp32 (engine/zero2.py). The bucket is copied once more while it is reduced.
+    # micro-batches add up in fp32 (engine/zero2.py). While a bucket is reduced, up to all of it is copied once more.
     gradient = 4 * shard if accumulates else width * (shard + sizes.largest)
     gradient *= not (offload and not accumulates)
     buckets = 2 * width * reduce_bucket(sizes.trainable)

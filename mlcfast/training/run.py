@@ -102,8 +102,7 @@ def run(
         journal.record("data", trainer.progress.step, **about)
         try:
             with threads_for(config, samples.train, process):
-                predicted = (plan.estimate.allocated, *plan.estimate.allocated_bounds) if plan else ()
-                progress = trainer.fit(journal, predicted)
+                progress = trainer.fit(journal, plan.estimate.predicted if plan else None)
             test = evaluate_weights(config, process, directory.best, samples.test) if samples.test else None
         except torch.OutOfMemoryError as error:
             raise out_of_memory(config, plan) from error

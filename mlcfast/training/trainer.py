@@ -72,7 +72,7 @@ class Trainer:
         self.window_started = time.perf_counter()
         self.steps_here = self.epoch_steps = 0
         self.epoch_loss = 0.0
-        self.predicted_bytes: tuple[int, ...] = ()
+        self.predicted_bytes: tuple[int, int, int] | None = None
         self.is_resumed = self.finishes = False
 
     def resume(self, state: EngineState, progress: dict[str, Any]) -> None:
@@ -91,11 +91,11 @@ class Trainer:
         """Choose the best model anew from the next evaluation on: the one the checkpoint knows of is not there."""
         self.progress.best, self.progress.best_epoch = -math.inf, -1
 
-    def fit(self, journal: Journal, predicted_bytes: tuple[int, ...] = ()) -> Progress:
+    def fit(self, journal: Journal, predicted_bytes: tuple[int, int, int] | None = None) -> Progress:
         """Train to the end; returns the final progress, whose `best` is the best validation mAP in percent.
 
-        predicted_bytes: of GPU memory at the peak, by the planner, to be compared with what is measured; its error bar,
-        from least to most.
+        predicted_bytes: of GPU memory at the peak, by the planner, at least, likely and at most, to be compared with
+        what is measured.
         SIGTERM, SIGHUP and SIGINT end it after a step that is saved: SystemExit with 128 + the signal's number. Where a
         listener of the journal asks to stop, the step it asks at is the last one: it is saved, and evaluated.
         """
@@ -322,12 +322,13 @@ class Trainer:
     def _compare_memory(self) -> None:
         """Log the planner's prediction beside what the first steps took; nothing without a GPU."""
         measured = memory_peaks().get("peak_bytes")
-        if measured is None or not self.predicted_bytes:
+        if measured is None or self.predicted_bytes is None:
             return
-        gib = [count / 2**30 for count in (*self.predicted_bytes, measured)]
+        least, likely, most = self.predicted_bytes
+        gib = [count / 2**30 for count in (likely, least, most, measured)]
         LOGGER.info("GPU memory: predicted %.2f GiB (%.2f to %.2f), measured %.2f GiB", *gib)
-        names = ("predicted_bytes", "predicted_least_bytes", "predicted_most_bytes")
-        values = dict(zip(names, self.predicted_bytes, strict=True)) | {"measured_bytes": measured}
+        values = {"predicted_bytes": likely, "predicted_least_bytes": least, "predicted_most_bytes": most}
+        values["measured_bytes"] = measured
         self.journal.record("memory", self.progress.step, **values)
 
     def _evaluate(self) -> None:

@@ -14,6 +14,7 @@ from bench.cases.losses import Case, run
 from mlcfast import ops
 from mlcfast.ops.asymmetric_loss import AsymmetricOptions
 from mlcfast.ops.backend import choose
+from mlcfast.ops.expected_positives.reference import role_loss as role_definition
 from mlcfast.ops.label_loss.full_labels import focal
 from mlcfast.ops.label_loss.missing_labels import large_loss_threshold, large_losses
 from mlcfast.ops.label_loss.op import Formula, RowFormula
@@ -309,6 +310,26 @@ def test_role_gathers_rows_and_writes_a_sparse_gradient():
     assert table.grad.is_sparse and table.grad._nnz() == 5
     dense = torch.zeros(30, 7).index_add_(0, index, rows.grad)
     torch.testing.assert_close(table.grad.to_dense(), dense, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_second_pass_covers_every_row_from_the_last_on(gathered, threads):
+    """More entries a thread than are read in their order at once, and rows that fill no register."""
+    B, K = 2051, 257
+    x, rows = (torch.randn(B, K, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    z, index = (x + rows > 1).float(), torch.arange(B - 1, -1, -1) if gathered else None
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = [tensor.clone().requires_grad_() for tensor in (x, rows)]
+        ops.role_loss(found[0], z, found[1], 2.9, index=index).backward()
+        wanted = [tensor.double().requires_grad_() for tensor in (x, rows)]
+        role_definition(wanted[0], z, wanted[1], 2.9, index=index).backward()
+    finally:
+        torch.set_num_threads(before)
+    for got, want in zip(found, wanted, strict=True):
+        torch.testing.assert_close(got.grad.to_dense().double(), want.grad.to_dense(), rtol=1e-4, atol=1e-10)
 
 
 def wrong(**changed: object) -> dict[str, object]:

@@ -240,6 +240,29 @@ def test_a_verdict_that_the_error_bar_may_turn_round_says_so():
     assert "does not fit" in said[least] and "it may fit" in said[least] and "is safer" in said[most - 1]
 
 
+@pytest.mark.parametrize(("micro_batch", "helps"), [(8, True), (1, False)])
+def test_a_smaller_micro_batch_is_advised_where_it_helps(micro_batch, helps):
+    estimate = Estimate(zero2(micro_batch), dict.fromkeys(COMPONENTS, GIB), 0, 2)
+    said = as_table(Plan(estimate, 8, estimate, 2, estimate.bounds[1] - 1))
+    assert ("a smaller engine.micro_batch is safer" in said) == helps and "it may take up to" in said
+    small = Estimate(zero2(micro_batch), dict.fromkeys(COMPONENTS, MIB), 0, 2)  # the context and its like decide
+    assert "is safer" not in as_table(Plan(small, 8, small, 2, small.peak))
+
+
+def test_a_suggestion_that_may_not_fit_says_so():
+    sure, doubtful = (Estimate(zero2(8), dict.fromkeys(COMPONENTS, size), 0, 2) for size in (GIB // 2, GIB))
+    other = replace(doubtful, settings=zero2(16))
+    said = as_table(Plan(sure, 8, other, 2, other.bounds[1] - 1)).splitlines()
+    assert said[-2].startswith("suggested: ") and said[-1].startswith("it may take up to") and "may" not in said[-3]
+
+
+def test_the_optimizers_step_is_exact(cvt):
+    """Where it is the peak, it takes what it takes; a batch of one image shows it."""
+    estimate = cvt.estimate(zero2(1))
+    assert estimate.breakdown["activations"] == 0 and estimate.breakdown["temporary"] > GIB / 2
+    assert estimate.predicted == (estimate.allocated,) * 3
+
+
 def test_images_that_a_mix_adds_are_counted():
     """Eight with two mixed ones are ten."""
     trace = {
