@@ -1,12 +1,13 @@
 """Small image sets and configurations that tests share."""
 
 import csv
+import gc
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,17 @@ LAUNCHER_PORT = 29600 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removep
 os.environ["PET_MASTER_PORT"] = str(LAUNCHER_PORT)  # torchrun's
 DEEPSPEED = ("deepspeed", "--master_port", str(LAUNCHER_PORT), "--num_gpus", "2")
 COLOURS = ("red", "green", "blue")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What the tests import is here to stay: the garbage collector need not go through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def write_colour_set(root: Path, at_least: int = 0, **counts: int) -> None:

@@ -36,21 +36,45 @@ def test_no_command_imports_what_takes_long_before_it_works():
     assert done.returncode == 0, done.stderr
 
 
-AS_MODULE = "import runpy; runpy.run_module('mlcfast.{0}', run_name='__main__', alter_sys=True)"
-AS_COMMAND = "from mlcfast.__main__ import main; main(['{0}', '--help'])"
+AS_MODULE = "import runpy; runpy.run_module('mlcfast.inspect', run_name='__main__', alter_sys=True)"
+AS_COMMAND = "from mlcfast.__main__ import main; main(['inspect', *sys.argv[1:]])"
 
 
 @pytest.mark.parametrize("way", [AS_MODULE, AS_COMMAND], ids=["module", "command"])
-def test_the_collector_leaves_aside_what_a_command_has_imported(way):
+@pytest.mark.parametrize("word", ["--help", "nowhere"])
+def test_the_collector_leaves_aside_what_a_command_has_imported(way, word):
+    """It works while the command does; where only help is printed, the process ends before."""
     code = f"""import gc, sys
-sys.argv = ["inspect", "--help"]
 try:
-    {way.format("inspect")}
-except SystemExit:
-    print(gc.isenabled(), gc.get_freeze_count() > 10_000, file=sys.stderr)
+    {way}
+finally:
+    print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stderr == "True True\n"
+    words = [sys.executable, "-c", code, word]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    ended_before = word == "--help" and way == AS_MODULE
+    assert done.stdout.endswith(f"\n{not ended_before} True\n" if word == "--help" else "True True\n")
+
+
+def test_what_a_command_needs_is_imported_before_it_works_and_not_for_a_usage_error(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "colorsys", None)
+    monkeypatch.delitem(sys.modules, "colorsys")
+    parser = cli.Parser("inspect", "Look.", "nothing")
+
+    def run(*words: str, needs: str) -> tuple[int | None, bool]:
+        frozen = gc.get_freeze_count()
+        try:
+            return cli.run(parser, lambda _: "colorsys" in sys.modules and gc.isenabled(), words, needs=[needs]), False
+        except SystemExit:
+            return None, "colorsys" in sys.modules
+        finally:
+            if gc.get_freeze_count() > frozen:
+                gc.unfreeze()
+
+    assert run("nonsense", needs="colorsys") == (None, False)
+    assert run(needs="colorsys") == (True, False)
+    monkeypatch.setitem(sys.modules, "tqdm.made_up", None)
+    assert run(needs="tqdm.made_up.part")[0] == 2 and "needs" in capsys.readouterr().err
 
 
 def test_the_collector_goes_on_after_an_import_that_failed():
