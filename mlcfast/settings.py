@@ -47,12 +47,12 @@ LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run ge
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 QUERY2LABEL_OPTIONS = (
     "embed_dim", "num_heads", "feedforward", "encoder_layers", "decoder_layers", "dropout", "decoder_self_attention",
-    "query_groups",
+    "query_groups", "auxiliary_linear",
 )  # fmt: skip
 
 
 class ModelConfig(Section):
-    """The head, its backbone and where their weights come from; embed_dim to query_groups are query2label's."""
+    """The head, its backbone and where their weights come from; embed_dim to auxiliary_linear are query2label's."""
 
     head: Annotated[str, named("query2label", "ml_decoder", "linear", "cam")] = Field(
         default="query2label",
@@ -102,6 +102,11 @@ class ModelConfig(Section):
     )
     query_groups: int | None = Field(
         default=None, ge=1, description="Share a query among labels: this many queries; null is one a label."
+    )
+    auxiliary_linear: bool = Field(
+        default=False,
+        description="A linear layer on the map's mean learns beside the decoder, by a loss of its own, and the mean of "
+        "both logits counts: what a linear head knows is not lost. For losses that look at each image by itself.",
     )
 
     @property

@@ -278,6 +278,13 @@ def test_few_images_get_the_recipe_of_the_small_starting_point(tmp_path):
 
 
 @pytest.mark.usefixtures("untimed")
+@pytest.mark.parametrize(("loss", "beside"), [("focal", True), ("role", False), ("two_way", False)])
+def test_the_auxiliary_layer_is_left_out_for_a_loss_that_takes_one_set_of_logits(tmp_path, loss, beside):
+    config = propose(one_table(tmp_path), None, [f"loss={{name: {loss}}}"], Machine(), lambda _: "cached").config
+    assert config.model.auxiliary_linear == beside
+
+
+@pytest.mark.usefixtures("untimed")
 @pytest.mark.parametrize(("seconds", "epochs"), [(60.0, 80), (1000.0, 7), (9000.0, 4)])
 def test_on_a_cpu_many_images_get_it_too(tmp_path, monkeypatch, seconds, epochs):
     """Of 2,113 images it made 49.8 mAP in four epochs, the recipe for a GPU 18.0 (docs/notes.md)."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from mlcfast.config import Config
@@ -15,6 +16,7 @@ from mlcfast.models import build_model
 class TrainingModule(nn.Module):
     """images (B, …), labels (B, K), index (B,) -> scalar loss; the gradient reaches model and estimator.
 
+    Where a model in training gives several sets of logits, one behind the other (n·B, K), the mean of their losses.
     Images that a mix has added to the batch stand behind the others and have no index. on_logits: called with the
     detached logits (B, K) and the index of every batch that trains. true_labels: (N, K) of all training images, for a
     loss that knows more than it is shown. pseudo_labels: of all training images, for a loss that changes labels; they
@@ -57,6 +59,11 @@ class TrainingModule(nn.Module):
         logits = self.model(images)
         if self.on_logits is not None and self.training:
             self.on_logits(logits.detach()[: len(index)], index)
+        if len(logits) == len(labels):
+            return self._loss_of(logits, labels, index)
+        return torch.stack([self._loss_of(each, labels, index) for each in logits.split(len(labels))]).mean()
+
+    def _loss_of(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         told: dict[str, Any] = {}
         if self.statistic is not None and self.training:
             told["statistic"] = self.statistic

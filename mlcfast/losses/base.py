@@ -31,6 +31,11 @@ class LabelLoss(nn.Module):
         super().__init__()
         self._values_checked = False
 
+    @property
+    def by_image(self) -> bool:
+        """Whether an image's loss hangs on its own logits and labels alone: then a batch may be asked about twice."""
+        return not self.needs & {"estimates", "batch_statistic", "batch_parts", "pseudo_labels"}
+
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Tell the loss that epoch `epoch`, from 0, of `epochs` begins; most losses do not follow it."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlcfast.models.backbones import Backbone
 from mlcfast.models.heads import Head
+from mlcfast.models.precision import full_precision
 from mlcfast.models.transformer import Transformer, sine_position
 from mlcfast.ops import groupwise_linear
 from mlcfast.ops.groupwise_linear import group_size
@@ -37,6 +38,8 @@ class Query2Label(Head):
     without an input projection, as published). decoder_self_attention: as in the paper's Eq. 12; published models
     have none. query_groups: as many queries as labels if None; fewer serve ⌈K / groups⌉ labels each, which makes label
     sets in the thousands affordable (docs/attention.md); ValueError where a query would be left without a label.
+    auxiliary_linear: a linear layer on the map's mean, an auxiliary classifier, gives logits too: in training they
+    stand behind the decoder's, for a loss of their own, and otherwise the mean of both counts (docs/notes.md).
     The position code is a buffer outside the state dict: it follows from the grid.
 
     Starts as published: transformer matrices Xavier-uniform, label embeddings N(0, 1), head uniform in ±D^-1/2.
@@ -58,6 +61,7 @@ class Query2Label(Head):
         dropout: float = 0.1,
         decoder_self_attention: bool = False,
         query_groups: int | None = None,
+        auxiliary_linear: bool = False,
     ):
         super().__init__(backbone, num_labels)
         queries = num_labels if query_groups is None else query_groups
@@ -72,22 +76,34 @@ class Query2Label(Head):
         )
         self.query_embed = nn.Embedding(queries, embed_dim)
         self.fc = GroupWiseLinear(num_labels, embed_dim)
+        self.auxiliary = nn.Linear(backbone.channels, num_labels) if auxiliary_linear else None
 
     def forward(  # type: ignore[override]  # a pair with need_weights only, which other heads do not take
         self, images: Tensor, need_weights: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """images (B, 3, S, S) -> logits (B, K) fp32; with need_weights also the last decoder layer's (B, K, N).
 
+        With the auxiliary classifier, in train mode: (2B, K), the decoder's logits, then those of the linear layer.
         N runs over `grid` row by row; every row of weights sums to 1, and labels of a group share theirs. Raises
         ValueError for another image size than the model was built for, because the position code belongs to the grid.
         """
-        cells = self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
+        features = self.backbone(images)
+        cells = self.input_proj(features).flatten(2).transpose(1, 2)
         position = self.position.to(cells.dtype)
         states, weights = self.transformer(cells, self.query_embed.weight, position, need_weights)
         logits = self.fc(states, self.transformer.decoder.norm)
+        if self.auxiliary is not None:
+            beside = self._linear(self.auxiliary, features)
+            logits = torch.cat((logits, beside)) if self.training else (logits + beside) / 2
         if not need_weights:
             return logits
         return logits, weights.repeat_interleave(self.labels_per_query, dim=1)[:, : self.num_labels]
+
+    @staticmethod
+    def _linear(layer: nn.Linear, features: Tensor) -> Tensor:
+        """Feature map (B, C, H, W) -> logits (B, K) fp32, whatever the autocast."""
+        with full_precision(features):
+            return layer(features.float().mean(dim=(2, 3)).to(layer.weight.dtype)).float()
 
     def checkpoint_units(self) -> list[nn.Module]:
         """The modules to recompute in the backward pass: backbone blocks, encoder and decoder layers."""

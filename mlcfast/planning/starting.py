@@ -19,6 +19,7 @@ from mlcfast.data.labels import holds
 from mlcfast.engine import usable_gpus
 from mlcfast.engine.training_module import make_model
 from mlcfast.errors import UsageError
+from mlcfast.losses import build_loss
 from mlcfast.models.pretrained import weights_at_hand
 from mlcfast.models.weights import PACKAGE, file_of_package
 from mlcfast.planning.planner import Planner
@@ -39,6 +40,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "data": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "image_size": 224, "augment": "flip"},
     "model": {
         "head": "query2label", "embed_dim": 256, "feedforward": 512, "encoder_layers": 0, "decoder_layers": 1,
+        "auxiliary_linear": True,
         "backbone": LITE, "backbone_options": {"join_index": -2},
     },
     "loss": {**ASYMMETRIC, "pos_weight": {"neg_pos": 0.5}},
@@ -118,6 +120,9 @@ def propose(
     values = {"name": _run_name(data)} | values
     small = _model(values, reasons, found, machine, weights, chosen.get("model", {}))
     _loss(values, reasons, found.samples, small)
+    loss = {**values["loss"], **chosen.get("loss", {})}
+    if small and not build_loss(loss["name"]).by_image:
+        del values["model"]["auxiliary_linear"]
     _engine(values, reasons, found.samples, machine, small)
     config = parse_config(_copied(values), overrides)
     if machine.gpus:

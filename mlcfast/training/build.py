@@ -36,6 +36,11 @@ def check_parts(config: Config, resumed: bool) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     check_model(model.head, model.backbone, model.weights, model.head_arguments)
+    if model.head_arguments.get("auxiliary_linear") and not make_loss(config.loss).by_image:
+        raise UsageError(
+            f"model.auxiliary_linear: loss.name {config.loss.name} looks at a whole batch, or changes labels, and "
+            "takes one set of logits: set model.auxiliary_linear=false"
+        )
     find_optimizer(config.optim)
     make_trackers(config.train.trackers)
     if data.format != "features":

@@ -37,6 +37,23 @@ def test_weights_are_distributions_over_the_grid():
     torch.testing.assert_close(logits, model(images()))
 
 
+def test_the_auxiliary_layer_learns_beside_the_decoder_and_counts_half():
+    """It sees the map's mean; the decoder's own part is as it is without it."""
+    model, x = small(auxiliary_linear=True), images()
+    decoder, linear = model(x).chunk(2)
+    features = model.backbone(x).mean(dim=(2, 3))
+    torch.testing.assert_close(linear, model.auxiliary(features))
+    assert decoder.shape == linear.shape == (2, 7)
+    (decoder.sum() + linear.square().sum()).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    model.eval()
+    logits, weights = model(x, need_weights=True)
+    beside = model.auxiliary(model.backbone(x).mean(dim=(2, 3)))
+    model.auxiliary = None
+    torch.testing.assert_close(logits, (model(x) + beside) / 2)
+    assert weights.shape == (2, 7, 4)
+
+
 def test_labels_are_equivariant():
     model = small().eval()
     order = torch.tensor([3, 0, 6, 2, 5, 1, 4])

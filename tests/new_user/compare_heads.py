@@ -39,8 +39,9 @@ TWO_LAYERS = ["model.encoder_layers=1", "model.decoder_layers=2"]
 HEADS = {  # at about equal CPU time: a step of those with nine epochs takes a tenth longer
     "linear": ["model.head=linear", LAST, "train.epochs=10"],
     "linear_joined": ["model.head=linear", "train.epochs=10"],
-    "query2label": [*TWO_LAYERS, LAST, "train.epochs=9"],
+    "query2label": [*TWO_LAYERS, LAST, "model.auxiliary_linear=false", "train.epochs=9"],
     "query2label_joined": ["train.epochs=9"],
+    "query2label_alone": ["model.auxiliary_linear=false", "train.epochs=9"],
     "pooled": ["model.head=tests.new_user.pooled_head:PooledQuery2Label", LAST, "train.epochs=9"],
 }
 

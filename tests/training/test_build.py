@@ -8,6 +8,7 @@ from mlcfast.config import load_config
 from mlcfast.data.build import open_samples
 from mlcfast.engine import Process
 from mlcfast.errors import UsageError
+from mlcfast.models.hub import PretrainedModel
 from mlcfast.training.build import make_training_module
 from mlcfast.training.mix import make_training_mix
 from mlcfast.training.run import run
@@ -43,6 +44,34 @@ def test_a_run_trains_by_it(config_file, name):
     config = load_config(config_file, [f"loss.name={name}", "train.epochs=1"])
     progress = run(config, Process())
     assert progress.step == 5 and np.isfinite(progress.best)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_an_auxiliary_layer_has_a_loss_of_its_own(config_file, reduction):
+    """The mean of both, whatever the loss makes of a batch."""
+    config = load_config(config_file, ["model.auxiliary_linear=true", "loss.name=bce", f"loss.reduction={reduction}"])
+    module = make_training_module(config, open_samples(config).train).eval()
+    images, labels = torch.randn(4, 3, 32, 32), torch.randint(0, 2, (4, 3)).float()
+    module.model.auxiliary.train()
+    module.model.training = True  # of the decoder, whose dropout stays off
+    parts = module.model(images).chunk(2)
+    found = module(images, labels, torch.arange(4))
+    torch.testing.assert_close(found, (module.loss(parts[0], labels) + module.loss(parts[1], labels)) / 2)
+
+
+def test_a_run_with_an_auxiliary_layer_predicts_as_it_validates(config_file):
+    config = load_config(config_file, ["model.auxiliary_linear=true", "train.epochs=1"])
+    progress = run(config, Process())
+    assert progress.step == 5 and np.isfinite(progress.best)
+    model = PretrainedModel.from_pretrained(str(config.run_directory / "best")).eval()
+    assert model.model.auxiliary is not None and model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["role", "epr", "two_way", "ll_cp"])
+def test_an_auxiliary_layer_is_refused_where_a_loss_takes_one_set_of_logits(config_file, name):
+    config = load_config(config_file, ["model.auxiliary_linear=true", f"loss.name={name}"])
+    with pytest.raises(UsageError, match=f"auxiliary_linear: loss.name {name} .* set model.auxiliary_linear=false"):
+        run(config, Process())
 
 
 @pytest.mark.parametrize(
