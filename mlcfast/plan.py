@@ -1,7 +1,6 @@
 """Predict the memory of a training run, with no GPU, and find the settings that fit best."""
 
 import argparse
-import gc
 import json
 import logging
 import re
@@ -76,7 +75,6 @@ def work(args: argparse.Namespace) -> int:
         LOGGER.info("planned for the %.2f GiB that are free on a GPU here now", memory / 2**30)
     if config.engine.name == "single" and gpus > 1:
         raise UsageError(f"engine.name single uses one GPU, not {gpus}: pass --gpus 1 or set it to auto")
-    gc.freeze()  # what torch has loaded is here to stay: the collector need not walk it again and again
     plan = Planner(config, gpus, memory, args.labels, args.images, trace_directory()).plan()
     print(json.dumps(as_json(plan)) if args.json else as_table(plan))
     return 0 if plan.fits or plan.best else 1

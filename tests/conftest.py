@@ -1,7 +1,6 @@
 """Small image sets and configurations that tests share."""
 
 import csv
-import gc
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from mlcfast.cli import loading
 from tests.not_run import (  # noqa: F401  pytest finds hooks by their names here
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -36,12 +36,8 @@ COLOURS = ("red", "green", "blue")
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What the tests import is here to stay: the garbage collector need not go through it again and again."""
-    gc.disable()
-    try:
+    with loading():
         return (yield)
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def write_colour_set(root: Path, at_least: int = 0, **counts: int) -> None:

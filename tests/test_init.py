@@ -284,7 +284,6 @@ def test_the_auxiliary_layer_is_left_out_for_a_loss_that_takes_one_set_of_logits
     assert config.model.auxiliary_linear == beside
 
 
-@pytest.mark.usefixtures("untimed")
 @pytest.mark.parametrize(("seconds", "epochs"), [(60.0, 80), (1000.0, 7), (9000.0, 4)])
 def test_on_a_cpu_many_images_get_it_too(tmp_path, monkeypatch, seconds, epochs):
     """Of 2,113 images it made 49.8 mAP in four epochs, the recipe for a GPU 18.0 (docs/notes.md)."""
@@ -295,6 +294,7 @@ def test_on_a_cpu_many_images_get_it_too(tmp_path, monkeypatch, seconds, epochs)
     assert (cpu.optim.lr, cpu.train.choose, cpu.train.epochs) == (1e-3, "last", epochs)
 
 
+@pytest.mark.usefixtures("untimed")
 def test_weights_of_a_package_go_with_their_backbone_alone(tmp_path, monkeypatch):
     data = one_table(tmp_path)
     monkeypatch.setattr(starting, "is_shipped", lambda weights: True)

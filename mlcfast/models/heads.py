@@ -85,7 +85,7 @@ class ActivationMapClassifier(Head):
 
 
 class FeatureClassifier(nn.Module):
-    """The linear layer `fc` alone, on features that are stored: named as in `LinearClassifier`, to be handed over."""
+    """The linear layer `fc` alone, on features that are there: named as in `LinearClassifier`, to be handed over."""
 
     def __init__(self, in_features: int, num_labels: int):
         super().__init__()

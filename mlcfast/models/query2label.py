@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlcfast.models.backbones import Backbone
-from mlcfast.models.heads import Head
-from mlcfast.models.precision import full_precision
+from mlcfast.models.heads import FeatureClassifier, Head
 from mlcfast.models.transformer import Transformer, sine_position
 from mlcfast.ops import groupwise_linear
 from mlcfast.ops.groupwise_linear import group_size
@@ -76,7 +75,7 @@ class Query2Label(Head):
         )
         self.query_embed = nn.Embedding(queries, embed_dim)
         self.fc = GroupWiseLinear(num_labels, embed_dim)
-        self.auxiliary = nn.Linear(backbone.channels, num_labels) if auxiliary_linear else None
+        self.auxiliary = FeatureClassifier(backbone.channels, num_labels) if auxiliary_linear else None
 
     def forward(  # type: ignore[override]  # a pair with need_weights only, which other heads do not take
         self, images: Tensor, need_weights: bool = False
@@ -93,17 +92,11 @@ class Query2Label(Head):
         states, weights = self.transformer(cells, self.query_embed.weight, position, need_weights)
         logits = self.fc(states, self.transformer.decoder.norm)
         if self.auxiliary is not None:
-            beside = self._linear(self.auxiliary, features)
+            beside = self.auxiliary(features.float().mean(dim=(2, 3)))
             logits = torch.cat((logits, beside)) if self.training else (logits + beside) / 2
         if not need_weights:
             return logits
         return logits, weights.repeat_interleave(self.labels_per_query, dim=1)[:, : self.num_labels]
-
-    @staticmethod
-    def _linear(layer: nn.Linear, features: Tensor) -> Tensor:
-        """Feature map (B, C, H, W) -> logits (B, K) fp32, whatever the autocast."""
-        with full_precision(features):
-            return layer(features.float().mean(dim=(2, 3)).to(layer.weight.dtype)).float()
 
     def checkpoint_units(self) -> list[nn.Module]:
         """The modules to recompute in the backward pass: backbone blocks, encoder and decoder layers."""

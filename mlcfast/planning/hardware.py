@@ -45,13 +45,11 @@ LINK_BANDWIDTH = 10e9  # PCIe 4.0, 8 lanes, one direction
 MICRO_BATCH_SECONDS = 0.05  # launching a pass's kernels and what else does not grow with the images
 
 
-def fixed(bound: str, passes: float, gpus: int) -> int:
-    """Bytes beside what a rank allocates by itself, by each figure's `bound`: least, likely or most.
-
-    passes: bytes of activations and temporaries, which leave holes.
-    """
-    figures = [CONTEXT, WORKSPACES, *([COLLECTIVES] if gpus > 1 else [])]
-    return math.ceil(sum(getattr(each, bound) for each in figures) + getattr(FRAGMENTATION, bound) * passes)
+def fixed(passes: Range, gpus: int) -> Range:
+    """Bytes beside what a rank allocates by itself; passes: of activations and temporaries, which leave holes."""
+    held = [CONTEXT, WORKSPACES, *([COLLECTIVES] if gpus > 1 else [])]
+    holes = [share * count for share, count in zip(FRAGMENTATION, passes, strict=True)]
+    return Range(*(math.ceil(sum(parts)) for parts in zip(*held, holes, strict=True)))
 
 
 def seconds_per_step(trace: StepTrace, settings: Settings, sizes: Sizes, gpus: int, global_batch: int) -> float:

@@ -40,27 +40,20 @@ class Estimate:
         return self.peak - self.breakdown["fixed"]
 
     @property
-    def bounds(self) -> tuple[int, int]:
-        """The peak's error bar, least and most: activations and `fixed` are within hardware.py's ranges.
-
-        The rest is exact, but for the gradients of zero2, which are counted at their most.
-        """
-        least, most = self.allocated_bounds
-        return least + self._fixed("least", least), most + self._fixed("most", most)
-
-    @property
-    def allocated_bounds(self) -> tuple[int, int]:
-        """That of `allocated`."""
-        exact = self.allocated - self._passes
-        # Where the optimizer's step is the peak there are no activations, and what it takes is exact.
-        counted = hardware.COUNTED if self.breakdown["activations"] else hardware.Range(1, 1, 1)
-        return math.ceil(exact + counted.least * self._passes), math.ceil(exact + counted.most * self._passes)
-
-    @property
     def predicted(self) -> tuple[int, int, int]:
-        """What a run compares with what it measures: `allocated` at least, likely and at most."""
-        least, most = self.allocated_bounds
-        return least, self.allocated, most
+        """What a run compares with what it measures: `allocated` at least, likely and at most.
+
+        Activations and temporaries are within hardware.COUNTED; the rest is exact, but for the gradients of zero2,
+        which are counted at their most.
+        """
+        least, likely, most = (math.ceil(self._exact + count) for count in self._passes)
+        return least, likely, most
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The peak's error bar, least and most: `predicted`, and `fixed` within hardware.py's ranges."""
+        fixed, (least, _, most) = hardware.fixed(self._passes, self.gpus), self.predicted
+        return int(least + fixed.least), int(most + fixed.most)
 
     def doubtful(self, room: int) -> bool:
         """Whether it may fit where the peak does not, or the other way round, by the error bar."""
@@ -69,15 +62,19 @@ class Estimate:
 
     def passes_decide(self, room: int) -> bool:
         """Whether smaller passes would surely fit."""
-        exact = self.allocated - self._passes
-        return self.settings.micro_batch > 1 and exact + hardware.fixed("most", 0, self.gpus) < room
+        beside = hardware.fixed(hardware.Range(0, 0, 0), self.gpus).most
+        return self.settings.micro_batch > 1 and self._exact + beside < room
 
     @property
-    def _passes(self) -> int:
-        return self.breakdown["activations"] + self.breakdown["temporary"]
+    def _passes(self) -> hardware.Range:
+        """Where the optimizer's step is the peak there are no activations, and what it takes is exact."""
+        passes = self.breakdown["activations"] + self.breakdown["temporary"]
+        counted = hardware.COUNTED if self.breakdown["activations"] else hardware.Range(1, 1, 1)
+        return hardware.Range(*(share * passes for share in counted))
 
-    def _fixed(self, bound: str, allocated: int) -> int:
-        return hardware.fixed(bound, allocated - (self.allocated - self._passes), self.gpus)
+    @property
+    def _exact(self) -> int:
+        return self.allocated - self.breakdown["activations"] - self.breakdown["temporary"]
 
 
 @dataclass(frozen=True)
@@ -238,8 +235,8 @@ class Planner:
         else:
             gpu["gradients"] += trace.gradients
         passes = activations + temporary
-        fixed = hardware.fixed("likely", passes, self.gpus)
-        gpu |= {"activations": activations, "temporary": temporary, "fixed": fixed}
+        fixed = hardware.fixed(hardware.Range(passes, passes, passes), self.gpus).likely
+        gpu |= {"activations": activations, "temporary": temporary, "fixed": int(fixed)}
         return Estimate(settings, gpu, state.host, self.gpus)
 
 

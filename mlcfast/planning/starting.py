@@ -120,11 +120,11 @@ def propose(
     values = {"name": _run_name(data)} | values
     small = _model(values, reasons, found, machine, weights, chosen.get("model", {}))
     _loss(values, reasons, found.samples, small)
-    loss = {**values["loss"], **chosen.get("loss", {})}
-    if small and not build_loss(loss["name"]).by_image:
-        del values["model"]["auxiliary_linear"]
     _engine(values, reasons, found.samples, machine, small)
     config = parse_config(_copied(values), overrides)
+    if small and not build_loss(config.loss.name, **config.loss.options).by_image:
+        del values["model"]["auxiliary_linear"]
+        config = parse_config(_copied(values), overrides)
     if machine.gpus:
         _fit(values, reasons, config, found.samples, machine)
         config = parse_config(_copied(values), overrides)

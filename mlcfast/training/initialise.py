@@ -22,7 +22,7 @@ from mlcfast.registry import hint
 
 LOGGER = logging.getLogger("mlcfast")
 LABEL_AXIS = {"fc.weight": 0, "fc.bias": 0, "fc.W": 1, "fc.b": 1, "query_embed.weight": 0}
-LABEL_AXIS |= {"auxiliary.weight": 0, "auxiliary.bias": 0}
+LABEL_AXIS |= {"auxiliary.fc.weight": 0, "auxiliary.fc.bias": 0}
 SHOWN = 8  # labels named in a line of the log
 
 

@@ -224,10 +224,12 @@ def test_the_error_bar_leaves_exact_what_is():
     """Weights and state keep their bytes; activations and temporaries, and what torch does not allocate, vary."""
     exact = dict.fromkeys(COMPONENTS, GIB) | {"activations": 0, "temporary": 0}
     estimates = [Estimate(zero2(8), exact, 0, gpus) for gpus in (1, 2)]
-    assert [estimate.allocated_bounds for estimate in estimates] == [(4 * GIB, 4 * GIB)] * 2
+    assert [estimate.predicted for estimate in estimates] == [(4 * GIB, 4 * GIB, 4 * GIB)] * 2
     spans = [estimate.bounds[1] - estimate.bounds[0] for estimate in estimates]
     assert spans == [(600 - 150 + 256 - 18) * MIB, (600 - 150 + 256 - 18 + 400 - 30) * MIB]
-    least, most = Estimate(zero2(8), exact | {"activations": 2 * GIB, "temporary": 2 * GIB}, 0, 1).allocated_bounds
+    varying = exact | {"activations": 2 * GIB, "temporary": 2 * GIB}
+    least, likely, most = Estimate(zero2(8), varying, 0, 1).predicted
+    assert likely == 8 * GIB
     assert least == pytest.approx((4 + 0.97 * 4) * GIB, abs=2) and most == pytest.approx((4 + 1.06 * 4) * GIB, abs=2)
 
 
