@@ -284,6 +284,13 @@ def test_the_auxiliary_layer_is_left_out_for_a_loss_that_takes_one_set_of_logits
     assert config.model.auxiliary_linear == beside
 
 
+@pytest.mark.usefixtures("untimed")
+def test_a_linear_head_gets_the_recipe_without_the_decoders_settings(tmp_path):
+    proposal = propose(one_table(tmp_path), None, ["model.head=linear"], Machine(), lambda _: "cached")
+    assert proposal.values["model"] == {"head": "linear", "backbone": LITE, "weights": "pretrained"}
+    assert "model.head" not in proposal.reasons and proposal.config.optim.lr == SMALL["optim"]["lr"]
+
+
 @pytest.mark.parametrize(("seconds", "epochs"), [(60.0, 80), (1000.0, 7), (9000.0, 4)])
 def test_on_a_cpu_many_images_get_it_too(tmp_path, monkeypatch, seconds, epochs):
     """Of 2,113 images it made 49.8 mAP in four epochs, the recipe for a GPU 18.0 (docs/notes.md)."""

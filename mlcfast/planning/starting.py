@@ -208,10 +208,13 @@ def _model(
     small = measured and backbone in SHIPPED and start != "none"
     model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone, "weights": start}
     if small:
-        model |= SMALL["model"] | {"backbone": backbone}
+        decoder = given.get("head", "query2label") == "query2label"
+        model |= (SMALL["model"] if decoder else {"head": given["head"]}) | {"backbone": backbone}
         values["data"]["augment"] = SMALL["data"]["augment"]
         many = "even with a linear head on one set of 2,113 images, ahead where things are small (docs/notes.md)"
-        reasons["model.head"] = "ahead of a linear head on sets of 240 images (docs/notes.md)" if few else many
+        if decoder:
+            reasons["model.head"] = "ahead of a linear head on sets of 240 images (docs/notes.md)" if few else many
+            reasons["model.auxiliary_linear"] = "a linear layer learns beside the decoder, and the mean of both counts"
     elif few:
         reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on"
     else:
