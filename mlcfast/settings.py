@@ -117,10 +117,11 @@ class ModelConfig(Section):
 
     @property
     def unread(self) -> list[str]:
-        """Settings of query2label that were set and that ml_decoder, which has most of them too, does not read."""
+        """Settings of query2label that were set and that ml_decoder, which has its own of that name, does not read."""
         if self.head != "ml_decoder":
             return []
-        return [n for n in QUERY2LABEL_OPTIONS if getattr(self, n) != type(self).model_fields[n].default]
+        shared = [name for name in QUERY2LABEL_OPTIONS if name != "auxiliary_linear"]
+        return [n for n in shared if getattr(self, n) != type(self).model_fields[n].default]
 
 
 class LossConfig(Section):

@@ -240,13 +240,14 @@ def test_the_fitted_temperature_is_that_of_the_card(tmp_path, capsys):
     assert "card holds no temperature" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["query2label", "ml_decoder", "linear", "cam", "features"])
+@pytest.mark.parametrize("name", ["query2label", "auxiliary_linear", "ml_decoder", "linear", "cam", "features"])
 def test_a_temperature_divides_the_logits_and_moves_the_thresholds(tmp_path, name):
     """In the weights, so that what is written is a model like any other; the same labels are found."""
     torch.manual_seed(0)
     of_features = {"head": "linear", "backbone": "none", "num_labels": 3, "image_size": 0, "in_features": 7}
     of_images = {"head": name, "backbone": "test_resnet", "num_labels": 3, "image_size": 32}
     of_images |= SMALL if name in ("query2label", "ml_decoder") else {}
+    of_images |= {**SMALL, "head": "query2label", "auxiliary_linear": True} if name == "auxiliary_linear" else {}
     arguments = of_features if name == "features" else of_images
     card = ModelCard(["red", "green", "blue"], arguments, PLAIN, [0.0, 0.3, 0.9], "ema")
     save_model(tmp_path / "best", build_model(**arguments).state_dict(), card)

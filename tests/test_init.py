@@ -13,7 +13,7 @@ from mlcfast.data import discover
 from mlcfast.data.build import Samples, open_samples
 from mlcfast.errors import UsageError
 from mlcfast.planning import starting
-from mlcfast.planning.starting import LITE, SHIPPED, SMALL, Machine, propose
+from mlcfast.planning.starting import LARGER, LITE, LITE2, SHIPPED, SMALL, Machine, propose
 from mlcfast.planning.written import as_yaml
 from tests.conftest import ROOT, write_colour_set
 from tests.data.layouts import LAYOUTS, touch, write
@@ -284,6 +284,13 @@ def test_the_auxiliary_layer_is_left_out_for_a_loss_that_takes_one_set_of_logits
     assert config.model.auxiliary_linear == beside
 
 
+@pytest.mark.usefixtures("untimed")
+def test_a_linear_head_gets_the_recipe_without_the_decoders_settings(tmp_path):
+    proposal = propose(one_table(tmp_path), None, ["model.head=linear"], Machine(), lambda _: "cached")
+    assert proposal.values["model"] == {"head": "linear", "backbone": LITE, "weights": "pretrained"}
+    assert "model.head" not in proposal.reasons and proposal.config.optim.lr == SMALL["optim"]["lr"]
+
+
 @pytest.mark.parametrize(("seconds", "epochs"), [(60.0, 80), (1000.0, 7), (9000.0, 4)])
 def test_on_a_cpu_many_images_get_it_too(tmp_path, monkeypatch, seconds, epochs):
     """Of 2,113 images it made 49.8 mAP in four epochs, the recipe for a GPU 18.0 (docs/notes.md)."""
@@ -303,20 +310,45 @@ def test_weights_of_a_package_go_with_their_backbone_alone(tmp_path, monkeypatch
         config = propose(data, None, overrides, Machine(), lambda backbone: where).config
         return config.model.backbone, config.model.weights, config.data.mean == IMAGENET_MEAN, config.optim.lr
 
-    assert proposed("unreachable") == (LITE, SHIPPED, False, 1e-3)
-    assert proposed("unreachable", f"model.backbone={LITE}") == (LITE, SHIPPED, False, 1e-3)
+    assert proposed("unreachable") == (LITE, SHIPPED[LITE], False, 1e-3)
+    assert proposed("unreachable", f"model.backbone={LITE2}") == (LITE2, SHIPPED[LITE2], False, 1e-3)
     assert proposed("unreachable", "model.backbone=resnet18") == ("resnet18", "none", True, 1e-3)
     assert proposed("cached", "model.backbone=resnet18") == ("resnet18", "pretrained", True, 1e-4)
     assert proposed("unreachable", "model.weights=none") == ("resnet18", "none", True, 1e-3)
 
 
+GPUS = Machine(2, 12 * 2**30, 8)
+
+
+def test_a_gpu_gets_the_recipe_of_small_sets_at_a_larger_size(tmp_path):
+    starter = load_config(ROOT / "configs" / "own_data.yaml").model_dump(mode="json")
+    recipe = {**SMALL, "data": SMALL["data"] | LARGER["data"], "model": SMALL["model"] | LARGER["model"]}
+    assert all(starter[section] | settings == starter[section] for section, settings in recipe.items())
+    data = one_table(tmp_path)
+    config = propose(data, None, ["data.image_size=320"], GPUS, lambda _: "cached").config.model_dump(mode="json")
+    assert config["model"] | SMALL["model"] | LARGER["model"] == config["model"]
+    assert config["optim"] == starter["optim"] and config["loss"] == starter["loss"]
+    assert config["engine"]["precision"] == "bf16"
+
+
+@pytest.mark.parametrize(("shipped", "backbone"), [((LITE, LITE2), LITE2), ((LITE,), LITE), ((), "resnet50")])
+def test_a_gpu_without_network_takes_the_largest_backbone_that_a_package_ships(
+    tmp_path, monkeypatch, shipped, backbone
+):
+    monkeypatch.setattr(starting, "is_shipped", lambda weights: weights in [SHIPPED[name] for name in shipped])
+    config = propose(one_table(tmp_path), machine=GPUS, weights=lambda _: "unreachable").config
+    assert (config.model.backbone, config.model.weights) == (backbone, SHIPPED.get(backbone, "none"))
+    assert config.model.auxiliary_linear == bool(shipped)
+
+
 def test_a_gpu_gets_what_the_planner_says_fits(tmp_path, monkeypatch):
     monkeypatch.setattr(starting, "FEW_IMAGES", 2)
+    monkeypatch.setattr(starting, "MANY_IMAGES", 2)
     data = one_table(tmp_path)
-    proposal = propose(data, None, ["engine.global_batch=32"], Machine(2, 12 * 2**30, 8), lambda _: "cached")
+    proposal = propose(data, None, ["engine.global_batch=32"], GPUS, lambda _: "cached")
     engine = proposal.config.engine
     assert proposal.config.model.backbone == "resnet50" and engine.precision == "bf16"
-    assert "pos_weight" not in proposal.config.loss.options  # measured for the recipe for few images alone
+    assert "pos_weight" not in proposal.config.loss.options  # measured for the recipe of small sets alone
     assert engine.micro_batch == 16 and "of 12.0 GiB" in proposal.reasons["engine.micro_batch"]
     assert "timed" not in proposal.reasons["train.epochs"]
 

@@ -151,7 +151,8 @@ def _problem(
         return found
 
     words = f"{plan}, B {B} K {K} N {N} D {D}, {variant}"
-    return Problem(words, dtype, ours, definition, tensors, B * K * D < FEW, strict=strict)
+    small = (1 if variant.shared else B) * K * D < FEW  # entries of the queries, whose gradient is judged by itself
+    return Problem(words, dtype, ours, definition, tensors, small, strict=strict)
 
 
 @contextmanager

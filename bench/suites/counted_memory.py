@@ -30,7 +30,7 @@ MODELS = {
     "resnet101": ("resnet101_448",),
     "swin_tiny": ("swin_l", "model.backbone=swin_tiny_patch4_window7_224"),
     "cvt_13": ("cvt_w24", "model.backbone=cvt_13"),
-    "resnet50": ("own_data", "model.backbone=resnet50", "model.head=linear"),
+    "resnet50": ("own_data", "model.backbone=resnet50", "model.backbone_options={}", "model.head=linear"),
 }
 
 

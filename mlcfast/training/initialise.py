@@ -17,7 +17,7 @@ from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator
 from mlcfast.models.card import check_file, load_card
 from mlcfast.models.loading import find_weights, read_weights
-from mlcfast.models.weights import load_checked
+from mlcfast.models.weights import load_checked, load_whole
 from mlcfast.registry import hint
 
 LOGGER = logging.getLogger("mlcfast")
@@ -92,9 +92,11 @@ def _copy_weights(model: torch.nn.Module, file: Path, rows: Sequence[int | None]
         raise UsageError(f"train.initialise_from {file}: a linear classifier, which model.head linear takes")
     if held:
         weights = _by_label(model, weights, rows, held, f"train.initialise_from {file}")
+    source = f"train.initialise_from {file}"
     if alone:
-        weights = {name.removeprefix("fc."): tensor for name, tensor in weights.items()}
-    load_checked(model.get_submodule("fc") if alone else model, weights, f"train.initialise_from {file}")
+        load_checked(model.get_submodule("fc"), {n.removeprefix("fc."): t for n, t in weights.items()}, source)
+    else:
+        load_whole(model, weights, source)
     LOGGER.info("%s of %s handed over", "the classifier" if alone else "all weights", file)
 
 

@@ -3,7 +3,8 @@
     python -m tests.new_user.cutout_sets OUT --labels bird=DIR fruit=DIR,DIR … --backgrounds 'GLOB' … [--seeds S …]
 
 Writes OUT/scenes<S>, OUT/many_small<S> and OUT/close_ups<S>. The cut-outs of each label and the backgrounds are divided
-by the seed: those of the training images are in no test image.
+by the seed: those of the training images are in no test image. With --each every cut-out is a label of its own, so
+that there may be hundreds, and only the backgrounds are divided.
 """
 
 import argparse
@@ -106,11 +107,14 @@ def make_cutout_set(
     seed: int,
     pieces: Pieces,
     views: list[Image.Image],
-    images: tuple[int, int] = (300, 600),
+    images: Sequence[int] = (300, 600),
 ) -> None:
-    """Write labels.csv and test.csv with a column a label, and their images (JPEG), of other cut-outs each."""
+    """Write labels.csv and test.csv with a column a label, and their images (JPEG), of other cut-outs each.
+
+    A label of one cut-out has it in both.
+    """
     random = np.random.default_rng(seed)
-    divided = {name: halves(each, random) for name, each in pieces.items()}
+    divided = {name: halves(each, random) if len(each) > 1 else (each, each) for name, each in pieces.items()}
     behind = halves(views, random)
     names = [*pieces, *(COLOURS if KINDS[kind].colours else ())]
     for part, (table, count) in enumerate(zip(("labels", "test"), images, strict=True)):
@@ -140,24 +144,31 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--backgrounds", nargs="+", required=True, metavar="GLOB")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--each", action="store_true", help="a label for each cut-out: bird/eagle of bird=DIR")
+    parser.add_argument(
+        "--images", nargs=2, type=int, default=[300, 600], metavar="N", help="to train and to test with"
+    )
     return parser
 
 
-def work(args: argparse.Namespace, images: tuple[int, int] = (300, 600)) -> None:
+def work(args: argparse.Namespace) -> None:
     """Draw the sets that are not there yet."""
     pieces = {}
     for name, folders in (word.split("=", 1) for word in args.labels):
         files = [path for folder in folders.split(",") for path in sorted(Path(folder).glob("*.png"))]
         if len(files) < 2:  # one to train with, one to test with
             raise SystemExit(f"{name}: at least two PNG files are needed, and {folders} has {len(files)}")
-        pieces[name] = [opened(path, "RGBA") for path in files]
+        if args.each:
+            pieces |= {f"{name}/{path.stem}": [opened(path, "RGBA")] for path in files}
+        else:
+            pieces[name] = [opened(path, "RGBA") for path in files]
     views = [opened(Path(path), "RGB") for pattern in args.backgrounds for path in sorted(glob.glob(pattern))]
     if len(views) < 2:
         raise SystemExit(f"at least two backgrounds are needed, and {' '.join(args.backgrounds)} has {len(views)}")
     for kind in args.kinds:
         for seed in args.seeds:
             if not (args.out / f"{kind}{seed}").exists():
-                make_cutout_set(kind, args.out / f"{kind}{seed}", seed, pieces, views, images)
+                make_cutout_set(kind, args.out / f"{kind}{seed}", seed, pieces, views, args.images)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def drawn(tmp_path_factory):
         Image.new("RGB", (500, 400), (grey,) * 3).save(folder / f"{grey}.jpg")
     labels = [f"{name}={folder / name}" for name in HUES]
     words = [str(folder / "out"), "--labels", *labels, "--backgrounds", str(folder / "*.jpg"), "--seeds", "4"]
-    work(build_parser().parse_args(words), images=(24, 36))
+    work(build_parser().parse_args([*words, "--images", "24", "36"]))
     return folder / "out"
 
 
@@ -74,6 +74,19 @@ def test_the_labels_are_what_the_images_show(drawn, kind):
     area = np.pi / 4 * SIZE[0] / SIZE[1] * np.square([low, high])  # of one disc, as a share of the image
     assert 0.6 * area[0] * KINDS[kind].counts[0] < min(covered)
     assert max(covered) < 1.05 * min(area[1] * KINDS[kind].counts[1], 1)
+
+
+def test_each_cut_out_may_be_a_label_of_its_own_that_the_test_shows_too(drawn, tmp_path):
+    words = ["--labels", f"disc={drawn.parent / 'warm'}", "--backgrounds", str(drawn.parent / "*.jpg")]
+    work(
+        build_parser().parse_args(
+            [str(tmp_path), *words, "--seeds", "0", "--each", "--images", "20", "30", "--kinds", "many_small"]
+        )
+    )
+    for table, count in (("labels", 20), ("test", 30)):
+        rows, _ = read(tmp_path / "many_small0", table)
+        assert len(rows) == count and set(rows[0]) == {"image", *(f"disc/{hue}" for hue in HUES["warm"])}
+        assert all(any(row[f"disc/{hue}"] == "1" for row in rows) for hue in HUES["warm"])
 
 
 @pytest.mark.parametrize(

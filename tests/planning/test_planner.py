@@ -22,6 +22,7 @@ from mlcfast.planning.tracker import LiveMemory
 CONFIGS = Path(__file__).parents[2] / "configs"
 GIB, MIB = 2**30, 2**20
 CARD = 12 * GIB
+WIDE = ("model.backbone=resnet50", "engine.micro_batch=16")  # a small backbone under a decoder of its full width
 
 
 def configuration(name: str, *overrides: str):
@@ -286,7 +287,7 @@ GROWTH = {  # bytes of a pass over so many images
 
 def planner_with(growth: str, memory: int, monkeypatch, *overrides: str) -> Planner:
     """Of a card whose traces are made up."""
-    planner = Planner(configuration("own_data", *overrides), gpus=1, gpu_memory=memory)
+    planner = Planner(configuration("resnet101_448", *WIDE, *overrides), gpus=1, gpu_memory=memory)
     traced = lambda size, *_: StepTrace(GROWTH[growth](size), 0, 0, 10**9 * size)  # noqa: E731  # shorter than a def
     monkeypatch.setattr(planner.tracer, "trace", traced)
     return planner
@@ -314,6 +315,6 @@ def test_no_micro_batch_is_named_where_the_optimizers_step_does_not_fit(monkeypa
 
 
 def test_of_very_many_labels_the_largest_micro_batch_is_that_of_the_suggestion():
-    plan = Planner(configuration("own_data"), gpus=1, gpu_memory=CARD, num_labels=10_000).plan()
+    plan = Planner(configuration("resnet101_448", *WIDE), gpus=1, gpu_memory=CARD, num_labels=10_000).plan()
     assert replace(plan.best.settings, micro_batch=0) == replace(plan.estimate.settings, micro_batch=0)
     assert plan.max_micro_batch == plan.best.settings.micro_batch == 4

@@ -75,10 +75,12 @@ def test_model_device_and_steps_are_said(caplog, config_file):
     assert len(caplog.messages) == 3
     caplog.clear()
     announce_training(
-        load_config(config_file, ["model.head=ml_decoder", "model.feedforward=9"]), trainer, HostProcess()
+        load_config(config_file, ["model.head=ml_decoder", "model.feedforward=9", "model.auxiliary_linear=true"]),
+        trainer,
+        HostProcess(),
     )
     (said,) = [message for message in caplog.messages if "ml_decoder has its own" in message]
-    assert "model.feedforward" in said
+    assert "model.feedforward" in said and "auxiliary" not in said
 
 
 def test_the_end_names_the_figure_that_counts_and_what_to_type(caplog, config_file):

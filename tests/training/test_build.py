@@ -59,6 +59,27 @@ def test_an_auxiliary_layer_has_a_loss_of_its_own(config_file, reduction):
     torch.testing.assert_close(found, (module.loss(parts[0], labels) + module.loss(parts[1], labels)) / 2)
 
 
+def test_what_is_told_of_a_batch_is_the_models_own_mean(config_file):
+    """Of the images that have an index alone: a mix puts others behind them."""
+    config, told = load_config(config_file, ["model.auxiliary_linear=true", "loss.name=bce"]), []
+    module = make_training_module(config, open_samples(config).train).eval()
+    module.on_logits = lambda logits, index: told.append(logits)
+    images, labels = torch.randn(6, 3, 32, 32), torch.randint(0, 2, (6, 3)).float()
+    expected = module.model(images)[:4]
+    module.training = module.model.training = True  # the rest stays as it was
+    module(images, labels, torch.arange(4))
+    torch.testing.assert_close(told, [expected])
+
+
+def test_a_head_with_one_set_of_logits_cannot_give_two(config_file):
+    config = load_config(config_file, ["loss.name=bce"])
+    module = make_training_module(config, open_samples(config).train)
+    images, labels = torch.randn(4, 3, 32, 32), torch.randint(0, 2, (4, 3)).float()
+    module.model.forward = lambda images: torch.zeros(8, 3)
+    with pytest.raises(ValueError, match="shape of logits"):
+        module(images, labels, torch.arange(4))
+
+
 def test_a_run_with_an_auxiliary_layer_predicts_as_it_validates(config_file):
     config = load_config(config_file, ["model.auxiliary_linear=true", "train.epochs=1"])
     progress = run(config, Process())

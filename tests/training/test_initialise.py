@@ -1,5 +1,7 @@
 """A run that starts from one with other labels: what belongs to a label is found by its name."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -44,6 +46,34 @@ def test_a_label_is_added_and_another_renamed(config_file, colour_set, tmp_path,
     assert "labels matched by name: 2 of 3 are taken over" in said
     assert "labels that are new, which start afresh: new" in said and "labels that are left out: blue" in said
     assert "if 'blue' is now called 'new': train.renamed_labels={new: blue}" in said
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_with_a_linear_layer_beside_its_decoder_and_one_without_hand_over(config_file, tmp_path, caplog, before):
+    """In either direction, by train.initialise_from and as a file of weights; other labels make no difference."""
+    caplog.set_level("INFO", "mlcfast")
+    words = ["model.head=query2label", "train.epochs=1"]
+    assert train.main([str(config_file), *words, f"model.auxiliary_linear={str(before).lower()}"]) == 0
+    file = tmp_path / "runs" / "tiny" / "best" / "model.safetensors"
+    held = read_state_dict(file)
+    assert ("auxiliary.fc.weight" in held) == before
+    words += [f"model.auxiliary_linear={str(not before).lower()}"]
+    config = load_config(config_file, words)
+    records = open_samples(config).train
+    for handed in ("initialise_from", "renamed", "weights"):
+        caplog.clear()
+        if handed == "weights":
+            module = make_training_module(load_config(config_file, [*words, f"model.weights={file}"]), records)
+        else:
+            module = make_training_module(config, records)
+            now = replace(records, names=["rouge", *records.names[1:]]) if handed == "renamed" else records
+            start = {n: t.clone() for n, t in module.model.state_dict().items() if n.startswith("auxiliary")}
+            initialise_from_run(module, now, file.parent, {"rouge": records.names[0]} if handed == "renamed" else {})
+            assert all(torch.equal(tensor, module.model.state_dict()[name]) for name, tensor in start.items())
+        own = module.model.state_dict()
+        shared = own.keys() & held.keys()
+        assert "fc.W" in shared and all(torch.equal(own[name], held[name]) for name in shared)
+        assert ("is left out" if before else "starts afresh") in caplog.text
 
 
 def test_what_cannot_be_matched_is_said():
