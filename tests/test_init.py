@@ -289,6 +289,10 @@ def test_a_linear_head_gets_the_recipe_without_the_decoders_settings(tmp_path):
     proposal = propose(one_table(tmp_path), None, ["model.head=linear"], Machine(), lambda _: "cached")
     assert proposal.values["model"] == {"head": "linear", "backbone": LITE, "weights": "pretrained"}
     assert "model.head" not in proposal.reasons and proposal.config.optim.lr == SMALL["optim"]["lr"]
+    with_role = propose(
+        one_table(tmp_path / "r"), None, ["model.head=linear", "loss={name: role}"], Machine(), lambda _: "cached"
+    )
+    assert (with_role.config.model.head, with_role.config.loss.name) == ("linear", "role")
 
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(60.0, 80), (1000.0, 7), (9000.0, 4)])

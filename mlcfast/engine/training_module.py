@@ -57,13 +57,13 @@ class TrainingModule(nn.Module):
         whole table, which also moves rows that the batch does not touch.
         """
         logits = self.model(images)
-        beside = getattr(self.model, "auxiliary", None) is not None and self.model.training
-        parts = logits.split(len(labels)) if beside else (logits,)
+        sets = getattr(self.model, "sets_of_logits", 1)
         if self.on_logits is not None and self.training:
-            self.on_logits(torch.stack(parts).detach().mean(0)[: len(index)], index)
-        if not beside:
+            own = logits.detach() if sets == 1 else logits.detach().unflatten(0, (sets, -1)).mean(0)
+            self.on_logits(own[: len(index)], index)
+        if sets == 1:
             return self._loss_of(logits, labels, index)
-        return torch.stack([self._loss_of(each, labels, index) for each in parts]).mean()
+        return torch.stack([self._loss_of(each, labels, index) for each in logits.chunk(sets)]).mean()
 
     def _loss_of(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         told: dict[str, Any] = {}

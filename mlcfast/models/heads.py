@@ -17,10 +17,12 @@ class Head(nn.Module):
 
     A head is built as Head(backbone, num_labels, **options) and defines `forward`. num_labels: K; image_size: S; grid:
     (H, W) of the feature map. attends: whether `forward` takes need_weights and then also gives attention weights
-    (B, K, H·W), which `predict --attention` and the report draw.
+    (B, K, H·W), which `predict --attention` and the report draw. sets_of_logits: how many logits (B, K), one below the
+    other, `forward` gives now; each has a loss of its own.
     """
 
     attends: ClassVar[bool] = False
+    sets_of_logits: int = 1
 
     def __init__(self, backbone: Backbone, num_labels: int):
         super().__init__()

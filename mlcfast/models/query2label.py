@@ -98,6 +98,11 @@ class Query2Label(Head):
             return logits
         return logits, weights.repeat_interleave(self.labels_per_query, dim=1)[:, : self.num_labels]
 
+    @property
+    def sets_of_logits(self) -> int:  # type: ignore[override]  # of which a head that has one set says so as a constant
+        """2 in train mode with the auxiliary classifier, else 1."""
+        return 2 if self.training and self.auxiliary is not None else 1
+
     def checkpoint_units(self) -> list[nn.Module]:
         """The modules to recompute in the backward pass: backbone blocks, encoder and decoder layers."""
         layers = [*self.transformer.encoder.layers, *self.transformer.decoder.layers]

@@ -11,8 +11,6 @@ from mlcfast.models.build import HEADS
 from mlcfast.models.card import ModelCard
 from mlcfast.models.heads import FeatureClassifier
 
-LAST_LAYERS = ("fc", "auxiliary.fc")  # of our heads; the second beside a decoder, where the mean of both logits counts
-
 
 @torch.no_grad()
 def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
@@ -28,8 +26,8 @@ def temper(model: nn.Module, card: ModelCard, temperature: float) -> ModelCard:
         raise UsageError(
             f"the last layer of head {card.model['head']} is not known: divide its logits where they are used"
         )
-    for name, module in model.named_modules():
-        for parameter in module.parameters() if name in LAST_LAYERS else ():
+    for name, parameter in model.named_parameters():
+        if name.startswith(("fc.", "auxiliary.fc.")):  # the second beside a decoder: the mean of both logits counts
             parameter.div_(temperature)
     thresholds = [_moved(threshold, temperature) for threshold in card.thresholds]
     return replace(card, thresholds=thresholds, calibration={})

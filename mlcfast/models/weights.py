@@ -20,7 +20,7 @@ from mlcfast.models.position_embeddings import at_the_size_of
 from mlcfast.registry import hint, hint_path
 
 LOGGER = logging.getLogger("mlcfast")
-AUXILIARY = "auxiliary."  # the linear layer beside a decoder, which not every model has (model.auxiliary_linear)
+AUXILIARY = ("auxiliary.fc.weight", "auxiliary.fc.bias")  # the linear layer of model.auxiliary_linear
 PACKAGE = "package:"  # before the name of an installed package that ships a weight file
 ENDINGS = (".safetensors", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model")
@@ -100,13 +100,15 @@ def load_whole(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     Without it in the file that layer keeps its start; without it in the model what the file has of it is left out.
     Either is logged.
     """
-    own, held = ({n: t for n, t in each.items() if n.startswith(AUXILIARY)} for each in (model.state_dict(), state))
-    if own and not held:
+    own = model.state_dict()
+    wanted, held = (any(name in each for name in AUXILIARY) for each in (own, state))
+    if wanted and not held:
         LOGGER.info("%s: has no linear layer beside the decoder; that of model.auxiliary_linear starts afresh", source)
-    elif held and not own:
+        state = state | {name: own[name] for name in AUXILIARY}
+    elif held and not wanted:
         LOGGER.info("%s: its linear layer beside the decoder is left out (model.auxiliary_linear=false)", source)
-    kept = {name: tensor for name, tensor in state.items() if name not in held or own}
-    load_checked(model, kept if held else kept | own, source)
+        state = {name: tensor for name, tensor in state.items() if name not in AUXILIARY}
+    load_checked(model, state, source)
 
 
 def state_mismatch(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:

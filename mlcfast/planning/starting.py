@@ -125,7 +125,7 @@ def propose(
     _engine(values, reasons, found.samples, machine, small)
     config = parse_config(_copied(values), overrides)
     if small and not build_loss(config.loss.name, **config.loss.options).by_image:
-        del values["model"]["auxiliary_linear"]
+        values["model"].pop("auxiliary_linear", None)
         config = parse_config(_copied(values), overrides)
     if machine.gpus:
         _fit(values, reasons, config, found.samples, machine)
@@ -211,8 +211,8 @@ def _model(
         decoder = given.get("head", "query2label") == "query2label"
         model |= (SMALL["model"] if decoder else {"head": given["head"]}) | {"backbone": backbone}
         values["data"]["augment"] = SMALL["data"]["augment"]
-        many = "even with a linear head on one set of 2,113 images, ahead where things are small (docs/notes.md)"
         if decoder:
+            many = "even with a linear head on one set of 2,113 images, ahead where things are small (docs/notes.md)"
             reasons["model.head"] = "ahead of a linear head on sets of 240 images (docs/notes.md)" if few else many
             reasons["model.auxiliary_linear"] = "a linear layer learns beside the decoder, and the mean of both counts"
     elif few:

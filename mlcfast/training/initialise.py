@@ -17,12 +17,12 @@ from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator
 from mlcfast.models.card import check_file, load_card
 from mlcfast.models.loading import find_weights, read_weights
-from mlcfast.models.weights import load_checked, load_whole
+from mlcfast.models.weights import AUXILIARY, load_checked, load_whole
 from mlcfast.registry import hint
 
 LOGGER = logging.getLogger("mlcfast")
 LABEL_AXIS = {"fc.weight": 0, "fc.bias": 0, "fc.W": 1, "fc.b": 1, "query_embed.weight": 0}
-LABEL_AXIS |= {"auxiliary.fc.weight": 0, "auxiliary.fc.bias": 0}
+LABEL_AXIS |= dict.fromkeys(AUXILIARY, 0)
 SHOWN = 8  # labels named in a line of the log
 
 
@@ -90,9 +90,9 @@ def _copy_weights(model: torch.nn.Module, file: Path, rows: Sequence[int | None]
     alone = all(name.startswith("fc.") for name in weights)
     if alone and not hasattr(model, "fc"):
         raise UsageError(f"train.initialise_from {file}: a linear classifier, which model.head linear takes")
-    if held:
-        weights = _by_label(model, weights, rows, held, f"train.initialise_from {file}")
     source = f"train.initialise_from {file}"
+    if held:
+        weights = _by_label(model, weights, rows, held, source)
     if alone:
         load_checked(model.get_submodule("fc"), {n.removeprefix("fc."): t for n, t in weights.items()}, source)
     else:
