@@ -12,6 +12,7 @@ from mlcfast.files import write_text
 from mlcfast.planning.starting import propose
 from mlcfast.planning.written import as_yaml, next_steps
 from mlcfast.runs.journal import log_to_console
+from mlcfast.training.build import check_parts
 
 
 def build_parser() -> cli.Parser:
@@ -31,6 +32,7 @@ def work(args: argparse.Namespace) -> None:
     if args.out is not None:
         _refuse(args.out, args.force)
     proposal = propose(args.data, args.images, args.overrides)
+    check_parts(proposal.config, resumed=False)  # nothing is written that train would refuse
     samples = proposal.found.samples
     out = args.out or Path(f"{proposal.config.name}.yaml")
     _refuse(out, args.force)

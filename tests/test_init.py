@@ -285,6 +285,15 @@ def test_the_auxiliary_layer_is_left_out_for_a_loss_that_takes_one_set_of_logits
 
 
 @pytest.mark.usefixtures("untimed")
+def test_settings_that_training_refuses_together_are_not_written(tmp_path, capsys):
+    words = [str(one_table(tmp_path)), "--out", str(tmp_path / "c.yaml"), "model.head=query2label"]
+    assert init.main([*words, "model.auxiliary_linear=true", "loss={name: role}"]) == 2
+    said = capsys.readouterr().err
+    assert "set model.auxiliary_linear=false" in said and said.count("\n") == 1
+    assert not (tmp_path / "c.yaml").exists()
+
+
+@pytest.mark.usefixtures("untimed")
 def test_a_linear_head_gets_the_recipe_without_the_decoders_settings(tmp_path):
     proposal = propose(one_table(tmp_path), None, ["model.head=linear"], Machine(), lambda _: "cached")
     assert proposal.values["model"] == {"head": "linear", "backbone": LITE, "weights": "pretrained"}
