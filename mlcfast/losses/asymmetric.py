@@ -6,7 +6,7 @@ from mlcfast.losses.label_smoothing import checked_smoothing, soft
 from mlcfast.losses.label_weights import WeighedLoss
 from mlcfast.ops.asymmetric_loss.op import checked_asymmetric_loss
 from mlcfast.ops.asymmetric_loss.reference import AsymmetricOptions
-from mlcfast.ops.checks import as_number, check_reduction
+from mlcfast.ops.checks import as_number, check_label_values, check_pair, check_reduction
 from mlcfast.ops.numerics import Weights, reduce, weigh
 
 
@@ -65,6 +65,9 @@ class AsymmetricLoss(WeighedLoss):
 
     def _smoothed(self, logits: Tensor, labels: Tensor, weights: Weights | None) -> Tensor:
         """Of soft labels, each entry weighed as its label was before."""
+        check_pair(logits, labels, "targets")
+        if labels.is_cpu:
+            check_label_values(labels, "targets")  # before they are drawn into [0, 1]
         targets = soft(labels, self.label_smoothing, logits)
         if weights is None:
             return checked_asymmetric_loss(logits, targets, self._options, self.reduction, self.scale)

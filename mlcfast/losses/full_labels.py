@@ -9,7 +9,7 @@ from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite_of_all
 from mlcfast.losses.label_weights import WeighedLoss, checked_counts
 from mlcfast.losses.missing_labels import positive_number
-from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction
+from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction, outlives_call
 from mlcfast.ops.label_loss import full_labels as op
 from mlcfast.ops.label_loss import reference
 from mlcfast.ops.numerics import Weights, upcast
@@ -140,7 +140,8 @@ class DistributionBalancedLoss(LabelLoss):
         check_reduction(reduction)
         self.reduction = reduction
         self.counts: Tensor | None = None
-        self.columns: dict[bool, Weights] = {}  # of double precision, and of single
+        self.columns: tuple[Tensor, ...] = ()  # 1/n and the shift of each label, fp64
+        self.beside: dict[tuple[torch.device, bool], tuple[Tensor, Weights]] = {}  # on a device, in double precision
         self.images = 0
         if label_counts is None:
             self.needs = frozenset({"label_counts"})
@@ -152,8 +153,8 @@ class DistributionBalancedLoss(LabelLoss):
     def set_label_counts(self, label_counts: Tensor | Sequence[float], images: int) -> None:
         """See LabelLoss."""
         self.counts, self.images = checked_counts(label_counts, images, images - 1), images
-        inverse, shift = op.balanced_columns(self.counts, images, self.neg_scale, self.init_bias)
-        self.columns = {True: (inverse, shift), False: (inverse.float(), shift.float())}
+        self.columns = op.balanced_columns(self.counts, images, self.neg_scale, self.init_bias)
+        self.beside.clear()
 
     def check_labels(self, K: int) -> None:
         """See LabelLoss."""
@@ -169,15 +170,24 @@ class DistributionBalancedLoss(LabelLoss):
         check_pair(logits, labels, "labels")
         check_matrix(logits)
         self.check_labels(logits.shape[1])
-        assert self.counts is not None, "or check_labels would have raised"
-        self.counts, double = self.counts.to(logits.device), logits.dtype == torch.float64
-        if self.columns[double][0].device != logits.device:
-            inverse, shift = self.columns[double]
-            self.columns[double] = (inverse.to(logits.device), shift.to(logits.device))
+        counts, columns = self._beside(logits)
         return op.distribution_balanced(
-            logits, labels, self.counts, self.images, self.mapping, self.neg_scale, self.init_bias,
-            self.focal_gamma, self.focal_balance, self.reduction, self.columns[double],
+            logits, labels, counts, self.images, self.mapping, self.neg_scale, self.init_bias,
+            self.focal_gamma, self.focal_balance, self.reduction, columns,
         )  # fmt: skip
+
+    def _beside(self, logits: Tensor) -> tuple[Tensor, Weights]:
+        """The counts and their columns beside the logits, kept for the next call."""
+        assert self.counts is not None, "or check_labels would have raised"
+        key = logits.device, logits.dtype == torch.float64
+        if key in self.beside:
+            return self.beside[key]
+        dtype = torch.float64 if key[1] else torch.float32
+        inverse, shift = (column.to(logits.device, dtype) for column in self.columns)
+        found = self.counts.to(logits.device), (inverse, shift)
+        if all(outlives_call(tensor) for tensor in (found[0], inverse, shift)):
+            self.beside[key] = found
+        return found
 
 
 class ZLPRLoss(LabelLoss):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,7 @@ class LabelEstimator(nn.Module):
     observed: (N, K), +1 positive, 0 unknown, −1 negative, any real dtype, or None for nothing observed.
     generator: source of the uniform draw, so that every rank starts from the same table.
     sparse: the table's gradient holds the touched rows only, for TableAdam; False gives a dense one for any optimizer.
+    A copy, also one from a file, has the table as it is, see TableAdam.catch_up, and no optimizer.
     """
 
     before_read: Callable[[Tensor], None] | None = (
@@ -53,6 +54,9 @@ class LabelEstimator(nn.Module):
             raise ValueError(f"observed must be ({num_images}, {num_labels}), not {tuple(observed.shape)}")
         self.sparse = sparse
         self.table = nn.Parameter(_initial_table(num_images, num_labels, observed, generator))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "before_read"}
 
     def forward(self, index: Tensor) -> Tensor:
         """index: (B,) int64 of training images. Returns their logits (B, K)."""

@@ -1,17 +1,21 @@
 """Weights of labels, given or balanced by how often each label is positive: one way for every loss that takes them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
-from mlcfast.ops.checks import as_number
+from mlcfast.ops.checks import as_number, outlives_call
 from mlcfast.ops.numerics import Weights
 
 # What a method balances, and its number: an exponent, or β of the effective number of images.
 METHODS = {"neg_pos": ("pos_weight", 1.0), "inv_freq": ("class_weight", 1.0), "effective_num": ("class_weight", 0.999)}
 
 
-def balanced_weights(method: str, label_counts: Tensor, images: int, number: float | None = None) -> Tensor:
+def balanced_weights(
+    method: str, label_counts: Tensor | Sequence[float], images: int, number: float | None = None
+) -> Tensor:
     """Weights (K,) in fp64 from the number of positives n of each label among M images; n is at least 1.
 
     neg_pos: ((M − n) / n)^number, 1 by default, and n at most M − 1, or a label that all images have would weigh
@@ -38,7 +42,7 @@ def balanced_weights(method: str, label_counts: Tensor, images: int, number: flo
 def checked_counts(label_counts: object, images: int, most: int) -> Tensor:
     """Counts (K,) in fp64, drawn into [1, most]: frequencies are finite, and up to images − 1 odds; else ValueError."""
     try:
-        counts = torch.as_tensor(label_counts, dtype=torch.float64).cpu()
+        counts = torch.as_tensor(label_counts, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"label_counts must be numbers, one a label, not {label_counts!r}") from None
     if counts.dim() != 1 or not (counts >= 0).all() or not (counts <= images).all() or images < 2:
@@ -75,9 +79,12 @@ class LabelWeights:
         if not self.given:
             return None
         key = (None if logits.is_cpu else logits.device, logits.dtype == torch.float64, logits.shape[-1])
-        if key not in self.made:
-            self.made[key] = self._make(logits.device, torch.float64 if key[1] else torch.float32, key[2])
-        return self.made[key]
+        if key in self.made:
+            return self.made[key]
+        weights = self._make(logits.device, torch.float64 if key[1] else torch.float32, key[2])
+        if outlives_call(weights[0]):
+            self.made[key] = weights
+        return weights
 
     def check_labels(self, K: int) -> None:
         """See LabelLoss."""
@@ -90,7 +97,7 @@ class LabelWeights:
             if name not in self.values:
                 raise ValueError(f"{name} {self.methods[name][0]} needs label counts: call set_label_counts first")
         self.check_labels(K)
-        one = torch.ones(1, dtype=torch.float64)
+        one = torch.ones(1, dtype=torch.float64, device="cpu")  # whatever the default is
         other = self.values.get("class_weight", one)
         positive = self.values.get("pos_weight", one) * other
         positive, other = (weight.expand(K).to(device, dtype).contiguous() for weight in (positive, other))
@@ -111,10 +118,10 @@ def _parsed(value: object, name: str) -> Tensor | tuple[str, float | None]:
         right = [method for method, (kind, _) in METHODS.items() if kind == name]
         if value not in right:
             raise ValueError(f"{name} must be a number, a number for each label, {' or '.join(right)}, not {value!r}")
-        balanced_weights(value, torch.ones(1), 2, number)
+        balanced_weights(value, [1.0], 2, number)
         return value, number
     try:
-        weights = torch.as_tensor(value, dtype=torch.float64).detach().cpu().reshape(-1)
+        weights = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().reshape(-1)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} must be a number or a number for each label, not {value!r}") from None
     if not weights.isfinite().all() or (weights < 0).any() or not weights.numel():

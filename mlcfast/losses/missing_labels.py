@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite, opposite_of_all
-from mlcfast.ops.checks import as_number, check_logits, check_reduction
+from mlcfast.ops.checks import as_number, check_logits, check_reduction, outlives_call
 from mlcfast.ops.label_loss import missing_labels as op
 from mlcfast.ops.numerics import upcast
 
@@ -136,7 +136,8 @@ class LargeLossLoss(LabelLoss):
         threshold, count = self._threshold(logits, labels, statistic)
         flip = self.kind != "ll_r"
         value = op.large_losses(logits, labels, threshold, flip, count=count)
-        self.last = (logits.detach(), labels, threshold, count)
+        seen = logits.detach()
+        self.last = (seen, labels, threshold, count) if outlives_call(seen) else None
         if not self.label_smoothing:
             return value
         of_opposite = op.large_losses(logits, opposite(labels), threshold, flip, count=count)
@@ -161,7 +162,7 @@ class LargeLossLoss(LabelLoss):
 
     @property
     def changed(self) -> Tensor | None:
-        """(B, K) bool, the entries that the last call changed; None before the first call."""
+        """(B, K) bool, the entries that the last call changed; None before the first call and inside torch.func."""
         if self.last is None:
             return None
         logits, labels, threshold, count = self.last
@@ -230,18 +231,19 @@ class SelfPacedLossCorrection(LabelLoss):
             as_number(value, name) for value, name in ((tau, "tau"), (margin, "margin"), (gamma, "gamma"))
         )
         check_reduction(reduction)
-        self.change_epoch, self.reduction, self.epoch = change_epoch, reduction, 0
+        self.change_epoch, self.reduction = change_epoch, reduction
+        self.begin_epoch(0, 1)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
-        self.epoch = epoch
+        self.corrects = epoch >= self.change_epoch  # not the epoch: a compiled call is for one value of what it reads
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
     ) -> Tensor:
         """logits, labels: (B, K), 0 unknown. Returns a scalar, or (B, K) for none."""
         self._check_values_once(labels)
-        tau = self.tau if self.epoch >= self.change_epoch else None
+        tau = self.tau if self.corrects else None
         options = tau, self.margin, self.gamma, self.reduction
         value = op.self_paced_correction(logits, labels, *options)
         if not self.label_smoothing:

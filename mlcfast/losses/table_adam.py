@@ -51,7 +51,8 @@ class TableAdam(torch.optim.Optimizer):
         self, closure: Callable[[], Tensor] | None = None
     ) -> Tensor | None:
         """One Adam step on the rows with a gradient; no host synchronisation. Repeated indices add up."""
-        loss = closure() if closure is not None else None
+        with torch.enable_grad():
+            loss = closure() if closure is not None else None
         table = self.param_groups[0]["params"][0]
         if table.grad is None:
             return loss
@@ -115,15 +116,15 @@ class TableAdam(torch.optim.Optimizer):
         j = torch.arange(1, min(self._horizon, state["calls"]) + 1, device=table.device)
         silent = (last + j).double()
         rate = state["rates"][torch.minimum(last + j, step).sub_(1).clamp_(min=0)].double()
-        rate = torch.where(j <= gap, rate * beta1**j / (1 - beta1**silent), 0.0)
-        decay = torch.sqrt(beta2**j / (1 - beta2**silent))
+        rate = torch.where(j <= gap, rate * beta1 ** j.double() / (1 - beta1**silent), 0.0)
+        decay = torch.sqrt(beta2 ** j.double() / (1 - beta2**silent))
         first, second = state["exp_avg"][index], state["exp_avg_sq"][index]
         root = second.sqrt()[:, :, None]
-        per_step = (root * decay.float()[:, None]).add_(group["eps"]).reciprocal_()  # (B, K, J)
-        moved = (per_step @ rate.float()[:, :, None]).squeeze(2)
+        per_step = (root * decay.to(root.dtype)[:, None]).add_(group["eps"]).reciprocal_()  # (B, K, J)
+        moved = (per_step @ rate.to(root.dtype)[:, :, None]).squeeze(2)
         table[index] = table[index] - first * moved
-        state["exp_avg"][index] = first * (beta1 ** gap.double()).float()
-        state["exp_avg_sq"][index] = second * (beta2 ** gap.double()).float()
+        state["exp_avg"][index] = first * (beta1 ** gap.double()).to(first.dtype)
+        state["exp_avg_sq"][index] = second * (beta2 ** gap.double()).to(second.dtype)
         state["last_step"].index_fill_(0, index, step)
 
     def _write(
@@ -149,7 +150,7 @@ class TableAdam(torch.optim.Optimizer):
             state["step"] = torch.zeros((), dtype=torch.int64, device=table.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
             state["last_step"] = torch.zeros(table.shape[0], dtype=torch.int64, device=table.device)
-            state["rates"] = torch.zeros(1024, device=table.device)
+            state["rates"] = torch.zeros(1024, dtype=torch.float64, device=table.device)
         return state
 
 
@@ -165,7 +166,7 @@ def _rows_of(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Row indices and their gradients; rows that repeat all carry the sum of their gradients."""
     if not gradient.is_sparse:
         return torch.arange(gradient.shape[0], device=gradient.device), gradient
-    index, values = gradient._indices()[0], gradient._values().float()
+    index, values = gradient._indices()[0], gradient._values()
     return index, sum_repeated(index, values)
 
 

@@ -14,6 +14,11 @@ _LOGITS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 
+def outlives_call(tensor: Tensor) -> bool:
+    """Whether a tensor made in this call may be kept: not one of torch.func, nor a fake one of a graph being traced."""
+    return type(tensor) is Tensor and (torch.compiler.is_compiling() or not in_transform())
+
+
 def check_pair(logits: Tensor, labels: Tensor, name: str = "targets") -> None:
     """`logits` floating, `labels` real, of the same shape and on the same device."""
     check_logits(logits)

@@ -21,9 +21,11 @@ from mlcfast.ops.numerics import upcast
 
 def batch_statistic(logits: Tensor, estimate_logits: Tensor | None = None) -> Tensor:
     """[Σ σ(logits), Σ σ(estimate_logits) or 0, B, 1] of one part, detached, fp32 (fp64 for fp64 logits), (4,)."""
-    with torch.no_grad():
-        total = torch.sigmoid(upcast(logits)).sum()
-        estimate = torch.zeros_like(total) if estimate_logits is None else torch.sigmoid(upcast(estimate_logits)).sum()
+    with torch.no_grad():  # which stops no forward-mode derivative, as detach() does
+        total = torch.sigmoid(upcast(logits.detach())).sum()
+        estimate = torch.zeros_like(total)
+        if estimate_logits is not None:
+            estimate = torch.sigmoid(upcast(estimate_logits.detach())).sum()
         counts = torch.tensor([logits.shape[0], 1], dtype=total.dtype, device=total.device)
         return torch.cat([total[None], estimate.to(total.dtype)[None], counts])
 

@@ -1,0 +1,148 @@
+"""Losses and the table's optimizer where somebody else's code calls, copies, traces or transforms them."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from mlcfast.losses import AsymmetricLoss, LabelEstimator, ROLELoss, TableAdam, build_loss
+
+WEIGHED = [
+    ("asymmetric", {"pos_weight": 2.0}),
+    ("bce", {"class_weight": [1.0, 2.0, 3.0]}),
+    ("focal", {"pos_weight": 2.0}),
+    ("db", {"label_counts": [1, 2, 3], "images": 10}),
+]
+
+
+def problem() -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(4, 3, generator=random), (torch.rand(4, 3, generator=random) < 0.4).float()
+
+
+class Model(nn.Module):
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return self.loss(x, z)
+
+
+@pytest.mark.parametrize(("name", "options"), WEIGHED)
+def test_what_traces_or_transforms_a_loss_first_leaves_it_as_it_was(name, options):
+    x, z = problem()
+    expected = build_loss(name, **options)(x, z)
+    exported = Model(build_loss(name, **options))
+    torch.export.export(exported, (x, z))
+    transformed = Model(build_loss(name, **options))
+    torch.func.grad(lambda logits: transformed(logits, z))(x)
+    on_meta = Model(build_loss(name, **options))
+    on_meta(x.to("meta"), z.to("meta"))
+    for model in (exported, transformed, on_meta):
+        for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(each(x, z), expected)
+
+
+def test_the_large_losses_of_a_transform_are_not_kept():
+    x, z = problem()
+    loss = build_loss("ll_r", delta=0.3)
+    loss.begin_epoch(1, 3)
+    torch.func.grad(lambda logits: loss(logits, z))(x)
+    copy.deepcopy(loss)
+    assert loss.changed is None
+    loss(x, z)
+    assert loss.changed.any()
+
+
+@pytest.mark.parametrize(("name", "options"), WEIGHED)
+def test_the_default_device_is_none_of_a_losss_business(name, options):
+    x, z = problem()
+    expected = build_loss(name, **options)(x, z)
+    with torch.device("meta"):
+        built = build_loss(name, **options)
+        assert torch.equal(built(x, z), expected)
+    assert torch.equal(built(x, z), expected)
+
+
+def test_forward_mode_derivatives_of_coupled_losses_are_the_reverse_modes():
+    x, z = problem()
+    e = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    for loss in (lambda a: build_loss("epr")(a, z), lambda a: ROLELoss(1.5)(a, z, e), lambda b: ROLELoss(1.5)(x, z, b)):
+        torch.testing.assert_close(torch.func.jacfwd(loss)(x), torch.func.grad(loss)(x), check_dtype=False)
+        twice = torch.func.jacrev(torch.func.jacrev(loss))(x)
+        torch.testing.assert_close(torch.func.hessian(loss)(x), twice, check_dtype=False)
+
+
+@pytest.mark.parametrize("weight", [None, 2.0])
+def test_smoothing_takes_no_label_for_another(weight):
+    x, z = problem()
+    loss = AsymmetricLoss(label_smoothing=0.1, pos_weight=weight)
+    for wrong in (-100.0, 1.05):
+        z[0, 2] = wrong
+        with pytest.raises(ValueError, match=r"targets must lie in \[-1, 1\]"):
+            loss(x, z)
+    with pytest.raises(ValueError, match="bool, integer or floating"):
+        loss(x, z.to(torch.complex64))
+
+
+def test_a_compiled_loss_of_two_phases_is_compiled_twice():
+    torch._dynamo.reset()
+    x, z = problem()
+    loss, compiled = build_loss("splc", change_epoch=2), []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    loss(x, z)  # a first call looks at the labels' values
+    quick = torch.compile(loss, backend=backend, fullgraph=True)
+    for epoch in range(12):
+        loss.begin_epoch(epoch, 12)
+        assert torch.equal(quick(x, z), loss(x, z))
+    assert len(compiled) == 2
+
+
+def test_the_tables_optimizer_in_double_precision_is_dense_adam():
+    random = torch.Generator().manual_seed(0)
+    start = torch.randn(7, 3, generator=random, dtype=torch.float64)
+    sparse, dense = LabelEstimator(7, 3).double(), LabelEstimator(7, 3, sparse=False).double()
+    for each in (sparse, dense):
+        each.table.data.copy_(start)
+    ours, adam = TableAdam(sparse, 0.1), torch.optim.Adam(dense.parameters(), 0.1)
+    for _ in range(30):
+        index = torch.randperm(7, generator=random)[:2]
+        weight = torch.randn(2, 3, generator=random, dtype=torch.float64)
+        for estimator, optimizer in ((sparse, ours), (dense, adam)):
+            optimizer.zero_grad()
+            (estimator(index) * weight).sum().backward()
+            optimizer.step()
+    ours.catch_up()
+    torch.testing.assert_close(sparse.table, dense.table, rtol=1e-9, atol=1e-9)
+
+
+def test_an_estimator_is_copied_without_its_optimizer():
+    estimator = LabelEstimator(4, 3)
+    optimizer = TableAdam(estimator, 0.1)
+    for one in (copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
+        assert torch.equal(one(torch.tensor([1])), estimator.table[1:2])
+        assert one.before_read is None and one.table is not estimator.table
+    assert estimator.before_read == optimizer._before_read
+
+
+def test_the_tables_optimizer_takes_a_closure_that_goes_backward():
+    estimator = LabelEstimator(4, 3)
+    optimizer = TableAdam(estimator, 0.1)
+    before = estimator.table.detach().clone()
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = estimator(torch.tensor([2])).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    moved = (estimator.table != before).all(1)
+    assert moved.tolist() == [False, False, True, False]
