@@ -11,7 +11,7 @@ from mlcfast import cli
 from mlcfast.config import Config, DataConfig
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import open_split
-from mlcfast.data.splits import TRAIN, VALIDATION, find_split
+from mlcfast.data.splits import TRAIN, VALIDATION, find_split, trained_on
 from mlcfast.engine import discover, start, stop
 from mlcfast.engine.predictor import FLIP
 from mlcfast.errors import UsageError, counted
@@ -104,6 +104,13 @@ def work(args: argparse.Namespace) -> None:
     split = args.split or (config.data.test if aim is None else None) or config.data.val
     records = open_for(config, split, checkpoints[0])
     check_size(args, records)
+    if process.is_main and split not in (TRAIN, config.data.train):
+        for weights in checkpoints:
+            if seen := trained_on(records, find_split(weights)):
+                LOGGER.warning(
+                    "%d of the %d images trained the model of %s: its figures here flatter it; --split names others",
+                    seen, len(records), weights,
+                )  # fmt: skip
     for weights in checkpoints[1:]:  # what does not fit is said now, not after the first model's images
         stored_model(config, weights, records.names, *sides[:1])
     start(process)

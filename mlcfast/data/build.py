@@ -41,7 +41,7 @@ from mlcfast.data.overlap import refuse_shared_images
 from mlcfast.data.packed import StreamedImages
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.source import TableOptions
-from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
+from mlcfast.data.splits import TRAIN, VALIDATION, divide, divide_further, refuse_shared_groups
 from mlcfast.errors import UsageError
 from mlcfast.registry import as_callable, check_options, imported, is_import_name
 from mlcfast.stopwatch import Stopwatch
@@ -84,13 +84,14 @@ class Samples:
     test: LabelledImages | None = None
 
 
-def open_samples(config: Config, held: Path | None = None) -> Samples:
+def open_samples(config: Config, held: Path | None = None, earlier: Path | None = None) -> Samples:
     """Read the splits of a run.
 
     Caches and the demo set are made by one process while the others wait for its file lock.
-    held: the split.csv of the run that goes on, whose parts are taken where data.val is a share.
+    held: the split.csv of the run that goes on, whose parts are taken where data.val is a share. earlier: that of the
+    run whose weights this one starts from, see `divide_further`.
     """
-    samples = _open_both(config.data, config.seed, held)
+    samples = _open_both(config.data, config.seed, held, earlier)
     if samples.train.names != samples.validation.names:
         raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
     return dataclasses.replace(samples, test=_open_test(config, samples.train, held))
@@ -236,10 +237,10 @@ def _table_options(settings: DataConfig) -> TableOptions:
     )
 
 
-def _open_both(settings: DataConfig, seed: int, held: Path | None) -> Samples:
+def _open_both(settings: DataConfig, seed: int, held: Path | None, earlier: Path | None) -> Samples:
     train, skipped = _open(settings, settings.train)
     if settings.labels == "single_positive" or settings.val is None or settings.val_share:
-        return dataclasses.replace(_with_validation_part(train, settings, seed, held), skipped=skipped)
+        return dataclasses.replace(_with_validation_part(train, settings, seed, held, earlier), skipped=skipped)
     validation, also_skipped = _open(settings, str(settings.val), train.names, train.cells)
     refuse_shared_groups(train, validation)
     refuse_shared_images(train, validation, "data.val", settings.allow_overlap)
@@ -248,7 +249,9 @@ def _open_both(settings: DataConfig, seed: int, held: Path | None) -> Samples:
     return Samples(train, validation, skipped=skipped + also_skipped)
 
 
-def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: int, held: Path | None) -> Samples:
+def _with_validation_part(
+    records: LabelledImages, settings: DataConfig, seed: int, held: Path | None, earlier: Path | None
+) -> Samples:
     """One file for both parts: by a share, stratified, or by the published protocol; validation is fully labelled.
 
     The protocol takes the last fifth of a permutation of the training list in the order of the image ids.
@@ -260,7 +263,10 @@ def _with_validation_part(records: LabelledImages, settings: DataConfig, seed: i
         records = records.sorted_by_id_text()
     observed = observe_single_positive(records.labels) if single else records.labels
     try:
-        train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
+        if share and held is None and earlier is not None:
+            train, validation = divide_further(records, share, seed, earlier)
+        else:
+            train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
     learnt, judged = dataclasses.replace(records, labels=observed).subset(train), records.subset(validation)

@@ -43,6 +43,39 @@ def divide(records: LabelledImages, share: float, seed: int, held: Path | None =
         raise UsageError(f"data.val: {error}: {_what_would_do(records.labels, share, seed, groups)}") from error
 
 
+def divide_further(records: LabelledImages, share: float, seed: int, earlier: Path) -> tuple[np.ndarray, np.ndarray]:
+    """As `divide`, but images that the split.csv at `earlier` knows, and those of their groups, keep their part.
+
+    So a run that starts from another's weights is not judged by images that the other was trained on. The other images
+    are divided as ever, or all train where they are too few. Where nothing is known or a part would be empty, `divide`.
+    """
+    sides = _sides(earlier)
+    groups = groups_of_copies(records.paths) if records.groups is None else records.groups
+    units = list(records.image_ids) if groups is None else list(groups)
+    known: dict[str, str] = {}
+    for unit, name in zip(units, records.image_ids, strict=True):
+        if name in sides and known.get(unit) != TRAIN:
+            known[unit] = sides[name]
+    validates = np.array([known.get(unit) == VALIDATION for unit in units], bool)
+    rest = np.flatnonzero([unit not in known for unit in units])
+    if len(rest):
+        with contextlib.suppress(ValueError):
+            _, more = stratified_split(records.labels[rest], share, seed, [units[i] for i in rest])
+            validates[rest[more]] = True
+    if not known or not validates.any() or validates.all():
+        return divide(records, share, seed)
+    LOGGER.info("%d images keep the part that %s gave them, %d are divided", len(units) - len(rest), earlier, len(rest))
+    return np.flatnonzero(~validates), np.flatnonzero(validates)
+
+
+def trained_on(records: LabelledImages, split: Path | None) -> int:
+    """How many of the images the run that wrote the split.csv at `split` was trained on; 0 for None."""
+    if split is None:
+        return 0
+    sides = _sides(split)
+    return sum(sides.get(name) == TRAIN for name in records.image_ids)
+
+
 def _what_would_do(labels: Labels, share: float, seed: int, groups: Sequence[str] | None) -> str:
     """The share nearest to `share` that leaves no part empty, if possible the larger one for training."""
     sizes: dict[float, tuple[int, int]] = {}
@@ -56,12 +89,17 @@ def _what_would_do(labels: Labels, share: float, seed: int, groups: Sequence[str
     return f"data.val={chosen:g} makes {sizes[chosen][0]} and {sizes[chosen][1]} of them"
 
 
-def _held(records: LabelledImages, held: Path) -> tuple[np.ndarray, np.ndarray]:
+def _sides(held: Path) -> dict[str, str]:
+    """The part of each image."""
     try:
         with held.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            sides = {row["image"]: row["split"] for row in csv.DictReader(file)}
+            return {row["image"]: row["split"] for row in csv.DictReader(file)}
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UsageError(f"{held}: not the split of a run: {error}") from error
+
+
+def _held(records: LabelledImages, held: Path) -> tuple[np.ndarray, np.ndarray]:
+    sides = _sides(held)
     unknown = [name for name in records.image_ids if name not in sides]
     if unknown:
         raise UsageError(

@@ -13,7 +13,7 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
 from mlcfast.data.overlap import copies, refuse_copies
-from mlcfast.data.splits import find_split, write_split
+from mlcfast.data.splits import find_split, trained_on, write_split
 from mlcfast.engine import (
     Engine,
     EngineState,
@@ -68,9 +68,13 @@ def run(
     config = config if resume is None else normalised_as_before(config, resume)
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
-    samples = open_samples(config, held)
+    started_from = config.train.initialise_from if resume is None else None
+    earlier = find_split(Path(started_from)) if started_from else None
+    samples = open_samples(config, held, earlier)
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
+    if process.is_main:
+        _warn_of_seen(given, earlier)
     copied = on_main(process, lambda: copies(given))
     refuse_copies(copied, config.data.allow_overlap)
     about: dict[str, Any] = {}
@@ -84,8 +88,8 @@ def run(
     changes = since_saved(resume, saved, contents, process)
     torch.manual_seed(config.seed)
     module = make_training_module(config, samples.train, samples.hidden)
-    if config.train.initialise_from and resume is None:
-        initialise_from_run(module, samples.train, Path(config.train.initialise_from), config.train.renamed_labels)
+    if started_from:
+        initialise_from_run(module, samples.train, Path(started_from), config.train.renamed_labels)
     elif config.model.query_start and resume is None:
         start_queries(module.model, samples.train.names, Path(config.model.query_start), config.seed)
     trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
@@ -117,6 +121,16 @@ def run(
         delete_old_checkpoints(directory, config.train.keep_finished)
         announce_end(config, directory, progress, len(samples.validation), interval, test)
     return progress
+
+
+def _warn_of_seen(given: Mapping[str, LabelledImages], earlier: Path | None) -> None:
+    """Say which images that judge this run trained the one that it starts from."""
+    for name, records in given.items():
+        if name != "training" and (seen := trained_on(records, earlier)):
+            LOGGER.warning(
+                "%d of %d %s images trained the run that train.initialise_from names: figures of them flatter this one",
+                seen, len(records), name,
+            )  # fmt: skip
 
 
 def raise_one_value_a_channel(error: ValueError) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,17 @@ from mlcfast import inspect
 from mlcfast.config import Config, DataConfig, parse_config
 from mlcfast.data import LabelledImages, stratified_split
 from mlcfast.data.build import Samples, open_samples, open_split
-from mlcfast.data.splits import SPLIT_FILE, divide, find_split, in_words, one_sided, side_counts, write_split
+from mlcfast.data.splits import (
+    SPLIT_FILE,
+    divide,
+    divide_further,
+    find_split,
+    in_words,
+    one_sided,
+    side_counts,
+    trained_on,
+    write_split,
+)
 from mlcfast.errors import UsageError
 from tests.data.layouts import samples_of
 
@@ -111,6 +122,33 @@ def test_a_run_keeps_its_division(tmp_path):
     with pytest.raises(UsageError, match=r"split\.csv: does not hold '80\.jpg' \(1 images in all\)"):
         divide(records_of(made_up(81, 4)), 0.25, 1, tmp_path / SPLIT_FILE)
     assert find_split(tmp_path.parent / "none") is None
+
+
+def test_images_that_an_earlier_run_knows_keep_their_part(tmp_path):
+    earlier, file = records_of(made_up(80, 4)), tmp_path / SPLIT_FILE
+    train, val = divide(earlier, 0.25, seed=1)
+    write_split(tmp_path, earlier.subset(train), earlier.subset(val))
+    later = records_of(made_up(120, 5, seed=3))  # 40 more images, other labels
+    learns, judges = divide_further(later, 0.25, 2, file)
+    assert set(train) <= set(learns) and set(val) <= set(judges)
+    assert sorted([*learns, *judges]) == list(range(120)) and len(judges) - len(val) == 10
+    assert not trained_on(later.subset(judges), file) and trained_on(later.subset(learns), file) == len(train)
+    one_more = divide_further(records_of(made_up(81, 4)), 0.25, 2, file)  # too few to divide
+    assert one_more[0].tolist() == [*train, 80] and one_more[1].tolist() == val.tolist()
+    paired = replace(later, groups=[str(i % 80) for i in range(120)])  # a new image beside one that is known
+    learns, judges = divide_further(paired, 0.25, 2, file)
+    assert set(judges) == {*val, *(i for i in range(80, 120) if i - 80 in set(val))}
+
+
+def test_what_an_earlier_run_does_not_know_is_divided_as_ever(tmp_path):
+    earlier, others = records_of(made_up(80, 4)), records_of(made_up(40, 4, seed=5))
+    others = replace(others, image_ids=[f"other{name}" for name in others.image_ids])
+    train, val = divide(earlier, 0.25, seed=1)
+    write_split(tmp_path, earlier.subset(train), earlier.subset(val))
+    for some, seed in ((others, 2), (earlier.subset(train), 3)):  # none that it judged: it cannot be kept from these
+        found, expected = divide_further(some, 0.25, seed, tmp_path / SPLIT_FILE), divide(some, 0.25, seed)
+        assert [part.tolist() for part in found] == [part.tolist() for part in expected]
+    assert trained_on(earlier, None) == 0
 
 
 @pytest.fixture

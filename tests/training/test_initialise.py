@@ -1,11 +1,12 @@
 """A run that starts from one with other labels: what belongs to a label is found by its name."""
 
+import csv
 from dataclasses import replace
 
 import pytest
 import torch
 
-from mlcfast import train
+from mlcfast import evaluate, train
 from mlcfast.config import load_config
 from mlcfast.data.build import open_samples
 from mlcfast.errors import UsageError
@@ -46,6 +47,40 @@ def test_a_label_is_added_and_another_renamed(config_file, colour_set, tmp_path,
     assert "labels matched by name: 2 of 3 are taken over" in said
     assert "labels that are new, which start afresh: new" in said and "labels that are left out: blue" in said
     assert "if 'blue' is now called 'new': train.renamed_labels={new: blue}" in said
+
+
+def test_what_judges_a_run_has_not_trained_the_one_that_it_starts_from(config_file, colour_set, tmp_path, capsys):
+    words = [str(config_file), "train.epochs=1", "data.val=0.25"]
+    assert train.main([*words, "name=first"]) == 0
+    rows = [line.split(",") for line in (colour_set / "train.csv").read_text().splitlines()]
+    added = [[*row, str(int(n % 3 == 0))] for n, row in enumerate(rows[1:])]
+    lines = [",".join(row) for row in [[*rows[0], "new"], *added]]
+    for file in ("later.csv", "judged.csv"):
+        (colour_set / file).write_text("\n".join(lines) + "\n")
+    first = tmp_path / "runs" / "first"
+    words += ["data.train=later.csv", f"train.initialise_from={first}", "name=second"]
+    assert train.main(words) == 0
+    parts = [dict(csv.reader((tmp_path / "runs" / name / "split.csv").open())) for name in ("first", "second")]
+    assert parts[0] == parts[1] and set(parts[0].values()) == {"split", "train", "val"}
+    said = capsys.readouterr().err
+    assert f"{len(rows) - 1} images keep the part that {first}/split.csv gave them, 0 are divided" in said
+    assert "figures of them flatter" not in said
+    assert train.main([*words, "name=third", "data.val=judged.csv", "data.allow_overlap=true"]) == 0
+    seen = sum(part == "train" for part in parts[0].values())
+    told = f"{seen} of {len(rows) - 1} validation images trained the run that train.initialise_from names"
+    assert told in capsys.readouterr().err
+
+
+def test_a_comparison_says_which_images_trained_one_of_the_two(config_file, tmp_path, capsys):
+    words = [str(config_file), "train.epochs=1", "data.val=0.25"]
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert train.main([*words, f"name={name}", f"seed={seed}"]) == 0
+    runs = tmp_path / "runs"
+    for other, said in (("b", False), ("c", True)):
+        capsys.readouterr()
+        asked = [str(runs / "a" / "config.yaml"), "--checkpoint", str(runs / "a" / "best")]
+        assert evaluate.main([*asked, "--against", str(runs / other / "best")]) == 0
+        assert (f"images trained the model of {runs / other / 'best'}" in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize("before", [False, True])
