@@ -228,5 +228,5 @@ def test_csv_row_without_a_positive_is_named(config_file, tmp_path):
     lines = (tmp_path / "train.csv").read_text().splitlines()
     lines[4] = f"{lines[4].split(',')[0]},0,0,0"
     (tmp_path / "train.csv").write_text("\n".join(lines))
-    with pytest.raises(UsageError, match=r"train\.csv: row 4 has no positive label"):
+    with pytest.raises(UsageError, match=r"train\.csv: [^ ]+ has no positive label: leave such images out \(1 of"):
         run(config_file, f"data.root={tmp_path}", "data.labels=single_positive")

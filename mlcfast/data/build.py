@@ -292,18 +292,17 @@ def _hidden(labels: Labels, observed: Labels) -> Labels:
 
 
 def _require_full_labels(records: LabelledImages, settings: DataConfig) -> None:
-    """UsageError with file and row unless every image has a positive and no label is a −1."""
+    """UsageError with file and image, or row, unless every image has a positive and no label is a −1."""
     file = Path(settings.root, settings.train)
     file = label_file(Path(settings.root), settings.train) if settings.format == "features" else file
-    counted = "" if file.suffix == ".csv" else " (counted from 0)"
     for wrong, says in (
         (count(records.labels, 1, axis=1) == 0, "has no positive label: leave such images out"),
         (count(records.labels, -1, axis=1) > 0, "holds a -1: labels single_positive starts from full labels, 1 and 0"),
     ):
         rows = np.flatnonzero(wrong)
         if len(rows):
-            row = rows[0] + (file.suffix == ".csv")
-            raise UsageError(f"{file}: row {row}{counted} {says} ({len(rows)} of {len(records)} rows)")
+            where = f"row {rows[0]} (counted from 0)" if file.suffix == ".npy" else records.image_ids[rows[0]]
+            raise UsageError(f"{file}: {where} {says} ({len(rows)} of {len(records)} images)")
 
 
 class Loaders(NamedTuple):

@@ -85,13 +85,14 @@ From Python:
 ```python
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mlcfast.models.hub import PretrainedModel
 
 model = PretrainedModel.from_pretrained({json.dumps(about.name)}){"" if code else "  # a path, or USER/NAME of the hub"}
 how = model.card.preprocessing
-image = Image.open("photo.jpg").convert("RGB").resize((how["image_size"],) * 2, Image.Resampling.BILINEAR)
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as the camera was held
+image = photo.resize((how["image_size"],) * 2, Image.Resampling.BILINEAR)
 pixels = (np.asarray(image) / 255 - how["mean"]) / how["std"]
 with torch.no_grad():
     scores = model(torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None]).sigmoid()[0]

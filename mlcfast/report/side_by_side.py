@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from mlcfast.data.images import load_rgb
 from mlcfast.report.attention import overlay, upsample
 from mlcfast.report.text import caption_names, families, measure, wrapped
 
@@ -59,8 +59,7 @@ def draw_side_by_side(file: Path, seen: Sequence[Seen], names: Sequence[str], ti
 
 
 def _pictures(figure: Any, left: float, seen: Seen) -> None:
-    with Image.open(seen.path) as image:
-        small = image.convert("RGB")
+    small = load_rgb(str(seen.path))
     small.thumbnail((400, 400))
     _show(figure, left, HEAD, np.asarray(small))
     if seen.attention:

@@ -57,7 +57,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
     """
     for pattern, tool, remedy in TOOLS:
         held = min(path.glob(pattern), default=None)
-        if held is not None:
+        if held is not None and not (held.suffix in APART and APART[held.suffix][1](held)):
             _refuse_lists(path, held)
             raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
     notes = _notes_without_images(path)

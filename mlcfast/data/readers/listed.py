@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     ignored_columns,
     is_called,
     refuse_broken_cells,
+    refuse_people,
     truth_share,
     words_of,
 )
@@ -57,6 +58,7 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     refuse_measures(sheet, column, options)
     told = options.separator or (" " if is_called(sheet.header[column], OF_CLASSES) else None)
     separator, why, lists, said, warnings = lists_in(sheet, column, told)
+    refuse_people(sheet, image, others, (frozenset(each) for each in lists))
     names = sorted({name for each in lists for name in each}, key=natural_order)
     rows = list(zip(sheet.numbers, lists, strict=True))
     refuse_controls(sheet.path, names, lambda name: f"{sheet.unit} {next(n for n, held in rows if name in held)}: ")

@@ -140,7 +140,8 @@ def _rows_of(path: Path, text: str, delimiter: str, options: TableOptions) -> li
         except csv.Error:
             lines, is_strict = _cells_of(text, delimiter, strict=False), False
     except csv.Error as error:
-        remedy = "close each quote that a cell opens"
+        too_long = "field larger" in str(error)
+        remedy = "shorten its longest cell" if too_long else "close each quote that a cell opens"
         raise UsageError(f"{path}: not a CSV file with a header: {error}: {remedy}") from error
     numbered = [(number, row) for number, row in enumerate(lines, start=1) if any(row)]
     if not numbered:
