@@ -206,6 +206,10 @@ REFUSED = {
         {"images/a.jpg": "", "json/a.json": labelme("../images/a.jpg", "cat")},
         "json/a.json may hold the labels: set data.format to labelme, or",
     ),
+    "labelme in a folder called as another tool's": (
+        {"images/a.jpg": "", "ann/a.json": labelme("../images/a.jpg", "cat")},
+        "ann/a.json may hold the labels: set data.format to labelme, or",
+    ),
     **{
         f"tags: {text}": ({"a.jpg": "", "a.txt": text, "b.jpg": "", "b.txt": other}, f"a.txt: {says}")
         for text, other, says in (

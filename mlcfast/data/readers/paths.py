@@ -147,8 +147,18 @@ class ImageFinder:
         return f": {os.path.relpath(found, self.root)} is there, so zeros before {stem} may be lost" if found else ""
 
     def there(self, name: str) -> str:
-        """What to say of files that a name that leads to none may mean: see lost_zeros and begun."""
-        return self.lost_zeros(name) or self.begun(name)
+        """What to say of files that a name that leads to none may mean: see lost_zeros, begun and alike."""
+        if not self._all():
+            return f": no images lie in {self.root}: name their directory in data.root, or with --images"
+        return self.lost_zeros(name) or self.begun(name) or self.alike(name)
+
+    def alike(self, name: str) -> str:
+        """What to say of a name that leads to no file, where one is the same but for capitals, folder and ending."""
+        last = name.replace("\\", "/").rpartition("/")[2].lower()
+        found = self._all().get(last) or self._all().get(os.path.splitext(last)[0], [])
+        if len(found) != 1:
+            return ""
+        return f": is {os.path.relpath(found[0], self.root)} meant? Names count with capitals, folders and endings"
 
     def begun(self, name: str) -> str:
         """What to say of a name that leads to no file and that several files begin with, `x_red.png`; else nothing."""
