@@ -99,7 +99,8 @@ class LargeLossLoss(LabelLoss):
         self.label_smoothing = checked_smoothing(label_smoothing)
         if kind not in ("ll_r", "ll_ct", "ll_cp"):
             raise ValueError(f"kind must be ll_r, ll_ct or ll_cp, not {kind!r}")
-        self.kind, self.delta, self.epoch = kind, as_number(delta, "delta"), 0
+        self.kind, self.delta = kind, as_number(delta, "delta")
+        self.begin_epoch(0, 1)
         if not 0 <= self.delta <= 1:
             raise ValueError(f"delta must be in [0, 1], not {delta!r}")
         self.all_gather: Callable[[Tensor], Tensor] | None = None
@@ -109,7 +110,7 @@ class LargeLossLoss(LabelLoss):
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
-        self.epoch = epoch
+        self.times = min(epoch, 1) if self.kind == "ll_cp" else epoch
 
     def batch_statistic(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits of one part's unknown entries, −∞ for the others: (B·K,), detached, fp32 (fp64 for fp64)."""
@@ -145,7 +146,7 @@ class LargeLossLoss(LabelLoss):
 
     def _threshold(self, logits: Tensor, labels: Tensor, statistic: Tensor | None) -> tuple[Tensor | None, int]:
         """The threshold of a statistic or, without one, which entry of this batch is at it; (None, 0) for neither."""
-        times = min(self.epoch, 1) if self.kind == "ll_cp" else self.epoch
+        times = self.times
         if times and statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
         if statistic is None:

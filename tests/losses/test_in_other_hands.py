@@ -88,10 +88,11 @@ def test_smoothing_takes_no_label_for_another(weight):
         loss(x, z.to(torch.complex64))
 
 
-def test_a_compiled_loss_of_two_phases_is_compiled_twice():
+@pytest.mark.parametrize("name", ["splc", "ll_cp"])
+def test_a_compiled_loss_of_two_phases_is_compiled_twice(name):
     torch._dynamo.reset()
     x, z = problem()
-    loss, compiled = build_loss("splc", change_epoch=2), []
+    loss, compiled = build_loss(name), []
 
     def backend(graph, inputs):
         compiled.append(graph)
