@@ -47,7 +47,11 @@ def announce_samples(parts: dict[str, LabelledImages], more: Sequence[str] = ())
     counts = {name: side_counts(r.names, r.labels, r.groups) for name, r in parts.items()}
     LOGGER.info("%s", in_words(counts))
     for name, records in parts.items():
-        bare = counts[name]["unlabelled"] = int(lacking(records.labels, 1).sum())
+        bare_M = lacking(records.labels, 1)
+        unsaid_M = bare_M & holds(records.labels, -1) & (count(records.labels, 0, axis=1) > 0)
+        bare = counts[name]["unlabelled"] = int((bare_M & ~unsaid_M).sum())
+        if unsaid := int(unsaid_M.sum()):
+            LOGGER.info("%d of %d %s images have unknown labels and none that is there", unsaid, len(records), name)
         if bare:
             becomes = "trained on as images with none of the labels" if name == "training" else "counted as such"
             LOGGER.info("%d of %d %s images have no label: they are %s", bare, len(records), name, becomes)

@@ -40,7 +40,7 @@ def test_the_data_are_counted_and_what_is_odd_is_said(caplog):
     assert caplog.messages == [
         "training 3 images, validation 2 images, test 1 images; images with each label: dog 1 / 0 / 1, cat 2 / 1 / 1",
         "1 of 3 training images have no label: they are trained on as images with none of the labels",
-        "1 of 2 validation images have no label: they are counted as such",
+        "1 of 2 validation images have unknown labels and none that is there",
         "1 images are in validation and in test, first v0.jpg",
         "no validation image has these labels, which count as AP 0 in the mAP and get threshold 0.5: dog",
     ]
@@ -174,3 +174,12 @@ def test_checkpoints_of_earlier_finished_runs_of_the_name_go_unless_kept(tmp_pat
     delete_old_checkpoints(runs["run[1]"], keep=None)
     assert [name for name, run in runs.items() if not run.checkpoints.exists()] == ["run[1].1"]
     assert runs["run[1].1"].best.exists() and f"deleted, 3 MB: {places['run[1].1']}; train" in caplog.text
+
+
+def test_images_of_unknown_labels_are_no_images_without_one(caplog):
+    train, validation = records("t", (1, 0), (0, 0), (-1, 0), (-1, -1)), records("v", (1, -1), (-1, -1))
+    counts = announce_samples({"training": train, "validation": validation})["sides"]
+    assert (counts["training"]["unlabelled"], counts["validation"]["unlabelled"]) == (1, 1)
+    assert "2 of 4 training images have unknown labels and none that is there" in caplog.messages
+    assert "1 of 4 training images have no label" in caplog.text
+    assert "validation images have unknown" not in caplog.text
