@@ -56,6 +56,16 @@ def find_source(place: Path) -> tuple[Path, list[str]]:
         raise UsageError(f"train.initialise_from: {error}") from error
 
 
+def check_backbone(place: Path, backbone: str) -> None:
+    """UsageError where the run at `place` has another backbone than this, but for a classifier of stored features."""
+    held = load_card(find_source(place)[0]).model.get("backbone", backbone)
+    if held != backbone and "none" not in (held, backbone):
+        raise UsageError(
+            f"train.initialise_from {place}: has the backbone {held}, and model.backbone is {backbone}: "
+            f"set model.backbone={held}, or leave train.initialise_from out"
+        )
+
+
 def matching_rows(held: Sequence[str], names: Sequence[str], renamed: Mapping[str, str], what: str) -> list[int | None]:
     """For each of the labels `names` its position among those `held`, None for a new one; what that means is logged.
 

@@ -71,6 +71,14 @@ def test_what_judges_a_run_has_not_trained_the_one_that_it_starts_from(config_fi
     assert told in capsys.readouterr().err
 
 
+def test_another_backbone_is_named(config_file, tmp_path, capsys):
+    assert train.main([str(config_file), "train.epochs=1"]) == 0
+    words = [f"train.initialise_from={tmp_path / 'runs' / 'tiny'}", "name=other", "model.backbone=test_convnext"]
+    assert train.main([str(config_file), *words]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "has the backbone test_resnet, and model.backbone is test_convnext: set model.backbone=test_resnet" in said
+
+
 def test_a_comparison_says_which_images_trained_one_of_the_two(config_file, tmp_path, capsys):
     words = [str(config_file), "train.epochs=1", "data.val=0.25"]
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
