@@ -76,6 +76,24 @@ def test_forward_mode_derivatives_of_coupled_losses_are_the_reverse_modes():
         torch.testing.assert_close(torch.func.hessian(loss)(x), twice, check_dtype=False)
 
 
+@pytest.mark.parametrize("name", ["zlpr", "two_way"])
+def test_derivatives_of_every_kind_where_an_image_has_no_label_or_all(name):
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+
+    def loss(logits: torch.Tensor) -> torch.Tensor:
+        return build_loss(name)(logits, z)
+
+    torch.testing.assert_close(torch.func.jacfwd(loss)(x), torch.func.grad(loss)(x))
+    twice = torch.func.jacrev(torch.func.jacrev(loss))(x)
+    torch.testing.assert_close(torch.func.hessian(loss)(x), twice)
+    for row, column in ((0, 0), (1, 1), (2, 2), (3, 0)):
+        step = torch.zeros_like(x)
+        step[row, column] = 1e-5
+        slope = (torch.func.grad(loss)(x + step) - torch.func.grad(loss)(x - step)) / 2e-5
+        torch.testing.assert_close(twice[:, :, row, column], slope, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("weight", [None, 2.0])
 def test_smoothing_takes_no_label_for_another(weight):
     x, z = problem()

@@ -9,6 +9,7 @@ any finite logit.
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -152,7 +153,9 @@ class LogSumExp(NamedTuple):
         held = x.masked_fill(~chosen, -torch.inf)
         largest = held.detach().amax(dim, keepdim=True)
         largest = torch.where(largest.isfinite(), largest, 0.0)
-        return cls(largest.squeeze(dim), torch.log(torch.exp(held - largest).sum(dim)))
+        there, total = chosen.any(dim), torch.exp(held - largest).sum(dim)
+        rest = torch.where(there, torch.log(torch.where(there, total, 1.0)), -torch.inf)  # log 0 has no derivative
+        return cls(largest.squeeze(dim), rest)
 
     @property
     def value(self) -> Tensor:
@@ -170,8 +173,8 @@ def zlpr(x: Tensor, z: Tensor) -> Tensor:
 
 
 def softplus(x: Tensor) -> Tensor:
-    """log(1 + e^x), also above 20, from where torch's own is x."""
-    return torch.logaddexp(x, torch.zeros_like(x))
+    """log(1 + e^x), also above 20, from where torch's own is x, with every derivative that torch has at any x."""
+    return -F.logsigmoid(-x)
 
 
 def two_way(x: Tensor, z: Tensor, tp: float, tn: float, parts: Tensor | None = None) -> Tensor:
