@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mlcfast.report import side_by_side
 from mlcfast.report.side_by_side import Seen, draw_side_by_side
 
 TITLES = ("A  runs/first, query2label", "B  a run with a name that is much too long for the column it stands in")
@@ -40,3 +41,13 @@ def test_captions_do_not_meet(tmp_path, monkeypatch, name, count, shown, maps):
         down = min(one.y1, other.y1) - max(one.y0, other.y0)
         assert across <= 1 or down <= 1.5, (one, other)
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in boxes)
+
+
+def test_a_photograph_is_drawn_as_the_camera_was_held(tmp_path, monkeypatch):
+    file, exif, shapes = tmp_path / "a.jpg", Image.Exif(), []
+    exif[0x0112] = 6  # orientation: turned by a quarter
+    Image.new("RGB", (80, 40)).save(file, exif=exif)
+    monkeypatch.setattr(side_by_side, "_show", lambda figure, left, top, pixels: shapes.append(pixels.shape))
+    none = np.zeros(1, bool)
+    side_by_side._pictures(None, 0.0, Seen(str(file), none, (none, none)))
+    assert shapes == [(80, 40, 3)]
