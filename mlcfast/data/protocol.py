@@ -2,18 +2,19 @@
 
 import numpy as np
 
-from mlcfast.data.labels import Labels, SparseLabels, count, rows_at_once, sparse_like, stacked
+from mlcfast.data.labels import Labels, SparseLabels, rows_at_once, sparse_like, stacked
 
 
 def observe_single_positive(labels: Labels, seed: int = 1200, positives: int = 1, negatives: int = 0) -> Labels:
     """Keep `positives` labels that are 1 and `negatives` that are 0 of each image, chosen uniformly.
 
     labels: (M, K) in {0, 1}, rows in the order of the image ids as text. Returns (M, K) int8, sparse if they are: 1
-    observed positive, −1 observed negative, 0 unknown. −1 as a number keeps all; an image with fewer keeps all it has.
+    observed positive, −1 observed negative, 0 unknown. −1 as a number keeps all; an image with fewer keeps all it has,
+    one without any nothing.
     Of each row the indices of the positives are shuffled, then those of the negatives, even if none of them is kept: so
     the published code uses its RandomState, and the choice of one row depends on the rows before.
 
-    Raises ValueError, naming the row, for other values, an image without a positive and counts below −1.
+    Raises ValueError, naming the row, for other values, and for counts below −1.
     """
     labels = labels if isinstance(labels, SparseLabels) else np.asarray(labels)
     _check(labels, positives, negatives)
@@ -57,9 +58,6 @@ def _check(labels: Labels, positives: int, negatives: int) -> None:
     if strange is not None:
         row, column, value = strange
         raise ValueError(f"labels[{row}, {column}] is {value}: full labels are 0 or 1")
-    empty = np.flatnonzero(count(labels, 1, axis=1) == 0)
-    if len(empty):
-        raise ValueError(f"labels[{empty[0]}] has no positive ({len(empty)} rows in all): leave such images out")
 
 
 def _strange(labels: Labels) -> tuple[int, int, int] | None:

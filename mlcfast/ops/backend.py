@@ -20,7 +20,10 @@ BACKENDS = ("auto", "triton", "native", "reference")
 IN_WORDS = {"native": "the compiled kernels", "triton": "Triton's kernels", "reference": "the plain torch path"}
 _logged: set[str] = set()
 _unfit: dict[int, str] = {}  # CUDA device -> why the compiled kernels have no image for it
-_HAS_TRITON = find_spec("triton") is not None
+try:
+    _HAS_TRITON = find_spec("triton") is not None
+except (ImportError, ValueError):  # whoever keeps it from being imported may keep it from being looked for
+    _HAS_TRITON = False
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 # os.environ raises and catches a KeyError for a variable that is not set, a fifth of a small loss's whole step; the
 # dictionary behind it answers at once.

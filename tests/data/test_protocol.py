@@ -75,10 +75,15 @@ def test_a_split_with_an_empty_part_is_refused(n, fraction):
         split_train_val(n, fraction)
 
 
+def test_an_image_without_a_positive_is_left_without_one():
+    labels = np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]])
+    observed = observe_single_positive(labels)
+    assert observed[1].tolist() == [0, 0, 0] and observed.sum(axis=1).tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("labels", "options", "says"),
     [
-        ([[1, 0], [0, 0], [0, 0]], {}, r"labels\[1\] has no positive \(2 rows in all\)"),
         ([[1, 0], [1, 2]], {}, r"labels\[1, 1\] is 2"),
         ([[1, -1]], {}, r"labels\[0, 1\] is -1"),
         ([[1, float("nan")]], {}, r"labels\[0, 1\] is nan"),

@@ -1,6 +1,8 @@
 """Which implementation runs on which card: no kernel is launched that has no image for it."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -159,3 +161,22 @@ def test_the_command_says_what_is_missing(card, monkeypatch):
     monkeypatch.setitem(library.MISSING, "cuda", "it is not built")
     monkeypatch.setattr(backend, "_HAS_TRITON", False)
     assert rows(monkeypatch, "auto")["epr_loss", "cuda"] == ("the plain torch path", "it is not built")
+
+
+def test_the_losses_run_where_triton_may_not_even_be_looked_for():
+    code = """
+import sys
+
+class Refuses:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "triton":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Refuses())
+import torch
+from mlcfast.losses import AsymmetricLoss
+AsymmetricLoss()(torch.zeros(2, 3, requires_grad=True), torch.ones(2, 3)).backward()
+print("ran")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "ran\n", done.stderr
