@@ -11,7 +11,7 @@ from mlcfast import cli
 from mlcfast.config import Config, DataConfig
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import open_split
-from mlcfast.data.splits import TRAIN, VALIDATION, find_split, trained_on
+from mlcfast.data.splits import TRAIN, VALIDATION, find_split, sides_of_run, trained_on
 from mlcfast.engine import discover, start, stop
 from mlcfast.engine.predictor import FLIP
 from mlcfast.errors import UsageError, counted
@@ -106,7 +106,7 @@ def work(args: argparse.Namespace) -> None:
     check_size(args, records)
     if process.is_main and split not in (TRAIN, config.data.train):
         for weights in checkpoints:
-            if seen := trained_on(records, find_split(weights)):
+            if seen := trained_on(records, sides_of_run(weights, config.data.root, config.data.train)):
                 LOGGER.warning(
                     "%d of the %d images trained the model of %s: its figures here flatter it; --split names others",
                     seen, len(records), weights,

@@ -284,8 +284,8 @@ class TrainConfig(Section):
     initialise_from: str | None = Field(
         default=None,
         description="A run's directory or its best/, whose weights and label estimates training starts from; "
-        "labels are matched by name, and one that is new starts afresh. Where data.val is a share, images keep the "
-        "part that they had there.",
+        "labels are matched by name, and one that is new starts afresh. Where data.val is a share there and here, "
+        "images keep the part that they had.",
     )
     renamed_labels: dict[str, str] = Field(
         default={},

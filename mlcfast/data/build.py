@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -84,16 +85,19 @@ class Samples:
     test: LabelledImages | None = None
 
 
-def open_samples(config: Config, held: Path | None = None, earlier: Path | None = None) -> Samples:
+def open_samples(config: Config, held: Path | None = None, earlier: Mapping[str, str] | None = None) -> Samples:
     """Read the splits of a run.
 
     Caches and the demo set are made by one process while the others wait for its file lock.
-    held: the split.csv of the run that goes on, whose parts are taken where data.val is a share. earlier: that of the
-    run whose weights this one starts from, see `divide_further`.
+    held: the split.csv of the run that goes on, whose parts are taken where data.val is a share. earlier: those of
+    the run whose weights this one starts from, see `divide_further`.
     """
     samples = _open_both(config.data, config.seed, held, earlier)
     if samples.train.names != samples.validation.names:
         raise UsageError(f"data: the labels of {config.data.train} and {config.data.val} differ")
+    data = config.data
+    if data.val_share is not None and data.test in (VALIDATION, str(data.val_share)):
+        return dataclasses.replace(samples, test=samples.validation)
     return dataclasses.replace(samples, test=_open_test(config, samples.train, held))
 
 
@@ -237,7 +241,7 @@ def _table_options(settings: DataConfig) -> TableOptions:
     )
 
 
-def _open_both(settings: DataConfig, seed: int, held: Path | None, earlier: Path | None) -> Samples:
+def _open_both(settings: DataConfig, seed: int, held: Path | None, earlier: Mapping[str, str] | None) -> Samples:
     train, skipped = _open(settings, settings.train)
     if settings.labels == "single_positive" or settings.val is None or settings.val_share:
         return dataclasses.replace(_with_validation_part(train, settings, seed, held, earlier), skipped=skipped)
@@ -250,7 +254,11 @@ def _open_both(settings: DataConfig, seed: int, held: Path | None, earlier: Path
 
 
 def _with_validation_part(
-    records: LabelledImages, settings: DataConfig, seed: int, held: Path | None, earlier: Path | None
+    records: LabelledImages,
+    settings: DataConfig,
+    seed: int,
+    held: Path | None,
+    earlier: Mapping[str, str] | None,
 ) -> Samples:
     """One file for both parts: by a share, stratified, or by the published protocol; validation is fully labelled.
 
@@ -263,7 +271,7 @@ def _with_validation_part(
         records = records.sorted_by_id_text()
     observed = observe_single_positive(records.labels) if single else records.labels
     try:
-        if share and held is None and earlier is not None:
+        if share and held is None and earlier:
             train, validation = divide_further(records, share, seed, earlier)
         else:
             train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from mlcfast.data.labels import Labels, count
 from mlcfast.data.overlap import groups_of_copies
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.names import nearly_equal
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.words import PARTS, SHORT_PARTS, SPLIT_FOLDERS
@@ -43,13 +45,14 @@ def divide(records: LabelledImages, share: float, seed: int, held: Path | None =
         raise UsageError(f"data.val: {error}: {_what_would_do(records.labels, share, seed, groups)}") from error
 
 
-def divide_further(records: LabelledImages, share: float, seed: int, earlier: Path) -> tuple[np.ndarray, np.ndarray]:
-    """As `divide`, but images that the split.csv at `earlier` knows, and those of their groups, keep their part.
+def divide_further(
+    records: LabelledImages, share: float, seed: int, sides: Mapping[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `divide`, but images whose part an earlier run decided, see `sides_of_run`, and their groups keep it.
 
     So a run that starts from another's weights is not judged by images that the other was trained on. The other images
     are divided as ever, or all train where they are too few. Where nothing is known or a part would be empty, `divide`.
     """
-    sides = _sides(earlier)
     groups = groups_of_copies(records.paths) if records.groups is None else records.groups
     units = list(records.image_ids) if groups is None else list(groups)
     known: dict[str, str] = {}
@@ -64,15 +67,35 @@ def divide_further(records: LabelledImages, share: float, seed: int, earlier: Pa
             validates[rest[more]] = True
     if not known or not validates.any() or validates.all():
         return divide(records, share, seed)
-    LOGGER.info("%d images keep the part that %s gave them, %d are divided", len(units) - len(rest), earlier, len(rest))
+    kept, some = len(units) - len(rest), int(validates[rest].sum())
+    LOGGER.info(
+        "%d images keep the part that the earlier run gave them; of %d others %d validate", kept, len(rest), some
+    )
     return np.flatnonzero(~validates), np.flatnonzero(validates)
 
 
-def trained_on(records: LabelledImages, split: Path | None) -> int:
-    """How many of the images the run that wrote the split.csv at `split` was trained on; 0 for None."""
+def sides_of_run(place: Path, root: str, file: str | None) -> dict[str, str]:
+    """The part that each image had in the run at `place`, as its split.csv says; empty where that cannot be compared.
+
+    Comparable are images of the same `root`, data.root of both, whose ids are names of files, or any of the same label
+    `file`, data.train of both: numbers begin anew in each file.
+    """
+    split = find_split(place)
     if split is None:
-        return 0
-    sides = _sides(split)
+        return {}
+    try:
+        theirs = yaml.safe_load(split.with_name("config.yaml").read_text(encoding="utf-8"))["data"]
+        same = Path(theirs["root"]).resolve() == Path(root).resolve()
+        sides = _sides(split) if same else {}
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, UsageError):
+        return {}
+    return {
+        name: side for name, side in sides.items() if file == theirs["train"] or name.lower().endswith(IMAGE_ENDINGS)
+    }
+
+
+def trained_on(records: LabelledImages, sides: Mapping[str, str]) -> int:
+    """How many of the images are for training by `sides`."""
     return sum(sides.get(name) == TRAIN for name in records.image_ids)
 
 

@@ -21,7 +21,7 @@ from mlcfast.models.build import check_model
 from mlcfast.ops.backend import requested
 from mlcfast.registry import hint_path
 from mlcfast.runs.trackers import make_trackers
-from mlcfast.training.initialise import check_backbone
+from mlcfast.training.initialise import find_source
 
 
 def check_parts(config: Config, resumed: bool) -> None:
@@ -47,7 +47,7 @@ def check_parts(config: Config, resumed: bool) -> None:
         TrainTransform(data.image_size, data.augment, data.mean, data.std)
     make_mix(data.mix, data.mix_options)
     if config.train.initialise_from and not resumed:
-        check_backbone(Path(config.train.initialise_from), model.backbone)
+        find_source(Path(config.train.initialise_from))
         if model.query_start:
             raise UsageError(
                 "model.query_start: train.initialise_from gives the queries already: leave one of them out"

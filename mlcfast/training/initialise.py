@@ -27,17 +27,27 @@ SHOWN = 8  # labels named in a line of the log
 
 
 def initialise_from_run(
-    training_module: TrainingModule, records: LabelledImages, place: Path, renamed: Mapping[str, str] | None = None
+    training_module: TrainingModule,
+    records: LabelledImages,
+    place: Path,
+    renamed: Mapping[str, str] | None = None,
+    backbone: str = "",
 ) -> None:
     """Copy the best weights of the run at `place` into the module: all, or the classifier `fc` of a linear run.
 
     records: the training images. What belongs to a label is matched by its name; renamed: names now to names there. A
     label that the run did not have keeps its fresh start. Label estimates are found by image id. UsageError where no
-    label is shared, images are missing or shapes differ.
+    label is shared, images are missing or shapes differ, which names `backbone`, this run's, beside another one there.
     """
     file, held = find_source(place)
     rows = matching_rows(held, records.names, renamed or {}, f"train.initialise_from {file}")
-    _copy_weights(training_module.model, file, rows, 0 if held == records.names else len(held))
+    try:
+        _copy_weights(training_module.model, file, rows, 0 if held == records.names else len(held))
+    except UsageError as error:
+        theirs = load_card(file).model.get("backbone", backbone)
+        if not backbone or theirs == backbone:
+            raise
+        raise UsageError(f"{error}; the backbone there is {theirs}, model.backbone is {backbone}") from error
     if training_module.estimator is None:
         return
     estimates = file.with_name("estimates.npz")
@@ -54,16 +64,6 @@ def find_source(place: Path) -> tuple[Path, list[str]]:
         return file, load_card(file).labels
     except UsageError as error:
         raise UsageError(f"train.initialise_from: {error}") from error
-
-
-def check_backbone(place: Path, backbone: str) -> None:
-    """UsageError where the run at `place` has another backbone than this, but for a classifier of stored features."""
-    held = load_card(find_source(place)[0]).model.get("backbone", backbone)
-    if held != backbone and "none" not in (held, backbone):
-        raise UsageError(
-            f"train.initialise_from {place}: has the backbone {held}, and model.backbone is {backbone}: "
-            f"set model.backbone={held}, or leave train.initialise_from out"
-        )
 
 
 def matching_rows(held: Sequence[str], names: Sequence[str], renamed: Mapping[str, str], what: str) -> list[int | None]:

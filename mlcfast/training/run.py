@@ -13,7 +13,7 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
 from mlcfast.data.overlap import copies, refuse_copies
-from mlcfast.data.splits import find_split, trained_on, write_split
+from mlcfast.data.splits import find_split, sides_of_run, trained_on, write_split
 from mlcfast.engine import (
     Engine,
     EngineState,
@@ -69,7 +69,7 @@ def run(
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
     held = None if resume is None else find_split(resume)
     started_from = config.train.initialise_from if resume is None else None
-    earlier = find_split(Path(started_from)) if started_from else None
+    earlier = sides_of_run(Path(started_from), config.data.root, config.data.train) if started_from else {}
     samples = open_samples(config, held, earlier)
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
@@ -89,7 +89,8 @@ def run(
     torch.manual_seed(config.seed)
     module = make_training_module(config, samples.train, samples.hidden)
     if started_from:
-        initialise_from_run(module, samples.train, Path(started_from), config.train.renamed_labels)
+        renamed = config.train.renamed_labels
+        initialise_from_run(module, samples.train, Path(started_from), renamed, config.model.backbone)
     elif config.model.query_start and resume is None:
         start_queries(module.model, samples.train.names, Path(config.model.query_start), config.seed)
     trainer = make_trainer(config, saved, samples, directory, build_engine(config, process, module))
@@ -123,7 +124,7 @@ def run(
     return progress
 
 
-def _warn_of_seen(given: Mapping[str, LabelledImages], earlier: Path | None) -> None:
+def _warn_of_seen(given: Mapping[str, LabelledImages], earlier: Mapping[str, str]) -> None:
     """Say which images that judge this run trained the one that it starts from."""
     for name, records in given.items():
         if name != "training" and (seen := trained_on(records, earlier)):

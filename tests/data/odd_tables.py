@@ -424,7 +424,6 @@ REFUSED = {
     "a program beside a person": ("t.csv", "image,cat,cat_pred\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'cat_pred' may say of one"),
     "a program before a label": ("t.csv", "image,cat,pred_cat\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'pred_cat' may say of one"),
     "people who disagree": ("t.csv", "image,rad_id,cat,dog\na,R1,1,0\na,R2,0,1\n", "line 3, column 'rad_id': 'R2' and others say different"),
-    "people whose lists differ": ("t.csv", "image,annotator,labels\na,ann,cat\nb,ann,dog\na,bob,cat;dog\n", "line 4, column 'annotator': 'bob' and others"),
     "a list over several cells": ("t.csv", "image,labels,,\na.jpg,cat,dog,\n", "line 1: column 3 has no name and holds 'dog'"),
     "numbers for names": ("t.tsv", "antelope\t0\t1\t0\nbear\t1\t0\t0\n", "line 1 repeats '0', and is a row, where"),
     "a column twice": ("t.csv", "image,label,label\na.jpg,cat,dog\n", "repeats 'label', in columns 2 and 3"),
@@ -464,6 +463,7 @@ WARNED = {
     "nobody knows, in rows": ("image,label\na.jpg,TODO\nb.jpg,cat\nb.jpg,dog\n", "'TODO' is read as a label"),
     "what is not there": ("image,labels\na.jpg,no cat;dog\nb.jpg,cat\n", "'no cat' is read as a label of its own"),
     "several people in rows": ("image,label,annotator\na,cat,Ann\na,dog,Bo\n", "several people saw in one image is united: line 3"),
+    "people whose lists differ": ("image,annotator,labels\na,ann,cat\nb,ann,dog\na,bob,cat;dog\n", "several people saw in one image is united: line 4"),
     "a list beside yes and no": ("image,labels,nsfw\na,cat;dog,yes\nb,dog,no\n", "'nsfw', of 1 and 0, is not read: if it is a label, set"),
     "a list beside facts": (
         "image,tags,is_public,in_stock,done,night\na,cat;dog,1,1,0,0\nb,dog,0,1,1,1\n", "'is_public', 'in_stock', 'done' and 1 more",

@@ -19,6 +19,7 @@ from mlcfast.data.splits import (
     in_words,
     one_sided,
     side_counts,
+    sides_of_run,
     trained_on,
     write_split,
 )
@@ -124,31 +125,56 @@ def test_a_run_keeps_its_division(tmp_path):
     assert find_split(tmp_path.parent / "none") is None
 
 
-def test_images_that_an_earlier_run_knows_keep_their_part(tmp_path):
-    earlier, file = records_of(made_up(80, 4)), tmp_path / SPLIT_FILE
+def parts_of(records: LabelledImages, train: np.ndarray, val: np.ndarray) -> dict[str, str]:
+    sides = [(i, "train") for i in train] + [(i, "val") for i in val]
+    return {records.image_ids[i]: side for i, side in sides}
+
+
+def test_images_that_an_earlier_run_knows_keep_their_part():
+    earlier = records_of(made_up(80, 4))
     train, val = divide(earlier, 0.25, seed=1)
-    write_split(tmp_path, earlier.subset(train), earlier.subset(val))
+    sides = parts_of(earlier, train, val)
     later = records_of(made_up(120, 5, seed=3))  # 40 more images, other labels
-    learns, judges = divide_further(later, 0.25, 2, file)
+    learns, judges = divide_further(later, 0.25, 2, sides)
     assert set(train) <= set(learns) and set(val) <= set(judges)
     assert sorted([*learns, *judges]) == list(range(120)) and len(judges) - len(val) == 10
-    assert not trained_on(later.subset(judges), file) and trained_on(later.subset(learns), file) == len(train)
-    one_more = divide_further(records_of(made_up(81, 4)), 0.25, 2, file)  # too few to divide
+    assert not trained_on(later.subset(judges), sides) and trained_on(later.subset(learns), sides) == len(train)
+    one_more = divide_further(records_of(made_up(81, 4)), 0.25, 2, sides)  # too few to divide
     assert one_more[0].tolist() == [*train, 80] and one_more[1].tolist() == val.tolist()
     paired = replace(later, groups=[str(i % 80) for i in range(120)])  # a new image beside one that is known
-    learns, judges = divide_further(paired, 0.25, 2, file)
+    learns, judges = divide_further(paired, 0.25, 2, sides)
     assert set(judges) == {*val, *(i for i in range(80, 120) if i - 80 in set(val))}
 
 
-def test_what_an_earlier_run_does_not_know_is_divided_as_ever(tmp_path):
+def test_what_an_earlier_run_does_not_know_is_divided_as_ever():
     earlier, others = records_of(made_up(80, 4)), records_of(made_up(40, 4, seed=5))
     others = replace(others, image_ids=[f"other{name}" for name in others.image_ids])
     train, val = divide(earlier, 0.25, seed=1)
-    write_split(tmp_path, earlier.subset(train), earlier.subset(val))
     for some, seed in ((others, 2), (earlier.subset(train), 3)):  # none that it judged: it cannot be kept from these
-        found, expected = divide_further(some, 0.25, seed, tmp_path / SPLIT_FILE), divide(some, 0.25, seed)
+        found, expected = divide_further(some, 0.25, seed, parts_of(earlier, train, val)), divide(some, 0.25, seed)
         assert [part.tolist() for part in found] == [part.tolist() for part in expected]
-    assert trained_on(earlier, None) == 0
+
+
+def test_parts_of_another_run_count_where_ids_mean_the_same_images(tmp_path):
+    run = tmp_path / "runs" / "first"
+    (run / "best").mkdir(parents=True)
+    (run / "split.csv").write_text("image,split\na.jpg,train\n17,train\nb.jpg,val\n")
+    (run / "config.yaml").write_text(f"data: {{root: {tmp_path}, train: labels.csv}}\n")
+    everything = {"a.jpg": "train", "17": "train", "b.jpg": "val"}
+    assert sides_of_run(run / "best", str(tmp_path), "labels.csv") == everything
+    assert sides_of_run(run, str(tmp_path), "later.csv") == {"a.jpg": "train", "b.jpg": "val"}  # 17 may be another's
+    assert sides_of_run(run, str(tmp_path / "other"), "labels.csv") == {}
+    (run / "split.csv").write_text("image\na.jpg\n")
+    assert sides_of_run(run, str(tmp_path), "labels.csv") == {} == sides_of_run(tmp_path, str(tmp_path), "labels.csv")
+
+
+def test_a_test_by_the_validation_part_is_that_part(table):
+    values = {"name": "x", "data": settings(table, val=0.25, test="val", allow_overlap=True).model_dump(mode="json")}
+    values["model"] = {"backbone": "resnet18"}
+    samples = open_samples(
+        parse_config(values, []), None, {f"{n}.jpg": "val" if n < 10 else "train" for n in range(40)}
+    )
+    assert samples.test is samples.validation and len(samples.validation) == 10
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from mlcfast.data.readers.names import plain_label
@@ -213,18 +213,6 @@ def another_person(sheet: Sheet, image: int, others: Iterable[int]) -> str:
             if first.setdefault(plain_path(row[image]), row[column]) != row[column]:
                 return f"{sheet.unit} {number}, column {sheet.header[column]!r}: {row[column]!r}"
     return ""
-
-
-def refuse_people(sheet: Sheet, image: int, others: Iterable[int], held: Iterable[Hashable]) -> None:
-    """UsageError where several people say different things of one image, in rows of their own; held: what each says."""
-    people = another_person(sheet, image, others)
-    if not people:
-        return
-    first: dict[str, Hashable] = {}
-    for row, says in zip(sheet.rows, held, strict=True):
-        if first.setdefault(plain_path(row[image]), says) != says:
-            remedy = "write one row for each image, such as what most people saw"
-            raise UsageError(f"{sheet.path}: {people} and others say different things of one image: {remedy}")
 
 
 def refuse_broken_cells(sheet: Sheet, column: int) -> None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from mlcfast.data.labels import from_lists
 from mlcfast.data.readers.blanks import JOINING
 from mlcfast.data.readers.columns import (
+    another_person,
     column_named,
     ignored_columns,
     is_called,
     refuse_broken_cells,
-    refuse_people,
     truth_share,
     words_of,
 )
@@ -31,6 +31,7 @@ from mlcfast.data.readers.numbered import (
     without_fills,
     without_fractions,
 )
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.rivals import labels_beside
 from mlcfast.data.readers.separators import IN_BRACKETS, SIGNS, labels_in, separator_of
 from mlcfast.data.readers.sheet import Sheet
@@ -58,7 +59,6 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     refuse_measures(sheet, column, options)
     told = options.separator or (" " if is_called(sheet.header[column], OF_CLASSES) else None)
     separator, why, lists, said, warnings = lists_in(sheet, column, told)
-    refuse_people(sheet, image, others, (frozenset(each) for each in lists))
     names = sorted({name for each in lists for name in each}, key=natural_order)
     rows = list(zip(sheet.numbers, lists, strict=True))
     refuse_controls(sheet.path, names, lambda name: f"{sheet.unit} {next(n for n, held in rows if name in held)}: ")
@@ -76,6 +76,7 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
     ignored = ignored_columns(sheet, options)
+    warnings = [*warnings, *_of_people(sheet, image, [i for i in others if i not in ignored], lists)]
     dropped = may_be_dropped(sheet, [i for i in others if i != column and i not in ignored])
     said, warnings = (
         [*sheet.assumptions, *said],
@@ -88,6 +89,15 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
         ],
     )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
+
+
+def _of_people(sheet: Sheet, image: int, others: Sequence[int], lists: Sequence[Sequence[str]]) -> list[str]:
+    """A warning where someone else lists other labels of an image."""
+    people = another_person(sheet, image, others)
+    first: dict[str, set[str]] = {}
+    rows = zip(sheet.rows, map(set, lists), strict=True)
+    differ = bool(people) and any(first.setdefault(plain_path(row[image]), held) != held for row, held in rows)
+    return [f"what several people saw in one image is united: {people}"] if differ else []
 
 
 def _refuse_scores(sheet: Sheet, others: Sequence[int], options: TableOptions) -> None:

@@ -149,16 +149,16 @@ class ImageFinder:
     def there(self, name: str) -> str:
         """What to say of files that a name that leads to none may mean: see lost_zeros, begun and alike."""
         if not self._all():
-            return f": no images lie in {self.root}: name their directory in data.root, or with --images"
+            return f": no images are found in {self.root}: name their directory in data.root, or with --images"
         return self.lost_zeros(name) or self.begun(name) or self.alike(name)
 
     def alike(self, name: str) -> str:
-        """What to say of a name that leads to no file, where one is the same but for capitals, folder and ending."""
-        last = name.replace("\\", "/").rpartition("/")[2].lower()
-        found = self._all().get(last) or self._all().get(os.path.splitext(last)[0], [])
-        if len(found) != 1:
-            return ""
-        return f": is {os.path.relpath(found[0], self.root)} meant? Names count with capitals, folders and endings"
+        """What to say of a name that leads to no file, where one is the same but for capitals and its ending."""
+        wanted = os.path.splitext(name.replace("\\", "/").lower())[0]
+        paths = self._all().get(wanted.rpartition("/")[2], [])
+        named = [os.path.relpath(path, self.root) for path in paths]
+        found = [each for each in named if os.path.splitext(each)[0].lower() == wanted]
+        return f": is {found[0]} meant?" if len(found) == 1 else ""
 
     def begun(self, name: str) -> str:
         """What to say of a name that leads to no file and that several files begin with, `x_red.png`; else nothing."""

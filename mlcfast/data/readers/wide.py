@@ -9,6 +9,7 @@ import numpy as np
 from mlcfast.data.readers.cell_doubts import doubtful_cells
 from mlcfast.data.readers.cells import BLANK_CELL, refuse_contradictions, states_of
 from mlcfast.data.readers.columns import (
+    another_person,
     column_named,
     first_untrue,
     ignored_columns,
@@ -17,7 +18,6 @@ from mlcfast.data.readers.columns import (
     is_called,
     is_index,
     is_unnamed,
-    refuse_people,
     truth,
     truth_share,
     words_recur,
@@ -26,6 +26,7 @@ from mlcfast.data.readers.facts import may_be_fact, may_be_facts
 from mlcfast.data.readers.flags import blank_among
 from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.numbered import NUMBERED, are_filled_up
+from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import Sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.words import (
@@ -53,7 +54,7 @@ def read_wide(sheet: Sheet, image: int, others: Sequence[int], options: TableOpt
     """Read the label columns among `others`; each image's states are what its cells say (see docs/data.md)."""
     columns, left, doubts = _label_columns(sheet, others, options)
     values = _values(sheet, columns)
-    refuse_people(sheet, image, others, (cells.tobytes() for cells in values))
+    _refuse_people(sheet, image, others, values)
     names = [sheet.header[i] for i in columns]
     states, said, cells = states_of(values, names, sheet.path, options)
     blank = [sheet.header[i] for i in others if is_blank(sheet, i) and sheet.header[i]]
@@ -177,6 +178,19 @@ def _none_beside(sheet: Sheet, image: int, names: Sequence[str], states: np.ndar
             more = f", and {count - 1} more such rows" if count > 1 else ""
             return [f"{where} and {names[others[other]]!r}{more}: one of the two is wrong"]
     return []
+
+
+def _refuse_people(sheet: Sheet, image: int, others: Sequence[int], values: np.ndarray) -> None:
+    """UsageError where several people say different things of one image, in rows of their own."""
+    people = another_person(sheet, image, others)
+    if not people:
+        return
+    first: dict[str, np.ndarray] = {}
+    for row, cells in zip(sheet.rows, values, strict=True):
+        if (first.setdefault(plain_path(row[image]), cells) == cells).all():
+            continue
+        remedy = "write one row for each image, such as what most people saw"
+        raise UsageError(f"{sheet.path}: {people} and others say different things of one image: {remedy}")
 
 
 def _refuse_numbered(sheet: Sheet, others: Sequence[int], options: TableOptions) -> None:
