@@ -16,7 +16,12 @@ in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 def outlives_call(tensor: Tensor) -> bool:
     """Whether a tensor made in this call may be kept: not one of torch.func, nor a fake one of a graph being traced."""
-    return type(tensor) is Tensor and (torch.compiler.is_compiling() or not in_transform())
+    if type(tensor) is Tensor:
+        return torch.compiler.is_compiling() or not in_transform()
+    from torch._subclasses.fake_tensor import FakeTensor
+    from torch._subclasses.functional_tensor import FunctionalTensor
+
+    return not isinstance(tensor, FakeTensor | FunctionalTensor)
 
 
 def check_pair(logits: Tensor, labels: Tensor, name: str = "targets") -> None:
