@@ -105,12 +105,7 @@ def work(args: argparse.Namespace) -> None:
     records = open_for(config, split, checkpoints[0])
     check_size(args, records)
     if process.is_main and split not in (TRAIN, config.data.train):
-        for weights in checkpoints:
-            if seen := trained_on(records, sides_of_run(weights, config.data.root, config.data.train)):
-                LOGGER.warning(
-                    "%d of the %d images trained the model of %s: its figures here flatter it; --split names others",
-                    seen, len(records), weights,
-                )  # fmt: skip
+        _warn_of_seen(config.data, records, checkpoints)
     for weights in checkpoints[1:]:  # what does not fit is said now, not after the first model's images
         stored_model(config, weights, records.names, *sides[:1])
     start(process)
@@ -121,6 +116,14 @@ def work(args: argparse.Namespace) -> None:
         stop()
     if process.is_main:
         tell(args, records, aim, checkpoints, [result, *others])
+
+
+def _warn_of_seen(data: DataConfig, records: LabelledImages, checkpoints: Sequence[Path]) -> None:
+    """Say how many of the images that are to judge a model it was trained on."""
+    for weights in checkpoints:
+        if seen := trained_on(records, sides_of_run(weights, data.root, data.train)):
+            flattered = f"the model of {weights}: its figures here flatter it; --split names others"
+            LOGGER.warning("%d of the %d images trained %s", seen, len(records), flattered)
 
 
 def open_for(config: Config, split: str | float | None, weights: Path) -> LabelledImages:

@@ -42,7 +42,7 @@ from mlcfast.data.overlap import refuse_shared_images
 from mlcfast.data.packed import StreamedImages
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.source import TableOptions
-from mlcfast.data.splits import TRAIN, VALIDATION, divide, divide_further, refuse_shared_groups
+from mlcfast.data.splits import TRAIN, VALIDATION, divide, refuse_shared_groups
 from mlcfast.errors import UsageError
 from mlcfast.registry import as_callable, check_options, imported, is_import_name
 from mlcfast.stopwatch import Stopwatch
@@ -90,7 +90,7 @@ def open_samples(config: Config, held: Path | None = None, earlier: Mapping[str,
 
     Caches and the demo set are made by one process while the others wait for its file lock.
     held: the split.csv of the run that goes on, whose parts are taken where data.val is a share. earlier: those of
-    the run whose weights this one starts from, see `divide_further`.
+    the run whose weights this one starts from, see `divide`.
     """
     samples = _open_both(config.data, config.seed, held, earlier)
     if samples.train.names != samples.validation.names:
@@ -271,10 +271,7 @@ def _with_validation_part(
         records = records.sorted_by_id_text()
     observed = observe_single_positive(records.labels) if single else records.labels
     try:
-        if share and held is None and earlier:
-            train, validation = divide_further(records, share, seed, earlier)
-        else:
-            train, validation = divide(records, share, seed, held) if share else split_train_val(len(records))
+        train, validation = divide(records, share, seed, held, earlier) if share else split_train_val(len(records))
     except ValueError as error:
         raise UsageError(f"data: {settings.train}: {error}") from error
     learnt, judged = dataclasses.replace(records, labels=observed).subset(train), records.subset(validation)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from mlcfast.config import read_yaml
 from mlcfast.data.labels import Labels, count
 from mlcfast.data.overlap import groups_of_copies
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS
@@ -30,43 +30,48 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 0.25, 0.34, 0.5)  # of which one is suggested wh
 SHOWN = 8  # labels named in a line of the log
 
 
-def divide(records: LabelledImages, share: float, seed: int, held: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+def divide(
+    records: LabelledImages,
+    share: float,
+    seed: int,
+    held: Path | None = None,
+    earlier: Mapping[str, str] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices (train, val): read from the split.csv at `held` if there is one, else a stratified split by the seed.
 
     Images of one group stay on one side where the records have groups, else files of the same content, see
     `groups_of_copies`. UsageError where a part would be empty, and for an image that `held` does not know.
+    earlier: parts of images in the run whose weights a new one starts from, see `sides_of_run`; they and their groups
+    keep them, so that no image judges the new run which has trained the other. What is new is divided, or all trains
+    where it is too little; nothing is kept where a part would be empty.
     """
     if held is not None:
         return _held(records, held)
     groups = groups_of_copies(records.paths) if records.groups is None else records.groups
+    if earlier and (parts := _further(records, share, seed, groups, earlier)) is not None:
+        return parts
     try:
         return stratified_split(records.labels, share, seed, groups)
     except ValueError as error:
         raise UsageError(f"data.val: {error}: {_what_would_do(records.labels, share, seed, groups)}") from error
 
 
-def divide_further(
-    records: LabelledImages, share: float, seed: int, sides: Mapping[str, str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """As `divide`, but images whose part an earlier run decided, see `sides_of_run`, and their groups keep it.
-
-    So a run that starts from another's weights is not judged by images that the other was trained on. The other images
-    are divided as ever, or all train where they are too few. Where nothing is known or a part would be empty, `divide`.
-    """
-    groups = groups_of_copies(records.paths) if records.groups is None else records.groups
-    units = list(records.image_ids) if groups is None else list(groups)
+def _further(
+    records: LabelledImages, share: float, seed: int, groups: Sequence[str] | None, earlier: Mapping[str, str]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Indices (train, val) that keep the parts of `earlier`; None where one would be empty."""
+    units = np.array(records.image_ids if groups is None else groups, dtype=object)
     known: dict[str, str] = {}
     for unit, name in zip(units, records.image_ids, strict=True):
-        if name in sides and known.get(unit) != TRAIN:
-            known[unit] = sides[name]
+        if name in earlier and known.get(unit) != TRAIN:
+            known[unit] = earlier[name]
     validates = np.array([known.get(unit) == VALIDATION for unit in units], bool)
     rest = np.flatnonzero([unit not in known for unit in units])
-    if len(rest):
-        with contextlib.suppress(ValueError):
-            _, more = stratified_split(records.labels[rest], share, seed, [units[i] for i in rest])
-            validates[rest[more]] = True
+    with contextlib.suppress(ValueError):  # too few
+        _, chosen = stratified_split(records.labels[rest], share, seed, units[rest].tolist())
+        validates[rest[chosen]] = True
     if not known or not validates.any() or validates.all():
-        return divide(records, share, seed)
+        return None
     kept, some = len(units) - len(rest), int(validates[rest].sum())
     LOGGER.info(
         "%d images keep the part that the earlier run gave them; of %d others %d validate", kept, len(rest), some
@@ -84,10 +89,10 @@ def sides_of_run(place: Path, root: str, file: str | None) -> dict[str, str]:
     if split is None:
         return {}
     try:
-        theirs = yaml.safe_load(split.with_name("config.yaml").read_text(encoding="utf-8"))["data"]
+        theirs = read_yaml(split.with_name("config.yaml"))["data"]
         same = Path(theirs["root"]).resolve() == Path(root).resolve()
         sides = _sides(split) if same else {}
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, UsageError):
+    except (OSError, ValueError, KeyError, TypeError, UsageError):
         return {}
     return {
         name: side for name, side in sides.items() if file == theirs["train"] or name.lower().endswith(IMAGE_ENDINGS)

@@ -146,14 +146,13 @@ class LargeLossLoss(LabelLoss):
 
     def _threshold(self, logits: Tensor, labels: Tensor, statistic: Tensor | None) -> tuple[Tensor | None, int]:
         """The threshold of a statistic or, without one, which entry of this batch is at it; (None, 0) for neither."""
-        times = self.times
-        if times and statistic is None and self.all_gather is not None:
+        if self.times and statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
         if statistic is None:
-            return None, math.ceil(logits.numel() * times * self.delta)
+            return None, math.ceil(logits.numel() * self.times * self.delta)
         if statistic.dim() != 2 or statistic.shape[1] != logits.numel():
             raise ValueError(f"statistic must be (P, {logits.numel()}), not {tuple(statistic.shape)}")
-        count = math.ceil(statistic.numel() * times * self.delta)
+        count = math.ceil(statistic.numel() * self.times * self.delta)
         return op.large_loss_threshold(statistic, torch.zeros_like(statistic), count) if count else None, 0
 
     def new_positives(self) -> Tensor | None:

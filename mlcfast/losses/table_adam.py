@@ -114,10 +114,10 @@ class TableAdam(torch.optim.Optimizer):
         last, step = state["last_step"][index].long()[:, None], state["step"]
         gap = step - last
         j = torch.arange(1, min(self._horizon, state["calls"]) + 1, device=table.device)
-        silent = (last + j).double()
-        rate = state["rates"][torch.minimum(last + j, step).sub_(1).clamp_(min=0)].double()
-        rate = torch.where(j <= gap, rate * beta1 ** j.double() / (1 - beta1**silent), 0.0)
-        decay = torch.sqrt(beta2 ** j.double() / (1 - beta2**silent))
+        since, silent = j.double(), (last + j).double()  # a power of whole numbers would be fp32
+        rate = state["rates"][torch.minimum(last + j, step).sub_(1).clamp_(min=0)]
+        rate = torch.where(j <= gap, rate * beta1**since / (1 - beta1**silent), 0.0)
+        decay = torch.sqrt(beta2**since / (1 - beta2**silent))
         first, second = state["exp_avg"][index], state["exp_avg_sq"][index]
         root = second.sqrt()[:, :, None]
         per_step = (root * decay.to(root.dtype)[:, None]).add_(group["eps"]).reciprocal_()  # (B, K, J)

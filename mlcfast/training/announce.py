@@ -12,7 +12,7 @@ from mlcfast.config import IMAGENET_MEAN, IMAGENET_STD, Config
 from mlcfast.data import LabelledImages
 from mlcfast.data.labels import count, holds, lacking
 from mlcfast.data.overlap import overlaps
-from mlcfast.data.splits import in_words, side_counts
+from mlcfast.data.splits import in_words, side_counts, trained_on
 from mlcfast.engine import Process
 from mlcfast.evaluation.bootstrap import percent_interval
 from mlcfast.evaluation.gather import EvaluationResult
@@ -35,6 +35,17 @@ def unknown_as_absent(loss: str, records: LabelledImages) -> list[str]:
     unknown = int(count(records.labels, 0, axis=0).sum())
     instead = "loss.name=iu leaves unknown ones out, and docs/methods.md has others"
     return [f"{unknown} labels are unknown, and loss.name={loss} learns them as absent: {instead}"] if unknown else []
+
+
+def seen_earlier(parts: Mapping[str, LabelledImages], earlier: Mapping[str, str]) -> list[str]:
+    """A warning for each part that judges a run by images which trained the one that it starts from, see `divide`."""
+    seen = {name: trained_on(records, earlier) for name, records in parts.items() if name != "training"}
+    return [
+        f"{images} of {len(parts[name])} {name} images trained the run that train.initialise_from names: figures of "
+        "them flatter this one"
+        for name, images in seen.items()
+        if images
+    ]
 
 
 def announce_samples(parts: dict[str, LabelledImages], more: Sequence[str] = ()) -> dict[str, Any]:

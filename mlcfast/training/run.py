@@ -13,7 +13,7 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
 from mlcfast.data.overlap import copies, refuse_copies
-from mlcfast.data.splits import find_split, sides_of_run, trained_on, write_split
+from mlcfast.data.splits import find_split, sides_of_run, write_split
 from mlcfast.engine import (
     Engine,
     EngineState,
@@ -33,7 +33,7 @@ from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.runs.listening import Listener
 from mlcfast.runs.trackers import make_trackers
-from mlcfast.training.announce import announce_end, announce_samples, announce_training, unknown_as_absent
+from mlcfast.training.announce import announce_end, announce_samples, announce_training, seen_earlier, unknown_as_absent
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import check_parts, make_training_module
 from mlcfast.training.callbacks import Callback, Called
@@ -73,15 +73,13 @@ def run(
     samples = open_samples(config, held, earlier)
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
-    if process.is_main:
-        _warn_of_seen(given, earlier)
     copied = on_main(process, lambda: copies(given))
     refuse_copies(copied, config.data.allow_overlap)
     about: dict[str, Any] = {}
     contents: dict[str, str] = {}
     if process.is_main:
         contents = contents_of(given)
-        more = [*copied, *unknown_as_absent(config.loss.name, samples.train)]
+        more = [*copied, *seen_earlier(given, earlier), *unknown_as_absent(config.loss.name, samples.train)]
         about = announce_samples(given, more) | {"contents": contents}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
     config, directory = with_micro_batch(saved, process.world_size), RunDirectory(config.run_directory)
@@ -122,16 +120,6 @@ def run(
         delete_old_checkpoints(directory, config.train.keep_finished)
         announce_end(config, directory, progress, len(samples.validation), interval, test)
     return progress
-
-
-def _warn_of_seen(given: Mapping[str, LabelledImages], earlier: Mapping[str, str]) -> None:
-    """Say which images that judge this run trained the one that it starts from."""
-    for name, records in given.items():
-        if name != "training" and (seen := trained_on(records, earlier)):
-            LOGGER.warning(
-                "%d of %d %s images trained the run that train.initialise_from names: figures of them flatter this one",
-                seen, len(records), name,
-            )  # fmt: skip
 
 
 def raise_one_value_a_channel(error: ValueError) -> None:

@@ -424,6 +424,7 @@ REFUSED = {
     "a program beside a person": ("t.csv", "image,cat,cat_pred\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'cat_pred' may say of one"),
     "a program before a label": ("t.csv", "image,cat,pred_cat\na.jpg,1,0\nb.jpg,1,1\n", "'cat' and 'pred_cat' may say of one"),
     "people who disagree": ("t.csv", "image,rad_id,cat,dog\na,R1,1,0\na,R2,0,1\n", "line 3, column 'rad_id': 'R2' and others say different"),
+    "a cell beyond what csv reads": ("t.csv", f"image,labels\na.jpg,{'cat;' * 40_000}dog\n", "field limit (131072): shorten its longest cell"),
     "a list over several cells": ("t.csv", "image,labels,,\na.jpg,cat,dog,\n", "line 1: column 3 has no name and holds 'dog'"),
     "numbers for names": ("t.tsv", "antelope\t0\t1\t0\nbear\t1\t0\t0\n", "line 1 repeats '0', and is a row, where"),
     "a column twice": ("t.csv", "image,label,label\na.jpg,cat,dog\n", "repeats 'label', in columns 2 and 3"),

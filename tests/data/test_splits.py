@@ -14,7 +14,6 @@ from mlcfast.data.build import Samples, open_samples, open_split
 from mlcfast.data.splits import (
     SPLIT_FILE,
     divide,
-    divide_further,
     find_split,
     in_words,
     one_sided,
@@ -135,14 +134,14 @@ def test_images_that_an_earlier_run_knows_keep_their_part():
     train, val = divide(earlier, 0.25, seed=1)
     sides = parts_of(earlier, train, val)
     later = records_of(made_up(120, 5, seed=3))  # 40 more images, other labels
-    learns, judges = divide_further(later, 0.25, 2, sides)
+    learns, judges = divide(later, 0.25, 2, earlier=sides)
     assert set(train) <= set(learns) and set(val) <= set(judges)
     assert sorted([*learns, *judges]) == list(range(120)) and len(judges) - len(val) == 10
     assert not trained_on(later.subset(judges), sides) and trained_on(later.subset(learns), sides) == len(train)
-    one_more = divide_further(records_of(made_up(81, 4)), 0.25, 2, sides)  # too few to divide
+    one_more = divide(records_of(made_up(81, 4)), 0.25, 2, earlier=sides)  # too few to divide
     assert one_more[0].tolist() == [*train, 80] and one_more[1].tolist() == val.tolist()
     paired = replace(later, groups=[str(i % 80) for i in range(120)])  # a new image beside one that is known
-    learns, judges = divide_further(paired, 0.25, 2, sides)
+    learns, judges = divide(paired, 0.25, 2, earlier=sides)
     assert set(judges) == {*val, *(i for i in range(80, 120) if i - 80 in set(val))}
 
 
@@ -151,7 +150,7 @@ def test_what_an_earlier_run_does_not_know_is_divided_as_ever():
     others = replace(others, image_ids=[f"other{name}" for name in others.image_ids])
     train, val = divide(earlier, 0.25, seed=1)
     for some, seed in ((others, 2), (earlier.subset(train), 3)):  # none that it judged: it cannot be kept from these
-        found, expected = divide_further(some, 0.25, seed, parts_of(earlier, train, val)), divide(some, 0.25, seed)
+        found, expected = divide(some, 0.25, seed, earlier=parts_of(earlier, train, val)), divide(some, 0.25, seed)
         assert [part.tolist() for part in found] == [part.tolist() for part in expected]
 
 

@@ -76,8 +76,7 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     images = [row[image] for row in sheet.rows]
     ignored = ignored_columns(sheet, options)
-    warnings = [*warnings, *_of_people(sheet, image, [i for i in others if i not in ignored], lists)]
-    dropped = may_be_dropped(sheet, [i for i in others if i != column and i not in ignored])
+    beside = [i for i in others if i != column and i not in ignored]
     said, warnings = (
         [*sheet.assumptions, *said],
         [
@@ -85,7 +84,8 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
             *may_say_none(names),
             *flags_beside(sheet, column, others, options),
             *labels_beside(sheet, column, others, options),
-            *dropped,
+            *may_be_dropped(sheet, beside),
+            *_of_people(sheet, image, beside, lists),
         ],
     )
     return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
