@@ -284,7 +284,7 @@ class TrainConfig(Section):
     initialise_from: str | None = Field(
         default=None,
         description="A run's directory or its best/, whose weights and label estimates training starts from; "
-        "labels are matched by name, and one that is new starts afresh. Where data.val is a share there and here, "
+        "labels are matched by name, and one that is new starts afresh. Where data.val is a share here, "
         "images keep the part that they had.",
     )
     renamed_labels: dict[str, str] = Field(

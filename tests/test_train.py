@@ -52,6 +52,7 @@ def test_run_directory_holds_what_is_promised(config_file, tmp_path):
         "log.txt",
         "metrics.jsonl",
         "summary.csv",
+        "split.csv",
         "tensorboard",
         "checkpoints",
         "best",

@@ -85,11 +85,11 @@ def sides_of_run(place: Path, root: str, file: str | None) -> dict[str, str]:
     Comparable are images of the same `root`, data.root of both, whose ids are names of files, or any of the same label
     `file`, data.train of both: numbers begin anew in each file.
     """
-    split = find_split(place)
+    split = _split_of(place)
     if split is None:
         return {}
     try:
-        theirs = read_yaml(split.with_name("config.yaml"))["data"]
+        theirs = _settings_beside(split)
         same = Path(theirs["root"]).resolve() == Path(root).resolve()
         sides = _sides(split) if same else {}
     except (OSError, ValueError, KeyError, TypeError, UsageError):
@@ -118,10 +118,11 @@ def _what_would_do(labels: Labels, share: float, seed: int, groups: Sequence[str
 
 
 def _sides(held: Path) -> dict[str, str]:
-    """The part of each image."""
+    """The part of each image; of one that stands in both, that it trains."""
     try:
         with held.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return {row["image"]: row["split"] for row in csv.DictReader(file)}
+            rows = [(row["image"], row["split"]) for row in csv.DictReader(file)]
+        return dict(rows) | {name: side for name, side in rows if side == TRAIN}
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UsageError(f"{held}: not the split of a run: {error}") from error
 
@@ -139,7 +140,7 @@ def _held(records: LabelledImages, held: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_split(directory: Path, train: LabelledImages, validation: LabelledImages) -> None:
-    """Write split.csv of a run: each image of the training file with the part it is in."""
+    """Write split.csv of a run: each image that it trains on or is judged by, with the part it is in."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "split"])
@@ -149,10 +150,26 @@ def write_split(directory: Path, train: LabelledImages, validation: LabelledImag
 
 
 def find_split(place: Path) -> Path | None:
-    """The split.csv of the run that a checkpoint, its file or the run's own directory belongs to."""
+    """The split.csv of the run that a checkpoint, its file or the run's own directory belongs to.
+
+    None where the run did not divide its label file by a share: there is nothing to hold to.
+    """
+    split = _split_of(place)
+    with contextlib.suppress(UsageError, KeyError, TypeError):
+        if split is not None and isinstance(_settings_beside(split)["val"], float):
+            return split
+    return None
+
+
+def _split_of(place: Path) -> Path | None:
     nearby = [place, *list(place.absolute().parents)[:3]]
     runs = (folder for folder in nearby if (folder / "config.yaml").is_file())
     return next((folder / SPLIT_FILE for folder in runs if (folder / SPLIT_FILE).is_file()), None)
+
+
+def _settings_beside(split: Path) -> dict[str, Any]:
+    """The section `data` of the run's configuration."""
+    return read_yaml(split.with_name("config.yaml"))["data"]
 
 
 def is_split_word(word: str) -> bool:

@@ -196,8 +196,7 @@ def prepared(
         if resumed:
             directory.rewind(progress.step, progress.epoch)
         list_skipped(directory, samples.skipped)
-        if config.data.val_share:
-            write_split(directory.path, samples.train, samples.validation)
+        write_split(directory.path, samples.train, samples.validation)
         return directory.best_step()
 
     with contextlib.ExitStack() as holding:

@@ -115,8 +115,9 @@ def test_a_run_keeps_its_division(tmp_path):
     write_split(tmp_path, records.subset(train), records.subset(val))
     (tmp_path / "best").mkdir()
     assert find_split(tmp_path / "best") is None  # of somebody else: no run's configuration lies beside it
-    (tmp_path / "config.yaml").touch()
-    assert find_split(tmp_path / "best" / "model.safetensors") == tmp_path / SPLIT_FILE
+    for given, file in (("val.csv", None), ("0.25", tmp_path / SPLIT_FILE)):  # a file of its own divides nothing
+        (tmp_path / "config.yaml").write_text(f"data: {{val: {given}}}\n")
+        assert find_split(tmp_path / "best" / "model.safetensors") == file
     again = divide(records, 0.25, seed=2, held=tmp_path / SPLIT_FILE)
     assert again[0].tolist() == train.tolist() and again[1].tolist() == val.tolist()
     with pytest.raises(UsageError, match=r"split\.csv: does not hold '80\.jpg' \(1 images in all\)"):
@@ -163,6 +164,8 @@ def test_parts_of_another_run_count_where_ids_mean_the_same_images(tmp_path):
     assert sides_of_run(run / "best", str(tmp_path), "labels.csv") == everything
     assert sides_of_run(run, str(tmp_path), "later.csv") == {"a.jpg": "train", "b.jpg": "val"}  # 17 may be another's
     assert sides_of_run(run, str(tmp_path / "other"), "labels.csv") == {}
+    (run / "split.csv").write_text("image,split\na.jpg,train\na.jpg,val\n")
+    assert sides_of_run(run, str(tmp_path), "labels.csv") == {"a.jpg": "train"}
     (run / "split.csv").write_text("image\na.jpg\n")
     assert sides_of_run(run, str(tmp_path), "labels.csv") == {} == sides_of_run(tmp_path, str(tmp_path), "labels.csv")
 

@@ -71,6 +71,22 @@ def test_what_judges_a_run_has_not_trained_the_one_that_it_starts_from(config_fi
     assert told in capsys.readouterr().err
 
 
+def test_a_run_judged_by_a_file_of_its_own_hands_its_parts_on_too(config_file, colour_set, tmp_path, capsys):
+    """Its validation images, in one file with the others later, validate again."""
+    rows, others = ((colour_set / f"{part}.csv").read_text().splitlines() for part in ("train", "val"))
+    (colour_set / "merged.csv").write_text("\n".join([*rows, *others[1:]]) + "\n")
+    assert train.main([str(config_file), "train.epochs=1", "name=first"]) == 0
+    first = tmp_path / "runs" / "first"
+    words = [str(config_file), "train.epochs=1", "data.train=merged.csv", "data.val=0.25", "name=second"]
+    assert train.main([*words, f"train.initialise_from={first}"]) == 0
+    parts = [dict(csv.reader((tmp_path / "runs" / name / "split.csv").open())) for name in ("first", "second")]
+    assert parts[0] == parts[1] and set(parts[0].values()) == {"split", "train", "val"}
+    capsys.readouterr()
+    asked = [str(first / "config.yaml"), "--checkpoint", str(first / "best"), "data.val=0.5"]
+    assert evaluate.main(asked) == 0  # the run divided nothing: a share of its training file is drawn by the seed
+    assert f"of the {(len(rows) - 1) // 2} images trained the model" in capsys.readouterr().err
+
+
 def test_another_backbone_is_named(config_file, tmp_path, capsys):
     assert train.main([str(config_file), "train.epochs=1"]) == 0
     words = [f"train.initialise_from={tmp_path / 'runs' / 'tiny'}", "name=other", "model.backbone=test_convnext"]
