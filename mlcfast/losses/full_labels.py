@@ -8,7 +8,7 @@ from torch import Tensor
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite_of_all
 from mlcfast.losses.label_weights import WeighedLoss, checked_counts
-from mlcfast.losses.missing_labels import positive_number
+from mlcfast.losses.options import checked_balance, checked_exponent, positive_number
 from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction, outlives_call
 from mlcfast.ops.label_loss import full_labels as op
 from mlcfast.ops.label_loss import reference
@@ -24,7 +24,9 @@ def prepared(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class FocalLoss(WeighedLoss):
-    """Focal loss (arXiv 1708.02002): −α_t (1 − p_t)^γ log p_t, mean over B·K; alpha None weighs both kinds alike.
+    """Focal loss (arXiv 1708.02002): −α_t (1 − p_t)^γ log p_t, mean over B·K.
+
+    alpha: the share of positives in [0, 1]; None, or −1 as torchvision has it, weighs both kinds alike.
 
     pos_weight, class_weight: see LabelWeights; label_smoothing: see the module of this name.
     """
@@ -39,8 +41,7 @@ class FocalLoss(WeighedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(pos_weight, class_weight)
-        self.gamma = as_number(gamma, "gamma")
-        self.alpha = None if alpha is None else as_number(alpha, "alpha")
+        self.gamma, self.alpha = checked_exponent(gamma, "gamma"), checked_balance(alpha, "alpha")
         check_reduction(reduction)
         self.reduction = reduction
         self.label_smoothing = checked_smoothing(label_smoothing)
@@ -76,10 +77,8 @@ class PolyLoss(WeighedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(pos_weight, class_weight)
-        self.epsilon, self.gamma = as_number(epsilon, "epsilon"), as_number(gamma, "gamma")
-        if self.gamma < 0:
-            raise ValueError(f"gamma must be at least 0, not {gamma!r}")
-        self.alpha = None if alpha is None else as_number(alpha, "alpha")
+        self.epsilon, self.gamma = as_number(epsilon, "epsilon"), checked_exponent(gamma, "gamma")
+        self.alpha = checked_balance(alpha, "alpha")
         check_reduction(reduction)
         self.reduction = reduction
         self.label_smoothing = checked_smoothing(label_smoothing)
@@ -135,7 +134,7 @@ class DistributionBalancedLoss(LabelLoss):
             as_number(map_mu, "map_mu"),
         )
         self.neg_scale, self.init_bias = positive_number(neg_scale, "neg_scale"), as_number(init_bias, "init_bias")
-        self.focal_gamma = as_number(focal_gamma, "focal_gamma")
+        self.focal_gamma = checked_exponent(focal_gamma, "focal_gamma")
         self.focal_balance = as_number(focal_balance, "focal_balance")
         check_reduction(reduction)
         self.reduction = reduction

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
-from mlcfast.ops.checks import as_number, outlives_call
+from mlcfast.ops.checks import as_number, check_logits, outlives_call
 from mlcfast.ops.numerics import Weights
 
 # What a method balances, and its number: an exponent, or β of the effective number of images.
@@ -73,11 +73,12 @@ class LabelWeights:
     def of(self, logits: Tensor) -> Weights | None:
         """The weights of positives and of other entries, (K,) each, beside the logits (…, K); None for all 1.
 
-        fp32, or fp64 for fp64 logits. Raises ValueError where a method has not been given its counts, or where there
-        is another number of weights.
+        fp32, or fp64 for fp64 logits. Raises ValueError for logits that are none, where a method has not been given its
+        counts, or where there is another number of weights.
         """
         if not self.given:
             return None
+        check_logits(logits)
         key = (None if logits.is_cpu else logits.device, logits.dtype == torch.float64, logits.shape[-1])
         if key in self.made:
             return self.made[key]

@@ -11,17 +11,10 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite, opposite_of_all
+from mlcfast.losses.options import checked_epochs, checked_exponent, checked_share, positive_number
 from mlcfast.ops.checks import as_number, check_logits, check_reduction, outlives_call
 from mlcfast.ops.label_loss import missing_labels as op
 from mlcfast.ops.numerics import upcast
-
-
-def positive_number(value: object, name: str) -> float:
-    """`value` as a float; ValueError unless it is a finite number above 0."""
-    number = as_number(value, name)
-    if number <= 0:
-        raise ValueError(f"{name} must be above 0, not {value!r}")
-    return number
 
 
 class EntropyMaximisationLoss(LabelLoss):
@@ -66,9 +59,7 @@ class AsymmetricPseudoLabelLoss(EntropyMaximisationLoss):
     def __init__(self, alpha: float = 0.1, beta: float = 0.9, warm_up: int = 5, label_smoothing: float = 0.0) -> None:
         super().__init__(alpha, label_smoothing)
         self.beta = as_number(beta, "beta")
-        if not isinstance(warm_up, int) or warm_up < 0:
-            raise ValueError(f"warm_up must be a number of epochs, not {warm_up!r}")
-        self.warm_up = warm_up
+        self.warm_up = checked_epochs(warm_up, "warm_up")
 
     def soft_share(self, epoch: int, epochs: int) -> float:
         """See LabelLoss."""
@@ -99,10 +90,8 @@ class LargeLossLoss(LabelLoss):
         self.label_smoothing = checked_smoothing(label_smoothing)
         if kind not in ("ll_r", "ll_ct", "ll_cp"):
             raise ValueError(f"kind must be ll_r, ll_ct or ll_cp, not {kind!r}")
-        self.kind, self.delta = kind, as_number(delta, "delta")
+        self.kind, self.delta = kind, checked_share(delta, "delta")
         self.begin_epoch(0, 1)
-        if not 0 <= self.delta <= 1:
-            raise ValueError(f"delta must be in [0, 1], not {delta!r}")
         self.all_gather: Callable[[Tensor], Tensor] | None = None
         self.last: tuple[Tensor, Tensor, Tensor | None, int] | None = None
         if kind == "ll_cp":
@@ -190,9 +179,8 @@ class HillLoss(LabelLoss):
     ) -> None:
         super().__init__()
         self.label_smoothing = checked_smoothing(label_smoothing)
-        self.lambda_, self.margin, self.gamma = (
-            as_number(value, name) for value, name in ((lambda_, "lambda_"), (margin, "margin"), (gamma, "gamma"))
-        )
+        self.lambda_, self.margin = as_number(lambda_, "lambda_"), as_number(margin, "margin")
+        self.gamma = checked_exponent(gamma, "gamma")
         check_reduction(reduction)
         self.reduction = reduction
 
@@ -227,11 +215,10 @@ class SelfPacedLossCorrection(LabelLoss):
     ) -> None:
         super().__init__()
         self.label_smoothing = checked_smoothing(label_smoothing)
-        self.tau, self.margin, self.gamma = (
-            as_number(value, name) for value, name in ((tau, "tau"), (margin, "margin"), (gamma, "gamma"))
-        )
+        self.tau, self.margin = checked_share(tau, "tau"), as_number(margin, "margin")
+        self.gamma = checked_exponent(gamma, "gamma")
         check_reduction(reduction)
-        self.change_epoch, self.reduction = change_epoch, reduction
+        self.change_epoch, self.reduction = checked_epochs(change_epoch, "change_epoch"), reduction
         self.begin_epoch(0, 1)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
@@ -284,7 +271,7 @@ class GeneralizedRobustLoss(LabelLoss):
         self.q2, self.q3 = positive_number(q2, "q2"), positive_number(q3, "q3")
         if min(self.ranges["sigma"]) <= 0:
             raise ValueError(f"sigma must be above 0, not {sigma!r}")
-        self.linear_epochs = linear_epochs
+        self.linear_epochs = checked_epochs(linear_epochs, "linear_epochs")
         self.values = {name: first for name, (first, _) in self.ranges.items()}
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:

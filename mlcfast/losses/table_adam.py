@@ -40,6 +40,8 @@ class TableAdam(torch.optim.Optimizer):
     ) -> None:
         if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
             raise ValueError(f"betas must be in [0, 1), not {betas}")
+        if not (lr >= 0 and eps >= 0):
+            raise ValueError(f"lr and eps must be at least 0, not {lr!r} and {eps!r}")
         super().__init__([estimator.table], {"lr": lr, "betas": betas, "eps": eps})
         estimator.before_read = self._before_read
         self._read: list[Tensor] = []  # indices caught up since the last step, kept so that their addresses stay theirs

@@ -69,3 +69,9 @@ def test_table_adam_state_survives_saving(tmp_path):
 def test_wrong_sizes_are_named(N, K, observed):
     with pytest.raises(ValueError, match=r"num_images|observed"):
         LabelEstimator(N, K, observed)
+
+
+@pytest.mark.parametrize(("options", "says"), [({"lr": -1}, "lr and eps"), ({"betas": (1, 0.9)}, "betas must be in")])
+def test_options_that_are_none_are_named(options, says):
+    with pytest.raises(ValueError, match=says):
+        TableAdam(LabelEstimator(2, 3), **options)

@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -126,6 +127,14 @@ def test_another_number_of_labels_is_named():
     x, z = problem()
     with pytest.raises(ValueError, match="class_weight must be a number or 5 numbers, one a label, not 2"):
         build_loss("bce", class_weight=[1, 2])(x, z)
+
+
+@pytest.mark.parametrize(
+    ("logits", "says"), [(np.zeros((2, 3)), "a tensor, not ndarray"), (torch.tensor(1.0), "(B, K)")]
+)
+def test_logits_that_are_none_are_named_before_their_weights(logits, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        build_loss("bce", pos_weight=[1, 2, 3])(logits, torch.zeros(2, 3))
 
 
 def test_it_shows_in_the_loss():

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+import torchvision
 
 from mlcfast.losses import build_loss
 from mlcfast.losses.missing_labels import AsymmetricPseudoLabelLoss
@@ -255,6 +256,13 @@ def test_reductions(name):
         ("gr", {"sigma": (0, 1)}, "sigma must be above 0"),
         ("two_way", {"tp": 0}, "tp must be above 0"),
         ("poly", {"gamma": -1}, "gamma must be at least 0"),
+        ("focal", {"gamma": -1}, "gamma must be at least 0"),
+        ("focal", {"alpha": 2}, "alpha must be in [0, 1]"),
+        ("hill", {"gamma": -1}, "gamma must be at least 0"),
+        ("splc", {"tau": 60}, "tau must be in [0, 1]"),
+        ("splc", {"change_epoch": "1"}, "change_epoch must be a number of epochs"),
+        ("gr", {"linear_epochs": 0.5}, "linear_epochs must be a number of epochs"),
+        ("db", {"focal_gamma": -1}, "focal_gamma must be at least 0"),
         ("db", {"label_counts": [1, 2]}, "images must be given"),
         ("db", {"label_counts": [1, 9], "images": 8}, "label_counts must be (K,), each from 0 to"),
         ("db", {"label_counts": "many", "images": 8}, "label_counts must be numbers"),
@@ -264,6 +272,15 @@ def test_reductions(name):
 def test_wrong_options_are_named(name, options, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         build_loss(name, **options)
+
+
+@pytest.mark.parametrize("name", ["focal", "poly"])
+def test_alpha_of_minus_one_weighs_both_kinds_alike_as_in_torchvision(name):
+    x, z = problem()
+    assert torch.equal(build_loss(name, alpha=-1)(x, z), build_loss(name, alpha=None)(x, z))
+    if name == "focal":
+        expected = torchvision.ops.sigmoid_focal_loss(x, (z > 0).to(x.dtype), alpha=-1, gamma=2, reduction="mean")
+        assert torch.allclose(build_loss(name, alpha=-1)(x, z), expected)
 
 
 def test_what_a_loss_needs_is_declared():
