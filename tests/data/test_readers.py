@@ -341,10 +341,16 @@ def test_a_list_printed_by_numpy_is_refused(tmp_path):
         read_labels(tmp_path / "t.csv", TableOptions())
 
 
-def test_labels_that_are_nearly_the_same_are_warned_of(tmp_path):
-    (tmp_path / "t.csv").write_text("image,labels\na.jpg,Traffic light;cat\nb.jpg,traffic  light;dog\n")
+@pytest.mark.parametrize("other", ["traffic  light", "traffic_light", "Traffic-Light", "trafficlight"])
+def test_labels_that_are_nearly_the_same_are_warned_of(tmp_path, other):
+    (tmp_path / "t.csv").write_text(f"image,labels\na.jpg,Traffic light;cat\nb.jpg,{other};dog\n")
     (warning,) = read_labels(tmp_path / "t.csv", TableOptions()).warnings
-    assert "'Traffic light' and 'traffic  light'" in warning
+    assert f"'Traffic light' and {other!r} look alike" in warning
+
+
+def test_signs_beside_numbers_tell_labels_apart(tmp_path):
+    (tmp_path / "t.csv").write_text("image,labels\na.jpg,grade 1-2;C-;H2\nb.jpg,grade 12;C;H_2\n")
+    assert read_labels(tmp_path / "t.csv", TableOptions()).warnings == []
 
 
 @pytest.mark.parametrize(

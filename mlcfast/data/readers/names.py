@@ -19,6 +19,7 @@ INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u206
 JOINS_NOTHING = re.compile("(?:^|(?<=[\x00-\x7f]))[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f]|$)")
 # Small letters of Cyrillic and Greek that look like Latin ones.
 TWINS = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u03bf\u03b1", "aeopcyxisoa")
+JOINTS = re.compile(r"(?<=[^\W\d_])[-_]+(?=[^\W\d_])")  # of words
 GARBLED = re.compile("\ufffd|[\u00c2\u00c3][\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf]|\u00e2\u20ac")
 BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]")  # of lines and pages, and between cells
 # What would move the cursor of a terminal, colour it or ring its bell, and names no label.
@@ -129,12 +130,13 @@ def garbled(names: Iterable[str]) -> list[str]:
 def nearly_equal(names: Iterable[str], what: str) -> list[str]:
     """A warning of names that look alike, as slips of the keyboard do; what: they are.
 
-    They differ in capitals, blanks, a fraction of 0 (`1.0`), or in letters of Cyrillic and Greek that Latin has too.
+    They differ in capitals, in blanks or in `_` and `-` between letters (`traffic_light`), a fraction of 0 (`1.0`), or in
+    letters of Cyrillic and Greek that Latin has too.
     """
     seen: dict[str, str] = {}
     pairs = []
     for name in dict.fromkeys(names):
-        key = "".join(name.casefold().translate(TWINS).split()).removesuffix(".0")
+        key = JOINTS.sub("", "".join(name.casefold().translate(TWINS).split())).removesuffix(".0")
         if seen.setdefault(key, name) != name:
             pairs.append((seen[key], name))
     if not pairs:
