@@ -81,6 +81,13 @@ class DataConfig(Section):
         default=None,
         description="The column of what may not be torn apart, such as the patient, where data.val is a share.",
     )
+    val_seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**63,
+        description="Which images a share in data.val takes; null takes seed. With a number runs of several seeds are "
+        "judged by the same images.",
+    )
     image_size: int = Field(
         default=448,
         ge=8,

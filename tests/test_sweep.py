@@ -116,6 +116,16 @@ def test_sweep_trains_skips_and_goes_on(feature_config, capsys, tmp_path):  # no
     assert not (directory / "role.1").exists()
 
 
+def test_seeds_are_judged_by_the_same_images_where_that_is_asked(config_file, tmp_path, capsys):
+    words = [str(config_file), "train.epochs=1", "data.val=0.25", "seed=0,1", "engine.name=single"]
+    for val_seed, alike in ((None, False), (0, True)):
+        name = f"s{val_seed}"
+        assert sweep.main([*words, f"name={name}", *([] if val_seed is None else [f"data.val_seed={val_seed}"])]) == 0
+        parts = [(tmp_path / "runs" / name / f"seed_{seed}" / "split.csv").read_text() for seed in (0, 1)]
+        assert (sorted(parts[0].splitlines()) == sorted(parts[1].splitlines())) == alike
+        assert ("each seed divides data.train anew" in capsys.readouterr().err) != alike
+
+
 def test_table_has_means_over_seeds(tmp_path):
     scores = {("role", 0): (80.0, 70.0), ("role", 1): (82.0, 74.0), ("an", 0): (60.0, 50.0)}
     results = [Result(f"{v}-{s}", {"variant": v, "seed": s}, 3, *pair, "") for (v, s), pair in scores.items()]

@@ -132,7 +132,7 @@ def open_split(
     if share is None or split == settings.train or split not in (share, str(share), TRAIN, VALIDATION):
         return _open(settings, str(split) if split is not None else None, names, cells)[0]
     records = _open(settings, settings.train, names)[0]
-    train, validation = divide(records, share, seed, held)
+    train, validation = divide(records, share, _division_seed(settings, seed), held)
     return records.subset(train if split == TRAIN else validation)
 
 
@@ -270,6 +270,7 @@ def _with_validation_part(
     if single or not share:
         records = records.sorted_by_id_text()
     observed = observe_single_positive(records.labels) if single else records.labels
+    seed = _division_seed(settings, seed)
     try:
         train, validation = divide(records, share, seed, held, earlier) if share else split_train_val(len(records))
     except ValueError as error:
@@ -279,6 +280,10 @@ def _with_validation_part(
         refuse_shared_images(learnt, judged, f"data.val={share:g}: {settings.train}", settings.allow_overlap)
     _warn_of_unknown_as_absent(records.labels[train], judged.labels)
     return Samples(learnt, judged, _hidden(records.labels, observed)[train] if single else None)
+
+
+def _division_seed(settings: DataConfig, seed: int) -> int:
+    return seed if settings.val_seed is None else settings.val_seed
 
 
 def _warn_of_unknown_as_absent(train: Labels, validation: Labels) -> None:

@@ -21,6 +21,8 @@ def run_all(cells: Sequence[Cell], jobs: int) -> dict[str, str]:
     todo = [cell.config for cell in cells if not is_finished(cell.config)]
     failures: dict[str, str] = {}
     _say(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before")
+    if "seed" in cells[0].choices and any(_divides_by_seed(cell.config) for cell in cells):
+        _say("each seed divides data.train anew: other images judge its runs; data.val_seed=0 has the same for all")
     done = len(cells) - len(todo)
     for config, problem in _finished_runs(todo, jobs):
         done += 1
@@ -29,6 +31,10 @@ def run_all(cells: Sequence[Cell], jobs: int) -> dict[str, str]:
         reached = problem or f"validation mAP {_outcome(config)['validation_mAP']:.2f}"
         _say(f"[{done}/{len(cells)}] {config.name}: {reached}")
     return failures
+
+
+def _divides_by_seed(config: Config) -> bool:
+    return config.data.val_share is not None and config.data.val_seed is None
 
 
 def _finished_runs(todo: Sequence[Config], jobs: int) -> Iterator[tuple[Config, str]]:

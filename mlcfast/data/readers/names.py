@@ -130,8 +130,8 @@ def garbled(names: Iterable[str]) -> list[str]:
 def nearly_equal(names: Iterable[str], what: str) -> list[str]:
     """A warning of names that look alike, as slips of the keyboard do; what: they are.
 
-    They differ in capitals, in blanks or in `_` and `-` between letters (`traffic_light`), a fraction of 0 (`1.0`), or in
-    letters of Cyrillic and Greek that Latin has too.
+    They differ in capitals, in blanks or in `_` and `-` between letters (`traffic_light`), a fraction of 0 (`1.0`), or
+    in letters of Cyrillic and Greek that Latin has too.
     """
     seen: dict[str, str] = {}
     pairs = []
