@@ -24,6 +24,7 @@ from mlcfast.errors import UsageError
 ROWS_AT_ONCE = 4096
 NOTE = "features.json"
 DTYPES = (np.float16, np.float32)
+MAKE_THEM = ": python -m mlcfast.features CONFIG --out {} makes them, CONFIG being one of images and their backbone"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def read_features(
     length, for features that are not finite and for other label values.
     """
     root = Path(root)
+    if not root.exists():
+        raise UsageError(f"{root}: no such directory (data.root){MAKE_THEM.format(root)}")
     require_directory(root, "data.root")
     with reading(root / split, within=root):
         options = options or TableOptions()
@@ -130,7 +133,10 @@ def _feature_file(root: Path, split: str) -> Path:
         return own
     found = sorted(root.glob(f"{split}_features*.npy"))
     if not found:
-        raise UsageError(f"{root}: no features of {split}: neither {split}/features.npy nor {split}_features*.npy")
+        hint = "" if root.exists() else MAKE_THEM.format(root)
+        raise UsageError(
+            f"{root}: no features of {split}: neither {split}/features.npy nor {split}_features*.npy{hint}"
+        )
     if len(found) > 1:
         raise UsageError(f"{root}: several features of {split}: {', '.join(file.name for file in found)}; leave one")
     return found[0]

@@ -137,3 +137,6 @@ def test_bad_files_are_named(flat, what, says):
 def test_absent_split_is_named(flat):
     with pytest.raises(UsageError, match=r"no features of test: neither test/features\.npy nor test_features"):
         read_features(flat, "test")
+    for read in (read_features, feature_width):  # training and planning
+        with pytest.raises(UsageError, match=r"none: .*python -m mlcfast.features CONFIG --out .*none makes them"):
+            read(flat / "none", "train")
