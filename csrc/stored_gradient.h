@@ -62,7 +62,10 @@ inline at::Tensor rescaled(at::Tensor gradient, const at::Tensor& incoming, int6
   const bool half = gradient.scalar_type() == at::kHalf;
   const double factor = half ? scale / kHalfUnit : 1.0;
   const bool mean = half && reduction == Reduction::mean;
-  if (reduction == Reduction::none || is_traced(gradient)) return multiplied(gradient, incoming, factor, mean);
+  const bool several = incoming.key_set().has(c10::DispatchKey::Batched);  // is_grads_batched=True
+  if (reduction == Reduction::none || several || is_traced(gradient)) {
+    return multiplied(gradient, incoming, factor, mean);
+  }
   if (torch::autograd::get_current_graph_task_keep_graph()) gradient = gradient.clone();
   // A number of the CPU can be looked at: one that changes nothing, the rule, is spared the dispatch.
   const bool changes = half || !incoming.is_cpu() || incoming.scalar_type() != at::kFloat ||

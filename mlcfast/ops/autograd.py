@@ -34,8 +34,13 @@ class StoredGradient(torch.autograd.Function):
         return (None, None, None, scaled) + (None,) * (ctx.inputs - 4)
 
 
+def _is_several(incoming: Tensor) -> bool:
+    """Whether a backward pass is for a batch of gradients, is_grads_batched=True (private in torch 2.14)."""
+    return torch._C._functorch.is_legacy_batchedtensor(incoming)
+
+
 def _rescaled(ctx: Any, gradient: Tensor, incoming: Tensor, factor: float, mean: bool) -> Tensor:
-    if ctx.reduction == REDUCTION_CODES["none"] or torch.compiler.is_compiling():
+    if ctx.reduction == REDUCTION_CODES["none"] or torch.compiler.is_compiling() or _is_several(incoming):
         scale = incoming * factor / (max(gradient.numel(), 1) if mean else 1)
         return (gradient.to(incoming.dtype) * scale).to(gradient.dtype)
     own = gradient.clone() if torch._C._autograd._get_current_graph_task_keep_graph() else gradient

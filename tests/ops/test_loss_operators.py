@@ -285,6 +285,17 @@ def test_second_derivative_is_refused(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_of_gradients(name):
+    """Which torch.autograd.functional.jacobian(vectorize=True) asks for."""
+    case = make_case()
+    x = case.logits.requires_grad_()
+    expected = [torch.autograd.grad(call(name, x, case, case.rows) * scale, x)[0] for scale in (1.0, -3.0)]
+    batch = torch.tensor([1.0, -3.0])
+    (found,) = torch.autograd.grad(call(name, x, case, case.rows), x, batch, is_grads_batched=True)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=3e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_inference_mode_and_no_grad(name):
     case = make_case()
     expected = call(name, case.logits, case, case.rows)

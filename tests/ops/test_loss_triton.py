@@ -14,7 +14,7 @@ ARCHITECTURES = (80, 86, 90, 120)
 
 
 OF_ROWS = "db or two_way"  # whose programs go through an image again and again, which takes the interpreter long
-CHOSEN = "twice or nan or empty or accumulation or sparse or second_backward"
+CHOSEN = "twice or nan or empty or accumulation or sparse or second_backward or batch_of_gradients"
 
 
 @pytest.mark.parametrize(
