@@ -35,11 +35,11 @@ __all__ = [
 FREE_ON_RESUME = frozenset({
     "name", "output", "sweep.grid", "sweep.variants", "model.weights", "model.query_start", "train.initialise_from",
     "train.renamed_labels", "data.format", "data.options", "data.root", "data.train", "data.val", "data.test",
-    "data.split_column", "data.group", "data.workers", "data.keep_unlabelled", "data.resized_cache", "data.bad_images",
-    "data.image_column", "data.label_columns", "data.ignore_columns", "data.separator", "data.uncertain",
-    "data.allow_outside", "data.allow_overlap", "engine.name", "engine.micro_batch", "engine.activation_checkpointing",
-    "engine.offload_optimizer", "engine.compile", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints",
-    "train.keep_finished", "train.on_save_error", "train.trackers",
+    "data.split_column", "data.group", "data.val_seed", "data.workers", "data.keep_unlabelled", "data.resized_cache",
+    "data.bad_images", "data.image_column", "data.label_columns", "data.ignore_columns", "data.separator",
+    "data.uncertain", "data.allow_outside", "data.allow_overlap", "engine.name", "engine.micro_batch",
+    "engine.activation_checkpointing", "engine.offload_optimizer", "engine.compile", "train.log_every",
+    "train.checkpoint_every", "train.keep_checkpoints", "train.keep_finished", "train.on_save_error", "train.trackers",
 })  # fmt: skip
 LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
 # All others make another run of it, which only --with-changes allows.
@@ -262,6 +262,12 @@ class TrainConfig(Section):
         default="validation",
         description="Which weights best/ holds: those with the highest validation mAP so far, or the last, averaged "
         "where an average is kept, for so few validation images that a lucky one would choose.",
+    )
+    evaluate_every: int = Field(
+        default=1,
+        ge=1,
+        description="Epochs between two evaluations; after the last one there is one in any case. The best weights are "
+        "chosen, and early_stop is asked, at an evaluation.",
     )
     log_every: int = Field(default=50, ge=1, description="Steps between two lines of metrics.jsonl.")
     checkpoint_every: int = Field(default=0, ge=0, description="Steps between two checkpoints; 0 is once an epoch.")

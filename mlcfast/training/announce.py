@@ -131,13 +131,14 @@ def announce_training(config: Config, trainer: Trainer, process: Process) -> Non
     begun = f", of which {trainer.progress.step} are done" if trainer.is_resumed else ""
     keeps = "the last weights are kept" if config.train.choose == "last" else "validation chooses the best weights"
     LOGGER.info(
-        "steps: %d an epoch of %d images each, %d in %d epochs%s; after each epoch %s; how long it takes is said after "
-        "the first steps",
+        "steps: %d an epoch of %d images each, %d in %d epochs%s; after %s %s; how long it takes is said after the "
+        "first steps",
         trainer.steps_per_epoch,
         config.engine.global_batch,
         trainer.total_steps,
         config.train.epochs,
         begun,
+        "each epoch" if config.train.evaluate_every == 1 else f"every {config.train.evaluate_every} epochs",
         keeps,
     )
     kept = config.train.ema_decay**trainer.total_steps

@@ -84,8 +84,8 @@ def remedy(shares: dict[str, float], config: Config, processes: int) -> str:
     images = data.format != "features"
     if largest == "waiting for data" and images:
         return f"data.workers={max(1, 2 * data.workers)}" if data.resized_cache else "data.resized_cache=true"
-    if largest == "evaluating" and images and not data.resized_cache:
-        return "data.resized_cache=true"
+    if largest == "evaluating" and train.evaluate_every < train.epochs:
+        return f"train.evaluate_every={2 * train.evaluate_every}"
     if largest == "saving" and train.checkpoint_every:
         return f"train.checkpoint_every={2 * train.checkpoint_every}"
     if largest == "exchanging" and config.engine.accumulation_for(processes) == 1:

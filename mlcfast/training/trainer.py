@@ -100,14 +100,24 @@ class Trainer:
         listener of the journal asks to stop, the step it asks at is the last one: it is saved, and evaluated.
         """
         self.journal, self.predicted_bytes = journal, predicted_bytes
-        steps, epochs = self.total_steps - self.progress.step, self.config.train.epochs - self.progress.epoch
-        self.pace = Pace(steps, self.accumulation, epochs)
+        evaluations = sum(map(self._is_evaluated, range(self.progress.epoch, self.config.train.epochs)))
+        self.pace = Pace(self.total_steps - self.progress.step, self.accumulation, evaluations)
         saved_step = self.progress.step if self.is_resumed else 0
         self.checkpoints = Checkpoints(self.engine, self.config.train, journal, saved_step)
         with self.signals, self.checkpoints:
             while self.progress.epoch < self.config.train.epochs and not (self.finishes or self._stops_early()):
                 self._epoch()
+            if self.finishes and not self._has_evaluated():
+                self._evaluate_and_save()
         return self.progress
+
+    def _is_evaluated(self, epoch: int) -> bool:
+        """Whether there is an evaluation after this epoch, counted from 0."""
+        done, settings = epoch + 1, self.config.train
+        return done % settings.evaluate_every == 0 or done == settings.epochs
+
+    def _has_evaluated(self) -> bool:
+        return bool(self.progress.rows) and self.progress.rows[-1]["step"] == self.progress.step
 
     def _heed_requests(self) -> None:
         """Save, wait until it is saved, and end, where a signal asks for it; note if a listener does; a collective."""
@@ -133,7 +143,7 @@ class Trainer:
     def _stops_early(self) -> bool:
         patience = self.config.train.early_stop
         waited = self.progress.epoch - 1 - self.progress.best_epoch
-        stops = bool(patience) and self.progress.best_epoch >= 0 and waited > patience
+        stops = bool(patience) and self.progress.best_epoch >= 0 and waited > patience and self._has_evaluated()
         if stops:
             LOGGER.info("early stop: no better mAP in %d epochs", waited)
         return stops
@@ -165,10 +175,12 @@ class Trainer:
                 if self.finishes:
                     break
         if progress.step % self.steps_per_epoch:
-            self._end_within()
+            self._evaluate_and_save()
             return
-        self._evaluate()
-        self.pace.evaluated()
+        self._agree()
+        if self._is_evaluated(progress.epoch) or self.finishes:
+            self._evaluate(progress.epoch)
+            self.pace.evaluated()
         for follower in self.followers:
             follower.end_epoch(progress.epoch, self.config.train.epochs)
         progress.epoch, progress.samples = progress.epoch + 1, 0
@@ -176,11 +188,12 @@ class Trainer:
         self._say_where_time_went()
         self._heed_requests()
 
-    def _end_within(self) -> None:
-        """Evaluate within an epoch, and save the step, from which --resume goes on with the rest of the epoch."""
+    def _evaluate_and_save(self) -> None:
+        """Where a callback ends training within an epoch, with the rest of which --resume goes on, or after one."""
         if self.skips:
             self._log(self.grad_norm)
-        self._evaluate()
+        self._agree()
+        self._evaluate(self.progress.epoch if self.progress.samples else self.progress.epoch - 1)
         self._save()
 
     def _step(self, micro_batches: Iterable[Batch]) -> None:
@@ -331,16 +344,19 @@ class Trainer:
         values["measured_bytes"] = measured
         self.journal.record("memory", self.progress.step, **values)
 
-    def _evaluate(self) -> None:
+    def _agree(self) -> None:
+        """Make what the ranks hold alike, and whole, before it is read."""
         self.engine.average_buffers()
         self.engine.sync_label_estimates()
-        results = self._measure()
-        row: dict[str, Any] = {"epoch": self.progress.epoch, "step": self.progress.step}
+
+    def _evaluate(self, epoch: int) -> None:
+        results = self._measure(epoch)
+        row: dict[str, Any] = {"epoch": epoch, "step": self.progress.step}
         for which, result in results.items():
             row |= {f"{which}_{name}": round(result.report[name], 4) for name in ("mAP", "mAP_voc", "CF1", "OF1")}
         row |= {f"{which}_loss": round(r.loss, 6) for which, r in results.items() if r.loss is not None}
         for follower in self.followers:
-            row |= follower.columns(self.progress.epoch)
+            row |= follower.columns(epoch)
         earlier = [each for each in self.progress.rows if each["epoch"] != row["epoch"]]  # it may have ended within it
         self.progress.rows = [*earlier, row]
         self.journal.summarise(self.progress.rows)
@@ -349,7 +365,7 @@ class Trainer:
         score = results[which].report["mAP"]
         own, trained = results[which].loss, self.epoch_loss / max(self.epoch_steps, 1)
         beside = "" if own is None else f", loss {own:.5g}; {trained:.5g} on the training images as they were learnt"
-        LOGGER.info("epoch %d: mAP %.2f (%s)%s", self.progress.epoch + 1, score, which, beside)
+        LOGGER.info("epoch %d: mAP %.2f (%s)%s", epoch + 1, score, which, beside)
         if takes_last or score > self.progress.best:
             state = self.engine.export_state(moments=False)
             held = state.average if which == "ema" else state.weights
@@ -361,9 +377,9 @@ class Trainer:
                 self.best.keep(_of_model(held), which, results[which], self.progress.step, beside)
 
             if self._write(keep):
-                self.progress.best, self.progress.best_epoch = score, self.progress.epoch
+                self.progress.best, self.progress.best_epoch = score, epoch
 
-    def _measure(self) -> dict[str, EvaluationResult]:
+    def _measure(self, epoch: int) -> dict[str, EvaluationResult]:
         """Of the raw weights and, where an average is kept, of that, on one pass over the validation images."""
         weights: dict[str, Callable[[], AbstractContextManager[None]]] = {"raw": nullcontext}
         if self.engine.average:
@@ -377,7 +393,7 @@ class Trainer:
                     f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
                 )
             results[which] = result = replace(result, loss=mean_loss(self.engine.training_module.loss, result))
-            about = {"weights": which, "epoch": self.progress.epoch}
+            about = {"weights": which, "epoch": epoch}
             self.journal.record("evaluation", self.progress.step, **about, **result.figures)
         return results
 
