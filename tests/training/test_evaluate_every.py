@@ -8,6 +8,8 @@ import safetensors.torch
 from mlcfast.api import Callback, train
 from mlcfast.config import load_config
 from mlcfast.training import trainer
+from mlcfast.training.unobserved import read_unobserved
+from tests.test_single_positive import feature_config  # noqa: F401 - a fixture
 from tests.test_train import NEWEST, events, run, without_time
 
 EVERY_OTHER = ("train.epochs=5", "train.evaluate_every=2", "train.keep_checkpoints=9")
@@ -99,3 +101,10 @@ def test_a_stop_that_is_asked_for_after_an_epoch_is_evaluated_too(config_file, m
     assert [(row["step"], row["epoch"]) for row in stopped.epochs] == [(5, 0)]
     resumed = train(load_config(config_file, list(EVERY_OTHER)), resume=True, quiet=True)
     assert [row["epoch"] for row in resumed.epochs] == [0, 1, 3, 4]
+
+
+def test_hidden_positives_are_counted_at_evaluations(feature_config, tmp_path):  # noqa: F811
+    run(feature_config, *EVERY_OTHER)
+    watched = read_unobserved(tmp_path / "runs" / "linear" / "unobserved.npz")
+    assert watched["epochs"].tolist() == [1, 3, 4] == evaluated(tmp_path / "runs" / "linear")
+    assert (tmp_path / "runs" / "linear" / "unobserved.png").is_file()
