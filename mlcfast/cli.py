@@ -12,7 +12,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn
 
@@ -140,10 +140,12 @@ def run(
     except (UsageError, RunError) as error:
         if args.debug:
             raise
-        everywhere = isinstance(error, UsageError)  # raised on every rank alike, said by the first
-        if everywhere and os.environ.get("RANK", "0") != "0":
-            return 2
-        return _report(f"error: {error}", 2 if everywhere else 1)
+        status = 2 if isinstance(error, UsageError) else 1
+        rank, local_rank = _place_among_ranks(os.environ)
+        if status == 2 and local_rank:  # raised on every rank of a machine alike, said by the first of them
+            return status
+        where = f"rank {rank}: " if status == 2 and rank else ""  # the first of all may not have it: other files
+        return _report(f"error: {where}{error}", status)
     except Exception as error:
         if args.debug:
             raise
@@ -155,6 +157,17 @@ def run(
         if missing:
             return _report(f"error: {missing}", 2)
         return _report(f"error: {type(error).__name__}: {error} (--debug shows the traceback)", 1)
+
+
+def _place_among_ranks(environment: Mapping[str, str]) -> tuple[int, int]:
+    """This process's rank in its run and on its machine, as in engine.discover, which would need torch."""
+    names = ("SLURM_PROCID", "SLURM_LOCALID")
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        names = ("RANK", "LOCAL_RANK")
+    elif environment.get("SLURM_STEP_NUM_TASKS", "1") == "1":
+        return 0, 0
+    rank, local_rank = (environment.get(name, "0") for name in names)
+    return (int(rank), int(local_rank)) if rank.isdecimal() and local_rank.isdecimal() else (0, 0)
 
 
 def _report(message: str, status: int) -> int:

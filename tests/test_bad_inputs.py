@@ -202,6 +202,29 @@ def test_global_batch_that_the_processes_cannot_share(config_file, capsys, monke
     fails(capsys, [str(config_file), "engine.global_batch=8"], 2, "engine.global_batch 8", "3 processes")
 
 
+TORCHRUN, SLURM = ("RANK", "LOCAL_RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS")
+
+
+@pytest.mark.parametrize("names", [TORCHRUN, SLURM], ids=["torchrun", "slurm"])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("004", "error: "), ("114", ""), ("204", "error: rank 2: "), ("314", "")],
+    ids=["first", "beside it", "first of another machine", "beside that"],
+)
+def test_errors_of_usage_are_said_once_on_each_machine(config_file, capsys, monkeypatch, names, place, said):
+    """The files of another machine may be wrong where those of the first are right."""
+    for name, value in zip(names, place, strict=True):
+        monkeypatch.setenv(name, value)
+    assert train.main([str(config_file), "optim.lrr=1"]) == 2
+    expected = f"{said}{config_file}: unknown key optim.lrr: did you mean optim.lr?\n" if said else ""
+    assert capsys.readouterr().err == expected
+
+
+def test_a_rank_without_a_run_says_its_errors(config_file, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")  # a number of the user's own: no launcher sets it alone
+    fails(capsys, [str(config_file), "optim.lrr=1"], 2, "optim.lrr")
+
+
 def test_misspelt_loss_option_is_refused_by_every_command(config_file, capsys):
     for command, words in ((train, []), (plan, []), (evaluate, ["--checkpoint", "nowhere"])):
         assert command.main([str(config_file), "loss.gama_neg=1", *words]) == 2

@@ -5,15 +5,18 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from mlcfast.config import load_config
-from mlcfast.engine import Process, discover
+from mlcfast.engine import Process, discover, start
 from mlcfast.engine.build import resolve_engine
 from mlcfast.engine.deepspeed_cli import translate
-from mlcfast.errors import UsageError
+from mlcfast.engine.distributed import LOGGER, _said_when_late
+from mlcfast.errors import RunError, UsageError
 from mlcfast.launch import command
 from tests.conftest import ROOT
 
@@ -95,6 +98,26 @@ def test_engine_and_processes_that_do_not_fit(config_file):
         resolve_engine(load_config(config_file, ["engine.name=single"]), two)
     with pytest.raises(UsageError, match=r"engine\.name zero2 needs a launcher: deepspeed --num_gpus N"):
         resolve_engine(load_config(config_file, ["engine.name=zero2"]), Process())
+
+
+def test_a_rank_without_a_gpu_says_so_itself(monkeypatch):
+    """Those that have one go on, so that nobody else would."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RunError, match="local rank 1 has no GPU: 1 visible"):
+        start(Process(1, 1, 2, "torchrun"))
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_rank_that_the_others_keep_waiting_says_so(monkeypatch, caplog, slow):
+    monkeypatch.setenv("MASTER_ADDR", "node1")
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    with _said_when_late(Process(0, 0, 2, "slurm"), seconds=0.0 if slow else 60.0):
+        for _ in range(100 if slow else 0):
+            time.sleep(0.05)
+            if caplog.messages:
+                break
+    assert [("node1" in line, "2 in all" in line) for line in caplog.messages] == [(True, True)] * slow
 
 
 def test_local_rank_before_the_configuration_is_accepted(config_file):

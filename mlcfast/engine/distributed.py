@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import logging
 import os
 import signal
 import threading
@@ -15,6 +16,8 @@ import torch
 import torch.distributed as dist
 
 from mlcfast.errors import RunError, UsageError
+
+LOGGER = logging.getLogger("mlcfast")
 
 # The main process may fill a cache of resized images while the others wait for it.
 PATIENCE = datetime.timedelta(hours=3)
@@ -79,10 +82,14 @@ def discover(environment: Mapping[str, str] = os.environ) -> Process:
 
 
 def start(process: Process) -> None:
-    """Join the process group (NCCL on CUDA, gloo on the CPU); a lone process joins none."""
+    """Join the process group (NCCL on CUDA, gloo on the CPU); a lone process joins none. RunError without a GPU."""
     if process.device.type == "cuda":
         if process.local_rank >= torch.cuda.device_count():
-            raise UsageError(f"local rank {process.local_rank} has no GPU: {torch.cuda.device_count()} visible")
+            # A RunError, since the ranks that have a GPU do not say it.
+            raise RunError(
+                f"local rank {process.local_rank} has no GPU: {torch.cuda.device_count()} visible; "
+                "start as many processes on this machine"
+            )
         torch.cuda.set_device(process.device)
     if process.launcher == "single" or dist.is_initialized():
         return
@@ -91,7 +98,26 @@ def start(process: Process) -> None:
     if process.launcher == "slurm":
         _adopt_slurm(process)
     backend = "cpu:gloo,cuda:nccl" if process.device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, rank=process.rank, world_size=process.world_size, timeout=PATIENCE)
+    with _said_when_late(process):
+        dist.init_process_group(backend, rank=process.rank, world_size=process.world_size, timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def _said_when_late(process: Process, seconds: float = 30.0) -> Iterator[None]:
+    """Warn if the block, in which the ranks find each other, takes longer; the first rank of each machine does so."""
+    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    words = (
+        "rank %d has waited %.0f s at %s for the other processes of this run, %d in all: one has not started, has "
+        "ended with an error of its own, or does not reach this address"
+    )
+    late = threading.Timer(seconds, LOGGER.warning, (words, process.rank, seconds, address, process.world_size))
+    late.daemon = True
+    if process.local_rank == 0:
+        late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
 
 
 def watch_ancestors(count: int = 1, grace: float = 0.0) -> None:
