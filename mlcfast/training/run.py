@@ -33,6 +33,7 @@ from mlcfast.runs.directory import RunDirectory, find_checkpoints
 from mlcfast.runs.journal import Journal
 from mlcfast.runs.listening import Listener
 from mlcfast.runs.trackers import make_trackers
+from mlcfast.training.alike import refuse_other_data, refuse_other_settings
 from mlcfast.training.announce import announce_end, announce_samples, announce_training, seen_earlier, unknown_as_absent
 from mlcfast.training.best import BestModel, draw_outcome, list_skipped, record_outcome
 from mlcfast.training.build import check_parts, make_training_module
@@ -64,6 +65,7 @@ def run(
     with_changes: whether what goes on may be another run than the one that was stopped (see training/resuming.py).
     callbacks: told of it on the main process.
     """
+    refuse_other_settings(config, resume=resume is not None, with_changes=with_changes)
     check_parts(config, resume is not None)
     config = config if resume is None else normalised_as_before(config, resume)
     checkpoint = None if resume is None else load_last_checkpoint(resume, process)
@@ -73,12 +75,12 @@ def run(
     samples = open_samples(config, held, earlier)
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
+    contents = contents_of(given)
+    refuse_other_data(contents, len(samples.train), checkpoint[1]["step"] if checkpoint else None)
     copied = on_main(process, lambda: copies(given))
     refuse_copies(copied, config.data.allow_overlap)
     about: dict[str, Any] = {}
-    contents: dict[str, str] = {}
     if process.is_main:
-        contents = contents_of(given)
         more = [*copied, *seen_earlier(given, earlier), *unknown_as_absent(config.loss.name, samples.train)]
         about = announce_samples(given, more) | {"contents": contents}
     saved, plan = planned(config, process, *samples.train.labels.shape)  # as config.yaml keeps it, for any processes
@@ -154,7 +156,7 @@ def load_last_checkpoint(place: Path, process: Process) -> tuple[EngineState, di
 def since_saved(resume: Path | None, config: Config, contents: Mapping[str, str], process: Process) -> Changes:
     """What has changed since the run that goes on was saved, the same on every rank; nothing for a new run.
 
-    contents: see contents_of; the main process alone needs them.
+    contents: see contents_of.
     """
     if resume is None:
         return Changes()
