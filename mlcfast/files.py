@@ -190,16 +190,17 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def lock_file(file: IO[str], wait: bool = True) -> None:
+def lock_file(file: IO[str], wait: bool = True) -> bool:
     """Hold an exclusive lock on an open file until it is closed; BlockingIOError if another holds it and not `wait`.
 
-    Nothing where the system has no such locks.
+    Returns whether it is held: not where the system has no such locks.
     """
     try:
         import fcntl  # not on Windows
     except ImportError:
-        return
+        return False
     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    return True
 
 
 def unlock_file(file: IO[str]) -> None:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -142,10 +142,13 @@ class RunDirectory:
         """
         try:
             if self.path.exists():
-                with self._lock():
-                    pass
-                if not resume and any(entry.name != LOCK for entry in self.path.iterdir()):
-                    LOGGER.info("the earlier run %s is now %s", self.path, self._set_aside())
+                # Moved under its lock: a run that began at the same moment may have a new directory here by now.
+                with self._lock() as is_locked:
+                    moves = not resume and any(entry.name != LOCK for entry in self.path.iterdir())
+                    if moves and is_locked:
+                        self._set_aside()
+                if moves and not is_locked:  # Windows moves nothing that holds an open file
+                    self._set_aside()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"output {self.path}: cannot be written: {error.strerror}") from error
@@ -153,15 +156,20 @@ class RunDirectory:
             yield
 
     @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[bool]:
+        """Lock the directory, UsageError if another run has it; gives whether it is locked: not every system can."""
         with (self.path / LOCK).open("a+", encoding="utf-8") as file:
+            is_locked = False
             try:
-                lock_file(file, wait=False)
+                is_locked = lock_file(file, wait=False)
+                if is_locked and not self._is_here(file):
+                    raise BlockingIOError
             except BlockingIOError as error:
                 file.seek(0)
-                holder = file.read().strip() or "another process"
+                holder = file.read().strip() if self._is_here(file) else ""
                 raise UsageError(
-                    f"output {self.path}: {holder} is writing to it; wait for it, or give this run another name"
+                    f"output {self.path}: {holder or 'another process'} is writing to it; wait for it, or give this "
+                    "run another name"
                 ) from error
             except OSError as error:
                 LOGGER.warning("%s: cannot lock (%s); start no second run here", self.path, error.strerror)
@@ -169,9 +177,16 @@ class RunDirectory:
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
             try:
-                yield
+                yield is_locked
             finally:
                 unlock_file(file)
+
+    def _is_here(self, file: IO[str]) -> bool:
+        """Whether an open lock is this directory's, and not of one that was set aside meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), (self.path / LOCK).stat())
+        except FileNotFoundError:
+            return False
 
     def holder(self) -> str:
         """The process that writes here and its host; "" where none does, or where this host does not see it."""
@@ -180,11 +195,11 @@ class RunDirectory:
         except OSError:
             return ""
 
-    def _set_aside(self) -> Path:
+    def _set_aside(self) -> None:
         number = 1
         while (kept := self.path.with_name(f"{self.path.name}.{number}")).exists():
             number += 1
-        return self.path.rename(kept)
+        LOGGER.info("the earlier run %s is now %s", self.path, self.path.rename(kept))
 
     def finished_before(self) -> list["RunDirectory"]:
         """The finished runs of this name that were set aside, as `NAME.1` and so on."""

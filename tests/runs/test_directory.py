@@ -1,13 +1,16 @@
 """A run's directory: who may write to it, going back, and what is found there to resume from."""
 
+import contextlib
 import json
 import multiprocessing
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mlcfast.errors import UsageError
-from mlcfast.files import sealed
+from mlcfast.files import lock_file, sealed
+from mlcfast.runs import directory
 from mlcfast.runs.directory import RunDirectory, find_checkpoints, write_arrays
 from mlcfast.runs.journal import Journal
 
@@ -105,6 +108,47 @@ def test_a_second_run_in_one_directory_is_refused_with_the_first_ones_process(tm
         first.join()
     with RunDirectory(tmp_path / "run").held(resume=True):
         pass
+
+
+def test_of_two_runs_that_begin_at_the_same_moment_one_is_refused(tmp_path, monkeypatch):
+    """The second has looked at the earlier run's directory when the first has put a new one in its place."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("name: earlier")
+    first, second = (RunDirectory(tmp_path / "run") for _ in range(2))
+    whole, refused = contextlib.ExitStack(), []
+
+    def begin_second(kept):
+        with pytest.raises(UsageError, match="is writing to it"), second.held(resume=False):
+            pass
+        refused.append(kept.name)
+        return rename(first.path, kept)
+
+    rename = Path.rename
+    with monkeypatch.context() as patched, whole:
+        patched.setattr(Path, "rename", lambda path, kept: begin_second(kept) if not refused else rename(path, kept))
+        whole.enter_context(first.held(resume=False))
+        assert refused == ["run.1"]
+        (first.path / "config.yaml").write_text("name: first")
+        assert (tmp_path / "run.1" / "config.yaml").read_text() == "name: earlier"
+        assert not (tmp_path / "run.2").exists()
+
+
+def test_a_lock_of_a_directory_that_was_set_aside_meanwhile_is_not_this_ones(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / "config.yaml").write_text("name: earlier")
+
+    def lock_late(file, wait=True):
+        monkeypatch.undo()
+        run.path.rename(tmp_path / "run.1")
+        with RunDirectory(tmp_path / "run").held(resume=False):
+            pass
+        return lock_file(file, wait)
+
+    monkeypatch.setattr(directory, "lock_file", lock_late)
+    with pytest.raises(UsageError, match="another process is writing to it"), run.held(resume=False):
+        pass
+    assert not (tmp_path / "run.2").exists()
 
 
 def test_an_earlier_run_is_set_aside_and_an_empty_directory_is_used(tmp_path):
