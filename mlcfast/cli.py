@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn
 
+from mlcfast import ancestors  # noqa: F401  # notes them, before anything that takes seconds to import
 from mlcfast.errors import RunError, UsageError, dead_worker, missing_extra, printable
 
 # Read by OpenMP when torch is loaded, so every command imports this module first. Threads without work then sleep

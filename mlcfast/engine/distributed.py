@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from mlcfast.ancestors import ancestors, ancestors_at_start
 from mlcfast.errors import RunError, UsageError
 
 LOGGER = logging.getLogger("mlcfast")
@@ -123,31 +123,20 @@ def _said_when_late(process: Process, seconds: float = 30.0) -> Iterator[None]:
 def watch_ancestors(count: int = 1, grace: float = 0.0) -> None:
     """End this process soon after one of the `count` processes above it has gone, so that no orphan trains on.
 
-    DeepSpeed puts two processes above a rank, torchrun one. The process is asked by SIGTERM first and ended with
-    status 1 after `grace` seconds; at once where they are 0. A daemon thread looks twice a second.
+    One that has gone since this process began counts too, for it takes seconds to get here. DeepSpeed puts two
+    processes above a rank, torchrun one. The process is asked by SIGTERM first and ended with status 1 after `grace`
+    seconds; at once where they are 0. A daemon thread looks twice a second.
     """
-    threading.Thread(target=_end_with, args=(_ancestors(count), grace), daemon=True).start()
+    threading.Thread(target=_end_with, args=(ancestors_at_start(count), grace), daemon=True).start()
 
 
-def _end_with(ancestors: list[int], grace: float) -> None:
-    while _ancestors(len(ancestors)) == ancestors:
+def _end_with(before: list[int], grace: float) -> None:
+    while ancestors(len(before)) == before:
         time.sleep(0.5)
     if grace:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace)
     os._exit(1)
-
-
-def _ancestors(count: int) -> list[int]:
-    """The ids of the parent, its parent and so on; those beyond the parent only where /proc tells them."""
-    found = [os.getppid()]
-    try:
-        while len(found) < count:
-            stat = Path(f"/proc/{found[-1]}/stat").read_text(encoding="utf-8", errors="replace")
-            found.append(int(stat.rpartition(")")[2].split()[1]))
-    except (OSError, ValueError):
-        pass
-    return found
 
 
 def _adopt_slurm(process: Process) -> None:

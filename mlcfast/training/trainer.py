@@ -363,8 +363,10 @@ class Trainer:
         takes_last = self.config.train.choose == "last"
         which = [*results][-1] if takes_last else max(results, key=lambda key: results[key].report["mAP"])
         score = results[which].report["mAP"]
-        own, trained = results[which].loss, self.epoch_loss / max(self.epoch_steps, 1)
-        beside = "" if own is None else f", loss {own:.5g}; {trained:.5g} on the training images as they were learnt"
+        own, trained = results[which].loss, ""
+        if self.epoch_steps:  # none where a run goes on that was stopped at its epoch's last step
+            trained = f"; {self.epoch_loss / self.epoch_steps:.5g} on the training images as they were learnt"
+        beside = "" if own is None else f", loss {own:.5g}{trained}"
         LOGGER.info("epoch %d: mAP %.2f (%s)%s", epoch + 1, score, which, beside)
         if takes_last or score > self.progress.best:
             state = self.engine.export_state(moments=False)

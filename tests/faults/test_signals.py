@@ -64,7 +64,10 @@ def test_stopped_and_resumed_equals_uninterrupted(config_file, tmp_path, monkeyp
     assert (
         f"{signal.Signals(number).name}: step {step + 1} is saved; --resume goes on" in (whole / "log.txt").read_text()
     )
+    caplog.clear()
     run(config, Process(), config.run_directory)
+    assert "epoch 1: mAP" in caplog.text or step == 6
+    assert "; 0 on the training images" not in caplog.text  # before an evaluation none of them was gone through here
     for kind in ("train", "evaluation"):
         assert events(whole, kind) == events(moved, kind)
     for name in ("weights", "average", "moments"):
@@ -182,3 +185,22 @@ def test_ranks_of_a_killed_launcher_save_and_end(config_file, tmp_path, words):
     until(lambda: not ranks_of(config_file), 60)
     assert (directory / "checkpoints" / "latest").exists()
     assert "--resume goes on" in (directory / "log.txt").read_text()
+
+
+def test_a_rank_whose_launcher_was_killed_while_it_was_beginning_ends(tmp_path):
+    """To import what it needs takes seconds, in which nothing watches yet."""
+    place = tmp_path / "pid"
+    rank = (
+        "import mlcfast.cli, os, sys, time; from pathlib import Path\n"
+        "launcher = os.getppid(); Path(sys.argv[1]).write_text(f'{os.getpid()} ')\n"
+        "while os.getppid() == launcher: time.sleep(0.05)\n"
+        "from mlcfast.engine import watch_ancestors; watch_ancestors(); time.sleep(200)"
+    )
+    launch = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+    launcher = subprocess.Popen([sys.executable, "-c", launch, rank, str(place)], cwd=ROOT)
+    try:
+        until(lambda: place.exists() and place.read_text().endswith(" "), 60)
+    finally:
+        launcher.kill()
+        launcher.wait()
+    until(lambda: not Path("/proc", place.read_text().strip()).exists(), 100)
