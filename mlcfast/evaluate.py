@@ -39,7 +39,7 @@ from mlcfast.evaluation.thresholds import (
 )
 from mlcfast.models.loading import find_weights, is_hub_name
 from mlcfast.report.reliability import in_words, reliability
-from mlcfast.runs.journal import LOGGER, log_to_console
+from mlcfast.runs.journal import LOGGER, log_to_console, said_once
 
 FIGURES = (
     "precision P, recall R and F1 at threshold 0.5; C: each label counts the same, O: each decision; the mAP needs no "
@@ -102,7 +102,8 @@ def work(args: argparse.Namespace) -> None:
     if process.is_main and (said := other_input(config, checkpoints[0])):
         LOGGER.warning("%s", said)
     split = args.split or (config.data.test if aim is None else None) or config.data.val
-    records = open_for(config, split, checkpoints[0])
+    with said_once(process.is_main):
+        records = open_for(config, split, checkpoints[0])
     check_size(args, records)
     if process.is_main and split not in (TRAIN, config.data.train):
         _warn_of_seen(config.data, records, checkpoints)

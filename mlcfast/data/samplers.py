@@ -27,10 +27,9 @@ class TrainSampler:
                 f"engine.micro_batch {micro_batch} × {world_size} processes"
             )
         if global_batch > num_samples:
-            raise UsageError(
-                f"engine.global_batch {global_batch} exceeds the {num_samples} training images: "
-                f"lower it to {num_samples} or less"
-            )
+            most = num_samples // world_size * world_size  # which the processes can share
+            remedy = f"lower it to {most} or less" if most else "train in one process"
+            raise UsageError(f"engine.global_batch {global_batch} exceeds the {num_samples} training images: {remedy}")
         self.num_samples, self.global_batch, self.micro_batch = num_samples, global_batch, micro_batch
         self.rank, self.world_size, self.seed = rank, world_size, seed
         self.epoch = self.consumed = 0

@@ -40,6 +40,17 @@ def log_to_console(level: int = logging.INFO) -> None:
 
 
 @contextlib.contextmanager
+def said_once(is_main: bool) -> Iterator[None]:
+    """All ranks do the same in the block, and the main one logs it: Python shows warnings of the others too."""
+    before = LOGGER.disabled
+    LOGGER.disabled = before or not is_main
+    try:
+        yield
+    finally:
+        LOGGER.disabled = before
+
+
+@contextlib.contextmanager
 def logging_to_console() -> Iterator[None]:
     """The same for a while, after which the program's own handlers, level and propagation are back."""
     before = list(LOGGER.handlers), LOGGER.level, LOGGER.propagate

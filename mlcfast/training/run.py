@@ -30,7 +30,7 @@ from mlcfast.evaluation.run_report import report_run
 from mlcfast.files import write_text
 from mlcfast.planning import out_of_memory, planned
 from mlcfast.runs.directory import RunDirectory, find_checkpoints
-from mlcfast.runs.journal import Journal
+from mlcfast.runs.journal import Journal, said_once
 from mlcfast.runs.listening import Listener
 from mlcfast.runs.trackers import make_trackers
 from mlcfast.training.alike import refuse_other_data, refuse_other_settings
@@ -72,7 +72,8 @@ def run(
     held = None if resume is None else find_split(resume)
     started_from = config.train.initialise_from if resume is None else None
     earlier = sides_of_run(Path(started_from), config.data.root, config.data.train) if started_from else {}
-    samples = open_samples(config, held, earlier)
+    with said_once(process.is_main):
+        samples = open_samples(config, held, earlier)
     parts = {"training": samples.train, "validation": samples.validation, "test": samples.test}
     given = {name: records for name, records in parts.items() if records is not None}
     contents = contents_of(given)

@@ -79,6 +79,8 @@ def test_length_is_that_of_a_whole_epoch():
         ((100, 24, 5), "engine.global_batch 24 is not divisible by engine.micro_batch 5 × 1 processes"),
         ((100, 24, 4, 0, 5), "engine.global_batch 24 is not divisible by engine.micro_batch 4 × 5 processes"),
         ((23, 24, 4), "engine.global_batch 24 exceeds the 23 training images: lower it to 23 or less"),
+        ((23, 24, 4, 0, 2), "engine.global_batch 24 exceeds the 23 training images: lower it to 22 or less"),
+        ((1, 2, 1, 0, 2), "engine.global_batch 2 exceeds the 1 training images: train in one process"),
     ],
 )
 def test_impossible_batches(arguments, says):

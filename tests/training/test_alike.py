@@ -1,4 +1,6 @@
-"""Processes of one run that were given different things are told apart before they train."""
+"""Processes of one run that were given different things are told apart before they train; the rest is said once."""
+
+import logging
 
 import pytest
 
@@ -58,3 +60,25 @@ def test_a_run_asks(config_file, monkeypatch):
     with pytest.raises(UsageError, match="enough"):
         run.run(load_config(config_file), run.Process())
     assert asked == [{"resume": False, "with_changes": False}, (40, None)]
+
+
+@pytest.mark.parametrize(("rank", "said"), [(0, ["a label is rare"]), (1, [])])
+def test_what_all_ranks_read_alike_is_said_by_the_first(config_file, monkeypatch, rank, said):
+    heard = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+
+    def open_samples(*_):
+        run.LOGGER.warning("a label is rare")
+        raise UsageError("enough")
+
+    monkeypatch.setattr(run, "open_samples", open_samples)
+    run.LOGGER.addHandler(handler)
+    try:
+        with pytest.raises(UsageError, match="enough"):
+            run.run(load_config(config_file), run.Process(rank))
+        assert heard == said
+        run.LOGGER.warning("of this rank's own")
+        assert heard[-1] == "of this rank's own"
+    finally:
+        run.LOGGER.removeHandler(handler)
