@@ -18,6 +18,7 @@ from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.listed import lists_in
 from mlcfast.data.readers.names import plain_label, refuse_controls
 from mlcfast.data.readers.other_column import other_column
+from mlcfast.data.readers.part_columns import in_folders_of_parts
 from mlcfast.data.readers.paths import ImageFinder, require_images
 from mlcfast.data.readers.recognise import image_root, read_named
 from mlcfast.data.readers.separators import SIGNS
@@ -87,6 +88,9 @@ def read_csv(
             except UsageError as error:
                 other = other_column(source, ImageFinder(place, options.allow_outside), options)
                 raise UsageError(f"{error}; {other}" if other else str(error)) from error
+            if names is None and options.split_column is None and not source.split:
+                for line in in_folders_of_parts(Path(place), paths):
+                    LOGGER.warning("%s: %s", path, line)
     return LabelledImages(paths, source.labels[rows], source.names, images, groups=groups, cells=source.cells)
 
 

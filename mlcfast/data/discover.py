@@ -11,8 +11,11 @@ from PIL import Image
 
 from mlcfast.config import Config, DataConfig, ModelConfig
 from mlcfast.data.build import Samples, open_samples
+from mlcfast.data.readers.arrow import ENDINGS, columns_of
 from mlcfast.data.readers.chest_xray import entries_of, is_chest_xray
+from mlcfast.data.readers.columns import is_called
 from mlcfast.data.readers.directories import ROBOFLOW
+from mlcfast.data.readers.part_columns import OF_ONE_PART, SPLIT_COLUMNS, dividing_columns
 from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
@@ -26,7 +29,6 @@ from mlcfast.errors import UsageError
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".parquet", ".lst", ".txt")
-SPLIT_COLUMNS = {"split", "set", "subset", "partition", "phase", "dataset", "usage"}
 GROUP_COLUMNS = {
     "patient", "patient_id", "patient id", "patientid", "subject", "subject_id", "subject id", "case_id", "study_id",
     "group", "group_id", "scene_id", "location_id", "camera_id", "video_id", "lesion_id",
@@ -67,7 +69,7 @@ def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[st
     """The settings, with the format that was recognised; the splits and columns that are there are those named."""
     files = _split_files(data) if data.is_dir() and not given.keys() & {"train", "format"} else {}
     table = files.get(TRAIN) or _single_table(data)
-    columns = {} if files else _columns(table, given)
+    columns = {} if files else _columns(data, table, given)
     options = _options(given | columns)
     sources = read_all(table if files and table else data, options)
     if files:
@@ -130,18 +132,21 @@ def _single_table(data: Path) -> Path | None:
     return tables[0] if len(tables) == 1 else None
 
 
-def _columns(table: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings for a column of splits and a column of groups, where the table's header and cells leave no doubt."""
-    if table is None or table.name == ROBOFLOW:
+def _columns(data: Path, table: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings for a column of splits and a column of groups, where the table's header and cells leave no doubt.
+
+    table: the text table of `data`; without one its Parquet files are looked into.
+    """
+    if table is not None and table.name == ROBOFLOW:
         return {}
-    sheet = read_sheet(table)
+    sheet = read_sheet(table) if table is not None else columns_of(data, _is_called) if _is_arrow(data) else None
+    if sheet is None:
+        return {}
     found: dict[str, Any] = {}
-    divides = [i for i, name in enumerate(sheet.header) if name.lower() in SPLIT_COLUMNS and _divides(sheet, i)]
+    divides = dividing_columns({name: sheet.counts(i) for i, name in enumerate(sheet.header) if name})
     if len(divides) == 1 and not given.keys() & {"split_column", "val"}:
-        words = list(dict.fromkeys(row[divides[0]] for row in sheet.rows))
-        found["split_column"] = sheet.header[divides[0]]
-        parts = ((part, [word for word in words if is_part(word, part)]) for part in (VALIDATION, TEST))
-        found |= {part: held[0] for part, held in parts if held}
+        found["split_column"], parts = next(iter(divides.items()))
+        found |= parts
     groups = [i for i, name in enumerate(sheet.header) if name.lower() in GROUP_COLUMNS and _groups(sheet, i)]
     widest = next((i for i in groups if all(_holds_whole(sheet, i, other) for other in groups)), None)
     if widest is not None and VALIDATION not in found and "group" not in given:
@@ -149,11 +154,13 @@ def _columns(table: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _divides(sheet: Sheet, column: int) -> bool:
-    """Whether every cell says train, validation or test, and some say train."""
-    words = {row[column] for row in sheet.rows}
-    known = all(any(is_part(word, part) for part in (TRAIN, VALIDATION, TEST)) for word in words)
-    return known and len(words) > 1 and any(is_part(word, TRAIN) for word in words)
+def _is_called(name: str) -> bool:
+    """Whether a column is called as one of parts or of groups is; others of a Parquet file are not read for these."""
+    return name.lower() in GROUP_COLUMNS or is_called(name, SPLIT_COLUMNS | frozenset().union(*OF_ONE_PART.values()))
+
+
+def _is_arrow(data: Path) -> bool:
+    return data.suffix.lower() in ENDINGS if data.is_file() else known_as(data) == ["parquet"]
 
 
 def _groups(sheet: Sheet, column: int) -> bool:

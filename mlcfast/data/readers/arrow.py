@@ -3,7 +3,7 @@
 import bisect
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,21 @@ def read_arrow(path: Path, options: TableOptions) -> list[LabelSource]:
     if not splits:
         raise UsageError(f"{path}: holds no {', '.join(ENDINGS)}")
     return [_source(path, "parquet", split, files, {}, options) for split, files in splits.items()]
+
+
+def columns_of(path: Path, wanted: Callable[[str], bool]) -> Sheet | None:
+    """The columns of a file, or of a directory's only split, that are no lists and whose names are wanted, as text.
+
+    None where there are none, or several splits.
+    """
+    splits = by_split(path, ENDINGS)
+    if len(splits) != 1:
+        return None
+    opened = [ArrowTable(file) for file in next(iter(splits.values()))]
+    names = [name for name in opened[0].plain if name not in opened[0].lists and wanted(name)]
+    cells = [[text_of_cell(value) for table in opened for value in table.values(name)] for name in names]
+    rows = [list(row) for row in zip(*cells, strict=True)]
+    return Sheet(path, names, rows, range(1, len(rows) + 1), [], "") if names else None
 
 
 def read_saved(path: Path, options: TableOptions) -> list[LabelSource]:

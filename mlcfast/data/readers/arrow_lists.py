@@ -55,7 +55,7 @@ def read_list_column(
     warnings += [*may_say_none(names), *flags_beside(sheet, column, others, options)]
     images = [row[image] for row in sheet.rows]
     source = LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
-    return with_told_columns(source, sheet, image, told)
+    return with_told_columns(source, sheet, image, told, options)
 
 
 def _labels(

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS
+from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS, is_about, is_called
 from mlcfast.data.readers.image_files import ENDING, IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource
+from mlcfast.data.readers.words import OF_PEOPLE
 from mlcfast.data.readers.wrapped import tables_in
 from mlcfast.data.splits import TRAIN, is_part
 from mlcfast.errors import UsageError
@@ -69,7 +70,7 @@ def with_labels(parts: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
     if test is None or train.suffix.lower() not in (".csv", ".tsv"):
         return parts, []
     header, there = read_sheet(train).header, {*read_sheet(parts[test]).header}
-    lacking = [name for name in header if name not in there]
+    lacking = [name for name in header if name not in there and not (is_about(name) or is_called(name, OF_PEOPLE))]
     if not lacking or any(name.lower().endswith(IMAGE_ENDINGS) for name in header):  # or it has no header
         return parts, []
     said = f"{parts[test].name} has no column {lacking[0]!r} as {train.name} has: it is not read"

@@ -15,6 +15,7 @@ from mlcfast.data.readers.cells import as_in_training
 from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.other_column import other_column
+from mlcfast.data.readers.part_columns import in_folders_of_parts
 from mlcfast.data.readers.paths import ImageFinder, is_address, refuse_one_file_twice
 from mlcfast.data.readers.recognise import combined, image_root, read_all
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -50,6 +51,8 @@ def open_sources(data: Path, images: Path | None, options: TableOptions) -> list
         refuse_one_file_twice(paths, source.images, source.path, [f"{source.unit} {line}" for line in source.lines])
         lost = next((image for image, path in zip(source.images, paths, strict=True) if path is None), "")
         warned = [f"{lost!r} is missing{said}" for said in [finder.there(lost)] if said]
+        if options.split_column is None and not source.split:
+            warned += in_folders_of_parts(Path(root), paths)
         assumed = [*source.assumptions, *finder.moved]
         found.append((replace(source, assumptions=assumed, warnings=[*source.warnings, *warned]), paths))
     return found

@@ -30,6 +30,7 @@ from mlcfast.data.readers.listed import read_list, with_labels_together
 from mlcfast.data.readers.long_columns import long_column
 from mlcfast.data.readers.marked import KEPT, marked, may_say_none, of_blank_words, refuse_marked
 from mlcfast.data.readers.names import plain_label, refuse_controls
+from mlcfast.data.readers.part_columns import undivided
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.ranks import refuse_ranks
 from mlcfast.data.readers.rivals import labels_beside
@@ -65,7 +66,7 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     refuse_unnamed(sheet, image)
     others = [i for i, _ in enumerate(sheet.header) if i not in (image, *folders, *told.values())]
     _refuse_labels_in_names(sheet, image, others, options)
-    return with_told_columns(_read(sheet, image, others, options), sheet, image, told)
+    return with_told_columns(_read(sheet, image, others, options), sheet, image, told, options)
 
 
 def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], options: TableOptions) -> None:
@@ -108,10 +109,19 @@ def told_columns(sheet: Sheet, options: TableOptions) -> dict[str, int]:
     return {name: column_named(sheet, name, option) for option, name in named if name is not None}
 
 
-def with_told_columns(source: LabelSource, sheet: Sheet, image: int, told: Mapping[str, int]) -> LabelSource:
-    """The source with each image's cells of those columns; image: the column of image files."""
+def with_told_columns(
+    source: LabelSource, sheet: Sheet, image: int, told: Mapping[str, int], options: TableOptions
+) -> LabelSource:
+    """The source with each image's cells of those columns; image: the column of image files.
+
+    Where none divides the data, one that nobody named is warned of.
+    """
     columns = {name: _by_image(sheet, image, column, source.images) for name, column in told.items()}
-    return dataclasses.replace(source, columns=columns)
+    if options.split_column is not None:
+        return dataclasses.replace(source, columns=columns)
+    own = {name: i for i, name in enumerate(sheet.header) if i != image and name not in source.names}
+    warned = undivided({name: sheet.counts(i) for name, i in own.items() if name not in options.ignore_columns})
+    return dataclasses.replace(source, columns=columns, warnings=[*source.warnings, *warned])
 
 
 def _by_image(sheet: Sheet, image: int, column: int, images: Sequence[str]) -> list[str]:
