@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -10,14 +11,15 @@ from mlcfast.data.readers.recognise import read_all, read_named
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
-from tests.data import known_projects, known_sets, misread_sets
+from tests.data import known_projects, known_sets, misread_sets, published_sets
 from tests.data.awkward_exports import coco
 from tests.data.known_sets import SCORED_XML
 from tests.data.layouts import BOX
 from tests.data.test_directories import lay
 
-READ = known_sets.READ | known_projects.READ | misread_sets.READ
-REFUSED = known_sets.REFUSED | known_projects.REFUSED | misread_sets.REFUSED
+SETS = (known_sets, known_projects, misread_sets, published_sets)
+READ = {name: case for sets in SETS for name, case in sets.READ.items()}
+REFUSED = {name: case for sets in SETS for name, case in sets.REFUSED.items()}
 
 
 @pytest.mark.parametrize("name", READ)
@@ -248,3 +250,16 @@ def test_sets_of_authors_that_are_damaged(tmp_path, name, file, text, says):
         UsageError, match="not laid out as CelebA, DeepFashion, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny"
     ):
         read_all(tmp_path / file.partition("/")[0], TableOptions(form="authors"))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"), [(None, "no .npz, or cut short"), ({"train_labels": [0]}, "of other arrays write a table with")]
+)
+def test_arrays_of_another_kind(tmp_path, arrays, says):
+    """MedMNIST's hold images and labels of all parts."""
+    file = tmp_path / "chestmnist.npz"
+    file.write_bytes(b"PK\x03\x04")
+    if arrays is not None:
+        np.savez(file, **arrays)
+    with pytest.raises(UsageError, match=says):
+        read_all(file, TableOptions())

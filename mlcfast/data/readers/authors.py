@@ -11,10 +11,13 @@ from mlcfast.data.readers.cub import classes_by_part, is_cub
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.lists import from_tags
+from mlcfast.data.readers.mimic import TABLES as MIMIC
+from mlcfast.data.readers.mimic import is_mimic, read_mimic
 from mlcfast.data.readers.mirflickr import is_mirflickr, read_mirflickr
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
+from mlcfast.data.readers.visual_genome import is_vg500, read_vg500
 from mlcfast.errors import UsageError
 
 CELEBA = ("list_attr_celeba.txt", "list_attr_celeba.csv", "list_attr_img.txt")  # the last is DeepFashion's
@@ -52,7 +55,7 @@ def read_authors(folder: Path, options: TableOptions) -> list[LabelSource]:
     if layout is None:
         raise UsageError(
             f"{folder}: not laid out as CelebA, DeepFashion, ChestX-ray14, CUB-200-2011, Food-101, MIRFLICKR, Tiny "
-            "ImageNet or Oxford's pets are"
+            "ImageNet, Oxford's pets, MIMIC-CXR-JPG or VG-500 are"
         )
     return layout.read(folder, options)
 
@@ -202,4 +205,6 @@ LAYOUTS = (
     Layout(_is_pets, _pets),
     Layout(lambda folder: is_cub(_cub_in(folder)), _cub),
     Layout(is_mirflickr, read_mirflickr),
+    Layout(is_mimic, read_mimic, (MIMIC,)),
+    Layout(is_vg500, lambda folder, options: read_vg500(folder)),
 )

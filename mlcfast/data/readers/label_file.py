@@ -13,7 +13,7 @@ from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio
 from mlcfast.data.readers.lists import is_file_list, read_file_list, refuse_without_endings
 from mlcfast.data.readers.mirflickr import refuse_numbers
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
-from mlcfast.data.readers.refused import refuse_archive, refuse_other_tools
+from mlcfast.data.readers.refused import refuse_answers, refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -77,6 +77,7 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     refuse_without_endings(path, text)
     refuse_numbers(path, text)
     sheet = read_sheet(path, options)
+    refuse_answers(path, sheet.header)
     return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
 
 

@@ -1,6 +1,7 @@
 """The file of probabilities that `mlcfast.predict` writes and training reads: soft labels by a model."""
 
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,10 +39,15 @@ def read_probabilities(path: Path) -> LabelSource:
 
     What rounds to 0 is an absent label and what rounds to 1 a present one. UsageError for a file of another kind.
     """
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"{path}: no .npz, or cut short: load it anew, or name another file of labels")
     with np.load(path, allow_pickle=False) as held:
         lacking = [name for name in ARRAYS if name not in held.files]
         if lacking:
-            raise UsageError(f"{path}: has no array {lacking[0]!r}: not what predict --probabilities writes")
+            raise UsageError(
+                f"{path}: has no array {lacking[0]!r}: not what predict --probabilities writes; of other arrays write "
+                "a table with an image and its labels in each row"
+            )
         images, names, scores = (held[name] for name in ARRAYS)
     if scores.shape != (len(images), len(names)) or scores.dtype.kind != "f" or {images.ndim, names.ndim} != {1}:
         shape = f"({len(images)}, {len(names)})"

@@ -43,6 +43,12 @@ DOCUMENTS = (
     ),
     Other({"objects", "tags", "size"}, "Supervisely's, of one image", OF_PROJECT),
     Other({"classes", "tags"}, "Supervisely's settings", OF_PROJECT),
+    Other(
+        {"attribute_id_map", "images"},
+        "WIDER Attribute's, which says of each person in a box what is seen",
+        "cut the boxes out, and write a table of these images with a column for each attribute: 1, 0 and, for "
+        "unspecified, nothing",
+    ),
     Other({"imgHeight", "imgWidth", "objects"}, "Cityscapes'", "write a table of the images and their labels"),
 )
 OF_IMG2DATASET = Other(
@@ -73,6 +79,15 @@ def refuse_other_tools(path: Path, content: Any, entries: Sequence[Other] = ENTR
         fits = other.keys <= first.keys() and not first.keys() & {*other.without}
         if fits and (not other.within or all_have(first[other.within])):
             raise UsageError(f"{path}: {other.whose}: {other.remedy}")
+
+
+def refuse_answers(path: Path, header: Collection[str]) -> None:
+    """UsageError for a table of Zooniverse's, which holds what each volunteer answered."""
+    if {"classification_id", "subject_data", "annotations"} <= {*header}:
+        raise UsageError(
+            f"{path}: Zooniverse's classifications, each the answer of one volunteer: reduce them, and write a table "
+            "of the images with the labels on which they agree"
+        )
 
 
 def refuse_archive(path: Path) -> None:
