@@ -46,6 +46,31 @@ READ = {
         {name if name.startswith("VG") else f"ssgrl_partition/{name}": text for name, text in VG500.items()},
         "authors", ["0", "1", "2"], {"train": [[P, N, P]], "test": [[N, N, P]]}, [],
     ),
+    "uc merced's table beside the scenes": (
+        {"Images/beach/beach00.tif": "x", "Images/river/river00.tif": "x",
+         "LandUse_Multilabeled.txt": "IMAGE\\LABEL\tsand\tsea\r\nbeach00\t1\t1\r\nriver00\t0\t0\r\n"},
+        "wide", ["sand", "sea"], {"": [[P, P], [N, N]]}, ["cells are separated by tabs"],
+    ),
+    "a form for predictions of a second stage": (
+        {"images/a.jpg": "", "stage_2_train.csv": "image,cat,dog\na.jpg,1,0\n",
+         "stage_2_sample_submission.csv": "image,cat,dog\nc.jpg,0,0\n"},
+        "wide", ["cat", "dog"], {"": [[P, N]]},
+        ["stage_2_sample_submission.csv is a form for predictions: it is not read"],
+    ),
+    "lvis of both parts in one folder": (
+        {**{f"annotations/lvis_v1_{part}.json": json.dumps({
+            "images": [{"id": 1, "coco_url": f"http://h/train2017/{part}.jpg", "neg_category_ids": [2],
+                        "not_exhaustive_category_ids": []}],
+            "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1}]}) for part in ("train", "val")},
+         "train2017/train.jpg": "", "train2017/val.jpg": ""},
+        "coco", ["cat", "dog"], {"train": [[P, N]], "val": [[P, N]]}, [],
+    ),
+    "lists of images for gdal beside a table": (
+        {"images/a.jpg": "", "train_filenames.lst": "a.jpg\n", "test_filenames.lst": "b.jpg\n",
+         "labels.csv": "image,cat,dog\na.jpg,1,0\n"},
+        "wide", ["cat", "dog"], {"": [[P, N]]}, ["train_filenames.lst names images and no labels: it is not read"],
+    ),
 }  # fmt: skip
 
 # Name: files with their texts, what the error says.
@@ -70,5 +95,57 @@ REFUSED = {
         {"s-classifications.csv": "classification_id,user_name,workflow_id,metadata,annotations,subject_data\n"
                                   '1,ann,7,{},"[{""task"":""T0"",""value"":""Lion""}]","{""1"":{}}"\n'},
         "s-classifications.csv: Zooniverse's classifications, each the answer of one volunteer: reduce them, and write",
+    ),
+    "a set in a folder beside its test": (
+        {"planet/planet/train_classes.csv": "image_name,tags\ntrain_0,haze primary\n", "more/more/x.jpg": "",
+         "planet/planet/train-jpg/train_0.jpg": "", "planet/planet/test-jpg/test_0.jpg": ""},
+        "may be read as folders, each a label, 'more' among them, or by planet/planet/train_classes.csv: set data.for",
+    ),
+    "vectors of corel": (
+        {"1000/1001.jpg": "", "2000/2001.jpg": "", "corel5k_train_annot.hvecs": "x", "corel5k_words.txt": "sky\n"},
+        "may be read as folders, each a label, '1000' among them, or by corel5k_train_annot.hvecs",
+    ),
+    "one folder of images and matlab's labels": (
+        {"release_data/1.jpg": "", "annotation.mat": "MATLAB 5.0 MAT-file"},
+        "is the only folder of images, so all of them would have that label",
+    ),
+    "matlab's labels": (
+        {"release_data/1.jpg": "", "annotation.mat": "MATLAB 5.0 MAT-file"},
+        "or set data.format to folders; if 'annotation.mat' holds the labels, name it",
+    ),
+    "attributes in each folder of pedestrians": (
+        {f"{place}/archive/{name}": text for place in ("GRID", "VIPeR") for name, text in {
+            f"{place}1.jpg": "", "Label.txt": "1 hairLong upperBodyCasual\n"}.items()},
+        "or by a label file in each,",
+    ),
+    "lists of names beside the labels": (
+        {"photos/1/1.jpg": "", "notes/FoodList.txt": "rice\n", "notes/IngreLabel.txt": "/1/1.jpg 1 -1\n",
+         "notes/TE.txt": "/1/1.jpg\n"},
+        "notes/IngreLabel.txt may hold the labels: name it",
+    ),
+    "tables of parts by letters": (
+        {"1. Images/a/1.png": "", **{f"2. Truth/{letter}. Set_{part}_Labels.csv": "ID,DR,MH\n1,1,0\n"
+         for letter, part in zip("abc", ("Training", "Validation", "Testing"), strict=True)}},
+        "name 2. Truth/a. Set_Training_Labels.csv and 2. Truth/b. Set_Validation_Labels.csv in data.train and data.val",
+    ),
+    "a table of cases and indexes of parts": (
+        {"images/NEL/a.jpg": "", "meta/meta.csv": "case,streaks\n1,absent\n", "meta/train_indexes.csv": "indexes\n0\n",
+         "meta/test_indexes.csv": "indexes\n1\n"},
+        "meta/meta.csv or meta/train_indexes.csv or meta/test_indexes.csv may hold the labels: name the one that does",
+    ),
+    "tables in the folders of parts": (
+        {f"{place}_Set/{place}_Set/{name}": text
+         for place, part in (("Training", "Training"), ("Evaluation", "Validation"))
+         for name, text in {f"RFMiD_{part}_Labels.csv": "ID,DR,MH\n1,1,0\n", f"{part}/1.png": ""}.items()},
+        "name the file of the labels, such as Training_Set/Training_Set/RFMiD_Training_Labels.csv, or set data.format",
+    ),
+    "tables of one header apart from the images": (
+        {"Images/sea/sea_1.jpg": "", "Images/pier/pier_1.jpg": "",
+         **{f"Labels/{scene}.csv": f"image,sea,sand\n{scene}_1.jpg,1,0\n" for scene in ("sea", "pier")}},
+        "may hold the labels: name Labels, whose tables have one header, and the images' folder, or set data.format",
+    ),
+    "tables of one header and one image": (
+        {"a.jpg": "", **{f"{name}.csv": "image,sea,sand\na.jpg,1,0\n" for name in ("old", "new")}},
+        "holds several label files, new.csv, old.csv: name one of them",
     ),
 }  # fmt: skip

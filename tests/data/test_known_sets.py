@@ -13,7 +13,7 @@ from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
 from tests.data import known_projects, known_sets, misread_sets, published_sets
 from tests.data.awkward_exports import coco
-from tests.data.known_sets import SCORED_XML
+from tests.data.known_sets import SCORED_XML, N, P
 from tests.data.layouts import BOX
 from tests.data.test_directories import lay
 
@@ -263,3 +263,27 @@ def test_arrays_of_another_kind(tmp_path, arrays, says):
         np.savez(file, **arrays)
     with pytest.raises(UsageError, match=says):
         read_all(file, TableOptions())
+
+
+def test_tables_of_one_header_are_read_as_one(tmp_path):
+    """MLRSNet has a table for each scene."""
+    scenes = ("pier", "sea")
+    lay(tmp_path, {f"Images/{scene}/{scene}_{n}.jpg": "" for scene in scenes for n in range(6)})
+    for scene in scenes:
+        rows = "".join(f"{scene}_{n}.jpg,{n % 2},{1 - n % 2},0\n" for n in range(6))
+        lay(tmp_path, {f"Labels/{scene}.csv": f"image,sea,sand,ship\n{rows}"})
+    ((source, paths),) = open_sources(tmp_path / "Labels", tmp_path / "Images", TableOptions())
+    assert all(paths) and source.names == ["sea", "sand", "ship"]
+    assert source.states.tolist() == [[P, N, N] if n % 2 else [N, P, N] for _ in scenes for n in range(6)]
+    assert "2 tables have the same columns and other images, first pier.csv: they are read as one" in source.assumptions
+    found = discover(tmp_path / "Labels", tmp_path / "Images", {"val": 0.34, "allow_overlap": True})
+    assert len(found.samples.train) + len(found.samples.validation) == 12
+
+
+def test_addresses_of_images_of_which_another_column_names_some(tmp_path):
+    """Of Kaggle's posters of films a few are given out."""
+    rows = "".join(f"{n},http://host/{n}x.jpg,{('Drama', 'Comedy|Drama')[n % 2]}\n" for n in range(100, 110))
+    lay(tmp_path, {"t.csv": f"imdbId,Poster,Genre\n{rows}", **{f"posters/{n}.jpg": "" for n in range(100, 107)}})
+    ((source, _),) = open_sources(tmp_path, None, TableOptions())
+    said = "no image is found: column 'imdbId' names images that are there: set data.image_column to imdbId"
+    assert said in source.warnings

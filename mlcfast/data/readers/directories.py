@@ -13,7 +13,7 @@ from mlcfast.data.readers.cells import read_by_training
 from mlcfast.data.readers.datumaro import is_datumaro_file
 from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of
-from mlcfast.data.readers.folder_tables import unread_files, unread_tables
+from mlcfast.data.readers.folder_tables import tables_of, unread_files, unread_tables
 from mlcfast.data.readers.folders import read_folders
 from mlcfast.data.readers.folders_or_table import check_beside, or_folders, refuse_parts
 from mlcfast.data.readers.image_files import images_below
@@ -21,6 +21,7 @@ from mlcfast.data.readers.image_folders import (
     NO_LABELS,
     folders_of_images,
     folders_of_labels,
+    has_images,
     part_in,
     parts_of,
     refuse_copy,
@@ -31,8 +32,9 @@ from mlcfast.data.readers.paths import without_notes
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.side_by_side import (
-    FORM,
     LARGEST,
+    is_form,
+    names_any_in,
     others_of_splits,
     refuse_more,
     shows_images,
@@ -42,8 +44,9 @@ from mlcfast.data.readers.side_by_side import (
     without_names,
 )
 from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.table_pieces import read_together
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
-from mlcfast.data.readers.text_lists import labelled_lists, lists_alone, refuse_other_labels
+from mlcfast.data.readers.text_lists import labelled_lists, lists_alone, names_images_alone, refuse_other_labels
 from mlcfast.data.readers.tool_exports import read_image_documents
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in
@@ -72,7 +75,9 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         splits = [part_in(file.stem) or "images" for file in coco]
     if coco:
         sources = [coco_source(file, options) for file in coco]
-        return [at(s, images_folder(path, split, s.images), split) for s, split in zip(sources, splits, strict=True)]
+        places = [images_folder(path, split, s.images) for s, split in zip(sources, splits, strict=True)]
+        places = [place if place.is_dir() else path for place in places]  # LVIS's of both parts are in train2017
+        return [at(*each) for each in zip(sources, places, splits, strict=True)]
     layouts = known_as(path)
     names = [ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl"]
     names += [] if "yolo" in layouts else [KERAS]  # where YOLO's settings and boxes are, they are meant
@@ -93,8 +98,11 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             sources = [at(read_single(file, options), file.parent, file.parent.name) for file in found]
             refuse_more(path, found, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
             return sources
-    tables, unread = _of_images(path, [file for file in tables_in(path) if not file.name.startswith(FORM)])
-    unread += [f"{file.name} is a form for predictions: it is not read" for file in sorted(path.glob(f"{FORM}*"))]
+    forms = [file for file in tables_in(path) if is_form(file)]
+    listed = [file for file in tables_in(path) if file.suffix.lower() == ".lst" and names_images_alone(file)]
+    tables, unread = _of_images(path, [file for file in tables_in(path) if file not in (*forms, *listed)])
+    unread += [f"{file.name} is a form for predictions: it is not read" for file in forms]
+    unread += [f"{file.name} names images and no labels: it is not read" for file in listed]
     own = [file for file in tables if layouts == ["authors"] and is_of_authors(file)]
     beside = [file.name for file in tables if file.suffix.lower() in (".csv", ".tsv") and file not in own]
     if len(layouts) > 1 or (layouts and beside):
@@ -152,6 +160,9 @@ def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> L
     of_images = read_image_documents(folder, ((file, json_of(file)) for file in tables)) if small else None
     if of_images is not None:
         return of_images
+    together = read_together(folder, tables, options)
+    if together is not None:
+        return together
     if len(tables) > 1:
         shown = ", ".join(file.name for file in tables[:5])
         raise UsageError(
@@ -247,9 +258,21 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         )
     refuse_parts(path, folders)
     refuse_labels_elsewhere(path, folders)
+    _refuse_table_within(path, folders_of_labels(folders) or folders)
     first, *more = read_folders(path)
     unread = [*unread_tables(folders_of_labels(folders) or folders), *unread_files(path)]
     return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
+
+
+def _refuse_table_within(path: Path, folders: Sequence[Path]) -> None:
+    """UsageError where one of the folders that may be labels is a data set: folders of images, and a table of these."""
+    for folder in (each for each in folders if not has_images(each)):
+        table = next((file for file in tables_of(folder) if not is_form(file) and names_any_in(file, folder)), None)
+        if table is not None:
+            raise UsageError(
+                f"{path}: may be read as folders, each a label, {folders[0].name!r} among them, or by "
+                f"{table.relative_to(path)}: set data.format to folders, or name {table.parent}"
+            )
 
 
 def at(source: LabelSource, root: Path, split: str = "") -> LabelSource:

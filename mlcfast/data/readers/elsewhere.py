@@ -7,7 +7,7 @@ from pathlib import Path
 from mlcfast.data.readers.beside import KINDS
 from mlcfast.data.readers.comments import OF_IMAGE
 from mlcfast.data.readers.folder_names import refuse_no_labels
-from mlcfast.data.readers.folder_tables import refuse_other_files, refuse_tables_within
+from mlcfast.data.readers.folder_tables import OTHER_ENDINGS, are_pieces, refuse_other_files, refuse_tables_within
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS, image_beside, images_below, unread_below, walked
 from mlcfast.data.readers.image_folders import (
     NO_LABELS,
@@ -18,9 +18,10 @@ from mlcfast.data.readers.image_folders import (
     parts_of,
 )
 from mlcfast.data.readers.lists import BOXES
+from mlcfast.data.readers.part_columns import part_of
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.readers.sheet import read_text
-from mlcfast.data.splits import TRAIN, is_split_word
+from mlcfast.data.splits import TRAIN, VALIDATION, is_split_word
 from mlcfast.errors import UsageError
 
 # Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
@@ -44,6 +45,8 @@ PROSE = re.compile(
     r"readme|licen[cs]e|changelog|requirements|(notes?|todo|authors|citation|credits)\.txt$", re.IGNORECASE
 )
 TABLES = (".csv", ".tsv")
+SAYS = re.compile(r"^(label|annot)|labels?$|labels?[_ -]|annotations?$", re.IGNORECASE)
+SAYS_NO_LABELS = re.compile(r"list$|names?$|classes$|index(es)?$|split", re.IGNORECASE)
 SHOWN = 4  # files that may be meant
 NOTES = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv", ".txt", ".mat", ".xlsx", ".parquet")
 
@@ -67,8 +70,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         more = [str(other.relative_to(path)) for other in others if other.suffix == noted.suffix in TABLES]
         remedy = "name it, or its folder" if not more else "name the one that does"
         remedy = f"set data.format to {form}" if form else _beside(path, noted) or remedy
-        if more and {TRAIN} < {part_in(file.stem) for file in (noted, *others)} - {None}:
-            remedy = f"name {noted.relative_to(path)} and {more[0]} in data.train and data.val, each for its part"
+        remedy = _of_parts(path, [noted, *others]) or _of_pieces(path, notes) or remedy if more else remedy
         shown = " or ".join([str(noted.relative_to(path)), *([] if form else more)])
         raise UsageError(
             f"{path}: {shown} may hold the labels: {remedy}, or set data.format to folders if the folders of images "
@@ -87,7 +89,9 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         raise UsageError(
             f"{path}: {labels[0].name!r} is the only folder of images, so all of them would have that label: name "
             f"{labels[0]} if its own folders are the labels, or the file of the labels, or set data.format to folders"
+            f"{_texts_in(path)}"
         )
+    refuse_tables_within(path, labels)
     in_parts = parts_of(folders).labelled or any(is_split_word(folder.name) for folder in folders)
     twice = None if in_parts else _inner_twice(labels)
     if twice is not None:
@@ -97,7 +101,6 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
             "to folders if it is this one"
         )
     refuse_no_labels(path, labels)
-    refuse_tables_within(path, labels)
     refuse_other_files(path, labels)
 
 
@@ -112,6 +115,23 @@ def _refuse_lists(path: Path, file: Path) -> None:
             f"{path}: {file.relative_to(path)} lists images, {first.split()[0]!r} the first: name {place} if its "
             "folders are the labels, or the list if it holds them"
         )
+
+
+def _of_parts(path: Path, files: Sequence[Path]) -> str:
+    """What to do with tables of which each is called as a part of the data, training among them; "" for others."""
+    parts = {part_of(part_in(file.stem) or ""): file.relative_to(path) for file in files}
+    if TRAIN not in parts or None in parts or len(parts) < len(files):
+        return ""
+    other = parts.get(VALIDATION) or next(file for part, file in parts.items() if part != TRAIN)
+    return f"name {parts[TRAIN]} and {other} in data.train and data.val, each for its part"
+
+
+def _of_pieces(path: Path, files: Sequence[Path]) -> str:
+    """What to do with tables of one folder that have one header; "" for others."""
+    tables = [file for file in files if file.suffix.lower() in TABLES]
+    if len({file.parent for file in tables}) > 1 or not are_pieces(tables):
+        return ""
+    return f"name {tables[0].parent.relative_to(path)}, whose tables have one header, and the images' folder"
 
 
 def _beside(path: Path, file: Path) -> str:
@@ -136,7 +156,7 @@ def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:
 def _notes_without_images(path: Path) -> list[Path]:
     """The files that may be annotations in folders below the directory without images in them or below them.
 
-    Those come first that are called as labels are.
+    Those come first that are called as labels are, and last those that are called as lists and names are.
     """
     pictured: set[Path] = set()
     noted: list[Path] = []
@@ -147,7 +167,14 @@ def _notes_without_images(path: Path) -> list[Path]:
     aside = {folder for folder in path.iterdir() if folder.is_dir() and is_of_programs(folder)}
     noted = [file for file in noted if not aside & {*file.parents}]
     noted = [file for file in noted if file.parent not in pictured and file.parent != path]
-    return sorted(noted, key=lambda file: not re.match("label|annotation", file.stem, re.IGNORECASE))
+    return sorted(noted, key=_likeness)
+
+
+def _likeness(file: Path) -> tuple[bool, ...]:
+    """What sorts files that may hold labels, the likeliest first."""
+    part = part_of(part_in(file.stem) or "")
+    read = file.suffix.lower() not in OTHER_ENDINGS
+    return not read, not SAYS.search(file.stem), SAYS_NO_LABELS.search(file.stem) is not None, part not in (None, TRAIN)
 
 
 def _refuse_empty(path: Path) -> None:
@@ -169,7 +196,8 @@ def _refuse_empty(path: Path) -> None:
 
 
 def _texts_in(path: Path) -> str:
-    """The end of an error: a directory's texts that may hold labels, of no single image, and no names of classes."""
-    texts = [file for file in sorted(path.glob("*.txt")) if not PROSE.match(file.name) and not image_beside(file)]
+    """The end of an error: a directory's files that may hold labels, of no single image, and no names of classes."""
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".txt", *OTHER_ENDINGS)]
+    texts = [file for file in files if file.is_file() and not PROSE.match(file.name) and not image_beside(file)]
     shown = [repr(file.name) for file in texts if not re.search("class|caption", file.stem, re.IGNORECASE)]
     return f"; if {' or '.join(shown[:SHOWN])} holds the labels, name it" if shown else ""

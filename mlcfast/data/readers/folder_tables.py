@@ -6,15 +6,32 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mlcfast.data.readers.image_files import is_hidden
+from mlcfast.data.readers.image_folders import part_in
+from mlcfast.data.readers.sheet import read_sheet
 from mlcfast.errors import UsageError
 
 ENDINGS = {".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".json", ".jsonl"}
 # Other files that may hold labels, which this project does not read in a directory.
-OTHER_ENDINGS = {".tab", ".xls", ".xlsx", ".ods", ".numbers", ".mat", ".npy", ".h5", ".hdf5", ".pkl", ".sqlite", ".dat"}
+OTHER_ENDINGS = {
+    ".tab",
+    ".xls",
+    ".xlsx",
+    ".ods",
+    ".numbers",
+    ".mat",
+    ".npy",
+    ".h5",
+    ".hdf5",
+    ".pkl",
+    ".sqlite",
+    ".dat",
+    ".hvecs",
+}
 BY_NAME = {*OTHER_ENDINGS, "", ".gz", ".zip", ".npz", ".xml", ".yaml", ".yml", ".html", ".db"}  # if they are called so
 SAYS_LABELS = re.compile(
-    r"(.*[ _.-])?(labels?|annotations?|metadata|tags|ground[ _.-]?truth|imagelabels)([ _.-].*|\d.*)?", re.IGNORECASE
+    r"(.*[ _.-])?(labels?|annot(ation)?s?|metadata|tags|ground[ _.-]?truth|imagelabels)([ _.-].*|\d.*)?", re.IGNORECASE
 )
+LEAST_COLUMNS = 3  # of a header that stands in several tables by no chance
 MOST = 3  # files of such endings in a folder; more are one for each image
 OF_ITS_CLASS = re.compile(r"GT-\d+")  # as GTSRB's folders hold: where the sign is in each image of the folder
 
@@ -35,7 +52,15 @@ def refuse_tables_within(path: Path, labels: Sequence[Path]) -> None:
 def _first(folder: Path, above: Path) -> Path | None:
     """The first table in a folder, the folders in it, or those that it lies in, below `above`."""
     outer = [each for each in folder.parents if each.is_relative_to(above) and each != above]
-    return next(_tables(folder), None) or next((table for each in outer for table in _tables_in(each)), None)
+    return next(tables_of(folder), None) or next((table for each in outer for table in _tables_in(each)), None)
+
+
+def are_pieces(tables: Sequence[Path]) -> bool:
+    """Whether tables are several, have one header of LEAST_COLUMNS, and none is called as a part of the data is."""
+    if len(tables) < 2 or any(file.suffix.lower() not in (".csv", ".tsv") or part_in(file.stem) for file in tables):
+        return False
+    header = read_sheet(tables[0]).header
+    return len(header) >= LEAST_COLUMNS and all(read_sheet(file).header == header for file in tables[1:])
 
 
 def refuse_other_files(path: Path, labels: Sequence[Path]) -> None:
@@ -57,11 +82,11 @@ def unread_files(path: Path) -> list[str]:
 
 def unread_tables(labels: Sequence[Path]) -> list[str]:
     """A warning of label files in the folders that are read as labels."""
-    found = [table for folder in labels for table in _tables(folder, most=None)]
+    found = [table for folder in labels for table in tables_of(folder, most=None)]
     return [f"{len(found)} files in the folders of the labels are not read, first {found[0]}"] if found else []
 
 
-def _tables(folder: Path, most: int | None = MOST) -> Iterator[Path]:
+def tables_of(folder: Path, most: int | None = MOST) -> Iterator[Path]:
     """The tables in a folder or the folders in it, of each that holds no more than `most`."""
     for place in (folder, *_held(folder, lambda entry: entry.is_dir() and not is_hidden(Path(entry.name)))):
         yield from _tables_in(place, most)

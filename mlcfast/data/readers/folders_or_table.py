@@ -4,10 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mlcfast.data.labels import pairs
+from mlcfast.data.readers.folder_tables import tables_of
 from mlcfast.data.readers.image_files import images_below
-from mlcfast.data.readers.image_folders import NO_LABELS, OF_SPLITS, folders_of_images, folders_of_labels, parts_of
+from mlcfast.data.readers.image_folders import (
+    NO_LABELS,
+    OF_SPLITS,
+    folders_of_images,
+    folders_of_labels,
+    part_in,
+    parts_of,
+)
+from mlcfast.data.readers.part_columns import part_of
 from mlcfast.data.readers.source import LabelSource
-from mlcfast.data.splits import is_split_word
+from mlcfast.data.splits import TRAIN, is_split_word
 from mlcfast.errors import UsageError
 
 
@@ -64,7 +73,10 @@ def refuse_parts(path: Path, folders: Sequence[Path]) -> None:
     """UsageError where all folders of images are called as parts of the data are, which are no labels."""
     named = [] if parts_of(folders).labelled else [folder.name for folder in folders]
     if len(named) > 1 and all(map(OF_SPLITS.fullmatch, named)) and not all(map(is_split_word, named)):
+        tables = [table for folder in folders for table in tables_of(folder)]
+        table = min(tables, key=lambda file: part_of(part_in(file.stem) or "") != TRAIN, default=None)
+        shown = f", such as {table.relative_to(path)}" if table is not None else ""
         raise UsageError(
             f"{path}: no labels found: {named[0]!r} and {named[1]!r} are called as parts of the data are: name the "
-            "file of the labels, or set data.format to folders if they are labels"
+            f"file of the labels{shown}, or set data.format to folders if they are labels"
         )

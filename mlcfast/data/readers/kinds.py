@@ -44,7 +44,7 @@ ENDINGS = {
     ".numbers": "a spreadsheet's own format", ".dta": "Stata's own format", ".sav": "SPSS's own format",
     ".sas7bdat": "SAS's own format", ".rds": "R's own format", ".rdata": "R's own format",
     ".mat": "MATLAB's own format", ".pkl": "a pickle of Python",
-    ".pickle": "a pickle of Python",
+    ".pickle": "a pickle of Python", ".hvecs": "vectors in INRIA's format, as Corel5k and IAPR TC-12 have",
 }  # fmt: skip
 
 

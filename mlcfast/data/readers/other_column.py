@@ -1,6 +1,6 @@
 """Finds the column of image files where the one that was taken for it names none."""
 
-from mlcfast.data.readers.paths import ImageFinder
+from mlcfast.data.readers.paths import ImageFinder, is_address
 from mlcfast.data.readers.sheet import read_sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.errors import UsageError
@@ -14,10 +14,11 @@ def other_column(source: LabelSource, finder: ImageFinder, options: TableOptions
         return ""
     if any(_is_found(finder, image) for image in source.images[:LOOKED_AT]):
         return ""
-    sheet = read_sheet(source.path, options)
+    sheet, address = read_sheet(source.path, options), is_address(source.images[0])
     for column, name in enumerate(sheet.header):
         cells = [cell for cell in sheet.counts(column) if cell.lower() not in BLANK][:LOOKED_AT]
-        if cells and name and all(_is_found(finder, cell) for cell in cells):
+        there = sum(_is_found(finder, cell) for cell in cells) if name else 0
+        if cells and (there == len(cells) or (address and 2 * there >= len(cells))):
             return f"column {name!r} names images that are there: set data.image_column to {name}"
     return ""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from mlcfast.data.labels import count, stacked
 from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.directories import ROBOFLOW, ROBOFLOW_BOXES, at, called, in_either, read_directory
-from mlcfast.data.readers.image_files import unread_below
+from mlcfast.data.readers.image_files import holds_images, unread_below
 from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
 from mlcfast.data.readers.lists import KERAS
 from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
@@ -54,7 +54,10 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
             if part is None:
                 raise error from None
             return part
-        return in_either(source, path, root) if source.root == path else source
+        if source.root == path:
+            apart = path.is_dir() and source.unpack is None and not holds_images(path)  # a folder of tables alone
+            return dataclasses.replace(source, root=root) if apart else in_either(source, path, root)
+        return source
     sources = read_all(root, options)
     exact = [source for source in sources if source.split == name]
     fitting = exact or [source for source in sources if source.split and is_part(source.split, name)]

@@ -16,7 +16,7 @@ from mlcfast.data.splits import TRAIN, is_part
 from mlcfast.errors import UsageError
 
 IMAGE_FILE = re.compile(ENDING, re.IGNORECASE)
-FORM = "sample_submission"  # as Kaggle calls a table of labels that are none
+FORM = "sample_submission"  # as Kaggle calls a table of labels that are none, also `stage_2_sample_submission`
 LARGEST = 2**24  # bytes of a file that says the labels of one image, or is looked into
 OF_NAMES = {"classes", "class_names", "class_list", "class_dict"}  # stems of tables that may name the classes alone
 LABEL_FOLDERS = ("labels", "annotations")  # folders of label files beside those of images
@@ -29,6 +29,11 @@ def shows_images(file: Path) -> bool:
     header = text.split("\n")[0].lower().strip() if file.suffix.lower() in (".csv", ".tsv") else ""
     called = {*IMAGE_COLUMNS, *LIST_COLUMNS} - {"id", "name"}
     return not text or IMAGE_FILE.search(text) is not None or not called.isdisjoint(re.split(r"[,;\t\"]+", header))
+
+
+def is_form(file: Path) -> bool:
+    """Whether a file is called as Kaggle's forms for predictions are."""
+    return FORM in file.name.lower()
 
 
 def tables_of_parts(tables: Sequence[Path]) -> dict[str, Path]:
@@ -92,7 +97,7 @@ def refuse_more(path: Path, read: Iterable[Path], sources: Sequence[LabelSource]
     read: the files of the sources, or the directory itself; among: the files that may be others, see `tables_in`.
     """
     taken = list(read)
-    others = [file for file in among if file not in taken and not file.name.startswith(FORM)]
+    others = [file for file in among if file not in taken and not is_form(file)]
     if not others:
         return
     stems = {image.stem.lower() for image in images_below(path)}
@@ -103,6 +108,11 @@ def refuse_more(path: Path, read: Iterable[Path], sources: Sequence[LabelSource]
         shown = " or as ".join(map(str, [first, *(file.relative_to(path) for file in others[: SHOWN - 1])]))
         more = " and so on" if len(others) >= SHOWN else ""
         raise UsageError(f"{path}: may be read as {shown}{more}: name the file of the labels, or set data.format")
+
+
+def names_any_in(file: Path, folder: Path) -> bool:
+    """Whether a file names one of the images below a folder; a large one is not looked into, and may."""
+    return _names_any(file, {image.stem.lower() for image in images_below(folder)})
 
 
 def _names_any(file: Path, stems: set[str]) -> bool:

@@ -18,7 +18,7 @@ from mlcfast.data.readers.words import IMAGE_COLUMNS
 from mlcfast.errors import UsageError
 
 LINE = re.compile(rf"[^,;\t]*?{ENDING}(?:\s*[,;:\t]\s*|\s+|$)(.*)", re.IGNORECASE)
-HEADER = {*IMAGE_COLUMNS} - {"id", "name"}
+HEADER = {*IMAGE_COLUMNS, "image\\label"} - {"id", "name"}  # the last is of UC Merced's and AID's tables
 LOOKED_AT = 1000  # lines of a file
 
 
@@ -29,8 +29,13 @@ def labelled_lists(folder: Path) -> list[Path]:
 
 def lists_alone(folder: Path) -> list[Path]:
     """The .txt files in a directory, sorted, that name images and nothing else of them."""
-    held = {file: read_text(file)[0] for file in _texts(folder)}
-    return [file for file, text in held.items() if not _names_labels(text) and _named(text)]
+    return [file for file in _texts(folder) if names_images_alone(file)]
+
+
+def names_images_alone(file: Path) -> bool:
+    """Whether each line of a text names an image, and none its labels."""
+    text = read_text(file)[0]
+    return not _names_labels(text) and bool(_named(text))
 
 
 def unread_lists(folder: Path, images: Sequence[str]) -> list[str]:
