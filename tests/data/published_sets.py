@@ -71,6 +71,21 @@ READ = {
          "labels.csv": "image,cat,dog\na.jpg,1,0\n"},
         "wide", ["cat", "dog"], {"": [[P, N]]}, ["train_filenames.lst names images and no labels: it is not read"],
     ),
+    "outlines of clouds, an image and a label in a cell": (
+        {"train_images/a.jpg": "", "train_images/b_1.jpg": "", "train.csv": "Image_Label,EncodedPixels\n"
+         "a.jpg_Fish,264918 937 266318 937\na.jpg_Sugar,\nb_1.jpg_Fish,\nb_1.jpg_Sugar,7 1\n"},
+        "long", ["Fish", "Sugar"], {"": [[P, N], [N, P]]},
+        ["column 'Image_Label' names an image and a label in each row: 'a.jpg_Fish'", "where 'EncodedPixels' is blank"],
+    ),
+    "defects of steel, an image and a class in a cell": (
+        {"a.jpg": "", "train.csv": "ImageId_ClassId,EncodedPixels\na.jpg_1,\na.jpg_2,29102 12 29346 24\n"},
+        "long", ["1", "2"], {"": [[N, P]]}, [],
+    ),
+    "ingredients with signs": (
+        {"1/1_1.jpg": "", "1/1_2.jpg": "", "classes.txt": "rice\negg\noil\n",
+         "IngreLabel.txt": "/1/1_1.jpg 1 -1 -1\n/1/1_2.jpg -1 0 1\n"},
+        "file_list", ["rice", "egg", "oil"], {"": [[P, N, N], [N, U, P]]}, ["1 is present, -1 absent, 0 unknown"],
+    ),
 }  # fmt: skip
 
 # Name: files with their texts, what the error says.
@@ -147,5 +162,18 @@ REFUSED = {
     "tables of one header and one image": (
         {"a.jpg": "", **{f"{name}.csv": "image,sea,sand\na.jpg,1,0\n" for name in ("old", "new")}},
         "holds several label files, new.csv, old.csv: name one of them",
+    ),
+    "ingredients without names": (
+        {"1/1_1.jpg": "", "labels.txt": "/1/1_1.jpg 1 -1 -1\n"},
+        "labels.txt: line 1: 3 numbers say with 1, -1 and 0 which labels an image has, and nothing names them",
+    ),
+    "ingredients of which a line lacks one": (
+        {"a.jpg": "", "b.jpg": "", "classes.txt": "rice\negg\n",
+         "IngreLabel.txt": "a.jpg 1 -1\n" * 1000 + "b.jpg 1\n"},
+        "IngreLabel.txt: line 1001: needs an image and 2 of 1, -1 and 0",
+    ),
+    "clothes with the numbers of their attributes": (
+        {"a.jpg": "", "t.csv": "ImageId,EncodedPixels,Height,ClassId\na.jpg,1 2,8,6\na.jpg,3 4,8,31_115_136\n"},
+        "column 'ClassId': '31_115_136' may be a label or class 31 with the numbers of its attributes: write the class",
     ),
 }  # fmt: skip

@@ -287,3 +287,16 @@ def test_addresses_of_images_of_which_another_column_names_some(tmp_path):
     ((source, _),) = open_sources(tmp_path, None, TableOptions())
     said = "no image is found: column 'imdbId' names images that are there: set data.image_column to imdbId"
     assert said in source.warnings
+
+
+def test_bleedings_are_read_where_it_is_said_that_names_hold_labels(tmp_path):
+    """RSNA's have a row for each image and label, and a few rows twice."""
+    rows = [f"ID_{image}_{label},{int(label == 'any')}" for image in "ab" for label in ("any", "epidural")]
+    lay(tmp_path, {"t.csv": "\n".join(["ID,Label", *rows, rows[0], ""]), "x/ID_a.png": "", "x/ID_b.png": ""})
+    with pytest.raises(
+        UsageError, match=r"'ID_a_any' holds the image and the label 'any', one of 2: set data\.format to"
+    ):
+        read_all(tmp_path / "t.csv", TableOptions())
+    ((source, paths),) = open_sources(tmp_path / "t.csv", None, TableOptions(form="long"))
+    assert all(paths) and source.names == ["any", "epidural"] and source.states.tolist() == [[P, N], [P, N]]
+    assert discover(tmp_path / "t.csv", given={"format": "long", "val": 0.5, "allow_overlap": True}).form == "long"

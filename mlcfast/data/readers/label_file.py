@@ -16,6 +16,7 @@ from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_answers, refuse_archive, refuse_other_tools
 from mlcfast.data.readers.registry import read_as
 from mlcfast.data.readers.sheet import read_sheet, read_text
+from mlcfast.data.readers.signed_lists import is_signed_list, read_signed_list
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tool_exports import DOCUMENTS, read_tool_export
@@ -64,6 +65,8 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     text, _ = read_text(path)
     if is_attribute_table(text):
         return [read_attribute_table(path)]
+    if is_signed_list(text):
+        return [read_signed_list(path, options)]
     if is_file_list(text):
         listed = read_file_list(path, options)
         if not holds(listed.states, 1):

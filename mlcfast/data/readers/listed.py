@@ -21,7 +21,15 @@ from mlcfast.data.readers.dropped import may_be_dropped
 from mlcfast.data.readers.flags import flags_beside, refuse_flags
 from mlcfast.data.readers.list_columns import holds_classes, holds_lists
 from mlcfast.data.readers.list_doubts import may_be_measures, refuse_sentences
-from mlcfast.data.readers.marked import below_zero, marked, may_say_none, none_among, of_blank_words, refuse_marked
+from mlcfast.data.readers.marked import (
+    below_zero,
+    joined_numbers,
+    marked,
+    may_say_none,
+    none_among,
+    of_blank_words,
+    refuse_marked,
+)
 from mlcfast.data.readers.names import refuse_controls
 from mlcfast.data.readers.numbered import (
     hold_classes,
@@ -60,6 +68,10 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
     told = options.separator or (" " if is_called(sheet.header[column], OF_CLASSES) else None)
     separator, why, lists, said, warnings = lists_in(sheet, column, told)
     names = sorted({name for each in lists for name in each}, key=natural_order)
+    if options.separator is None:
+        refuse_marked(
+            sheet, column, joined_numbers(names), {row[column]: own for row, own in zip(sheet.rows, lists, strict=True)}
+        )
     rows = list(zip(sheet.numbers, lists, strict=True))
     refuse_controls(sheet.path, names, lambda name: f"{sheet.unit} {next(n for n, held in rows if name in held)}: ")
     label = {name: position for position, name in enumerate(names)}

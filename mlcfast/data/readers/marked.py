@@ -36,6 +36,7 @@ DATE = re.compile(
     r"|\d{1,2}\. ?(jan|feb|m\u00e4r|mrz|apr|mai|jun|jul|aug|sep|okt|nov|dez)\w*",
     re.IGNORECASE,
 )
+WITH_ATTRIBUTES = re.compile(r"\d+(_\d+)*")  # `31_115_136`, as iMaterialist 2019 has them beside `6`
 DITTO = frozenset({'"', "''", "\u3003", "\u201d", ",,", '-"-'})
 NOTHING = NO_LABEL | BLANK
 WHOLE = re.compile(r"-?\d+(\.0+)?")
@@ -76,6 +77,9 @@ def marked(words: Collection[str]) -> tuple[str, str] | None:
             "may be a label or one with its value: list those that are present, or write a column for each with 1 and "
             "0, or set data.separator if it is a label"
         )
+    joined = joined_numbers(known)
+    if joined is not None:
+        return joined
     if known and all(map(ITEM.fullmatch, known)):
         return known[0], "may be a label or an item of a list: write the labels alone, with ; between them"
     if known and all(word.startswith("'") for word in known):
@@ -129,6 +133,17 @@ def sentence_among(words: Mapping[str, int]) -> str:
     long = [word for word in words if word.count(" ") + 1 >= WORDS_OF_SENTENCES]
     alone = [word for word in long if words[word] == 1]
     return long[0] if len(long) > 1 and 2 * len(long) >= len(words) and 10 * len(alone) >= 9 * len(long) else ""
+
+
+def joined_numbers(words: Collection[str]) -> tuple[str, str] | None:
+    """The first of class numbers with others behind it, where the rest are class numbers alone; None without one."""
+    joined = min((word for word in words if "_" in word), default="")
+    if not joined or not all(map(WITH_ATTRIBUTES.fullmatch, words)) or not any(map(str.isdecimal, words)):
+        return None
+    return joined, (
+        f"may be a label or class {joined.partition('_')[0]} with the numbers of its attributes: write the class "
+        "alone, or set data.separator to '_' if each number is a label, to ';' if all of it is one"
+    )
 
 
 def below_zero(words: Collection[str]) -> tuple[str, str] | None:

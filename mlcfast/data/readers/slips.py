@@ -139,5 +139,5 @@ def labels_behind_names(names: Sequence[str]) -> list[str]:
     labels, images = {label for _, _, label in pieces}, {image for image, _, _ in pieces}
     apart = len(labels) > 1 and len(images) > 1 and all(image and label for image, _, label in pieces)
     apart = apart and not any(name.lower().endswith(IMAGE_ENDINGS) for name in names)
-    whole = len(set(names)) == len(names) == len(labels) * len(images)
+    whole = len({*names}) == len(labels) * len(images)  # of RSNA's hemorrhages some rows stand there twice
     return sorted(labels) if apart and whole and not any(label.isdecimal() for label in labels) else []

@@ -25,6 +25,7 @@ from mlcfast.data.readers.columns import (
 )
 from mlcfast.data.readers.dropped import refuse_dropped
 from mlcfast.data.readers.flags import flags_of_rows, with_flags_apart, with_plain_flags
+from mlcfast.data.readers.joined_names import with_names_apart
 from mlcfast.data.readers.list_columns import list_column, may_list_more
 from mlcfast.data.readers.listed import read_list, with_labels_together
 from mlcfast.data.readers.long_columns import long_column
@@ -55,6 +56,7 @@ def read_rows(sheet: Sheet, options: TableOptions) -> LabelSource:
     if "region_attributes" in sheet.header:
         return read_regions(sheet)
     refuse_class_map(sheet.path, sheet.header, sheet.rows)
+    sheet, options = with_names_apart(sheet, options)
     sheet = with_flags_apart(with_plain_flags(_with_plain_header(sheet), options), options)
     sheet = without_list_told_twice(sheet, options)
     sheet, options = with_labels_together(sheet, options)
@@ -79,8 +81,8 @@ def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], opt
         name, cell = sheet.header[image], sheet.rows[0][image]
         raise UsageError(
             f"{sheet.path}: {sheet.unit} {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
-            f"{cell.rpartition('_')[2]!r}, one of {len(labels)}: write a column for each, `image,label,present`, or "
-            f"set data.label_columns to [{sheet.header[beside[0]]}] if it is a name"
+            f"{cell.rpartition('_')[2]!r}, one of {len(labels)}: set data.format to long if so, or "
+            f"data.label_columns to [{sheet.header[beside[0]]}] if it is a name"
         )
 
 
