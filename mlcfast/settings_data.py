@@ -21,7 +21,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FORMATS = (
     "auto", "coco", "csv", "features", "demo", "wide", "list", "long", "attributes", "file_list", "label_studio",
-    "metadata", "tag_files", "folders", "yolo", "voc", "cvat", "labelme", "datumaro", "supervisely",
+    "metadata", "tag_files", "xmp", "folders", "yolo", "voc", "cvat", "labelme", "datumaro", "supervisely",
     "authors", "nus_wide", "parquet", "huggingface", "webdataset", "probabilities",
 )  # fmt: skip
 

@@ -22,6 +22,19 @@ VG500 = {
     "vg_category_3_labels_index.json": '{"1.jpg": [0, 2], "7.jpg": [2], "9.jpg": []}',
 }  # fmt: skip
 
+
+def xmp(*keywords: str) -> str:
+    """An XMP file with these keywords, and with their place in a tree, which is none."""
+    held = "".join(f"<rdf:li>{word}</rdf:li>" for word in keywords)
+    tree = "".join(f"<rdf:li>pets|{word}</rdf:li>" for word in keywords)
+    return (
+        '<?xpacket begin="" id="W5M0"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://w3/rdf#">'
+        '<rdf:Description xmlns:dc="http://dc/" xmlns:lr="http://lr/" xmlns:xmp="http://x/" xmp:Rating="3">'
+        f"<dc:subject><rdf:Bag>{held}</rdf:Bag></dc:subject><lr:hierarchicalSubject><rdf:Bag>{tree}</rdf:Bag>"
+        '</lr:hierarchicalSubject></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )
+
+
 # Name: files with their texts, format, labels, states of each split, parts of what is said.
 READ = {
     "studies of mimic": (
@@ -80,6 +93,12 @@ READ = {
     "defects of steel, an image and a class in a cell": (
         {"a.jpg": "", "train.csv": "ImageId_ClassId,EncodedPixels\na.jpg_1,\na.jpg_2,29102 12 29346 24\n"},
         "long", ["1", "2"], {"": [[N, P]]}, [],
+    ),
+    "keywords beside photographs": (
+        {"a.jpg": "", "a.xmp": xmp("cat", "dog"), "2020/b.jpg": "", "2020/b.jpg.xmp": xmp("owl", "owl"), "c.jpg": "",
+         "c.xmp": xmp(), "d.jpg": ""},
+        "xmp", ["cat", "dog", "owl"], {"": [[N, N, P], [P, P, N], [N, N, N]]},
+        ["keywords of the XMP file beside it", "1 images have no XMP file, first d.jpg: they are left out"],
     ),
     "ingredients with signs": (
         {"1/1_1.jpg": "", "1/1_2.jpg": "", "classes.txt": "rice\negg\noil\n",
@@ -175,5 +194,16 @@ REFUSED = {
     "clothes with the numbers of their attributes": (
         {"a.jpg": "", "t.csv": "ImageId,EncodedPixels,Height,ClassId\na.jpg,1 2,8,6\na.jpg,3 4,8,31_115_136\n"},
         "column 'ClassId': '31_115_136' may be a label or class 31 with the numbers of its attributes: write the class",
+    ),
+    "keywords in folders that may be labels": (
+        {"cat/a.jpg": "", "cat/a.xmp": xmp("x"), "dog/b.jpg": ""},
+        "may be read as folders, each a label, or as xmp, by cat/a.xmp: set data.format to folders or to xmp",
+    ),
+    "ratings alone beside photographs": (
+        {"a.jpg": "", "a.xmp": xmp()}, "a.xmp: holds no keywords (dc:subject), nor do others: write them",
+    ),
+    "keywords twice": (
+        {"a.jpg": "", "a.xmp": xmp("x"), "a.jpg.xmp": xmp("y")},
+        "a.xmp: and a.jpg.xmp beside it are of one image: keep one of them",
     ),
 }  # fmt: skip

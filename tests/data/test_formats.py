@@ -85,7 +85,7 @@ def test_every_miniature_of_the_page_is_read(tmp_path, capsys):
         place.write_text(content)
         if name == "yolo":
             touch(tmp_path / name, "images/0001.jpg")
-        if name == "tag_files":
+        if name in ("tag_files", "xmp"):
             touch(tmp_path / name, "0001.jpg")
         if name == "nus_wide":
             write(tmp_path / name, ImageList__Imagelist_txt="0001.jpg\n0002.jpg\n")
@@ -93,7 +93,7 @@ def test_every_miniature_of_the_page_is_read(tmp_path, capsys):
             touch(tmp_path / name, "images/pie/0001.jpg", "images/soup/0002.jpg")
         if name == "supervisely":
             touch(tmp_path / name, "ds0/img/0001.jpg")
-        whole = ("yolo", "tag_files", "voc", "authors", "nus_wide", "datumaro", "supervisely")
+        whole = ("yolo", "tag_files", "xmp", "voc", "authors", "nus_wide", "datumaro", "supervisely")
         target = tmp_path / name if name in whole else place
         assert inspect.main([str(target), "--format", name, "--json"]) == 0, name
         about = json.loads(capsys.readouterr().out)

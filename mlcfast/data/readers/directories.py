@@ -50,6 +50,7 @@ from mlcfast.data.readers.text_lists import labelled_lists, lists_alone, names_i
 from mlcfast.data.readers.tool_exports import read_image_documents
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in
+from mlcfast.data.readers.xmp import first_xmp, read_xmp
 from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import TRAIN, is_part, is_split_word
 from mlcfast.errors import UsageError
@@ -63,7 +64,7 @@ OF_BOXES = ("voc", "cvat", "yolo")  # layouts beside which JSON may label the sa
 def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     """Recognised, in this order: MS-COCO's in `annotations`, Roboflow's files and metadata in the directory or in its
     splits' folders, the layouts of the registry, a single table in either, lists in .txt, a .txt of tags beside each
-    image, a folder of images for each label. UsageError if it is nothing of these, or several."""
+    image, or an XMP file, a folder of images for each label. UsageError if it is nothing of these, or several."""
     from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
@@ -248,6 +249,12 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to tag_files")
     if texts:
         return [at(read_tag_files(path, options), path)]
+    beside = first_xmp(images)
+    if beside is not None:
+        if len(folders) > 1 and all(image.parent != path for image in images):
+            shown = f"folders, each a label, or as xmp, by {beside.relative_to(path)}"
+            raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to xmp")
+        return [read_xmp(path)]
     refuse_copy(path, folders)
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders) and not parts_of(folders).labelled:

@@ -23,6 +23,7 @@ from mlcfast.data.readers.tables import read_rows
 from mlcfast.data.readers.tag_files import read_tag_files
 from mlcfast.data.readers.voc import is_cvat, is_voc, read_cvat, read_voc
 from mlcfast.data.readers.webdataset import is_webdataset, read_webdataset
+from mlcfast.data.readers.xmp import read_xmp
 from mlcfast.data.readers.yolo import is_yolo, read_yolo
 from mlcfast.errors import UsageError
 from mlcfast.registry import hint, hint_path
@@ -90,6 +91,7 @@ FORMATS: dict[str, Format] = {
     "label_studio": Format(_label_studio, ("*.json", "*.csv")),
     "metadata": Format(_metadata, ("metadata.jsonl", "metadata.csv")),
     "tag_files": Format(lambda path, options: [read_tag_files(path, options)]),
+    "xmp": Format(lambda path, options: [read_xmp(path)]),
     "folders": Format(lambda path, options: read_folders(path)),
     "yolo": Format(read_yolo, knows=is_yolo),
     "voc": Format(read_voc, knows=is_voc),
@@ -118,7 +120,7 @@ def read_as(path: Path, options: TableOptions) -> list[LabelSource]:
     if form.files and path.is_dir():
         path = _only_file(path, form.files, options.form)
     elif (
-        options.form in ("tag_files", "folders", "huggingface", "nus_wide", "authors", "supervisely")
+        options.form in ("tag_files", "xmp", "folders", "huggingface", "nus_wide", "authors", "supervisely")
         and not path.is_dir()
     ):
         raise UsageError(f"{path}: data.format {options.form} is a directory, not a file")
