@@ -94,6 +94,12 @@ READ = {
         {"a.jpg": "", "train.csv": "ImageId_ClassId,EncodedPixels\na.jpg_1,\na.jpg_2,29102 12 29346 24\n"},
         "long", ["1", "2"], {"": [[N, P]]}, [],
     ),
+    "boxes of open images": (
+        {"a.jpg": "", "b.jpg": "", "train-annotations-bbox.csv": "ImageID,Source,LabelName,Confidence,XMin,XMax\n"
+         "a,xclick,/m/cat,1,0.1,0.2\na,xclick,/m/dog,1,0.1,0.2\nb,xclick,/m/dog,1,0.1,0.2\n"},
+        "long", ["/m/cat", "/m/dog"], {"": [[P, P], [U, P]]},
+        ["no row of column 'Confidence' holds 0, so that no image is known to lack a label: name the column in data"],
+    ),
     "keywords beside photographs": (
         {"a.jpg": "", "a.xmp": xmp("cat", "dog"), "2020/b.jpg": "", "2020/b.jpg.xmp": xmp("owl", "owl"), "c.jpg": "",
          "c.xmp": xmp(), "d.jpg": ""},
@@ -166,6 +172,16 @@ REFUSED = {
         {"images/NEL/a.jpg": "", "meta/meta.csv": "case,streaks\n1,absent\n", "meta/train_indexes.csv": "indexes\n0\n",
          "meta/test_indexes.csv": "indexes\n1\n"},
         "meta/meta.csv or meta/train_indexes.csv or meta/test_indexes.csv may hold the labels: name the one that does",
+    ),
+    "tables of training and of tests": (
+        {"1. Images/a/1.png": "",
+         **{f"2. Truth/{part} Labels.csv": "ID,DR,MH\n1,1,0\n" for part in ("Training", "Testing")}},
+        "name 2. Truth/Training Labels.csv and 2. Truth/Testing Labels.csv in data.train and data.test, each for its",
+    ),
+    "ms-coco's annotations in the folder of their archive": (
+        {f"{part}2017/1.jpg": "" for part in ("train", "val")}
+        | {f"annotations_trainval2017/annotations/instances_{part}2017.json": "{}" for part in ("train", "val")},
+        "the file of the labels, such as annotations_trainval2017/annotations/instances_train2017.json, or set data",
     ),
     "tables in the folders of parts": (
         {f"{place}_Set/{place}_Set/{name}": text

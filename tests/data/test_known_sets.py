@@ -300,3 +300,13 @@ def test_bleedings_are_read_where_it_is_said_that_names_hold_labels(tmp_path):
     ((source, paths),) = open_sources(tmp_path / "t.csv", None, TableOptions(form="long"))
     assert all(paths) and source.names == ["any", "epidural"] and source.states.tolist() == [[P, N], [P, N]]
     assert discover(tmp_path / "t.csv", given={"format": "long", "val": 0.5, "allow_overlap": True}).form == "long"
+
+
+def test_labels_of_what_another_table_has_images_of(tmp_path):
+    """Yelp's labels are those of restaurants."""
+    rows = "".join(f"{n},{1000 + n % 2}\n" for n in range(6))
+    lay(tmp_path, {"train.csv": "business_id,labels\n1000,1 2\n1001,0\n", **{f"photos/{n}.jpg": "" for n in range(6)},
+                   "train_photo_to_biz_ids.csv": f"photo_id,business_id\n{rows}"})  # fmt: skip
+    says = "'photo_id' of train_photo_to_biz_ids.csv names images that are there, each with its 'business_id'"
+    with pytest.raises(UsageError, match=f"{says}: write a table of these images with the labels of that"):
+        discover(tmp_path)

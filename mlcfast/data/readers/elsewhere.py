@@ -21,7 +21,7 @@ from mlcfast.data.readers.lists import BOXES
 from mlcfast.data.readers.part_columns import part_of
 from mlcfast.data.readers.refused import refuse_archive
 from mlcfast.data.readers.sheet import read_text
-from mlcfast.data.splits import TRAIN, VALIDATION, is_split_word
+from mlcfast.data.splits import TRAIN, is_split_word
 from mlcfast.errors import UsageError
 
 # Layouts that would pass for folders named by labels: what gives them away, whose they are and what to do.
@@ -63,7 +63,7 @@ def refuse_labels_elsewhere(path: Path, folders: Sequence[Path]) -> None:
         if held is not None and not (held.suffix in APART and APART[held.suffix][1](held)):
             _refuse_lists(path, held)
             raise UsageError(f"{path}: {held.relative_to(path)} is {tool}: {remedy}")
-    notes = _notes_without_images(path)
+    notes = notes_without_images(path)
     if notes and not (len(folders) == 1 and notes[0].is_relative_to(folders[0])):
         noted, *others = notes[:SHOWN]
         form = next((form for ending, (form, knows) in APART.items() if noted.suffix == ending and knows(noted)), None)
@@ -122,8 +122,8 @@ def _of_parts(path: Path, files: Sequence[Path]) -> str:
     parts = {part_of(part_in(file.stem) or ""): file.relative_to(path) for file in files}
     if TRAIN not in parts or None in parts or len(parts) < len(files):
         return ""
-    other = parts.get(VALIDATION) or next(file for part, file in parts.items() if part != TRAIN)
-    return f"name {parts[TRAIN]} and {other} in data.train and data.val, each for its part"
+    part, other = next((part, file) for part, file in sorted(parts.items(), reverse=True) if part != TRAIN)
+    return f"name {parts[TRAIN]} and {other} in data.train and data.{part}, each for its part"
 
 
 def _of_pieces(path: Path, files: Sequence[Path]) -> str:
@@ -153,7 +153,7 @@ def _inner_twice(labels: Sequence[Path]) -> tuple[Path, Path] | None:
     return None
 
 
-def _notes_without_images(path: Path) -> list[Path]:
+def notes_without_images(path: Path) -> list[Path]:
     """The files that may be annotations in folders below the directory without images in them or below them.
 
     Those come first that are called as labels are, and last those that are called as lists and names are.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mlcfast.data.labels import pairs
+from mlcfast.data.readers.elsewhere import notes_without_images
 from mlcfast.data.readers.folder_tables import tables_of
 from mlcfast.data.readers.image_files import images_below
 from mlcfast.data.readers.image_folders import (
@@ -73,7 +74,7 @@ def refuse_parts(path: Path, folders: Sequence[Path]) -> None:
     """UsageError where all folders of images are called as parts of the data are, which are no labels."""
     named = [] if parts_of(folders).labelled else [folder.name for folder in folders]
     if len(named) > 1 and all(map(OF_SPLITS.fullmatch, named)) and not all(map(is_split_word, named)):
-        tables = [table for folder in folders for table in tables_of(folder)]
+        tables = [*notes_without_images(path), *(table for folder in folders for table in tables_of(folder))]
         table = min(tables, key=lambda file: part_of(part_in(file.stem) or "") != TRAIN, default=None)
         shown = f", such as {table.relative_to(path)}" if table is not None else ""
         raise UsageError(

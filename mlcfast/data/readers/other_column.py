@@ -1,11 +1,12 @@
 """Finds the column of image files where the one that was taken for it names none."""
 
 from mlcfast.data.readers.paths import ImageFinder, is_address
-from mlcfast.data.readers.sheet import read_sheet
+from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.errors import UsageError
 
 LOOKED_AT = 20  # cells of each column
+LARGEST = 2**24  # bytes of another table that is looked into
 
 
 def other_column(source: LabelSource, finder: ImageFinder, options: TableOptions) -> str:
@@ -20,6 +21,27 @@ def other_column(source: LabelSource, finder: ImageFinder, options: TableOptions
         there = sum(_is_found(finder, cell) for cell in cells) if name else 0
         if cells and (there == len(cells) or (address and 2 * there >= len(cells))):
             return f"column {name!r} names images that are there: set data.image_column to {name}"
+    return _other_table(source, sheet, finder, options)
+
+
+def _other_table(source: LabelSource, sheet: Sheet, finder: ImageFinder, options: TableOptions) -> str:
+    """What to say where a table beside it names images, each with one of the cells taken for such; else "".
+
+    Yelp's labels are those of restaurants, and another table says of which each photograph is.
+    """
+    names = [name for column, name in enumerate(sheet.header) if source.images[0] in sheet.counts(column)]
+    for file in sorted(source.path.parent.glob(f"*{source.path.suffix}")):
+        if file == source.path or file.stat().st_size > LARGEST:
+            continue
+        other = read_sheet(file, options)
+        shared = next((name for name in names if name in other.header), None)
+        for column, name in enumerate(other.header) if shared else ():
+            cells = [*other.counts(column)][:LOOKED_AT]
+            if name != shared and cells and all(_is_found(finder, cell) for cell in cells):
+                return (
+                    f"column {name!r} of {file.name} names images that are there, each with its {shared!r}: write a "
+                    "table of these images with the labels of that"
+                )
     return ""
 
 

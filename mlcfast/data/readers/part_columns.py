@@ -39,7 +39,7 @@ def dividing_columns(columns: Mapping[str, Counts]) -> dict[str, dict[str, str]]
 
 
 def _parts(name: str, cells: Counts) -> dict[str, str]:
-    meant = {part_of(cell): cell for cell in reversed(cells)}  # the first of several words for one part
+    meant = {part_of(cell): cell for cell in reversed([*cells])}  # the first of several words for one part
     if None not in meant and {"train"} < {*meant}:
         return {part: meant[part] for part in ("val", "test") if part in meant}
     part = next((part for part, names in OF_ONE_PART.items() if is_called(name, names)), None)

@@ -221,6 +221,11 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
         more = [sheet.header[i] for i in beside if may_list_more(sheet, i)]
         both = f"set data.label_columns to [{','.join([own, *more])}] if so"
         warnings += [f"column {more[0]!r} may hold labels as {own!r} does, and is not read: {both}"] if more else []
+    if confidence is not None and -1 not in seen.values():
+        warnings.append(
+            f"no row of column {sheet.header[confidence]!r} holds 0, so that no image is known to lack a label: name "
+            "the column in data.ignore_columns if an image has those of its rows alone"
+        )
     people = another_person(sheet, image, others)
     warnings += [f"what several people saw in one image is united: {people}"] if people and confidence is None else []
     said = [*sheet.assumptions, *said]
