@@ -98,9 +98,10 @@ class DataConfig(Section):
         default="full",
         description="single_positive keeps one positive label of each training image, by the published protocol.",
     )
-    augment: Annotated[str, named("published", "flip", "none")] = Field(
+    augment: Annotated[str, named("published", "query2label", "flip", "none")] = Field(
         default="published",
-        description="How training images are varied: published is cutout and RandAugment, flip left for right.",
+        description="How training images are varied: published is cutout and torchvision's RandAugment, query2label "
+        "cutout and what the code of Query2Label calls so, flip left for right.",
     )
     mix: Annotated[str, named("none", "mixup", "cutmix", "splicemix")] = Field(
         default="none",

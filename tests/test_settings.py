@@ -34,7 +34,7 @@ def test_every_setting_has_a_meaning_of_its_own(key):
     [
         ("data.root", "text; must be set."),
         ("data.val", "a number or text or null; default `val`."),
-        ("data.augment", "published, flip, none or package.module:name; default `published`."),
+        ("data.augment", "published, query2label, flip, none or package.module:name; default `published`."),
         ("data.std", "a list of 3 numbers; default `[0.229, 0.224, 0.225]`."),
         ("model.embed_dim", "a whole number of at least 4 or null; default `null`."),
         ("model.dropout", "a number of at least 0 and below 1; default `0.1`."),

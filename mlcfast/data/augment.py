@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mlcfast.data.pairs_of_changes import PairOfChanges
 from mlcfast.errors import UsageError
 from mlcfast.ops import pixels
 from mlcfast.registry import Registry
@@ -39,10 +40,13 @@ class OnPixels:
 
 
 class Cutout(OnPixels):
-    """One rectangle of `fraction` of each side in one random colour; its centre is anywhere, its rest cut off."""
+    """One rectangle of `fraction` of each side in one random colour; its centre is anywhere, its rest cut off.
 
-    def __init__(self, fraction: float = 0.5):
-        self.fraction = fraction
+    with_edges: the row and column behind it belong to it too, as where Pillow draws a rectangle: 225 of 448 pixels.
+    """
+
+    def __init__(self, fraction: float = 0.5, with_edges: bool = False):
+        self.fraction, self.edge = fraction, int(with_edges)
 
     def __call__(self, image: Tensor) -> Tensor:
         """The image with the hole."""
@@ -50,8 +54,8 @@ class Cutout(OnPixels):
         half = [int(side * self.fraction) // 2 for side in (width, height)]
         x, y = int(torch.randint(width, ())), int(torch.randint(height, ()))
         colour = torch.randint(256, (3,)).to(torch.uint8)
-        left, right = max(x - half[0], 0), min(x + half[0], width)
-        rows = image.view(height, 3 * width)[max(y - half[1], 0) : y + half[1]]
+        left, right = max(x - half[0], 0), min(x + half[0] + self.edge, width)
+        rows = image.view(height, 3 * width)[max(y - half[1], 0) : y + half[1] + self.edge]
         rows[:, 3 * left : 3 * right] = colour.repeat(right - left)
         return image
 
@@ -210,10 +214,16 @@ def _published() -> tuple[Any, ...]:
     return Cutout(0.5), v2.RandAugment(num_ops=2, magnitude=9)
 
 
-# The recipes' random parts, between the resize and the normalisation. `published` is Query2Label's (arXiv 2107.10834),
-# `flip` that of learning from single positive labels (arXiv 2106.09708).
+# The recipes' random parts, between the resize and the normalisation. `published` is what the papers of Query2Label
+# (arXiv 2107.10834) and ML-Decoder name, `query2label` what their code means to do, `flip` that of learning from single
+# positive labels (arXiv 2106.09708).
 AUGMENTATIONS: Registry[Callable[[], object]] = Registry(
     "data.augment",
-    {"published": _published, "flip": lambda: (HorizontalFlip(),), "none": lambda: ()},
+    {
+        "published": _published,
+        "query2label": lambda: (Cutout(0.5, with_edges=True), PairOfChanges()),
+        "flip": lambda: (HorizontalFlip(),),
+        "none": lambda: (),
+    },
     UsageError,
 )

@@ -13,7 +13,7 @@ from mlcfast.data import EvalTransform, ImageDataset, ResizedCache, TrainTransfo
 from mlcfast.errors import RunError, UsageError
 
 
-@pytest.mark.parametrize("augment", ["published", "flip", "none"])
+@pytest.mark.parametrize("augment", ["published", "query2label", "flip", "none"])
 def test_samples_are_bit_equal_to_those_without_the_cache(images, augment):
     transform = TrainTransform(24, augment)
     plain = ImageDataset(images, transform, 5)

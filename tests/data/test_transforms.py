@@ -64,17 +64,19 @@ def test_flip_mirrors_about_half_of_the_samples(images):
     assert 70 < flipped < 130  # 100 expected, standard deviation 7
 
 
-def test_cutout_paints_one_rectangle_of_half_the_side_clipped_at_the_border():
+@pytest.mark.parametrize("edge", [0, 1])
+def test_cutout_paints_one_rectangle_of_half_the_side_clipped_at_the_border(edge):
     torch.manual_seed(0)
+    cutout = Cutout(0.5, with_edges=bool(edge))
     white = Image.new("RGB", (40, 40), (255, 255, 255))
     sizes = set()
     for _ in range(300):
-        hole = (Cutout(0.5)(as_pixels(white)).numpy() != 255).any(axis=2)
+        hole = (cutout(as_pixels(white)).numpy() != 255).any(axis=2)
         rows, columns = hole.any(axis=1), hole.any(axis=0)
         assert hole.sum() == rows.sum() * columns.sum()  # one full rectangle
         sizes |= {int(rows.sum()), int(columns.sum())}
-    assert max(sizes) == 20
-    assert min(sizes) == 10  # centred on the border: half is cut off
+    assert max(sizes) == 20 + edge
+    assert min(sizes) == 10 + edge  # centred on the border: half is cut off
     assert (np.asarray(white) == 255).all()
 
 
@@ -105,6 +107,7 @@ def test_a_sample_is_image_labels_and_index(images):
 
 def test_unknown_augmentation_names_the_known():
     with pytest.raises(
-        UsageError, match=r"data\.augment must be one of published, flip, none or .*, not 'flop': did you mean flip\?"
+        UsageError,
+        match=r"data\.augment must be one of published, query2label, flip, none or .*, not 'flop': did you mean flip\?",
     ):
         TrainTransform(8, "flop")
