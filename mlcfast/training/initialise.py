@@ -15,6 +15,7 @@ from mlcfast.data import LabelledImages
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
 from mlcfast.losses import LabelEstimator
+from mlcfast.losses.label_estimator import logit
 from mlcfast.models.card import check_file, load_card
 from mlcfast.models.loading import find_weights, read_weights
 from mlcfast.models.weights import AUXILIARY, load_checked, load_whole
@@ -23,6 +24,7 @@ from mlcfast.registry import hint
 LOGGER = logging.getLogger("mlcfast")
 LABEL_AXIS = {"fc.weight": 0, "fc.bias": 0, "fc.W": 1, "fc.b": 1, "query_embed.weight": 0}
 LABEL_AXIS |= dict.fromkeys(AUXILIARY, 0)
+CERTAIN = 1 - 1e-5  # the most that an estimate is taken over with, in logits 11.5
 SHOWN = 8  # labels named in a line of the log
 
 
@@ -132,6 +134,7 @@ def _by_label(
 def _copy_estimates(
     estimator: LabelEstimator, records: LabelledImages, file: Path, columns: Sequence[int | None]
 ) -> None:
+    """As published, by way of probabilities of at least 1e-5 and at most 1 - 1e-5."""
     with np.load(file) as held:
         rows = {image: row for row, image in enumerate(held["ids"].tolist())}
         missing = [image for image in records.image_ids if image not in rows]
@@ -142,5 +145,6 @@ def _copy_estimates(
         here = [k for k, column in enumerate(columns) if column is not None]
         there = [column for column in columns if column is not None]
         with torch.no_grad():
-            estimator.table[:, here] = torch.from_numpy(held["logits"][order][:, there])
+            taken = torch.from_numpy(held["logits"][order][:, there])
+            estimator.table[:, here] = taken.clamp(-logit(CERTAIN), logit(CERTAIN))
     LOGGER.info("label estimates of %s handed over", file)

@@ -1,8 +1,10 @@
 """A run that starts from one with other labels: what belongs to a label is found by its name."""
 
 import csv
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -155,3 +157,15 @@ def test_label_estimates_are_matched_by_image_and_by_label(config_file, tmp_path
     _copy_estimates(estimator, records, tmp_path / "estimates.npz", [2, None, 0])
     assert estimator.table[:, 0].tolist() == [5, 2] and estimator.table[:, 2].tolist() == [3, 0]
     assert torch.equal(estimator.table[:, 1], before[:, 1])
+
+
+def test_estimates_are_taken_over_as_probabilities_up_to_one_in_a_hundred_thousand(config_file, tmp_path):
+    """ln 99,999 = 11.5129 is the logit of 1 - 1e-5; what is less certain keeps its value."""
+    records = open_samples(load_config(config_file)).train.subset([0, 1])
+    logits = np.array([[-30.0, 11.5, 0.25], [20.0, -11.52, -11.51]], np.float32)
+    write_arrays(tmp_path / "estimates.npz", logits=logits, ids=records.image_ids, names=["red", "green", "blue"])
+    estimator = LabelEstimator(2, 3, torch.zeros(2, 3), sparse=False)
+    _copy_estimates(estimator, records, tmp_path / "estimates.npz", [0, 1, 2])
+    largest = math.log(99_999)
+    expected = torch.tensor([[-largest, 11.5, 0.25], [largest, -largest, -11.51]])
+    assert torch.allclose(estimator.table, expected, rtol=0, atol=1e-5)
