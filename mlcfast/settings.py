@@ -256,7 +256,10 @@ class TrainConfig(Section):
         description="The average forgets the initial weights at once, for short runs; published recipes do without.",
     )
     early_stop: int = Field(
-        default=8, ge=0, description="End after more than this many epochs without a new best; 0 never does."
+        default=8,
+        ge=0,
+        description="End after more than this many epochs without a new best, also of the weights without averaging, "
+        "unless the average alone has just had one; 0 never does.",
     )
     choose: Literal["validation", "last"] = Field(
         default="validation",

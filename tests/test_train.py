@@ -173,6 +173,24 @@ def test_early_stop_counts_epochs_without_a_new_best(config_file, tmp_path, monk
     assert len(events(tmp_path / "runs" / "tiny", "evaluation")) == 5
 
 
+@pytest.mark.parametrize(
+    ("raw_and_ema", "epochs"),
+    [
+        ([(50, 70), (55, 60), (56, 59), (50, 58), (50, 57), (50, 56)], 5),  # the raw weights are best in the third
+        ([(60, 10), (50, 20), (50, 30), (50, 29), (50, 28)], 4),  # the average rises until the third
+        ([(60, 50), (50, 40), (50, 40), (50, 40)], 3),
+        ([(60, 50), (50, 50), (50, 50), (50, 50)], 3),  # as good as it ever was is no rise
+    ],
+)
+def test_early_stop_waits_for_raw_weights_and_average(config_file, tmp_path, monkeypatch, raw_and_ema, epochs):
+    values = iter(float(value) for pair in raw_and_ema for value in pair)
+    original = gather.multilabel_report
+    monkeypatch.setattr(gather, "multilabel_report", lambda *a: original(*a) | {"mAP": next(values)})
+    best = run(config_file, "train.epochs=9", "train.early_stop=1", "train.ema_decay=0.9")
+    assert best == max(max(pair) for pair in raw_and_ema)
+    assert len(events(tmp_path / "runs" / "tiny", "evaluation")) == 2 * epochs
+
+
 @pytest.mark.parametrize(("decay", "which"), [(0, "raw"), (0.9, "ema")])
 def test_the_last_weights_are_kept_where_validation_does_not_choose(config_file, tmp_path, monkeypatch, decay, which):
     values = iter([90.0, 40.0, 50.0, 30.0] if decay else [90.0, 30.0])  # raw weights and average in turn

@@ -141,9 +141,14 @@ class Trainer:
             raise SystemExit(128 + stop)
 
     def _stops_early(self) -> bool:
-        patience = self.config.train.early_stop
-        waited = self.progress.epoch - 1 - self.progress.best_epoch
-        stops = bool(patience) and self.progress.best_epoch >= 0 and waited > patience and self._has_evaluated()
+        """As Query2Label's code has it: not while the raw weights or the average still get better by themselves."""
+        patience, progress = self.config.train.early_stop, self.progress
+        if not patience or progress.best_epoch < 0 or not self._has_evaluated():
+            return False
+        raw, average = (_scores(progress.rows, f"{which}_mAP") for which in ("raw", "ema"))
+        waited = progress.epoch - 1 - max(progress.best_epoch, max(raw, key=raw.__getitem__, default=-1))
+        *before, last = average.values() or [-math.inf]
+        stops = waited > patience and last <= max(before, default=-math.inf)
         if stops:
             LOGGER.info("early stop: no better mAP in %d epochs", waited)
         return stops
@@ -407,6 +412,11 @@ class Trainer:
         """Whether the main process could write; see `attempt`."""
         with self.spent.of("saving"):
             return attempt(self.engine.process, work, self.journal.directory, self.config.train.on_save_error)
+
+
+def _scores(rows: Sequence[dict[str, Any]], column: str) -> dict[int, float]:
+    """The column's number of each epoch that has one, the first epoch, 0, first."""
+    return {row["epoch"]: row[column] for row in rows if column in row}
 
 
 def _of_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
