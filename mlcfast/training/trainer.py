@@ -32,7 +32,6 @@ from mlcfast.training.spent import TimeSpent, in_words, remedy
 from mlcfast.training.validation_loss import mean_loss
 
 LOGGER = logging.getLogger("mlcfast")
-REMEDY = "lower optim.lr, set optim.grad_clip or use engine.precision fp32"
 STEPS_TO_PEAK = 3  # by then every buffer has been made once
 Batch = tuple[Tensor, Tensor, Tensor]  # images, labels, index
 OF_MIXING = 1  # behind a micro-batch's position: draws other than the model's
@@ -331,11 +330,17 @@ class Trainer:
         if self.progress.skipped_in_a_row >= min(SKIPS_IN_A_ROW, self.steps_per_epoch):
             raise RunError(
                 f"the gradient was not finite in {self.progress.skipped_in_a_row} steps in a row, "
-                f"step {self.progress.step} (loss {loss:.4g}): {REMEDY}"
+                f"step {self.progress.step} (loss {loss:.4g}): {self._steadier()}"
             )
         for window in (self.losses, self.indices, self.skips):
             window.clear()
         self.window_started = time.perf_counter()
+
+    def _steadier(self) -> str:
+        """What to do against values that are not finite, of what is not done yet."""
+        steps = ["lower optim.lr", "" if self.config.optim.grad_clip else "set optim.grad_clip"]
+        steps.append("" if self.config.engine.precision == "fp32" else "use engine.precision fp32")
+        return " or ".join(step for step in steps if step)
 
     def _compare_memory(self) -> None:
         """Log the planner's prediction beside what the first steps took; nothing without a GPU."""
@@ -397,7 +402,8 @@ class Trainer:
         for which, result in results.items():
             if not result.is_finite:
                 raise RunError(
-                    f"the predictions of the {which} weights are not finite after step {self.progress.step}: {REMEDY}"
+                    f"the predictions of the {which} weights are not finite after step {self.progress.step}: "
+                    f"{self._steadier()}"
                 )
             results[which] = result = replace(result, loss=mean_loss(self.engine.training_module.loss, result))
             about = {"weights": which, "epoch": epoch}
