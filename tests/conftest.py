@@ -14,8 +14,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from bench.cases.interpreter import let_scalars_be_indices
 from mlcfast.cli import loading
 from tests.not_run import (  # noqa: F401  pytest finds hooks by their names here
+    INTERPRETED,
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_configure,
@@ -31,6 +33,8 @@ LAUNCHER_PORT = 29600 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removep
 os.environ["PET_MASTER_PORT"] = str(LAUNCHER_PORT)  # torchrun's
 DEEPSPEED = ("deepspeed", "--master_port", str(LAUNCHER_PORT), "--num_gpus", "2")
 COLOURS = ("red", "green", "blue")
+if INTERPRETED:
+    let_scalars_be_indices()
 
 
 @pytest.hookimpl(wrapper=True)

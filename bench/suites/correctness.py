@@ -16,6 +16,7 @@ from functools import partial
 import torch
 
 from bench.cases import attention, elementwise, losses
+from bench.cases.interpreter import let_scalars_be_indices
 from bench.cases.problem import DRAWS, verdict
 from bench.record import ROOT, setting
 from bench.suites import Context, Row, Rows
@@ -93,6 +94,8 @@ def interpreter_trouble() -> str:
     import numpy
     import triton
     import triton.language as tl
+
+    let_scalars_be_indices()
 
     @triton.jit
     def add_up(x, out, count):
