@@ -13,6 +13,7 @@ from bench.suites.resources import KERNELS, compiled, resources
 from mlcfast.ops.layer_norm import WIDEST
 from mlcfast.ops.tiles import CANDIDATES
 from mlcfast.ops.triton_layers import norm_launch
+from tests.ops.triton_spills import spills_outside_loops
 
 TARGETS = [("bf16", 80), ("bf16", 86), ("fp32", 86), ("bf16", 90), ("bf16", 120)]
 TENSOR_CORES = re.compile(r"\b(mma|wmma|wgmma|tcgen05)\b")
@@ -20,11 +21,19 @@ REGISTERS = 64 << 10  # of a multiprocessor
 SHARED_BYTES = 99 << 10  # what a block may use on compute capability 8.6
 
 
+def spills(usage: dict, **changed: int) -> bool:
+    """Whether a kernel of these resources spills anything but what ptxas is known to put outside its loops."""
+    if not usage["spilled_bytes"]:
+        return False
+    kernel, arch = usage["kernel"], usage["arch"]
+    return not spills_outside_loops(kernel, arch, compiled(kernel, usage["dtype"], arch, **changed).asm["cubin"])
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(("dtype", "arch"), TARGETS)
 def test_no_spills_and_shared_memory_of_a_small_gpu(kernel, dtype, arch):
     usage = resources(kernel, dtype, arch)
-    assert usage["spilled_bytes"] == 0, usage
+    assert not spills(usage), usage
     assert usage["shared_bytes"] <= SHARED_BYTES, usage
 
 
@@ -37,7 +46,7 @@ OTHER_TARGETS = [pytest.param(*target, marks=pytest.mark.slow) for target in TAR
 def test_every_tile_that_may_be_chosen_fits(kernel, tile, dtype, arch):
     launched = norm_launch(1024, tile) if kernel.startswith("layer_norm") else tile
     usage = resources(kernel, dtype, arch, **launched)
-    assert usage["spilled_bytes"] == 0 and usage["shared_bytes"] <= SHARED_BYTES, usage
+    assert not spills(usage, **launched) and usage["shared_bytes"] <= SHARED_BYTES, usage
 
 
 @pytest.mark.slow

