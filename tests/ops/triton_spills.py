@@ -6,12 +6,13 @@ import tempfile
 
 from tests.ops.disassembly import parsed
 
-# ptxas -> kernel and architecture -> words a thread stores at most. Triton 3.6 brings 12.8, which holds these kernels to 80
-# registers: a predicate, in the balanced loss on 9.0 a shared address too, waits in memory until the loop has ended.
+# ptxas -> kernel and architecture -> words a thread stores at most. Triton 3.6 brings 12.8, which holds these kernels
+# to 80 registers: a predicate, in the balanced loss on 9.0 a shared address too, waits in memory until a loop ends.
 # In another it sets 8 bytes aside and does not touch them.
 WORDS = {
     "12.8": {
         ("balanced_kernel", 80): 1,
+        ("balanced_kernel", 86): 1,
         ("balanced_kernel", 90): 2,
         ("layer_norm_backward_kernel", 90): 1,
         ("two_way_finish_kernel", 120): 0,
