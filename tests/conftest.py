@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -96,6 +97,15 @@ def config_file(tmp_path, colour_set) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
+
+
+def copy_as_stopped(whole: Path, cut: Path, step: int) -> None:
+    """Copy a run's directory as it would be had the run been stopped at a step that has a checkpoint."""
+    shutil.copytree(whole, cut)
+    for entry in (cut / "checkpoints").iterdir():
+        if entry.is_dir() and int(entry.name) > step:
+            shutil.rmtree(entry)
+    (cut / "checkpoints" / "latest").write_text(f"{step:08d}")
 
 
 def without_digests(directory: Path) -> None:

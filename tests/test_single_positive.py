@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from mlcfast.errors import UsageError
 from mlcfast.training.progress import Progress
 from mlcfast.training.run import run as run_training
 from mlcfast.training.unobserved import BINS, read_unobserved
-from tests.conftest import without_digests, write_colour_set
+from tests.conftest import copy_as_stopped, without_digests, write_colour_set
 from tests.test_train import events, without_time
 
 K, D = 5, 12
@@ -100,11 +99,7 @@ def test_resume_is_exact_with_the_estimates(feature_config, tmp_path, stopped_at
     settings = ["train.checkpoint_every=1", "train.keep_checkpoints=30"]
     run(feature_config, *settings)
     whole, cut = tmp_path / "runs" / "linear", tmp_path / "cut" / "linear"
-    shutil.copytree(whole, cut)
-    for entry in (cut / "checkpoints").iterdir():
-        if entry.is_dir() and int(entry.name) > stopped_at:
-            shutil.rmtree(entry)
-    (cut / "checkpoints" / "latest").write_text(f"{stopped_at:08d}")
+    copy_as_stopped(whole, cut, stopped_at)
     run(feature_config, *settings, f"output={tmp_path / 'cut'}", resume=NEWEST)
     one, other = tensors(whole, 20), tensors(cut, 20)
     assert one.keys() == other.keys() and "exp_avg/estimator.table" in one
@@ -122,11 +117,7 @@ def test_resume_is_exact_with_pseudo_labels(feature_config, tmp_path, loss, stop
     settings = [f"loss={loss}", "train.checkpoint_every=2", "train.keep_checkpoints=30", "train.epochs=3"]
     run(feature_config, *settings)
     whole, cut = tmp_path / "runs" / "linear", tmp_path / "cut" / "linear"
-    shutil.copytree(whole, cut)
-    for entry in (cut / "checkpoints").iterdir():
-        if entry.is_dir() and int(entry.name) > stopped_at:
-            shutil.rmtree(entry)
-    (cut / "checkpoints" / "latest").write_text(f"{stopped_at:08d}")
+    copy_as_stopped(whole, cut, stopped_at)
     run(feature_config, *settings, f"output={tmp_path / 'cut'}", resume=NEWEST)
     one, other = tensors(whole, 30), tensors(cut, 30)
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

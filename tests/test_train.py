@@ -1,7 +1,6 @@
 """The train and evaluate commands: what they leave, exact resumption, early stop, interruption."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from mlcfast.runs.directory import find_checkpoints
 from mlcfast.training import trainer
 from mlcfast.training.announce import labels_of_every_image, labels_without_positives
 from mlcfast.training.run import run as run_training
-from tests.conftest import COLOURS, write_colour_set
+from tests.conftest import COLOURS, copy_as_stopped, write_colour_set
 
 NEWEST = "newest"  # of the run's own checkpoints
 
@@ -129,11 +128,7 @@ def test_resumed_run_equals_the_uninterrupted_one(config_file, tmp_path, stopped
     run(config_file, *settings)
     whole = tmp_path / "runs" / "tiny"
     cut = tmp_path / "cut" / "tiny"
-    shutil.copytree(whole, cut)
-    for entry in (cut / "checkpoints").iterdir():
-        if entry.is_dir() and int(entry.name) > stopped_at:
-            shutil.rmtree(entry)
-    (cut / "checkpoints" / "latest").write_text(f"{stopped_at:08d}")
+    copy_as_stopped(whole, cut, stopped_at)
     run(config_file, *settings, f"output={tmp_path / 'cut'}", resume=NEWEST)
     for kind in ("train", "evaluation"):
         assert without_time(events(cut, kind)) == without_time(events(whole, kind))

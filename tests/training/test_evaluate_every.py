@@ -1,7 +1,5 @@
 """Evaluations every few epochs: which there are, what is chosen at them, early stop, resumption, a callback's stop."""
 
-import shutil
-
 import pytest
 import safetensors.torch
 
@@ -9,6 +7,7 @@ from mlcfast.api import Callback, train
 from mlcfast.config import load_config
 from mlcfast.training import trainer
 from mlcfast.training.unobserved import read_unobserved
+from tests.conftest import copy_as_stopped
 from tests.test_single_positive import feature_config  # noqa: F401 - a fixture
 from tests.test_train import NEWEST, events, run, without_time
 
@@ -40,11 +39,7 @@ def test_it_goes_on_to_the_same_end(config_file, tmp_path, stopped_at):
     settings = [*EVERY_OTHER, "train.checkpoint_every=1", "train.keep_checkpoints=30"]
     run(config_file, *settings)
     whole, cut = tmp_path / "runs" / "tiny", tmp_path / "cut" / "tiny"
-    shutil.copytree(whole, cut)
-    for entry in (cut / "checkpoints").iterdir():
-        if entry.is_dir() and int(entry.name) > stopped_at:
-            shutil.rmtree(entry)
-    (cut / "checkpoints" / "latest").write_text(f"{stopped_at:08d}")
+    copy_as_stopped(whole, cut, stopped_at)
     run(config_file, *settings, f"output={tmp_path / 'cut'}", resume=NEWEST)
     for kind in ("train", "evaluation"):
         assert without_time(events(cut, kind)) == without_time(events(whole, kind))
