@@ -41,7 +41,8 @@ FREE_ON_RESUME = frozenset({
     "engine.activation_checkpointing", "engine.offload_optimizer", "engine.compile", "train.log_every",
     "train.checkpoint_every", "train.keep_checkpoints", "train.keep_finished", "train.on_save_error", "train.trackers",
 })  # fmt: skip
-LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop"})  # the run gets longer or shorter
+# The run gets longer or shorter, or is judged more or less often.
+LENGTH_ON_RESUME = frozenset({"train.epochs", "train.early_stop", "train.evaluate_every"})
 # All others make another run of it, which only --with-changes allows.
 
 TRACKERS = ("tensorboard", "mlflow", "wandb")

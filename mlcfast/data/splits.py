@@ -149,6 +149,11 @@ def write_split(directory: Path, train: LabelledImages, validation: LabelledImag
     write_text(directory / SPLIT_FILE, text.getvalue())
 
 
+def are_named_by_file(records: LabelledImages, root: str) -> bool:
+    """Whether each image's id is its file in `root`: then it means that image in any part of the data."""
+    return all(Path(root, name) == Path(path) for name, path in zip(records.image_ids, records.paths, strict=True))
+
+
 def find_split(place: Path) -> Path | None:
     """The split.csv of the run that a checkpoint, its file or the run's own directory belongs to.
 

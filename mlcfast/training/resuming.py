@@ -21,6 +21,7 @@ from mlcfast.settings_reference import defaults, flattened
 
 LOGGER = logging.getLogger("mlcfast")
 SHOWN = 4  # settings in an error
+JUDGED = "train.evaluate_every"
 PLACES = {"data.root", "data.train", "data.val", "data.test"}
 MEANINGS = {
     "training": "the training images, their order or their labels: what was learnt before is of other data",
@@ -34,8 +35,8 @@ MEANINGS = {
 class Changes:
     """What differs from the run as it was; settings by dotted key, each with its value before and now.
 
-    free: settings that change nothing of the result; length: of how long it trains; recipe: all others; data: the parts
-    (training, validation, test) that hold other images or labels.
+    free: settings that change nothing of the result; length: of how long it trains and how often it is judged; recipe:
+    all others; data: the parts (training, validation, test) that hold other images or labels.
     unknown: why nothing could be compared, where the run's config.yaml is missing or damaged.
     """
 
@@ -70,11 +71,13 @@ class Changes:
         found = []
         if self.free:
             found.append(f"changed, without an effect on the result: {_listed(self.free)}")
-        if self.length:
+        if length := {key: values for key, values in self.length.items() if key != JUDGED}:
             found.append(
-                f"changed: {_listed(self.length)}: the run has another length, and under one_cycle the learning rate "
+                f"changed: {_listed(length)}: the run has another length, and under one_cycle the learning rate "
                 f"follows the new length from step {step} on"
             )
+        if JUDGED in self.length:
+            found.append(f"changed: {_shown(JUDGED, *self.length[JUDGED])}: the best is chosen of other epochs")
         if self.recipe:
             found.append(f"changed: {_listed(self.recipe)}: steps up to {step} had the old values, later ones the new")
         return found + [f"changed: {MEANINGS[part]}" for part in self.data]

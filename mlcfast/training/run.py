@@ -13,7 +13,7 @@ from mlcfast.config import Config
 from mlcfast.data import LabelledFeatures, LabelledImages
 from mlcfast.data.build import Samples, evaluation_loader, make_loaders, open_samples
 from mlcfast.data.overlap import copies, refuse_copies
-from mlcfast.data.splits import find_split, sides_of_run, write_split
+from mlcfast.data.splits import are_named_by_file, find_split, sides_of_run, write_split
 from mlcfast.engine import (
     Engine,
     EngineState,
@@ -199,7 +199,9 @@ def prepared(
         if resumed:
             directory.rewind(progress.step, progress.epoch)
         list_skipped(directory, samples.skipped)
-        write_split(directory.path, samples.train, samples.validation)
+        parts = samples.train, samples.validation
+        if config.data.val_share or all(are_named_by_file(part, config.data.root) for part in parts):
+            write_split(directory.path, *parts)
         return directory.best_step()
 
     with contextlib.ExitStack() as holding:

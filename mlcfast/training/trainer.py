@@ -106,8 +106,8 @@ class Trainer:
         with self.signals, self.checkpoints:
             while self.progress.epoch < self.config.train.epochs and not (self.finishes or self._stops_early()):
                 self._epoch()
-            if self.finishes and not self._has_evaluated():
-                self._evaluate_and_save()
+            if (self.finishes or self.progress.step == self.total_steps) and not self._has_evaluated():
+                self._evaluate_and_save()  # a callback, or train.epochs of a run that goes on, has ended it here
         return self.progress
 
     def _is_evaluated(self, epoch: int) -> bool:
@@ -147,7 +147,8 @@ class Trainer:
         raw, average = (_scores(progress.rows, f"{which}_mAP") for which in ("raw", "ema"))
         waited = progress.epoch - 1 - max(progress.best_epoch, max(raw, key=raw.__getitem__, default=-1))
         *before, last = average.values() or [-math.inf]
-        stops = waited > patience and last <= max(before, default=-math.inf)
+        late = waited > max(patience, self.config.train.evaluate_every)  # two evaluations at least
+        stops = late and last <= max(before, default=-math.inf)
         if stops:
             LOGGER.info("early stop: no better mAP in %d epochs", waited)
         return stops

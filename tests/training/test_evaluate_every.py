@@ -1,5 +1,7 @@
 """Evaluations every few epochs: which there are, what is chosen at them, early stop, resumption, a callback's stop."""
 
+import shutil
+
 import pytest
 import safetensors.torch
 
@@ -49,7 +51,7 @@ def test_it_goes_on_to_the_same_end(config_file, tmp_path, stopped_at):
 
 
 def test_early_stop_is_asked_at_evaluations(config_file, tmp_path, monkeypatch):
-    """The best is that of the third epoch; two without a better one have passed after the fifth, and it goes on."""
+    """The best is that of the third epoch; one evaluation that is not better is never enough, however late it is."""
     seen: list[int] = []
     measure = trainer.Trainer._measure
 
@@ -62,7 +64,21 @@ def test_early_stop_is_asked_at_evaluations(config_file, tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer.Trainer, "_measure", falling)
     run(config_file, "train.epochs=20", "train.evaluate_every=3", "train.early_stop=1")
-    assert seen == [2, 5] and evaluated(tmp_path / "runs" / "tiny") == [2, 5]
+    assert seen == [2, 5, 8] and evaluated(tmp_path / "runs" / "tiny") == [2, 5, 8]
+
+
+def test_a_run_that_goes_on_to_where_it_is_is_evaluated_there(config_file, tmp_path, caplog):
+    """Stopped after its third epoch, which was not judged, it is told that this is the last one."""
+    settings = [*EVERY_OTHER, "train.evaluate_every=4", "train.checkpoint_every=5"]
+    run(config_file, *settings)
+    whole, cut = tmp_path / "runs" / "tiny", tmp_path / "cut" / "tiny"
+    copy_as_stopped(whole, cut, 15)
+    shutil.rmtree(cut / "best")
+    words = ["train.epochs=3", "train.evaluate_every=5", f"output={tmp_path / 'cut'}"]
+    with caplog.at_level("INFO", "mlcfast"):
+        run(config_file, *settings, *words, resume=NEWEST)
+    assert evaluated(cut) == [2] and (cut / "best" / "outcome.json").is_file()
+    assert "train.evaluate_every 4 -> 5: the best is chosen of other epochs" in caplog.text
 
 
 class StopsAt(Callback):

@@ -89,6 +89,29 @@ def test_a_run_judged_by_a_file_of_its_own_hands_its_parts_on_too(config_file, c
     assert f"of the {(len(rows) - 1) // 2} images trained the model" in capsys.readouterr().err
 
 
+def test_images_of_two_folders_that_are_called_alike_are_not_taken_for_the_same(
+    config_file, colour_set, tmp_path, capsys
+):
+    """Ids of folders begin in each part: none of these is said to have been trained on."""
+    for part in ("train", "val", "more"):
+        rows = (colour_set / "train.csv").read_text().splitlines()[1:17]
+        for n, row in enumerate(rows):
+            source = colour_set / row.split(",")[0]
+            place = tmp_path / "parts" / part / ("cat", "dog")[n % 2] / f"{n}{source.suffix}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(source.read_bytes() + part.encode())
+    words = ["data.format=folders", f"data.root={tmp_path / 'parts'}", "data.train=train", "data.val=val"]
+    assert train.main([str(config_file), *words, "train.epochs=1", "name=first"]) == 0
+    first = tmp_path / "runs" / "first"
+    assert not (first / "split.csv").exists()
+    for split in ("val", "more"):
+        asked = [str(first / "config.yaml"), "--checkpoint", str(first / "best"), "--split", split]
+        assert evaluate.main(asked) == 0
+    again = [*words, "train.epochs=1", "name=second", f"train.initialise_from={first}"]
+    assert train.main([str(config_file), *again]) == 0
+    assert "trained the" not in capsys.readouterr().err
+
+
 def test_another_backbone_is_named(config_file, tmp_path, capsys):
     assert train.main([str(config_file), "train.epochs=1"]) == 0
     words = [f"train.initialise_from={tmp_path / 'runs' / 'tiny'}", "name=other", "model.backbone=test_convnext"]
