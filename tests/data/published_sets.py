@@ -199,12 +199,17 @@ REFUSED = {
         "holds several label files, new.csv, old.csv: name one of them",
     ),
     "ingredients without names": (
-        {"1/1_1.jpg": "", "labels.txt": "/1/1_1.jpg 1 -1 -1\n"},
+        {"1/1_1.jpg": "", "labels.txt": "/1/1_1.jpg 1 -1 1\n"},
         "labels.txt: line 1: 3 numbers say with 1, -1 and 0 which labels an image has, and nothing names them",
+    ),
+    "lists of two classes that are filled up": (
+        {**{f"{n}.jpg": "" for n in range(4)}, "classes.txt": "cat\ndog\n",
+         "list.txt": "0.jpg 0 -1\n1.jpg 1 -1\n2.jpg 0 1\n3.jpg -1 -1\n"},
+        "list.txt: line 1, column 'labels': '-1' may be a class or say that there is none",
     ),
     "ingredients of which a line lacks one": (
         {"a.jpg": "", "b.jpg": "", "classes.txt": "rice\negg\n",
-         "IngreLabel.txt": "a.jpg 1 -1\n" * 1000 + "b.jpg 1\n"},
+         "IngreLabel.txt": "a.jpg -1 1\n" * 1000 + "b.jpg 1\n"},
         "IngreLabel.txt: line 1001: needs an image and 2 of 1, -1 and 0",
     ),
     "clothes with the numbers of their attributes": (

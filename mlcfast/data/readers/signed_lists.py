@@ -1,5 +1,6 @@
 """Lists without a header of images with 1, −1 and perhaps 0 for each label, as VireoFood-172 has its ingredients."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,17 @@ LOOKED_AT = 1000  # lines
 
 
 def is_signed_list(text: str) -> bool:
-    """Whether each of the first lines is an image file and as many of 1, −1 and 0 as others, two or more, some −1."""
+    """Whether each of the first lines is an image file and as many of 1, −1 and 0 as others, two or more, some −1.
+
+    Where −1 stands at the end of lines alone, it may as well fill up a list of classes 0 and 1.
+    """
     lines = [line.split() for line in text.splitlines()[:LOOKED_AT] if line.strip()]
     return (
         bool(lines)
         and len({len(words) for words in lines}) == 1
         and len(lines[0]) > 2
         and all(words[0].lower().endswith(IMAGE_ENDINGS) and {*words[1:]} <= {*SIGNS} for words in lines)
-        and any("-1" in words[1:] for words in lines)
+        and any(("-1", other) in pairwise(words[1:]) for words in lines for other in ("0", "1"))
     )
 
 
