@@ -94,6 +94,19 @@ READ = {
         {"a.jpg": "", "train.csv": "ImageId_ClassId,EncodedPixels\na.jpg_1,\na.jpg_2,29102 12 29346 24\n"},
         "long", ["1", "2"], {"": [[N, P]]}, [],
     ),
+    "masks of lungs, -1 where there is none, and labels of two words": (
+        {"a.jpg": "", "b.jpg": "", "t.csv": "ImageId_ClassId,EncodedPixels\na.jpg_air_leak,-1\na.jpg_lung,1 2\n"
+         "b.jpg_air_leak,7 1\nb.jpg_lung,-1\n"},
+        "long", ["air_leak", "lung"], {"": [[N, P], [P, N]]}, ["'EncodedPixels' is blank or -1, the label is absent"],
+    ),
+    "names of images in a column that is called as labels too": (
+        {"img_0.jpg": "", "img_1.jpg": "", "t.csv": "image_label,Any\nimg_0,0\nimg_1,1\n"},
+        "wide", ["Any"], {"": [[N], [P]]}, [],
+    ),
+    "names and labels of scans, without endings": (
+        {"s_0.jpg": "", "s_1.jpg": "", "t.csv": "image_label,Any\ns_0_cat,0\ns_0_dog,1\ns_1_cat,1\ns_1_dog,1\n"},
+        "long", ["cat", "dog"], {"": [[N, P], [P, P]]}, [],
+    ),
     "boxes of open images": (
         {"a.jpg": "", "b.jpg": "", "train-annotations-bbox.csv": "ImageID,Source,LabelName,Confidence,XMin,XMax\n"
          "a,xclick,/m/cat,1,0.1,0.2\na,xclick,/m/dog,1,0.1,0.2\nb,xclick,/m/dog,1,0.1,0.2\n"},

@@ -289,6 +289,21 @@ def test_addresses_of_images_of_which_another_column_names_some(tmp_path):
     assert said in source.warnings
 
 
+@pytest.mark.parametrize("said", [{"form": "wide"}, {"image_column": "Image_Label"}])
+def test_a_column_called_as_images_and_labels_is_whole_where_it_is_said(tmp_path, said):
+    """What is said then of the other column, or of both, is done."""
+    lay(tmp_path, {"t.csv": "Image_Label,Any\na_x,0\na_y,1\nb_x,1\nb_y,1\n"})
+    lay(tmp_path, {f"{name}.png": "" for name in ("a", "b", "a_x", "a_y", "b_x", "b_y")})
+    with pytest.raises(UsageError, match=r"set data\.format to long if so, or data\.label_columns to \[Any\] if it is"):
+        read_all(tmp_path / "t.csv", TableOptions(**said))
+    for more, names, states in (
+        ({"label_columns": ("Any",)}, ["Any"], [[N], [P], [P], [P]]),
+        ({"form": "long"}, ["x", "y"], [[N, P], [P, P]]),
+    ):
+        ((source, paths),) = open_sources(tmp_path / "t.csv", None, TableOptions(**said | more))
+        assert all(paths) and source.names == names and source.states.tolist() == states
+
+
 def test_bleedings_are_read_where_it_is_said_that_names_hold_labels(tmp_path):
     """RSNA's have a row for each image and label, and a few rows twice."""
     rows = [f"ID_{image}_{label},{int(label == 'any')}" for image in "ab" for label in ("any", "epidural")]

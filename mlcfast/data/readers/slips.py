@@ -4,13 +4,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcfast.data.readers.image_files import IMAGE_ENDINGS
+from mlcfast.data.readers.image_files import ENDING, IMAGE_ENDINGS
 from mlcfast.errors import UsageError
 
 Numbered = Sequence[tuple[int, list[str]]]  # the rows of a table, each with its line
 
 OF_IMAGES = re.compile(r"image|img|file|path|photo|picture|bild|foto", re.IGNORECASE)
 FRACTION = re.compile(r"[+-]?\d+\.\d*[1-9]\d*")
+BEHIND_ENDING = re.compile(rf"(.+{ENDING})_(.+)", re.IGNORECASE)  # a label: `a.jpg_Fish`
 NUMBERS = re.compile(r"\d+")
 NUMBER = re.compile(r"[+-]?[\d.,]*")
 
@@ -133,11 +134,18 @@ def refuse_repeated(path: Path, header: Sequence[str], body: Numbered) -> None:
     raise UsageError(f"{path}: the header repeats {repeated[0]!r}, {where}: rename one, or take it out")
 
 
+def image_and_label(name: str) -> tuple[str, str]:
+    """The image and the label in a cell, cut behind the image's ending, or where it has none at the last `_`."""
+    match = BEHIND_ENDING.fullmatch(name)
+    image, _, label = name.rpartition("_")
+    return (match[1], match[2]) if match else (image, label)
+
+
 def labels_behind_names(names: Sequence[str]) -> list[str]:
     """The labels that image names end in, as in `ID_1_cat`; empty unless each image has a row for each of several."""
-    pieces = [name.rpartition("_") for name in names]
-    labels, images = {label for _, _, label in pieces}, {image for image, _, _ in pieces}
-    apart = len(labels) > 1 and len(images) > 1 and all(image and label for image, _, label in pieces)
+    pieces = [image_and_label(name) for name in names]
+    labels, images = {label for _, label in pieces}, {image for image, _ in pieces}
+    apart = len(labels) > 1 and len(images) > 1 and all(image and label for image, label in pieces)
     apart = apart and not any(name.lower().endswith(IMAGE_ENDINGS) for name in names)
     whole = len({*names}) == len(labels) * len(images)  # of RSNA's hemorrhages some rows stand there twice
     return sorted(labels) if apart and whole and not any(label.isdecimal() for label in labels) else []

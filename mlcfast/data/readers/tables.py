@@ -37,7 +37,7 @@ from mlcfast.data.readers.ranks import refuse_ranks
 from mlcfast.data.readers.rivals import labels_beside
 from mlcfast.data.readers.separators import QUOTED
 from mlcfast.data.readers.sheet import Sheet
-from mlcfast.data.readers.slips import labels_behind_names, refuse_class_map
+from mlcfast.data.readers.slips import image_and_label, labels_behind_names, refuse_class_map
 from mlcfast.data.readers.source import BLANK, LabelSource, TableOptions
 from mlcfast.data.readers.told_twice import without_list_told_twice
 from mlcfast.data.readers.tool_exports import read_regions
@@ -81,7 +81,7 @@ def _refuse_labels_in_names(sheet: Sheet, image: int, others: Sequence[int], opt
         name, cell = sheet.header[image], sheet.rows[0][image]
         raise UsageError(
             f"{sheet.path}: {sheet.unit} {sheet.numbers[0]}, column {name!r}: {cell!r} holds the image and the label "
-            f"{cell.rpartition('_')[2]!r}, one of {len(labels)}: set data.format to long if so, or "
+            f"{image_and_label(cell)[1]!r}, one of {len(labels)}: set data.format to long if so, or "
             f"data.label_columns to [{sheet.header[beside[0]]}] if it is a name"
         )
 
