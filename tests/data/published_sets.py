@@ -107,6 +107,10 @@ READ = {
         {"s_0.jpg": "", "s_1.jpg": "", "t.csv": "image_label,Any\ns_0_cat,0\ns_0_dog,1\ns_1_cat,1\ns_1_dog,1\n"},
         "long", ["cat", "dog"], {"": [[N, P], [P, P]]}, [],
     ),
+    "class numbers and a name with a year": (
+        {"a.jpg": "", "b.jpg": "", "t.csv": "image,labels\na.jpg,5\nb.jpg,2020_1;5\n"},
+        "list", ["5", "2020_1"], {"": [[P, N], [P, P]]}, [],
+    ),
     "boxes of open images": (
         {"a.jpg": "", "b.jpg": "", "train-annotations-bbox.csv": "ImageID,Source,LabelName,Confidence,XMin,XMax\n"
          "a,xclick,/m/cat,1,0.1,0.2\na,xclick,/m/dog,1,0.1,0.2\nb,xclick,/m/dog,1,0.1,0.2\n"},

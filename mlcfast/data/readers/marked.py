@@ -36,7 +36,8 @@ DATE = re.compile(
     r"|\d{1,2}\. ?(jan|feb|m\u00e4r|mrz|apr|mai|jun|jul|aug|sep|okt|nov|dez)\w*",
     re.IGNORECASE,
 )
-WITH_ATTRIBUTES = re.compile(r"\d+(_\d+)*")  # `31_115_136`, as iMaterialist 2019 has them beside `6`
+# `31_115_136`, as iMaterialist 2019 has them beside `6`; `2020_1` begins with a year.
+WITH_ATTRIBUTES = re.compile(r"\d+|\d{1,3}(_\d+)+")
 DITTO = frozenset({'"', "''", "\u3003", "\u201d", ",,", '-"-'})
 NOTHING = NO_LABEL | BLANK
 WHOLE = re.compile(r"-?\d+(\.0+)?")
