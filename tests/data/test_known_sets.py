@@ -280,6 +280,27 @@ def test_tables_of_one_header_are_read_as_one(tmp_path):
     assert len(found.samples.train) + len(found.samples.validation) == 12
 
 
+@pytest.mark.parametrize(
+    ("names", "pieces"),
+    [
+        (("part1", "part2"), True), (("labels_01", "labels_02"), True), (("sea", "sand"), True),
+        (("labels", "holdout"), False), (("labels", "held_out"), False), (("labels", "evaluation"), False),
+        (("labels", "exclude"), False), (("labels", "predictions"), False), (("labels", "pseudo_labels"), False),
+        (("labels", "labels_old"), False), (("seen", "unseen"), False), (("query", "gallery"), False),
+        (("predictions1", "predictions2"), False), (("fold1", "fold2"), False), (("a", "b"), False),
+    ],
+)  # fmt: skip
+def test_tables_of_one_header_are_pieces_by_their_names(tmp_path, names, pieces):
+    for k, name in enumerate(names):
+        lay(tmp_path, {f"{name}.csv": f"image,sea,sand\nx{k}.jpg,1,0\ny{k}.jpg,0,1\n"})
+        lay(tmp_path, {f"{letter}{k}.jpg": "" for letter in "xy"})
+    if pieces:
+        assert read_all(tmp_path, TableOptions())[0].states.tolist() == [[P, N], [N, P]] * 2
+    else:
+        with pytest.raises(UsageError, match="holds several label files"):
+            read_all(tmp_path, TableOptions())
+
+
 def test_addresses_of_images_of_which_another_column_names_some(tmp_path):
     """Of Kaggle's posters of films a few are given out."""
     rows = "".join(f"{n},http://host/{n}x.jpg,{('Drama', 'Comedy|Drama')[n % 2]}\n" for n in range(100, 110))

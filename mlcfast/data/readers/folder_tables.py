@@ -5,9 +5,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from mlcfast.data.readers.columns import plain_column
 from mlcfast.data.readers.image_files import is_hidden
 from mlcfast.data.readers.image_folders import part_in
-from mlcfast.data.readers.sheet import read_sheet
+from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.errors import UsageError
 
 ENDINGS = {".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".json", ".jsonl"}
@@ -33,6 +34,12 @@ SAYS_LABELS = re.compile(
 )
 LEAST_COLUMNS = 3  # of a header that stands in several tables by no chance
 MOST = 3  # files of such endings in a folder; more are one for each image
+# What tables are called that hold other images than those to train on, or no labels, or another version of them.
+APART = re.compile(
+    r"(?<![a-z])(hold|held|eval|predict|preds?(?![a-z])|pseudo|excl|old(?![a-z])|(un)?seen|galler|quer(y|ies)|public|"
+    r"private|benchmark|blacklist|submission|folds?(?![a-z])|v(ersion)?[ _.-]?\d)",
+    re.IGNORECASE,
+)
 OF_ITS_CLASS = re.compile(r"GT-\d+")  # as GTSRB's folders hold: where the sign is in each image of the folder
 
 
@@ -56,11 +63,30 @@ def _first(folder: Path, above: Path) -> Path | None:
 
 
 def are_pieces(tables: Sequence[Path]) -> bool:
-    """Whether tables are several, have one header of LEAST_COLUMNS, and none is called as a part of the data is."""
-    if len(tables) < 2 or any(file.suffix.lower() not in (".csv", ".tsv") or part_in(file.stem) for file in tables):
+    """Whether tables are several, have one header of LEAST_COLUMNS, and their names say that they are of one set.
+
+    They must be called alike but for a number, `part1` and `part2`, or each as a label, or as its own images begin, and
+    none as a part of the data is, or as APART says.
+    """
+    if len(tables) < 2 or any(file.suffix.lower() not in (".csv", ".tsv") for file in tables):
+        return False
+    stems = [file.stem for file in tables]
+    if any(part_in(stem) or APART.search(stem) for stem in stems):
         return False
     header = read_sheet(tables[0]).header
-    return len(header) >= LEAST_COLUMNS and all(read_sheet(file).header == header for file in tables[1:])
+    if len(header) < LEAST_COLUMNS or any(read_sheet(file).header != header for file in tables[1:]):
+        return False
+    numbered = all(re.search(r"\d", stem) for stem in stems) and len({re.sub(r"\d+", "0", stem) for stem in stems}) == 1
+    return numbered or all(_is_called_as_its_own(read_sheet(file)) for file in tables)
+
+
+def _is_called_as_its_own(sheet: Sheet) -> bool:
+    """Whether a table is called as one of its labels, or as all of its images begin, `pier/1.jpg` or `pier_1.jpg`."""
+    stem = sheet.path.stem
+    if plain_column(stem) in map(plain_column, sheet.header):
+        return True
+    begins = re.compile(rf"(.*[/\\])?{re.escape(stem)}([^a-z]|$)", re.IGNORECASE)
+    return bool(sheet.rows) and any(all(map(begins.match, column)) for column in zip(*sheet.rows, strict=True))
 
 
 def refuse_other_files(path: Path, labels: Sequence[Path]) -> None:
