@@ -1,6 +1,7 @@
 """Finds the settings that read a data set nobody has described: its root, its splits and its columns."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from mlcfast.data.readers.arrow import ENDINGS, columns_of
 from mlcfast.data.readers.chest_xray import entries_of, is_chest_xray
 from mlcfast.data.readers.columns import is_called
 from mlcfast.data.readers.directories import ROBOFLOW
-from mlcfast.data.readers.part_columns import OF_ONE_PART, SPLIT_COLUMNS, dividing_columns
+from mlcfast.data.readers.part_columns import SPLIT_COLUMNS, dividing_columns, may_be_sibling, says_one_part
 from mlcfast.data.readers.recognise import read_all
 from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
@@ -26,6 +27,7 @@ from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
 from mlcfast.errors import UsageError
 
+LOGGER = logging.getLogger("mlcfast")
 TEST = "test"
 SHARE = 0.2  # of the training images validates where the data set has no validation part
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".parquet", ".lst", ".txt")
@@ -149,10 +151,15 @@ def _columns(data: Path, table: Path | None, given: Mapping[str, Any]) -> dict[s
     if sheet is None:
         return {}
     found: dict[str, Any] = {}
-    divides = dividing_columns({name: sheet.counts(i) for i, name in enumerate(sheet.header) if name})
+    counts = {name: sheet.counts(i) for i, name in enumerate(sheet.header) if name}
+    divides = dividing_columns(counts)
     if len(divides) == 1 and not given.keys() & {"split_column", "val"}:
-        found["split_column"], parts = next(iter(divides.items()))
-        found |= parts
+        name, parts = next(iter(divides.items()))
+        if not _may_be_labels(name, counts, table, given):
+            found |= {"split_column": name} | parts
+            if not is_called(name, SPLIT_COLUMNS):
+                shown = " and ".join(parts)
+                LOGGER.warning("column %r is taken for what says which images are for %s", name, shown)
     groups = [i for i, name in enumerate(sheet.header) if name.lower() in GROUP_COLUMNS and _groups(sheet, i)]
     widest = next((i for i in groups if all(_holds_whole(sheet, i, other) for other in groups)), None)
     if widest is not None and VALIDATION not in found and "group" not in given:
@@ -160,9 +167,33 @@ def _columns(data: Path, table: Path | None, given: Mapping[str, Any]) -> dict[s
     return found
 
 
+def _may_be_labels(
+    name: str, counts: Mapping[str, Mapping[str, int]], table: Path | None, given: Mapping[str, Any]
+) -> bool:
+    """Whether a column that may divide the data may hold the labels, or be one, so that it is not taken unasked."""
+    if name in given.get("label_columns", ()):
+        return True
+    if says_one_part(name):
+        return may_be_sibling(name, counts)
+    if is_called(name, SPLIT_COLUMNS) or table is None:
+        return False
+    without = _names_read(table, given)
+    if without is None:
+        return _names_read(table, {**given, "split_column": name}) is None
+    return without.issuperset(counts[name])
+
+
+def _names_read(table: Path, given: Mapping[str, Any]) -> set[str] | None:
+    """The labels of a table as it is read with these settings; None where it is not."""
+    try:
+        return {name for source in read_all(table, _options(given)) for name in source.names}
+    except UsageError:
+        return None
+
+
 def _is_called(name: str) -> bool:
     """Whether a column is called as one of parts or of groups is; others of a Parquet file are not read for these."""
-    return name.lower() in GROUP_COLUMNS or is_called(name, SPLIT_COLUMNS | frozenset().union(*OF_ONE_PART.values()))
+    return name.lower() in GROUP_COLUMNS or is_called(name, SPLIT_COLUMNS)
 
 
 def _is_arrow(data: Path) -> bool:

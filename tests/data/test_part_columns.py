@@ -9,8 +9,10 @@ from mlcfast.data.csv_labels import read_csv
 from mlcfast.data.discover import discover
 from mlcfast.data.readers.part_columns import dividing_columns
 from mlcfast.data.readers.recognise import read_all
+from mlcfast.data.readers.side_by_side import with_labels
 from mlcfast.data.readers.source import TableOptions
 from mlcfast.data.readers.summary import open_sources
+from mlcfast.errors import UsageError
 from tests.data.layouts import colour_of, touch
 from tests.data.test_directories import lay
 
@@ -64,6 +66,51 @@ def test_of_several_columns_those_called_so_divide():
     assert [*dividing_columns({"split_a": cells, "split_b": cells})] == ["split_a", "split_b"]
 
 
+@pytest.mark.parametrize(
+    "header", ["image,is_valid,is_blurry,is_dark", "image,cat,is_valid", "image,tags,is_valid,dark"]
+)
+def test_a_column_of_one_part_that_may_be_a_label_is_asked_about(tmp_path, header):
+    words = {"tags": "cat"}
+    rows = [[f"{n}.png", *(words.get(name, str(int(n % 3 == 0))) for name in header.split(",")[1:])] for n in range(18)]
+    lay(tmp_path, {"t.csv": "\n".join([header, *map(",".join, rows), ""])})
+    pictures(tmp_path, *(row[0] for row in rows))
+    try:
+        assert "split_column" not in discover(tmp_path).settings
+    except UsageError as error:
+        assert "data.label_columns" in str(error)
+
+
+def test_a_column_of_one_part_is_taken_with_a_warning(tmp_path, caplog):
+    rows = [f"{n}.png,{LABELS[n % 2]},{int(n % 3 == 0)}" for n in range(18)]
+    lay(tmp_path, {"t.csv": "\n".join(["image,label,is_valid", *rows, ""])})
+    pictures(tmp_path, *(f"{n}.png" for n in range(18)))
+    assert discover(tmp_path).settings["split_column"] == "is_valid"
+    assert "column 'is_valid' is taken for what says which images are for val" in caplog.messages
+
+
+@pytest.mark.parametrize("column", ["label", "vehicle"])
+def test_labels_called_as_parts_divide_nothing(tmp_path, column):
+    rows = [f"{n}.png,{'test' if n % 3 else 'train'}" for n in range(18)]
+    lay(tmp_path, {"t.csv": "\n".join([f"image,{column}", *rows, ""])})
+    pictures(tmp_path, *(f"{n}.png" for n in range(18)))
+    given = {"label_columns": [column]} if column == "vehicle" else {}
+    assert "split_column" not in discover(tmp_path, None, given).settings
+    (source,) = read_all(tmp_path / "t.csv", TableOptions(label_columns=tuple(given.get("label_columns", ()))))
+    assert source.names == ["test", "train"]
+    assert not any("says which images train" in line for line in source.warnings)
+
+
+def test_columns_of_two_parts_are_named_together(tmp_path):
+    cells = {0: "1,0", 1: "0,1"}
+    rows = [f"{n}.png,{n % 2},{1 - n % 2},{cells.get(n % 5, '0,0')}" for n in range(20)]
+    lay(tmp_path, {"t.csv": "\n".join(["image,cat,dog,is_validation,is_test", *rows, ""])})
+    (source,) = read_all(tmp_path / "t.csv", TableOptions())
+    said = (
+        "columns 'is_validation' and 'is_test' say which images train and which are for val and test, and are not used"
+    )
+    assert [line.partition(": ")[0] for line in source.warnings if "which images train" in line] == [said]
+
+
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_column_of_parquet_divides_the_data(tmp_path, listed):
     words = ["train"] * 8 + ["validation"] * 4 + ["test"] * 4
@@ -84,6 +131,14 @@ def test_a_test_without_the_column_of_readers_is_read(tmp_path):
                    "labels_test.csv": "image_id,Mass,Edema\nz,0,1\n"})  # fmt: skip
     sources = {source.split: source for source in read_all(tmp_path, TableOptions())}
     assert sources["train"].states.tolist() == [[1, -1]] and sources["test"].states.tolist() == [[-1, 1]]
+
+
+def test_a_test_of_images_alone_is_not_read(tmp_path):
+    touch(tmp_path, "a.png", "b.png", "c.png", "z.png")
+    lay(tmp_path, {"train.csv": "image,weight\na.png,0\nb.png,1\nc.png,2\n", "test.csv": "image\nz.png\n"})
+    parts = {"train": tmp_path / "train.csv", "test": tmp_path / "test.csv"}
+    kept = {"train": tmp_path / "train.csv"}
+    assert with_labels(parts) == (kept, ["test.csv has no column 'weight' as train.csv has: it is not read"])
 
 
 @pytest.mark.parametrize(

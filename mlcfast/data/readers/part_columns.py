@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from mlcfast.data.readers.columns import is_called
-from mlcfast.data.readers.words import PARTS, SHORT_PARTS, TRUTH
+from mlcfast.data.readers.words import OF_LABELS, PARTS, SHORT_PARTS, TRUTH
 
 # What columns are called that divide the data; they come before others where several do.
 SPLIT_COLUMNS = frozenset(
@@ -31,11 +31,24 @@ def dividing_columns(columns: Mapping[str, Counts]) -> dict[str, dict[str, str]]
 
     Every cell must name a part, training and another one among them. A column of 1 and 0 counts where it is called as
     OF_ONE_PART has them and at most two thirds of the rows are not for training: `is_valid` may else mean a good image.
-    Where several divide, those called as SPLIT_COLUMNS are taken.
+    Where several divide, those called as SPLIT_COLUMNS are taken. A column called as labels are divides nothing.
     """
-    found = {name: parts for name, cells in columns.items() if (parts := _parts(name, cells))}
+    own = {name: cells for name, cells in columns.items() if not is_called(name, OF_LABELS)}
+    found = {name: parts for name, cells in own.items() if (parts := _parts(name, cells))}
     called = {name: parts for name, parts in found.items() if is_called(name, SPLIT_COLUMNS)}
     return called or found
+
+
+def says_one_part(name: str) -> bool:
+    """Whether a column is called as those of 1 and 0 are that divide the data."""
+    return any(is_called(name, names) for names in OF_ONE_PART.values())
+
+
+def may_be_sibling(name: str, columns: Mapping[str, Counts]) -> bool:
+    """Whether a column of 1 and 0 may be a label: others are of 1 and 0 too, or no other is called as labels are."""
+    beside = {other: cells for other, cells in columns.items() if other != name}
+    true = {other for other, cells in beside.items() if all(cell.lower() in TRUTH for cell in cells if cell)}
+    return any(any(beside[other]) for other in true) or not any(is_called(x, OF_LABELS) for x in {*beside} - true)
 
 
 def _parts(name: str, cells: Counts) -> dict[str, str]:
@@ -51,11 +64,20 @@ def _parts(name: str, cells: Counts) -> dict[str, str]:
 
 
 def undivided(columns: Mapping[str, Counts]) -> list[str]:
-    """A warning of a column that divides the data and that nobody named, so that all of its rows may train."""
+    """A warning of columns that divide the data and that nobody named, so that all of their rows may train."""
+    found = dividing_columns(columns)
+    parts = " and ".join(dict.fromkeys(part for held in found.values() for part in held))
+    if len(found) > 1:
+        shown = " and ".join(map(repr, found))
+        one = "write one column of all parts for" if any(map(says_one_part, found)) else "name one of them in"
+        return [
+            f"columns {shown} say which images train and which are for {parts}, and are not used: {one} "
+            "data.split_column"
+        ]
     return [
-        f"column {name!r} says which images train and which are for {' and '.join(parts)}, and is not used: name it in "
+        f"column {name!r} says which images train and which are for {parts}, and is not used: name it in "
         "data.split_column"
-        for name, parts in list(dividing_columns(columns).items())[:1]
+        for name in found
     ]
 
 

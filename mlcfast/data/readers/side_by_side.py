@@ -68,18 +68,25 @@ def tables_apart(folder: Path) -> dict[str, Path]:
 def with_labels(parts: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
     """The tables of parts without one for tests whose header lacks a column of that for training, and what is said.
 
-    Kaggle's `test.csv` has no labels.
+    Kaggle's `test.csv` has no labels. A column that says who looked, or another fact of the image, may be lacking where
+    the table for tests has more than the images and such facts.
     """
     train = next(file for part, file in parts.items() if is_part(part, TRAIN))
     test = next((part for part in parts if is_part(part, "test")), None)
     if test is None or train.suffix.lower() not in (".csv", ".tsv"):
         return parts, []
     header, there = read_sheet(train).header, {*read_sheet(parts[test]).header}
-    lacking = [name for name in header if name not in there and not (is_about(name) or is_called(name, OF_PEOPLE))]
+    lacking = [name for name in header if name not in there]
+    if any(not (is_called(name, IMAGE_COLUMNS) or _is_fact(name)) for name in there):
+        lacking = [name for name in lacking if not _is_fact(name)]
     if not lacking or any(name.lower().endswith(IMAGE_ENDINGS) for name in header):  # or it has no header
         return parts, []
     said = f"{parts[test].name} has no column {lacking[0]!r} as {train.name} has: it is not read"
     return {part: file for part, file in parts.items() if part != test}, [said]
+
+
+def _is_fact(name: str) -> bool:
+    return is_about(name) or is_called(name, OF_PEOPLE)
 
 
 def without_names(tables: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -121,8 +121,9 @@ def with_told_columns(
     columns = {name: _by_image(sheet, image, column, source.images) for name, column in told.items()}
     if options.split_column is not None:
         return dataclasses.replace(source, columns=columns)
-    own = {name: i for i, name in enumerate(sheet.header) if i != image and name not in source.names}
-    warned = undivided({name: sheet.counts(i) for name, i in own.items() if name not in options.ignore_columns})
+    labels, none = {*source.names}, {*source.names, *options.ignore_columns, *options.label_columns}
+    others = {name: sheet.counts(i) for i, name in enumerate(sheet.header) if i != image and name not in none}
+    warned = undivided({name: cells for name, cells in others.items() if not labels.issuperset(cells)})
     return dataclasses.replace(source, columns=columns, warnings=[*source.warnings, *warned])
 
 
