@@ -79,7 +79,7 @@ def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[st
         found = {name: _name(file, root) for name, file in files.items()}
     elif len(sources) == 1 and not _is_split(data, sources[0]):
         root = images or _root(data)
-        found = {"train": _name_of_source(data, sources[0], root)}
+        found = _folders_of_parts(data, sources[0]) or {"train": _name_of_source(data, sources[0], root)}
     else:
         if images is not None:
             raise UsageError(f"{data}: its layout says where its images are: leave --images out")
@@ -229,6 +229,15 @@ def _name(file: Path, root: Path) -> str:
 def _name_of_source(data: Path, source: LabelSource, root: Path) -> str:
     in_root = source.path.is_file() and source.path.suffix.lower() in TABLES and source.path.parent == data
     return _name(source.path if data.is_dir() and in_root else data, root)
+
+
+def _folders_of_parts(data: Path, source: LabelSource) -> dict[str, str]:
+    """The folders of the parts of a directory that is read as XMP files, which are one source; none unless all images
+    are in such."""
+    folders = {image.partition("/")[0] for image in source.images} if source.format == "xmp" else set()
+    found = {part: name for name in sorted(folders) for part in (TRAIN, VALIDATION, TEST) if is_part(name, part)}
+    of_parts = TRAIN in found and len(found) == len(folders) and all((data / name).is_dir() for name in folders)
+    return found if of_parts else {}
 
 
 def _named_splits(data: Path, splits: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:

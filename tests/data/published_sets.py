@@ -123,6 +123,23 @@ READ = {
         "xmp", ["cat", "dog", "owl"], {"": [[N, N, P], [P, P, N], [N, N, N]]},
         ["keywords of the XMP file beside it", "1 images have no XMP file, first d.jpg: they are left out"],
     ),
+    "keywords in files whose endings are capitals, and padded": (
+        {"a.jpg": "", "a.XMP": xmp("cat") + "\0" * 9, "b.JPG": "", "b.JPG.Xmp": f"\n{xmp('dog')} \n\0"},
+        "xmp", ["cat", "dog"], {"": [[P, N], [N, P]]}, [],
+    ),
+    "edits without keywords in folders of labels": (
+        {"cat/a.jpg": "", "cat/a.jpg.xmp": xmp(), "dog/b.jpg": "", "dog/b.xmp": "damaged"},
+        "folders", ["cat", "dog"], {"": [[P, N], [N, P]]}, [],
+    ),
+    "keywords in folders of labels": (
+        {"cat/a.jpg": "", "cat/a.xmp": xmp("x"), "dog/b.jpg": ""}, "folders", ["cat", "dog"], {"": [[P, N], [N, P]]},
+        ["1 images have keywords in XMP files, first cat/a.xmp, not read: set data.format to xmp if they are the lab"],
+    ),
+    "keywords in folders of labels of the only part": (
+        {f"train/{label}/{label}.jpg{end}": text for label in ("cat", "dog")
+         for end, text in (("", ""), (".xmp", xmp("x")))},
+        "folders", ["cat", "dog"], {"train": [[P, N], [N, P]]}, ["2 images have keywords in XMP files"],
+    ),
     "ingredients with signs": (
         {"1/1_1.jpg": "", "1/1_2.jpg": "", "classes.txt": "rice\negg\noil\n",
          "IngreLabel.txt": "/1/1_1.jpg 1 -1 -1\n/1/1_2.jpg -1 0 1\n"},
@@ -233,12 +250,24 @@ REFUSED = {
         {"a.jpg": "", "t.csv": "ImageId,EncodedPixels,Height,ClassId\na.jpg,1 2,8,6\na.jpg,3 4,8,31_115_136\n"},
         "column 'ClassId': '31_115_136' may be a label or class 31 with the numbers of its attributes: write the class",
     ),
-    "keywords in folders that may be labels": (
-        {"cat/a.jpg": "", "cat/a.xmp": xmp("x"), "dog/b.jpg": ""},
-        "may be read as folders, each a label, or as xmp, by cat/a.xmp: set data.format to folders or to xmp",
+    "keywords in folders of parts": (
+        {f"{part}/{part}.jpg{end}": text for part in ("train", "val") for end, text in (("", ""), (".xmp", xmp("x")))},
+        "into a folder of its name; 2 images have keywords in XMP files, first train/train.jpg.xmp: set data.format to",
+    ),
+    "keywords of fewer than half of the images": (
+        {"a.jpg": "", "a.xmp": xmp("x"), "b.jpg": "", "b.xmp": xmp(), "c.jpg": ""},
+        "1 images have keywords in XMP files, first a.xmp: set data.format to xmp if they are the labels",
+    ),
+    "keywords beside a photograph and folders of labels": (
+        {"cat/a.jpg": "", "cat/a.xmp": xmp("x"), "dog/b.jpg": "", "cover.jpg": ""},
+        "cover.jpg: an image beside the folders of the labels: move it into one, or away; 1 images have keywords in XM",
+    ),
+    "keywords and a table elsewhere": (
+        {"photos/a.jpg": "", "photos/a.xmp": xmp("x"), "notes/labels.csv": "image,cat\na.jpg,1\n"},
+        "notes/labels.csv may hold the labels: name it",
     ),
     "ratings alone beside photographs": (
-        {"a.jpg": "", "a.xmp": xmp()}, "a.xmp: holds no keywords (dc:subject), nor do others: write them",
+        {"a.jpg": "", "a.xmp": xmp()}, "a .txt or an XMP file with keywords beside each image, and a folder of images",
     ),
     "keywords twice": (
         {"a.jpg": "", "a.xmp": xmp("x"), "a.jpg.xmp": xmp("y")},

@@ -346,3 +346,23 @@ def test_labels_of_what_another_table_has_images_of(tmp_path):
     says = "'photo_id' of train_photo_to_biz_ids.csv names images that are there, each with its 'business_id'"
     with pytest.raises(UsageError, match=f"{says}: write a table of these images with the labels of that"):
         discover(tmp_path)
+
+
+def test_images_of_a_part_whose_folder_is_missing_are_not_those_of_another(tmp_path):
+    """Files of both parts may be called alike; that of training says no folder, nor does that of validation."""
+    text = coco([{"image_id": 1, "category_id": 0}], images=[{"id": 1, "file_name": "0.jpg"}])
+    lay(tmp_path, {**{f"annotations/instances_{part}.json": text for part in ("train", "val")}, "train/0.jpg": ""})
+    (_, trained), (validated, paths) = open_sources(tmp_path, None, TableOptions())
+    assert all(trained) and paths == [None]
+    assert f"no images are found in {tmp_path / 'val'}" in " ".join(validated.warnings)
+
+
+def test_keywords_in_folders_of_parts_are_trained_on_where_it_is_said(tmp_path):
+    for part, shift in (("train", 0), ("val", 90)):
+        (tmp_path / part).mkdir()
+        for n in range(4):
+            Image.new("RGB", (8, 8), (20 * n, shift, 0)).save(tmp_path / part / f"{n}.png")
+            (tmp_path / part / f"{n}.xmp").write_text(published_sets.xmp(("cat", "dog")[n % 2]))
+    found = discover(tmp_path, given={"format": "xmp"})
+    assert found.settings.items() >= {"format": "xmp", "train": "train", "val": "val"}.items()
+    assert len(found.samples.train) == len(found.samples.validation) == 4

@@ -9,11 +9,14 @@ from xml.parsers import expat
 from mlcfast.documents import parse_yaml, read_content
 from mlcfast.errors import UsageError
 
+PADDING = b"\0 \t\r\n"
 
-def read_xml(file: Path) -> Element:
+
+def read_xml(file: Path, padded: bool = False) -> Element:
     """The root of an XML file. UsageError for one that is damaged, or that declares a document type or entities.
 
-    Annotations need neither, and entities could name other files or grow without bound.
+    Annotations need neither, and entities could name other files or grow without bound. padded: whether zero bytes and
+    blanks around it are no damage; in UTF-16, of whose letters zero bytes are halves, they are.
     """
     builder, parser = TreeBuilder(), expat.ParserCreate()
 
@@ -23,7 +26,8 @@ def read_xml(file: Path) -> Element:
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
     try:
-        parser.Parse(read_content(file), True)
+        content = read_content(file)
+        parser.Parse(content.strip(PADDING) if padded and b"\0" not in content[:64].strip(PADDING) else content, True)
         return builder.close()
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error

@@ -11,7 +11,7 @@ from mlcfast.data.readers.authors import is_of_authors
 from mlcfast.data.readers.beside import annotated_beside, voc_apart
 from mlcfast.data.readers.cells import read_by_training
 from mlcfast.data.readers.datumaro import is_datumaro_file
-from mlcfast.data.readers.elsewhere import refuse_labels_elsewhere
+from mlcfast.data.readers.elsewhere import notes_without_images, refuse_labels_elsewhere
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.folder_tables import tables_of, unread_files, unread_tables
 from mlcfast.data.readers.folders import read_folders
@@ -50,7 +50,7 @@ from mlcfast.data.readers.text_lists import labelled_lists, lists_alone, names_i
 from mlcfast.data.readers.tool_exports import read_image_documents
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in
-from mlcfast.data.readers.xmp import first_xmp, read_xmp
+from mlcfast.data.readers.xmp import read_xmp, with_keywords, xmp_below
 from mlcfast.data.readers.yolo import NAME_FILES
 from mlcfast.data.splits import TRAIN, is_part, is_split_word
 from mlcfast.errors import UsageError
@@ -64,7 +64,8 @@ OF_BOXES = ("voc", "cvat", "yolo")  # layouts beside which JSON may label the sa
 def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     """Recognised, in this order: MS-COCO's in `annotations`, Roboflow's files and metadata in the directory or in its
     splits' folders, the layouts of the registry, a single table in either, lists in .txt, a .txt of tags beside each
-    image, or an XMP file, a folder of images for each label. UsageError if it is nothing of these, or several."""
+    image, or an XMP file with keywords, a folder of images for each label. UsageError if it is nothing of these, or
+    several."""
     from mlcfast.data.coco import coco_source, images_folder
 
     coco = sorted(path.glob("annotations/instances_*.json"))
@@ -77,7 +78,10 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if coco:
         sources = [coco_source(file, options) for file in coco]
         places = [images_folder(path, split, s.images) for s, split in zip(sources, splits, strict=True)]
-        places = [place if place.is_dir() else path for place in places]  # LVIS's of both parts are in train2017
+        places = [
+            path if not place.is_dir() and _name_folders(path, source.images) else place
+            for place, source in zip(places, sources, strict=True)
+        ]
         return [at(*each) for each in zip(sources, places, splits, strict=True)]
     layouts = known_as(path)
     names = [ROBOFLOW, ROBOFLOW_BOXES, "metadata.csv", "metadata.jsonl"]
@@ -249,12 +253,22 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
         raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to tag_files")
     if texts:
         return [at(read_tag_files(path, options), path)]
-    beside = first_xmp(images)
-    if beside is not None:
-        if len(folders) > 1 and all(image.parent != path for image in images):
-            shown = f"folders, each a label, or as xmp, by {beside.relative_to(path)}"
-            raise UsageError(f"{path}: may be read as {shown}: set data.format to folders or to xmp")
+    keyed = with_keywords(xmp_below(path))
+    may_be_labels = len(folders) > 1 or folders_of_labels(folders)
+    if keyed and 2 * len(keyed) >= len(images) and not may_be_labels and not notes_without_images(path):
         return [read_xmp(path)]
+    remedy = "set data.format to xmp if they are the labels"
+    held = [f"{len(keyed)} images have keywords in XMP files, first {keyed[0].relative_to(path)}"] if keyed else []
+    try:
+        first, *more = _read_folders(path, folders)
+    except UsageError as error:
+        raise (UsageError(f"{error}; {held[0]}: {remedy}") if held else error) from error
+    unread = [f"{said}, not read: {remedy}" for said in held]
+    return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
+
+
+def _read_folders(path: Path, folders: Sequence[Path]) -> list[LabelSource]:
+    """What the folders of a directory say, each a label; UsageError where they may be none."""
     refuse_copy(path, folders)
     splits = [folder for folder in folders if is_split_word(folder.name)]
     if 0 < len(splits) < len(folders) and not parts_of(folders).labelled:
@@ -269,6 +283,13 @@ def _read_images(path: Path, options: TableOptions) -> list[LabelSource]:
     first, *more = read_folders(path)
     unread = [*unread_tables(folders_of_labels(folders) or folders), *unread_files(path)]
     return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
+
+
+def _name_folders(path: Path, images: Sequence[str]) -> bool:
+    """Whether each image is named in a folder that a directory has, as LVIS's of both parts are in train2017."""
+    named = {name.replace("\\", "/").rpartition("/")[0] for name in images}
+    ends = {folder.rpartition("/")[2] for folder in named}
+    return bool(ends) and not ends & {"", ".", ".."} and all((path / end).is_dir() for end in ends)
 
 
 def _refuse_table_within(path: Path, folders: Sequence[Path]) -> None:

@@ -191,7 +191,7 @@ def _refuse_empty(path: Path) -> None:
         raise UsageError(f"{path}: no images in it: {unread}")
     raise UsageError(
         f"{path}: no labels found: looked for annotations/instances_*.json, _classes.csv, metadata.jsonl, a CSV table, "
-        f"a .txt beside each image and a folder of images for each label{_texts_in(path)}"
+        f"a .txt or an XMP file with keywords beside each image, and a folder of images for each label{_texts_in(path)}"
     )
 
 
