@@ -90,7 +90,7 @@ class LabelWeights:
     def check_labels(self, K: int) -> None:
         """See LabelLoss."""
         for name, weights in self.values.items():
-            if weights.numel() not in (1, K):
+            if weights.numel() != 1 and weights.numel() != K:  # torch 2.11 compiles no `in` of a size that may vary
                 raise ValueError(f"{name} must be a number or {K} numbers, one a label, not {weights.numel()}")
 
     def _make(self, device: torch.device, dtype: torch.dtype, K: int) -> Weights:
