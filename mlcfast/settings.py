@@ -271,7 +271,7 @@ class TrainConfig(Section):
         default=1,
         ge=1,
         description="Epochs between two evaluations; after the last one there is one in any case. The best weights are "
-        "chosen, and early_stop is asked, at an evaluation.",
+        "chosen at an evaluation, and early_stop ends the run at one, never at the first without a new best.",
     )
     log_every: int = Field(default=50, ge=1, description="Steps between two lines of metrics.jsonl.")
     checkpoint_every: int = Field(default=0, ge=0, description="Steps between two checkpoints; 0 is once an epoch.")

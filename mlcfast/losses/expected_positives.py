@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_estimator import TableRows
-from mlcfast.ops.checks import as_number
+from mlcfast.losses.options import at_least_zero
 from mlcfast.ops.expected_positives import epr_loss, role_loss
 from mlcfast.ops.expected_positives.reference import batch_statistic
 
@@ -33,11 +33,8 @@ class _ExpectedPositivesLoss(LabelLoss):
         self, expected_positives: float = 2.9, weight: float = 1.0, all_reduce: AllReduce | None = None
     ) -> None:
         super().__init__()
-        self.expected_positives = as_number(expected_positives, "expected_positives")
-        self.weight = as_number(weight, "weight")
-        for name, value in (("expected_positives", self.expected_positives), ("weight", self.weight)):
-            if value < 0:
-                raise ValueError(f"{name} must be at least 0, not {value:g}")
+        self.expected_positives = at_least_zero(expected_positives, "expected_positives")
+        self.weight = at_least_zero(weight, "weight")
         self.all_reduce = all_reduce
 
     def batch_statistic(self, logits: Tensor, estimate_logits: Tensor | TableRows | None = None) -> Tensor:

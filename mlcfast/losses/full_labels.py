@@ -8,7 +8,7 @@ from torch import Tensor
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite_of_all
 from mlcfast.losses.label_weights import WeighedLoss, checked_counts
-from mlcfast.losses.options import checked_balance, checked_exponent, positive_number
+from mlcfast.losses.options import at_least_zero, checked_balance, positive_number
 from mlcfast.ops.checks import as_number, check_matrix, check_pair, check_reduction, outlives_call
 from mlcfast.ops.label_loss import full_labels as op
 from mlcfast.ops.label_loss import reference
@@ -41,7 +41,7 @@ class FocalLoss(WeighedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(pos_weight, class_weight)
-        self.gamma, self.alpha = checked_exponent(gamma, "gamma"), checked_balance(alpha, "alpha")
+        self.gamma, self.alpha = at_least_zero(gamma, "gamma"), checked_balance(alpha, "alpha")
         check_reduction(reduction)
         self.reduction = reduction
         self.label_smoothing = checked_smoothing(label_smoothing)
@@ -77,7 +77,7 @@ class PolyLoss(WeighedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(pos_weight, class_weight)
-        self.epsilon, self.gamma = as_number(epsilon, "epsilon"), checked_exponent(gamma, "gamma")
+        self.epsilon, self.gamma = as_number(epsilon, "epsilon"), at_least_zero(gamma, "gamma")
         self.alpha = checked_balance(alpha, "alpha")
         check_reduction(reduction)
         self.reduction = reduction
@@ -134,7 +134,7 @@ class DistributionBalancedLoss(LabelLoss):
             as_number(map_mu, "map_mu"),
         )
         self.neg_scale, self.init_bias = positive_number(neg_scale, "neg_scale"), as_number(init_bias, "init_bias")
-        self.focal_gamma = checked_exponent(focal_gamma, "focal_gamma")
+        self.focal_gamma = at_least_zero(focal_gamma, "focal_gamma")
         self.focal_balance = as_number(focal_balance, "focal_balance")
         check_reduction(reduction)
         self.reduction = reduction

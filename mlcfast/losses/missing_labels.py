@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite, opposite_of_all
-from mlcfast.losses.options import checked_epochs, checked_exponent, checked_share, positive_number
+from mlcfast.losses.options import at_least_zero, checked_epochs, checked_share, positive_number
 from mlcfast.ops.checks import as_number, check_logits, check_reduction, outlives_call
 from mlcfast.ops.label_loss import missing_labels as op
 from mlcfast.ops.numerics import upcast
@@ -180,7 +180,7 @@ class HillLoss(LabelLoss):
         super().__init__()
         self.label_smoothing = checked_smoothing(label_smoothing)
         self.lambda_, self.margin = as_number(lambda_, "lambda_"), as_number(margin, "margin")
-        self.gamma = checked_exponent(gamma, "gamma")
+        self.gamma = at_least_zero(gamma, "gamma")
         check_reduction(reduction)
         self.reduction = reduction
 
@@ -216,7 +216,7 @@ class SelfPacedLossCorrection(LabelLoss):
         super().__init__()
         self.label_smoothing = checked_smoothing(label_smoothing)
         self.tau, self.margin = checked_share(tau, "tau"), as_number(margin, "margin")
-        self.gamma = checked_exponent(gamma, "gamma")
+        self.gamma = at_least_zero(gamma, "gamma")
         check_reduction(reduction)
         self.change_epoch, self.reduction = checked_epochs(change_epoch, "change_epoch"), reduction
         self.begin_epoch(0, 1)

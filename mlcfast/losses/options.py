@@ -11,8 +11,8 @@ def positive_number(value: object, name: str) -> float:
     return number
 
 
-def checked_exponent(value: object, name: str) -> float:
-    """`value` as a float, the power of a probability; ValueError unless it is a finite number, at least 0."""
+def at_least_zero(value: object, name: str) -> float:
+    """`value` as a float; ValueError unless it is a finite number, at least 0."""
     number = as_number(value, name)
     if number < 0:
         raise ValueError(f"{name} must be at least 0, not {value!r}")

@@ -51,4 +51,4 @@ class Follower(Protocol):
         """Files that belong to the best weights, by name; weights: of the whole training module."""
 
     def end_epoch(self, epoch: int, epochs: int) -> None:
-        """Called after epoch `epoch` was evaluated and its best weights are kept; a collective."""
+        """Called after epoch `epoch`, where it is evaluated once its best weights are kept; a collective."""
