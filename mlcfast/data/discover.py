@@ -22,7 +22,7 @@ from mlcfast.data.readers.registry import known_as
 from mlcfast.data.readers.sheet import Sheet, read_sheet
 from mlcfast.data.readers.side_by_side import tables_of_parts, with_labels, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.text_lists import labelled_lists, names_images_alone, refuse_other_labels
+from mlcfast.data.readers.text_lists import is_index_alone, labelled_lists, refuse_other_labels
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import TRAIN, VALIDATION, is_part
 from mlcfast.errors import UsageError
@@ -109,7 +109,7 @@ def _split_files(folder: Path) -> dict[str, Path]:
     listed = labelled_lists(folder) if not known_as(folder) else []  # YOLO's train.txt lists images alone
     for file in sorted(folder.iterdir()):
         for part in (TRAIN, VALIDATION, TEST):
-            known = (file.suffix.lower() in TABLES[:-1] and not _lists_alone(file)) or file in listed
+            known = (file.suffix.lower() in TABLES[:-1] and not is_index_alone(file)) or file in listed
             if file.is_file() and known and is_part(file.stem, part):
                 if part in found:
                     shown = f"{found[part].name} and {file.name}"
@@ -118,16 +118,11 @@ def _split_files(folder: Path) -> dict[str, Path]:
     if TRAIN in found:
         refuse_other_labels(folder, [file for file in found.values() if file in listed])
         return with_labels(found)[0]
-    tables = [file for file in tables_in(folder) if not _lists_alone(file)]
+    tables = [file for file in tables_in(folder) if not is_index_alone(file)]
     called = tables_of_parts(without_names(tables)[0] or listed)  # train_labels.csv, val_labels.csv
     refuse_other_labels(folder, [file for file in called.values() if file in listed])
     called = with_labels(called)[0] if called else {}
     return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
-
-
-def _lists_alone(file: Path) -> bool:
-    """Whether a .lst names images alone, and no labels."""
-    return file.suffix.lower() == ".lst" and names_images_alone(file)
 
 
 def _single_table(data: Path) -> Path | None:

@@ -16,8 +16,9 @@ from mlcfast.data.labels import Labels, count
 from mlcfast.data.overlap import groups_of_copies
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS
 from mlcfast.data.readers.names import nearly_equal
+from mlcfast.data.readers.part_columns import part_of
 from mlcfast.data.readers.source import LabelSource, TableOptions
-from mlcfast.data.readers.words import PARTS, SHORT_PARTS, SPLIT_FOLDERS
+from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.records import LabelledImages
 from mlcfast.data.stratify import stratified_split
 from mlcfast.errors import UsageError
@@ -184,8 +185,7 @@ def is_split_word(word: str) -> bool:
 
 def is_part(word: str, part: str) -> bool:
     """Whether a cell of a split column means this part: the same word, or another one for it."""
-    word, part = (SHORT_PARTS.get(each.lower(), each.lower()) for each in (word, part))
-    return word == part or any(word in words and part in words for words in PARTS.values())
+    return word.lower() == part.lower() or (part_of(word) is not None and part_of(word) == part_of(part))
 
 
 def rows_of_part(source: LabelSource, column: str, part: str, others: Sequence[str]) -> np.ndarray:

@@ -46,7 +46,7 @@ from mlcfast.data.readers.side_by_side import (
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.table_pieces import read_together
 from mlcfast.data.readers.tag_files import read_tag_files, text_beside
-from mlcfast.data.readers.text_lists import labelled_lists, lists_alone, names_images_alone, refuse_other_labels
+from mlcfast.data.readers.text_lists import is_index_alone, labelled_lists, lists_alone, refuse_other_labels
 from mlcfast.data.readers.tool_exports import read_image_documents
 from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import refuse_several, tables_in
@@ -104,7 +104,7 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             refuse_more(path, found, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
             return sources
     forms = [file for file in tables_in(path) if is_form(file)]
-    listed = [file for file in tables_in(path) if file.suffix.lower() == ".lst" and names_images_alone(file)]
+    listed = [file for file in tables_in(path) if is_index_alone(file)]
     tables, unread = _of_images(path, [file for file in tables_in(path) if file not in (*forms, *listed)])
     unread += [f"{file.name} is a form for predictions: it is not read" for file in forms]
     unread += [f"{file.name} names images and no labels: it is not read" for file in listed]

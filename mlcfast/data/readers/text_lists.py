@@ -38,6 +38,11 @@ def names_images_alone(file: Path) -> bool:
     return not _names_labels(text) and bool(_named(text))
 
 
+def is_index_alone(file: Path) -> bool:
+    """Whether a .lst names images alone, and no labels."""
+    return file.suffix.lower() == ".lst" and names_images_alone(file)
+
+
 def unread_lists(folder: Path, images: Sequence[str]) -> list[str]:
     """A warning of the .txt files in a directory that list some of these images, with or without endings, alone."""
     texts = _texts(folder)
