@@ -159,7 +159,7 @@ def faulty(fault: Fault, folder: Path, objects: dict[str, Future[Path]]) -> Path
     """The library with the fault, of which only `compiled` is compiled again."""
     sources = build.write_sources(folder, (fault.file, fault.old, fault.new))
     (source,) = (source for source in sources if source.name == fault.compiled)
-    changed = {fault.compiled: build.compile_object(source, folder)}
+    changed = {fault.compiled: build.compile_object(source, folder, optimised=False)}
     return build.link([changed.get(name) or found.result() for name, found in objects.items()], folder / "faulty.so")
 
 

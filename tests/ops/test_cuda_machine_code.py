@@ -6,10 +6,13 @@ stand in a loop over entries. Logits are to be loaded 128 bits at a time.
 
 import importlib.util
 import re
+import sys
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.cuda_emulator.build import build_cuda
+from tests.ops import machine_code
 from tests.ops.disassembly import Kernel, parsed
 from tests.ops.launches import CARDS
 from tests.ops.machine_code import ARCHITECTURES, DIVISION, FP64, all_kernels, found, shown
@@ -91,6 +94,17 @@ def test_nothing_spills_but_what_is_known_to(arch, kernels, name):
         assert {re.search(r"\[(\S+?)\]", text)[1] for text in local} == {"R1", "R1+0x4"}, (kernel.name, local)
         assert all(re.match(r"(STL|LDL(\.LU)?) ", text) for text in local), (kernel.name, local)  # 4 bytes each
         assert len(kernel.within_loops(re.compile("LDL"))) == len(kernel.within_loops(re.compile("STL"))) == 2
+
+
+def test_the_table_of_the_document_is_printed(kernels, monkeypatch, capsys):
+    """`python -m tests.ops.machine_code`, without the compiler: the document's columns and kernels, in its order."""
+    monkeypatch.setattr(sys, "argv", ["machine_code"])
+    monkeypatch.setattr(machine_code, "all_kernels", lambda folder: kernels)
+    machine_code.main()
+    titles, _, *rows = capsys.readouterr().out.splitlines()
+    lines = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8").splitlines()
+    recorded = lines[lines.index(titles) + 2 :][: len(rows)]
+    assert [line.split(" | ")[:2] for line in rows] == [line.split(" | ")[:2] for line in recorded]
 
 
 def test_the_reader_sees_what_it_looks_for():
