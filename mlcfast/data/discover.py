@@ -131,7 +131,7 @@ def _single_table(data: Path) -> Path | None:
         return data if data.suffix.lower() in (".csv", ".tsv") else None
     if is_chest_xray(data):
         return entries_of(data)
-    tables = [file for file in sorted(data.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
+    tables = [file for file in without_names(tables_in(data))[0] if file.suffix.lower() in (".csv", ".tsv")]
     return tables[0] if len(tables) == 1 else None
 
 

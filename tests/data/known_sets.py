@@ -213,7 +213,8 @@ READ = {
     "a table of ids, and one of their names": (
         {"images/a1.png": "", "images/b2.png": "", "train.csv": "id,attribute_ids\na1,0 2\nb2,2\n",
          "labels.csv": "attribute_id,attribute_name\n0,culture::french\n2,tag::men\n"},
-        "list", ["0", "2"], {"": [[P, P], [N, P]]}, ["labels.csv names no image: it is not read"],
+        "list", ["culture::french", "tag::men"], {"": [[P, P], [N, P]]},
+        ["the labels have their names from labels.csv, '0' is 'culture::french'"],
     ),
     "a manifest in its directory": (
         {"images/a.jpg": "", "images/b.jpg": "", "output.manifest": "".join(

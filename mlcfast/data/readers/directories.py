@@ -28,6 +28,7 @@ from mlcfast.data.readers.image_folders import (
 )
 from mlcfast.data.readers.label_file import read_single
 from mlcfast.data.readers.lists import KERAS
+from mlcfast.data.readers.name_tables import not_read
 from mlcfast.data.readers.paths import without_notes
 from mlcfast.data.readers.registry import known_as, read_as
 from mlcfast.data.readers.sheet import read_text
@@ -139,7 +140,8 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     if found_in:
         for found_one in found_in if not options.label_columns else ():
             check_beside(path, found_one.path, found_one)
-        return found_in
+        first, *more = found_in
+        return [dataclasses.replace(first, warnings=[*first.warnings, *of_names]), *more]
     first, *more = _of_lists(path, options) or _read_images(path, options)
     return [dataclasses.replace(first, warnings=[*first.warnings, *unread]), *more]
 
@@ -155,7 +157,7 @@ def _of_images(path: Path, tables: list[Path]) -> tuple[list[Path], list[str]]:
         return tables, []
     stems = {image.stem for image in images_below(path)}
     others = [file for file in small if stems.isdisjoint(re.split(r"[\s,;:\"'\[\](){}|/\\]+", read_text(file)[0]))]
-    said = [f"{file.name} names no image: it is not read" for file in others]
+    said = [not_read(file) for file in others]
     return [file for file in tables if file not in others], said
 
 

@@ -10,6 +10,7 @@ from mlcfast.data.readers.directories import ROBOFLOW, ROBOFLOW_BOXES, at, calle
 from mlcfast.data.readers.image_files import holds_images, unread_below
 from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
 from mlcfast.data.readers.lists import KERAS
+from mlcfast.data.readers.name_tables import with_names
 from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
 from mlcfast.data.readers.registry import has_splits, known_as, read_as
 from mlcfast.data.readers.side_by_side import tables_apart, tables_of_parts, without_names
@@ -93,7 +94,7 @@ def read_all(path: Path, options: TableOptions) -> list[LabelSource]:
     said = [] if path == given else [f"{path.relative_to(given)} is the only folder in {given}: what is in it is read"]
     assumed, warned = [*sources[0].assumptions, *said], [*sources[0].warnings, *unread]
     sources = [dataclasses.replace(sources[0], assumptions=assumed, warnings=warned), *sources[1:]]
-    sources = [_with_settled_names(source) for source in sources]
+    sources = [_with_settled_names(source) for source in with_names(sources, options)]
     if any(ALIKE in line for source in sources for line in source.warnings):
         return sources
     alike = nearly_equal([name for source in sources for name in source.names], "the labels")

@@ -7,6 +7,7 @@ from pathlib import Path
 from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS, is_about, is_called
 from mlcfast.data.readers.image_files import ENDING, IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.image_folders import part_in
+from mlcfast.data.readers.name_tables import not_read, without_name_tables
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource
@@ -91,11 +92,10 @@ def _is_fact(name: str) -> bool:
 
 def without_names(tables: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """The tables of a directory without those that name classes and no image, `classes.csv`, where others are there."""
-    named = [file for file in tables if file.stem.lower() in OF_NAMES and not shows_images(file)]
-    if len(named) == len(tables):
-        return list(tables), []
-    said = [f"{file.name} names no image: it is not read" for file in named]
-    return [file for file in tables if file not in named], said
+    tables, named = without_name_tables(tables)
+    more = [file for file in tables if file.stem.lower() in OF_NAMES and not shows_images(file)]
+    named += more if len(more) < len(tables) else []
+    return [file for file in tables if file not in named], [not_read(file) for file in named]
 
 
 def refuse_more(path: Path, read: Iterable[Path], sources: Sequence[LabelSource], among: Sequence[Path]) -> None:

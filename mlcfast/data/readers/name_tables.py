@@ -1,0 +1,164 @@
+"""Tables that name the classes which another table has by their ids: iMet's labels.csv, Open Images' descriptions."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlcfast.data.readers.columns import plain_column
+from mlcfast.data.readers.exports import json_of
+from mlcfast.data.readers.image_files import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.names import CONTROLS, plain_label
+from mlcfast.data.readers.paths import plain_path
+from mlcfast.data.readers.sheet import read_text
+from mlcfast.data.readers.source import LabelSource, TableOptions
+from mlcfast.data.readers.words import SPLIT_FOLDERS
+from mlcfast.data.readers.wrapped import tables_in
+from mlcfast.errors import UsageError
+
+LARGEST = 2**22  # bytes of a file that is looked into: Open Images' 20,638 names take half of one MiB
+FORMS = ("list", "long")  # of tables whose cells hold the ids
+OF_MACHINES = re.compile(r"/[a-z]/\w+|n\d{8}")  # Freebase's and WordNet's ids, which are nothing else
+ID = re.compile(r"\S*\d\S*")
+LETTER = re.compile(r"[^\W\d_]")
+OF_CLASSES = "label|class|category|categorie|tag|attribute|target|finding|disease|diagnosis|species|concept"
+# What columns of ids and of names are called, as plain_column has it; in the group, those of nothing but classes.
+CALLED = re.compile(
+    rf"({OF_CLASSES}|synset|wnid|mid|display)?(s|es)?(ids?|idx|index|number|no|num|code|names?|description|text)?"
+)
+SAYS = re.compile(rf"(?<![a-z])({OF_CLASSES}|synset|names?(?![a-z]))", re.IGNORECASE)  # a file called so names classes
+
+
+def not_read(file: Path) -> str:
+    """What is said of a table beside that of the labels, unless the labels have their names from it."""
+    return f"{file.name} names no image: it is not read"
+
+
+def without_name_tables(tables: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The tables of a directory without those that name classes and no image there, and these.
+
+    All are kept where no other table is there, nor in the folders of parts.
+    """
+    named = {file: names for file in tables if (names := names_in_table(file))}
+    alone = len(named) == len(tables)
+    if not named or (alone and not any(tables_in(tables[0].parent / part) for part in SPLIT_FOLDERS)):
+        return list(tables), []
+    stems = {image.stem for image in images_below(tables[0].parent)}
+    found = [file for file, names in named.items() if stems.isdisjoint(names)]
+    return [file for file in tables if file not in found], found
+
+
+def names_in_table(file: Path) -> dict[str, str]:
+    """The names of classes by their ids, where a table or an object of JSON holds nothing else; empty for another file.
+
+    Each id has a digit, each name a letter, and not all names could be ids. The columns, or the file, are called as
+    those of classes, and no name stands there twice, unless the ids are OF_MACHINES.
+    """
+    if file.suffix.lower() not in (".csv", ".tsv", ".json") or not file.is_file() or file.stat().st_size > LARGEST:
+        return {}
+    try:
+        rows = _pairs_of_json(file) if file.suffix.lower() == ".json" else _pairs_of_text(file)
+    except (UsageError, csv.Error):
+        return {}
+    columns = [CALLED.fullmatch(plain_column(name)) for name in rows[0]] if rows else []
+    header = len(columns) == 2 and all(match is not None and match[0] for match in columns)
+    of_classes = header and any(match is not None and match[1] for match in columns)
+    body = rows[1:] if header else rows
+    for first, second in ((0, 1), (1, 0)):
+        ids, names = [row[first] for row in body], [plain_label(row[second]) for row in body]
+        certain = all(map(OF_MACHINES.fullmatch, ids))
+        called = certain or of_classes or SAYS.search(file.stem) is not None
+        once = len({*ids}) == len(ids) and (certain or len({*names}) == len(names))
+        if ids and called and once and _are_ids(ids) and all(map(LETTER.search, names)) and not _are_ids(names):
+            return dict(zip(ids, names, strict=True))
+    return {}
+
+
+def _are_ids(cells: Iterable[str]) -> bool:
+    return all(ID.fullmatch(cell) or OF_MACHINES.fullmatch(cell) for cell in cells)
+
+
+def _pairs_of_json(file: Path) -> list[list[str]]:
+    """`{"0": "cat"}` or `{"cat": 0}`; nothing of other content."""
+    content = json_of(file)
+    held = list(content.items()) if isinstance(content, dict) else []
+    return [[key, str(value)] for key, value in held] if all(type(value) in (str, int) for _, value in held) else []
+
+
+def _pairs_of_text(file: Path) -> list[list[str]]:
+    """The rows of a table of two columns, but for pandas' index before them; nothing of another, or one of images."""
+    text = read_text(file)[0]
+    first = text.partition("\n")[0]
+    delimiter = next((sign for sign in "\t;" if sign in first), ",")
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+    rows = [row for row in rows if any(row)]
+    if rows and len(rows[0]) == 3 and not rows[0][0]:
+        rows = [row[1:] for row in rows]
+    of_images = any(cell.lower().endswith(IMAGE_ENDINGS) for row in rows[:2] for cell in row)
+    return [] if of_images or any(len(row) != 2 for row in rows) else rows
+
+
+def with_names(sources: Sequence[LabelSource], options: TableOptions) -> list[LabelSource]:
+    """The splits of a table of ids with the names of another beside it, where just one reading of that is possible.
+
+    It must name each label, no two alike, and no image. Tables that name some, or two of them alike, are a warning.
+    `data.label_columns` keeps the ids, and so does another split whose labels are ids, see LabelSource.in_order.
+    """
+    first = sources[0]
+    ids = list(dict.fromkeys(name for source in sources for name in source.names))
+    if first.format not in FORMS or not first.path.is_file() or not ids or not _are_ids(ids):
+        return list(sources)
+    images = {Path(plain_path(image)).stem for source in sources for image in source.images}
+    found = {file: names_in_table(file) for file in _beside(first.path)}
+    found = {file: names for file, names in found.items() if not names.keys().isdisjoint(ids)}
+    found = {file: names for file, names in found.items() if images.isdisjoint(names.keys() - {*ids})}
+    doubts = {file: _doubt(names, ids) for file, names in found.items()}
+    fitting = [file for file, doubt in doubts.items() if not doubt]
+    if not fitting:
+        return _told(sources, [f"{file.name} {doubt}: the labels keep their ids" for file, doubt in doubts.items()])
+    names = found[fitting[0]]
+    other = next((file for file in fitting if any(found[file][each] != names[each] for each in ids)), None)
+    if other is not None:
+        both = f"{fitting[0].name} and {other.name} name the labels otherwise than each other"
+        return _told(sources, [f"{both}: they keep their ids"])
+    said = f"the labels have their names from {fitting[0].name}, {ids[0]!r} is {names[ids[0]]!r}"
+    if options.label_columns:
+        return _told(sources, [f"{fitting[0].name} names the labels: they keep their ids by data.label_columns"])
+    return [
+        replace(
+            source,
+            names=[names[each] for each in source.names],
+            ids=tuple(source.names),
+            assumptions=[*source.assumptions, said],
+            warnings=[line for line in source.warnings if line != not_read(fitting[0])],
+        )
+        for source in sources
+    ]
+
+
+def _beside(path: Path) -> list[Path]:
+    """The files beside a table, or in the folder above where its own is that of a part of the data."""
+    folder = path.parent.parent if path.parent.name.lower() in SPLIT_FOLDERS else path.parent
+    return [file for file in tables_in(folder) if file != path]
+
+
+def _doubt(names: dict[str, str], ids: Sequence[str]) -> str:
+    """Why a table cannot name the labels; "" where it can."""
+    lost = next((each for each in ids if each not in names), None)
+    if lost is not None:
+        return f"names some of the labels, and not {lost!r}"
+    last = str(len(names))
+    if {*names} == {*map(str, range(1, len(names) + 1))} and last not in ids and 4 * len(ids) >= 3 * len(names):
+        return f"counts from 1, and no image has its last, {last!r}, so that the labels may count from 0"
+    first: dict[str, str] = {}
+    twice = next((each for each in ids if first.setdefault(names[each], each) != each), None)
+    if twice is not None:
+        return f"names two labels {names[twice]!r}, {first[names[twice]]!r} and {twice!r}"
+    strange = next((each for each in ids if CONTROLS.search(names[each])), None)
+    return "" if strange is None else f"names {strange!r} with a control character"
+
+
+def _told(sources: Sequence[LabelSource], warnings: Sequence[str]) -> list[LabelSource]:
+    return [replace(sources[0], warnings=[*sources[0].warnings, *warnings]), *sources[1:]]

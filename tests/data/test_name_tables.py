@@ -1,0 +1,115 @@
+"""Labels that are ids have the names that another table gives them, where that is certain; else they stay."""
+
+import pytest
+
+from mlcfast.data.csv_labels import read_csv
+from mlcfast.data.discover import discover
+from mlcfast.data.readers.recognise import read_all
+from mlcfast.data.readers.source import TableOptions
+from mlcfast.errors import UsageError
+from tests.data.test_directories import lay
+
+LIST = {"train.csv": "id,attribute_ids\nx1,12 55\nx2,301\n", "train/x1.png": "", "train/x2.png": ""}
+OPEN = {
+    "train.csv": "ImageID,Source,LabelName,Confidence\nx,v,/m/0abc,1\nx,v,/m/01xy9,0\ny,v,/m/0h,1\n",
+    **{f"train/{name}.jpg": "" for name in "xy"},
+}
+PLAIN = {"train.csv": "image,label\na.jpg,0\nb.jpg,1\nc.jpg,2\n", **{f"images/{name}.jpg": "" for name in "abc"}}
+FREEBASE = '/m/0abc,Cat\n/m/01xy9,"Dog, big"\n/m/0h,Owl\n/m/zz,Owl\n'
+
+# Name: files, the labels as they are read.
+NAMED = {
+    "imet": (
+        LIST | {"labels.csv": "attribute_id,attribute_name\n0,x\n12,culture::french\n55,tag::men\n301,\"tag::a, b\"\n"},
+        ["culture::french", "tag::men", "tag::a, b"],
+    ),
+    "open images": (OPEN | {"class-descriptions.csv": FREEBASE}, ["Dog, big", "Cat", "Owl"]),
+    "open images with a header": (
+        OPEN | {"oidv7-class-descriptions.csv": f"LabelName,DisplayName\n{FREEBASE}"}, ["Dog, big", "Cat", "Owl"],
+    ),
+    "two tables that agree": (
+        OPEN | {"a.csv": FREEBASE, "b.csv": FREEBASE.replace("/m/zz,Owl", "/m/zz,Z")}, ["Dog, big", "Cat", "Owl"],
+    ),
+    "an object of json": (PLAIN | {"label_num_to_disease_map.json": '{"0": "Rust", "1": "Rot", "2": "None"}'},
+                          ["Rust", "Rot", "None"]),
+    "numbers by names": (PLAIN | {"class_to_idx.json": '{"rot": 1, "rust": 0, "mould": 2}'}, ["rust", "rot", "mould"]),
+    "called as labels are": (PLAIN | {"t.csv": "label,label_name\n0,cat\n1,dog\n2,owl\n"}, ["cat", "dog", "owl"]),
+    "with pandas' index": (PLAIN | {"names.csv": ",id,name\n0,0,cat\n1,1,dog\n2,2,owl\n"}, ["cat", "dog", "owl"]),
+    "above the folder of a part": (
+        {"train/t.csv": PLAIN["train.csv"], **{f"train/{name}.jpg": "" for name in "abc"},
+         "names.csv": "0,cat\n1,dog\n2,owl\n"},
+        ["cat", "dog", "owl"],
+    ),
+}  # fmt: skip
+# Name: files, what is said where a table may seem to name the labels; "" where it does not.
+KEPT = {
+    "not all": (PLAIN | {"names.csv": "id,name\n0,cat\n1,dog\n"}, "names.csv names some of the labels, and not '2'"),
+    "two alike": (OPEN | {"d.csv": FREEBASE.replace("Cat", "Owl")}, "names two labels 'Owl', '/m/0abc' and '/m/0h'"),
+    "tables that differ": (
+        OPEN | {"a.csv": FREEBASE, "b.csv": FREEBASE.replace("Cat", "Lion")},
+        "a.csv and b.csv name the labels otherwise",
+    ),
+    "counted from 1, and perhaps from 0": (
+        {**PLAIN, "train.csv": "image,label\na.jpg,1\nb.jpg,2\nc.jpg,3\n",
+         "names.csv": "id,name\n1,w\n2,x\n3,y\n4,z\n"},
+        "counts from 1, and no image has its last, '4', so that the labels may count from 0",
+    ),
+    "a control character": (OPEN | {"d.csv": FREEBASE.replace("Cat", "\x1b[31mCat")}, "names '/m/0abc' with a control"),
+    "groups of classes": (PLAIN | {"t.csv": "label,group\n0,cat\n1,dog\n2,owl\n"}, ""),
+    "another thing's numbers": (PLAIN | {"patients.csv": "id,name\n0,Ann\n1,Bob\n2,Eve\n"}, ""),
+    "words": (
+        {**PLAIN, "train.csv": "image,label\na.jpg,cat\nb.jpg,dog\n",
+         "names.csv": "label,name\ncat,Felis 1\ndog,Canis 2\n"}, "",
+    ),
+    "numbers of aircraft": (PLAIN | {"names.csv": "label,name\n0,A320\n1,B-52\n2,C-130\n"}, ""),
+    "titles of images": (
+        {"train.csv": "id,label\n0,1\n1,2\n2,1\n3,2\n", "labels.csv": "id,label\n0,fog\n1,rain\n2,snow\n3,sun\n",
+         **{f"train/{name}.jpg": "" for name in "0123"}}, "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_ids_have_the_names_of_another_table(name, tmp_path):
+    files, names = NAMED[name]
+    lay(tmp_path, files)
+    (source,) = read_all(tmp_path, TableOptions())
+    assert source.names == names
+    assert sum("the labels have their names from" in line for line in source.assumptions) == 1
+    assert sum("names no image: it is not read" in line for line in source.warnings) == (
+        name == "two tables that agree"
+    )
+    found = discover(tmp_path, given={"val": 0.5, "allow_overlap": True, "group": None})
+    assert found.samples.train.names == names
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_ids_stay_where_a_table_may_not_name_them(name, tmp_path):
+    files, says = KEPT[name]
+    lay(tmp_path, files)
+    (source,) = read_all(tmp_path / "train.csv", TableOptions())
+    assert not any("names from" in line for line in source.assumptions)
+    lines = [line for line in source.warnings if "their ids" in line]
+    assert says in lines[0] if says else not lines
+
+
+def test_label_columns_keep_the_ids(tmp_path):
+    lay(tmp_path, NAMED["imet"][0])
+    (source,) = read_all(tmp_path / "train.csv", TableOptions(label_columns=("attribute_ids",)))
+    assert source.names == ["12", "55", "301"]
+    assert "labels.csv names the labels: they keep their ids by data.label_columns" in source.warnings
+
+
+@pytest.mark.parametrize("trained_on", [["12", "301", "55", "7"], ["tag::men", "culture::french", "tag::a, b"]])
+def test_a_split_is_read_by_the_labels_of_training(tmp_path, trained_on):
+    """Those of a run that knew no names are ids."""
+    lay(tmp_path, NAMED["imet"][0])
+    records = read_csv(tmp_path, "train.csv", trained_on)
+    held = [{records.names[k] for k in range(len(trained_on)) if row[k] == 1} for row in records.labels]
+    assert held == ([{"12", "55"}, {"301"}] if "7" in trained_on else [{"culture::french", "tag::men"}, {"tag::a, b"}])
+
+
+def test_a_label_that_training_has_not_is_named(tmp_path):
+    lay(tmp_path, NAMED["imet"][0])
+    with pytest.raises(UsageError, match="line 2 has the label 'culture::french', which is not in the training file"):
+        read_csv(tmp_path, "train.csv", ["tag::men", "tag::a, b"])
