@@ -23,6 +23,12 @@ OUTLINE = re.compile(rb'("segmentation"\s*:\s*)\[[\[\]0-9eE+\-.,\s]*\]')
 MAY_BE_SCORED = frozenset({*SCORES, "attributes"})
 
 LISTS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what each entry is
+ENTRY = {
+    "images": '{"id": 1, "file_name": "0001.jpg"} for each image',
+    "categories": '{"id": 1, "name": "cat"} for each category',
+    "annotations": '{"image_id": 1, "category_id": 1} for each label of an image',
+}
+SHOWN = 5  # keys and ids in a message
 # Lists whose entries need a key, in the order in which they are read.
 LACKED = {
     "id": ("images", "categories"),
@@ -65,16 +71,26 @@ def parse_annotations(annotations: Path, content: Any, ignored: Collection[str] 
     try:
         return _table(content, annotations, ignored)
     except KeyError as error:
+        if error.args[0] in LISTS and error.args[0] not in content:
+            said = _lacks_list(content, error.args[0])
+            raise UsageError(f"{annotations}: not an MS-COCO annotation file: {said}") from error
         says = f"{_that_lacks(content, str(error.args[0]))} lacks {error}: write it"
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: {says}") from error
     except (TypeError, AssertionError, AttributeError) as error:
         raise UsageError(f"{annotations}: not an MS-COCO annotation file: {error}") from error
 
 
+def _lacks_list(content: Mapping[str, Any], key: str) -> str:
+    """What to do where one of LISTS is missing: which stand there, and what its entries must be."""
+    there = ", ".join(map(repr, [*content][:SHOWN])) or "nothing"
+    used = {each.get("category_id"): None for each in content.get("annotations") or () if isinstance(each, dict)}
+    ids = [str(each) for each in used if each is not None][:SHOWN]
+    said = f" (the annotations refer to {', '.join(ids)})" if key == "categories" and ids else ""
+    return f"it holds {there} and lacks {key!r}: write that list beside them, {ENTRY[key]}{said}"
+
+
 def _that_lacks(content: Mapping[str, Any], key: str) -> str:
     """The first entry without a key: of which list, its place there and its id."""
-    if key in LISTS:
-        return "the file"
     for what in LACKED.get(key, ()):
         for place, entry in enumerate(content.get(what) or (), start=1):
             parts = entry.get("segments_info", (entry,)) if key == "category_id" else (entry,)

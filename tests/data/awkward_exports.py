@@ -107,6 +107,8 @@ READ = {
         for name, content in {
             "by columns": {"image": {"0": "a.jpg", "1": "b.jpg"}, "label": {"0": "cat", "1": "dog"}},
             "in lists": {"image": ["a.jpg", "b.jpg"], "label": ["cat", "dog"]},
+            "table": {"schema": {"fields": [{"name": "index", "type": "integer"}], "primaryKey": ["index"]}, "data": [
+                {"index": 0, "image": "a.jpg", "label": "cat"}, {"index": 1, "image": "b.jpg", "label": "dog"}]},
             "split": {"columns": ["image", "label"], "index": [0, 1], "data": [["a.jpg", "cat"], ["b.jpg", "dog"]]},
             "by index": {"0": {"image": "a.jpg", "label": "cat"}, "1": {"image": "b.jpg", "label": "dog"}},
             "under a key": {"data": [{"image": "a.jpg", "label": "cat"}, {"image": "b.jpg", "label": "dog"}], "n": 2},

@@ -37,6 +37,13 @@ REFUSED = {
         "line 2: class 3, but classes.txt has 2 names, for classes from 1 on: name it there, or mend the line",
         {"classes.txt": "1 cat\n2 dog\n"},
     ),
+    "annotations without categories": (
+        "c.json",
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "category_id": 7}]}',
+        "it holds 'images', 'annotations' and lacks 'categories': write that list beside them, "
+        '{"id": 1, "name": "cat"} for each category (the annotations refer to 7)',
+        {},
+    ),
     "a category without its name": (
         "c.json",
         coco(categories=[{"id": 3, "name": "cat"}, {"id": 5}]),

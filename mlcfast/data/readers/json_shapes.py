@@ -15,7 +15,7 @@ def records_in(content: Any) -> tuple[Records, str] | None:
     """The rows of a table that an object of JSON holds, and what it was read as; None for another object."""
     if not isinstance(content, dict) or not content:
         return None
-    return _split(content) or _columns(content) or _by_index(content) or _under_a_key(content)
+    return _split(content) or _of_schema(content) or _columns(content) or _by_index(content) or _under_a_key(content)
 
 
 def images_by_label(content: Any) -> dict[str, list[str]] | None:
@@ -69,6 +69,14 @@ def _split(content: dict[str, Any]) -> tuple[Records, str] | None:
     if not all(isinstance(row, list) and len(row) == len(columns) for row in data):
         return None
     return [dict(zip(map(str, columns), row, strict=True)) for row in data], "columns, and rows of their cells"
+
+
+def _of_schema(content: dict[str, Any]) -> tuple[Records, str] | None:
+    """`{"schema": {…}, "data": [{"index": 0, "image": "a.jpg", "label": "cat"}]}`, pandas' orient="table"."""
+    rows = content.get("data")
+    if {*content} != {"schema", "data"} or not isinstance(rows, list) or not rows or not all_have(rows):
+        return None
+    return (rows, "the rows under 'data', beside their schema") if all(map(_names_images, rows)) else None
 
 
 def _columns(content: dict[str, Any]) -> tuple[Records, str] | None:
