@@ -73,6 +73,23 @@ READ = {
     "pascal voc from above": (
         voc("VOCdevkit/VOC2007"), "voc", ["cat"], {"train": [[P]], "val": [[N]]}, ["VOCdevkit/VOC2007 is the only"],
     ),
+    "two years of pascal voc": (
+        voc("VOCdevkit/VOC2007") | voc("VOCdevkit/VOC2012") | {"VOCdevkit/VOCcode/VOCinit.m": "x",
+         "VOCdevkit/VOC2007/ImageSets/Main/test.txt": "b\n"},
+        "voc", ["cat"], {"train": [[P], [P]], "val": [[N], [N]], "test": [[N]]},
+        ["VOC2007 and VOC2012 are read as one set"],
+    ),
+    "objects365": (
+        {f"{part}/patch1/{name}.jpg": "" for part, name in (("train", "a"), ("val", "b"))} | {
+         f"zhiyuan_objv2_{part}.json": COCO.replace("a.jpg", f"images/v2/patch1/{name}.jpg")
+         for part, name in (("train", "a"), ("val", "b"))},
+        "coco", ["cat"], {"train": [[P]], "val": [[P]]}, [],
+    ),
+    "objects365 in images": (
+        {"images/train/patch1/a.jpg": "", "images/val/patch1/a.jpg": "",
+         "zhiyuan_objv2_train.json": COCO.replace("a.jpg", "images/v2/patch1/a.jpg")},
+        "coco", ["cat"], {"": [[P]]}, [],
+    ),
     "pascal voc's lists of one class": (
         {**{f"JPEGImages/{name}.jpg": "" for name in "abc"}, "ImageSets/Main/trainval.txt": "a\nb\nc\n",
          "ImageSets/Main/cat_trainval.txt": "a  1\nb -1\nc  0\n",
@@ -273,8 +290,12 @@ REFUSED = {
     "a label and a part": (
         below("train", PETS) | {"cat/3.jpg": ""}, "'train' may be a split or a label, as 'cat' beside it is",
     ),
-    "two years of pascal voc": (
-        voc("VOCdevkit/VOC2007") | voc("VOCdevkit/VOC2012"),
+    "two sets of pascal voc": (
+        voc("sets/VOC2007") | voc("sets/mine"),
+        "holds several data sets, 'VOC2007' (voc) and 'mine' (voc): name one of them",
+    ),
+    "two years of pascal voc that are divided otherwise": (
+        {name: text for name, text in (voc("VOC2007") | voc("VOC2012")).items() if "2007/ImageSets/Main/v" not in name},
         "holds several data sets, 'VOC2007' (voc) and 'VOC2012' (voc): name one of them",
     ),
     "a list of pascal voc of another form": (

@@ -149,6 +149,10 @@ READ = {
 
 # Name: files with their texts, what the error says.
 REFUSED = {
+    "labels of mimic without their images": (
+        {"mimic-cxr-2.0.0-chexpert.csv": MIMIC["mimic-cxr-2.0.0-chexpert.csv"], "files/p10/a.jpg": ""},
+        "this one has the labels of studies: put mimic-cxr-2.0.0-split.csv beside it, and name their directory",
+    ),
     "a part of mimic that is none": (
         MIMIC | {name: text.replace("validate", "v") for name, text in SPLIT.items()},
         "mimic-cxr-2.0.0-split.csv: 'v' is no part of the data: there are train, validate, test",

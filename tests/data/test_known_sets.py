@@ -13,7 +13,7 @@ from mlcfast.data.readers.summary import open_sources
 from mlcfast.errors import UsageError
 from tests.data import known_projects, known_sets, misread_sets, published_sets
 from tests.data.awkward_exports import coco
-from tests.data.known_sets import SCORED_XML, N, P
+from tests.data.known_sets import COCO, SCORED_XML, N, P
 from tests.data.layouts import BOX
 from tests.data.test_directories import lay
 
@@ -346,6 +346,31 @@ def test_labels_of_what_another_table_has_images_of(tmp_path):
     says = "'photo_id' of train_photo_to_biz_ids.csv names images that are there, each with its 'business_id'"
     with pytest.raises(UsageError, match=f"{says}: write a table of these images with the labels of that"):
         discover(tmp_path)
+
+
+def test_a_table_of_mimic_is_read_with_the_others(tmp_path):
+    lay(tmp_path, published_sets.MIMIC)
+    for kind, has in (("chexpert", "labels of studies"), ("metadata", "images")):
+        with pytest.raises(UsageError, match=f"this one has the {has}: name their directory, {tmp_path}$"):
+            read_all(tmp_path / f"mimic-cxr-2.0.0-{kind}.csv", TableOptions())
+
+
+def test_both_years_of_pascal_voc_have_the_list_of_what_trains_and_validates(tmp_path):
+    lists = {f"VOCdevkit/VOC{year}/ImageSets/Main/trainval.txt": "a\nb\n" for year in (2007, 2012)}
+    lay(tmp_path, READ["two years of pascal voc"][0] | lists)
+    source = read_named(tmp_path / "VOCdevkit", "trainval", TableOptions())
+    assert source.images == [f"VOC{year}/JPEGImages/{name}.jpg" for year in (2007, 2012) for name in "ab"]
+    assert source.states.tolist() == [[P], [N], [P], [N]]
+
+
+def test_an_image_in_another_folder_is_named_with_its_remedy(tmp_path):
+    file = COCO.replace("a.jpg", "images/v1/patch0/a.jpg")
+    lay(tmp_path, {"t.json": file, "train/patch0/a.jpg": "", "val/patch0/b.jpg": ""})
+    ((source, paths),) = open_sources(tmp_path, None, TableOptions())
+    remedy = f"if train/patch0/a.jpg is meant, name {tmp_path / 'train'} in data.root, or with --images"
+    assert paths == [None] and f"'images/v1/patch0/a.jpg' is missing: {remedy}" in source.warnings
+    ((_, paths),) = open_sources(tmp_path / "t.json", tmp_path / "train", TableOptions())
+    assert paths == [str(tmp_path / "train/patch0/a.jpg")]
 
 
 def test_images_of_a_part_whose_folder_is_missing_are_not_those_of_another(tmp_path):

@@ -324,7 +324,10 @@ def called(path: Path, root: Path) -> Path:
 
 
 def folder_of_part(root: Path, table: Path) -> Path | None:
-    """The folder in `root` of the part of the data that a table is called by, `train` for train.csv; None without."""
+    """The folder in `root`, or in its `images`, of the part of the data that a table is called by; None without.
+
+    So it is `train` for train.csv.
+    """
     part = part_in(table.stem) if table.is_file() else None
     folder = called(root / part, root) if part else root
     return folder if part and folder.is_dir() else None

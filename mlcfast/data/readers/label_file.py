@@ -11,6 +11,7 @@ from mlcfast.data.readers.exports import has_objects_in_lines, read_metadata
 from mlcfast.data.readers.json_files import read_json
 from mlcfast.data.readers.label_studio import is_label_studio, read_label_studio_sheet
 from mlcfast.data.readers.lists import is_file_list, read_file_list, refuse_without_endings
+from mlcfast.data.readers.mimic import explained
 from mlcfast.data.readers.mirflickr import refuse_numbers
 from mlcfast.data.readers.record_lists import is_record_list, read_record_list
 from mlcfast.data.readers.refused import refuse_answers, refuse_archive, refuse_other_tools
@@ -81,7 +82,10 @@ def read_file(path: Path, options: TableOptions) -> list[LabelSource]:
     refuse_numbers(path, text)
     sheet = read_sheet(path, options)
     refuse_answers(path, sheet.header)
-    return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
+    try:
+        return [read_label_studio_sheet(sheet, options) if is_label_studio(sheet) else read_rows(sheet, options)]
+    except UsageError as error:
+        raise explained(path, error) from error
 
 
 def _labels_in_front(source: LabelSource) -> str:

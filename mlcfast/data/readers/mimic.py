@@ -13,6 +13,7 @@ TABLES = "mimic-cxr-*.csv"
 LABELS = ("mimic-cxr-*-chexpert.csv", "mimic-cxr-*-negbio.csv")  # by two programs; the first is what papers use
 IMAGES = ("mimic-cxr-*-split.csv", "mimic-cxr-*-metadata.csv")
 PARTS = ("train", "validate", "test")
+NEEDED = {"labels of studies": LABELS, "images": IMAGES}
 OF_STUDY = ("subject_id", "study_id")
 
 
@@ -63,6 +64,17 @@ def read_mimic(folder: Path, options: TableOptions) -> list[LabelSource]:
     chosen = {part: [row for row, own in enumerate(parts) if own == part] for part in PARTS}
     first, *more = [whole.taken(held, part) for part, held in chosen.items() if held]
     return [first, *(dataclasses.replace(source, warnings=[]) for source in more)]  # which are of all parts
+
+
+def explained(path: Path, error: UsageError) -> UsageError:
+    """The error of a table that was named alone, or what to name in its place where it is one of these."""
+    kinds = {kind: patterns for kind, patterns in NEEDED.items() if any(map(path.match, patterns))}
+    if not kinds:
+        return error
+    lacking = [patterns[0] for patterns in NEEDED.values() if not _tables(path.parent, patterns)]
+    beside = f"put {lacking[0].replace('*', '2.0.0')} beside it, and " if lacking else ""
+    said = f"one of MIMIC-CXR-JPG's tables, which are read together; this one has the {next(iter(kinds))}"
+    return UsageError(f"{path}: {said}: {beside}name their directory, {path.parent}")
 
 
 def _columns(sheet: Sheet, names: Sequence[str]) -> list[list[str]]:

@@ -1,11 +1,12 @@
 """Finds the images that a label file names, within a root that none may leave."""
 
+import itertools
 import logging
 import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -150,7 +151,7 @@ class ImageFinder:
         """What to say of files that a name that leads to none may mean: see lost_zeros, begun and alike."""
         if not self._all():
             return f": no images are found in {self.root}: name their directory in data.root, or with --images"
-        return self.lost_zeros(name) or self.begun(name) or self.alike(name)
+        return self.lost_zeros(name) or self.begun(name) or self.alike(name) or self.in_another(name)
 
     def alike(self, name: str) -> str:
         """What to say of a name that leads to no file, where one is the same but for capitals and its ending."""
@@ -159,6 +160,16 @@ class ImageFinder:
         named = [os.path.relpath(path, self.root) for path in paths]
         found = [each for each in named if os.path.splitext(each)[0].lower() == wanted]
         return f": is {found[0]} meant?" if len(found) == 1 else ""
+
+    def in_another(self, name: str) -> str:
+        """What to say of a name with folders that leads to no file, where one file in another folder is called so."""
+        plain = plain_path(name)
+        found = self._all().get(plain.rpartition("/")[2].lower(), []) if "/" in plain else []
+        if len(found) != 1:
+            return ""
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], _from_the_end(plain, found[0])))
+        folder = os.path.join(*Path(found[0]).parts[:-same]) if same else os.path.dirname(found[0])
+        return f": if {os.path.relpath(found[0], self.root)} is meant, name {folder} in data.root, or with --images"
 
     def begun(self, name: str) -> str:
         """What to say of a name that leads to no file and that several files begin with, `x_red.png`; else nothing."""
@@ -231,7 +242,7 @@ class ImageFinder:
     def _elsewhere(self, name: str, base: str, where: str) -> str | None:
         plain = plain_path(name)
         whole = base.lower().endswith(IMAGE_ENDINGS)
-        found = self._by_end(plain, base)
+        found = self._by_end(plain, base) or (self._in_part(plain) if whole else [])
         if not found and not (whole and "/" in plain):
             found = self._all().get(base.lower(), [])
         if len(found) > 1 and self.preferred:
@@ -268,6 +279,13 @@ class ImageFinder:
                     self._in_folders.setdefault((os.path.basename(os.path.dirname(path)), key), []).append(path)
         alike = self._in_folders.get((folder.rpartition("/")[2], base.lower()), [])
         return [path for path in alike if os.path.dirname(path).endswith(os.sep + folder)]
+
+    def _in_part(self, name: str) -> list[str]:
+        """The file in the preferred folder that the longest end of a name leads to that keeps a folder."""
+        parts = name.split("/")
+        ends = [parts[start:] for start in range(1, len(parts) - 1)] if self.preferred and ".." not in parts else []
+        paths = (os.path.join(self.preferred, *end) for end in ends)
+        return [path for path in paths if os.path.isfile(path)][:1]
 
     def _all(self) -> dict[str, list[str]]:
         """Image files below the root by name and by name without ending, in lower case."""
@@ -312,6 +330,11 @@ def _refuse_special(path: str, is_link: bool | None, name: str, where: str) -> N
     kind = "" if is_link is False else special_kind(path)
     if kind:
         raise UsageError(f"{where}: {name!r} is {kind}, not a file: take it out, or put the image in its place")
+
+
+def _from_the_end(name: str, path: str) -> Iterator[tuple[str, str]]:
+    """The parts of two paths in pairs, the last first, but for the file that both are called as."""
+    return zip(reversed(name.split("/")), reversed(Path(path).parts), strict=False)
 
 
 def require_images(

@@ -8,7 +8,7 @@ from mlcfast.data.labels import count, stacked
 from mlcfast.data.readers.authors import is_authors
 from mlcfast.data.readers.directories import ROBOFLOW, ROBOFLOW_BOXES, at, called, in_either, read_directory
 from mlcfast.data.readers.image_files import holds_images, unread_below
-from mlcfast.data.readers.label_file import VOC_LISTS, only_one, read_file
+from mlcfast.data.readers.label_file import only_one, read_file
 from mlcfast.data.readers.lists import KERAS
 from mlcfast.data.readers.name_tables import with_names
 from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
@@ -16,6 +16,7 @@ from mlcfast.data.readers.registry import has_splits, known_as, read_as
 from mlcfast.data.readers.side_by_side import tables_apart, tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.text_lists import unread_lists
+from mlcfast.data.readers.voc import lists_called, read_lists
 from mlcfast.data.readers.wrapped import tables_in, within
 from mlcfast.data.splits import is_part
 from mlcfast.documents import reading, refuse_special
@@ -36,9 +37,10 @@ def read_labels(path: Path, options: TableOptions) -> LabelSource:
 def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     """Read the file or directory `root/name`; where there is none, the split of that name of the data set in `root`."""
     root = root if (root / name).exists() else within(root)
-    path, listed = root / name, root / VOC_LISTS / f"{name}.txt"
-    if options.form in ("auto", "voc") and listed.is_file() and not path.exists():
-        (source,) = read_as(listed, dataclasses.replace(options, form="voc"))
+    path = root / name
+    listed = lists_called(root, name) if options.form in ("auto", "voc") and not path.exists() else []
+    if listed:
+        (source,) = read_lists(root, listed, options)
         return at(_with_settled_names(source), root)
     may_be_part = root.is_dir() and not path.is_file() and not (path.exists() and path.samefile(root))
     of_authors = may_be_part and is_authors(root)  # whose splits are more than the folders that they name

@@ -1,11 +1,13 @@
 """Annotations in XML: Pascal VOC, a file for each image, and CVAT's, one file for all images."""
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mlcfast.data.labels import stacked
 from mlcfast.data.readers.boxes import own_images, read_xml, text_of
-from mlcfast.data.readers.image_files import images_below, walked
+from mlcfast.data.readers.image_files import holds_images, images_below, walked
 from mlcfast.data.readers.lists import from_tags
 from mlcfast.data.readers.paths import without_notes
 from mlcfast.data.readers.sheet import read_text
@@ -17,6 +19,7 @@ from mlcfast.errors import UsageError
 from mlcfast.registry import hint
 
 LISTS = "ImageSets/Main/*.txt"
+OF_YEAR = re.compile(r"VOC(19|20)\d\d", re.IGNORECASE)
 OF_ANNOTATIONS = ("Annotation", "annotation", "Annotations", "annotations")
 BEGINNING = b"<annotation"
 SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton", "tag"}
@@ -25,10 +28,57 @@ SHAPES = {"box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "
 def is_voc(folder: Path) -> bool:
     """Whether a directory, or a split's in it, holds XML files of which the first annotates one image.
 
-    Without XML, whether it holds lists of one class each.
+    Without XML, whether it holds lists of one class each, or sets_of_years.
     """
     files = _annotations(folder) or [file for split in SPLIT_FOLDERS for file in _annotations(folder / split)]
-    return read_xml(files[0]).tag == "annotation" if files else bool(class_lists(folder))
+    return read_xml(files[0]).tag == "annotation" if files else bool(class_lists(folder) or sets_of_years(folder))
+
+
+def sets_of_years(folder: Path) -> list[Path]:
+    """The sets in a directory where VOC2007, VOC2012 and others so called are all that has images, divided alike."""
+    sets = sorted(place for place in folder.glob("VOC????") if OF_YEAR.fullmatch(place.name) and _annotations(place))
+    divided = {frozenset({file.stem for file in place.glob(LISTS)} & {"train", "val", "trainval"}) for place in sets}
+    if len(sets) < 2 or len(divided) > 1 or frozenset() in divided:
+        return []
+    others = (place for place in folder.iterdir() if place.is_dir() and place not in sets)
+    return [] if any(map(holds_images, others)) else sets
+
+
+def lists_called(folder: Path, name: str) -> list[Path]:
+    """The list `ImageSets/Main/NAME.txt` of a directory, or those of its sets_of_years."""
+    files = [place / "ImageSets" / "Main" / f"{name}.txt" for place in (folder, *sets_of_years(folder))]
+    return [file for file in files if file.is_file()]
+
+
+def read_lists(folder: Path, files: Sequence[Path], options: TableOptions) -> list[LabelSource]:
+    """The source of the lists that lists_called gives of a directory."""
+    if files[0].parents[2] == folder:
+        return read_voc(files[0], options)
+    return _as_one(folder, {file.parents[2]: read_voc(file, options) for file in files})
+
+
+def _as_one(folder: Path, read: Mapping[Path, Sequence[LabelSource]]) -> list[LabelSource]:
+    """The parts of several sets in a directory, those of one name as one; all have the labels of all."""
+    names = sorted({name for sources in read.values() for source in sources for name in source.names})
+    said = f"{' and '.join(place.name for place in read)} are read as one set"
+    parts: dict[str, list[LabelSource]] = {}
+    for place, sources in read.items():
+        for source in sources:
+            images = [f"{place.name}/{image}" for image in source.images]
+            parts.setdefault(source.split, []).append(dataclasses.replace(source.in_order(names), images=images))
+    return [
+        dataclasses.replace(
+            each[0],
+            path=folder,
+            root=folder,
+            images=[image for source in each for image in source.images],
+            lines=range(1, 1 + sum(len(source.images) for source in each)),
+            states=stacked([source.states for source in each]),
+            assumptions=[*dict.fromkeys(line for source in each for line in source.assumptions), said],
+            warnings=[*dict.fromkeys(line for source in each for line in source.warnings)],
+        )
+        for each in parts.values()
+    ]
 
 
 def is_cvat(file: Path) -> bool:
@@ -41,8 +91,12 @@ def read_voc(path: Path, options: TableOptions) -> list[LabelSource]:
 
     Splits are the lists in ImageSets/Main, or folders called train, val and test; all have the labels of all. Where
     neither they nor the directory hold files, those of all its folders are read. A list itself may be named too, such
-    as trainval, which is no split beside train and val. Without XML the lists of one class each are read.
+    as trainval, which is no split beside train and val. Without XML the lists of one class each are read. Of
+    sets_of_years the lists of one name are one split.
     """
+    years = sets_of_years(path) if path.is_dir() and not _annotations(path) else []
+    if years:
+        return _as_one(path, {place: read_voc(place, options) for place in years})
     if path.suffix.lower() == ".xml":
         return [_source(path, path.parent, "", [path], _labels([path], options))]
     if path.is_file():
