@@ -73,7 +73,7 @@ def _settings(data: Path, images: Path | None, given: dict[str, Any]) -> dict[st
     table = files.get(TRAIN) or _single_table(data)
     columns = {} if files else _columns(data, table, given)
     options = _options(given | columns)
-    sources = read_all(table if files and table else data, options)
+    sources = _sources(data, files, options)
     if files:
         root = images or data
         found = {name: _name(file, root) for name, file in files.items()}
@@ -123,6 +123,18 @@ def _split_files(folder: Path) -> dict[str, Path]:
     refuse_other_labels(folder, [file for file in called.values() if file in listed])
     called = with_labels(called)[0] if called else {}
     return {part: file for part in (TRAIN, VALIDATION, TEST) for word, file in called.items() if is_part(word, part)}
+
+
+def _sources(data: Path, files: Mapping[str, Path], options: TableOptions) -> list[LabelSource]:
+    """What a file or directory holds; UsageError where a directory is not read by its files of parts but by others."""
+    if any(file.suffix.lower() in ENDINGS for file in files.values()):
+        return read_all(files[TRAIN], options)
+    sources = read_all(data, options)
+    other = next((source for source in sources if source.path not in files.values()), None)
+    if files and other is not None:
+        shown = f"{other.format}, by {other.path.name}, or by {files[TRAIN].name}"
+        raise UsageError(f"{data}: may be read as {shown}: name the file of the labels")
+    return sources
 
 
 def _single_table(data: Path) -> Path | None:

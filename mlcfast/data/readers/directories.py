@@ -37,6 +37,7 @@ from mlcfast.data.readers.side_by_side import (
     is_form,
     names_any_in,
     others_of_splits,
+    parts_among,
     refuse_more,
     shows_images,
     tables_apart,
@@ -101,7 +102,7 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
             if other != file:
                 raise UsageError(f"{file.parent}: holds {other.name} and {file.name}: name one of them")
         if found:
-            sources = [at(read_single(file, options), file.parent, file.parent.name) for file in found]
+            sources = _of_named(path, found, options)
             refuse_more(path, found, sources, others_of_splits(path, (*names, ROBOFLOW_COCO), SPLIT_FOLDERS))
             return sources
     forms = [file for file in tables_in(path) if is_form(file)]
@@ -119,21 +120,22 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
         refuse_more(path, [path], sources, tables if layouts[0] in OF_BOXES else [])
         return sources
     tables, of_names = without_names(tables)
-    parts = tables_of_parts(tables)
-    if parts:
-        return _of_parts(path, parts, options, [*unread, *of_names])
+    parts, further = parts_among(tables)
+    if parts and (not further or len(with_labels(parts)[0]) > 1):
+        return _of_parts(path, parts, options, [*unread, *of_names], further)
+    trained = _training_alone(path, parts, further, options) if parts else None
     apart = tables_apart(path)
     if apart and not labelled_lists(path):
         sources = _of_parts(path, apart, options, unread)
         check_beside(path, sources[0].path, *sources)
         return sources
     try:
-        source = _of_tables(path, tables, options)
+        source = trained or _of_tables(path, tables, options)
     except UsageError as error:
         raise (error if options.label_columns else or_folders(path, error)) from error
     if source is not None:
         if not options.label_columns:
-            check_beside(path, tables[0], source)
+            check_beside(path, tables[0] if trained is None else source.path, source)
         return [at(dataclasses.replace(source, warnings=[*source.warnings, *unread, *of_names]), path)]
     of_splits = [_of_split(path, path / split, options) for split in SPLIT_FOLDERS]
     found_in = [source for source in of_splits if source is not None]
@@ -178,9 +180,16 @@ def _of_tables(folder: Path, tables: Sequence[Path], options: TableOptions) -> L
     return read_single(tables[0], options) if tables else None
 
 
-def _of_parts(path: Path, parts: dict[str, Path], options: TableOptions, unread: Sequence[str]) -> list[LabelSource]:
-    """The sources of tables such as train.csv and val.csv; images may lie in the folders that have these names."""
+def _of_parts(
+    path: Path, parts: dict[str, Path], options: TableOptions, unread: Sequence[str], further: Sequence[Path] = ()
+) -> list[LabelSource]:
+    """The sources of tables such as train.csv and val.csv; images may lie in the folders that have these names.
+
+    further: tables beside them that are not read, which is said.
+    """
     parts, without = with_labels(parts)
+    read = " and ".join(file.name for file in parts.values())
+    without += [f"{file.name} is not read, as {read} are: name it if it holds the labels" for file in further]
     sources: list[LabelSource] = []
 
     def training() -> frozenset[int]:
@@ -196,6 +205,36 @@ def _of_parts(path: Path, parts: dict[str, Path], options: TableOptions, unread:
         without = [*without, said]
     first = dataclasses.replace(sources[0], warnings=[*sources[0].warnings, *unread, *without])
     return [first, *sources[1:]]
+
+
+def _of_named(path: Path, found: Sequence[Path], options: TableOptions) -> list[LabelSource]:
+    """The sources of Roboflow's tables and metadata files; UsageError for one without labels beside `train.csv`."""
+    try:
+        return [at(read_single(file, options), file.parent, file.parent.name) for file in found]
+    except UsageError as error:
+        parts = parts_among(tables_in(path))[0] if found[0].parent == path else {}
+        train = next((file for part, file in parts.items() if is_part(part, TRAIN)), None)
+        if train is None or options.label_columns:
+            raise
+        shown = f"{found[0].name} or as {train.name}"
+        raise UsageError(f"{path}: may be read as {shown}: name the file of the labels") from error
+
+
+def _training_alone(
+    path: Path, parts: dict[str, Path], further: Sequence[Path], options: TableOptions
+) -> LabelSource | None:
+    """What `train.csv` says where further tables name no image; None where it holds no labels that are read.
+
+    UsageError for a further table that names one of its images, or of those there: it may hold the labels.
+    """
+    labelled, without = with_labels(parts)
+    (file,) = labelled.values()
+    try:
+        source = read_single(file, options)
+    except UsageError:
+        return None
+    refuse_more(path, [file], [source], further)
+    return dataclasses.replace(source, warnings=[*source.warnings, *without, *map(not_read, further)])
 
 
 def _of_lists(path: Path, options: TableOptions) -> list[LabelSource]:
@@ -329,8 +368,8 @@ def folder_of_part(root: Path, table: Path) -> Path | None:
     So it is `train` for train.csv.
     """
     part = part_in(table.stem) if table.is_file() else None
-    folder = called(root / part, root) if part else root
-    return folder if part and folder.is_dir() else None
+    folders = [called(place / part, place) for place in (root, root / "images")] if part else []
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def in_either(source: LabelSource, folder: Path, above: Path) -> LabelSource:

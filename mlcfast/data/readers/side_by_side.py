@@ -8,12 +8,13 @@ from mlcfast.data.readers.columns import IMAGE_COLUMNS, LIST_COLUMNS, is_about, 
 from mlcfast.data.readers.image_files import ENDING, IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.name_tables import not_read, without_name_tables
+from mlcfast.data.readers.part_columns import part_of
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import read_sheet, read_text
 from mlcfast.data.readers.source import LabelSource
 from mlcfast.data.readers.words import OF_PEOPLE
 from mlcfast.data.readers.wrapped import tables_in
-from mlcfast.data.splits import TRAIN, is_part
+from mlcfast.data.splits import TRAIN, is_part, is_split_word
 from mlcfast.errors import UsageError
 
 IMAGE_FILE = re.compile(ENDING, re.IGNORECASE)
@@ -55,6 +56,21 @@ def tables_of_parts(tables: Sequence[Path]) -> dict[str, Path]:
     return parts if 1 < len(parts) == len(tables) and len(rest) == 1 and trains else {}
 
 
+def parts_among(tables: Sequence[Path]) -> tuple[dict[str, Path], list[Path]]:
+    """The tables of a directory by their part, as tables_of_parts has them, and the further ones that are there.
+
+    Beside further ones those count whose names are a word for a part alone, `train.csv`: training and each part once.
+    """
+    parts = tables_of_parts(tables)
+    if parts or len(tables) < 2:
+        return parts, []
+    called = [file for file in tables if is_split_word(file.stem)]
+    meant = {part_of(file.stem) for file in called}
+    if len(meant) < len(called) or TRAIN not in meant:
+        return {}, []
+    return {file.stem: file for file in called}, [file for file in tables if file not in called]
+
+
 def tables_apart(folder: Path) -> dict[str, Path]:
     """The tables of parts of the data in a folder of a directory's labels, `labels/train.csv`; nothing for others.
 
@@ -74,7 +90,7 @@ def with_labels(parts: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
     """
     train = next(file for part, file in parts.items() if is_part(part, TRAIN))
     test = next((part for part in parts if is_part(part, "test")), None)
-    if test is None or train.suffix.lower() not in (".csv", ".tsv"):
+    if test is None or not {train.suffix.lower(), parts[test].suffix.lower()} <= {".csv", ".tsv"}:
         return parts, []
     header, there = read_sheet(train).header, {*read_sheet(parts[test]).header}
     lacking = [name for name in header if name not in there]
