@@ -363,6 +363,14 @@ def test_both_years_of_pascal_voc_have_the_list_of_what_trains_and_validates(tmp
     assert source.states.tolist() == [[P], [N], [P], [N]]
 
 
+@pytest.mark.parametrize("named", ["val/patch1/a.jpg", "images/test/patch1/a.jpg", "x/patch1/a.jpg"])
+def test_an_image_of_another_part_is_not_looked_for_in_that_of_the_table(tmp_path, named):
+    """Nor one whose own folder is there."""
+    lay(tmp_path, {"train.json": COCO.replace("a.jpg", named), "train/patch1/a.jpg": "", "x/patch1/b.jpg": ""})
+    ((source, paths),) = open_sources(tmp_path, None, TableOptions())
+    assert paths == [None] and f"{named!r} is missing" in " ".join(source.warnings)
+
+
 def test_an_image_in_another_folder_is_named_with_its_remedy(tmp_path):
     file = COCO.replace("a.jpg", "images/v1/patch0/a.jpg")
     lay(tmp_path, {"t.json": file, "train/patch0/a.jpg": "", "val/patch0/b.jpg": ""})

@@ -45,6 +45,10 @@ NAMED = {
 KEPT = {
     "not all": (PLAIN | {"names.csv": "id,name\n0,cat\n1,dog\n"}, "names.csv names some of the labels, and not '2'"),
     "two alike": (OPEN | {"d.csv": FREEBASE.replace("Cat", "Owl")}, "names two labels 'Owl', '/m/0abc' and '/m/0h'"),
+    "two alike of attributes": (
+        LIST | {"labels.csv": "attribute_id,attribute_name\n12,x\n55,y\n301,x\n"},
+        "labels.csv names two labels 'x', '12' and '301': the labels keep their ids",
+    ),
     "tables that differ": (
         OPEN | {"a.csv": FREEBASE, "b.csv": FREEBASE.replace("Cat", "Lion")},
         "a.csv and b.csv name the labels otherwise",
@@ -52,7 +56,11 @@ KEPT = {
     "counted from 1, and perhaps from 0": (
         {**PLAIN, "train.csv": "image,label\na.jpg,1\nb.jpg,2\nc.jpg,3\n",
          "names.csv": "id,name\n1,w\n2,x\n3,y\n4,z\n"},
-        "counts from 1, and no image has its last, '4', so that the labels may count from 0",
+        "names the labels: they keep their ids as no image has '4', so that they may count from 0 and the names from 1",
+    ),
+    "counted from 0, and perhaps from 1": (
+        {**PLAIN, "train.csv": "image,label\na.jpg,1\nb.jpg,2\nc.jpg,1\n", "names.csv": "id,name\n0,w\n1,x\n2,y\n"},
+        "they keep their ids as no image has '0', so that they may count from 1 and the names from 0",
     ),
     "a control character": (OPEN | {"d.csv": FREEBASE.replace("Cat", "\x1b[31mCat")}, "names '/m/0abc' with a control"),
     "groups of classes": (PLAIN | {"t.csv": "label,group\n0,cat\n1,dog\n2,owl\n"}, ""),
@@ -61,6 +69,8 @@ KEPT = {
         {**PLAIN, "train.csv": "image,label\na.jpg,cat\nb.jpg,dog\n",
          "names.csv": "label,name\ncat,Felis 1\ndog,Canis 2\n"}, "",
     ),
+    "a list of images": (PLAIN | {"labels.csv": "id,tags\n0,fog\n1,rain\n2,snow\n"}, ""),
+    "an object of images": (PLAIN | {"labels.json": '{"0": "fog", "2": "rain", "1": "snow", "07": "hail"}'}, ""),
     "numbers of aircraft": (PLAIN | {"names.csv": "label,name\n0,A320\n1,B-52\n2,C-130\n"}, ""),
     "titles of images": (
         {"train.csv": "id,label\n0,1\n1,2\n2,1\n3,2\n", "labels.csv": "id,label\n0,fog\n1,rain\n2,snow\n3,sun\n",
@@ -107,6 +117,22 @@ def test_a_split_is_read_by_the_labels_of_training(tmp_path, trained_on):
     records = read_csv(tmp_path, "train.csv", trained_on)
     held = [{records.names[k] for k in range(len(trained_on)) if row[k] == 1} for row in records.labels]
     assert held == ([{"12", "55"}, {"301"}] if "7" in trained_on else [{"culture::french", "tag::men"}, {"tag::a, b"}])
+
+
+def test_a_split_without_the_first_class_has_the_names_of_training(tmp_path):
+    """Which alone might be counted otherwise."""
+    names, held = "id,name\n0,cat\n1,dog\n2,owl\n", {f"images/{name}.jpg": "" for name in "de"}
+    lay(tmp_path, PLAIN | held | {"names.csv": names, "val.csv": "image,label\nd.jpg,1\ne.jpg,2\n"})
+    trained = read_csv(tmp_path, "train.csv").names
+    assert trained == ["cat", "dog", "owl"] and read_csv(tmp_path, "val.csv").names == ["1", "2"]
+    assert read_csv(tmp_path, "val.csv", trained).labels.tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert [source.names for source in read_all(tmp_path, TableOptions())] == [trained, ["dog", "owl"]]
+
+
+def test_a_label_without_a_name_is_the_one_that_training_has_not(tmp_path):
+    lay(tmp_path, PLAIN | {"names.csv": "id,name\n0,cat\n1,dog\n2,owl\n", "val.csv": "image,label\na.jpg,1\nb.jpg,3\n"})
+    with pytest.raises(UsageError, match="line 3 has the label '3', which is not in the training file"):
+        read_csv(tmp_path, "val.csv", read_csv(tmp_path, "train.csv").names)
 
 
 def test_a_label_that_training_has_not_is_named(tmp_path):

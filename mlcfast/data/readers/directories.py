@@ -123,13 +123,13 @@ def read_directory(path: Path, options: TableOptions) -> list[LabelSource]:
     parts, further = parts_among(tables)
     if parts and (not further or len(with_labels(parts)[0]) > 1):
         return _of_parts(path, parts, options, [*unread, *of_names], further)
-    trained = _training_alone(path, parts, further, options) if parts else None
     apart = tables_apart(path)
     if apart and not labelled_lists(path):
         sources = _of_parts(path, apart, options, unread)
         check_beside(path, sources[0].path, *sources)
         return sources
     try:
+        trained = _training_alone(path, parts, further, options) if parts else None
         source = trained or _of_tables(path, tables, options)
     except UsageError as error:
         raise (error if options.label_columns else or_folders(path, error)) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlcfast.data.readers.columns import plain_column
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS, images_below
+from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.names import CONTROLS, plain_label
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import read_text
@@ -18,6 +19,7 @@ from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.data.readers.wrapped import tables_in
 from mlcfast.errors import UsageError
 
+MOST = 100  # tables and JSON files of a folder; more are one for each image
 LARGEST = 2**22  # bytes of a file that is looked into: Open Images' 20,638 names take half of one MiB
 FORMS = ("list", "long")  # of tables whose cells hold the ids
 OF_MACHINES = re.compile(r"/[a-z]/\w+|n\d{8}")  # Freebase's and WordNet's ids, which are nothing else
@@ -26,7 +28,7 @@ LETTER = re.compile(r"[^\W\d_]")
 OF_CLASSES = "label|class|category|categorie|tag|attribute|target|finding|disease|diagnosis|species|concept"
 # What columns of ids and of names are called, as plain_column has it; in the group, those of nothing but classes.
 CALLED = re.compile(
-    rf"({OF_CLASSES}|synset|wnid|mid|display)?(s|es)?(ids?|idx|index|number|no|num|code|names?|description|text)?"
+    rf"({OF_CLASSES}|synset|wnid|mid|display)?(?:s|es)?(?:ids?|idx|index|number|no|num|code|(names?|description|text))?"
 )
 SAYS = re.compile(rf"(?<![a-z])({OF_CLASSES}|synset|names?(?![a-z]))", re.IGNORECASE)  # a file called so names classes
 
@@ -39,22 +41,24 @@ def not_read(file: Path) -> str:
 def without_name_tables(tables: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The tables of a directory without those that name classes and no image there, and these.
 
-    All are kept where no other table is there, nor in the folders of parts.
+    All are kept where no other table is there, nor in the folders of parts; so is one called as a part.
     """
-    named = {file: names for file in tables if (names := names_in_table(file))}
+    few = [file for file in tables if part_in(file.stem) is None] if len(tables) <= MOST else []
+    named = {file: names for file in few if (names := names_in_table(file))}
     alone = len(named) == len(tables)
     if not named or (alone and not any(tables_in(tables[0].parent / part) for part in SPLIT_FOLDERS)):
         return list(tables), []
     stems = {image.stem for image in images_below(tables[0].parent)}
-    found = [file for file, names in named.items() if stems.isdisjoint(names)]
+    found = [file for file, names in named.items() if stems.isdisjoint([*names, *names.values()])]
     return [file for file in tables if file not in found], found
 
 
 def names_in_table(file: Path) -> dict[str, str]:
     """The names of classes by their ids, where a table or an object of JSON holds nothing else; empty for another file.
 
-    Each id has a digit, each name a letter, and not all names could be ids. The columns, or the file, are called as
-    those of classes, and no name stands there twice, unless the ids are OF_MACHINES.
+    Each id has a digit, each name a letter, and not all names could be ids. Unless the ids are OF_MACHINES, the column
+    of ids is called as one of classes, or as any of numbers in a file called so with a column of names, and no name
+    stands there twice, if both columns do not say what they hold; without a header the ids count from 0 or 1.
     """
     if file.suffix.lower() not in (".csv", ".tsv", ".json") or not file.is_file() or file.stat().st_size > LARGEST:
         return {}
@@ -63,17 +67,24 @@ def names_in_table(file: Path) -> dict[str, str]:
     except (UsageError, csv.Error):
         return {}
     columns = [CALLED.fullmatch(plain_column(name)) for name in rows[0]] if rows else []
-    header = len(columns) == 2 and all(match is not None and match[0] for match in columns)
-    of_classes = header and any(match is not None and match[1] for match in columns)
+    called = [match for match in columns if match is not None and match[0]]
+    header = len(called) == 2
     body = rows[1:] if header else rows
     for first, second in ((0, 1), (1, 0)):
         ids, names = [row[first] for row in body], [plain_label(row[second]) for row in body]
         certain = all(map(OF_MACHINES.fullmatch, ids))
-        called = certain or of_classes or SAYS.search(file.stem) is not None
-        once = len({*ids}) == len(ids) and (certain or len({*names}) == len(names))
-        if ids and called and once and _are_ids(ids) and all(map(LETTER.search, names)) and not _are_ids(names):
+        of_class = header and called[first][1] is not None
+        named = certain or (of_class and called[second][2] is not None)
+        if not ids or len({*ids}) < len(ids) or not (named or len({*names}) == len(names)):
+            continue
+        says = SAYS.search(file.stem) is not None and (called[second][2] is not None if header else _count(ids))
+        if (certain or says or of_class) and _are_ids(ids) and all(map(LETTER.search, names)) and not _are_ids(names):
             return dict(zip(ids, names, strict=True))
     return {}
+
+
+def _count(ids: Sequence[str]) -> bool:
+    return any({*ids} == {*map(str, range(first, first + len(ids)))} for first in (0, 1))
 
 
 def _are_ids(cells: Iterable[str]) -> bool:
@@ -103,45 +114,73 @@ def _pairs_of_text(file: Path) -> list[list[str]]:
 def with_names(sources: Sequence[LabelSource], options: TableOptions) -> list[LabelSource]:
     """The splits of a table of ids with the names of another beside it, where just one reading of that is possible.
 
-    It must name each label, no two alike, and no image. Tables that name some, or two of them alike, are a warning.
-    `data.label_columns` keeps the ids, and so does another split whose labels are ids, see LabelSource.in_order.
+    It must name each label, no two alike, and no image. Tables that name some, or two of them alike, are a warning, and
+    so are numbers that one may count otherwise. `data.label_columns` keeps the ids, and so does a split that is read in
+    the order of ids, see LabelSource.in_order.
     """
     first = sources[0]
     ids = list(dict.fromkeys(name for source in sources for name in source.names))
     if first.format not in FORMS or not first.path.is_file() or not ids or not _are_ids(ids):
         return list(sources)
-    images = {Path(plain_path(image)).stem for source in sources for image in source.images}
     found = {file: names_in_table(file) for file in _beside(first.path)}
     found = {file: names for file, names in found.items() if not names.keys().isdisjoint(ids)}
-    found = {file: names for file, names in found.items() if images.isdisjoint(names.keys() - {*ids})}
+    stems = {_stem(image) for source in sources for image in source.images} if found else set()
+    found = {file: names for file, names in found.items() if stems.isdisjoint({*names, *names.values()} - {*ids})}
     doubts = {file: _doubt(names, ids) for file, names in found.items()}
     fitting = [file for file, doubt in doubts.items() if not doubt]
     if not fitting:
-        return _told(sources, [f"{file.name} {doubt}: the labels keep their ids" for file, doubt in doubts.items()])
-    names = found[fitting[0]]
-    other = next((file for file in fitting if any(found[file][each] != names[each] for each in ids)), None)
+        called = _also(sources, next(iter(found.values()))) if len(found) == 1 else sources
+        return _told(called, [f"{file.name} {doubt}: the labels keep their ids" for file, doubt in doubts.items()])
+    file, names = fitting[0], found[fitting[0]]
+    other = next((each for each in fitting if any(found[each][one] != names[one] for one in ids)), None)
     if other is not None:
-        both = f"{fitting[0].name} and {other.name} name the labels otherwise than each other"
+        both = f"{file.name} and {other.name} name the labels otherwise than each other"
         return _told(sources, [f"{both}: they keep their ids"])
-    said = f"the labels have their names from {fitting[0].name}, {ids[0]!r} is {names[ids[0]]!r}"
-    if options.label_columns:
-        return _told(sources, [f"{fitting[0].name} names the labels: they keep their ids by data.label_columns"])
+    kept = "by data.label_columns" if options.label_columns else _miscounted(names, ids)
+    if kept:
+        return _told(_also(sources, names), [f"{file.name} names the labels: they keep their ids {kept}"])
+    said = f"the labels have their names from {file.name}, {ids[0]!r} is {names[ids[0]]!r}"
     return [
         replace(
             source,
             names=[names[each] for each in source.names],
-            ids=tuple(source.names),
+            also=tuple(source.names),
             assumptions=[*source.assumptions, said],
-            warnings=[line for line in source.warnings if line != not_read(fitting[0])],
+            warnings=[line for line in source.warnings if line != not_read(file)],
         )
         for source in sources
     ]
 
 
+def _also(sources: Sequence[LabelSource], names: dict[str, str]) -> list[LabelSource]:
+    """The sources with the names that their labels may have, those without one their ids; none where two are alike."""
+    called = [tuple(names.get(each, each) for each in source.names) for source in sources]
+    return [
+        replace(source, also=also if len({*also}) == len(also) else ())
+        for source, also in zip(sources, called, strict=True)
+    ]
+
+
+def _miscounted(names: dict[str, str], ids: Sequence[str]) -> str:
+    """Why names by number may be those of the numbers beside, where half of them and not the outermost are labels."""
+    if not _count([*names]) or 2 * len(ids) < len(names):
+        return ""
+    start = 0 if "0" in names else 1
+    outermost = str(0 if start == 0 else len(names))
+    said = f"as no image has {outermost!r}, so that they may count from {1 - start} and the names from {start}"
+    return said if outermost not in ids else ""
+
+
 def _beside(path: Path) -> list[Path]:
     """The files beside a table, or in the folder above where its own is that of a part of the data."""
     folder = path.parent.parent if path.parent.name.lower() in SPLIT_FOLDERS else path.parent
-    return [file for file in tables_in(folder) if file != path]
+    tables = tables_in(folder)
+    return [file for file in tables if file != path] if len(tables) <= MOST else []
+
+
+def _stem(image: str) -> str:
+    name = plain_path(image).rpartition("/")[2]
+    return name.rpartition(".")[0] or name
 
 
 def _doubt(names: dict[str, str], ids: Sequence[str]) -> str:
@@ -149,9 +188,6 @@ def _doubt(names: dict[str, str], ids: Sequence[str]) -> str:
     lost = next((each for each in ids if each not in names), None)
     if lost is not None:
         return f"names some of the labels, and not {lost!r}"
-    last = str(len(names))
-    if {*names} == {*map(str, range(1, len(names) + 1))} and last not in ids and 4 * len(ids) >= 3 * len(names):
-        return f"counts from 1, and no image has its last, {last!r}, so that the labels may count from 0"
     first: dict[str, str] = {}
     twice = next((each for each in ids if first.setdefault(names[each], each) != each), None)
     if twice is not None:

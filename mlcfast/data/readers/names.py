@@ -90,7 +90,7 @@ def with_plain_labels(source: LabelSource) -> LabelSource:
         states = _united(states, [place[name] for name in plain], len(names))
         twice = Counter(plain).most_common(1)[0][0]
         said.append(f"labels that become the same are one, such as {twice!r}")
-    return replace(source, names=names, states=states, assumptions=[*source.assumptions, *said])
+    return replace(source, names=names, states=states, also=(), assumptions=[*source.assumptions, *said])
 
 
 def _place_of(source: LabelSource, column: int) -> str:

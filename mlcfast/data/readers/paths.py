@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS
+from mlcfast.data.readers.words import SPLIT_FOLDERS
 from mlcfast.documents import special_kind
 from mlcfast.errors import MissingImageError, UsageError
 from mlcfast.registry import hint_path
@@ -281,10 +282,17 @@ class ImageFinder:
         return [path for path in alike if os.path.dirname(path).endswith(os.sep + folder)]
 
     def _in_part(self, name: str) -> list[str]:
-        """The file in the preferred folder that the longest end of a name leads to that keeps a folder."""
+        """The file in the preferred folder that the longest end of a name leads to that keeps a folder.
+
+        None where the folder that is named is there itself, or is one of another part of the data.
+        """
         parts = name.split("/")
-        ends = [parts[start:] for start in range(1, len(parts) - 1)] if self.preferred and ".." not in parts else []
-        paths = (os.path.join(self.preferred, *end) for end in ends)
+        if not self.preferred or ".." in parts or self._is_folder(os.path.join(self.root, *parts[:-1])):
+            return []
+        own = os.path.basename(os.path.dirname(self.preferred)).lower()
+        if any(part.lower() in SPLIT_FOLDERS and part.lower() != own for part in parts):
+            return []
+        paths = (os.path.join(self.preferred, *parts[start:]) for start in range(1, len(parts) - 1))
         return [path for path in paths if os.path.isfile(path)][:1]
 
     def _all(self) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from mlcfast.data.readers.lists import KERAS
 from mlcfast.data.readers.name_tables import with_names
 from mlcfast.data.readers.names import garbled, nearly_equal, refuse_halves, with_plain_labels
 from mlcfast.data.readers.registry import has_splits, known_as, read_as
-from mlcfast.data.readers.side_by_side import parts_among, tables_apart, without_names
+from mlcfast.data.readers.side_by_side import parts_among, tables_apart, tables_of_parts, without_names
 from mlcfast.data.readers.source import LabelSource, TableOptions
 from mlcfast.data.readers.text_lists import unread_lists
 from mlcfast.data.readers.voc import lists_called, read_lists
@@ -45,7 +45,9 @@ def read_named(root: Path, name: str, options: TableOptions) -> LabelSource:
     may_be_part = root.is_dir() and not path.is_file() and not (path.exists() and path.samefile(root))
     of_authors = may_be_part and is_authors(root)  # whose splits are more than the folders that they name
     plain = options.form == "auto" and not path.is_file()
-    parts = parts_among(without_names(tables_in(root))[0])[0] or tables_apart(root) if plain else {}
+    tables = without_names(tables_in(root))[0] if plain else []
+    parts = tables_of_parts(tables) if path.exists() else parts_among(tables)[0]
+    parts = parts or (tables_apart(root) if plain else {})
     by_tables = any(is_part(part, name) for part in parts)
     known = by_tables or (has_splits(options.form) if options.form != "auto" else known_as(root))
     if (path.exists() and not of_authors and not by_tables) or not root.is_dir() or not known:

@@ -66,8 +66,8 @@ class LabelSource:
     the whole; packed: the M images where they lie inside the file, in which case unpack writes them to files of their
     own and returns their paths; cells: which of 0, −1 and 2, a blank, the labels hold beside 1, where their meaning
     depends on that, or what the numbers of a list are, see mlcfast.data.readers.cells; blank: columns that hold nothing
-    and are no labels here, but may be in another split; ids: what the file has in place of the K names, where these
-    are from another, see mlcfast.data.readers.name_tables.
+    and are no labels here, but may be in another split; also: what the K labels are called otherwise, the ids that
+    the file has in place of their names or names that are in doubt, see mlcfast.data.readers.name_tables.
     """
 
     path: Path
@@ -85,7 +85,7 @@ class LabelSource:
     packed: PackedImages | None = None
     cells: frozenset[int] = frozenset()
     blank: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def column(self, name: str, option: str) -> list[str]:
         """The M cells of a column that `option` names; UsageError where the file has none, or one without content."""
@@ -146,13 +146,12 @@ class LabelSource:
     def in_order(self, names: list[str] | None) -> "LabelSource":
         """The labels in another split's order; UsageError for a label that is not among `names`.
 
-        One whose column is blank here is unknown. Where the other split has ids in place of these names, so has this:
-        nobody read the table of names then.
+        One whose column is blank here is unknown. Where the other split calls the labels as `also` does, so does this.
         """
         if names is None or names == self.names:
             return self
-        if self.ids and {*self.ids} <= {*names} and not {*self.names} <= {*names}:
-            return replace(self, names=list(self.ids), ids=()).in_order(names)
+        if len({*self.also} - {*names}) < len({*self.names} - {*names}) and self.also:
+            return replace(self, names=list(self.also), also=()).in_order(names)
         left = {*names} & {*self.blank} - {*self.names}
         differ = sorted(set(names) ^ {*self.names, *left})
         if self.format in ("wide", "attributes") and differ:
@@ -175,7 +174,7 @@ class LabelSource:
                 raise UsageError(f"{says}{_several(name, names) or hint(name, names)}")
         fill = 0 if left or holds(self.states, 0) else -1
         states = placed(self.states, [column[name] for name in self.names], len(names), fill)
-        return replace(self, names=list(names), states=states, ids=())
+        return replace(self, names=list(names), states=states, also=())
 
 
 def _several(name: str, names: Sequence[str]) -> str:
