@@ -42,6 +42,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
 
     def error(self, message: str) -> NoReturn:
         """Print the message on one line and exit with status 2."""

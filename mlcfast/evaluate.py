@@ -12,7 +12,7 @@ from mlcfast.config import Config, DataConfig
 from mlcfast.data import LabelledImages
 from mlcfast.data.build import open_split
 from mlcfast.data.splits import TRAIN, VALIDATION, find_split, sides_of_run, trained_on
-from mlcfast.engine import discover, start, stop
+from mlcfast.engine import discover, peers_explained, start, stop
 from mlcfast.engine.predictor import FLIP
 from mlcfast.errors import UsageError, counted
 from mlcfast.evaluation.bootstrap import report_intervals
@@ -85,7 +85,6 @@ def build_parser() -> cli.Parser:
         help="the mean of each model's scores with images of these sides in pixels, instead of those of one size alone",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
 
 
@@ -111,8 +110,11 @@ def work(args: argparse.Namespace) -> None:
         stored_model(config, weights, records.names, *sides[:1])
     start(process)
     try:
-        result = evaluate_weights(config, process, checkpoints[0], records, args.flip, sides)
-        others = [evaluate_stored(config, process, weights, records, args.flip, sides) for weights in checkpoints[1:]]
+        with peers_explained(process):
+            result = evaluate_weights(config, process, checkpoints[0], records, args.flip, sides)
+            others = [
+                evaluate_stored(config, process, weights, records, args.flip, sides) for weights in checkpoints[1:]
+            ]
     finally:
         stop()
     if process.is_main:

@@ -9,7 +9,8 @@ from mlcfast import cli
 
 # isort: split
 from mlcfast.config import Config, load_config
-from mlcfast.engine import usable_gpus
+from mlcfast.engine import discover, usable_gpus
+from mlcfast.errors import UsageError
 
 
 def build_parser() -> cli.Parser:
@@ -40,6 +41,8 @@ def command(config: Config, gpus: int) -> list[str]:
 
 def work(args: argparse.Namespace) -> None:
     """Become the launcher; this process ends as it does."""
+    if discover().world_size > 1:
+        raise UsageError("launch starts the processes itself: call it without a launcher")
     words = command(load_config(args.config, args.overrides), usable_gpus())
     words += ["mlcfast.train", args.config, *args.overrides]
     if args.resume is not None:

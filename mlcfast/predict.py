@@ -14,15 +14,17 @@ from mlcfast import cli
 # isort: split
 import numpy as np
 import torch
+from torch import nn
 
 from mlcfast.data.readers.probabilities import write_probabilities
 from mlcfast.data.sources import find_images
-from mlcfast.engine.distributed import Process
+from mlcfast.engine.distributed import Process, barrier, discover, on_main, peers_explained, start, stop
 from mlcfast.engine.host_memory import keep_freed_memory
 from mlcfast.engine.predictor import FLIP, Predictor
 from mlcfast.errors import UsageError
-from mlcfast.evaluation.predict_files import label_numbers, predict_files, select
+from mlcfast.evaluation.predict_files import label_numbers, predict_shared, select
 from mlcfast.evaluation.tables import PredictionTable, formula_warning
+from mlcfast.models.card import ModelCard
 from mlcfast.models.heads import Head
 from mlcfast.models.trained import load_image_model
 from mlcfast.report.attention import AttentionWriter
@@ -66,15 +68,13 @@ def build_parser() -> cli.Parser:
         "--workers",
         type=cli.at_least(1),
         metavar="N",
-        help="threads that decode, and on the CPU compute (default: all cores)",
+        help="threads that decode, and on the CPU compute (default: the cores, shared by the processes)",
     )
     return parser
 
 
 def work(args: argparse.Namespace) -> int:
-    """Predict and print; 1 if any image failed."""
-    from tqdm import tqdm  # after cli, which says what to install where it is missing
-
+    """Predict and print; 1 if any image failed. Ranks share the images, and the main process says what they found."""
     if args.labels and not args.attention:
         raise UsageError("--labels goes with --attention DIR, which draws them")
     model, card = load_image_model(args.checkpoint)
@@ -84,20 +84,47 @@ def work(args: argparse.Namespace) -> int:
         raise UsageError("--flip and --attention: the maps are of each image as it is, so its scores must be too")
     check_place(args.probabilities)
     drawn = label_numbers(args.labels, card.labels) if args.labels else None
-    process = Process()
+    process = discover()
+    start(process)
+    try:
+        with peers_explained(process):
+            rows = predict_all(args, process, model, card, drawn)
+    finally:
+        stop()
+    if not process.is_main:
+        return 0
+    if args.json:
+        print(json.dumps(rows))
+    failed = sum("error" in row for row in rows)
+    print(f"done {len(rows) - failed}, failed {failed}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def predict_all(
+    args: argparse.Namespace, process: Process, model: nn.Module, card: ModelCard, drawn: list[int] | None
+) -> list[dict[str, Any]]:
+    """Predict, show and write what the arguments ask for; the document's rows, of each image one. A collective.
+
+    drawn: the labels to draw, by number, those found if None.
+    """
+    from tqdm import tqdm  # after cli, which says what to install where it is missing
+
     keep_freed_memory()
     predictor = Predictor(process, model.to(process.device).to(memory_format=torch.channels_last), "fp32", args.flip)
-    sources = list(find_images(args.images))
-    workers = args.workers or os.cpu_count() or 1
-    predictions = predict_files(predictor, card, sources, args.batch_size, workers, bool(args.attention))
+    sources = on_main(process, lambda: list(find_images(args.images)))
+    workers = args.workers or max(1, (os.cpu_count() or 1) // process.world_size)
+    predictions = predict_shared(predictor, card, sources, args.batch_size, workers, bool(args.attention))
     writer = AttentionWriter(args.attention, card.labels, drawn) if args.attention else None
     rows: list[dict[str, Any]] = []
     kept: dict[str, np.ndarray] = {}
-    if args.csv and (said := formula_warning(args.csv, card.labels)):
+    if args.csv and process.is_main and (said := formula_warning(args.csv, card.labels)):
         print(said, file=sys.stderr)
+    quiet = None if process.is_main else True
     with contextlib.ExitStack() as opened:
-        table = opened.enter_context(PredictionTable(args.csv, card.labels)) if args.csv else None
-        for image, scores, maps, error in tqdm(predictions, "predicting", len(sources), leave=False, disable=None):
+        table = None
+        if args.csv and process.is_main:
+            table = opened.enter_context(PredictionTable(args.csv, card.labels))
+        for image, scores, maps, error in tqdm(predictions, "predicting", len(sources), leave=False, disable=quiet):
             rows.append({"image": image, "error": error})
             if not error:
                 found = select(scores, card, args.top_k, args.threshold)
@@ -107,19 +134,17 @@ def work(args: argparse.Namespace) -> int:
                     rows[-1]["attention"] = writer.write(image, scores, maps, found)
                 if table:
                     table.write(image, found, scores)
-                if args.probabilities:
+                if args.probabilities and process.is_main:
                     kept[image] = scores.astype(np.float16)
             elif table:
                 table.write_error(image, error)
-            show(rows[-1], args.json)
-    if args.probabilities:
+            if process.is_main:
+                show(rows[-1], args.json)
+    barrier()  # the others draw
+    if args.probabilities and process.is_main:
         scores_MK = np.array(list(kept.values()), np.float16).reshape(len(kept), len(card.labels))
         write_probabilities(args.probabilities, list(kept), card.labels, scores_MK)
-    if args.json:
-        print(json.dumps(rows))
-    failed = sum("error" in row for row in rows)
-    print(f"done {len(rows) - failed}, failed {failed}", file=sys.stderr)
-    return 1 if failed else 0
+    return rows
 
 
 def check_place(path: Path | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mlcfast import cli
 from mlcfast.config import load_config
+from mlcfast.engine import discover
 from mlcfast.errors import UsageError
 from mlcfast.runs.directory import RunDirectory
 from mlcfast.runs.journal import log_to_console
@@ -38,6 +39,8 @@ def build_parser() -> cli.Parser:
 
 def work(args: argparse.Namespace) -> int:
     """Run what is not finished yet and print the table; the last line names the best run."""
+    if discover().world_size > 1:
+        raise UsageError("a sweep starts its trainings itself: call it without a launcher, --jobs N for N at a time")
     if args.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, not {args.jobs}")
     plain, axes = parse_axes(args.settings)

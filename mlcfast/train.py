@@ -53,7 +53,6 @@ def build_parser() -> cli.Parser:
         metavar="KEY",
         help="print all settings, or a section's, or KEY's: meaning, values, default",
     )
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # put there by launchers
     return parser
 
 

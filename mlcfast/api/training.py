@@ -52,7 +52,7 @@ def _trained(
     RunDirectory(directory).check_writable()
     start(process)
     try:
-        with peers_explained(process):
+        with peers_explained(process, "--resume goes on"):
             place = directory if resume is True else Path(resume) if resume else None
             progress = run(settings, process, place, with_changes, callbacks)
     finally:

@@ -24,6 +24,7 @@ _HOME = {
     "ResizedCache": "resized",
     "resized_cache_bytes": "resized",
     "EvalSampler": "samplers",
+    "InTurnSampler": "samplers",
     "StreamSampler": "samplers",
     "StreamedImages": "packed",
     "TrainSampler": "samplers",

@@ -18,6 +18,7 @@ from mlcfast.data import (
     EvalTransform,
     FeatureLoader,
     ImageDataset,
+    InTurnSampler,
     LabelledFeatures,
     LabelledImages,
     ResizedCache,
@@ -350,16 +351,28 @@ def train_loader(
     return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise, stopwatch)
 
 
-def evaluation_loader(
-    config: Config, records: LabelledImages, process: Rank, first: int = 0
-) -> DataLoader | FeatureLoader:
-    """This rank's share of the images from the one numbered `first` on, each image on exactly one rank."""
-    settings, together = config.data, config.engine.micro_batch
+def evaluation_loader(config: Config, records: LabelledImages, process: Rank) -> DataLoader | FeatureLoader:
+    """This rank's share of the images, each image on exactly one rank."""
+    together = config.engine.micro_batch
     if isinstance(records, LabelledFeatures):
-        sampler = EvalSampler(len(records), max(together, FEATURES_AT_ONCE), process.rank, process.world_size, first)
+        sampler = EvalSampler(len(records), max(together, FEATURES_AT_ONCE), process.rank, process.world_size)
         return FeatureLoader(records, sampler, process.device)
+    sampler = EvalSampler(len(records), together, process.rank, process.world_size)
+    return _loader_of_images(config, records, process, sampler)
+
+
+def loader_in_turn(config: Config, records: LabelledImages, process: Rank, first: int) -> DataLoader:
+    """Every W-th of the batches that one process makes of the images from the one numbered `first` on."""
+    together = config.engine.micro_batch
+    sampler = InTurnSampler(len(records), together, process.rank, process.world_size, first)
+    return _loader_of_images(config, records, process, sampler)
+
+
+def _loader_of_images(
+    config: Config, records: LabelledImages, process: Rank, sampler: EvalSampler | InTurnSampler
+) -> DataLoader:
+    settings = config.data
     transform = EvalTransform(settings.image_size, settings.mean, settings.std)
-    sampler = EvalSampler(len(records.paths), together, process.rank, process.world_size, first)
     dataset = ImageDataset(records, transform.pixels, config.seed, _resized_cache(config, records))
     return make_loader(dataset, sampler, settings.workers, process.device, transform.normalise)
 

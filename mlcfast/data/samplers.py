@@ -93,13 +93,10 @@ class StreamSampler(TrainSampler):
 
 
 class EvalSampler:
-    """Rank r of W takes the indices r, r + W, … once each, in micro-batches; a rank may have one fewer.
+    """Rank r of W takes the indices r, r + W, … once each, in micro-batches; a rank may have one fewer."""
 
-    first: the index to begin with instead of 0.
-    """
-
-    def __init__(self, num_samples: int, micro_batch: int, rank: int = 0, world_size: int = 1, first: int = 0):
-        self.indices, self.micro_batch = range(first + rank, num_samples, world_size), micro_batch
+    def __init__(self, num_samples: int, micro_batch: int, rank: int = 0, world_size: int = 1):
+        self.indices, self.micro_batch = range(rank, num_samples, world_size), micro_batch
 
     def __len__(self) -> int:
         """The number of micro-batches."""
@@ -113,3 +110,22 @@ class EvalSampler:
         """Lists of indices."""
         for start in range(0, len(self.indices), self.micro_batch):
             yield list(self.indices[start : start + self.micro_batch])
+
+
+class InTurnSampler:
+    """The micro-batches of consecutive indices from `first` on, of which rank r of W takes those numbered r, r + W, ….
+
+    They are the same for every W, and with them each bit of what is computed of them.
+    """
+
+    def __init__(self, num_samples: int, micro_batch: int, rank: int = 0, world_size: int = 1, first: int = 0):
+        starts = range(first, num_samples, micro_batch)[rank::world_size]
+        self.chosen = [range(start, min(start + micro_batch, num_samples)) for start in starts]
+
+    def __len__(self) -> int:
+        """The number of micro-batches."""
+        return len(self.chosen)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Lists of indices."""
+        return map(list, self.chosen)

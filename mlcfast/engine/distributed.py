@@ -158,9 +158,10 @@ def stop() -> None:
 
 
 @contextlib.contextmanager
-def peers_explained(process: Process) -> Iterator[None]:
+def peers_explained(process: Process, remedy: str = "") -> Iterator[None]:
     """Turn the failure of another rank, within the block, into a RunError that says where its cause is to be found.
 
+    remedy: what it says besides, such as how to go on.
     From then on SIGTERM is ignored: the launcher sends it within a moment, and the error would not be said any more.
     """
     try:
@@ -173,7 +174,7 @@ def peers_explained(process: Process) -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise RunError(
             f"rank {process.rank} has lost another process of this run, whose own error, or the kernel's log where it "
-            f"was killed for want of memory, has the reason; --resume goes on ({text.splitlines()[0][:120]})"
+            f"was killed for want of memory, has the reason{remedy and f'; {remedy}'} ({text.splitlines()[0][:120]})"
         ) from error
 
 

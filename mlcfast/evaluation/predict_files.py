@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from mlcfast.data.sources import Source
 from mlcfast.data.stream import Decoded, decode, decoded_batches, in_order
 from mlcfast.data.transforms import EvalTransform, Normalise
+from mlcfast.engine.distributed import all_gather_objects
 from mlcfast.engine.predictor import Predictor
 from mlcfast.errors import UsageError
 from mlcfast.models.card import ModelCard
@@ -58,6 +60,28 @@ def predict_files(
             yield from done
     finally:
         torch.set_num_threads(threads)
+
+
+def predict_shared(
+    predictor: Predictor,
+    card: ModelCard,
+    sources: Sequence[Source],
+    batch_size: int = 32,
+    workers: int = 2,
+    attention: bool = False,
+) -> Iterator[Prediction]:
+    """As predict_files, by all ranks, which take the batches in turn; every rank gets every prediction; a collective.
+
+    sources: the same on every rank. A prediction has maps on the rank that computed it alone.
+    """
+    rank, world_size = predictor.process.rank, predictor.process.world_size
+    step = max(1, min(batch_size, -(-len(sources) // world_size)))
+    batches = [sources[first : first + step] for first in range(0, len(sources), step)]
+    own = predict_files(predictor, card, chain(*batches[rank::world_size]), step, workers, attention)
+    for _ in batches[::world_size]:
+        mine = list(islice(own, step))
+        for other, theirs in enumerate(all_gather_objects([each._replace(maps=None) for each in mine])):
+            yield from mine if other == rank else theirs
 
 
 def predict_batch(

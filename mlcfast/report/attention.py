@@ -132,13 +132,16 @@ class AttentionWriter:
         except OSError as error:
             raise RunError(f"{directory}: cannot be written: {error.strerror}") from error
 
-    def write(self, image: str, scores: np.ndarray, maps: np.ndarray, found: Sequence[int]) -> str:
+    def write(self, image: str, scores: np.ndarray, maps: np.ndarray | None, found: Sequence[int]) -> str:
         """Draw scores (K,) and maps (K, H, W) of an image file; returns the PNG's path.
 
-        found: the labels that the image has; where that is none the best label is drawn.
+        found: the labels that the image has; where that is none the best label is drawn. maps: None for an image that
+        another process draws, to which the same name falls.
         """
-        drawn = list(self.chosen or found[:MOST] or [int(np.argmax(scores))])
         file = self.directory / self._free_name(Path(image).stem)
+        if maps is None:
+            return str(file)
+        drawn = list(self.chosen or found[:MOST] or [int(np.argmax(scores))])
         names = [drawn_name(self.names[k], k + 1) for k in drawn]
         more = 0 if self.chosen else max(0, len(found) - MOST)
         draw_attention(file, load_rgb(image), maps[drawn], names, scores[drawn].tolist(), more)

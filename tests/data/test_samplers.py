@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from mlcfast.data import EvalSampler, TrainSampler
+from mlcfast.data import EvalSampler, InTurnSampler, TrainSampler
 from mlcfast.errors import UsageError
 
 
@@ -100,3 +100,12 @@ def test_evaluation_visits_each_image_exactly_once(num_samples, world_size):
     assert all(len(shard) == len(list(shard)) for shard in shards)
     for rank, shard in enumerate(shards):
         assert [i for batch in shard for i in batch] == list(range(rank, num_samples, world_size))
+
+
+@pytest.mark.parametrize(("num_samples", "world_size", "first"), [(0, 1, 0), (1, 2, 0), (13, 2, 4), (13, 3, 13)])
+def test_ranks_take_the_batches_of_one_process_in_turn(num_samples, world_size, first):
+    alone = list(InTurnSampler(num_samples, 4, first=first))
+    assert [i for batch in alone for i in batch] == list(range(first, num_samples))
+    for rank in range(world_size):
+        shard = InTurnSampler(num_samples, 4, rank, world_size, first)
+        assert list(shard) == alone[rank::world_size] and len(shard) == len(list(shard))
