@@ -81,9 +81,10 @@ def extract_splits(config: Config, process: Process, out: Path, dtype: str) -> N
             names = records.names
             torch.manual_seed(config.seed)
             model = make_model(config, len(names)).eval()
-        shape = extract(config, process, model, records, out / split, dtype)
+        directory = out / str(split)
+        shape = extract(config, process, model, records, directory, dtype)
         if process.is_main:
-            print(f"{out / split}: {shape[0]} × {shape[1]} {dtype}")
+            print(f"{directory}: {shape[0]} × {shape[1]} {dtype}")
 
 
 def extract(
