@@ -8,7 +8,9 @@ import re
 # What would move a terminal's cursor, colour it or ring its bell.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-# What an import needs -> the extra of the distribution that brings it (csrc/requirements.py).
+# What an import needs -> the extra of the distribution that brings it (csrc/requirements.py). The distribution itself
+# brings torch and numpy, unless it was installed without what it needs; then a command's extra brings them as well.
+OF_ALL = ("torch", "numpy")
 EXTRA_OF = {
     "PIL": "train",
     "yaml": "train",
@@ -88,8 +90,8 @@ def missing_extra(error: ImportError, command: str) -> str | None:
     command: the one that was called, such as train.
     """
     package = (error.name or "").partition(".")[0]
-    if not isinstance(error, ModuleNotFoundError) or package not in EXTRA_OF:
+    if not isinstance(error, ModuleNotFoundError) or package not in (*EXTRA_OF, *OF_ALL):
         return None
-    extra = EXTRA_OF[package]
+    extra = EXTRA_OF.get(package, "train")
     extra = EXTRA_OF_COMMAND.get(command, extra) if extra == "train" else extra
     return f"mlcfast {command} needs {package}: pip install 'mlcfast[{extra}]'"

@@ -109,6 +109,18 @@ def test_names_of_other_bytes_than_utf_8_are_shown_with_these(tmp_path):
     assert done.returncode == 2 and "the label 'caf\\udce9' is not UTF-8" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("package", "command", "extra"),
+    [("torch", "predict", "train"), ("torch", "export", "export"), ("numpy", "inspect", "data")],
+)
+def test_a_command_without_torch_or_numpy_says_what_to_install(tmp_path, package, command, extra):
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no {package}', name={package!r})")
+    for words in ([f"mlcfast.{command}"], ["mlcfast", command]):
+        done = run_command(*words, "--help", PYTHONPATH=str(tmp_path))
+        assert done.returncode == 2
+        assert done.stderr == f"error: mlcfast {command} needs {package}: pip install 'mlcfast[{extra}]'\n"
+
+
 @pytest.mark.parametrize(("word", "says"), [("trian", "did you mean train?"), ("xyz", "see mlcfast --help")])
 def test_unknown_commands_suggest_the_nearest(capsys, word, says):
     assert entry.main([word]) == 2
