@@ -194,16 +194,19 @@ def test_the_outcome_says_what_was_built(machine, monkeypatch):
 
 def test_the_outcome_of_what_was_built_and_does_not_load(machine, monkeypatch):
     machine(driver="echo 8.6")
-    monkeypatch.setitem(library.MISSING, "cuda", "kernels.so does not load: no libcudart.so.13")
+    for device in library.BUILT:
+        monkeypatch.setitem(library.BUILT, device, True)
+    monkeypatch.setitem(library.MISSING, "cuda", "kernels.so: no libcudart.so.13")
     monkeypatch.setattr(backend, "_HAS_TRITON", True)
     monkeypatch.setattr("torch.version.cuda", "13.0")
     assert cards.outcome() == (
-        "CUDA kernels of the losses: kernels.so does not load: no libcudart.so.13; Triton's kernels run instead"
+        "CUDA kernels of the losses: kernels.so: no libcudart.so.13; Triton's kernels run instead"
     )
 
 
 def test_the_outcome_says_why_nothing_was_built_and_what_runs(machine, monkeypatch):
-    monkeypatch.setitem(library.MISSING, "cuda", "it is not there")
+    monkeypatch.setitem(library.BUILT, "cuda", False)
+    monkeypatch.setitem(library.MISSING, "cuda", "it does not load, for it is not there")
     monkeypatch.setattr(backend, "_HAS_TRITON", True)
     machine("11.5")
     found = cards.outcome()

@@ -1,6 +1,7 @@
 """The compiled libraries and the namespace of their operators: schemas in Python, implementations in csrc.
 
-MISSING names each device type and why its compiled kernels cannot run, "" where they can. CUDA_ARCHITECTURES says what
+MISSING names each device type and why its compiled kernels cannot run, "" where they can; BUILT whether its library is
+there for this torch, whether or not it loads. CUDA_ARCHITECTURES says what
 the CUDA kernels were compiled for: `sm_86` is machine code for compute capability 8.6, `compute_86` its PTX.
 """
 
@@ -15,10 +16,14 @@ LIBRARY = torch.library.Library("mlcfast", "FRAGMENT")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
+def _file(kind: str) -> Path:
+    major, minor = torch.__version__.split(".")[:2]
+    return _ROOT / f"_native{kind}_torch{major}_{minor}.so"
+
+
 def _load(kind: str) -> str:
     """Load one compiled library if it is there; the reason in words if it is not."""
-    major, minor = torch.__version__.split(".")[:2]
-    path = _ROOT / f"_native{kind}_torch{major}_{minor}.so"
+    path = _file(kind)
     if not path.exists():
         return f"{path.name} is not built (reinstall with --no-build-isolation to build it)"
     try:
@@ -28,6 +33,7 @@ def _load(kind: str) -> str:
     return ""
 
 
+BUILT = {"cpu": _file("").exists(), "cuda": _file("_cuda").exists()}
 MISSING = {"cpu": _load("")}
 MISSING["cuda"] = MISSING["cpu"] or _load("_cuda")
 LIBRARY.define("cuda_architectures() -> str")
