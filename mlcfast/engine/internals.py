@@ -1,13 +1,14 @@
 """Adapters to the private parts of DeepSpeed and torch that engines use, with the version each was read from.
 
-DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, utils/mixed_precision_linkage.py) and torch 2.14's
-DistributedDataParallel, fused kernels and nn.Module.compile. `check_deepspeed` fails at the start of a run, by name,
-when a later version has moved them; tests/engine/test_internals.py does so in the suite.
+DeepSpeed 0.19.8 (runtime/zero/stage_1_and_2.py, utils/mixed_precision_linkage.py, comm/torch.py) and torch 2.14's
+DistributedDataParallel, fused kernels, nn.Module.compile and folder of extensions. `check_deepspeed` fails at the start
+of a run, by name, when a later version has moved what a run needs; tests/engine/test_internals.py does so in the suite.
 """
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +30,24 @@ OF_THE_OPTIMIZER = (
 )
 OF_A_SCALER = ("cur_iter", "last_overflow_iter", "scale_window", "cur_hysteresis", "delayed_shift")  # one that moves
 OF_A_FRAGMENT = ("lp_fragment_address", "hp_fragment_address")
+
+
+def extension_to_compile() -> str | None:
+    """The extension that `deepspeed.initialize` will have to compile here; None where there is nothing to compile.
+
+    On the CPU alone it loads one (build_shm_op), which ninja makes in torch's folder of extensions for every later run.
+    """
+    from deepspeed.accelerator import get_accelerator
+    from deepspeed.git_version_info import installed_ops
+    from deepspeed.ops import __compatible_ops__ as fit
+    from torch.utils import cpp_extension
+
+    builder = get_accelerator().create_op_builder("ShareMemCommBuilder")
+    folder_of = getattr(cpp_extension, "_get_build_directory", None)
+    if builder is None or folder_of is None or not fit.get(builder.NAME) or installed_ops.get(builder.NAME):
+        return None
+    there = Path(folder_of(builder.NAME, verbose=False), f"{builder.NAME}.so").exists()
+    return None if there else builder.NAME
 
 
 class ZeroState:

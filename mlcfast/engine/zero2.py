@@ -21,7 +21,7 @@ from mlcfast.engine.base import (
 )
 from mlcfast.engine.distributed import Process
 from mlcfast.engine.ema import WeightAverage
-from mlcfast.engine.internals import ZeroState, skips_on_device
+from mlcfast.engine.internals import ZeroState, extension_to_compile, skips_on_device
 from mlcfast.engine.optimizers import moments_of, set_moments
 from mlcfast.engine.predictor import DTYPES
 from mlcfast.engine.share import Kinds, StateShare, share_of
@@ -29,6 +29,8 @@ from mlcfast.engine.training_module import TrainingModule
 from mlcfast.models.precision import prepare_half_weights
 from mlcfast.stopwatch import Stopwatch
 from mlcfast.tensor_files import Form, Share, Stretch
+
+LOGGER = logging.getLogger("mlcfast")
 
 # At most so many elements in the buffer that gradients are reduced in: more than any parameter here has (16.8 million
 # in a feed-forward layer of width 2048), far fewer than DeepSpeed's default of 1 GB in bf16, beside all activations.
@@ -121,6 +123,8 @@ class Zero2Engine(Engine):
         config = deepspeed_config(
             precision, micro_batch, accumulation, process.world_size, grad_clip, offload, self.asks_host, bucket
         )
+        if name := extension_to_compile():
+            LOGGER.info("DeepSpeed first compiles its extension %s, once for this machine: a minute or two", name)
         self.deepspeed, zero, _, _ = deepspeed.initialize(
             model=training_module, optimizer=optimizer, config=config, dist_init_required=False
         )

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from deepspeed.comm.torch import build_shm_op
 from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
+from torch.utils.cpp_extension import _get_build_directory
 
-from mlcfast.engine.internals import ZeroState, check_deepspeed, follow, skips_on_device
+from mlcfast.engine.internals import ZeroState, check_deepspeed, extension_to_compile, follow, skips_on_device
 from mlcfast.errors import RunError
 
 
@@ -34,6 +36,19 @@ def parameter(*names: str):
 
 
 WHOLE = ("lp_fragment_address", "hp_fragment_address")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="DeepSpeed compiles nothing beside a GPU")
+def test_what_deepspeed_will_compile_is_known_before(tmp_path, monkeypatch):
+    """It loads this extension and no other, and builds it from nothing where torch has none of it."""
+    loaded = []
+    monkeypatch.setattr("deepspeed.ops.op_builder.builder.OpBuilder.load", lambda self: loaded.append(self.NAME))
+    build_shm_op()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    name = extension_to_compile()
+    assert [name] == loaded and _get_build_directory(name, False) == str(tmp_path / name)
+    (tmp_path / name / f"{name}.so").touch()
+    assert extension_to_compile() is None
 
 
 ATTRIBUTES = ("single_partition_of_fp32_groups", "bit16_groups", "averaged_gradients", "overflow")
