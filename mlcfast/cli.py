@@ -101,7 +101,7 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
-def _load(modules: Sequence[str]) -> None:
+def load(modules: Sequence[str]) -> None:
     """Import what is not there yet; the collector works from here on, if it has rested since this module's import."""
     missing = [name for name in modules if name not in sys.modules]
     if missing or not gc.isenabled():
@@ -129,7 +129,7 @@ def run(
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name of other bytes than UTF-8 is shown with these as \udcff
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _load(needs)
+        load(needs)
         return work(args) or 0
     except BrokenPipeError:
         # The reader went away (`… | head`); keep the interpreter from complaining again when it flushes stdout.

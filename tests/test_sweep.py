@@ -1,8 +1,11 @@
 """The sweep command: the grid it runs, what it skips and takes up again, its table, and what it refuses."""
 
 import csv
+import gc
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -116,6 +119,25 @@ def test_sweep_trains_skips_and_goes_on(feature_config, capsys, tmp_path):  # no
     assert {k: v for k, v in again.items() if k not in own} == {k: v for k, v in outcome.items() if k not in own}
     assert (directory / "an" / "metrics.jsonl").stat().st_mtime_ns == stamp
     assert not (directory / "role.1").exists()
+
+
+def test_a_runs_process_imports_what_takes_long_without_the_collector(feature_config, monkeypatch):  # noqa: F811
+    collects = []
+    for name in runner.NEEDS:
+        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, name)
+    run = SimpleNamespace(run=lambda *_: None)
+
+    def imported(name: str) -> None:
+        collects.append(gc.isenabled())
+        sys.modules[name] = run
+
+    monkeypatch.setattr("importlib.import_module", imported)
+    try:
+        assert runner._train(load_config(feature_config)) == ""
+    finally:
+        gc.unfreeze()
+    assert collects == [False, False] and gc.isenabled()
 
 
 def test_seeds_are_judged_by_the_same_images_where_that_is_asked(config_file, tmp_path, capsys, monkeypatch):

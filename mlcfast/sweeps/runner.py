@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from mlcfast.cli import load
 from mlcfast.config import Config
 from mlcfast.engine import watch_ancestors
 from mlcfast.errors import RunError, UsageError
@@ -61,6 +62,8 @@ def _finished_runs(todo: Sequence[Config], jobs: int) -> Iterator[tuple[Config, 
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+NEEDS = ("timm", "mlcfast.training.run")  # take seconds to import
+
 _device = 0  # this worker's GPU
 
 
@@ -81,6 +84,7 @@ def _prepare_worker(numbers: Any, jobs: int) -> None:
 
 def _train(config: Config) -> str:
     """Train one run, or go on with it; the reason it failed, or ""."""
+    load(NEEDS)
     from mlcfast.engine import Process, start
     from mlcfast.training.run import run
 
