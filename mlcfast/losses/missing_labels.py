@@ -3,7 +3,6 @@
 In the equations of an entry f = σ(x), x its logit, and z its label: 1 positive, 0 unknown, −1 negative.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -91,6 +90,7 @@ class LargeLossLoss(LabelLoss):
         if kind not in ("ll_r", "ll_ct", "ll_cp"):
             raise ValueError(f"kind must be ll_r, ll_ct or ll_cp, not {kind!r}")
         self.kind, self.delta = kind, checked_share(delta, "delta")
+        self.times_of_graph = torch.zeros((), dtype=torch.int64, device="cpu")
         self.begin_epoch(0, 1)
         self.all_gather: Callable[[Tensor], Tensor] | None = None
         self.last: tuple[Tensor, Tensor, Tensor | None, int] | None = None
@@ -100,6 +100,8 @@ class LargeLossLoss(LabelLoss):
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
         self.times = min(epoch, 1) if self.kind == "ll_cp" else epoch
+        self.is_plain = self.times == 0 or self.delta == 0
+        self.times_of_graph.fill_(self.times)  # a compiled call is for one value of the numbers that it reads
 
     def batch_statistic(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits of one part's unknown entries, −∞ for the others: (B·K,), detached, fp32 (fp64 for fp64)."""
@@ -135,14 +137,23 @@ class LargeLossLoss(LabelLoss):
 
     def _threshold(self, logits: Tensor, labels: Tensor, statistic: Tensor | None) -> tuple[Tensor | None, int]:
         """The threshold of a statistic or, without one, which entry of this batch is at it; (None, 0) for neither."""
-        if self.times and statistic is None and self.all_gather is not None:
+        if self.is_plain and statistic is None:
+            return None, 0
+        if statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
         if statistic is None:
-            return None, math.ceil(logits.numel() * self.times * self.delta)
+            if torch.compiler.is_compiling():
+                return op.large_loss_threshold_of_epoch(logits, labels, self.times_of_graph, self.delta), 0
+            return None, op.large_loss_count(logits.numel(), self.times, self.delta)
         if statistic.dim() != 2 or statistic.shape[1] != logits.numel():
             raise ValueError(f"statistic must be (P, {logits.numel()}), not {tuple(statistic.shape)}")
-        count = math.ceil(statistic.numel() * self.times * self.delta)
-        return op.large_loss_threshold(statistic, torch.zeros_like(statistic), count) if count else None, 0
+        if self.is_plain:
+            return None, 0
+        unknown = torch.zeros_like(statistic)
+        if torch.compiler.is_compiling():
+            return op.large_loss_threshold_of_epoch(statistic, unknown, self.times_of_graph, self.delta), 0
+        count = op.large_loss_count(statistic.numel(), self.times, self.delta)
+        return op.large_loss_threshold(statistic, unknown, count) if count else None, 0
 
     def new_positives(self) -> Tensor | None:
         """See LabelLoss."""
@@ -273,6 +284,7 @@ class GeneralizedRobustLoss(LabelLoss):
             raise ValueError(f"sigma must be above 0, not {sigma!r}")
         self.linear_epochs = checked_epochs(linear_epochs, "linear_epochs")
         self.values = {name: first for name, (first, _) in self.ranges.items()}
+        self.values_of_graph = torch.tensor([*self.values.values()], dtype=torch.float64, device="cpu")
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
@@ -281,19 +293,23 @@ class GeneralizedRobustLoss(LabelLoss):
         self.values = {
             name: first + (last - first) * shares[name] / whole for name, (first, last) in self.ranges.items()
         }
+        self.values_of_graph.copy_(torch.tensor([*self.values.values()], dtype=torch.float64))
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
     ) -> Tensor:
         """logits, labels: (B, K), 0 unknown. Returns a scalar, the mean over B·K."""
         self._check_values_once(labels)
-        w, b, mu, sigma = (self.values[name] for name in ("w", "b", "mu", "sigma"))
-        options = w, b, mu, sigma, self.q2, self.q3
-        value = op.generalized_robust(logits, labels, *options)
+        value = self._value(logits, labels)
         if not self.label_smoothing:
             return value
-        of_opposite = op.generalized_robust(logits, opposite(labels), *options)
-        return mixed(value, of_opposite, self.label_smoothing)
+        return mixed(value, self._value(logits, opposite(labels)), self.label_smoothing)
+
+    def _value(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return op.generalized_robust_of_epoch(logits, labels, self.values_of_graph, self.q2, self.q3)
+        w, b, mu, sigma = self.values.values()
+        return op.generalized_robust(logits, labels, w, b, mu, sigma, self.q2, self.q3)
 
 
 def _pair(values: object, name: str) -> Range:

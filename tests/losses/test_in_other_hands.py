@@ -106,8 +106,15 @@ def test_smoothing_takes_no_label_for_another(weight):
         loss(x, z.to(torch.complex64))
 
 
-@pytest.mark.parametrize("name", ["splc", "ll_cp"])
-def test_a_compiled_loss_of_two_phases_is_compiled_twice(name):
+def value_and_gradient(loss, x: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    x = x.clone().requires_grad_()
+    value = loss(x, z)
+    value.backward()
+    return value.detach(), x.grad
+
+
+@pytest.mark.parametrize(("name", "times"), [("splc", 2), ("ll_cp", 2), ("ll_r", 2), ("ll_ct", 2), ("gr", 1)])
+def test_a_compiled_loss_is_compiled_once_a_phase_and_not_each_epoch(name, times):
     torch._dynamo.reset()
     x, z = problem()
     loss, compiled = build_loss(name), []
@@ -120,8 +127,12 @@ def test_a_compiled_loss_of_two_phases_is_compiled_twice(name):
     quick = torch.compile(loss, backend=backend, fullgraph=True)
     for epoch in range(12):
         loss.begin_epoch(epoch, 12)
-        assert torch.equal(quick(x, z), loss(x, z))
-    assert len(compiled) == 2
+        values, gradients = zip(*(value_and_gradient(each, x, z) for each in (quick, loss)), strict=True)
+        assert torch.equal(*values) and torch.allclose(*gradients, rtol=1e-6)
+    assert len(compiled) == times
+    reading = [node.target for graph in compiled for node in graph.graph.nodes if "of_epoch" in str(node.target)]
+    assert all(torch.Tag.cudagraph_unsafe in operator.tags for operator in reading)
+    assert len(reading) == (name.startswith("ll_"))
 
 
 def test_the_tables_optimizer_in_double_precision_is_dense_adam():

@@ -1,5 +1,7 @@
 """The threshold of the large losses is the sorted list's, whatever the logits: ties, infinities, NaN, any order."""
 
+import math
+
 import pytest
 import torch
 
@@ -70,3 +72,14 @@ def test_a_nan_counts_as_largest_as_torch_has_it():
     z = torch.zeros(64, 80)
     assert large_loss_threshold(x, z, 1).isnan()
     assert large_loss_threshold(x, z, 2) == x[~x.isnan()].max()
+
+
+def test_opcheck_of_what_is_read_in_each_epoch():
+    x, z = torch.randn(6, 9), torch.zeros(6, 9)
+    operator = torch.ops.mlcfast.large_loss_threshold_of_epoch.default
+    torch.library.opcheck(operator, (x, z, torch.tensor(3), 0.1))
+    for times, delta in ((3, 0.1), (1, 1e-9)):
+        assert operator(x, z, torch.tensor(times), delta) == large_loss_threshold(x, z, math.ceil(54 * times * delta))
+    assert operator(x[:0], z[:0], torch.tensor(3), 0.1) == operator(x, z, torch.tensor(0), 0.1) == torch.inf
+    arguments = (x, z, torch.tensor([1.0, -2.0, 0.5, 2.0]), 0.01, 1.0, 1, True)
+    torch.library.opcheck(torch.ops.mlcfast.generalized_robust_forward.triton, arguments)

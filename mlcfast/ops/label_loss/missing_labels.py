@@ -8,23 +8,54 @@ shapes, dtypes, devices, options and, on the CPU, label values.
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mlcfast.ops.autograd import REDUCTION_CODES, StoredGradient
 from mlcfast.ops.backend import choose, compiled_on_cpu
 from mlcfast.ops.checks import check_pair
 from mlcfast.ops.label_loss import reference
-from mlcfast.ops.label_loss.op import Formula, label_loss
-from mlcfast.ops.library import LIBRARY
+from mlcfast.ops.label_loss.op import Formula, backend_of, label_loss
+from mlcfast.ops.library import LIBRARY, fake_gradient, fake_loss
+from mlcfast.ops.numerics import reduce, upcast
 
 LIBRARY.define("large_loss_threshold(Tensor logits, Tensor labels, int count) -> Tensor")
 _THRESHOLD = torch.ops.mlcfast.large_loss_threshold.default
+# What changes with the epoch is a tensor of the host here: a compiled call takes a number for a constant. A CUDA graph
+# would hold what that tensor was when it was captured.
+READS_HOST = (torch.Tag.cudagraph_unsafe,)
+LIBRARY.define(
+    "large_loss_threshold_of_epoch(Tensor logits, Tensor labels, Tensor times, float delta) -> Tensor", tags=READS_HOST
+)
+_OF_EPOCH = torch.ops.mlcfast.large_loss_threshold_of_epoch.default
+LIBRARY.define(  # as `triton`, the overload that StoredGradient calls, though any backend's kernels run
+    "generalized_robust_forward.triton(Tensor logits, Tensor labels, Tensor moving, float q2, float q3, int reduction, "
+    "bool with_gradient) -> (Tensor, Tensor)",
+    tags=READS_HOST,
+)
 
 
 @torch.library.register_fake("mlcfast::large_loss_threshold", lib=LIBRARY)
 def _fake(logits: Tensor, labels: Tensor, count: int) -> Tensor:
     return logits.new_empty((), dtype=torch.float32)
+
+
+@torch.library.register_fake("mlcfast::large_loss_threshold_of_epoch", lib=LIBRARY)
+def _fake_of_epoch(logits: Tensor, labels: Tensor, times: Tensor, delta: float) -> Tensor:
+    return logits.new_empty((), dtype=torch.float64 if logits.dtype == torch.float64 else torch.float32)
+
+
+def _threshold_of_epoch(logits: Tensor, labels: Tensor, times: Tensor, delta: float) -> Tensor:
+    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    count = large_loss_count(logits.numel(), int(times), delta)
+    if not count:
+        return logits.new_full((), torch.inf, dtype=dtype)
+    return large_loss_threshold(logits, labels, count).to(dtype)
+
+
+LIBRARY.impl("large_loss_threshold_of_epoch", _threshold_of_epoch, "CompositeExplicitAutograd")
 
 
 def entropy_maximisation(
@@ -35,6 +66,16 @@ def entropy_maximisation(
     options = (alpha, beta or 0.0, float(beta is not None))
     steepest = 1 + 4 * max(abs(alpha), abs(beta or 0.0))
     return label_loss(Formula.ENTROPY, plain, logits, labels, options, reduction, steepest)
+
+
+def large_loss_count(entries: int, times: int, delta: float) -> int:
+    """How many of the entries are large losses after `times` epochs."""
+    return math.ceil(entries * times * delta)
+
+
+def large_loss_threshold_of_epoch(logits: Tensor, labels: Tensor, times: Tensor, delta: float) -> Tensor:
+    """The large_loss_threshold of large_loss_count, ∞ for none; times: 0-d int64, of the host."""
+    return _OF_EPOCH(logits.detach(), labels, times, delta)
 
 
 def large_loss_threshold(logits: Tensor, labels: Tensor, count: int) -> Tensor:
@@ -114,6 +155,34 @@ def generalized_robust(
     """GR (arXiv 2405.03501)."""
     plain = partial(reference.generalized_robust, w=w, b=b, mu=mu, sigma=sigma, q2=q2, q3=q3)
     return label_loss(Formula.ROBUST, plain, logits, labels, (w, b, mu, sigma, q2, q3), reduction)
+
+
+@torch.library.register_fake("mlcfast::generalized_robust_forward.triton", lib=LIBRARY)
+def _fake_robust(logits: Tensor, labels: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    return fake_loss(logits, rest[3]), fake_gradient(logits, rest[4])
+
+
+def _robust_forward(
+    logits: Tensor, labels: Tensor, moving: Tensor, q2: float, q3: float, reduction: int, with_gradient: bool
+) -> tuple[Tensor, Tensor]:
+    operator = torch.ops.mlcfast.label_loss_forward
+    chosen = operator.default if backend_of(logits) == "native" else operator.triton
+    options = [*moving.tolist(), q2, q3]
+    return chosen(logits, labels, None, None, None, int(Formula.ROBUST), options, reduction, with_gradient)
+
+
+LIBRARY.impl("generalized_robust_forward.triton", _robust_forward, "CompositeExplicitAutograd")
+
+
+def generalized_robust_of_epoch(logits: Tensor, labels: Tensor, moving: Tensor, q2: float, q3: float) -> Tensor:
+    """generalized_robust's mean, whose w, b, mu and sigma (4,) are a tensor of the host and no constants of a graph."""
+    check_pair(logits, labels, "labels")
+    if backend_of(logits) == "reference":
+        x = upcast(logits)
+        w, b, mu, sigma = moving.to(x.device, x.dtype).unbind()  # as a copy, which a CUDA graph leaves out too
+        return reduce(reference.generalized_robust(x, labels.to(x.dtype), w, b, mu, sigma, q2, q3), "mean")
+    code = REDUCTION_CODES["mean"]
+    return StoredGradient.apply("generalized_robust_forward", code, 1.0, logits, labels, moving, q2, q3, code)
 
 
 def _focal(gamma: float, margin: float = 0.0, corrected: float = math.inf) -> tuple[float, ...]:

@@ -92,7 +92,7 @@ def label_loss(
     if compiled_on_cpu(logits, labels) and logits.dtype != torch.float16:
         return _DIRECT(logits, labels, threshold, positive, other, int(formula), options, code)  # an enum takes longer
     check_pair(logits, labels, name)
-    backend = _backend(logits)
+    backend = backend_of(logits)
     if backend == "reference":
         if logits.device.type == "cpu":
             check_label_values(labels, name)
@@ -107,7 +107,7 @@ def label_loss(
     return StoredGradient.apply("label_loss_forward", code, 1.0, *arguments)
 
 
-def _backend(logits: Tensor) -> str:
+def backend_of(logits: Tensor) -> str:
     """As backend.choose; on CUDA, which has no compiled kernels of this operator, Triton stands in for native."""
     device = logits.device.type
     chosen = choose(device, logits.dtype)
@@ -138,7 +138,7 @@ def row_loss(
     check_pair(logits, labels, "labels")
     check_matrix(logits)
     check_reduction(reduction)
-    backend = _backend(logits)
+    backend = backend_of(logits)
     if backend == "triton" and formula == RowFormula.ZLPR:
         backend = "reference"
         passed_over(f"zlpr takes the plain torch path on {logits.device.type}: it has no kernels there")

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Number = float | Tensor  # 0-d
+
 
 def by_label(z: Tensor, positive: Tensor, unknown: Tensor, negative: Tensor) -> Tensor:
     """The entry of each label's kind; z above 0 is positive, below 0 negative."""
@@ -79,7 +81,7 @@ def self_paced_correction(x: Tensor, z: Tensor, corrected: float, margin: float,
 
 
 def generalized_robust(
-    x: Tensor, z: Tensor, w: float, b: float, mu: float, sigma: float, q2: float, q3: float
+    x: Tensor, z: Tensor, w: Number, b: Number, mu: Number, sigma: Number, q2: float, q3: float
 ) -> Tensor:
     """GR (arXiv 2405.03501, Eqs. 5 to 9), with f̄ = f without gradient.
 
