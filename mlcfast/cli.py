@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn
@@ -26,6 +27,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # the older name of the same
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
+
+FIRST_SPEAKS = 10.0  # seconds in which the first rank of a machine may say an error before another's end stops it
 
 REQUIRED = "the following arguments are required: "  # argparse's words
 
@@ -145,6 +148,7 @@ def run(
         status = 2 if isinstance(error, UsageError) else 1
         rank, local_rank = _place_among_ranks(os.environ)
         if status == 2 and local_rank:  # raised on every rank of a machine alike, said by the first of them
+            time.sleep(FIRST_SPEAKS)  # a launcher ends all with the first that ends; it ends this one here
             return status
         where = f"rank {rank}: " if status == 2 and rank else ""  # the first of all may not have it: other files
         return _report(f"error: {where}{error}", status)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlcfast import evaluate, plan, train
+from mlcfast import cli, evaluate, plan, train
 
 CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
 
@@ -213,11 +213,14 @@ TORCHRUN, SLURM = ("RANK", "LOCAL_RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_
 )
 def test_errors_of_usage_are_said_once_on_each_machine(config_file, capsys, monkeypatch, names, place, said):
     """The files of another machine may be wrong where those of the first are right."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
     for name, value in zip(names, place, strict=True):
         monkeypatch.setenv(name, value)
     assert train.main([str(config_file), "optim.lrr=1"]) == 2
     expected = f"{said}{config_file}: unknown key optim.lrr: did you mean optim.lr?\n" if said else ""
     assert capsys.readouterr().err == expected
+    assert waited == ([] if said else [cli.FIRST_SPEAKS])  # for the first, which the launcher would stop before it has
 
 
 def test_a_rank_without_a_run_says_its_errors(config_file, capsys, monkeypatch):

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from pathlib import Path
 from unittest import mock
 
@@ -43,7 +44,7 @@ def main_rank(folder: Path, calls: Calls) -> None:
     (folder / "said").write_text(json.dumps([statuses, out.getvalue(), err.getvalue()]))
 
 
-def test_two_ranks_write_what_one_process_does(tmp_path, config_file, capsys):
+def test_two_ranks_write_what_one_process_does(tmp_path, config_file, capsys, monkeypatch):
     """Of seven images in batches of two rank 1 has the second and the last batch, with the file that is no image."""
     root, broken, (one, both) = tmp_path / "set", tmp_path / "broken", (tmp_path / "one", tmp_path / "both")
     for folder in (root, one, both):
@@ -72,11 +73,14 @@ def test_two_ranks_write_what_one_process_does(tmp_path, config_file, capsys):
     every = [*calls(both), failing]
     main = multiprocessing.get_context("spawn").Process(target=main_rank, args=(tmp_path, every))
     main.start()
+    ignored: list[tuple] = []  # the signal that a launcher sends to those that have not ended yet
+    monkeypatch.setattr("signal.signal", lambda *pair: ignored.append(pair))
     try:
         assert as_rank(1, tmp_path, every) == [0, 0, 0, 1]
         main.join(SECONDS)
     finally:
         main.kill()
+    assert ignored == [(signal.SIGTERM, signal.SIG_IGN)]
     beside = capsys.readouterr()
     statuses, out, err = json.loads((tmp_path / "said").read_text())
     assert statuses == [1, 0, 0, 1]

@@ -162,16 +162,20 @@ def peers_explained(process: Process, remedy: str = "") -> Iterator[None]:
     """Turn the failure of another rank, within the block, into a RunError that says where its cause is to be found.
 
     remedy: what it says besides, such as how to go on.
-    From then on SIGTERM is ignored: the launcher sends it within a moment, and the error would not be said any more.
+
+    From then on, and from an error of this rank's own on, SIGTERM is ignored: the launcher sends it within a moment of
+    another rank's end, and the error would not be said any more.
     """
     try:
         yield
-    except RuntimeError as error:
-        text = str(error)
-        if not isinstance(error, dist.DistError) and "gloo" not in text and "onnection closed by peer" not in text:
-            raise
-        if threading.current_thread() is threading.main_thread():
+    except Exception as error:
+        says_it = process.local_rank == 0 or not isinstance(error, UsageError)  # see cli.run
+        if says_it and process.world_size > 1 and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        text = str(error)
+        lost = isinstance(error, dist.DistError) or "gloo" in text or "onnection closed by peer" in text
+        if not isinstance(error, RuntimeError) or not lost:
+            raise
         raise RunError(
             f"rank {process.rank} has lost another process of this run, whose own error, or the kernel's log where it "
             f"was killed for want of memory, has the reason{remedy and f'; {remedy}'} ({text.splitlines()[0][:120]})"
