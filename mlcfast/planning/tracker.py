@@ -1,5 +1,6 @@
 """Counts the bytes alive on the GPU while a training step runs on fake tensors."""
 
+import functools
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 from mlcfast.ops.groupwise_linear import op as groupwise_linear
 from mlcfast.ops.label_query_attention import op as label_query_attention
@@ -37,7 +37,12 @@ def convolution_backward_flops(grad: Tensor, x: Tensor, weight: Tensor, *rest: A
     return 2 * (x if transposed else grad).numel() * weight[0].numel() * sum(output_mask[:2])
 
 
-FLOP_COUNTERS = {**flop_registry, torch.ops.aten.convolution_backward: convolution_backward_flops}
+@functools.cache
+def flop_counters() -> dict[Any, Callable]:
+    """What counts the FLOP of an operator, by the operator."""
+    from torch.utils.flop_counter import flop_registry  # which imports Triton, of no use to a run that is not planned
+
+    return {**flop_registry, torch.ops.aten.convolution_backward: convolution_backward_flops}
 
 
 class LiveMemory(PlainMode):
@@ -85,7 +90,8 @@ class LiveMemory(PlainMode):
 
     def _look_up(self, func: Any) -> tuple[Callable | None, Callable | None]:
         """What is run in an operator's place, and what counts its floating-point operations, if anything."""
-        return func.decompose if is_composite(func) else self._bodies.get(func), FLOP_COUNTERS.get(func._overloadpacket)
+        body = func.decompose if is_composite(func) else self._bodies.get(func)
+        return body, flop_counters().get(func._overloadpacket)
 
     def leave_out(self, tensors: Iterable[Tensor]) -> None:
         """Never count these, nor views of them."""
