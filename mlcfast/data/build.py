@@ -184,7 +184,12 @@ def _read(
 
         given = ("directory", "images", "seed", "side", "progress")
         check_options(ensure_demo, settings.options, "data.format demo", given, UsageError)
-        ensure_demo(settings.root, **settings.options)
+
+        def say(done: int, images: int) -> None:
+            if not done:
+                LOGGER.info("%s: making the %d scenes of the demo, this once", settings.root, images)
+
+        ensure_demo(settings.root, **settings.options, progress=say)
     kept = settings.keep_unlabelled, settings.allow_outside
     return read_coco(settings.root, file, *kept, _table_options(settings), part, others)
 

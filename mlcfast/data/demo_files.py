@@ -49,6 +49,8 @@ def write_splits(directory: Path, images: int, seed: int, side: int, style: str,
     for folder in (*SPLITS, "annotations"):
         (directory / folder).mkdir(parents=True)
     scenes: dict[str, list[list[Digit]]] = {split: [] for split in SPLITS}
+    if progress:
+        progress(0, images)
     with _process_pool(scans) as pool:
         for (_, split, *_), digits in zip(tasks, pool.map(_draw_chunk, tasks), strict=True):
             scenes[split] += digits

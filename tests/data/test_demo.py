@@ -133,7 +133,7 @@ def test_clutter_has_a_label_for_each_digit_in_each_colour(tmp_path):
     assert np.mean(right) > 0.9
 
 
-def test_the_style_is_part_of_the_set(tmp_path):
+def test_the_style_is_part_of_the_set(tmp_path, caplog):
     directory = tmp_path / "set"
     assert ensure_demo(directory, images=6)
     assert ensure_demo(directory, style="clutter")
@@ -144,7 +144,11 @@ def test_the_style_is_part_of_the_set(tmp_path):
         ensure_demo(directory, style="cluter")
     settings = {"format": "demo", "root": str(directory), "image_size": 32}
     assert len(open_split(DataConfig(**settings), "val").names) == 40
+    caplog.set_level("INFO", "mlcfast")
     assert len(open_split(DataConfig(**settings, options={"style": "digits"}), "val").names) == 10
+    assert [line for line in caplog.messages if "making" in line] == [
+        f"{directory}: making the 6 scenes of the demo, this once"
+    ]
     with pytest.raises(UsageError, match=r"data\.format demo.*styel"):
         open_split(DataConfig(**settings, options={"styel": "digits"}), "val")
     with pytest.raises(UsageError, match="style must be"):
