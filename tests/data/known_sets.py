@@ -75,7 +75,8 @@ READ = {
     ),
     "two years of pascal voc": (
         voc("VOCdevkit/VOC2007") | voc("VOCdevkit/VOC2012") | {"VOCdevkit/VOCcode/VOCinit.m": "x",
-         "VOCdevkit/VOC2007/ImageSets/Main/test.txt": "b\n"},
+         "VOCdevkit/VOC2007/ImageSets/Main/test.txt": "b\n", "VOCdevkit/VOC2012/ImageSets/Main/test.txt": "c\n",
+         "VOCdevkit/.ipynb_checkpoints/a-checkpoint.jpg": ""},
         "voc", ["cat"], {"train": [[P], [P]], "val": [[N], [N]], "test": [[N]]},
         ["VOC2007 and VOC2012 are read as one set"],
     ),

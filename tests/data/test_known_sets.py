@@ -361,6 +361,8 @@ def test_both_years_of_pascal_voc_have_the_list_of_what_trains_and_validates(tmp
     source = read_named(tmp_path / "VOCdevkit", "trainval", TableOptions())
     assert source.images == [f"VOC{year}/JPEGImages/{name}.jpg" for year in (2007, 2012) for name in "ab"]
     assert source.states.tolist() == [[P], [N], [P], [N]]
+    test = read_named(tmp_path / "VOCdevkit", "test", TableOptions())  # that of 2012 is kept back
+    assert (test.images, test.states.tolist()) == (["VOC2007/JPEGImages/b.jpg"], [[N]])
 
 
 @pytest.mark.parametrize("named", ["val/patch1/a.jpg", "images/test/patch1/a.jpg", "x/patch1/a.jpg"])

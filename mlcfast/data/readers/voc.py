@@ -36,18 +36,23 @@ def is_voc(folder: Path) -> bool:
 
 def sets_of_years(folder: Path) -> list[Path]:
     """The sets in a directory where VOC2007, VOC2012 and others so called are all that has images, divided alike."""
-    sets = sorted(place for place in folder.glob("VOC????") if OF_YEAR.fullmatch(place.name) and _annotations(place))
+    sets = sorted(place for place in folder.iterdir() if OF_YEAR.fullmatch(place.name) and _annotations(place))
     divided = {frozenset({file.stem for file in place.glob(LISTS)} & {"train", "val", "trainval"}) for place in sets}
     if len(sets) < 2 or len(divided) > 1 or frozenset() in divided:
         return []
-    others = (place for place in folder.iterdir() if place.is_dir() and place not in sets)
+    others = (place for place in folder.glob("[!.]*") if place.is_dir() and place not in sets)
     return [] if any(map(holds_images, others)) else sets
 
 
 def lists_called(folder: Path, name: str) -> list[Path]:
-    """The list `ImageSets/Main/NAME.txt` of a directory, or those of its sets_of_years."""
+    """The list `ImageSets/Main/NAME.txt` of a directory, or those of its sets_of_years.
+
+    Without those of years whose annotations are kept back, as of VOC2012's test, where another year has its own.
+    """
     files = [place / "ImageSets" / "Main" / f"{name}.txt" for place in (folder, *sets_of_years(folder))]
-    return [file for file in files if file.is_file()]
+    files = [file for file in files if file.is_file()]
+    annotated = [file for file in files if len(files) > 1 and _names_any(file, _annotations(file.parents[2]))]
+    return annotated or files
 
 
 def read_lists(folder: Path, files: Sequence[Path], options: TableOptions) -> list[LabelSource]:
