@@ -15,6 +15,7 @@ OPEN = {
     **{f"train/{name}.jpg": "" for name in "xy"},
 }
 PLAIN = {"train.csv": "image,label\na.jpg,0\nb.jpg,1\nc.jpg,2\n", **{f"images/{name}.jpg": "" for name in "abc"}}
+GENERA = "image,genus_id\n" + "".join(f"{name}.jpg,{1 + k % 3}\n" for k, name in enumerate("abcdef"))
 FREEBASE = '/m/0abc,Cat\n/m/01xy9,"Dog, big"\n/m/0h,Owl\n/m/zz,Owl\n'
 
 # Name: files, the labels as they are read.
@@ -35,6 +36,17 @@ NAMED = {
     "numbers by names": (PLAIN | {"class_to_idx.json": '{"rot": 1, "rust": 0, "mould": 2}'}, ["rust", "rot", "mould"]),
     "called as labels are": (PLAIN | {"t.csv": "label,label_name\n0,cat\n1,dog\n2,owl\n"}, ["cat", "dog", "owl"]),
     "with pandas' index": (PLAIN | {"names.csv": ",id,name\n0,0,cat\n1,1,dog\n2,2,owl\n"}, ["cat", "dog", "owl"]),
+    "beside the colours of the classes": (
+        PLAIN | {"label2id.json": '{"cat": 0, "dog": 1, "owl": 2}',
+                 "label_colors.json": '{"0": "x", "1": "y", "2": "z"}'},
+        ["cat", "dog", "owl"],
+    ),
+    "called as the column is": (
+        PLAIN | {f"images/{name}.jpg": "" for name in "def"} | {"train.csv": GENERA,
+                 "genus_names.csv": "id,name\n1,cat\n2,dog\n3,owl\n"},
+        ["cat", "dog", "owl"],
+    ),
+    "called as the data set is": (PLAIN | {"zoo_labels.csv": "id,name\n0,cat\n1,dog\n2,owl\n"}, ["cat", "dog", "owl"]),
     "above the folder of a part": (
         {"train/t.csv": PLAIN["train.csv"], **{f"train/{name}.jpg": "" for name in "abc"},
          "names.csv": "0,cat\n1,dog\n2,owl\n"},
@@ -72,6 +84,28 @@ KEPT = {
     "a list of images": (PLAIN | {"labels.csv": "id,tags\n0,fog\n1,rain\n2,snow\n"}, ""),
     "an object of images": (PLAIN | {"labels.json": '{"0": "fog", "2": "rain", "1": "snow", "07": "hail"}'}, ""),
     "numbers of aircraft": (PLAIN | {"names.csv": "label,name\n0,A320\n1,B-52\n2,C-130\n"}, ""),
+    "a column beside that of the labels": (
+        PLAIN | {"train.csv": "image,stain,label\na.jpg,1,0\nb.jpg,2,1\nc.jpg,0,2\n",
+                 "stain_labels.json": '{"0": "blue", "1": "red", "2": "none"}'},
+        "stain_labels.json may be of 'stain' (write classes.csv, `label,name`, if it is not): the labels keep their",
+    ),
+    "names of sites": (PLAIN | {"site_names.csv": "id,name\n0,Rome\n1,Bern\n2,Oslo\n"}, "may be of 'site'"),
+    "colours of classes": (PLAIN | {"class_colors.json": '{"0": "#00ff00", "1": "red", "2": "blue"}'}, "of 'color'"),
+    "predictions": (PLAIN | {"pred_labels.csv": "id,name\n0,cat\n1,dog\n2,owl\n"}, "may be of 'pred'"),
+    "another rank": (
+        PLAIN | {"train.csv": GENERA,
+                 "species.csv": "species_id,species_name\n1,Aus bus\n2,Aus cus\n3,Bus dus\n"},
+        "may be of 'species'",
+    ),
+    "attributes beside classes": (
+        PLAIN | {"train.csv": "image,class_id\na.jpg,1\nb.jpg,2\nc.jpg,3\n",
+                 "t.csv": "attribute_id,attribute_name\n1,red wing\n2,long bill\n3,crest\n"},
+        "may be of 'attribute'",
+    ),
+    "finer classes": (
+        PLAIN | {"names.csv": "id,name\n" + "".join(f"{k},x{'abcdefgh'[k]}\n" for k in range(8))},
+        "they keep their ids as they count to 2, and its names to 7, so that these may be of another thing",
+    ),
     "titles of images": (
         {"train.csv": "id,label\n0,1\n1,2\n2,1\n3,2\n", "labels.csv": "id,label\n0,fog\n1,rain\n2,snow\n3,sun\n",
          **{f"train/{name}.jpg": "" for name in "0123"}}, "",
@@ -86,9 +120,8 @@ def test_ids_have_the_names_of_another_table(name, tmp_path):
     (source,) = read_all(tmp_path, TableOptions())
     assert source.names == names
     assert sum("the labels have their names from" in line for line in source.assumptions) == 1
-    assert sum("names no image: it is not read" in line for line in source.warnings) == (
-        name == "two tables that agree"
-    )
+    beside = name in ("two tables that agree", "beside the colours of the classes")
+    assert sum("names no image: it is not read" in line for line in source.warnings) == beside
     found = discover(tmp_path, given={"val": 0.5, "allow_overlap": True, "group": None})
     assert found.samples.train.names == names
 
@@ -101,6 +134,13 @@ def test_ids_stay_where_a_table_may_not_name_them(name, tmp_path):
     assert not any("names from" in line for line in source.assumptions)
     lines = [line for line in source.warnings if "their ids" in line]
     assert says in lines[0] if says else not lines
+
+
+def test_large_tables_of_other_things_are_not_gone_through_cell_by_cell(tmp_path, monkeypatch):
+    """Of twice the same id, or of cells that are none, as tables of measures are."""
+    lay(tmp_path, PLAIN | {"measures.csv": "id,value\n" + "x1,2\n" * 9})
+    monkeypatch.setattr("mlcfast.data.readers.name_tables.plain_label", None)
+    assert read_all(tmp_path / "train.csv", TableOptions())[0].names == ["0", "1", "2"]
 
 
 def test_label_columns_keep_the_ids(tmp_path):

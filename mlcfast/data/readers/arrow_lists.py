@@ -12,6 +12,7 @@ import numpy as np
 from mlcfast.data.labels import Labels, from_runs
 from mlcfast.data.readers.columns import (
     image_column,
+    labels_first,
     refuse_blank_images,
     with_folders,
 )
@@ -54,7 +55,8 @@ def read_list_column(
     said += [f"columns that are no labels: {', '.join(left)}"] if left else []
     warnings += [*may_say_none(names), *flags_beside(sheet, column, others, options)]
     images = [row[image] for row in sheet.rows]
-    source = LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
+    parts = (sheet.path, "list", images, sheet.numbers, names, states, said, warnings)
+    source = LabelSource(*parts, header=labels_first(sheet, column)).merged()
     return with_told_columns(source, sheet, image, told, options)
 
 

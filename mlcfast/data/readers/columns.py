@@ -133,6 +133,11 @@ def words_of(name: str) -> list[str]:
     return [word for word in re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
 
 
+def labels_first(sheet: Sheet, column: int) -> tuple[str, ...]:
+    """The names of a table's columns, before them all that of its labels; see LabelSource.header."""
+    return (sheet.header[column], *(name for i, name in enumerate(sheet.header) if i != column))
+
+
 @functools.cache
 def _plain_columns(words: Words) -> frozenset[str]:
     return frozenset(words) | frozenset(map(plain_column, words))

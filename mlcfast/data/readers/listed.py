@@ -13,6 +13,7 @@ from mlcfast.data.readers.columns import (
     column_named,
     ignored_columns,
     is_called,
+    labels_first,
     refuse_broken_cells,
     truth_share,
     words_of,
@@ -100,7 +101,8 @@ def read_list(sheet: Sheet, image: int, column: int, others: Sequence[int], opti
             *_of_people(sheet, image, beside, lists),
         ],
     )
-    return LabelSource(sheet.path, "list", images, sheet.numbers, names, states, said, warnings).merged()
+    parts = (sheet.path, "list", images, sheet.numbers, names, states, said, warnings)
+    return LabelSource(*parts, header=labels_first(sheet, column)).merged()
 
 
 def _of_people(sheet: Sheet, image: int, others: Sequence[int], lists: Sequence[Sequence[str]]) -> list[str]:

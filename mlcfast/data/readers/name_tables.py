@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mlcfast.data.readers.columns import plain_column
+from mlcfast.data.readers.columns import plain_column, words_of
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.image_folders import part_in
@@ -30,6 +30,26 @@ OF_CLASSES = "label|class|category|categorie|tag|attribute|target|finding|diseas
 CALLED = re.compile(
     rf"({OF_CLASSES}|synset|wnid|mid|display)?(?:s|es)?(?:ids?|idx|index|number|no|num|code|(names?|description|text))?"
 )
+# Words of names that do not tell one thing's numbers from another's, in the singular.
+OF_NO_THING = frozenset({
+    "all", "and", "by", "cat", "categorie", "category", "class", "code", "concept", "csv", "description", "dict",
+    "display", "for", "full", "id", "idx", "image", "img", "index", "indice", "int", "json", "key", "label", "list",
+    "lookup", "map", "mapping", "mid", "name", "no", "num", "number", "of", "str", "string", "synset", "table",
+    "target", "text", "the", "to", "value", "wnid", "y",
+})  # fmt: skip
+FACETS = frozenset({
+    "attribute", "breed", "brand", "disease", "family", "fine", "finding", "genus", "make", "model", "order", "species",
+    "tag",
+})  # fmt: skip
+SAME = {"diagnosis": "disease", "diagnose": "disease", "dx": "disease"}
+OF_WHOLE, OF_PARTS = frozenset({"class", "category", "categorie"}), frozenset({"attribute", "tag"})
+SAYING = frozenset({*OF_CLASSES.split("|"), "cat", "synset"})  # beside which the name of a data set may stand
+# What is also told of classes, or of images, by their numbers.
+NO_NAMES = frozenset({
+    "answer", "coarse", "color", "colour", "emoji", "group", "icon", "palette", "parent", "pred", "predicted",
+    "prediction", "prompt", "submission", "super", "supercategory", "superclass", "teacher", "template", "test", "url",
+    "weight",
+})  # fmt: skip
 SAYS = re.compile(rf"(?<![a-z])({OF_CLASSES}|synset|names?(?![a-z]))", re.IGNORECASE)  # a file called so names classes
 
 
@@ -62,25 +82,37 @@ def names_in_table(file: Path) -> dict[str, str]:
     """
     if file.suffix.lower() not in (".csv", ".tsv", ".json") or not file.is_file() or file.stat().st_size > LARGEST:
         return {}
-    try:
-        rows = _pairs_of_json(file) if file.suffix.lower() == ".json" else _pairs_of_text(file)
-    except (UsageError, csv.Error):
-        return {}
-    columns = [CALLED.fullmatch(plain_column(name)) for name in rows[0]] if rows else []
-    called = [match for match in columns if match is not None and match[0]]
+    rows = _rows(file)
+    called = _called(rows)
     header = len(called) == 2
     body = rows[1:] if header else rows
     for first, second in ((0, 1), (1, 0)):
-        ids, names = [row[first] for row in body], [plain_label(row[second]) for row in body]
+        ids = [row[first] for row in body]
+        if not ids or len({*ids}) < len(ids) or not _are_ids(ids):
+            continue
+        names = [plain_label(row[second]) for row in body]
         certain = all(map(OF_MACHINES.fullmatch, ids))
         of_class = header and called[first][1] is not None
         named = certain or (of_class and called[second][2] is not None)
-        if not ids or len({*ids}) < len(ids) or not (named or len({*names}) == len(names)):
+        if not named and len({*names}) < len(names):
             continue
         says = SAYS.search(file.stem) is not None and (called[second][2] is not None if header else _count(ids))
-        if (certain or says or of_class) and _are_ids(ids) and all(map(LETTER.search, names)) and not _are_ids(names):
+        if (certain or says or of_class) and all(map(LETTER.search, names)) and not _are_ids(names):
             return dict(zip(ids, names, strict=True))
     return {}
+
+
+def _rows(file: Path) -> list[list[str]]:
+    try:
+        return _pairs_of_json(file) if file.suffix.lower() == ".json" else _pairs_of_text(file)
+    except (UsageError, csv.Error):
+        return []
+
+
+def _called(rows: Sequence[Sequence[str]]) -> list[re.Match[str]]:
+    """What the two columns are called as, where the first row is a header."""
+    columns = [CALLED.fullmatch(plain_column(name)) for name in rows[0]] if rows else []
+    return [match for match in columns if match is not None and match[0]]
 
 
 def _count(ids: Sequence[str]) -> bool:
@@ -114,9 +146,9 @@ def _pairs_of_text(file: Path) -> list[list[str]]:
 def with_names(sources: Sequence[LabelSource], options: TableOptions) -> list[LabelSource]:
     """The splits of a table of ids with the names of another beside it, where just one reading of that is possible.
 
-    It must name each label, no two alike, and no image. Tables that name some, or two of them alike, are a warning, and
-    so are numbers that one may count otherwise. `data.label_columns` keeps the ids, and so does a split that is read in
-    the order of ids, see LabelSource.in_order.
+    It must name each label, no two alike, and no image. Tables that name some, or two of them alike, or that may be of
+    another thing are a warning, and so are numbers that one may count otherwise. `data.label_columns` keeps the ids,
+    and so does a split that is read in the order of ids, see LabelSource.in_order.
     """
     first = sources[0]
     ids = list(dict.fromkeys(name for source in sources for name in source.names))
@@ -126,7 +158,7 @@ def with_names(sources: Sequence[LabelSource], options: TableOptions) -> list[La
     found = {file: names for file, names in found.items() if not names.keys().isdisjoint(ids)}
     stems = {_stem(image) for source in sources for image in source.images} if found else set()
     found = {file: names for file, names in found.items() if stems.isdisjoint({*names, *names.values()} - {*ids})}
-    doubts = {file: _doubt(names, ids) for file, names in found.items()}
+    doubts = {file: _doubt(names, ids) or _of_another(file, first) for file, names in found.items()}
     fitting = [file for file, doubt in doubts.items() if not doubt]
     if not fitting:
         called = _also(sources, next(iter(found.values()))) if len(found) == 1 else sources
@@ -162,9 +194,15 @@ def _also(sources: Sequence[LabelSource], names: dict[str, str]) -> list[LabelSo
 
 
 def _miscounted(names: dict[str, str], ids: Sequence[str]) -> str:
-    """Why names by number may be those of the numbers beside, where half of them and not the outermost are labels."""
-    if not _count([*names]) or 2 * len(ids) < len(names):
+    """Why names by number may be those of the numbers beside, or of another thing that is counted as the labels are.
+
+    The former where half of them and not the outermost are labels, the latter where the labels count to less than half.
+    """
+    if not _count([*names]):
         return ""
+    if 2 * len(ids) < len(names):
+        said = f"as they count to {max(map(int, ids))}, and its names to {max(map(int, names))}"
+        return f"{said}, so that these may be of another thing" if _count(ids) else ""
     start = 0 if "0" in names else 1
     outermost = str(0 if start == 0 else len(names))
     said = f"as no image has {outermost!r}, so that they may count from {1 - start} and the names from {start}"
@@ -194,6 +232,43 @@ def _doubt(names: dict[str, str], ids: Sequence[str]) -> str:
         return f"names two labels {names[twice]!r}, {first[names[twice]]!r} and {twice!r}"
     strange = next((each for each in ids if CONTROLS.search(names[each])), None)
     return "" if strange is None else f"names {strange!r} with a control character"
+
+
+def _of_another(file: Path, source: LabelSource) -> str:
+    """Why a table may name the numbers of another thing than the labels, such as a column beside theirs; "" if not.
+
+    Its words are those of its own name and of its header. Freebase's and WordNet's ids are of one thing.
+    """
+    if all(map(OF_MACHINES.fullmatch, source.names)):
+        return ""
+    rows = _rows(file)
+    header = rows[0] if len(_called(rows)) == 2 else []
+    every = {word for name in (file.stem, *header) for word in _words(name)}
+    words, (own, *others) = every - OF_NO_THING, source.header or ("",)
+    label = {*_words(own)}
+    strange = words & (NO_NAMES | {word for name in others for word in _words(name)})
+    if label & OF_WHOLE:
+        strange |= words & OF_PARTS
+    if label - OF_NO_THING and words.isdisjoint(label):
+        strange |= words & FACETS
+    if every.isdisjoint(SAYING):
+        strange |= words
+    strange -= label
+    return f"may be of {min(strange)!r} (write classes.csv, `label,name`, if it is not)" if strange else ""
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name in small letters and the singular, digits left out: `label`, `id` of `label2id`."""
+    return [_singular(word) for word in words_of(re.sub(r"\d+", "_", name))]
+
+
+def _singular(word: str) -> str:
+    plain = (
+        word
+        if word.endswith(("ss", "is", "us", "species"))
+        else word.removesuffix("es" if word.endswith("sses") else "s")
+    )
+    return SAME.get(plain, plain)
 
 
 def _told(sources: Sequence[LabelSource], warnings: Sequence[str]) -> list[LabelSource]:

@@ -67,7 +67,8 @@ class LabelSource:
     own and returns their paths; cells: which of 0, −1 and 2, a blank, the labels hold beside 1, where their meaning
     depends on that, or what the numbers of a list are, see mlcfast.data.readers.cells; blank: columns that hold nothing
     and are no labels here, but may be in another split; also: what the K labels are called otherwise, the ids that
-    the file has in place of their names or names that are in doubt, see mlcfast.data.readers.name_tables.
+    the file has in place of their names or names that are in doubt, see mlcfast.data.readers.name_tables;
+    header: of a table with one column of labels the names of its columns, that one's first.
     """
 
     path: Path
@@ -86,6 +87,7 @@ class LabelSource:
     cells: frozenset[int] = frozenset()
     blank: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
 
     def column(self, name: str, option: str) -> list[str]:
         """The M cells of a column that `option` names; UsageError where the file has none, or one without content."""

@@ -15,6 +15,7 @@ from mlcfast.data.readers.columns import (
     is_called,
     is_confidence,
     is_index,
+    labels_first,
     refuse_blank_images,
     refuse_broken_cells,
     refuse_sums,
@@ -230,4 +231,5 @@ def _read_long(sheet: Sheet, image: int, column: int, others: Sequence[int], opt
     people = another_person(sheet, image, others)
     warnings += [f"what several people saw in one image is united: {people}"] if people and confidence is None else []
     said = [*sheet.assumptions, *said]
-    return LabelSource(sheet.path, "long", images, lines, names, states, said, warnings)
+    parts = (sheet.path, "long", images, lines, names, states, said, warnings)
+    return LabelSource(*parts, header=labels_first(sheet, column))
