@@ -146,7 +146,8 @@ def changes_since(place: Path, settings: Mapping[str, Any], contents: Mapping[st
     if held.get("labels", contents["labels"]) != contents["labels"]:
         raise UsageError(
             f"{place}: the labels, or their order, are not those of the run: its weights would go to the wrong labels. "
-            f"Start a new run with train.initialise_from={run.path}, which matches labels by name"
+            f"Start a new run with train.initialise_from={run.path}, which matches labels by name; "
+            "if a table beside theirs has named their ids since, keep these: data.label_columns, with --with-changes"
         )
     free = FREE_ON_RESUME - (PLACES if {"training", "validation"} & set(parts) else set())  # which name other data then
     return Changes(
