@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -37,7 +38,7 @@ from mlcfast.data import (
 )
 from mlcfast.data.bad_images import missing_explained
 from mlcfast.data.coco import annotation_file
-from mlcfast.data.csv_labels import cells_of
+from mlcfast.data.csv_labels import cells_of, names_of
 from mlcfast.data.labels import Labels, SparseLabels, count, from_entries, holds, pairs, whole
 from mlcfast.data.overlap import refuse_shared_images
 from mlcfast.data.packed import StreamedImages
@@ -170,7 +171,8 @@ def _read(
             return cells_of(settings.root, settings.train, options) if cells is None else cells
 
         other_file = file != settings.train
-        return read_csv(settings.root, file, names, options, part, others, buffer, training if other_file else None)
+        by_training = (training, partial(names_of, settings.root, settings.train, options)) if other_file else ()
+        return read_csv(settings.root, file, names, options, part, others, buffer, *by_training)
     if settings.stream:
         raise UsageError(f"data.stream: data.format {settings.format} keeps no images inside .tar or Parquet files")
     if is_import_name(settings.format):

@@ -16,6 +16,7 @@ from mlcfast.data.packed import ArrowImages, StreamedImages
 from mlcfast.data.readers.cells import as_in_training, read_by_training
 from mlcfast.data.readers.directories import folder_of_part
 from mlcfast.data.readers.listed import lists_in
+from mlcfast.data.readers.name_tables import names_by_id
 from mlcfast.data.readers.names import plain_label, refuse_controls
 from mlcfast.data.readers.other_column import other_column
 from mlcfast.data.readers.part_columns import in_folders_of_parts
@@ -45,6 +46,7 @@ def read_csv(
     others: Sequence[str] = (),
     buffer: int | None = None,
     training: Callable[[], frozenset[int]] | None = None,
+    called: Callable[[], dict[str, str]] | None = None,
 ) -> LabelledImages:
     """Read the images and labels of `root/file`, in any format that mlcfast.data.readers knows.
 
@@ -54,6 +56,7 @@ def read_csv(
     that the options' split column gives to this part of the data; others: the names of the other parts. buffer: leave
     images that lie inside the file where they are, and shuffle so many together when they train. training: gives what
     the labels of the training file hold beside 1, where that is another file: a cell means here what it means there.
+    called: gives the names of its labels by the ids that stand in it, by which those here may be meant.
 
     Raises UsageError naming file, line and column for anything else.
     """
@@ -65,6 +68,8 @@ def read_csv(
             source = as_in_training(
                 source, training(), options, lambda cells: read_named(root, file, replace(options, cells=cells))
             )
+        if names is not None and called is not None:
+            source = _called_as_in_training(source, names, called)
         source = source.in_order(None if names is None else list(names))
     for line in source.assumptions:
         LOGGER.info("%s: %s", path, line)
@@ -100,6 +105,25 @@ def cells_of(root: str | Path, file: str, options: TableOptions) -> frozenset[in
         return read_named(Path(root), file, options).cells
     except UsageError:
         return frozenset()
+
+
+def names_of(root: str | Path, file: str, options: TableOptions) -> dict[str, str]:
+    """The names of the labels of `root/file` by their ids in it; empty where it is not there or has names alone."""
+    try:
+        return names_by_id(read_named(Path(root), file, options))
+    except UsageError:
+        return {}
+
+
+def _called_as_in_training(
+    source: LabelSource, names: Sequence[str], called: Callable[[], dict[str, str]]
+) -> LabelSource:
+    """The source with the names that its labels have in training, where no table beside it gives them these."""
+    if {*source.names} <= {*names} or (source.also and {*source.also} <= {*names}):
+        return source
+    of_ids = called()
+    also = [of_ids.get(name, name) for name in source.names]
+    return replace(source, also=tuple(also)) if of_ids and len({*also}) == len(also) else source
 
 
 def _streamed(source: LabelSource, rows: np.ndarray, buffer: int, groups: list[str] | None) -> StreamedImages:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from mlcfast.config import DataConfig
+from mlcfast.data.build import open_split
 from mlcfast.data.csv_labels import read_csv
 from mlcfast.data.discover import discover
 from mlcfast.data.readers.recognise import read_all
@@ -138,7 +140,7 @@ def test_ids_stay_where_a_table_may_not_name_them(name, tmp_path):
 
 def test_large_tables_of_other_things_are_not_gone_through_cell_by_cell(tmp_path, monkeypatch):
     """Of twice the same id, or of cells that are none, as tables of measures are."""
-    lay(tmp_path, PLAIN | {"measures.csv": "id,value\n" + "x1,2\n" * 9})
+    lay(tmp_path, PLAIN | {"twice.csv": "id,value\n" + "x1,2\n" * 9, "long.csv": "id,value\n" + "x1,a\n" * 64 + "x,\0"})
     monkeypatch.setattr("mlcfast.data.readers.name_tables.plain_label", None)
     assert read_all(tmp_path / "train.csv", TableOptions())[0].names == ["0", "1", "2"]
 
@@ -167,6 +169,20 @@ def test_a_split_without_the_first_class_has_the_names_of_training(tmp_path):
     assert trained == ["cat", "dog", "owl"] and read_csv(tmp_path, "val.csv").names == ["1", "2"]
     assert read_csv(tmp_path, "val.csv", trained).labels.tolist() == [[0, 1, 0], [0, 0, 1]]
     assert [source.names for source in read_all(tmp_path, TableOptions())] == [trained, ["dog", "owl"]]
+
+
+def test_a_split_away_from_the_table_of_names_is_called_as_in_training(tmp_path):
+    """Which it was when both had ids, as one in a folder that is not called as a part of the data."""
+    names, files = "id,name\n0,cat\n1,dog\n2,owl\n", {f"images/{name}.jpg": "" for name in "def"}
+    lay(tmp_path, PLAIN | files | {"names.csv": names, "v/v.csv": "image,label\nd.jpg,2\ne.jpg,0\nf.jpg,1\n"})
+    settings = DataConfig(root=str(tmp_path), train="train.csv", val="v/v.csv", format="auto")
+    trained = open_split(settings, "train.csv")
+    assert trained.names == ["cat", "dog", "owl"]
+    held = open_split(settings, "v/v.csv", trained.names)
+    assert (held.names, held.labels.tolist()) == (trained.names, [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    (tmp_path / "v" / "v.csv").write_text("image,label\nd.jpg,2\ne.jpg,7\nf.jpg,1\n")
+    with pytest.raises(UsageError, match="line 3 has the label '7', which is not in the training file"):
+        open_split(settings, "v/v.csv", trained.names)
 
 
 def test_a_label_without_a_name_is_the_one_that_training_has_not(tmp_path):

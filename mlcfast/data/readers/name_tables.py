@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from mlcfast.errors import UsageError
 
 MOST = 100  # tables and JSON files of a folder; more are one for each image
 LARGEST = 2**22  # bytes of a file that is looked into: Open Images' 20,638 names take half of one MiB
+LOOKED_AT = 64  # rows, by which most tables of other things are told
 FORMS = ("list", "long")  # of tables whose cells hold the ids
 OF_MACHINES = re.compile(r"/[a-z]/\w+|n\d{8}")  # Freebase's and WordNet's ids, which are nothing else
 ID = re.compile(r"\S*\d\S*")
@@ -135,12 +137,29 @@ def _pairs_of_text(file: Path) -> list[list[str]]:
     text = read_text(file)[0]
     first = text.partition("\n")[0]
     delimiter = next((sign for sign in "\t;" if sign in first), ",")
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    begun = list(itertools.islice(reader, LOOKED_AT))
+    if not _may_be_names(begun):
+        return []
+    rows = [[cell.strip() for cell in row] for row in itertools.chain(begun, reader)]
     rows = [row for row in rows if any(row)]
     if rows and len(rows[0]) == 3 and not rows[0][0]:
         rows = [row[1:] for row in rows]
     of_images = any(cell.lower().endswith(IMAGE_ENDINGS) for row in rows[:2] for cell in row)
     return [] if of_images or any(len(row) != 2 for row in rows) else rows
+
+
+def _may_be_names(begun: Sequence[Sequence[str]]) -> bool:
+    """Whether the rows that a table begins with hold an id and a word each, but for the header."""
+    body = [row[-2:] for row in begun[1:] if any(map(str.strip, row))]
+    pairs = list(zip(*body, strict=True)) if all(len(row) == 2 for row in body) else []
+    ids = [cells for cells in pairs if len({*cells}) == len(cells) and _are_ids(map(str.strip, cells))]
+    return len(begun) < LOOKED_AT or (bool(ids) and any(all(map(LETTER.search, cells)) for cells in pairs))
+
+
+def names_by_id(source: LabelSource) -> dict[str, str]:
+    """The names that another table gave to the labels, by their ids; empty where they keep these, or have none."""
+    return dict(zip(source.also, source.names, strict=True)) if source.also and _are_ids(source.also) else {}
 
 
 def with_names(sources: Sequence[LabelSource], options: TableOptions) -> list[LabelSource]:
