@@ -93,6 +93,8 @@ KEPT = {
     ),
     "names of sites": (PLAIN | {"site_names.csv": "id,name\n0,Rome\n1,Bern\n2,Oslo\n"}, "may be of 'site'"),
     "colours of classes": (PLAIN | {"class_colors.json": '{"0": "#00ff00", "1": "red", "2": "blue"}'}, "of 'color'"),
+    "how many there are": (PLAIN | {"class_counts.json": '{"cat": 2, "dog": 0, "owl": 1}'}, "may be of 'count'"),
+    "what is above them": (OPEN | {"hypernyms.csv": FREEBASE}, "may be of 'hypernym'"),
     "predictions": (PLAIN | {"pred_labels.csv": "id,name\n0,cat\n1,dog\n2,owl\n"}, "may be of 'pred'"),
     "another rank": (
         PLAIN | {"train.csv": GENERA,

@@ -48,9 +48,10 @@ OF_WHOLE, OF_PARTS = frozenset({"class", "category", "categorie"}), frozenset({"
 SAYING = frozenset({*OF_CLASSES.split("|"), "cat", "synset"})  # beside which the name of a data set may stand
 # What is also told of classes, or of images, by their numbers.
 NO_NAMES = frozenset({
-    "answer", "coarse", "color", "colour", "emoji", "group", "icon", "palette", "parent", "pred", "predicted",
-    "prediction", "prompt", "submission", "super", "supercategory", "superclass", "teacher", "template", "test", "url",
-    "weight",
+    "answer", "coarse", "color", "colour", "count", "distribution", "emoji", "freq", "frequencie", "frequency",
+    "group", "hierarchy", "histogram", "hypernym", "icon", "palette", "parent", "pred", "predicted", "prediction",
+    "prompt", "size", "submission", "super", "supercategory", "superclass", "support", "taxonomy", "teacher",
+    "template", "test", "threshold", "url", "weight",
 })  # fmt: skip
 SAYS = re.compile(rf"(?<![a-z])({OF_CLASSES}|synset|names?(?![a-z]))", re.IGNORECASE)  # a file called so names classes
 
@@ -256,10 +257,9 @@ def _doubt(names: dict[str, str], ids: Sequence[str]) -> str:
 def _of_another(file: Path, source: LabelSource) -> str:
     """Why a table may name the numbers of another thing than the labels, such as a column beside theirs; "" if not.
 
-    Its words are those of its own name and of its header. Freebase's and WordNet's ids are of one thing.
+    Its words are those of its own name and of its header. Freebase's and WordNet's ids are of one thing,
+    which has but one name.
     """
-    if all(map(OF_MACHINES.fullmatch, source.names)):
-        return ""
     rows = _rows(file)
     header = rows[0] if len(_called(rows)) == 2 else []
     every = {word for name in (file.stem, *header) for word in _words(name)}
@@ -272,7 +272,7 @@ def _of_another(file: Path, source: LabelSource) -> str:
         strange |= words & FACETS
     if every.isdisjoint(SAYING):
         strange |= words
-    strange -= label
+    strange = words & NO_NAMES if all(map(OF_MACHINES.fullmatch, source.names)) else strange - label
     return f"may be of {min(strange)!r} (write classes.csv, `label,name`, if it is not)" if strange else ""
 
 
@@ -282,12 +282,9 @@ def _words(name: str) -> list[str]:
 
 
 def _singular(word: str) -> str:
-    plain = (
-        word
-        if word.endswith(("ss", "is", "us", "species"))
-        else word.removesuffix("es" if word.endswith("sses") else "s")
-    )
-    return SAME.get(plain, plain)
+    if not word.endswith(("ss", "is", "us", "species")):
+        word = word.removesuffix("es" if word.endswith("sses") else "s")
+    return SAME.get(word, word)
 
 
 def _told(sources: Sequence[LabelSource], warnings: Sequence[str]) -> list[LabelSource]:
