@@ -85,6 +85,8 @@ KEPT = {
     ),
     "a list of images": (PLAIN | {"labels.csv": "id,tags\n0,fog\n1,rain\n2,snow\n"}, ""),
     "an object of images": (PLAIN | {"labels.json": '{"0": "fog", "2": "rain", "1": "snow", "07": "hail"}'}, ""),
+    "an image of each class": (PLAIN | {"classes.json": '{"0": "x/u.png", "1": "x/v.png", "2": "x/w.png"}'}, ""),
+    "a class of each image": (PLAIN | {"labels.json": '{"d.jpg": 0, "e.jpg": 1, "f.jpg": 2}'}, ""),
     "numbers of aircraft": (PLAIN | {"names.csv": "label,name\n0,A320\n1,B-52\n2,C-130\n"}, ""),
     "a column beside that of the labels": (
         PLAIN | {"train.csv": "image,stain,label\na.jpg,1,0\nb.jpg,2,1\nc.jpg,0,2\n",

@@ -106,10 +106,12 @@ def names_in_table(file: Path) -> dict[str, str]:
 
 
 def _rows(file: Path) -> list[list[str]]:
+    """The two columns of a table, or the entries of an object; nothing of another file, or of one of images."""
     try:
-        return _pairs_of_json(file) if file.suffix.lower() == ".json" else _pairs_of_text(file)
+        rows = _pairs_of_json(file) if file.suffix.lower() == ".json" else _pairs_of_text(file)
     except (UsageError, csv.Error):
         return []
+    return [] if any(cell.lower().endswith(IMAGE_ENDINGS) for row in rows[:2] for cell in row) else rows
 
 
 def _called(rows: Sequence[Sequence[str]]) -> list[re.Match[str]]:
@@ -134,7 +136,7 @@ def _pairs_of_json(file: Path) -> list[list[str]]:
 
 
 def _pairs_of_text(file: Path) -> list[list[str]]:
-    """The rows of a table of two columns, but for pandas' index before them; nothing of another, or one of images."""
+    """The rows of a table of two columns, but for pandas' index before them; nothing of another."""
     text = read_text(file)[0]
     first = text.partition("\n")[0]
     delimiter = next((sign for sign in "\t;" if sign in first), ",")
@@ -146,8 +148,7 @@ def _pairs_of_text(file: Path) -> list[list[str]]:
     rows = [row for row in rows if any(row)]
     if rows and len(rows[0]) == 3 and not rows[0][0]:
         rows = [row[1:] for row in rows]
-    of_images = any(cell.lower().endswith(IMAGE_ENDINGS) for row in rows[:2] for cell in row)
-    return [] if of_images or any(len(row) != 2 for row in rows) else rows
+    return [] if any(len(row) != 2 for row in rows) else rows
 
 
 def _may_be_names(begun: Sequence[Sequence[str]]) -> bool:
