@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mlcfast.data.readers.columns import plain_column, words_of
+from mlcfast.data.readers.columns import plain_column
 from mlcfast.data.readers.exports import json_of
 from mlcfast.data.readers.image_files import IMAGE_ENDINGS, images_below
 from mlcfast.data.readers.image_folders import part_in
 from mlcfast.data.readers.names import CONTROLS, plain_label
+from mlcfast.data.readers.names_of_others import OF_CLASSES, other_thing
 from mlcfast.data.readers.paths import plain_path
 from mlcfast.data.readers.sheet import read_text
 from mlcfast.data.readers.source import LabelSource, TableOptions
@@ -27,32 +28,10 @@ FORMS = ("list", "long")  # of tables whose cells hold the ids
 OF_MACHINES = re.compile(r"/[a-z]/\w+|n\d{8}")  # Freebase's and WordNet's ids, which are nothing else
 ID = re.compile(r"\S*\d\S*")
 LETTER = re.compile(r"[^\W\d_]")
-OF_CLASSES = "label|class|category|categorie|tag|attribute|target|finding|disease|diagnosis|species|concept"
 # What columns of ids and of names are called, as plain_column has it; in the group, those of nothing but classes.
 CALLED = re.compile(
     rf"({OF_CLASSES}|synset|wnid|mid|display)?(?:s|es)?(?:ids?|idx|index|number|no|num|code|(names?|description|text))?"
 )
-# Words of names that do not tell one thing's numbers from another's, in the singular.
-OF_NO_THING = frozenset({
-    "all", "and", "by", "cat", "categorie", "category", "class", "code", "concept", "csv", "description", "dict",
-    "display", "for", "full", "id", "idx", "image", "img", "index", "indice", "int", "json", "key", "label", "list",
-    "lookup", "map", "mapping", "mid", "name", "no", "num", "number", "of", "str", "string", "synset", "table",
-    "target", "text", "the", "to", "value", "wnid", "y",
-})  # fmt: skip
-FACETS = frozenset({
-    "attribute", "breed", "brand", "disease", "family", "fine", "finding", "genus", "make", "model", "order", "species",
-    "tag",
-})  # fmt: skip
-SAME = {"diagnosis": "disease", "diagnose": "disease", "dx": "disease"}
-OF_WHOLE, OF_PARTS = frozenset({"class", "category", "categorie"}), frozenset({"attribute", "tag"})
-SAYING = frozenset({*OF_CLASSES.split("|"), "cat", "synset"})  # beside which the name of a data set may stand
-# What is also told of classes, or of images, by their numbers.
-NO_NAMES = frozenset({
-    "answer", "coarse", "color", "colour", "count", "distribution", "emoji", "freq", "frequencie", "frequency",
-    "group", "hierarchy", "histogram", "hypernym", "icon", "palette", "parent", "pred", "predicted", "prediction",
-    "prompt", "size", "submission", "super", "supercategory", "superclass", "support", "taxonomy", "teacher",
-    "template", "test", "threshold", "url", "weight",
-})  # fmt: skip
 SAYS = re.compile(rf"(?<![a-z])({OF_CLASSES}|synset|names?(?![a-z]))", re.IGNORECASE)  # a file called so names classes
 
 
@@ -256,36 +235,12 @@ def _doubt(names: dict[str, str], ids: Sequence[str]) -> str:
 
 
 def _of_another(file: Path, source: LabelSource) -> str:
-    """Why a table may name the numbers of another thing than the labels, such as a column beside theirs; "" if not.
-
-    Its words are those of its own name and of its header. Freebase's and WordNet's ids are of one thing,
-    which has but one name.
-    """
+    """Why a table may name the numbers of another thing than the labels; "" if not."""
     rows = _rows(file)
     header = rows[0] if len(_called(rows)) == 2 else []
-    every = {word for name in (file.stem, *header) for word in _words(name)}
-    words, (own, *others) = every - OF_NO_THING, source.header or ("",)
-    label = {*_words(own)}
-    strange = words & (NO_NAMES | {word for name in others for word in _words(name)})
-    if label & OF_WHOLE:
-        strange |= words & OF_PARTS
-    if label - OF_NO_THING and words.isdisjoint(label):
-        strange |= words & FACETS
-    if every.isdisjoint(SAYING):
-        strange |= words
-    strange = words & NO_NAMES if all(map(OF_MACHINES.fullmatch, source.names)) else strange - label
-    return f"may be of {min(strange)!r} (write classes.csv, `label,name`, if it is not)" if strange else ""
-
-
-def _words(name: str) -> list[str]:
-    """The words of a name in small letters and the singular, digits left out: `label`, `id` of `label2id`."""
-    return [_singular(word) for word in words_of(re.sub(r"\d+", "_", name))]
-
-
-def _singular(word: str) -> str:
-    if not word.endswith(("ss", "is", "us", "species")):
-        word = word.removesuffix("es" if word.endswith("sses") else "s")
-    return SAME.get(word, word)
+    certain = all(map(OF_MACHINES.fullmatch, source.names))
+    thing = other_thing([file.stem, *header], source.header, certain)
+    return f"may be of {thing!r} (write classes.csv, `label,name`, if it is not)" if thing else ""
 
 
 def _told(sources: Sequence[LabelSource], warnings: Sequence[str]) -> list[LabelSource]:
