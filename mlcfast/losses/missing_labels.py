@@ -11,7 +11,7 @@ from torch import Tensor
 from mlcfast.losses.base import LabelLoss
 from mlcfast.losses.label_smoothing import checked_smoothing, mixed, opposite, opposite_of_all
 from mlcfast.losses.options import at_least_zero, checked_epochs, checked_share, positive_number
-from mlcfast.ops.checks import as_number, check_logits, check_reduction, outlives_call
+from mlcfast.ops.checks import as_number, check_logits, check_reduction, outlives_call, takes_constants
 from mlcfast.ops.label_loss import missing_labels as op
 from mlcfast.ops.numerics import upcast
 
@@ -90,7 +90,6 @@ class LargeLossLoss(LabelLoss):
         if kind not in ("ll_r", "ll_ct", "ll_cp"):
             raise ValueError(f"kind must be ll_r, ll_ct or ll_cp, not {kind!r}")
         self.kind, self.delta = kind, checked_share(delta, "delta")
-        self.times_of_graph = torch.zeros((), dtype=torch.int64, device="cpu")
         self.begin_epoch(0, 1)
         self.all_gather: Callable[[Tensor], Tensor] | None = None
         self.last: tuple[Tensor, Tensor, Tensor | None, int] | None = None
@@ -101,7 +100,9 @@ class LargeLossLoss(LabelLoss):
         """See LabelLoss."""
         self.times = min(epoch, 1) if self.kind == "ll_cp" else epoch
         self.is_plain = self.times == 0 or self.delta == 0
-        self.times_of_graph.fill_(self.times)  # a compiled call is for one value of the numbers that it reads
+        # A compiled call is for one value of the numbers that it reads. A new tensor: an old one may be of inference
+        # mode, or what a backward pass that is still to come has kept.
+        self.times_of_graph = torch.tensor(self.times, dtype=torch.int64, device="cpu")
 
     def batch_statistic(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits of one part's unknown entries, −∞ for the others: (B·K,), detached, fp32 (fp64 for fp64)."""
@@ -142,7 +143,7 @@ class LargeLossLoss(LabelLoss):
         if statistic is None and self.all_gather is not None:
             statistic = self.all_gather(self.batch_statistic(logits, labels))
         if statistic is None:
-            if torch.compiler.is_compiling():
+            if takes_constants():
                 return op.large_loss_threshold_of_epoch(logits, labels, self.times_of_graph, self.delta), 0
             return None, op.large_loss_count(logits.numel(), self.times, self.delta)
         if statistic.dim() != 2 or statistic.shape[1] != logits.numel():
@@ -150,7 +151,7 @@ class LargeLossLoss(LabelLoss):
         if self.is_plain:
             return None, 0
         unknown = torch.zeros_like(statistic)
-        if torch.compiler.is_compiling():
+        if takes_constants():
             return op.large_loss_threshold_of_epoch(statistic, unknown, self.times_of_graph, self.delta), 0
         count = op.large_loss_count(statistic.numel(), self.times, self.delta)
         return op.large_loss_threshold(statistic, unknown, count) if count else None, 0
@@ -283,17 +284,17 @@ class GeneralizedRobustLoss(LabelLoss):
         if min(self.ranges["sigma"]) <= 0:
             raise ValueError(f"sigma must be above 0, not {sigma!r}")
         self.linear_epochs = checked_epochs(linear_epochs, "linear_epochs")
-        self.values = {name: first for name, (first, _) in self.ranges.items()}
-        self.values_of_graph = torch.tensor([*self.values.values()], dtype=torch.float64, device="cpu")
+        self._set({name: first for name, (first, _) in self.ranges.items()})
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """See LabelLoss."""
         done, whole = epoch + 1 - self.linear_epochs, max(epochs - self.linear_epochs, 1)
         shares = {"w": max(done - 1, 0), "b": max(done - 1, 0), "mu": max(done, 0), "sigma": max(done, 0)}
-        self.values = {
-            name: first + (last - first) * shares[name] / whole for name, (first, last) in self.ranges.items()
-        }
-        self.values_of_graph.copy_(torch.tensor([*self.values.values()], dtype=torch.float64))
+        self._set({name: first + (last - first) * shares[name] / whole for name, (first, last) in self.ranges.items()})
+
+    def _set(self, values: dict[str, float]) -> None:
+        self.values = values
+        self.values_of_graph = torch.tensor([*values.values()], dtype=torch.float64, device="cpu")  # new, as above
 
     def forward(
         self, logits: Tensor, labels: Tensor, estimate_logits: Tensor | None = None, true_labels: Tensor | None = None
@@ -306,7 +307,7 @@ class GeneralizedRobustLoss(LabelLoss):
         return mixed(value, self._value(logits, opposite(labels)), self.label_smoothing)
 
     def _value(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():
+        if takes_constants():
             return op.generalized_robust_of_epoch(logits, labels, self.values_of_graph, self.q2, self.q3)
         w, b, mu, sigma = self.values.values()
         return op.generalized_robust(logits, labels, w, b, mu, sigma, self.q2, self.q3)

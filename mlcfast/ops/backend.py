@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 import torch
 
-from mlcfast.ops.checks import in_transform
+from mlcfast.ops.checks import in_transform, transformed
 from mlcfast.ops.library import CUDA_ARCHITECTURES, MISSING
 
 BACKENDS = ("auto", "triton", "native", "reference")
@@ -36,7 +36,7 @@ def requested() -> str:
 
     Inside torch.func's transforms it is reference: they take plain operators only.
     """
-    if not torch.compiler.is_compiling() and in_transform():
+    if transformed():
         return "reference"
     if _VARIABLE not in _VARIABLES:
         return "auto"

@@ -14,10 +14,20 @@ _LOGITS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 
+def transformed() -> bool:
+    """As in_transform, but for what traces a graph by the same means; Dynamo reads a transform as part of its graph."""
+    return in_transform() and (torch.compiler.is_dynamo_compiling() or not torch.compiler.is_compiling())
+
+
+def takes_constants() -> bool:
+    """Whether a graph is made that takes numbers for constants, and is not torch.func's, which takes no operators."""
+    return torch.compiler.is_compiling() and not transformed()
+
+
 def outlives_call(tensor: Tensor) -> bool:
     """Whether a tensor made in this call may be kept: not one of torch.func, nor a fake one of a graph being traced."""
     if type(tensor) is Tensor:
-        return torch.compiler.is_compiling() or not in_transform()
+        return not transformed()
     from torch._subclasses.fake_tensor import FakeTensor
     from torch._subclasses.functional_tensor import FunctionalTensor
 

@@ -135,6 +135,38 @@ def test_a_compiled_loss_is_compiled_once_a_phase_and_not_each_epoch(name, times
     assert len(reading) == (name.startswith("ll_"))
 
 
+@pytest.mark.parametrize("name", ["ll_r", "gr", "asymmetric"])
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.vmap])
+def test_a_transform_within_a_compiled_function_gives_what_it_does_outside(name, transform):
+    torch._dynamo.reset()
+    x, z = problem()
+    loss = build_loss(name)
+    for epoch in (1, 2):
+        loss.begin_epoch(epoch, 3)
+        transformed = transform(lambda *pair: loss(*pair))
+        quick = torch.compile(transformed, backend="aot_eager", fullgraph=True)
+        both = (x, z) if transform is torch.func.grad else (x[None], z[None])
+        found, expected = quick(*both), transformed(*both)
+        assert torch.allclose(found, expected) and found.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["ll_r", "gr"])
+def test_an_epoch_may_begin_wherever_the_loss_was_built(name):
+    torch._dynamo.reset()
+    x, z = problem()
+    with torch.inference_mode():
+        loss = build_loss(name)
+    with torch.device("meta"):
+        loss.begin_epoch(1, 3)
+    quick = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    expected = value_and_gradient(loss, x, z)
+    x.requires_grad_()
+    value = quick(x, z)
+    loss.begin_epoch(2, 3)
+    value.backward()
+    assert torch.equal(value, expected[0]) and torch.allclose(x.grad, expected[1])
+
+
 def test_the_tables_optimizer_in_double_precision_is_dense_adam():
     random = torch.Generator().manual_seed(0)
     start = torch.randn(7, 3, generator=random, dtype=torch.float64)
