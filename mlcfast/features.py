@@ -29,6 +29,7 @@ from mlcfast.engine import (
     keep_freed_memory,
     on_main,
     peers_explained,
+    require_one_command_line,
     set_arithmetic,
     start,
     stop,
@@ -63,6 +64,7 @@ def work(args: argparse.Namespace) -> None:
     start(process)
     try:
         with peers_explained(process, "the same command goes on"):
+            require_one_command_line(args)
             extract_splits(config, process, args.out, args.dtype)
     finally:
         stop()

@@ -18,7 +18,16 @@ from torch import nn
 
 from mlcfast.data.readers.probabilities import write_probabilities
 from mlcfast.data.sources import find_images
-from mlcfast.engine.distributed import Process, barrier, discover, on_main, peers_explained, start, stop
+from mlcfast.engine.distributed import (
+    Process,
+    barrier,
+    discover,
+    on_main,
+    peers_explained,
+    require_one_command_line,
+    start,
+    stop,
+)
 from mlcfast.engine.host_memory import keep_freed_memory
 from mlcfast.engine.predictor import FLIP, Predictor
 from mlcfast.errors import UsageError
@@ -88,6 +97,7 @@ def work(args: argparse.Namespace) -> int:
     start(process)
     try:
         with peers_explained(process):
+            require_one_command_line(args)
             rows = predict_all(args, process, model, card, drawn)
     finally:
         stop()

@@ -90,6 +90,9 @@ def test_environment_of_each_launcher_is_understood():
     assert discover(slurm) == Process(5, 1, 8, "slurm")
     assert discover({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) == Process()
     assert discover({}) == Process(0, 0, 1, "single")
+    left = {"RANK": "0", "WORLD_SIZE": "1"}  # in a notebook's environment, of nobody's launcher
+    assert discover(left) == Process()
+    assert discover(left | {"MASTER_ADDR": "node1"}) == Process(0, 0, 1, "torchrun")
 
 
 def test_engine_and_processes_that_do_not_fit(config_file):

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 
 from mlcfast import features, launch, predict, sweep
+from mlcfast.engine import Process, peers_explained
+from mlcfast.errors import UsageError
 from tests.conftest import write_colour_set
 from tests.test_predict import save_untrained
 
@@ -80,7 +82,7 @@ def test_two_ranks_write_what_one_process_does(tmp_path, config_file, capsys, mo
         main.join(SECONDS)
     finally:
         main.kill()
-    assert ignored == [(signal.SIGTERM, signal.SIG_IGN)]
+    assert [number for number, _ in ignored] == [signal.SIGTERM]
     beside = capsys.readouterr()
     statuses, out, err = json.loads((tmp_path / "said").read_text())
     assert statuses == [1, 0, 0, 1]
@@ -92,6 +94,35 @@ def test_two_ranks_write_what_one_process_does(tmp_path, config_file, capsys, mo
     assert written == sorted(path.relative_to(both) for path in both.rglob("*") if path.is_file())
     for path in written:
         assert (one / path).read_bytes() == (both / path).read_bytes(), path
+
+
+@pytest.mark.parametrize("command", ["predict", "features"])
+def test_ranks_with_work_of_their_own_are_refused(config_file, tmp_path, monkeypatch, capsys, command):
+    """As `srun -n 2 sh -c 'python -m mlcfast.predict best part$SLURM_PROCID'`: the second part would be left out."""
+    gathered = "mlcfast.engine.distributed.all_gather_objects"
+    monkeypatch.setattr(gathered, lambda mine: [mine, mine | {next(iter(mine.keys() & {"images", "out"})): "other"}])
+    predicts = [save_untrained(tmp_path / "best"), "photo.jpg"]
+    words = predicts if command == "predict" else [config_file, "--out", tmp_path / "out"]
+    assert COMMANDS[command].main(list(map(str, words))) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "rank 1 was called with other arguments than rank 0" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_program_that_goes_on_after_an_error_can_be_ended(monkeypatch, seconds):
+    """Its launcher's SIGTERM is not heard while the error is said, and not for ever."""
+    heard: list[int] = []
+    monkeypatch.setattr("mlcfast.engine.distributed.SAYING", seconds)
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        with pytest.raises(UsageError), peers_explained(Process(0, 0, 2, "torchrun")):
+            raise UsageError("a setting")
+        signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN  # which a later training would leave ignored
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM] * (seconds == 0.0)
 
 
 @pytest.mark.parametrize("command", [sweep, launch])

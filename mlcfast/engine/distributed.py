@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch
@@ -26,6 +28,8 @@ PATIENCE = datetime.timedelta(hours=3)
 # shuts down asks for Python's lock in vain and aborts the process (pytorch/pytorch issue 190489). DeepSpeed keeps its
 # process groups alive to the end, so that destroying them does not join these threads.
 LETTING_GO = 0.2
+
+SAYING = 10.0  # seconds from an error on in which a launcher's SIGTERM is not heard, so that the error is said
 
 LAST_SAVE = 30.0  # seconds a rank has for its last step and checkpoint once its launcher is gone
 
@@ -69,8 +73,12 @@ class HostProcess(Process):
 
 
 def discover(environment: Mapping[str, str] = os.environ) -> Process:
-    """Read rank and world size from what torchrun, DeepSpeed's launcher or srun put into the environment."""
-    if "RANK" in environment and "WORLD_SIZE" in environment:
+    """Read rank and world size from what torchrun, DeepSpeed's launcher or srun put into the environment.
+
+    A world of one without an address to meet at is what another program has left there, and no launcher's.
+    """
+    lone = environment.get("WORLD_SIZE") == "1" and "MASTER_ADDR" not in environment
+    if "RANK" in environment and "WORLD_SIZE" in environment and not lone:
         launcher = "deepspeed" if "CROSS_SIZE" in environment else "torchrun"
         names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
     elif int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # srun's; a batch script's own step has one task
@@ -163,15 +171,15 @@ def peers_explained(process: Process, remedy: str = "") -> Iterator[None]:
 
     remedy: what it says besides, such as how to go on.
 
-    From then on, and from an error of this rank's own on, SIGTERM is ignored: the launcher sends it within a moment of
-    another rank's end, and the error would not be said any more.
+    For SAYING seconds from then on, or from an error of this rank's own on, SIGTERM is ignored: the launcher sends it
+    within a moment of another rank's end, and the error would not be said any more.
     """
     try:
         yield
     except Exception as error:
         says_it = process.local_rank == 0 or not isinstance(error, UsageError)  # see cli.run
         if says_it and process.world_size > 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            _ignore_sigterm(SAYING)
         text = str(error)
         lost = isinstance(error, dist.DistError) or "gloo" in text or "onnection closed by peer" in text
         if not isinstance(error, RuntimeError) or not lost:
@@ -180,6 +188,19 @@ def peers_explained(process: Process, remedy: str = "") -> Iterator[None]:
             f"rank {process.rank} has lost another process of this run, whose own error, or the kernel's log where it "
             f"was killed for want of memory, has the reason{remedy and f'; {remedy}'} ({text.splitlines()[0][:120]})"
         ) from error
+
+
+def _ignore_sigterm(seconds: float) -> None:
+    """Ignore SIGTERM so long; then it is again what it was, for a program that catches the error and goes on."""
+    before, until = signal.getsignal(signal.SIGTERM), time.monotonic() + seconds
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() >= until:
+            signal.signal(number, before or signal.SIG_DFL)  # None: one that is not Python's
+            signal.raise_signal(number)
+
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, hear)
 
 
 def all_gather_objects(value: Any) -> list[Any]:
@@ -221,6 +242,22 @@ def barrier() -> None:
     """Wait until every rank is here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def require_one_command_line(arguments: Namespace) -> None:
+    """UsageError on every rank unless all were called with the arguments of rank 0; a collective.
+
+    Work is divided by rank 0's; what another was given would be left out without a word.
+    """
+    mine = {name: value for name, value in vars(arguments).items() if name != "local_rank"}
+    first, *others = all_gather_objects(mine)
+    for rank, theirs in enumerate(others, 1):
+        for name in first:
+            if theirs[name] != first[name]:
+                raise UsageError(
+                    f"rank {rank} was called with other arguments than rank 0 ({name.replace('_', '-')}): give all "
+                    "processes one command line, or start each as a run of its own, without a launcher"
+                )
 
 
 def on_main(process: Process, work: Callable[[], Any]) -> Any:
