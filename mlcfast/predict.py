@@ -18,18 +18,19 @@ from torch import nn
 
 from mlcfast.data.readers.probabilities import write_probabilities
 from mlcfast.data.sources import find_images
-from mlcfast.engine.distributed import (
+from mlcfast.engine import (
+    Predictor,
     Process,
     barrier,
     discover,
+    keep_freed_memory,
     on_main,
     peers_explained,
     require_one_command_line,
     start,
     stop,
 )
-from mlcfast.engine.host_memory import keep_freed_memory
-from mlcfast.engine.predictor import FLIP, Predictor
+from mlcfast.engine.predictor import FLIP
 from mlcfast.errors import UsageError
 from mlcfast.evaluation.predict_files import label_numbers, predict_shared, select
 from mlcfast.evaluation.tables import PredictionTable, formula_warning
