@@ -365,6 +365,12 @@ def test_both_years_of_pascal_voc_have_the_list_of_what_trains_and_validates(tmp
     assert (test.images, test.states.tolist()) == (["VOC2007/JPEGImages/b.jpg"], [[N]])
 
 
+def test_years_of_pascal_voc_in_small_letters(tmp_path):
+    lay(tmp_path, known_sets.voc("voc2007") | known_sets.voc("voc2012"))
+    train, _ = read_all(tmp_path, TableOptions())
+    assert train.images == ["voc2007/JPEGImages/a.jpg", "voc2012/JPEGImages/a.jpg"]
+
+
 @pytest.mark.parametrize("named", ["val/patch1/a.jpg", "images/test/patch1/a.jpg", "x/patch1/a.jpg"])
 def test_an_image_of_another_part_is_not_looked_for_in_that_of_the_table(tmp_path, named):
     """Nor one whose own folder is there."""

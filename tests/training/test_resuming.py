@@ -86,6 +86,7 @@ def test_other_images_or_labels_are_noticed_though_the_settings_are_the_same(tra
     status, said = go_on(*words, "--with-changes")
     assert status == 2
     assert "the labels, or their order, are not those of the run" in said and "train.initialise_from=" in said
+    assert "data.label_columns, with --with-changes" in said  # for ids that have names since
 
 
 def test_what_only_one_side_knows(tmp_path):
