@@ -29,10 +29,11 @@ print(hashlib.sha256(entries.numpy().tobytes()).hexdigest())
 """
 
 
-@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX512", reason="a processor without AVX-512")
-def test_the_variable_is_heeded(monkeypatch):  # AVX-512's registers have other polynomials, whose roundings are others
+@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="needs a processor with AVX2")
+def test_the_variable_is_heeded(monkeypatch):  # wider registers have other polynomials, whose roundings are others
+    own = torch.backends.cpu.get_cpu_capability().lower()
     found = []
-    for instructions in ("avx2", "avx512"):
+    for instructions in ("avx2" if own == "avx512" else "default", own):
         monkeypatch.setenv("ATEN_CPU_CAPABILITY", instructions)
         words = [sys.executable, "-c", ROUNDINGS]
         found.append(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout)
