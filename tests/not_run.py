@@ -14,7 +14,8 @@ import pytest
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 ELSEWHERE = pytest.StashKey[dict[str, int]]()  # tests that passed in other processes, by what those are
 LEFT_TO_IT = pytest.StashKey[int]()  # tests marked `interpreted` that were collected here and left out
-HARDWARE = re.compile(r"needs (a|one|two|several|\d+) .*\b(GPUs?|processor)\b")  # how a test says that it waits for hardware
+# How a test says that it waits for hardware.
+HARDWARE = re.compile(r"needs (a|one|two|several|\d+) .*\b(GPUs?|processor)\b")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
