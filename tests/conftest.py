@@ -32,6 +32,9 @@ ROOT = Path(__file__).parents[1]
 # default, which tests/test_launchers.py keeps to itself.
 LAUNCHER_PORT = 29600 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 os.environ["PET_MASTER_PORT"] = str(LAUNCHER_PORT)  # torchrun's
+# As after `source .venv/bin/activate`, and so that one ninja builds DeepSpeed's extension: another one builds it
+# anew.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 DEEPSPEED = ("deepspeed", "--master_port", str(LAUNCHER_PORT), "--num_gpus", "2")
 COLOURS = ("red", "green", "blue")
 if INTERPRETED:

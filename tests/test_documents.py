@@ -1,6 +1,7 @@
 """What the documents print works: every command and block of Python in them is run, or named with the reason."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -43,11 +44,12 @@ def test_every_line_is_what_its_command_takes(document):
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory) -> Workshop:
+def workshop(tmp_path_factory) -> Iterator[Workshop]:
     """With the run that all pages share: the one that the README's first command leaves."""
     made = Workshop(tmp_path_factory.mktemp("checkout"), shown_files(of_kind("text")))
     made.run("./launch.sh", check=True)
-    return made
+    yield made
+    made.close()
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ from mlcfast.engine import OPTIMIZERS
 from mlcfast.errors import UsageError
 from mlcfast.models.build import HEADS
 from mlcfast.registry import Registry, import_by_name
+from tests import warm
 from tests.conftest import COLOURS, DEEPSPEED, ROOT
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-SCRIPTS = Path(sys.executable).parent
 TORCHRUN = ("torchrun", "--nproc_per_node", "2", "-m")
 
 
@@ -56,7 +55,7 @@ def numbers_of(run: Path) -> list[str]:
 
 
 def run_in(project: Path, *words: str) -> subprocess.CompletedProcess:
-    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+    path = f"{warm.shared().scripts}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         words, cwd=project, env=environment, capture_output=True, text=True, timeout=400, check=False
@@ -65,7 +64,7 @@ def run_in(project: Path, *words: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     ("launcher", "engine"),
-    [((sys.executable, "-m"), "single"), (TORCHRUN, "ddp"), ((*DEEPSPEED, "-m"), "zero2")],
+    [(("python", "-m"), "single"), (TORCHRUN, "ddp"), ((*DEEPSPEED, "-m"), "zero2")],
     ids=["single", "ddp", "zero2"],
 )
 def test_everything_of_ones_own_trains_and_resumes(project, launcher, engine):

@@ -2,10 +2,10 @@
 
 import re
 import subprocess
-import sys
 
 import pytest
 
+from tests import warm
 from tests.conftest import ROOT
 
 ROUNDING = 2e-5  # of the sum of the weights' sizes, which is printed to 1e-5; the sums are of other orders
@@ -27,7 +27,7 @@ def printed(folder, code: str, processes: int) -> list[float]:
         ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
     )
     done = subprocess.run(
-        [sys.executable, *launcher, str(file)], capture_output=True, text=True, check=False, timeout=300
+        [warm.shared().executable, *launcher, str(file)], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return [float(line.rpartition(" ")[2]) for line in done.stdout.splitlines() if line.startswith("after training: ")]

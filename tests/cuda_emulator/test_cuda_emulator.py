@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from mlcfast.ops.library import MISSING
+from tests import warm
 from tests.cuda_emulator import build
 from tests.cuda_emulator.build import ROOT
 
@@ -137,17 +137,18 @@ def runs(tmp_path_factory) -> Iterator[dict[str, Future[CompletedProcess]]]:
     """Pytest's runs on the kernels as they are and with each fault: two compilers or runs at a time."""
     folder = tmp_path_factory.mktemp("emulated")
     sources = build.write_sources(folder / "whole")
+    python = str(warm.shared().executable)  # here, not by two threads at once
     pool = ThreadPoolExecutor(2)
     objects = {source.name: pool.submit(build.compile_object, source, folder / "whole") for source in sources}
     whole = pool.submit(lambda: build.link([found.result() for found in objects.values()], folder / "emulated.so"))
     started = {
-        "seed 1": pool.submit(run_emulated, whole, CASES, seed=1),
-        "seed 2": pool.submit(run_emulated, whole, CASES, seed=2),
-        "shared": pool.submit(run_emulated, whole, *SHARED_TESTS, "-k", f"not ({ERRORS_OF_THE_CPU})"),
+        "seed 1": pool.submit(run_emulated, python, whole, CASES, seed=1),
+        "seed 2": pool.submit(run_emulated, python, whole, CASES, seed=2),
+        "shared": pool.submit(run_emulated, python, whole, *SHARED_TESTS, "-k", f"not ({ERRORS_OF_THE_CPU})"),
     }
     for number, (name, fault) in enumerate(FAULTS.items()):
         library = pool.submit(faulty, fault, folder / str(number), objects)
-        started[name] = pool.submit(run_emulated, library, CASES, "-x", "-k", fault.caught_by)
+        started[name] = pool.submit(run_emulated, python, library, CASES, "-x", "-k", fault.caught_by)
     started["large"] = pool.submit(run_large, objects, folder / "whole")
     for number, (name, fault) in enumerate(NARROW.items()):
         started[name] = pool.submit(run_large, objects, folder / f"narrow{number}", fault)
@@ -174,13 +175,13 @@ def run_large(objects: dict[str, Future[Path]], folder: Path, fault: Fault | Non
     return subprocess.run([str(program)], capture_output=True, text=True, check=False)
 
 
-def run_emulated(library: Future[Path], *words: str, seed: int = 0) -> CompletedProcess:
+def run_emulated(python: str, library: Future[Path], *words: str, seed: int = 0) -> CompletedProcess:
     """Pytest in a process whose CPU operators are those of `library`."""
     environment = os.environ | {
         "MLCFAST_EMULATED_LIBRARY": str(library.result()), "MLCFAST_EMULATOR_SEED": str(seed),
         "MLCFAST_BACKEND": "auto", "MLCFAST_TEST_CASES": "50", "MLCFAST_TEST_ENTRIES": "300", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.cuda_emulator.plugin"]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.cuda_emulator.plugin"]
     return subprocess.run([*command, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -3,13 +3,13 @@
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from mlcfast.engine import Process, build_engine, load_checkpoint
+from tests import warm
 from tests.engine import runner
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def run_two(tmp_path: Path, *overrides: str, module: str = "tests.engine.runner"
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT),
         }  # fmt: skip
-        command = [sys.executable, "-m", module, str(tmp_path / "out"), *overrides]
+        command = [warm.shared().executable, "-m", module, str(tmp_path / "out"), *overrides]
         processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors[0][-3000:]

@@ -1,0 +1,153 @@
+"""A warm Python is to its caller what a fresh one is."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.warm import WarmPython
+
+TOLD = "import json, os, sys; print(json.dumps([sys.argv, os.getcwd(), sys.path[:2], os.environ.get('GIVEN')]))"
+WAITING = """
+import pathlib, signal, sys, time
+def on_term(number, frame):
+    print("told", flush=True)
+    sys.exit(5)
+if "heed" in sys.argv:
+    signal.signal(signal.SIGTERM, on_term)
+print("waits", flush=True)
+while True:
+    time.sleep(0.02)
+    pathlib.Path(sys.argv[1]).touch()
+"""
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[WarmPython]:
+    with WarmPython(os.environ) as python:
+        yield python
+
+
+def both(warm: WarmPython, *words: str, **options) -> list[subprocess.CompletedProcess]:
+    """What the real interpreter does with these arguments, and what the warm one does."""
+    return [
+        subprocess.run([python, *words], capture_output=True, text=True, check=False, timeout=120, **options)
+        for python in (sys.executable, str(warm.executable))
+    ]
+
+
+def seen(done: subprocess.CompletedProcess) -> tuple:
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_libraries_are_loaded_and_nothing_of_this_project(warm):
+    code = "import sys; print('torch' in sys.modules, [m for m in sys.modules if m.startswith(('mlcfast', 'tests'))])"
+    assert both(warm, "-c", code)[1].stdout == "True []\n"
+
+
+@pytest.mark.parametrize("options", [[], ["-u"], ["-P"]], ids=["plain", "unbuffered", "safe path"])
+@pytest.mark.parametrize("kind", ["code", "module", "file"])
+def test_arguments_directory_environment_and_path(warm, tmp_path, kind, options):
+    (tmp_path / "told.py").write_text(TOLD)
+    words = {"code": ["-c", TOLD], "module": ["-m", "told"], "file": ["told.py"]}[kind]
+    environment = os.environ | {"GIVEN": "ä", "PYTHONPATH": str(tmp_path)}
+    real, other = both(warm, *options, *words, "one", "two words", cwd=tmp_path, env=environment)
+    assert seen(real) == seen(other) and real.returncode == 0 and '"two words"' in real.stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; sys.exit()",
+        "import sys; sys.exit(7)",
+        "import sys; sys.exit('a reason')",
+        "import atexit; atexit.register(print, 'at the end')",
+        "import threading, time; threading.Thread(target=lambda: (time.sleep(0.2), print('late'))).start()",
+        "import os; os.kill(os.getpid(), 9)",
+        "import os; os.kill(os.getpid(), 15)",
+        "import sys; print(sys.stdin.read().upper(), end='')",
+        "print(sorted(set(globals()) - {'__annotations__'}))",
+    ],
+)
+def test_it_ends_as_a_fresh_interpreter_does(warm, code):
+    real, other = both(warm, "-c", code, input="said\n")
+    assert seen(real) == seen(other)
+
+
+def test_an_exception_ends_it_with_status_1(warm):
+    real, other = both(warm, "-c", "{}['missing']")
+    assert real.returncode == other.returncode == 1
+    assert other.stderr.splitlines()[-1] == real.stderr.splitlines()[-1] == "KeyError: 'missing'"
+
+
+def test_ctrl_c_ends_it_by_the_signal(warm):
+    assert {done.returncode for done in both(warm, "-c", "raise KeyboardInterrupt")} == {-signal.SIGINT}
+
+
+def test_no_two_forks_draw_the_same_random_numbers(warm):
+    code = "import random, numpy, torch; print(random.random(), numpy.random.rand(), torch.rand(1).item())"
+    done = [*both(warm, "-c", code), *both(warm, "-c", code)]
+    assert len({number for one in done for number in one.stdout.split()}) == 3 * 4
+
+
+@pytest.mark.parametrize("threads", [{}, {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "3"}], ids=str)
+def test_as_many_threads_are_used(warm, threads):
+    code = "import torch; print(torch.__config__.parallel_info())"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | threads
+    real, other = both(warm, "-c", code, env=environment)
+    assert real.stdout == other.stdout
+
+
+def waiting(warm: WarmPython, alive: Path, *words: str) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [str(warm.executable), "-c", WAITING, str(alive), *words], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "waits\n"
+    return process
+
+
+def test_a_signal_is_handed_on(warm, tmp_path):
+    process = waiting(warm, tmp_path / "alive", "heed")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "told\n" and process.returncode == 5
+
+
+def test_a_fork_whose_caller_is_killed_ends(warm, tmp_path):
+    alive = tmp_path / "alive"
+    process = waiting(warm, alive)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while alive.exists():  # a fork that lives makes it anew
+        assert time.monotonic() < deadline
+        alive.unlink(missing_ok=True)
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    "words, environment",
+    [(["-O"], {}), (["-W", "error"], {}), ([], {"OMP_SCHEDULE": "static"}), ([], {"PYTHONHASHSEED": "3"})],
+    ids=["-O", "-W", "OpenMP", "hashes"],
+)
+def test_what_a_fork_cannot_be_is_a_fresh_interpreter(warm, words, environment):
+    code = "import sys; print('torch' in sys.modules, __debug__, sys.warnoptions)"
+    real, other = both(warm, *words, "-c", code, env=os.environ | environment)
+    assert seen(real) == seen(other) and real.stdout.startswith("False")
+
+
+def test_commands_beside_it_start_warm(warm, tmp_path):
+    scripts = Path(sys.executable).parent
+    warm.install(scripts, tmp_path / "bin")
+    (tmp_path / "bin" / "mine").write_text(
+        f"#!{tmp_path / 'bin' / 'python'}\nimport sys\nprint('torch' in sys.modules)\n"
+    )
+    (tmp_path / "bin" / "mine").chmod(0o755)
+    done = subprocess.run([str(tmp_path / "bin" / "mine")], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    words = [str(tmp_path / "bin" / "torchrun"), "--help"]
+    assert "--nproc" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
