@@ -6,13 +6,13 @@ import sys
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from mlcfast.config import parse_config
 from mlcfast.engine import Engine, EngineState, Process, build_engine
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.errors import UsageError
+from tests.ranks import start_ranks
 
 pytest.importorskip("bitsandbytes")
 
@@ -135,7 +135,7 @@ def _rank(rank: int, folder: str) -> None:
 
 
 def test_zero2_steps_its_shards_in_eight_bits(tmp_path):
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+    start_ranks(_rank, (str(tmp_path),), 2)
     first, second = ([EngineState(**s) for s in torch.load(tmp_path / f"{rank}.pt")] for rank in range(2))
     for one, other in zip(first, second, strict=True):
         assert_same(one, other, rtol=0, atol=0)

@@ -2,7 +2,6 @@
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from mlcfast.config import parse_config
@@ -10,6 +9,7 @@ from mlcfast.engine import Engine, EngineState, Process, build_engine
 from mlcfast.engine.distributed import all_reduce_sum
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.losses import LabelEstimator, ROLELoss
+from tests.ranks import start_ranks
 
 N, D, K, B, STEPS = 48, 6, 4, 8, 40
 # Sparse rows sum the same silent steps in another order; a weight moves by up to lr a step, an ulp of 1 is 1.2e-7.
@@ -130,7 +130,7 @@ def _rank(rank: int, folder: str) -> None:
 
 
 def test_two_processes_equal_one(tmp_path):
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+    start_ranks(_rank, (str(tmp_path),), 2)
     ranks = [EngineState(**torch.load(tmp_path / f"{rank}.pt")) for rank in range(2)]
     assert_same(*ranks, rtol=0, atol=0)
     alone = engine_of()

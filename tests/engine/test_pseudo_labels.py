@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from mlcfast.config import parse_config
@@ -11,6 +10,7 @@ from mlcfast.engine import Engine, EngineState, Process, build_engine
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.losses import PseudoLabels, build_loss
 from tests.engine.test_label_table import BASE, B, D, K, N
+from tests.ranks import start_ranks
 
 NAME = "pseudo_labels.labels"
 
@@ -69,7 +69,7 @@ def _rank(rank: int, folder: str) -> None:
 
 
 def test_two_ranks_share_their_new_positives(tmp_path):
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+    start_ranks(_rank, (str(tmp_path),), 2)
     (first, state), (second, other) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     labels = EngineState(**state).weights[NAME]
     assert torch.equal(labels, EngineState(**other).weights[NAME])

@@ -4,7 +4,6 @@ import os
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from mlcfast.config import parse_config
@@ -13,6 +12,7 @@ from mlcfast.engine.distributed import all_reduce_sum
 from mlcfast.engine.training_module import TrainingModule
 from mlcfast.losses import LabelEstimator, ROLELoss
 from tests.engine import test_label_table as role
+from tests.ranks import start_ranks
 
 SETTINGS = ("optim.schedule=one_cycle", "optim.grad_clip=0.02")  # a schedule never applied makes the table dense
 STEPS, TABLE, UNUSED = 6, "estimator.table", "model.unused"
@@ -64,7 +64,7 @@ def _rank(rank: int, folder: str) -> None:
 
 def test_table_unused_parameter_and_clipping_are_those_of_one_process(tmp_path):
     """Fused Adam skips what has no gradient, DeepSpeed gives it one of zeros: moments of zeros, the same weight."""
-    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+    start_ranks(_rank, (str(tmp_path),), 2)
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     sharded, other = (EngineState(**rank["state"]) for rank in ranks)
     role.assert_same(sharded, other, rtol=0, atol=0)

@@ -5,11 +5,11 @@ import os
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from mlcfast.engine import Process, build_engine
 from tests.engine import runner
 from tests.engine.watching import HostQuestions, Operations, WaitError
+from tests.ranks import start_ranks
 
 PLANTED = {"item": torch.Tensor.item, "bool": bool, "cpu": torch.Tensor.cpu}
 
@@ -54,7 +54,7 @@ def _rank(_: int, folder: str) -> None:
 def test_a_zero2_step_asks_nothing_with_clipping_or_without(tmp_path):
     """And what is planted is found."""
     pytest.importorskip("deepspeed")
-    mp.spawn(_rank, (str(tmp_path),), nprocs=1)
+    start_ranks(_rank, (str(tmp_path),), 1)
     asked = torch.load(tmp_path / "asked.pt")
     trained = sum(p.numel() for p in runner.training_module().parameters() if p.requires_grad)
     assert asked.pop("bucket") == trained < 2**25  # it is allocated whole

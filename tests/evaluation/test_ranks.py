@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from mlcfast.data import EvalSampler
 from mlcfast.evaluation import gather
 from mlcfast.evaluation.gather import EvaluationResult, evaluate_loader
+from tests.ranks import start_ranks
 
 M, K, BLOCK = 23, 7, 60  # images, an odd number of them; labels; entries that ranks exchange together
 
@@ -61,7 +61,7 @@ def rank_of_two(rank: int, folder: str) -> None:
 
 
 def test_two_ranks_find_what_one_process_does_and_exchange_no_more_than_a_block(tmp_path: Path):
-    mp.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
+    start_ranks(rank_of_two, (str(tmp_path),), 2)
     held = evaluated(0, 1, most_held=M * K)
     assert held.rows is None and held.report["unknown"] > 0
     for rank in range(2):

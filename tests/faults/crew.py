@@ -14,7 +14,7 @@ import yaml
 
 from mlcfast.runs.directory import RunDirectory
 from tests.conftest import write_colour_set
-from tests.faults.points import processes
+from tests.ranks import processes
 
 RANKS = {"single": 1, "ddp": 2, "zero2": 2}
 LAST = 12  # step, of four epochs

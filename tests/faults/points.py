@@ -4,23 +4,14 @@ Touches are what Python's audit hook sees: opening, creating, renaming, exchangi
 """
 
 import errno
-import multiprocessing
 import os
 import signal
 import sys
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 # With renameat2, by which best/ takes its new content's place; ctypes looks the symbol up right before it is called.
 EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "ctypes.dlsym"}
 NEED_SPACE = {"open", "os.mkdir", "os.rename"}
-
-
-def processes() -> ForkServerContext:
-    """Processes that have the trainer imported already, each with a history of its own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.points", "mlcfast.training.run", "torch.utils.tensorboard"])
-    return context
 
 
 class Fault:

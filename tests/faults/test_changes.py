@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from mlcfast.engine import BackgroundSave, Engine, EngineState, Process, load_checkpoint
 from tests.engine import test_label_table as role
+from tests.ranks import start_ranks
 
 ALL = os.environ.get("MLCFAST_CHANGES") == "all"
 BEFORE, AFTER = ((1, 2, 4), (1, 2, 4)) if ALL else ((2,), (1,))
@@ -79,7 +79,7 @@ def folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("changes")
     for work, numbers in (("write", BEFORE), ("read", AFTER)):
         for number in numbers:
-            mp.spawn(_rank, (number, str(root), work), nprocs=number)
+            start_ranks(_rank, (number, str(root), work), number)
     return root
 
 

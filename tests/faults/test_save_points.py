@@ -22,7 +22,8 @@ from mlcfast.models.trained import load_trained
 from mlcfast.runs.directory import RunDirectory, complete_checkpoints
 from mlcfast.tensor_files import write_tensors
 from tests.conftest import write_colour_set
-from tests.faults.points import Fault, processes, train
+from tests.faults.points import Fault, train
+from tests.ranks import processes
 
 POINTS = os.environ.get("MLCFAST_POINTS", "3")
 LAST = "00000004"  # step, of two epochs

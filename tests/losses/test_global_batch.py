@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from mlcfast.losses import LOSSES, EPRLoss, LabelEstimator, LabelLoss, ROLELoss, build_loss
 from mlcfast.losses.full_labels import TwoWayLoss
 from mlcfast.ops.label_loss import reference
+from tests.ranks import start_ranks
 
 B, K, N = 11, 6, 20
 PARTS = (slice(0, 7), slice(7, 11))
@@ -96,7 +96,7 @@ def _rank(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory) -> list[dict]:
     folder = Path(tmp_path_factory.mktemp("ranks"))
-    mp.start_processes(_rank, (str(folder),), nprocs=2, start_method="spawn")
+    start_ranks(_rank, (str(folder),), 2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
