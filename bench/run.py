@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     took = round(time.monotonic() - started, 1)
     problems = _problems(record, run)
     append(record, {"run": run, "suite": "run", "event": "end", "seconds": took, "problems": problems})
-    print(f"{record}: {took} s" + "".join(f"\n  {problem}" for problem in problems))
+    print(f"{record}: {took} s" + "".join(f"\n  {line}" for line in [*problems, *_advice(problems, args.minutes)]))
     return 1 if problems else 0
 
 
@@ -120,6 +120,15 @@ def _problems(record: Path, run: str) -> list[str]:
     found = [f"{row['suite']} {row['event']}" for row in rows if row.get("event") in ("crashed", "stopped")]
     failed = {f"{row['operator']} by {row['backend']} fails" for row in rows if row.get("passed") is False}
     return found + sorted(failed)
+
+
+def _advice(problems: list[str], minutes: float) -> list[str]:
+    """What helps suites that were stopped."""
+    if not any(problem.endswith(" stopped") for problem in problems):
+        return []
+    return [
+        f"what was measured until it was stopped is kept; --minutes {2 * minutes:g} gives each suite twice the time"
+    ]
 
 
 if __name__ == "__main__":

@@ -198,14 +198,29 @@ def test_correctness_comes_before_what_is_timed(tmp_path):
     assert run._with_correctness(["device"], tmp_path / "none.jsonl", "cpu") == ["device"]
 
 
-@pytest.mark.parametrize(("code", "event"), [("import time; time.sleep(60)", "stopped"), ("1 / 0", "crashed")])
-def test_a_part_that_hangs_or_crashes_is_a_row(tmp_path, monkeypatch, code, event):
+@pytest.mark.parametrize(
+    ("code", "seconds", "event"), [("import time; time.sleep(600)", 1.0, "stopped"), ("1 / 0", 300.0, "crashed")]
+)
+def test_a_part_that_hangs_or_crashes_is_a_row(tmp_path, monkeypatch, code, seconds, event):
     record = tmp_path / "record.jsonl"
     start = subprocess.Popen
     monkeypatch.setattr(run, "GRACE", 0)
     monkeypatch.setattr(run.subprocess, "Popen", lambda command, **how: start([sys.executable, "-c", code], **how))
-    run.run_suite("device", [], record, "now", "cpu", 1.0)
+    run.run_suite("device", [], record, "now", "cpu", seconds)
     assert [row["event"] for row in read(record)] == [event] and run._problems(record, "now") == [f"device {event}"]
+
+
+def test_a_suite_that_is_short_of_time_is_told_what_gives_it_more(tmp_path, monkeypatch, capsys):
+    record = tmp_path / "record.jsonl"
+
+    def stopped(suite, words, record, name, device, seconds):
+        append(record, {"run": name, "suite": suite, "event": "stopped"})
+
+    monkeypatch.setattr(run, "run_suite", stopped)
+    assert run.main(["device", "--record", str(record), "--minutes", "1.5"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "  device stopped" and "--minutes 3 gives" in said[2]
+    assert list(read(record))[-1]["problems"] == ["device stopped"]
 
 
 def test_unknown_parts_are_named(capsys):
