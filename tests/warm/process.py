@@ -13,6 +13,8 @@ from types import TracebackType
 
 from tests.warm.protocol import early_text
 
+READ_BY_THE_FORK = ("PYTHONPATH", "PYTHONUNBUFFERED", "OMP_NUM_THREADS")
+
 HERE = Path(__file__).parent
 STAND_IN = """#!{python} -IS
 import sys
@@ -33,7 +35,7 @@ class WarmPython:
         self._place = Path(tempfile.mkdtemp(prefix="warm"))
         self.executable = self._place / "python"
         socket = self._place / "socket"
-        given = {name: value for name, value in environment.items() if name not in ("PYTHONPATH", "OMP_NUM_THREADS")}
+        given = {name: value for name, value in environment.items() if name not in READ_BY_THE_FORK}
         text = STAND_IN.format(
             python=sys.executable,
             here=str(HERE),
@@ -43,9 +45,10 @@ class WarmPython:
         self.executable.write_text(text)
         self.executable.chmod(0o755)
         begin = f"__import__('sys').path.insert(0, {str(HERE)!r}); __import__('warm_server').main({str(socket)!r})"
+        # A session of its own: Ctrl-C ends it by the end of its input, so that it can end what it has forked.
         self._server = subprocess.Popen(
             [sys.executable, "-P", "-c", begin],
-            cwd="/", env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd="/", env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         assert self._server.stdout is not None
         if self._server.stdout.readline() != "ready\n":
@@ -53,7 +56,7 @@ class WarmPython:
 
     @functools.cached_property
     def scripts(self) -> Path:
-        """A folder for the front of PATH: `python`, `torchrun`, `deepspeed` and the others, all warm."""
+        """A folder for the front of PATH, with `python`, `torchrun`, `deepspeed` and the others."""
         self.install(Path(sys.executable).parent, self._place / "bin")
         return self._place / "bin"
 
@@ -63,7 +66,7 @@ class WarmPython:
         first = f"#!{scripts / 'python'}"
         for script in sorted(scripts.iterdir()):
             copy = directory / script.name
-            if script.name.startswith("python"):
+            if script.name in ("python", "python3", f"python3.{sys.version_info.minor}"):
                 copy.symlink_to(self.executable)
             elif script.read_bytes().startswith(first.encode()):
                 copy.write_text(script.read_text().replace(first, f"#!{directory / 'python'}", 1))
@@ -75,8 +78,12 @@ class WarmPython:
         """End the server and whatever it has forked that still runs."""
         assert self._server.stdin is not None
         self._server.stdin.close()
-        self._server.wait()
-        shutil.rmtree(self._place)
+        try:
+            self._server.wait(60)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+            shutil.rmtree(self._place)
 
     def __enter__(self) -> "WarmPython":
         return self

@@ -1,23 +1,25 @@
 """What the stand-in and the server say to each other, by a Unix socket; imports what a bare interpreter has.
 
-The stand-in sends one byte with its standard streams' descriptors, then a line of JSON: `{"argv": …, "directory": …,
-"environment": …}`, and after it a byte for each signal it gets, which is the signal's number. It is answered by a line,
-the number that `os.waitpid` gave.
+The stand-in sends one byte with its standard streams' descriptors, eight bytes with the length of what follows, and a
+request as JSON (`warm_server.Request`); after it a byte for each signal it gets, which is the signal's number. It is
+answered by a line, the number that `os.waitpid` gave.
 """
 
 from collections.abc import Mapping
 
 # The beginnings of the names of variables that Python or a library reads when it is loaded.
 READ_EARLY = (
-    "PYTHON", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "LD_", "MALLOC_", "CUDA_", "NVIDIA_", "TORCH", "PYTORCH",
-    "TRITON_", "ATEN_", "HF_", "HUGGINGFACE_", "XDG_", "MPL",
-    "LANG", "LC_", "TZ", "HOME",
+    "PYTHON", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "LD_", "MALLOC_", "GLIBC_", "CUDA_", "NVIDIA_", "TORCH",
+    "PYTORCH", "TRITON_", "ATEN_", "TIMM_", "HF_", "HUGGINGFACE_", "XDG_", "MPL", "MATPLOTLIB", "LANG", "LC_", "TZ",
+    "HOME",
 )  # fmt: skip
 # Of these, what the fork takes over itself, and what is read later.
 READ_ANEW = (
-    "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONSAFEPATH", "OMP_NUM_THREADS", "TORCHELASTIC_", "CUDA_VISIBLE_DEVICES",
-    "PYTORCH_NVML_BASED_CUDA_CHECK",
+    "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONSAFEPATH", "OMP_NUM_THREADS", "TORCHELASTIC_", "TORCH_NCCL_",
+    "CUDA_VISIBLE_DEVICES", "PYTORCH_NVML_BASED_CUDA_CHECK",
 )  # fmt: skip
+NO_FORK = 125  # the stand-in's status where it could not do what it is for; no program of ours ends with it
+FORK_OR_FAIL = "WARM_PYTHON_FORK_OR_FAIL"  # set by tests for which a fresh interpreter would prove nothing
 
 
 def early_text(environment: Mapping[str, str]) -> str:

@@ -1,7 +1,9 @@
 """A warm Python is to its caller what a fresh one is."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.warm import WarmPython
+from tests.warm.protocol import FORK_OR_FAIL, NO_FORK
 
 TOLD = "import json, os, sys; print(json.dumps([sys.argv, os.getcwd(), sys.path[:2], os.environ.get('GIVEN')]))"
 WAITING = """
@@ -33,10 +36,14 @@ def warm() -> Iterator[WarmPython]:
         yield python
 
 
-def both(warm: WarmPython, *words: str, **options) -> list[subprocess.CompletedProcess]:
-    """What the real interpreter does with these arguments, and what the warm one does."""
+def both(warm: WarmPython, *words: str, env=None, forks=True, **options) -> list[subprocess.CompletedProcess]:
+    """What the real interpreter does with these arguments, and what the warm one does, which must be to fork."""
+    environment = (env or dict(os.environ)) | {FORK_OR_FAIL: "1" if forks else ""}
+    environment.pop("PYTHONUNBUFFERED", None)
     return [
-        subprocess.run([python, *words], capture_output=True, text=True, check=False, timeout=120, **options)
+        subprocess.run(
+            [python, *words], capture_output=True, text=True, check=False, timeout=120, env=environment, **options
+        )
         for python in (sys.executable, str(warm.executable))
     ]
 
@@ -70,6 +77,9 @@ def test_arguments_directory_environment_and_path(warm, tmp_path, kind, options)
         "import threading, time; threading.Thread(target=lambda: (time.sleep(0.2), print('late'))).start()",
         "import os; os.kill(os.getpid(), 9)",
         "import os; os.kill(os.getpid(), 15)",
+        "import os; os.umask(0o27); os.system('umask')",
+        "import os; print('not flushed', end=''); os._exit(3)",
+        "import sys; sys.stdout.close()",
         "import sys; print(sys.stdin.read().upper(), end='')",
         "print(sorted(set(globals()) - {'__annotations__'}))",
     ],
@@ -85,8 +95,30 @@ def test_an_exception_ends_it_with_status_1(warm):
     assert other.stderr.splitlines()[-1] == real.stderr.splitlines()[-1] == "KeyError: 'missing'"
 
 
-def test_ctrl_c_ends_it_by_the_signal(warm):
-    assert {done.returncode for done in both(warm, "-c", "raise KeyboardInterrupt")} == {-signal.SIGINT}
+def test_ctrl_c_ends_it_by_the_signal_after_its_last_words(warm):
+    code = "import atexit; atexit.register(print, 'at the end'); print('before'); raise KeyboardInterrupt"
+    real, other = both(warm, "-c", code)
+    assert real.returncode == other.returncode == -signal.SIGINT
+    assert real.stdout == other.stdout == "before\nat the end\n"
+    assert other.stderr.splitlines()[-1] == real.stderr.splitlines()[-1] == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("unbuffered", [["-u"], []], ids=["option", "variable"])
+def test_what_is_unbuffered_is_said_at_once(warm, unbuffered):
+    code = "import os, subprocess; print('said', end=''); subprocess.run(['printf', 'then']); os._exit(3)"
+    environment = os.environ | {FORK_OR_FAIL: "1"} | ({} if unbuffered else {"PYTHONUNBUFFERED": "1"})
+    words = [str(warm.executable), *unbuffered, "-c", code]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (3, "saidthen")
+
+
+def test_the_umask_is_the_callers(warm, tmp_path):
+    before = os.umask(0o77)
+    try:
+        real, other = both(warm, "-c", "import os; os.system('umask')")
+    finally:
+        os.umask(before)
+    assert real.stdout == other.stdout == "0077\n"
 
 
 def test_no_two_forks_draw_the_same_random_numbers(warm):
@@ -105,7 +137,10 @@ def test_as_many_threads_are_used(warm, threads):
 
 def waiting(warm: WarmPython, alive: Path, *words: str) -> subprocess.Popen:
     process = subprocess.Popen(
-        [str(warm.executable), "-c", WAITING, str(alive), *words], stdout=subprocess.PIPE, text=True
+        [str(warm.executable), "-c", WAITING, str(alive), *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {FORK_OR_FAIL: "1"},
     )
     assert process.stdout.readline() == "waits\n"
     return process
@@ -121,12 +156,67 @@ def test_a_fork_whose_caller_is_killed_ends(warm, tmp_path):
     alive = tmp_path / "alive"
     process = waiting(warm, alive)
     process.kill()
-    process.communicate(timeout=60)
+    process.wait(60)
+    assert_ends(alive)
+
+
+def assert_ends(alive: Path) -> None:
+    """That the fork, which makes the file anew as long as it lives, ends."""
     deadline = time.monotonic() + 60
-    while alive.exists():  # a fork that lives makes it anew
+    while alive.exists():
         assert time.monotonic() < deadline
         alive.unlink(missing_ok=True)
-        time.sleep(0.2)
+        time.sleep(0.5)
+
+
+def test_all_ends_with_the_server_and_its_folder_goes(tmp_path):
+    warm = WarmPython(os.environ)
+    process = waiting(warm, tmp_path / "alive")
+    warm.close()
+    assert_ends(tmp_path / "alive")
+    assert process.wait(60) in (-signal.SIGKILL, NO_FORK)
+    assert not warm.executable.parent.exists()
+
+
+def test_a_server_that_is_killed_takes_its_forks_with_it(tmp_path):
+    warm = WarmPython(os.environ)
+    process = waiting(warm, tmp_path / "alive")
+    warm._server.kill()
+    assert_ends(tmp_path / "alive")
+    assert process.wait(60) == NO_FORK
+    shutil.rmtree(warm.executable.parent)
+
+
+def test_callers_that_go_away_or_talk_nonsense_cost_the_others_nothing(warm):
+    address = str(warm.executable.parent / "socket")
+    for sent in (b"", b"\0", b"\0" + bytes(7), b"\0" + (5).to_bytes(8, "big") + b"{", b"\0" + bytes(8)):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(address)
+            caller.sendall(sent)
+    assert both(warm, "-c", "print('still here')")[1].stdout == "still here\n"
+
+
+def test_several_at_once_are_told_apart(warm):
+    code = "import sys, time; time.sleep(0.3); print(sys.argv[1]); sys.exit(int(sys.argv[1]))"
+    environment = os.environ | {FORK_OR_FAIL: "1"}
+    words = [str(warm.executable), "-c", code]
+    started = [
+        subprocess.Popen([*words, str(number)], env=environment, stdout=subprocess.PIPE, text=True)
+        for number in range(12)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in started]
+    assert said == [f"{number}\n" for number in range(12)]
+    assert [process.returncode for process in started] == list(range(12))
+
+
+def test_a_signal_right_at_the_start_ends_it(warm):
+    """Whenever it comes: before the server has been asked, while it is asked, or after."""
+    for delay in range(0, 100, 5):
+        process = subprocess.Popen([str(warm.executable), "-c", "import time; time.sleep(100)"])
+        time.sleep(delay / 1000)
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+    assert both(warm, "-c", "print('still here')")[1].stdout == "still here\n"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +226,7 @@ def test_a_fork_whose_caller_is_killed_ends(warm, tmp_path):
 )
 def test_what_a_fork_cannot_be_is_a_fresh_interpreter(warm, words, environment):
     code = "import sys; print('torch' in sys.modules, __debug__, sys.warnoptions)"
-    real, other = both(warm, *words, "-c", code, env=os.environ | environment)
+    real, other = both(warm, *words, "-c", code, env=os.environ | environment, forks=False)
     assert seen(real) == seen(other) and real.stdout.startswith("False")
 
 

@@ -1,38 +1,46 @@
 """The process with the libraries loaded, which forks for each stand-in that calls.
 
-It is imported by a `__main__` that holds nothing else, prints `ready`, and ends, with all that it has forked, when its
-standard input does.
+It is imported by a `__main__` that holds nothing else, prints `ready`, and ends, with all that it has forked and its
+folder, when its standard input does.
 """
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TextIO
 
 import numpy
 import torch
 
-# Beside torch. None that makes a thread or a temporary directory when imported, as wandb does and so mlflow, too.
-LIBRARIES = ("yaml", "PIL.Image", "torchvision.transforms.v2", "timm", "matplotlib", "pandas", "pydantic")
+# Beside torch. None that makes a thread or a temporary directory when it is imported, as pyarrow does, which pandas
+# imports, and wandb, which mlflow imports.
+LIBRARIES = ("yaml", "PIL.Image", "torchvision.transforms.v2", "timm", "matplotlib", "pydantic")
+PATIENCE = 20.0  # seconds that a stand-in may take to send what is to be run
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
 class Request(NamedTuple):
-    """What a fork is to run: a stand-in's message."""
+    """What a fork is to run."""
 
     argv: list[str]
     executable: str
     directory: str
     environment: dict[str, str]
+    umask: int
 
 
 class Fork(NamedTuple):
@@ -56,41 +64,43 @@ class Server:
 
     def serve(self) -> Request | None:
         """None when standard input has ended. In a fork, what that is to run, with the caller's streams in place."""
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
         while True:
             for key, _ in self.ready.select():
                 if key.fileobj == 0:
-                    self.end_all()
+                    for fork in self.running.values():
+                        kill(fork)
                     return None
                 if key.fileobj is self.listener:
-                    request = self.fork()
+                    request = self.accept()
                     if request is not None:
                         return request
                 elif key.fd in self.running:
                     self.report(key.fd)
-                else:
-                    hand_on(key.data)
+                elif key.data in self.running.values():  # it may have been reported just before
+                    self.hand_on(key.data)
 
-    def fork(self) -> Request | None:
+    def accept(self) -> Request | None:
         """The request, in the child; None in the server."""
         caller, _ = self.listener.accept()
-        _, streams, _, _ = socket.recv_fds(caller, 1, 3)
-        with caller.makefile() as lines:
-            request = Request(**json.loads(lines.readline()))
+        caller.settimeout(PATIENCE)
+        streams: list[int] = []
+        try:
+            _, streams, _, _ = socket.recv_fds(caller, 1, 3)
+            request = Request(**json.loads(exactly(caller, int.from_bytes(exactly(caller, 8), "big"))))
+        except (OSError, ValueError):  # a caller that was killed, or stopped, before it had said what it wants
+            caller.close()
+            for stream in streams:
+                os.close(stream)
+            return None
+        caller.settimeout(None)
+        server = os.getpid()
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)  # a process group, so that what the fork starts can be ended with it
-            self.ready.close()
-            self.listener.close()
-            caller.close()
-            for fork in self.running.values():
-                fork.caller.close()
-            for number in self.running:
-                os.close(number)
-            for number, stream in enumerate(streams):
-                os.dup2(stream, number)
-                os.close(stream)
+            ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+            if os.getppid() != server:
+                os._exit(1)
+            self.leave(caller, streams)
             return request
         for stream in streams:
             os.close(stream)
@@ -100,43 +110,68 @@ class Server:
         self.ready.register(caller, selectors.EVENT_READ, self.running[ended])
         return None
 
+    def leave(self, caller: socket.socket, streams: list[int]) -> None:
+        """In a fork: close what is the server's, and take the caller's standard streams."""
+        self.ready.close()
+        self.listener.close()
+        caller.close()
+        for ended, fork in self.running.items():
+            fork.caller.close()
+            os.close(ended)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+
     def report(self, ended: int) -> None:
         """Tell the caller how its fork has ended."""
         fork = self.running.pop(ended)
         status = os.waitpid(fork.child, 0)[1]
         self.ready.unregister(ended)
-        self.ready.unregister(fork.caller)
         os.close(ended)
-        with contextlib.suppress(BrokenPipeError):  # of a caller that was killed
+        with contextlib.suppress(KeyError):  # of a caller that was killed
+            self.ready.unregister(fork.caller)
+        with contextlib.suppress(OSError):
             fork.caller.sendall(f"{status}\n".encode())
         fork.caller.close()
 
-    def end_all(self) -> None:
-        """Kill what still runs."""
-        for fork in self.running.values():
+    def hand_on(self, fork: Fork) -> None:
+        """The caller has got signals, or was killed itself."""
+        try:
+            numbers = fork.caller.recv(16)
+        except OSError:
+            numbers = b""
+        for number in numbers:
+            os.kill(fork.child, number)
+        if not numbers:
+            self.ready.unregister(fork.caller)
             kill(fork)
 
 
-def hand_on(fork: Fork) -> None:
-    """The caller has got signals, or was killed itself."""
-    numbers = fork.caller.recv(16)
-    for number in numbers:
-        os.kill(fork.child, number)
-    if not numbers:
-        kill(fork)
+def exactly(caller: socket.socket, count: int) -> bytes:
+    """As many bytes; ValueError if the caller has fewer to send."""
+    data = bytearray()
+    while len(data) < count:
+        part = caller.recv(count - len(data))
+        if not part:
+            raise ValueError("the caller is gone")
+        data += part
+    return bytes(data)
 
 
 def kill(fork: Fork) -> None:
     """With all that it has started and that has not left its process group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(fork.child, signal.SIGKILL)
+    for end in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError):
+            end(fork.child, signal.SIGKILL)
 
 
 def become(request: Request) -> list[str]:
     """Take over the caller's directory, environment and path of modules; the arguments after `-u` and `-P`."""
+    os.umask(request.umask)
     os.chdir(request.directory)
     os.environ.clear()
     os.environ.update(request.environment)
+    tempfile.tempdir = None  # of another TMPDIR
     words = list(request.argv)
     options = []
     while words[0] in ("-u", "-P"):
@@ -144,12 +179,13 @@ def become(request: Request) -> list[str]:
     if "OMP_NUM_THREADS" in os.environ:  # OpenMP read it when torch was loaded; process.py starts the server without it
         torch.set_num_threads(min(int(os.environ["OMP_NUM_THREADS"]), torch.get_num_threads()))
     if "-u" in options or os.environ.get("PYTHONUNBUFFERED"):
-        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+        sys.stdout, sys.stderr = unbuffered(1, sys.stdout), unbuffered(2, sys.stderr)
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
     kind = words[0]
     first = {"-m": request.directory, "-c": ""}.get(kind, os.path.dirname(os.path.realpath(kind)))
     safe = "-P" in options or os.environ.get("PYTHONSAFEPATH")
     sys.path.remove(os.path.dirname(__file__))
-    places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    places = [os.path.abspath(place) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     sys.path[:0] = places if safe else [first, *places]
     numpy.random.seed()  # each process has other random numbers; Python's own generator sees to that in a fork itself
     torch.default_generator.seed()
@@ -158,9 +194,18 @@ def become(request: Request) -> list[str]:
     return words
 
 
+def unbuffered(number: int, stream: TextIO) -> TextIO:
+    """What `-u` makes of a standard stream."""
+    raw = io.FileIO(number, "w", closefd=False)
+    return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)  # type: ignore[arg-type]
+
+
 def run(words: list[str]) -> None:
     """What `python WORDS` runs, as `__main__`."""
     main = sys.modules["__main__"]
+    for name in set(vars(main)) - {"__builtins__", "__doc__", "__loader__", "__name__", "__package__", "__spec__"}:
+        if name != "__annotations__":
+            delattr(main, name)
     if words[0] == "-m":
         sys.argv = words[1:]
         runpy._run_module_as_main(words[1])  # what `python -m` calls
@@ -176,24 +221,28 @@ def run(words: list[str]) -> None:
 
 
 def end(run: Callable[[list[str]], None], words: list[str]) -> NoReturn:
-    """Run, and end as an interpreter does but for taking apart what is loaded, which takes longer than many runs."""
-    status = 0
+    """Run, and end as an interpreter does, but for taking apart what is loaded, which takes longer than many runs."""
+    status, interrupted = 0, False
     try:
         run(words)
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
         if status and left.code != status:
             sys.stderr.write(f"{left.code}\n")
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-    except BaseException:
-        status = 1
+    except BaseException as error:
+        status, interrupted = 1, isinstance(error, KeyboardInterrupt)
         sys.excepthook(*sys.exc_info())
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        try:
+            if not stream.closed:
+                stream.flush()
+        except OSError:
+            status = 120  # as Python's own
+    if interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     os._exit(status & 0xFF)
 
 
@@ -204,8 +253,13 @@ def main(address: str) -> None:
         with contextlib.suppress(ModuleNotFoundError):  # then no test needs it
             importlib.import_module(name)
     gc.freeze()  # not gone through again in any fork, whose pages would be copied for it
-    request = Server(address).serve()
-    if request is not None:
-        words = become(request)
-        gc.enable()
-        end(run, words)
+    server = Server(address)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    request = server.serve()
+    if request is None:
+        shutil.rmtree(os.path.dirname(address), ignore_errors=True)
+        return
+    words = become(request)
+    gc.enable()
+    end(run, words)
