@@ -129,7 +129,11 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" # as the commands set it th
 export PATH="$PWD/.venv/bin:$PATH" # DeepSpeed's launcher and its workers look for python here
 case "${1:-demo}" in
     setup) say "ready: source .venv/bin/activate" ;;
-    test) shift && exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@" ;;
+    test)
+        shift
+        unset PYTHONDONTWRITEBYTECODE # or each of some hundred processes would compile the package anew
+        exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
+        ;;
     demo) demo ;;
     *) exec .venv/bin/python -m mlcfast.launch "$@" ;;
 esac

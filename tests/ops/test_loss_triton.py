@@ -21,7 +21,7 @@ CHOSEN = "twice or nan or empty or accumulation or sparse or second_backward or 
 
 @pytest.mark.parametrize(
     ("chosen", "cases", "entries"),
-    [(f"({CHOSEN}) and not (twice and ({OF_ROWS}))", 50, 300), (f"twice and ({OF_ROWS})", 8, 60)],
+    [(f"({CHOSEN}) and not (twice and ({OF_ROWS}))", 80, 300), (f"twice and ({OF_ROWS})", 8, 60)],
     ids=["most", "of rows"],
 )
 def test_interpreted_kernels_are_as_right_as_plain_torch(chosen, cases, entries):

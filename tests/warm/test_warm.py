@@ -89,6 +89,13 @@ def test_it_ends_as_a_fresh_interpreter_does(warm, code):
     assert seen(real) == seen(other)
 
 
+def test_nothing_is_left_for_the_first_fork_to_clear_away(warm):
+    """wandb makes temporary folders when it is imported, which go when the interpreter ends."""
+    code = "import sys, tempfile, weakref; print('wandb' in sys.modules, sum(isinstance(f.peek()[0],"
+    code += " tempfile.TemporaryDirectory) for f in weakref.finalize._registry))"
+    assert both(warm, "-c", code)[1].stdout == "False 0\n"
+
+
 def test_an_exception_ends_it_with_status_1(warm):
     real, other = both(warm, "-c", "{}['missing']")
     assert real.returncode == other.returncode == 1

@@ -26,9 +26,9 @@ from typing import NamedTuple, NoReturn, TextIO
 import numpy
 import torch
 
-# Beside torch. None that makes a thread or a temporary directory when it is imported, as pyarrow does, which pandas
-# imports, and wandb, which mlflow imports.
+# Beside torch. None that makes a thread when it is imported, as pyarrow does, which pandas imports.
 LIBRARIES = ("yaml", "PIL.Image", "torchvision.transforms.v2", "timm", "matplotlib", "pydantic")
+LEFT_OUT = ("wandb",)  # timm imports it where it is; it makes folders then, which the first fork to end would remove
 PATIENCE = 20.0  # seconds that a stand-in may take to send what is to be run
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
@@ -249,9 +249,11 @@ def end(run: Callable[[list[str]], None], words: list[str]) -> NoReturn:
 def main(address: str) -> None:
     """Load, serve, and in a fork run what was asked for."""
     gc.disable()
+    sys.modules.update(dict.fromkeys(LEFT_OUT))  # an ImportError for who can do without
     for name in LIBRARIES:
-        with contextlib.suppress(ModuleNotFoundError):  # then no test needs it
-            importlib.import_module(name)
+        importlib.import_module(name)
+    for name in LEFT_OUT:
+        del sys.modules[name]
     gc.freeze()  # not gone through again in any fork, whose pages would be copied for it
     server = Server(address)
     sys.stdout.write("ready\n")
