@@ -9,7 +9,7 @@ import torch
 
 from mlcfast import ops
 from mlcfast.ops import backend, library
-from mlcfast.ops.__main__ import implementation
+from mlcfast.ops.__main__ import implementation, main
 from mlcfast.ops.backend import choose, runs_on
 from tests.conftest import run_command
 from tests.cuda_emulator.build import build_cuda
@@ -126,6 +126,16 @@ def test_the_command_names_every_operator():
     named = [(name, device) for name in ops.__all__ for device in ("cpu", "cuda")]
     assert listed == sorted([*named, ("pixels", "cpu")])
     assert f"compiled CPU kernels: {library.MISSING['cpu'] or 'loaded'}" in done.stdout
+
+
+def test_the_remedy_for_missing_kernels_is_said_once(monkeypatch, capsys):
+    monkeypatch.delenv("MLCFAST_BACKEND", raising=False)
+    monkeypatch.setitem(library.MISSING, "cuda", "the file is not built (a remedy)")
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert said.count("a remedy") == 1
+    (line,) = [line for line in said.splitlines() if line.startswith("epr_loss               cuda")]
+    assert line.endswith("the compiled kernels are missing, as said above")
 
 
 def test_the_command_refuses_an_implementation_that_there_is_not():
