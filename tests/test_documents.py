@@ -11,6 +11,7 @@ from tests.documents.arguments import RefusedError, check_command, check_option,
 from tests.documents.extract import Piece, pages, pieces
 from tests.documents.shown import missing_line
 from tests.documents.workshop import Workshop, demo_labels, shown_files
+from tests.warm.protocol import FORK_OR_FAIL
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in pages(ROOT)}
 PIECES = {name: pieces(name, page) for name, page in PAGES.items()}
@@ -47,6 +48,7 @@ def test_every_line_is_what_its_command_takes(document):
 def workshop(tmp_path_factory) -> Iterator[Workshop]:
     """With the run that all pages share: the one that the README's first command leaves."""
     made = Workshop(tmp_path_factory.mktemp("checkout"), shown_files(of_kind("text")))
+    made.run(f"{FORK_OR_FAIL}=1 python -c pass", check=True)  # or all lines would take some seconds more
     made.run("./launch.sh", check=True)
     yield made
     made.close()

@@ -30,6 +30,8 @@ class Workshop:
         """blocks: what SHOWN's files hold, by file."""
         self.directory = directory
         self._done: dict[str, subprocess.CompletedProcess] = {}
+        # As it is now: what tests import later sets variables too, and then `python` would not start warm.
+        self._given = {name: value for name, value in os.environ.items() if not name.startswith(("MLCFAST", "TRITON"))}
         self._python = WarmPython(self._environment())
         self._install()
         self._configure()
@@ -63,9 +65,8 @@ class Workshop:
 
     def _environment(self) -> dict[str, str]:
         """As after `source .venv/bin/activate`; nothing is downloaded, and a process keeps to one core."""
-        given = {name: value for name, value in os.environ.items() if not name.startswith(("MLCFAST", "TRITON"))}
-        return given | {
-            "PATH": f"{self.directory}/.venv/bin{os.pathsep}{os.environ['PATH']}",
+        return self._given | {
+            "PATH": f"{self.directory}/.venv/bin{os.pathsep}{self._given['PATH']}",
             "PYTHONPATH": str(ROOT),
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",

@@ -16,7 +16,7 @@ READ_EARLY = (
 # Of these, what the fork takes over itself, and what is read later.
 READ_ANEW = (
     "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONSAFEPATH", "OMP_NUM_THREADS", "TORCHELASTIC_", "TORCH_NCCL_",
-    "CUDA_VISIBLE_DEVICES", "PYTORCH_NVML_BASED_CUDA_CHECK",
+    "CUDA_VISIBLE_DEVICES", "PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR",
 )  # fmt: skip
 NO_FORK = 125  # the stand-in's status where it could not do what it is for; no program of ours ends with it
 FORK_OR_FAIL = "WARM_PYTHON_FORK_OR_FAIL"  # set by tests for which a fresh interpreter would prove nothing
