@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,11 +19,9 @@ from mlcfast.errors import RunError, UsageError
 from mlcfast.launch import command
 from tests.conftest import ROOT
 
-SCRIPTS = Path(sys.executable).parent
-
 
 def launched(*words: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
         words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False
     )  # fmt: skip

@@ -16,6 +16,9 @@ from tests.not_run import *
 @pytest.mark.skip(reason="needs a GPU of compute capability 8.0")
 def test_waits(): pass
 
+@pytest.mark.skip(reason="needs a processor with AVX2")
+def test_waits_too(): pass
+
 def test_runs(): pass
 
 @pytest.mark.interpreted
@@ -39,7 +42,8 @@ def test_what_waits_for_hardware_is_listed(tmp_path):
     done = run_tests(tmp_path, CASES, "--only-hardware")
     assert done.returncode == 0, done.stdout
     assert "1: needs a GPU of compute capability 8.0\n" in done.stdout
-    assert "1 passed, 1 skipped" in done.stdout
+    assert "1: needs a processor with AVX2\n" in done.stdout
+    assert "1 passed, 2 skipped" in done.stdout
 
 
 def test_what_could_be_installed_is_told_apart(tmp_path):

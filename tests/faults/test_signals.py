@@ -21,7 +21,6 @@ from mlcfast.training.run import run
 from mlcfast.training.trainer import Trainer
 from tests.conftest import DEEPSPEED, ROOT
 
-SCRIPTS = Path(sys.executable).parent
 LONG = ["train.epochs=400", "train.ema_decay=0"]
 
 
@@ -126,7 +125,7 @@ def test_a_second_signal_ends_at_once():
 
 def started(config_file: Path, directory: Path, *words: str) -> subprocess.Popen:
     """A launcher with two ranks that has trained some steps; its log is `log` beside the configuration."""
-    environment = os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (config_file.parent / "log").open("w") as log:
         process = subprocess.Popen(
             [*words, "mlcfast.train", str(config_file), *LONG], cwd=ROOT, env=environment, stdout=log, stderr=log

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from tests.warm.protocol import early_text
 
@@ -84,14 +83,6 @@ class WarmPython:
             self._server.kill()
             self._server.wait()
             shutil.rmtree(self._place)
-
-    def __enter__(self) -> "WarmPython":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @functools.cache

@@ -20,7 +20,6 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
 from typing import NamedTuple, NoReturn, TextIO
 
 import numpy
@@ -30,6 +29,7 @@ import torch
 LIBRARIES = ("yaml", "PIL.Image", "torchvision.transforms.v2", "timm", "matplotlib", "pydantic")
 LEFT_OUT = ("wandb",)  # timm imports it where it is; it makes folders then, which the first fork to end would remove
 PATIENCE = 20.0  # seconds that a stand-in may take to send what is to be run
+EVERY_MAIN_HAS = {"__annotations__", "__builtins__", "__doc__", "__loader__", "__name__", "__package__", "__spec__"}
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
@@ -203,9 +203,8 @@ def unbuffered(number: int, stream: TextIO) -> TextIO:
 def run(words: list[str]) -> None:
     """What `python WORDS` runs, as `__main__`."""
     main = sys.modules["__main__"]
-    for name in set(vars(main)) - {"__builtins__", "__doc__", "__loader__", "__name__", "__package__", "__spec__"}:
-        if name != "__annotations__":
-            delattr(main, name)
+    for name in set(vars(main)) - EVERY_MAIN_HAS:
+        delattr(main, name)
     if words[0] == "-m":
         sys.argv = words[1:]
         runpy._run_module_as_main(words[1])  # what `python -m` calls
@@ -220,7 +219,7 @@ def run(words: list[str]) -> None:
         exec(code, main.__dict__)
 
 
-def end(run: Callable[[list[str]], None], words: list[str]) -> NoReturn:
+def run_and_end(words: list[str]) -> NoReturn:
     """Run, and end as an interpreter does, but for taking apart what is loaded, which takes longer than many runs."""
     status, interrupted = 0, False
     try:
@@ -264,4 +263,4 @@ def main(address: str) -> None:
         return
     words = become(request)
     gc.enable()
-    end(run, words)
+    run_and_end(words)
